@@ -1,0 +1,240 @@
+"""Keypoint and Category: what to look for, in words.
+
+A `Keypoint` is a name and a description. A `Category` is an ordered list of keypoints, a skeleton (pairs of 0-based
+indices) and left/right pairs. `left` is always the subject's own left.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError
+
+MAX_KEYPOINTS = 256
+MAX_TEXT = 512  # characters in a name or a description
+
+_MIRRORED = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True)
+class Keypoint:
+    """One point in words. `label` is the string a data set uses for it, where that differs from the name."""
+
+    name: str
+    description: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("name", "description", "label"):
+            value = getattr(self, field)
+            if not isinstance(value, str):
+                raise InputError(f"A keypoint's {field} must be text, but got {value!r}; write it as a string.")
+            if len(value) > MAX_TEXT:
+                raise InputError(
+                    f"A keypoint's {field} may have {MAX_TEXT} characters, but got {len(value)}; shorten it."
+                )
+        if not self.name.strip():
+            raise InputError("A keypoint's name must not be empty; write what the point is called, e.g. 'left ear tip'.")
+
+
+@dataclass(frozen=True)
+class Category:
+    """An ordered list of keypoints with a skeleton.
+
+    keypoints: 1 to 256 of them; two may share a name only if their descriptions differ.
+    skeleton: edges as pairs of 0-based indices.
+    pairs: left/right pairs of indices; None derives them from the names.
+    noun: the word for the object in a question, "object" when nothing is known of it.
+    """
+
+    name: str
+    keypoints: tuple[Keypoint, ...]
+    skeleton: tuple[tuple[int, int], ...] = ()
+    pairs: tuple[tuple[int, int], ...] | None = None
+    noun: str = "object"
+
+    def __post_init__(self) -> None:
+        count = len(self.keypoints)
+        if not 1 <= count <= MAX_KEYPOINTS:
+            raise InputError(
+                f"A category needs 1 to {MAX_KEYPOINTS} keypoints, but {self.name!r} has {count}; "
+                "list the points you want."
+            )
+        if len(self.noun) > MAX_TEXT or not self.noun.strip():
+            raise InputError(f"A category's noun must be 1 to {MAX_TEXT} characters, but got {self.noun[:40]!r}.")
+        seen: set[tuple[str, str]] = set()
+        for keypoint in self.keypoints:
+            key = (keypoint.name.casefold().strip(), keypoint.description.casefold().strip())
+            if key in seen:
+                raise InputError(
+                    f"Two keypoints of {self.name!r} are called {keypoint.name!r} with the same description; "
+                    "rename one or describe them differently."
+                )
+            seen.add(key)
+        for field in ("skeleton", "pairs"):
+            for edge in getattr(self, field) or ():
+                if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
+                    raise InputError(
+                        f"The {field} of {self.name!r} must hold pairs of two different indices from 0 to {count - 1}, "
+                        f"but got {list(edge)}."
+                    )
+        if self.pairs is None:
+            object.__setattr__(self, "pairs", mirrored_pairs(self.names))
+
+    @property
+    def names(self) -> list[str]:
+        return [keypoint.name for keypoint in self.keypoints]
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def mirrored(self) -> list[int]:
+        """The permutation of indices that a horizontal flip of the picture makes: `new[i] = old[mirrored[i]]`."""
+        order = list(range(len(self)))
+        for a, b in self.pairs or ():
+            order[a], order[b] = b, a
+        return order
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "object", noun: str = "object") -> "Category":
+        """Read `"left ear; nose: the tip of the nose"`: points parted by `;` or a new line, a description after `:`."""
+        keypoints = []
+        for part in re.split(r"[;\n]", text):
+            if not part.strip():
+                continue
+            point, _, description = part.partition(":")
+            keypoints.append(Keypoint(point.strip(), description.strip()))
+        return cls(name=name, keypoints=tuple(keypoints), noun=noun)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], origin: str = "category") -> "Category":
+        """Build from the JSON/YAML form of the library; unknown keys are refused. `origin` names it in errors."""
+        known = {"name", "noun", "source", "keypoints", "skeleton", "pairs"}
+        if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
+            raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
+        if unknown := sorted(set(data) - known):
+            raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known keys are {', '.join(sorted(known))}.")
+        keypoints = [_keypoint(item, origin) for item in data["keypoints"]]
+        name = str(data.get("name", "object"))
+        return cls(
+            name=name,
+            keypoints=tuple(keypoints),
+            skeleton=_edges(data.get("skeleton", ()), origin, "skeleton"),
+            pairs=None if data.get("pairs") is None else _edges(data["pairs"], origin, "pairs"),
+            noun=str(data.get("noun", name.replace("_", " "))),
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Category":
+        """Read a JSON or YAML file of the library's form.
+
+        Raises InputError when the file is missing, not JSON/YAML, or not a category.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"Cannot read the category file {path}: {reason}.") from error
+        return cls.from_dict(data, origin=str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `from_dict` reads."""
+        keypoints = []
+        for keypoint in self.keypoints:
+            keypoints.append({key: value for key, value in vars(keypoint).items() if value})
+        return {
+            "name": self.name,
+            "noun": self.noun,
+            "keypoints": keypoints,
+            "skeleton": [list(edge) for edge in self.skeleton],
+            "pairs": [list(pair) for pair in self.pairs or ()],
+        }
+
+
+def category(name: str | Path) -> Category:
+    """The library's category of that name, or the one in a JSON/YAML file.
+
+    Raises InputError, listing near names, when there is none.
+    """
+    text = str(name)
+    if text.lower().endswith((".json", ".yaml", ".yml")):
+        return Category.from_file(text)
+    if text not in library_names():
+        near = [known for known in library_names() if text.lower() in known or known in text.lower()]
+        hint = ", ".join(near or [known for known in library_names() if not known.startswith("field_")])
+        raise InputError(f"There is no category {text!r} in the library; known are {hint}, or give a JSON/YAML file.")
+    return _load(text)
+
+
+def library_names() -> list[str]:
+    """Names of all shipped categories, sorted."""
+    folder = resources.files("anykeypoint") / "library"
+    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+
+
+@cache
+def _load(name: str) -> Category:
+    text = (resources.files("anykeypoint") / "library" / f"{name}.json").read_text(encoding="utf-8")
+    return Category.from_dict(json.loads(text), origin=f"library category {name!r}")
+
+
+@cache
+def _by_labels() -> dict[tuple[str, ...], list[Category]]:
+    table: dict[tuple[str, ...], list[Category]] = {}
+    for name in library_names():
+        found = _load(name)
+        labels = tuple(_plain(keypoint.label or keypoint.name) for keypoint in found.keypoints)
+        table.setdefault(labels, []).append(found)
+    return table
+
+
+def described(name: str, labels: Iterable[str]) -> Category | None:
+    """The library's definition of a data set's category: same ordered labels, and the noun if several fit; else None."""
+    candidates = _by_labels().get(tuple(_plain(label) for label in labels), [])
+    by_noun = [found for found in candidates if _plain(found.noun) == _plain(name)]
+    if by_noun:
+        return by_noun[0]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of indices whose names become each other when the words left and right change places."""
+    names = [_plain(name) for name in names]
+    index = {name: i for i, name in enumerate(names)}
+    pairs = []
+    for i, name in enumerate(names):
+        other = re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), name)
+        j = index.get(other, i)
+        if i < j:
+            pairs.append((i, j))
+    return tuple(pairs)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").casefold().split())
+
+
+def _keypoint(item: Any, origin: str) -> Keypoint:
+    if isinstance(item, str):
+        return Keypoint(item)
+    if not isinstance(item, Mapping) or "name" not in item or set(item) - {"name", "description", "label"}:
+        raise InputError(f"{origin}: a keypoint must be a text or have name, description and label, but got {item!r}.")
+    return Keypoint(**item)
+
+
+def _edges(value: Any, origin: str, field: str) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{origin}: {field} must be a list of index pairs, but got {value!r}.")
+    for edge in value:
+        if not isinstance(edge, list | tuple) or len(edge) != 2 or not all(type(i) is int for i in edge):
+            raise InputError(f"{origin}: {field} must be a list of index pairs, but holds {edge!r}.")
+    return tuple((edge[0], edge[1]) for edge in value)
