@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stream.reconfigure(errors="backslashreplace")  # file names need not be text
     warnings.filterwarnings("ignore", module="PIL")  # damaged metadata; damaged pictures are refused
     try:
-        app(None if arguments is None else list(arguments))
+        app(None if arguments is None else list(arguments), prog_name="anykeypoint")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -39,14 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @app.command()
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns like 'a/*.jpg'.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES", help="Pictures, folders of pictures, or patterns like 'a/*.jpg'."),
+    ],
     category: Annotated[
-        str | None, typer.Option(help="A category of the library (see `categories`) or a JSON/YAML file.")
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A category of the library (see `categories`) or a JSON/YAML file."),
     ] = None,
     keypoints: Annotated[
-        str | None, typer.Option(help="The points in words, parted by ';': 'left ear tip; nose: the tip of the nose'.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="The points in words, parted by ';': 'left ear tip; nose: the tip of the nose'."
+        ),
     ] = None,
-    noun: Annotated[str | None, typer.Option(help="The word for the object, e.g. 'cat'.")] = None,
+    noun: Annotated[str | None, typer.Option(metavar="TEXT", help="The word for the object, e.g. 'cat'.")] = None,
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -54,17 +61,18 @@ def predict(
             help="The object's box in pixels, or a .json/.csv file of boxes by file name; else the whole picture.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="A model's name, a folder or a hub id.")] = "default",
-    strategy: Annotated[str, typer.Option(help="How a point is read off the model.")] = "greedy",
+    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="How a point is read off the model.")] = "greedy",
     density: Annotated[
         bool, typer.Option("--density", help="Draw and write each point's probability density.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
     output: Annotated[
         list[str] | None,
         typer.Option(
             "--output",
             "-o",
+            metavar="OUT",
             help="Where to write: .png (one image), .json (COCO), .csv, or a folder for all of them; may be repeated.",
         ),
     ] = None,
@@ -89,7 +97,9 @@ def predict(
 
 @app.command()
 def categories(
-    name: Annotated[str | None, typer.Argument(help="A category of the library or a JSON/YAML file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A category of the library or a JSON/YAML file.")
+    ] = None,
 ) -> None:
     """List the library's categories, or the points of one."""
     from .commands import categories as verb
