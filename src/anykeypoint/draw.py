@@ -158,24 +158,28 @@ def _stroke(
     alpha: float,
 ) -> None:
     """Paint a line with round ends into the canvas [H, W, 3] uint8, its colour running from `first` to `last`."""
-    height, width = canvas.shape[:2]
-    reach = radius + 1
-    lows = np.floor(np.clip(np.minimum(start, end) - reach, 0, (width, height))).astype(int)
-    highs = np.ceil(np.clip(np.maximum(start, end) + reach, 0, (width, height))).astype(int)
-    if (highs <= lows).any():
-        return
-    along = np.asarray(end, dtype=np.float64) - start
+    start, along = np.asarray(start, dtype=np.float64), np.subtract(end, start, dtype=np.float64)
     length = float(along @ along)
-    columns = np.arange(lows[0], highs[0]) + 0.5 - start[0]
-    rows_at_once = max(1, 500_000 // len(columns))  # a line across a great picture must not need great memory
-    for top in range(lows[1], highs[1], rows_at_once):
-        bottom = min(top + rows_at_once, highs[1])
-        rows = (np.arange(top, bottom) + 0.5 - start[1])[:, None]
-        part = np.clip((columns * along[0] + rows * along[1]) / length, 0, 1) if length else np.zeros((1, 1))
-        distance = np.hypot(columns - part * along[0], rows - part * along[1])
+    reach = radius + 1
+    ends = np.array([start, start + along])
+    first_row, last_row = np.clip([ends[:, 1].min() - reach, ends[:, 1].max() + reach + 1], 0, canvas.shape[0]).astype(
+        int
+    )
+    band = max(16, int(4 * reach))  # in bands of rows: a slanted line then costs its own area, not that of its frame
+    for top in range(first_row, last_row, band):
+        bottom = min(top + band, last_row)
+        inside = ends[:, 0]
+        if along[1]:
+            parts = np.clip((np.array([top - reach, bottom + reach]) - start[1]) / along[1], 0, 1)
+            inside = start[0] + parts * along[0]
+        left, right = np.clip([inside.min() - reach, inside.max() + reach + 1], 0, canvas.shape[1]).astype(int)
+        x = np.arange(left, right) + 0.5 - start[0]
+        y = (np.arange(top, bottom) + 0.5 - start[1])[:, None]
+        part = np.clip((x * along[0] + y * along[1]) / length, 0, 1) if length else np.zeros((1, 1))
+        distance = np.hypot(x - part * along[0], y - part * along[1])
         cover = (np.clip(radius + 0.5 - distance, 0, 1) * alpha)[..., None]
         colour = np.asarray(first) + np.broadcast_to(part, distance.shape)[..., None] * np.subtract(last, first)
-        window = canvas[top:bottom, lows[0] : highs[0]]
+        window = canvas[top:bottom, left:right]
         window[:] = np.rint(window * (1 - cover) + colour * cover)
 
 
@@ -280,22 +284,20 @@ def place_labels(
     marks = [np.linspace(a, b, 24) for a, b in lines]
     marks = np.concatenate(marks) if marks else np.zeros((0, 2))
     centre = points.mean(axis=0) if len(points) else np.zeros(2)
+    choices: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # per label its rectangles, and what each costs by itself
+    for i, (point, size) in enumerate(zip(points, np.asarray(sizes, dtype=np.float64), strict=True)):
+        if (size <= bounds).all() and (point >= 0).all() and (point <= bounds).all():
+            boxes, far = _candidates(point, size, gap, bounds)
+            cost = far + 0.35 * _inwardness(boxes, point, centre)
+            cost += 4.0 * _covered(boxes, points, gap * 0.8) + 0.12 * _covered(boxes, marks, 1)
+            choices[i] = boxes, cost
     placed: list[np.ndarray | None] = [None] * len(points)
     for _ in range(3):
-        for i, (point, size) in enumerate(zip(points, np.asarray(sizes, dtype=np.float64), strict=True)):
-            if (size > bounds).any() or (point < 0).any() or (point > bounds).any():
-                continue
-            boxes, far = _candidates(point, size, gap, bounds)
-            others = [box for j, box in enumerate(placed) if j != i and box is not None]
-            cost = far + 0.35 * _inwardness(boxes, point, centre)
-            if others:
-                taken = np.array(others)
-                overlap = np.minimum(boxes[:, None, 2:], taken[None, :, 2:]) - np.maximum(
-                    boxes[:, None, :2], taken[None, :, :2]
-                )
-                cost += 40 * np.prod(np.clip(overlap + 1, 0, None), axis=2).sum(axis=1) / np.prod(size)
-            cost += 4.0 * _covered(boxes, points, gap * 0.8) + 0.12 * _covered(boxes, marks, 1)
-            placed[i] = boxes[int(np.argmin(cost))]
+        for i, (boxes, cost) in choices.items():
+            taken = np.array([box for j, box in enumerate(placed) if j != i and box is not None]).reshape(1, -1, 4)
+            overlap = np.minimum(boxes[:, None, 2:], taken[..., 2:]) - np.maximum(boxes[:, None, :2], taken[..., :2])
+            shared = np.prod(np.clip(overlap + 1, 0, None), axis=2).sum(axis=1) / np.prod(sizes[i])
+            placed[i] = boxes[int(np.argmin(cost + 40 * shared))]
     return [None if box is None else (box[0], box[1], box[2], box[3]) for box in placed]
 
 
