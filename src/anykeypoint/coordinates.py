@@ -200,6 +200,35 @@ def write_answer(x: float, y: float, spaced: bool = False) -> str:
     return f"[{values[0]:.3f},{' ' if spaced else ''}{values[1]:.3f}]"
 
 
+def bin_centres(count: int) -> Tensor:
+    """The coordinate that each entry of a distribution stands for: V = 1001 values, or 101 or 11 leading-digit bins."""
+    width = 1000 // (count - 1)  # thousandths per bin
+    centres = (torch.arange(count - 1) * width + (width - 1) / 2) / 1000
+    return torch.cat([centres, torch.ones(1)])
+
+
+def expected_value(distribution: Tensor, centres: Tensor) -> Tensor:
+    """The mean of each row: B V, V -> B."""
+    return distribution @ centres
+
+
+def mode_value(distribution: Tensor, centres: Tensor, radius: float) -> Tensor:
+    """The value whose surrounding +-radius holds most mass: the point of highest expected PCK on one axis. B V, V -> B.
+
+    A plateau of equally good values gives its middle.
+    """
+    window = ((centres[:, None] - centres[None]).abs() <= radius + 1e-6).to(distribution)
+    mass = distribution @ window
+    best = (mass >= mass.amax(-1, keepdim=True) - 1e-6).to(distribution)
+    return (best @ centres) / best.sum(-1)
+
+
+def mass_near(distribution: Tensor, centres: Tensor, values: Tensor, radius: float) -> Tensor:
+    """The probability that a coordinate lies within +-radius of a value: B V, V, B -> B."""
+    near = ((centres[None] - values[:, None]).abs() <= radius + 1e-6).to(distribution)
+    return (distribution * near).sum(-1)
+
+
 _NUMBER = r"([01]\.\d+)"
 _ANSWER = re.compile(rf"\s*\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
 

@@ -1,0 +1,212 @@
+"""One object as one training sequence: its crop, and many conversations packed behind it.
+
+The sequence is [prefix ; conversation 1 ; conversation 2 ; ...]. Each conversation starts at the position behind the
+prefix and sees the prefix and its own past (a block mask), which is what it would see alone.
+
+Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop side, n numbers' free positions.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..coordinates import CoordinateCodec
+from ..data.augment import crop_placed, jitter, place
+from ..data.coco import LabelledObject
+from ..data.rounds import fixed_rounds
+from ..images import read_image
+from ..models.generative.capellm import CapeLLM
+from .config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where one answer's targets stand in the text tokens, and what they are."""
+
+    text: list[tuple[int, int]]  # (place whose next token is predicted, that token's id): the whole answer
+    lead: list[tuple[int, Tensor]]  # (place, distribution over "0" and "1")
+    digits: list[tuple[int, Tensor]]  # (place, distribution over a digit slot's ids)
+    point: tuple[float, float]  # the true point, normalised
+    span: tuple[int, int]  # places from the token before the answer to its last
+
+
+@dataclass(frozen=True)
+class Example:
+    """One packed training sequence."""
+
+    pixels: np.ndarray  # S S 3 uint8
+    tokens: list[int]
+    conversation: list[int]  # per token the number of its conversation
+    places: list[int]  # per token its position behind the prefix
+    answers: list[Answer]
+
+
+def visible_in(normalised: np.ndarray) -> np.ndarray:
+    """Which points K 2 lie inside the crop and can be written with three decimals (NaN is outside)."""
+    with np.errstate(invalid="ignore"):
+        return ((normalised >= 0) & (normalised <= 1)).all(axis=1)
+
+
+def build_example(
+    model: CapeLLM, item: LabelledObject, config: TrainConfig, rng: np.random.Generator, image: Image.Image | None = None
+) -> Example | None:
+    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop."""
+    image = read_image(item.image) if image is None else image
+    placed = place(item.box, model.config.crop_scale, config.augment, rng)
+    points = placed.normalise(item.points)
+    if placed.flipped:
+        points = points[item.category.mirrored()]
+    inside = np.flatnonzero(visible_in(points)).tolist()
+    groups = fixed_rounds(inside, config.rounds, rng)[: max(config.pack // config.rounds, 1)]
+    if not groups:
+        return None
+    if config.augment.colour:
+        image = jitter(image, config.augment.colour, rng)
+    pixels = crop_placed(image, placed, model.config.vision.image_size)
+    writer = _Writer(model, config, rng)
+    for group in groups:
+        writer.converse(item, group, points)
+    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
+
+
+class _Writer:
+    """Appends conversations to a growing token sequence."""
+
+    def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
+        self.model, self.config, self.rng = model, config, rng
+        self.tokens: list[int] = []
+        self.conversation: list[int] = []
+        self.places: list[int] = []
+        self.answers: list[Answer] = []
+
+    def converse(self, item: LabelledObject, group: list[int], points: np.ndarray) -> None:
+        model, form, codec = self.model, self.model.instruction, self.model.codec
+        special = model.tokenizer.all_special_tokens
+        noun = item.category.noun if self.rng.random() < self.config.noun else "object"
+        questions = []
+        for i in group:
+            describe = bool(self.rng.random() < self.config.describe)
+            questions.append(form.ask(item.category.keypoints[i], noun, describe, special))
+        questions[0] = form.opening + questions[0]
+        asked = model.tokenize(questions)
+        ending = model.tokenize([form.ending])[0]
+        number, place = (self.conversation[-1] + 1 if self.conversation else 0), 0
+        for i, question in zip(group, asked, strict=True):
+            x, y = (_soft_number(codec, float(value), self.config.sigma, self.rng) for value in points[i])
+            ids = [*codec.encode_values(x.value, y.value), *ending]
+            start = len(self.tokens) + len(question)  # where the answer starts
+            self.answers.append(self._answer(start, ids, x, y, tuple(points[i].tolist())))
+            added = [*question, *ids]
+            self.tokens += added
+            self.conversation += [number] * len(added)
+            self.places += range(place, place + len(added))
+            place += len(added)
+        if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
+            spare = len(codec.closing) + len(ending) + 1
+            for line in (self.tokens, self.conversation, self.places):
+                del line[-spare:]
+
+    def _answer(self, start: int, ids: list[int], x: "_Soft", y: "_Soft", point: tuple[float, float]) -> Answer:
+        codec = self.model.codec
+        lead, digits = [], []
+        place = start + len(codec.opening) - 1  # the token that predicts x's lead
+        for number in (x, y):
+            lead.append((place, number.lead))
+            first = place + 1 + len(codec.point)
+            digits += [(first + slot, target) for slot, target in enumerate(number.slots)]
+            place += 1 + len(codec.point) + len(codec.digits) + len(codec.comma)
+        text = [(start - 1 + i, token) for i, token in enumerate(ids)]
+        return Answer(text, lead, digits, point, (start - 1, digits[-1][0]))
+
+
+@dataclass(frozen=True)
+class _Soft:
+    """A target number: the value written in the sequence, and the target distribution at each free position."""
+
+    value: int
+    lead: Tensor
+    slots: list[Tensor]  # none where the written value is 1.000: its digits are certain
+
+
+def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.random.Generator) -> _Soft:
+    """Spread a coordinate over the 1001 values (normal, sigma, cut at the crop), draw what is written, condition on it."""
+    grid = np.arange(1001) / 1000
+    if sigma > 0:
+        weights = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
+        probs = weights / weights.sum()
+        written = int(rng.choice(1001, p=probs))
+    else:
+        written = int(np.abs(grid - value).argmin())
+        probs = np.zeros(1001)
+        probs[written] = 1.0
+    lead = torch.tensor([1 - probs[1000], probs[1000]], dtype=torch.float32)
+    if written == 1000:
+        return _Soft(written, lead, [])
+    table, slots = probs[:1000], []
+    for chosen in codec.digit_indices(written):
+        split = table.reshape(codec.base, -1)
+        share = split.sum(1)
+        slots.append(torch.from_numpy(share / share.sum()).float())
+        table = split[chosen]
+    return _Soft(written, lead, slots)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples padded to one length. Places count from the first text token."""
+
+    pixels: Tensor  # B S S 3 uint8
+    tokens: Tensor  # B T
+    positions: Tensor  # B T, behind the prefix
+    sees: Tensor  # B T T bool, text to text; text sees the whole prefix
+    text: Tensor  # n 3: image, place, next id
+    lead: tuple[Tensor, Tensor]  # n 2: image, place; n 2 distributions
+    digits: tuple[Tensor, Tensor]  # n 2: image, place; n base distributions
+    looks: tuple[Tensor, Tensor]  # n 2: image, place; n 2 true points, for every place of an answer
+    answers: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+
+        def move(value):
+            return tuple(map(move, value)) if isinstance(value, tuple) else value.to(device)
+
+        moved = {name: move(value) for name, value in vars(self).items() if name != "answers"}
+        return replace(self, **moved)
+
+
+def collate(examples: list[Example], base: int) -> Batch:
+    """Pad a few examples into one batch; padding sees only itself and has no target."""
+    length = max(len(example.tokens) for example in examples)
+    tokens = torch.zeros(len(examples), length, dtype=torch.long)
+    positions = torch.zeros(len(examples), length, dtype=torch.long)
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(examples), 1, 1)
+    text, lead, digits, looks = [], ([], []), ([], []), ([], [])
+    for b, example in enumerate(examples):
+        n = len(example.tokens)
+        tokens[b, :n] = torch.tensor(example.tokens)
+        positions[b, :n] = torch.tensor(example.places)
+        owner = torch.tensor(example.conversation)
+        sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
+        for answer in example.answers:
+            text += [(b, place, token) for place, token in answer.text]
+            for where, targets in ((lead, answer.lead), (digits, answer.digits)):
+                where[0].extend((b, place) for place, _ in targets)
+                where[1].extend(target for _, target in targets)
+            places = range(answer.span[0], min(answer.span[1] + 1, n))
+            looks[0].extend((b, place) for place in places)
+            looks[1].extend([answer.point] * len(places))
+    return Batch(
+        pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
+        tokens=tokens,
+        positions=positions,
+        sees=sees,
+        text=torch.tensor(text),
+        lead=(torch.tensor(lead[0]), torch.stack(lead[1])),
+        digits=(torch.tensor(digits[0]).view(-1, 2), torch.stack(digits[1]) if digits[1] else torch.zeros(0, base)),
+        looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
+        answers=sum(len(example.answers) for example in examples),
+    )
