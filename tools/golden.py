@@ -3,7 +3,7 @@
     python tools/golden.py DIR
 
 prints one line per file: its largest error beside the tolerance for it. Files of kinds that have no check yet are
-listed as "not covered". Exits 1 where an error passes its tolerance, a file cannot be read, or there is nothing to check.
+listed as "not covered". Exits 1 where an error passes its tolerance, a file cannot be read, or nothing has a check.
 """
 
 import argparse

@@ -132,7 +132,6 @@ def load_official_dinov2(
     if adapters:
         apply_lora(model, r, alpha, dropout, roles)
         load_lora_state(model, adapters)
-        model.eval()
     return model
 
 

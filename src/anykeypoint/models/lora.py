@@ -122,7 +122,10 @@ def apply_lora(
         r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=names, bias="none"
     )
     inject_adapter_in_model(config, module, _ADAPTER)
-    return module
+    for _, parameter in _adapter_parameters(module):
+        if parameter.dtype in (torch.float16, torch.bfloat16):  # too coarse for small steps
+            parameter.data = parameter.data.float()
+    return module.train(module.training)  # PEFT's dropout starts in training mode wherever the module is in
 
 
 def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str] = ()) -> list[str]:

@@ -9,7 +9,6 @@ KptLLM uses CLIP ViT-L at 336; GraphCape and CapeX use Swin V2 at 256.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -206,16 +205,16 @@ class HieraEncoder(VisionEncoder):
         super().__init__(model, config, dim=size.hidden_size, stride=stride, multiple=unit)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
-        states = self.model(pixels, interpolate_pos_encoding=True).last_hidden_state
+        tokens = self.model(pixels, interpolate_pos_encoding=True).last_hidden_state
         size = self.model.config
-        rows, columns = (side // self.stride for side in pixels.shape[2:])
-        left = len(size.depths) - 1 - size.num_query_pool  # unrolled once per stage, pooled away only this often
-        order = unrolled_order(rows, columns, size.query_stride[0], left).to(states.device)
-        tokens = torch.empty_like(states).index_copy(1, order, states)
+        left = len(size.depths) - 1 - size.num_query_pool  # the order is changed once per stage, pooling undoes some
+        if left:
+            rows, columns = (side // self.stride for side in pixels.shape[2:])
+            order = unrolled_order(rows, columns, size.query_stride[0], left).to(tokens.device)
+            tokens = torch.empty_like(tokens).index_copy(1, order, tokens)
         return self.model.pooler.layernorm(tokens)
 
 
-@cache
 def unrolled_order(rows: int, columns: int, stride: int, times: int) -> Tensor:
     """Hiera's order of tokens: entry i is the row-by-row index of the token that it keeps at place i.
 
