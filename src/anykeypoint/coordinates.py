@@ -11,6 +11,7 @@ The free positions of a number are its lead and its digit slots (three of 10 ids
 Letters: B a batch, V = 1001 values (thousandths 0 to 1000).
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ class CoordinateCodec:
 
 def thousandths(value: float) -> int:
     """A fraction in [0, 1] -> whole thousandths, rounded as `f"{value:.3f}"` does."""
-    rounded = round(float(f"{value:.3f}") * 1000)
+    rounded = round(float(f"{value:.3f}") * 1000) if math.isfinite(value) else -1
     if not 0 <= rounded <= 1000:
         raise InputError(f"A coordinate must lie in 0 to 1 of the crop, but got {value}.")
     return rounded
