@@ -130,7 +130,7 @@ def test_a_missing_picture_is_named_and_can_be_allowed_and_counted(read):
 
 @pytest.mark.parametrize("name", ["../two.png", "a/../../two.png", "/etc/hosts", "..\\two.png", "C:\\two.png", "\\two"])
 def test_a_file_name_may_not_leave_the_images_folder(read, name):
-    with pytest.raises(InputError, match="image 2.*leaves the images folder"):
+    with pytest.raises(InputError, match=r"image 2.*leaves the images folder"):
         read(changed(images__1__file_name=name))
 
 

@@ -37,7 +37,9 @@ def objects(draw):
     labelled = draw(st.lists(point, min_size=count, max_size=count))
     predicted = [draw(st.one_of(point, st.just((math.nan, math.nan)))) for _ in labelled]
     hidden = draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    labelled = [(math.nan, math.nan) if hide and i else p for i, (p, hide) in enumerate(zip(labelled, hidden))]
+    labelled = [
+        (math.nan, math.nan) if hide and i else p for i, (p, hide) in enumerate(zip(labelled, hidden, strict=True))
+    ]
     return predicted, labelled, (0.0, 0.0, draw(st.floats(1, 80)), draw(st.floats(1, 80)))
 
 

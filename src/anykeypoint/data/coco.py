@@ -82,7 +82,7 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
             )
         if category_id not in categories:
             raise InputError(
-                f"{where} has category_id {category_id}, which is not under 'categories' with a list of 'keypoints' names."
+                f"{where} has category_id {category_id}, which 'categories' does not list with its 'keypoints'."
             )
         if entry.get("iscrowd", 0) not in (0, False):
             skipped[CROWD] += 1

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..geometry import Box, check_box
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
-KEYS = tuple(f"pck@{threshold:g}" for threshold in THRESHOLDS) + ("mpck",)
+KEYS = (*(f"pck@{threshold:g}" for threshold in THRESHOLDS), "mpck")
 
 
 def normalised_distances(predicted: np.ndarray, labelled: np.ndarray, box: Box) -> np.ndarray:

@@ -73,7 +73,7 @@ class Scene:
         picture = look.background(large, pose)
         owners = Image.new("L", (large, large))
         ids = ImageDraw.Draw(owners)
-        textures = look.textures(large, pose)
+        textures = look.textures(large, pose, {part.paint for part in self.parts})
         for number in sorted(range(len(self.parts)), key=lambda i: self.parts[i].depth):
             part = self.parts[number]
             placed = [polygon @ matrix * scale + shift for polygon in part.polygons]
@@ -81,7 +81,7 @@ class Scene:
             for polygon in placed:
                 ids.polygon(polygon.ravel().tolist(), fill=number + 1)
         picture = picture.reduce(OVERSAMPLE)
-        light = 1 + pose.uniform(0, 0.9) * (_ramp(size, pose.uniform(0, 2 * math.pi)) - 0.4)
+        light = 1 + pose.uniform(0, 0.7) * (_ramp(size, pose.uniform(0, 2 * math.pi)) - 0.4)
         light = Image.fromarray((255 * light.clip(0, 1)).astype(np.uint8))
         picture = ImageChops.multiply(picture, Image.merge("RGB", [light] * 3))
         if look.grain:
@@ -121,17 +121,20 @@ class Look:
             angle=float(kind.uniform(0, math.pi)),
             outline=outline,
             highlight=float(kind.uniform(0, 1.4)) if kind.random() < 0.7 else 0.0,
-            ground=str(pose.choice(["flat", "gradient", "noise", "clutter", "clutter", "checks", "stripes", "horizon"])),
+            ground=str(
+                pose.choice(["flat", "gradient", "noise", "clutter", "clutter", "checks", "stripes", "horizon"])
+            ),
             ground_colours=tuple(_rgb(pose.integers(20, 250, 3)) for _ in range(2)),
             grain=int(pose.integers(0, 14)),
         )
 
-    def textures(self, size: int, pose: np.random.Generator) -> list[Image.Image]:
-        """One RGB texture of the whole picture's size for each of the colours."""
-        result = []
+    def textures(self, size: int, pose: np.random.Generator, used: set) -> dict[int, Image.Image]:
+        """One RGB texture of the whole picture's size for each of the `used` colours."""
+        result = {}
         for index, (colour, pattern) in enumerate(zip(self.colours, self.patterns, strict=True)):
-            other = self.colours[(index + 1) % len(self.colours)]
-            result.append(_texture(size, colour, other, pattern, self.period, self.angle + index, pose))
+            if index in used:
+                other = self.colours[(index + 1) % len(self.colours)]
+                result[index] = _texture(size, colour, other, pattern, self.period, self.angle + index, pose)
         return result
 
     def background(self, size: int, pose: np.random.Generator) -> Image.Image:
@@ -225,7 +228,7 @@ def _texture(size, colour, other, pattern, period, angle, pose) -> Image.Image:
     return small.convert("RGB").resize((size, size), Image.Resampling.NEAREST)
 
 
-def _paint(picture: Image.Image, part: Part, placed: list[np.ndarray], textures: list[Image.Image], look: Look) -> None:
+def _paint(picture: Image.Image, part: Part, placed: list[np.ndarray], textures: dict, look: Look) -> None:
     draw = ImageDraw.Draw(picture)
     flat = [polygon.ravel().tolist() for polygon in placed]
     if part.outline and look.outline is not None:
@@ -251,7 +254,7 @@ def _paint(picture: Image.Image, part: Part, placed: list[np.ndarray], textures:
         patch = centre + (every - centre) * 0.5 - 0.14 * (every.max(axis=0) - every.min(axis=0))
         gloss = Image.new("L", mask.size)
         ImageDraw.Draw(gloss).polygon((patch - (left, top)).ravel().tolist(), fill=int(40 * look.highlight))
-        picture.paste((255, 255, 255), (left, top), gloss)
+        picture.paste((255, 255, 255), (left, top), ImageChops.multiply(gloss, mask))
 
 
 def _visible(owners: np.ndarray, points: np.ndarray, marks: list[Mark]) -> np.ndarray:

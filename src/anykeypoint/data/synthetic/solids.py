@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from .creatures import DARK, LIGHT, Rng, pick
 from .scene import Scene
+from .words import DARK, LIGHT, Rng, pick
 
 
 class View:
@@ -92,47 +92,89 @@ def furniture(kind: Rng, pose: Rng, scene: Scene) -> str:
         for y, row in ((tall, "top"), (0, "bottom")):
             for z, where in ((deep, "front"), (-deep, "back")):
                 for side, sign in sides:
-                    view.mark(f"{where} {row} {side} corner of the {noun}", (sign * wide, y, z),
-                              f"the corner at the {where} and {row}, on the {noun}'s own {side}",
-                              faces[where], faces[row], faces[side])
+                    view.mark(
+                        f"{where} {row} {side} corner of the {noun}",
+                        (sign * wide, y, z),
+                        f"the corner at the {where} and {row}, on the {noun}'s own {side}",
+                        faces[where],
+                        faces[row],
+                        faces[side],
+                    )
         drawers = int(kind.integers(1, 4))
         for index in range(drawers):
             high, low = tall * (1 - (index + 0.12) / drawers), tall * (1 - (index + 0.88) / drawers)
             z = deep + 0.005
-            front = view.face([(-wide * 0.85, low, z), (wide * 0.85, low, z), (wide * 0.85, high, z), (-wide * 0.85, high, z)], 1, 1.0)
+            front = view.face(
+                [(-wide * 0.85, low, z), (wide * 0.85, low, z), (wide * 0.85, high, z), (-wide * 0.85, high, z)], 1, 1.0
+            )
             y = (low + high) / 2
-            knob = view.face([(-0.09, y - 0.03, z), (0.09, y - 0.03, z), (0.09, y + 0.03, z), (-0.09, y + 0.03, z)], DARK, 2.0)
+            knob = view.face(
+                [(-0.09, y - 0.03, z), (0.09, y - 0.03, z), (0.09, y + 0.03, z), (-0.09, y + 0.03, z)], DARK, 2.0
+            )
             word = ("top", "second", "third")[index] if drawers > 1 else "only"
-            view.mark(f"{word} drawer handle" if drawers > 1 else "drawer handle", (0, y, z),
-                      f"the middle of the handle of the {word} drawer, counted from the top", front, knob)
+            view.mark(
+                f"{word} drawer handle" if drawers > 1 else "drawer handle",
+                (0, y, z),
+                f"the middle of the handle of the {word} drawer, counted from the top",
+                front,
+                knob,
+            )
         view.draw(scene)
         return noun
     for z, where in ((deep, "front"), (-deep, "back")):
         for side, sign in sides:
             x, z0 = sign * (wide - leg), z - math.copysign(leg, z)
             faces = view.box((x - leg, 0, z0 - leg), (x + leg, seat, z0 + leg), 1)
-            view.mark(f"{where} {side} leg {end}", (x, 0, z0), f"where the {where} leg on the {noun}'s own {side} stands",
-                      *(number for number in faces.values() if number >= 0))
+            view.mark(
+                f"{where} {side} leg {end}",
+                (x, 0, z0),
+                f"where the {where} leg on the {noun}'s own {side} stands",
+                *(number for number in faces.values() if number >= 0),
+            )
     faces = view.box((-wide, seat, -deep), (wide, seat + thick, deep), 0)
     for z, where in ((deep, "front"), (-deep, "back")):
         for side, sign in sides:
-            view.mark(f"{where} {side} corner of the {plate}", (sign * wide, seat + thick, z),
-                      f"the {where} corner on the {noun}'s own {side}", faces[where], faces["top"], faces[side])
-    view.mark(f"middle of the {plate}", (0, seat + thick, 0), f"the centre of the upper face of the {plate}", faces["top"])
+            view.mark(
+                f"{where} {side} corner of the {plate}",
+                (sign * wide, seat + thick, z),
+                f"the {where} corner on the {noun}'s own {side}",
+                faces[where],
+                faces["top"],
+                faces[side],
+            )
+    view.mark(
+        f"middle of the {plate}", (0, seat + thick, 0), f"the centre of the upper face of the {plate}", faces["top"]
+    )
     if backed:
         faces = view.box((-wide, seat + thick, -deep), (wide, seat + thick + back, -deep + 0.1), 2)
         word = "headboard" if noun == "bed" else "backrest"
         for side, sign in sides:
-            view.mark(f"top {side} corner of the {word}", (sign * wide, seat + thick + back, -deep + 0.1),
-                      f"the upper corner of the {word} on the {noun}'s own {side}", faces["front"], faces["top"], faces[side])
-        view.mark(f"middle of the {word} top", (0, seat + thick + back, -deep + 0.1), f"the middle of the {word}'s upper edge",
-                  faces["front"], faces["top"])
+            view.mark(
+                f"top {side} corner of the {word}",
+                (sign * wide, seat + thick + back, -deep + 0.1),
+                f"the upper corner of the {word} on the {noun}'s own {side}",
+                faces["front"],
+                faces["top"],
+                faces[side],
+            )
+        view.mark(
+            f"middle of the {word} top",
+            (0, seat + thick + back, -deep + 0.1),
+            f"the middle of the {word}'s upper edge",
+            faces["front"],
+            faces["top"],
+        )
     if noun == "armchair":
         for side, sign in sides:
             x0, x1 = sorted((sign * wide, sign * (wide - 0.1)))
             faces = view.box((x0, seat + thick, -deep + 0.1), (x1, seat + thick + back * 0.5, deep), 3)
-            view.mark(f"front end of the {side} armrest", (sign * (wide - 0.05), seat + thick + back * 0.5, deep),
-                      f"the front of the armrest on the chair's own {side}", faces["front"], faces["top"])
+            view.mark(
+                f"front end of the {side} armrest",
+                (sign * (wide - 0.05), seat + thick + back * 0.5, deep),
+                f"the front of the armrest on the chair's own {side}",
+                faces["front"],
+                faces["top"],
+            )
     view.draw(scene)
     return noun
 
@@ -156,31 +198,60 @@ def car(kind: Rng, pose: Rng, scene: Scene) -> str:
             glass = [(-0.75, 0.12), (0.75, 0.12), (0.75, 0.85), (-0.75, 0.85)]
             view.face([(x * wide, low + body + y * cabin, z) for x, y in glass], (70, 95, 120), 1.0)
         for side, sign in (("left", 1), ("right", -1)):
-            view.mark(f"{where} {side} corner of the roof", (sign * wide * 0.92, roof, end),
-                      f"the {where} corner of the roof on the driver's {side}",
-                      face, top["top"], top[side])
+            view.mark(
+                f"{where} {side} corner of the roof",
+                (sign * wide * 0.92, roof, end),
+                f"the {where} corner of the roof on the driver's {side}",
+                face,
+                top["top"],
+                top[side],
+            )
     for side, sign in (("left", 1), ("right", -1)):
         for z, where in ((long * 0.62, "front"), (-long * 0.62, rear)):
             x = sign * (wide + 0.01)
             turn = np.linspace(0, 2 * math.pi, 20, endpoint=False)
             rim = [(x, radius + radius * math.sin(t), z + radius * math.cos(t)) for t in turn]
-            hubcap = [(x + sign * 0.005, radius + 0.5 * radius * math.sin(t), z + 0.5 * radius * math.cos(t)) for t in turn]
+            hubcap = [
+                (x + sign * 0.005, radius + 0.5 * radius * math.sin(t), z + 0.5 * radius * math.cos(t)) for t in turn
+            ]
             # A wheel on the side turned away is drawn first, so that the body covers its upper half.
             bias = 3.0 if hull[side] >= 0 else -3.0
             tyre, disc = view.face(rim, DARK, bias), view.face(hubcap, LIGHT, bias + 0.1)
             owners = (tyre, disc) if hull[side] >= 0 else (-1,)
-            view.mark(f"{where} {side} wheel", (x, radius, z), f"the hub of the {where} wheel on the driver's {side}", *owners)
+            view.mark(
+                f"{where} {side} wheel", (x, radius, z), f"the hub of the {where} wheel on the driver's {side}", *owners
+            )
         for z, where, colour in ((long, "front", (250, 245, 190)), (-long, rear, (190, 30, 30))):
             face = hull["front" if where == "front" else "back"]
             x, y, half = sign * wide * 0.72, low + body * 0.6, wide * 0.18
             z += math.copysign(0.004, z)
             if face >= 0:
-                face = view.face([(x - half, y - half / 2, z), (x + half, y - half / 2, z), (x + half, y + half / 2, z),
-                                  (x - half, y + half / 2, z)], colour, 1.0)
-            view.mark(f"left {lamp}" if (where, side) == ("front", "left") else f"right {lamp}" if where == "front"
-                      else f"{side} {rear} light", (x, y, z), f"the lamp at the {where} on the driver's {side}", face)
-    view.mark("middle of the front bumper", (0, low, long), "the lower edge of the front, half-way across", hull["front"])
-    view.mark(f"middle of the {rear} bumper", (0, low, -long), f"the lower edge of the {rear}, half-way across", hull["back"])
+                face = view.face(
+                    [
+                        (x - half, y - half / 2, z),
+                        (x + half, y - half / 2, z),
+                        (x + half, y + half / 2, z),
+                        (x - half, y + half / 2, z),
+                    ],
+                    colour,
+                    1.0,
+                )
+            view.mark(
+                f"left {lamp}"
+                if (where, side) == ("front", "left")
+                else f"right {lamp}"
+                if where == "front"
+                else f"{side} {rear} light",
+                (x, y, z),
+                f"the lamp at the {where} on the driver's {side}",
+                face,
+            )
+    view.mark(
+        "middle of the front bumper", (0, low, long), "the lower edge of the front, half-way across", hull["front"]
+    )
+    view.mark(
+        f"middle of the {rear} bumper", (0, low, -long), f"the lower edge of the {rear}, half-way across", hull["back"]
+    )
     view.mark("centre of the roof", (0, roof, (start + stop) * long / 2), "the middle of the roof", top["top"])
     view.draw(scene)
     return noun

@@ -1,15 +1,17 @@
-"""Made-up things drawn flat: clothes, tools, sheets, vessels, arms, bicycles, shells, aeroplanes.
+"""Made-up things drawn flat: clothes, tools, sheets, vessels; same contract as the creatures.
 
-Same contract as the creatures. Things with a front (clothes, aeroplanes) have their own left; others name the picture's
-side, "image left", or their corners as read, and are turned so little that it stays true.
+Clothes have their own left, the wearer's; the others name the picture's side, "image left", or their corners as read,
+and are turned so little that it stays true.
 """
+
+# ruff: noqa: RUF005 - an array plus a tuple is a step here, not a concatenation
 
 import math
 
 import numpy as np
 
-from .creatures import DARK, LIGHT, Rng, namer, pick
-from .scene import Scene, direction, ellipse, smooth
+from .scene import Scene, ellipse
+from .words import DARK, LIGHT, Rng, namer, pick
 
 
 def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
@@ -33,7 +35,10 @@ def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
         if legs:
             for sign in (1, -1):
                 out = pose.uniform(0.0, 0.25) + flare * 0.5
-                ends[sign] = [np.array([sign * (hip + out), 0.5 + long]), np.array([sign * (hip + out - 2 * cuff), 0.5 + long])]
+                ends[sign] = [
+                    np.array([sign * (hip + out), 0.5 + long]),
+                    np.array([sign * (hip + out - 2 * cuff), 0.5 + long]),
+                ]
             polygon += [ends[1][0], ends[1][1], crotch, ends[-1][1], ends[-1][0], (-hip, 0.42)]
         else:
             for sign in (1, -1):
@@ -41,15 +46,21 @@ def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
             polygon += [ends[1][0], ends[-1][0], (-hip, 0.42)]
         cloth = scene.shape(polygon, 0)
         band = scene.shape([(-waist, 0), (waist, 0), (waist * 1.04, 0.09), (-waist * 1.04, 0.09)], 1)
-        scene.mark(pick(kind, "middle of the waistband", "waistband middle"), (0, 0.04), "the middle of the upper edge", band)
+        scene.mark(
+            pick(kind, "middle of the waistband", "waistband middle"), (0, 0.04), "the middle of the upper edge", band
+        )
         word = pick(kind, "waistband", "waist")
         for side, sign in signs.items():
             scene.mark(f"{side} end of the {word}", (sign * waist, 0.04), f"the end of the {word} {hint(side)}", band)
             scene.mark(f"{side} hip", (sign * hip, 0.42), f"the widest point {hint(side)}", cloth)
             if legs:
                 outer, inner = ends[sign]
-                scene.mark(of("outer corner", f"{side} leg hem"), outer, f"the outer end of the leg's hem {hint(side)}", cloth)
-                scene.mark(of("inner corner", f"{side} leg hem"), inner, f"the inner end of the leg's hem {hint(side)}", cloth)
+                scene.mark(
+                    of("outer corner", f"{side} leg hem"), outer, f"the outer end of the leg's hem {hint(side)}", cloth
+                )
+                scene.mark(
+                    of("inner corner", f"{side} leg hem"), inner, f"the inner end of the leg's hem {hint(side)}", cloth
+                )
                 knee = (np.array([sign * hip, 0.42]) + crotch + outer + inner) / 4
                 scene.mark(f"{side} knee", knee, f"the middle of the leg {hint(side)}", cloth)
             else:
@@ -59,12 +70,14 @@ def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
         else:
             scene.mark("middle of the hem", (ends[1][0] + ends[-1][0]) / 2, "half-way along the lower edge", cloth)
         return noun
-    noun, sleeve = pick(kind, ("shirt", 0.5), ("sweater", 1.0), ("jacket", 1.0), ("dress", 0.4), ("vest", 0.0), ("coat", 0.9))
+    noun, sleeve = pick(
+        kind, ("shirt", 0.5), ("sweater", 1.0), ("jacket", 1.0), ("dress", 0.4), ("vest", 0.0), ("coat", 0.9)
+    )
     long = kind.uniform(1.5, 2.2) if noun in ("dress", "coat") else kind.uniform(0.9, 1.3)
     neck, shoulder, chest = kind.uniform(0.13, 0.24), kind.uniform(0.42, 0.56), kind.uniform(0.38, 0.5)
     hem, thick = chest + kind.uniform(-0.05, 0.4), kind.uniform(0.12, 0.19)
     dip, pocket, closed = kind.uniform(0.05, 0.3), kind.random() < 0.3, kind.random() < 0.4
-    collar = pick(kind, "collar", "neckline")
+    collar, bend, sleeve_paint = pick(kind, "collar", "neckline"), pick(kind, "elbow", "middle"), pick(kind, 0, 1)
     sleeve *= kind.uniform(0.8, 1.2)
     for side, sign in signs.items():
         if sleeve:
@@ -72,21 +85,45 @@ def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
             elbow = root + (sign * math.cos(drop) * sleeve * 0.5, math.sin(drop) * sleeve * 0.5)
             drop += pose.uniform(-0.4, 0.6)
             end = elbow + (sign * math.cos(drop) * sleeve * 0.5, math.sin(drop) * sleeve * 0.5)
-            part = scene.limb([root, elbow, end], [thick, thick * 0.85, thick * 0.7], pick(kind, 0, 1) if side == "left" else
-                              scene.parts[0].paint, depth=-0.2)
+            part = scene.limb([root, elbow, end], [thick, thick * 0.85, thick * 0.7], sleeve_paint, depth=-0.2)
             edge = end + (sign * math.cos(drop) * thick * 0.6, math.sin(drop) * thick * 0.6)
             scene.mark(f"end of the {side} sleeve", edge, f"the middle of the cuff {hint(side)}", part)
-            scene.mark(of(pick_joint(kind, side, scene), f"{side} sleeve"), elbow, f"half-way down the sleeve {hint(side)}", part)
-    polygon = [(-neck, 0), (-neck * 0.6, dip), (neck * 0.6, dip), (neck, 0), (shoulder, 0.1), (chest, 0.5), (hem, long),
-               (-hem, long), (-chest, 0.5), (-shoulder, 0.1)]
+            scene.mark(of(bend, f"{side} sleeve"), elbow, f"half-way down the sleeve {hint(side)}", part)
+    polygon = [
+        (-neck, 0),
+        (-neck * 0.6, dip),
+        (neck * 0.6, dip),
+        (neck, 0),
+        (shoulder, 0.1),
+        (chest, 0.5),
+        (hem, long),
+        (-hem, long),
+        (-chest, 0.5),
+        (-shoulder, 0.1),
+    ]
     cloth = scene.shape(polygon, 0)
     for side, sign in signs.items():
-        scene.mark(f"{side} end of the {collar}", (sign * neck, 0), f"where the {collar} meets the shoulder seam {hint(side)}", cloth)
-        scene.mark(f"{side} shoulder", (sign * shoulder, 0.1), f"the outer end of the shoulder seam {hint(side)}", cloth,
-                   *range(len(scene.parts) - 1))
+        scene.mark(
+            f"{side} end of the {collar}",
+            (sign * neck, 0),
+            f"where the {collar} meets the shoulder seam {hint(side)}",
+            cloth,
+        )
+        scene.mark(
+            f"{side} shoulder",
+            (sign * shoulder, 0.1),
+            f"the outer end of the shoulder seam {hint(side)}",
+            cloth,
+            *range(len(scene.parts) - 1),
+        )
         scene.mark(f"{side} end of the hem", (sign * hem, long), f"the lower corner {hint(side)}", cloth)
-        scene.mark(of("bottom", f"{side} armhole"), (sign * chest, 0.5), f"the armpit {hint(side)}", cloth,
-                   *range(len(scene.parts) - 1))
+        scene.mark(
+            of("bottom", f"{side} armhole"),
+            (sign * chest, 0.5),
+            f"the armpit {hint(side)}",
+            cloth,
+            *range(len(scene.parts) - 1),
+        )
     scene.mark(f"middle of the {collar}", (0, dip), f"the lowest point of the {collar}", cloth)
     scene.mark("middle of the hem", (0, long), "half-way along the lower edge", cloth)
     if closed and front:
@@ -101,14 +138,12 @@ def garment(kind: Rng, pose: Rng, scene: Scene) -> str:
     return noun
 
 
-def pick_joint(kind: Rng, side: str, scene: Scene) -> str:
-    """The elbow has one word for both sleeves of a garment."""
-    return "elbow" if scene.parts[0].paint == 0 else "middle"
-
-
 def tool(kind: Rng, pose: Rng, scene: Scene) -> str:
     """A hand tool: a handle with a head, turned anyhow."""
-    of, head = namer(kind), pick(kind, "hammer", "axe", "spoon", "fork", "wrench", "key", "brush", "knife", "racket", "spade")
+    of, head = (
+        namer(kind),
+        pick(kind, "hammer", "axe", "spoon", "fork", "wrench", "key", "brush", "knife", "racket", "spade"),
+    )
     long, thick = kind.uniform(0.9, 1.8), kind.uniform(0.04, 0.1)
     grip, size, flare = kind.uniform(0.3, 0.6), kind.uniform(0.22, 0.45), kind.uniform(0.7, 1.3)
     guard = kind.random() < 0.3
@@ -116,12 +151,21 @@ def tool(kind: Rng, pose: Rng, scene: Scene) -> str:
     size *= pose.uniform(0.9, 1.1)
     rod = scene.limb([(0, 0), (0, -long)], [thick * flare, thick], 0)
     scene.limb([(0, 0), (0, -long * grip)], [thick * flare * 1.35, thick * 1.35], 1, depth=0.1)
-    scene.mark(pick(kind, "handle end", "end of the handle"), (0, thick * flare), "the free end that is held", rod, rod + 1)
-    scene.mark(pick(kind, "middle of the handle", "handle middle"), (0, -long / 2), "half-way along the shaft", rod, rod + 1)
-    scene.mark(of("end", "grip"), (0, -long * grip), "where the grip ends, towards the head", rod, rod + 1)
+    if head == "key":
+        bow = scene.shape(ellipse((0, size * 0.6), size * 0.7, size * 0.7), 2, depth=0.3)
+        hole = scene.shape(ellipse((0, size * 0.7), size * 0.25, size * 0.25), DARK, depth=0.3)
+        scene.mark("hole of the bow", (0, size * 0.7), "the hole in the round end that is held", hole)
+        end, holders = size * 1.28, (bow,)
+    else:
+        end, holders = thick * flare, (rod, rod + 1)
+    scene.mark(pick(kind, "handle end", "end of the handle"), (0, end), "the free end that is held", *holders)
+    scene.mark(
+        pick(kind, "middle of the handle", "handle middle"), (0, -long / 2), "half-way along the shaft", rod, rod + 1
+    )
+    stop = rod
     if guard:
-        part = scene.limb([(-thick * 3, -long * grip), (thick * 3, -long * grip)], thick * 0.6, 3, depth=0.2)
-        scene.marks[-1].owners = (rod, rod + 1, part)
+        stop = scene.limb([(-thick * 3, -long * grip), (thick * 3, -long * grip)], thick * 0.6, 3, depth=0.2)
+    scene.mark(of("end", "grip"), (0, -long * grip), "where the grip ends, towards the head", rod, rod + 1, stop)
     top = np.array([0.0, -long])
     neck = pick(kind, "neck", "base of the head")
     if head == "hammer":
@@ -129,9 +173,15 @@ def tool(kind: Rng, pose: Rng, scene: Scene) -> str:
         scene.mark("claw tip", top + (-size, -0.04), "the narrow end of the head", part)
         scene.mark("middle of the striking face", top + (size * 0.8, 0), "the broad flat end of the head", part)
     elif head == "axe":
-        part = scene.shape(top + np.array([(-0.12, -0.1), (size, -size * 0.8), (size * 1.15, 0), (size, size * 0.8), (-0.12, 0.12)]), 2)
-        scene.mark(of("far corner", "blade"), top + (size, -size * 0.8), "the corner of the edge away from the handle", part)
-        scene.mark(of("near corner", "blade"), top + (size, size * 0.8), "the corner of the edge nearer the handle", part)
+        part = scene.shape(
+            top + np.array([(-0.12, -0.1), (size, -size * 0.8), (size * 1.15, 0), (size, size * 0.8), (-0.12, 0.12)]), 2
+        )
+        scene.mark(
+            of("far corner", "blade"), top + (size, -size * 0.8), "the corner of the edge away from the handle", part
+        )
+        scene.mark(
+            of("near corner", "blade"), top + (size, size * 0.8), "the corner of the edge nearer the handle", part
+        )
         scene.mark(of("middle", "blade edge"), top + (size * 1.13, 0), "half-way along the cutting edge", part)
     elif head == "spoon":
         part = scene.shape(ellipse(top + (0, -size * 1.2), size * 0.75, size * 1.25), 2)
@@ -148,35 +198,44 @@ def tool(kind: Rng, pose: Rng, scene: Scene) -> str:
                 continue
             # Turned anyhow, the outer prongs have no names of their own: held with the tip up, they are left and right.
             side = "left" if index == 0 else "right"
-            scene.mark(of("tip", f"{side} prong"), top + (x, -size * 1.8),
-                       f"the outermost prong on the {side} when the prongs point up")
+            scene.mark(
+                of("tip", f"{side} prong"),
+                top + (x, -size * 1.8),
+                f"the outermost prong on the {side} when the prongs point up",
+            )
         part = len(scene.parts) - 1
     elif head == "wrench":
         gap = pose.uniform(0.1, 0.25)
         part = scene.shape(ellipse(top, size * 0.55, size * 0.5), 2)
         for side, sign in (("left", -1), ("right", 1)):
             end = top + (sign * gap, -size * 1.1)
-            jaw = scene.limb([top + (sign * size * 0.4, -0.05), top + (sign * size * 0.42, -size * 0.6), end], [0.08, 0.08, 0.05], 2)
+            jaw = scene.limb(
+                [top + (sign * size * 0.4, -0.05), top + (sign * size * 0.42, -size * 0.6), end], [0.08, 0.08, 0.05], 2
+            )
             scene.mark(of("tip", f"{side} jaw"), end, f"the end of the jaw on the {side} when the jaws point up", jaw)
     elif head == "key":
-        part = scene.shape(ellipse((0, size * 0.6), size * 0.7, size * 0.7), 2, depth=0.3)
-        scene.shape(ellipse((0, size * 0.7), size * 0.25, size * 0.25), DARK, depth=0.3)
-        scene.mark("hole of the bow", (0, size * 0.7), "the hole in the round end that is held", part, part + 1)
-        scene.marks[0].at = (0, size * 1.3)
-        scene.marks[0].owners = (part,)
         for index, y in enumerate((0.08, 0.25)):
             end = top + (size * 0.5, y)
             part = scene.limb([top + (0, y), end], 0.05, 2)
             scene.mark(f"tip of the {('first', 'second')[index]} tooth", end, "a tooth, counted from the far end", part)
     elif head == "brush":
-        part = scene.shape(top + np.array([(-size * 0.5, 0), (size * 0.5, 0), (size * 0.7, -size * 1.6), (-size * 0.7, -size * 1.6)]), 2)
-        scene.mark(of("middle", "bristle ends"), top + (0, -size * 1.58), "the middle of the free ends of the hair", part)
+        part = scene.shape(
+            top + np.array([(-size * 0.5, 0), (size * 0.5, 0), (size * 0.7, -size * 1.6), (-size * 0.7, -size * 1.6)]),
+            2,
+        )
+        scene.mark(
+            of("middle", "bristle ends"), top + (0, -size * 1.58), "the middle of the free ends of the hair", part
+        )
         scene.mark(of("base", "bristles"), top, "where the hair leaves the handle", part, rod)
     elif head == "knife":
         end = top + (0.03, -size * 3)
-        part = scene.shape([top + (-0.06, 0), top + (size * 0.4, 0), top + (size * 0.4, -size * 2), end, top + (-0.06, -size * 2)], 2)
+        part = scene.shape(
+            [top + (-0.06, 0), top + (size * 0.4, 0), top + (size * 0.4, -size * 2), end, top + (-0.06, -size * 2)], 2
+        )
         scene.mark(of("tip", "blade"), end, "the pointed end of the blade", part)
-        scene.mark(of("heel", "blade"), top + (size * 0.4, 0), "the corner of the cutting edge next to the handle", part)
+        scene.mark(
+            of("heel", "blade"), top + (size * 0.4, 0), "the corner of the cutting edge next to the handle", part
+        )
     elif head == "racket":
         part = scene.shape(ellipse(top + (0, -size * 1.5), size * 1.1, size * 1.5), 2)
         scene.shape(ellipse(top + (0, -size * 1.5), size * 0.9, size * 1.28), LIGHT)
@@ -187,15 +246,21 @@ def tool(kind: Rng, pose: Rng, scene: Scene) -> str:
         part = scene.shape(top + np.array(blade), 2)
         scene.mark(of("tip", "blade"), top + (0, -size * 1.68), "the pointed end opposite the handle", part)
         for side, sign in (("left", -1), ("right", 1)):
-            scene.mark(of("shoulder", f"{side} blade"), top + (sign * size * 0.7, 0),
-                       f"the corner next to the handle on the {side} when the tip points up", part)
+            scene.mark(
+                f"{side} shoulder of the blade",
+                top + (sign * size * 0.7, 0),
+                f"the corner next to the handle on the {side} when the tip points up",
+                part,
+            )
     scene.mark(neck, top, "where the handle meets the head", rod, *range(len(scene.parts)))
     return {"spade": "shovel"}.get(head, head) if kind.random() < 0.5 else "tool"
 
 
 def sheet(kind: Rng, pose: Rng, scene: Scene) -> str:
     """A flat rectangular thing seen at an angle; corners as one reads it, which holds as it is turned little."""
-    noun = pick(kind, "sign", "plate", "screen", "window", "door", "board", "book", "card", "picture frame", "rug", "flag")
+    noun = pick(
+        kind, "sign", "plate", "screen", "window", "door", "board", "book", "card", "picture frame", "rug", "flag"
+    )
     word = pick(kind, "corner", "corner", "vertex")
     wide, tall = kind.uniform(0.6, 1.4), kind.uniform(0.5, 1.2)
     inner, holes, knob = kind.random() < 0.6, kind.random() < 0.35, kind.random() < 0.4
@@ -212,20 +277,28 @@ def sheet(kind: Rng, pose: Rng, scene: Scene) -> str:
     if post:
         foot = at(0.5, 1) + (pose.uniform(-0.1, 0.1), kind.uniform(0.6, 1.2))
         pole = scene.limb([at(0.5, 0.5), foot], 0.05, 3, depth=-0.5)
-        scene.mark(pick(kind, "lower end of the post", "base of the post"), foot, "where the post stands on the ground", pole)
+        scene.mark(
+            pick(kind, "lower end of the post", "base of the post"), foot, "where the post stands on the ground", pole
+        )
     flat = scene.shape(corners, 0)
     for name, corner in zip(names, corners, strict=True):
         height, side = name.split()
-        scene.mark(f"{name} {word} of the {noun}", corner, f"the {word} at the {height} and {side} of the picture", flat)
+        scene.mark(
+            f"{name} {word} of the {noun}", corner, f"the {word} at the {height} and {side} of the picture", flat
+        )
     if inner:
         border = kind.uniform(0.1, 0.25)
         inside = [at(border, border), at(1 - border, border), at(1 - border, 1 - border), at(border, 1 - border)]
         panel = scene.shape(inside, 1)
         for name, corner in zip(names, inside, strict=True):
-            scene.mark(f"{name} corner of the inner panel", corner, f"the {name} corner of the field inside the frame", panel)
+            scene.mark(
+                f"{name} corner of the inner panel", corner, f"the {name} corner of the field inside the frame", panel
+            )
     if edges:
         scene.mark(f"middle of the top edge of the {noun}", at(0.5, 0), "half-way between the two top corners", flat)
-        scene.mark(f"middle of the bottom edge of the {noun}", at(0.5, 1), "half-way between the two bottom corners", flat)
+        scene.mark(
+            f"middle of the bottom edge of the {noun}", at(0.5, 1), "half-way between the two bottom corners", flat
+        )
     if holes:
         for side, u in (("left", 0.07), ("right", 0.93)):
             centre = at(u, 0.08)
@@ -237,7 +310,9 @@ def sheet(kind: Rng, pose: Rng, scene: Scene) -> str:
         scene.limb([centre + (0, -0.07), centre + (0, 0.07)], 0.05, 2)
         scene.mark("handle", centre, f"the handle half-way up near the {word} edge")
     centre = (at(0.25, 0.5) + at(0.75, 0.5)) / 2
-    scene.mark(pick(kind, "centre", "middle of the surface"), centre, f"the middle of the {noun}", *range(len(scene.parts)))
+    scene.mark(
+        pick(kind, "centre", "middle of the surface"), centre, f"the middle of the {noun}", *range(len(scene.parts))
+    )
     return noun
 
 
@@ -250,8 +325,11 @@ def vessel(kind: Rng, pose: Rng, scene: Scene) -> str:
     handle, spout, lid = kind.random() < 0.4, kind.random() < 0.25, kind.random() < 0.3
     side, where = pick(kind, ("image left", -1), ("image right", 1))
     label = kind.random() < 0.3
-    words = {3: ["mouth", "shoulder", "bottom"], 4: ["mouth", "neck", "shoulder", "bottom"],
-             5: ["mouth", "neck", "shoulder", "body", "bottom"]}[levels]
+    words = {
+        3: ["mouth", "shoulder", "bottom"],
+        4: ["mouth", "neck", "shoulder", "bottom"],
+        5: ["mouth", "neck", "shoulder", "body", "bottom"],
+    }[levels]
     scene.turn = pose.uniform(-0.3, 0.3)
     radii = radii * pose.uniform(0.92, 1.08, levels)
     profile = list(zip(radii, heights, words, strict=True))
@@ -261,8 +339,8 @@ def vessel(kind: Rng, pose: Rng, scene: Scene) -> str:
         root, end = (where * radii[1] * 0.9, heights[1]), (where * radii[-2] * 0.9, float(heights[-1]) * 0.85)
         bow = [root, (where * reach, heights[1] + 0.03), (where * reach, middle + 0.12), end]
         part = scene.limb(bow, 0.05, 2, depth=-0.3)
-        scene.mark("upper end of the handle", bow[1], f"the upper bend of the handle, {side}", part)
-        scene.mark("lower end of the handle", bow[2], f"the lower bend of the handle, {side}", part)
+        scene.mark("upper bend of the handle", bow[1], f"the upper bend of the handle, {side}", part)
+        scene.mark("lower bend of the handle", bow[2], f"the lower bend of the handle, {side}", part)
     if spout:
         tip = np.array([-where * (radii[1] + 0.45), heights[0] + 0.1])
         part = scene.limb([(-where * radii[1] * 0.7, heights[1] + 0.1), tip], [0.12, 0.05], 1, depth=-0.2)
@@ -272,190 +350,24 @@ def vessel(kind: Rng, pose: Rng, scene: Scene) -> str:
     scene.shape(ellipse((0, heights[0]), float(radii[0]), 0.05), 1, shade=0.8)
     for radius, height, word in profile:
         for name, sign in (("image left", -1), ("image right", 1)):
-            scene.mark(f"{name} side of the {word}", (sign * radius, height),
-                       f"the outline at the {word}, at the {name.split()[1]} of the picture", body, body + 1)
+            scene.mark(
+                f"{name} side of the {word}",
+                (sign * radius, height),
+                f"the outline at the {word}, at the {name.split()[1]} of the picture",
+                body,
+                body + 1,
+            )
     if lid:
         top = (0, heights[0] - 0.22)
         part = scene.limb([(0, heights[0] - 0.02), top], [float(radii[0]) * 0.6, 0.06], 3, depth=0.1)
-        scene.mark(pick(kind, "top of the lid", "cap", "stopper"), top, "the topmost point", part)
+        summit = min(polygon[:, 1].min() for polygon in scene.parts[part].polygons) + 0.01
+        scene.mark(pick(kind, "top of the lid", "top of the cap"), (0, summit), "the upper end of the lid", part)
     if label:
         low, high = middle - 0.1, middle + 0.1
         width = float(radii[levels // 2]) * 0.6
         part = scene.shape([(-width, low), (width, low), (width, high), (-width, high)], LIGHT)
         scene.mark("middle of the label", (0, middle), "the centre of the light patch", part)
-    scene.mark(pick(kind, "middle of the bottom", "centre of the base"), (0, heights[-1]), "the middle of the lower end", body)
-    return noun
-
-
-def arm(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A jointed arm on a foot: a robot arm, desk lamp or crane."""
-    of, joints = namer(kind), int(kind.integers(2, 5))
-    noun, end_word = pick(kind, ("robot arm", "gripper"), ("desk lamp", "shade"), ("crane", "hook"), ("excavator", "bucket"))
-    links = kind.uniform(0.3, 0.8, joints + 1)
-    thick, foot, taper = kind.uniform(0.04, 0.09), kind.uniform(0.2, 0.5), kind.uniform(0.7, 0.95)
-    numbered = pick(kind, "joint", "hinge", "elbow")
-    scene.turn = pose.uniform(-0.1, 0.1)
-    lean = pick(pose, -1, 1)
-    stand = scene.shape([(-foot, 0), (foot, 0), (foot * 0.6, -0.16), (-foot * 0.6, -0.16)], 2)
-    scene.mark(pick(kind, "base of the arm", "middle of the foot"), (0, -0.16), "where the first link rises from the foot",
-               stand, stand + 1)
-    for side, sign in (("image left", -1), ("image right", 1)):
-        scene.mark(f"{side} end of the foot", (sign * foot, 0), f"the lower corner of the foot, {side}", stand)
-    at, angle = np.array([0.0, -0.16]), -math.pi / 2 + pose.uniform(-0.5, 0.5)
-    for index, length in enumerate(links):
-        after = at + direction(angle, float(length))
-        width = thick * taper**index
-        part = scene.limb([at, after], [width, width * 0.9], 0 if index % 2 == 0 else 1, depth=0.1 * index)
-        if index:
-            scene.shape(ellipse(at, width * 1.3, width * 1.3), 3, depth=0.1 * index + 0.05)
-            scene.mark(f"{('first', 'second', 'third', 'fourth')[index - 1]} {numbered}", at,
-                       f"the {numbered} between link {index} and link {index + 1}, counted from the foot", part + 1)
-        at = after
-        angle += lean * pose.uniform(0.2, 1.3)
-    angle = math.atan2(*(at - scene.parts[-1].polygons[0].mean(axis=0))[::-1])
-    if end_word == "gripper":
-        for index, turn in enumerate((-0.5, 0.5)):
-            tip = at + direction(angle + turn * pose.uniform(0.4, 1.2), 0.25)
-            part = scene.limb([at, tip], [0.05, 0.025], 2, depth=1)
-            # Seen along the last link from the foot's side, one finger is on each hand.
-            side = ("left", "right")[index]
-            scene.mark(of("tip", f"{side} gripper finger"), tip,
-                       f"the finger on the {side} when the last link points up", part)
-    elif end_word == "shade":
-        near, far = direction(angle - math.pi / 2, 0.12), direction(angle - math.pi / 2, 0.26)
-        rim = at + direction(angle, 0.3)
-        part = scene.shape([at - near, at + near, rim + far, rim - far], 2, depth=1)
-        scene.mark("middle of the shade rim", rim, "the middle of the lamp's open end", part)
-        scene.mark("top of the shade", at, "where the arm holds the shade", part, part - 1)
-    else:
-        low = at + (0, pose.uniform(0.2, 0.6))
-        part = scene.limb([at, low], 0.015, DARK, depth=1)
-        scene.shape(smooth([low + (-0.13, 0), low + (0.13, 0), low + (0.08, 0.2), low + (-0.08, 0.2)], 1), 2, depth=1.1)
-        scene.mark(of("bottom", end_word), low + (0, 0.18), f"the lowest point of the {end_word}")
-        scene.mark("end of the last link", at, f"where the {end_word} hangs from the arm", part, part - 1)
-    return noun
-
-
-def cycle(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A two-wheeled vehicle from the side, facing either way."""
-    face, of = pick(kind, -1, 1), namer(kind)
-    noun = pick(kind, "bicycle", "motorcycle", "scooter", "tricycle", "moped")
-    base, front, rear = kind.uniform(0.55, 0.8), kind.uniform(0.22, 0.45), kind.uniform(0.22, 0.45)
-    seat, bar, thick = kind.uniform(0.5, 0.85), kind.uniform(0.6, 1.0), kind.uniform(0.02, 0.06)
-    spokes, basket, lamp = int(kind.integers(0, 7)), kind.random() < 0.3, kind.random() < 0.5
-    hub = pick(kind, "centre", "hub", "middle")
-    scene.turn = pose.uniform(-0.25, 0.25)
-    steer = pose.uniform(-0.05, 0.05)
-    wheels = {"front": (np.array([face * base, -front]), front), "rear": (np.array([-face * base, -rear]), rear)}
-    for which, (centre, radius) in wheels.items():
-        tyre = scene.shape(ellipse(centre, radius, radius, count=36), DARK, depth=-1)
-        disc = scene.shape(ellipse(centre, radius * 0.82, radius * 0.82, count=32), 3, depth=-0.9)
-        start = pose.uniform(0, math.pi)
-        for index in range(spokes):
-            step = direction(start + index * math.pi / max(1, spokes), radius * 0.85)
-            scene.limb([centre - step, centre + step], 0.008, LIGHT, depth=-0.8, outline=False)
-        axle = scene.shape(ellipse(centre, 0.05, 0.05), 2, depth=-0.5)
-        scene.mark(of(hub, f"{which} wheel"), centre, f"the axle of the {which} wheel", axle, disc)
-        scene.mark(of("bottom", f"{which} wheel"), centre + (0, radius * 0.95), f"where the {which} wheel stands", tyre)
-    crank = np.array([face * base * pose.uniform(-0.15, 0.05), -min(front, rear) * 0.9])
-    saddle = np.array([-face * base * 0.4, -seat - 0.3])
-    head = np.array([face * base * 0.62, -bar])
-    grip = head + (-face * (0.12 + steer), -0.18)
-    hubs = {which: centre for which, (centre, _) in wheels.items()}
-    top = crank + (saddle - crank) * 0.75
-    for a, b in ((hubs["rear"], crank), (crank, top), (top, hubs["rear"]), (top, head), (crank, head)):
-        frame = scene.limb([a, b], thick, 0)
-    fork = scene.limb([hubs["front"], head, grip], thick, 1)
-    scene.limb([top, saddle], thick * 0.8, 2)
-    part = scene.limb([saddle + (-face * 0.16, 0), saddle + (face * 0.12, 0)], [0.06, 0.04], 2, depth=0.2)
-    word = pick(kind, "saddle", "seat")
-    scene.mark(of("rear end", word), saddle + (-face * 0.2, 0), f"the end of the {word} over the rear wheel", part)
-    scene.mark(of("front end", word), saddle + (face * 0.15, 0), f"the nose of the {word}", part)
-    scene.mark(pick(kind, "handlebar end", "grip", "handle end"), grip, "the end of the bar that is held", fork)
-    scene.mark(pick(kind, "steering head", "top of the fork"), head, "where the frame holds the fork", fork, frame)
-    swing = direction(pose.uniform(0, 2 * math.pi), 0.17)
-    part = scene.limb([crank, crank + swing], 0.025, DARK, depth=0.3)
-    scene.limb([crank + swing + (-0.06, 0), crank + swing + (0.06, 0)], 0.03, LIGHT, depth=0.35)
-    scene.mark(pick(kind, "pedal", "foot rest"), crank + swing, "where the foot pushes, on the near side", part + 1)
-    scene.mark("crank centre", crank, "the axle that the pedal turns on", part, frame)
-    if lamp:
-        at = head + (face * 0.12, 0.05)
-        scene.shape(ellipse(at, 0.07, 0.07), (250, 240, 170), depth=0.3)
-        scene.mark("headlight", at, "the lamp at the front")
-    if basket:
-        at = hubs["rear"] + (0, -rear - 0.14)
-        part = scene.shape(at + np.array([(-0.2, -0.12), (0.2, -0.12), (0.17, 0.1), (-0.17, 0.1)]), 3, depth=0.1)
-        scene.mark("middle of the luggage box", at, "the box above the rear wheel", part)
-    return noun
-
-
-def shell(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A coiled shell: whorls that shrink from the mouth to the apex; the side of the mouth is the picture's."""
-    of, side = namer(kind), pick(kind, -1, 1)
-    noun, whorls = pick(kind, "snail shell", "whelk", "sea shell", "horn", "cocoon"), int(kind.integers(3, 7))
-    shrink, wide, drop = kind.uniform(0.55, 0.8), kind.uniform(0.35, 0.6), kind.uniform(0.5, 0.95)
-    mouth, rib = kind.uniform(0.45, 0.75), kind.random() < 0.5
-    scene.turn = pose.uniform(-0.4, 0.4)
-    name = "image right" if side > 0 else "image left"
-    y, radius, lean = 0.0, wide, pose.uniform(-0.08, 0.08)
-    centre = np.array([0.0, 0.0])
-    for index in range(whorls):
-        part = scene.shape(ellipse(centre, radius, radius * 0.72, 0.12 * side), index % 2 if rib else 0, depth=-index)
-        if index < 3:
-            which = ("body whorl", "second whorl", "third whorl")[index]
-            for where, sign in (("image left", -1), ("image right", 1)):
-                scene.mark(f"{where} bulge of the {which}", centre + (sign * radius * 0.97, 0.12 * sign * side * radius),
-                           f"the widest point of the {which}, counted from the mouth, {where}", part)
-        y -= radius * drop * 0.9
-        apex = centre + (lean * radius, -radius * 0.7)
-        radius *= shrink
-        centre = np.array([lean * -y, y])
-    scene.mark(pick(kind, "apex of the shell", "tip of the spire", "apex"), apex, "the pointed end of the coil", part)
-    middle = np.array([side * wide * 0.35, wide * 0.35])
-    tall = wide * mouth
-    lip = scene.shape(ellipse(middle, tall * 0.66, tall, 0.3 * side), 2, depth=1)
-    scene.shape(ellipse(middle, tall * 0.46, tall * 0.78, 0.3 * side), DARK, depth=1.1, outline=False)
-    axis = direction(math.pi / 2 + 0.3 * side, tall)
-    across = direction(0.3 * side, tall * 0.64)
-    word = pick(kind, "aperture", "mouth", "opening")
-    scene.mark(of("bottom", word), middle + axis * 0.97, f"the lowest point of the {word}'s rim", lip)
-    scene.mark(of("top", word), middle - axis * 0.97, f"the highest point of the {word}'s rim", lip)
-    scene.mark(of("centre", word), middle, f"the middle of the dark {word}, on the {name} half", lip + 1)
-    scene.mark("outer lip", middle + side * across, "the rim farthest from the coil's axis", lip)
-    scene.mark("inner lip", middle - side * across, "the rim next to the coil's axis", lip)
-    return noun
-
-
-def plane(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """An aeroplane from above, turned anyhow; left is the pilot's."""
-    of, noun = namer(kind), pick(kind, "aeroplane", "glider", "jet", "drone", "rocket plane")
-    half, width = kind.uniform(0.7, 1.1), kind.uniform(0.07, 0.16)
-    span, chord, sweep = kind.uniform(0.5, 1.2), kind.uniform(0.15, 0.45), kind.uniform(-0.1, 0.6)
-    at, tail, engines = kind.uniform(-0.35, 0.1), kind.uniform(0.2, 0.5), int(kind.integers(0, 3))
-    scene.turn = pose.uniform(-math.pi, math.pi)
-    for side, sign in (("left", -1), ("right", 1)):
-        root, tip = np.array([0.0, at]), np.array([sign * span, at + sweep])
-        part = scene.shape([root, tip, tip + (0, chord * 0.4), root + (0, chord)], 1, depth=-0.2)
-        scene.mark(of("tip", f"{side} wing"), tip + (0, chord * 0.2), f"the outer end of the wing on the pilot's {side}", part)
-        root = np.array([sign * width, at + sweep * width / span + chord * 0.5])
-        scene.mark(of("root", f"{side} wing"), root, f"where the wing on the pilot's {side} joins the fuselage", part, 0, 1, 2, 3,
-                   4, 5, 6, 7, 8)
-        for index in range(engines):
-            x = span * (0.35 + 0.3 * index)
-            nose = np.array([sign * x, at + sweep * x / span - 0.1])
-            part = scene.limb([nose, nose + (0, 0.22)], 0.05, 3, depth=-0.1)
-            where = ("inner", "outer")[index] if engines == 2 else ""
-            scene.mark(" ".join(f"{side} {where} engine".split()), nose, f"the front of the engine on the pilot's {side}", part)
-        end = np.array([sign * tail, half * 0.95])
-        part = scene.shape([(0, half * 0.72), end, end + (0, 0.08), (0, half * 0.95)], 2, depth=-0.2)
-        scene.mark(of("tip", f"{side} tailplane"), end + (0, 0.04), f"the outer end of the tail's wing on the pilot's {side}", part)
-    hull = scene.shape(smooth([(-width, half), (-width, -half * 0.7), (0, -half * 1.2), (width, -half * 0.7), (width, half)], 2), 0)
-    for mark in scene.marks:
-        if "joins the fuselage" in mark.description:
-            mark.owners = (mark.owners[0], hull)
-    tip = np.array([0, -half * 0.99])
-    scene.mark(pick(kind, "nose", "nose tip"), (0, scene.parts[hull].polygons[0][:, 1].min()), "the foremost point", hull)
-    scene.mark(pick(kind, "tail", "tail end"), (0, scene.parts[hull].polygons[0][:, 1].max()), "the rear end of the fuselage", hull)
-    part = scene.shape(ellipse(tip + (0, half * 0.35), width * 0.6, width * 1.2), (60, 90, 120), depth=0.2)
-    scene.mark(pick(kind, "cockpit", "middle of the windscreen"), tip + (0, half * 0.35), "the glass in front", part)
+    scene.mark(
+        pick(kind, "middle of the bottom", "centre of the base"), (0, heights[-1]), "the middle of the lower end", body
+    )
     return noun
