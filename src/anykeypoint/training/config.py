@@ -20,6 +20,7 @@ class GuideConfig:
     groups: int = 1  # key-value groups per layer whose heads are guided
     weight: float = 1.0  # of its loss beside the answers' loss
     sigma: float = 0.05  # of the crop: spread of the target heat map
+    alone: int = 0  # the first so many steps train guidance only, on the questions and up to the last guided layer
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class TrainConfig:
             raise InputError(f"pack must be at least rounds ({self.rounds}), but got {self.pack}.")
         if self.sampling == "balanced" and self.steps < 1:
             raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
+        if self.guide.alone and not self.guide.layers:
+            raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")
         if self.sigma and self.loss == "text":
             raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..coordinates import CoordinateCodec
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
+from ..data.drawn import Drawn
 from ..data.rounds import fixed_rounds
 from ..images import read_image
 from ..models.generative.capellm import CapeLLM
@@ -51,16 +51,20 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
 
 
 def build_example(
-    model: CapeLLM, item: LabelledObject, config: TrainConfig, rng: np.random.Generator, image: Image.Image | None = None
+    model: CapeLLM, item: LabelledObject, config: TrainConfig, rng: np.random.Generator, answered: bool = True
 ) -> Example | None:
-    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop."""
-    image = read_image(item.image) if image is None else image
+    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop.
+
+    answered: False leaves every answer out; each question is then a conversation of its own.
+    """
+    image = item.picture() if isinstance(item, Drawn) else read_image(item.image)
     placed = place(item.box, model.config.crop_scale, config.augment, rng)
     points = placed.normalise(item.points)
     if placed.flipped:
         points = points[item.category.mirrored()]
     inside = np.flatnonzero(visible_in(points)).tolist()
-    groups = fixed_rounds(inside, config.rounds, rng)[: max(config.pack // config.rounds, 1)]
+    k = config.rounds if answered else 1
+    groups = fixed_rounds(inside, k, rng)[: max(config.pack // k, 1)]
     if not groups:
         return None
     if config.augment.colour:
@@ -68,7 +72,10 @@ def build_example(
     pixels = crop_placed(image, placed, model.config.vision.image_size)
     writer = _Writer(model, config, rng)
     for group in groups:
-        writer.converse(item, group, points)
+        if answered:
+            writer.converse(item, group, points)
+        else:
+            writer.ask(item, group[0], points)
     return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
 
 
@@ -82,32 +89,47 @@ class _Writer:
         self.places: list[int] = []
         self.answers: list[Answer] = []
 
+    def ask(self, item: LabelledObject, keypoint: int, points: np.ndarray) -> None:
+        """One question without its answer."""
+        self._append(self._questions(item, [keypoint])[0], self._next(), 0)
+        last = len(self.tokens) - 1
+        self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
+
     def converse(self, item: LabelledObject, group: list[int], points: np.ndarray) -> None:
-        model, form, codec = self.model, self.model.instruction, self.model.codec
-        special = model.tokenizer.all_special_tokens
+        """One conversation: a question and its answer for every keypoint of a group."""
+        model, codec = self.model, self.model.codec
+        ending = model.tokenize([model.instruction.ending])[0]
+        number, place = self._next(), 0
+        for i, question in zip(group, self._questions(item, group), strict=True):
+            x, y = (_soft_number(codec, float(value), self.config.sigma, self.rng) for value in points[i])
+            ids = [*codec.encode_values(x.value, y.value), *ending]
+            start = len(self.tokens) + len(question)  # where the answer starts
+            self.answers.append(self._answer(start, ids, x, y, tuple(points[i].tolist())))
+            place = self._append([*question, *ids], number, place)
+        if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
+            spare = len(codec.closing) + len(ending) + 1
+            for line in (self.tokens, self.conversation, self.places):
+                del line[-spare:]
+
+    def _questions(self, item: LabelledObject, group: list[int]) -> list[list[int]]:
+        form, special = self.model.instruction, self.model.tokenizer.all_special_tokens
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         questions = []
         for i in group:
             describe = bool(self.rng.random() < self.config.describe)
             questions.append(form.ask(item.category.keypoints[i], noun, describe, special))
         questions[0] = form.opening + questions[0]
-        asked = model.tokenize(questions)
-        ending = model.tokenize([form.ending])[0]
-        number, place = (self.conversation[-1] + 1 if self.conversation else 0), 0
-        for i, question in zip(group, asked, strict=True):
-            x, y = (_soft_number(codec, float(value), self.config.sigma, self.rng) for value in points[i])
-            ids = [*codec.encode_values(x.value, y.value), *ending]
-            start = len(self.tokens) + len(question)  # where the answer starts
-            self.answers.append(self._answer(start, ids, x, y, tuple(points[i].tolist())))
-            added = [*question, *ids]
-            self.tokens += added
-            self.conversation += [number] * len(added)
-            self.places += range(place, place + len(added))
-            place += len(added)
-        if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
-            spare = len(codec.closing) + len(ending) + 1
-            for line in (self.tokens, self.conversation, self.places):
-                del line[-spare:]
+        return self.model.tokenize(questions)
+
+    def _next(self) -> int:
+        return self.conversation[-1] + 1 if self.conversation else 0
+
+    def _append(self, tokens: list[int], number: int, place: int) -> int:
+        """Add tokens of a conversation from a position on; returns the position behind them."""
+        self.tokens += tokens
+        self.conversation += [number] * len(tokens)
+        self.places += range(place, place + len(tokens))
+        return place + len(tokens)
 
     def _answer(self, start: int, ids: list[int], x: "_Soft", y: "_Soft", point: tuple[float, float]) -> Answer:
         codec = self.model.codec
@@ -204,9 +226,15 @@ def collate(examples: list[Example], base: int) -> Batch:
         tokens=tokens,
         positions=positions,
         sees=sees,
-        text=torch.tensor(text),
-        lead=(torch.tensor(lead[0]), torch.stack(lead[1])),
-        digits=(torch.tensor(digits[0]).view(-1, 2), torch.stack(digits[1]) if digits[1] else torch.zeros(0, base)),
+        text=torch.tensor(text, dtype=torch.long).view(-1, 3),
+        lead=_stacked(*lead, width=2),
+        digits=_stacked(*digits, width=base),
         looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
         answers=sum(len(example.answers) for example in examples),
     )
+
+
+def _stacked(places: list[tuple[int, int]], targets: list[Tensor], width: int) -> tuple[Tensor, Tensor]:
+    """Lists of (image, place) and distributions as tensors n 2 and n width, also when they are empty."""
+    where = torch.tensor(places, dtype=torch.long).view(-1, 2)
+    return where, torch.stack(targets) if targets else torch.zeros(0, width)

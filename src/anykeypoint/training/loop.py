@@ -133,8 +133,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        return training_loss(self.model, batch, self.config)
+    def forward(self, batch: Batch, answered: bool) -> dict[str, torch.Tensor]:
+        return training_loss(self.model, batch, self.config, answered)
 
 
 def _one_step(
@@ -150,9 +150,10 @@ def _one_step(
     model = accelerator.unwrap_model(wrapped).model
     sums: dict[str, float] = {}
     skipped = 0
+    answered = step >= config.guide.alone
     passes = plan.items(step, accelerator.process_index)
     for turn, drawn in enumerate(passes):
-        built = [build_example(model, item, config, rng) for item, rng in drawn]
+        built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
         examples = [example for example in built if example is not None]
         skipped += len(built) - len(examples)
         if not examples:
@@ -161,7 +162,7 @@ def _one_step(
         batch = collate(examples, model.codec.base).to(accelerator.device)
         last = turn == len(passes) - 1
         with accelerator.no_sync(wrapped) if not last else accelerator.autocast(), accelerator.autocast():
-            parts = wrapped(batch)
+            parts = wrapped(batch, answered)
         if not torch.isfinite(parts["loss"]):
             names = ", ".join(str(item.id) for item, _ in drawn)
             raise InputError(f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate.")

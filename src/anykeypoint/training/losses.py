@@ -17,8 +17,11 @@ from .config import GuideConfig, TrainConfig
 from .examples import Batch
 
 
-def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
-    """One forward pass of a packed batch. Returns "loss" and its parts, each a scalar in nats per answer."""
+def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig, answered: bool = True) -> dict[str, Tensor]:
+    """One forward pass of a packed batch. Returns "loss" and its parts, each a scalar in nats per answer.
+
+    answered: False when the batch holds questions only; guidance is then the whole loss.
+    """
     prefix = model.prefix(model.encoder.normalise(batch.pixels))  # B P D
     count, size = prefix.shape[:2]
     length = batch.tokens.shape[1]
@@ -26,13 +29,14 @@ def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig) -> dict[str
     sees = torch.ones(count, size + length, size + length, dtype=torch.bool, device=prefix.device).tril()
     sees[:, size:, size:] = batch.sees
     positions = torch.cat([torch.arange(size, device=prefix.device).expand(count, -1), batch.positions + size], dim=1)
-    with Guide(model, config.guide) as guide:
+    parts = {}
+    with Guide(model, config.guide, stop=not answered) as guide:
         hidden = packed_forward(model.language, embeddings, sees, positions)[:, size:]  # B T D
-        parts = {"answers": _answer_loss(model, hidden, batch, config)}
         if config.guide.layers:
-            parts["guide"] = guide.loss(batch, size, sees)
-    loss = parts["answers"] + config.guide.weight * parts["guide"] if "guide" in parts else parts["answers"]
-    return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
+            parts["guide"] = config.guide.weight * guide.loss(batch, size, sees)
+    if answered:
+        parts["answers"] = _answer_loss(model, hidden, batch, config)
+    return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
 
 
 def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
@@ -56,9 +60,13 @@ class Guide:
     the true point. It uses the heads' own weights, so nothing remains of it after training.
     """
 
-    def __init__(self, model: CapeLLM, config: GuideConfig) -> None:
+    def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
+        """stop: leave out the decoder layers behind the last guided one."""
         self.config = config
-        decoder = model.language.base_model
+        self.decoder = decoder = model.language.base_model
+        self.all_layers, self.kept = decoder.layers, decoder.layers
+        if stop:
+            self.kept = decoder.layers[: max(config.layers) + 1]
         count = len(decoder.layers)
         if outside := [i for i in config.layers if not 0 <= i < count]:
             raise InputError(f"guide.layers names layer {outside[0]}, but the language model has layers 0 to {count - 1}.")
@@ -68,11 +76,13 @@ class Guide:
         self.hooks: list[Any] = []
 
     def __enter__(self) -> "Guide":
+        self.decoder.layers = self.kept
         for i, attention in self.layers.items():
             self.hooks.append(attention.register_forward_pre_hook(self._watch(i), with_kwargs=True))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.decoder.layers = self.all_layers
         for hook in self.hooks:
             hook.remove()
 
