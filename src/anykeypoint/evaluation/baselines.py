@@ -43,7 +43,7 @@ _SAME = (
 )
 _LIMB = "paw|foot|hoof|leg|knee|elbow|ankle|wheel"  # before these "back" means hind, elsewhere a part of the body
 _CANON = {word: group[0] for group in _SAME for word in group}
-_EMPTY = frozenset("a an and at by from in near of on or the to with".split())
+_EMPTY = frozenset(["a", "an", "and", "at", "by", "from", "in", "near", "of", "on", "or", "the", "to", "with"])
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,14 @@ def words(name: str) -> list[str]:
 def mean_positions(objects: list, skip: str = r"point \d+$") -> dict[str, tuple[float, float]]:
     """name -> mean (x, y) in the crop of 1.25 boxes, from `LabelledObject`s; every category weighs the same in a name.
 
+    The names are the data's own labels, so that the statistics do not hang on the library's wording.
     skip: names that match this pattern say nothing of a place and are left out.
     """
     sums: dict[str, dict[int, list[np.ndarray]]] = {}
     for item in objects:
         placed = square_crop(item.box, CROP_SCALE).normalise(item.points)
-        for name, point in zip(item.category.names, placed, strict=True):
+        for keypoint, point in zip(item.category.keypoints, placed, strict=True):
+            name = keypoint.label or keypoint.name
             if not np.isnan(point).any() and not re.search(skip, name):
                 sums.setdefault(name, {}).setdefault(item.category_id, []).append(point)
     means = {}

@@ -34,6 +34,7 @@ class TrainConfig:
     describe: float = 1.0  # share of questions asked with a description
     noun: float = 1.0  # share of questions that name the object, else "object" (forms with {noun})
     sampling: str = "epoch"  # "epoch": every object once; "balanced": categories by the square root of their objects
+    made_up: float = 0.0  # share of drawn objects (data/synthetic), with sampling "balanced"
     epochs: int = 12
     steps: int = 0  # optimiser steps; 0 takes `epochs`, and so does sampling "epoch"
     batch: int = 1  # images in one forward pass of one process
@@ -65,6 +66,8 @@ class TrainConfig:
             raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
         if self.guide.alone and not self.guide.layers:
             raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")
+        if self.made_up and self.sampling != "balanced":
+            raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
         if self.sigma and self.loss == "text":
             raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
 

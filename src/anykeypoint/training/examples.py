@@ -15,7 +15,7 @@ from torch import Tensor
 from ..coordinates import CoordinateCodec
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
-from ..data.drawn import Drawn
+from ..data.synthetic import SyntheticObject, draw_object
 from ..data.rounds import fixed_rounds
 from ..images import read_image
 from ..models.generative.capellm import CapeLLM
@@ -44,6 +44,18 @@ class Example:
     answers: list[Answer]
 
 
+@dataclass(frozen=True)
+class MadeUp:
+    """A made-up object to train on, named by its two seeds and drawn when it is needed."""
+
+    kind: int
+    pose: int
+
+    @property
+    def id(self) -> str:
+        return f"made-up {self.kind}/{self.pose}"
+
+
 def visible_in(normalised: np.ndarray) -> np.ndarray:
     """Which points K 2 lie inside the crop and can be written with three decimals (NaN is outside)."""
     with np.errstate(invalid="ignore"):
@@ -51,13 +63,21 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
 
 
 def build_example(
-    model: CapeLLM, item: LabelledObject, config: TrainConfig, rng: np.random.Generator, answered: bool = True
+    model: CapeLLM,
+    item: LabelledObject | MadeUp,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    answered: bool = True,
 ) -> Example | None:
     """Crop, group and write one object's conversations; None when no labelled point lies inside the crop.
 
     answered: False leaves every answer out; each question is then a conversation of its own.
     """
-    image = item.picture() if isinstance(item, Drawn) else read_image(item.image)
+    if isinstance(item, MadeUp):
+        item = draw_object(item.kind, item.pose)
+        image = item.image
+    else:
+        image = read_image(item.image)
     placed = place(item.box, model.config.crop_scale, config.augment, rng)
     points = placed.normalise(item.points)
     if placed.flipped:
@@ -89,13 +109,13 @@ class _Writer:
         self.places: list[int] = []
         self.answers: list[Answer] = []
 
-    def ask(self, item: LabelledObject, keypoint: int, points: np.ndarray) -> None:
+    def ask(self, item: LabelledObject | SyntheticObject, keypoint: int, points: np.ndarray) -> None:
         """One question without its answer."""
         self._append(self._questions(item, [keypoint])[0], self._next(), 0)
         last = len(self.tokens) - 1
         self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
 
-    def converse(self, item: LabelledObject, group: list[int], points: np.ndarray) -> None:
+    def converse(self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray) -> None:
         """One conversation: a question and its answer for every keypoint of a group."""
         model, codec = self.model, self.model.codec
         ending = model.tokenize([model.instruction.ending])[0]
@@ -111,7 +131,7 @@ class _Writer:
             for line in (self.tokens, self.conversation, self.places):
                 del line[-spare:]
 
-    def _questions(self, item: LabelledObject, group: list[int]) -> list[list[int]]:
+    def _questions(self, item: LabelledObject | SyntheticObject, group: list[int]) -> list[list[int]]:
         form, special = self.model.instruction, self.model.tokenizer.all_special_tokens
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         questions = []

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, to_mapping
-from .examples import Batch, build_example, collate
+from .examples import Batch, MadeUp, build_example, collate
 from .losses import training_loss
 
 
@@ -41,7 +41,7 @@ class Plan:
         self.steps = config.steps or config.epochs * math.ceil(len(objects) / self.per_step)
         self._epoch: tuple[int, np.ndarray] | None = None
 
-    def items(self, step: int, process: int) -> list[list[tuple[LabelledObject, np.random.Generator]]]:
+    def items(self, step: int, process: int) -> list[list[tuple[LabelledObject | MadeUp, np.random.Generator]]]:
         """The step's forward passes, each a list of `batch` objects with the generator of their augmentation."""
         config = self.config
         passes = []
@@ -53,9 +53,11 @@ class Plan:
             passes.append(drawn)
         return passes
 
-    def _object(self, place: int) -> LabelledObject:
+    def _object(self, place: int) -> LabelledObject | MadeUp:
         if self.config.sampling == "balanced":
             rng = np.random.default_rng([self.config.seed, 2, place])
+            if rng.random() < self.config.made_up:
+                return MadeUp(int(rng.integers(2**62)), int(rng.integers(2**62)))
             return self.objects[rng.choice(len(self.objects), p=self.weights)]
         epoch, index = divmod(place, len(self.objects))
         if self._epoch is None or self._epoch[0] != epoch:
