@@ -20,7 +20,7 @@ from ...coordinates import CoordinateCodec, bin_centres, mass_near
 from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box, Crop, square_crop
-from ...images import Source, crop_pixels, read_image
+from ...images import ImageSource, crop_pixels, read_image
 from ...instructions import instruction
 from ...pose import Density, Pose
 from ..language import LanguageConfig
@@ -132,7 +132,7 @@ class CapeLLM(nn.Module):
     # --- pictures ------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def encode(self, image: Source, box: Box | None = None) -> "View":
+    def encode(self, image: ImageSource, box: Box | None = None) -> "View":
         """Look at one object once; ask the returned view as often as you like.
 
         image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes the whole picture.
@@ -148,7 +148,7 @@ class CapeLLM(nn.Module):
 
     def predict(
         self,
-        image: Source,
+        image: ImageSource,
         category: Category,
         box: Box | None = None,
         strategy: str | None = None,
