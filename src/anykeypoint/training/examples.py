@@ -135,7 +135,7 @@ class ConversationWriter:
                 del line[-spare:]
 
     def _questions(self, item: LabelledObject | SyntheticObject, group: list[int]) -> list[list[int]]:
-        form, special = self.model.instruction, self.model.tokenizer.all_special_tokens
+        form, special = self.model.instruction, self.model.control_tokens
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         questions = []
         for i in group:

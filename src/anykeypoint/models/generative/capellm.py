@@ -160,8 +160,13 @@ class CapeLLM(nn.Module):
 
     def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
         """The tokenised question about each keypoint, ready to follow the image prefix."""
-        special = self.tokenizer.all_special_tokens
-        return self.tokenize(self.instruction.questions(category, describe, special))
+        return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
+
+    @property
+    def control_tokens(self) -> list[str]:
+        """Every string that the tokenizer cuts out of a text as one token: those with a role, and all others added."""
+        added = [str(token) for token in self.tokenizer.added_tokens_decoder.values()]
+        return sorted({*self.tokenizer.all_special_tokens, *added})
 
 
 @dataclass(frozen=True)
