@@ -68,6 +68,9 @@ class CapeLLM(nn.Module):
         self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
         self.instruction = instruction(config.instruction)
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
+        # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+        self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
 
     @property
     def device(self) -> torch.device:
@@ -162,12 +165,6 @@ class CapeLLM(nn.Module):
     def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
         """The tokenised question about each keypoint, ready to follow the image prefix."""
         return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
-
-    @property
-    def control_tokens(self) -> list[str]:
-        """Every string that the tokenizer cuts out of a text as one token: those with a role, and all others added."""
-        added = [str(token) for token in self.tokenizer.added_tokens_decoder.values()]
-        return sorted({*self.tokenizer.all_special_tokens, *added})
 
 
 @dataclass(frozen=True)
