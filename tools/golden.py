@@ -10,42 +10,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+import golden_capellm
 import torch
+from golden_measures import Measure, compare
 from safetensors.torch import load_file
 from torch import Tensor
 
 from anykeypoint.models.dinov2 import load_official_dinov2
 from anykeypoint.models.vision import VisionConfig, encoder_from_model
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One comparison: the largest absolute error of a tensor and what it may be."""
-
-    what: str
-    error: float
-    tolerance: float
-
-    @property
-    def ok(self) -> bool:
-        return self.error <= self.tolerance  # False for NaN
-
-    @property
-    def share(self) -> float:
-        """The part of the tolerance that is used up; NaN counts as infinite, so that it comes first."""
-        return self.error / self.tolerance if self.error == self.error else float("inf")
-
-
-def compare(what: str, ours: Tensor, reference: Tensor, relative: float = 1e-5, absolute: float = 2e-5) -> Measure:
-    """The golden set's rule for features: `relative` of the largest absolute value plus `absolute`."""
-    if ours.shape != reference.shape:
-        raise ValueError(f"{what} has the shape {list(ours.shape)}, the reference {list(reference.shape)}")
-    error = (ours.double() - reference.double()).abs().max().item()
-    return Measure(what, error, relative * reference.double().abs().max().item() + absolute)
 
 
 def check_dinov2(path: Path) -> list[Measure]:
@@ -96,8 +71,21 @@ def _dinov2_outputs(encoder: torch.nn.Module, pixels: Tensor, registers: int) ->
 CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "dinov2.safetensors": check_dinov2,
     "dinov2_reg*.safetensors": check_dinov2,
+    "capellm_forward.io.safetensors": golden_capellm.check_forward,
+    "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
+    "capellm_text.json": golden_capellm.check_text,
 }
-BESIDE = ("dinov2.json", "README.md", "SHA256SUMS")
+BESIDE = (
+    "README.md",
+    "SHA256SUMS",
+    "dinov2.json",
+    "capellm_forward.json",
+    "capellm_forward.weights.safetensors",
+    "capellm_ckpt/base_llm/*",
+    "capellm_ckpt/adapter_*",
+    "capellm_ckpt/vision_model.safetensors",
+    "capellm_ckpt/mm_projector.safetensors",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         name = path.relative_to(folder).as_posix()
         check = next((check for pattern, check in CHECKS.items() if fnmatch(name, pattern)), None)
         if check is None:
-            if name not in BESIDE:
+            if not any(fnmatch(name, beside) for beside in BESIDE):
                 print(f"{name}: not covered")
             continue
         checked += 1

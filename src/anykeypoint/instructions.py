@@ -27,8 +27,10 @@ class Instruction:
     def ask(self, keypoint: Keypoint, noun: str = "object", describe: bool = True, special: Sequence[str] = ()) -> str:
         """The question about one keypoint, ready for an answer that starts with a blank.
 
-        special: strings that the tokenizer treats as control tokens; users' text is stripped of their power.
+        special: strings that the tokenizer treats as control tokens; users' text is stripped of their power, and of
+        the form's own ending's, which a tokenizer may read as plain text.
         """
+        special = (*special, self.ending)
         name, noun = neutral(keypoint.name, special), neutral(noun, special)
         description = neutral(keypoint.description, special) if describe else ""
         reference = self.reference.format(description=description) if description else self.without
@@ -69,12 +71,14 @@ def instruction(name: str) -> Instruction:
 
 
 def neutral(text: str, special: Sequence[str] = ()) -> str:
-    """Users' text made harmless: one line, no control characters, no string that a tokenizer reads as a control token.
+    """Users' text made harmless: one line, no control characters or surrogates, no string that a tokenizer reads as a
+    control token.
 
     A control token such as `</s>` gets a blank after its first character and is then ordinary text.
     """
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
+    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
     text = " ".join(text.split())
+    special = [token.strip() for token in special]  # with the blanks, some would come back as fast as they go
     while found := [token for token in special if len(token) > 1 and token in text]:
         for token in found:
             text = text.replace(token, f"{token[0]} {token[1:]}")

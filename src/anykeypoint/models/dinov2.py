@@ -99,7 +99,7 @@ def load_official_dinov2(
     if lora not in ("merge", "peft"):
         raise InputError(f"The DINOv2 adapters can be taken with lora 'merge' or 'peft', but got {lora!r}.")
     model = _empty_model(state, heads)
-    places = _places(model)
+    places = official_places(model)
     own = model.state_dict()  # on the device "meta": shapes only
     expected = {}
     for key, names in places.items():
@@ -172,7 +172,7 @@ def _empty_model(state: Mapping[str, Tensor], heads: int | None) -> Dinov2:
         return Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**sizes, num_register_tokens=registers))
 
 
-def _places(model: nn.Module) -> dict[str, tuple[str, ...]]:
+def official_places(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Meta's names -> transformers' names; where there are several, the tensor is cut into that many equal parts."""
     places: dict[str, tuple[str, ...]] = {
         "cls_token": ("embeddings.cls_token",),

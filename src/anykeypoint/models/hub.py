@@ -25,7 +25,7 @@ def load_tokenizer(source: str) -> Any:
     """The tokenizer of a hub id or folder; InputError with one sentence where it cannot be had."""
     from transformers import AutoTokenizer
 
-    with _one_sentence(source):
+    with _one_sentence(source), _quiet():  # a CapeLLM checkpoint's config.json names a model type that is not its own
         return AutoTokenizer.from_pretrained(_checked(source), trust_remote_code=False)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from .generative import folder
+from .generative import folder, published
 from .generative.capellm import CapeLLM
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,7 +32,7 @@ def find(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*"]))
     except Exception as error:
         from .hub import explain
 

@@ -135,7 +135,7 @@ def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str
     for name, layer in module.named_modules():
         name = name.removesuffix(".base_layer")  # where PEFT keeps the layer that it adapts
         if isinstance(layer, nn.Linear) and not name.startswith(unused):
-            for role in _roles_of(name):
+            for role in roles_of(name):
                 roles.setdefault(role, []).append(name)
     absent = [role for role in targets if role not in roles]
     if absent and not roles:
@@ -151,7 +151,8 @@ def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str
     return sorted({name for role in targets for name in roles[role]})
 
 
-def _roles_of(name: str) -> tuple[str, ...]:
+def roles_of(name: str) -> tuple[str, ...]:
+    """The roles that a layer of that name plays; none where the name is not known."""
     dotted = "." + name
     ends = [(len(end), role) for role, ends in _ROLE_NAMES.items() for end in ends if dotted.endswith("." + end)]
     if not ends:

@@ -58,13 +58,15 @@ class VisionConfig:
     """Which encoder, from where, for which size, and how it is tuned.
 
     name: one of PRESETS.
-    source: a hub id or folder; None takes the preset's.
+    source: a hub id or folder; for DINOv2 also a .safetensors file under Meta's own names; None takes the preset's.
+    heads: attention heads of such a file, which does not tell; None takes width / 64, as all published sizes have.
     image_size: side of the square picture in pixels; None takes the preset's (after construction it is a number).
     tuning: frozen, lora or full; lora says what the adapters are.
     """
 
     name: str
     source: str | None = None
+    heads: int | None = None
     image_size: int | None = None
     tuning: str = "frozen"
     lora: LoraOptions = field(default_factory=LoraOptions)
@@ -76,6 +78,8 @@ class VisionConfig:
             raise InputError(f"The source of a visual encoder must be a hub id or folder, but got {self.source!r}.")
         if self.image_size is None:
             object.__setattr__(self, "image_size", PRESETS[self.name].image_size)
+        if self.heads is not None and (type(self.heads) is not int or self.heads < 1):
+            raise InputError(f"The number of attention heads must be a whole number from 1, but got {self.heads!r}.")
         if type(self.image_size) is not int or self.image_size < 1:
             raise InputError(f"The image size must be a whole number of pixels, but got {self.image_size!r}.")
         check_tuning(self.tuning)
@@ -293,6 +297,8 @@ def build_encoder(config: VisionConfig, dtype: torch.dtype = torch.float32) -> V
 
     family = _FAMILIES[preset.family]
     source = config.source or preset.source
+    if preset.family.startswith("dinov2") and source.endswith(".safetensors"):
+        return encoder_from_model(_load_official(source, config, dtype), config)
     found = load_config(source).model_type
     if found not in family.types:
         raise InputError(
@@ -322,6 +328,22 @@ def encoder_from_model(model: nn.Module, config: VisionConfig) -> VisionEncoder:
     built = encoder(model, config)
     tune(built.model, config.tuning, config.lora, built.unused)
     return built.eval()
+
+
+def _load_official(source: str, config: VisionConfig, dtype: torch.dtype) -> nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from .dinov2 import load_official_dinov2
+
+    try:
+        state = load_file(source)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{source} cannot be read ({error}); give a safetensors file or a folder.") from error
+    # The adapters of a CapeLLM checkpoint were trained with its projection: `generative.published` reads them, a base
+    # to start from has none.
+    base = {key: tensor for key, tensor in state.items() if ".attn.lora_" not in key}
+    return load_official_dinov2(base, heads=config.heads, dtype=dtype)
 
 
 def _load_efficientnet(config: VisionConfig) -> nn.Module:

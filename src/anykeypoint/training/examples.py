@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..coordinates import CoordinateCodec
+from ..coordinates import CoordinateCodec, thousandths
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
 from ..data.synthetic import SyntheticObject, draw_object
@@ -57,9 +57,12 @@ class MadeUp:
 
 
 def visible_in(normalised: np.ndarray) -> np.ndarray:
-    """Which points K 2 lie inside the crop and can be written with three decimals (NaN is outside)."""
+    """Which points K 2 lie on a pixel of the crop (NaN does not).
+
+    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
+    """
     with np.errstate(invalid="ignore"):
-        return ((normalised >= 0) & (normalised <= 1)).all(axis=1)
+        return ((normalised >= 0) & (normalised < 1)).all(axis=1)
 
 
 def build_example(
@@ -90,7 +93,7 @@ def build_example(
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placed, model.config.vision.image_size)
-    writer = _Writer(model, config, rng)
+    writer = ConversationWriter(model, config, rng)
     for group in groups:
         if answered:
             writer.converse(item, group, points)
@@ -99,7 +102,7 @@ def build_example(
     return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
 
 
-class _Writer:
+class ConversationWriter:
     """Appends conversations to a growing token sequence."""
 
     def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
@@ -132,7 +135,7 @@ class _Writer:
                 del line[-spare:]
 
     def _questions(self, item: LabelledObject | SyntheticObject, group: list[int]) -> list[list[int]]:
-        form, special = self.model.instruction, self.model.tokenizer.all_special_tokens
+        form, special = self.model.instruction, self.model.control_tokens
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         questions = []
         for i in group:
@@ -181,7 +184,7 @@ def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.ran
         probs = weights / weights.sum()
         written = int(rng.choice(1001, p=probs))
     else:
-        written = int(np.abs(grid - value).argmin())
+        written = thousandths(value)
         probs = np.zeros(1001)
         probs[written] = 1.0
     lead = torch.tensor([1 - probs[1000], probs[1000]], dtype=torch.float32)

@@ -8,10 +8,11 @@
 Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +68,9 @@ class CapeLLM(nn.Module):
         self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
         self.instruction = instruction(config.instruction)
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
+        # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+        self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
 
     @property
     def device(self) -> torch.device:
@@ -160,8 +164,7 @@ class CapeLLM(nn.Module):
 
     def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
         """The tokenised question about each keypoint, ready to follow the image prefix."""
-        special = self.tokenizer.all_special_tokens
-        return self.tokenize(self.instruction.questions(category, describe, special))
+        return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
 
 
 @dataclass(frozen=True)
@@ -194,20 +197,20 @@ class View:
         for axis, distribution in enumerate((answers.x, answers.y)):
             centres = bin_centres(distribution.shape[1])
             confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
-        densities = None
-        if density:
-            densities = {}
-            for keypoint, question in zip(category.keypoints, questions, strict=True):
-                grid, _ = self.engine.density(self.prefix, question)
-                densities[keypoint.name] = Density(self.crop, grid.double().numpy())
-        return Pose(
+        pose = Pose(
             names=category.names,
             xy=self.crop.to_image(values.numpy()),
             confidence=confidence.double().clamp(0, 1).numpy(),
+            present=np.ones(len(questions), dtype=bool),
             box=self.box,
             image_size=self.image_size,
             skeleton=category.skeleton,
             category=category.name,
             image=self.image,
-            density=densities,
         )
+        if not density:
+            return pose
+        grids = [self.engine.density(self.prefix, question)[0].double() for question in questions]
+        # Sums of float32 products may pass 1 by a rounding error.
+        densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
+        return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))

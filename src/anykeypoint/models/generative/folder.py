@@ -19,6 +19,7 @@ from ..efficientnet import EfficientNetLite2
 from ..language import build_language
 from ..lora import check_tensors, lora_state
 from ..vision import VisionEncoder, build_encoder, encoder_from_model
+from . import published
 from .capellm import CapeLLM, CapeLLMConfig
 
 MODEL_TYPE = "capellm"
@@ -77,9 +78,12 @@ def read_config(folder: Path) -> CapeLLMConfig:
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
     """Rebuild a saved model: base weights from where the config says, then what training changed.
 
+    A folder that the released CapeLLM code wrote is read by `published`.
     Raises InputError that lists unknown, missing and wrongly shaped tensors.
     """
     folder = Path(folder)
+    if published.is_published(folder):
+        return published.load(folder, dtype)
     config = read_config(folder)
     if config.vision.name == "efficientnet-lite2" and config.vision.tuning == "full":
         encoder: VisionEncoder = encoder_from_model(EfficientNetLite2(), config.vision)  # all of it is in the folder
