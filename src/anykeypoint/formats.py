@@ -1,0 +1,163 @@
+"""Poses as files: COCO keypoints JSON, a tidy CSV table, and our own JSON, which keeps everything.
+
+Every file is written beside its place under a temporary name and then moved there, so a reader never meets half a
+file and a failed write leaves the old one as it was.
+"""
+
+import csv
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .pose import Pose
+
+CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
+
+
+def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
+    """One annotation of COCO's keypoint format.
+
+    keypoints: [x, y, v] each, v = 2 for present points and 0, 0, 0 for absent ones, as COCO has it.
+    keypoint_confidence: what COCO has no room for; null where absent.
+    bbox: the pose's box, the whole picture if it has none. area is the bbox's.
+    score: the mean confidence of the present points, 0 if there are none.
+    """
+    box = pose.box or (0.0, 0.0, float(pose.image_size[0]), float(pose.image_size[1]))
+    keypoints: list[float] = []
+    for (x, y), present in zip(pose.xy.tolist(), pose.present.tolist(), strict=True):
+        keypoints += [x, y, 2] if present else [0, 0, 0]
+    there = pose.confidence[pose.present]
+    return {
+        "id": annotation_id,
+        "image_id": image_id,
+        "category_id": category_id,
+        "keypoints": keypoints,
+        "keypoint_confidence": [None if np.isnan(value) else value for value in pose.confidence.tolist()],
+        "num_keypoints": len(there),
+        "bbox": list(box),
+        "area": box[2] * box[3],
+        "iscrowd": 0,
+        "score": float(there.mean()) if len(there) else 0.0,
+    }
+
+
+def coco_document(poses: Iterable[Pose]) -> dict[str, Any]:
+    """A whole COCO keypoints document: images, annotations and categories, each once, ids from 1 in order of meeting.
+
+    file_name is the pose's `image`; skeletons are 1-based, as COCO has them. Raises InputError if a pose has no file
+    name, or two poses disagree on a picture's size or a category's keypoints.
+    """
+    images: dict[str, dict[str, Any]] = {}
+    categories: dict[str, dict[str, Any]] = {}
+    annotations: list[dict[str, Any]] = []
+    for pose in poses:
+        if not pose.image:
+            raise InputError("A pose must know its picture's file name to be written as COCO; set its image.")
+        name = pose.category or "object"
+        image = {"id": len(images) + 1, "file_name": pose.image, "width": pose.image_size[0]}
+        image["height"] = pose.image_size[1]
+        category = {"id": len(categories) + 1, "name": name, "supercategory": "", "keypoints": list(pose.names)}
+        category["skeleton"] = [[a + 1, b + 1] for a, b in pose.skeleton]
+        image = _same(images, pose.image, image, "picture", "sizes")
+        category = _same(categories, name, category, "category", "keypoints or skeletons")
+        annotations.append(coco_annotation(pose, image["id"], len(annotations) + 1, category["id"]))
+    return {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
+
+
+def csv_text(poses: Iterable[Pose]) -> str:
+    """A tidy table: one line per keypoint under a header line.
+
+    image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true
+    or false); x, y and confidence are empty where absent. Numbers have all the digits needed to read them back.
+    """
+    counts: dict[str, int] = {}
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator="\r\n")  # makes the writer quote both of them inside a cell
+    writer.writerow(CSV_COLUMNS)
+    for pose in poses:
+        counts[pose.image] = counts.get(pose.image, 0) + 1
+        start = [pose.image, counts[pose.image], pose.category]
+        for name, xy, confidence, present in zip(
+            pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
+        ):
+            numbers = [*xy, confidence, "true"] if present else ["", "", "", "false"]
+            writer.writerow([*start, name, *numbers])
+    return "\n".join([*lines, ""])
+
+
+def write_coco(poses: Iterable[Pose], path: str | Path) -> None:
+    """Write `coco_document` as JSON. Raises InputError as it does, and if the file cannot be written."""
+    write_bytes(path, _json(coco_document(poses)))
+
+
+def write_csv(poses: Iterable[Pose], path: str | Path) -> None:
+    """Write `csv_text` in UTF-8. Raises InputError if the file cannot be written."""
+    write_bytes(path, csv_text(poses).encode("utf-8", "surrogateescape"))  # file names keep their bytes
+
+
+def write_json(poses: Iterable[Pose], path: str | Path) -> None:
+    """Write everything the poses hold, densities too: a list of `Pose.to_dict`. Raises InputError as `write_csv`."""
+    write_bytes(path, _json([pose.to_dict() for pose in poses]))
+
+
+def read_json(path: str | Path) -> list[Pose]:
+    """Read what `write_json` wrote. Raises InputError if it cannot be read or is not that."""
+    try:
+        items = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Cannot read the poses in {path}: {str(error).splitlines()[0].rstrip('.')}.") from error
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
+    return [Pose.from_dict(item) for item in items]
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Put a file in its place at once: a temporary file in the same folder, then os.replace.
+
+    A symbolic link is followed. Raises InputError if the place is a folder or a device, or cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            raise InputError(f"Cannot write {path}: it is not a file; give a file name.")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except FileNotFoundError:
+        raise InputError(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
+
+
+class _Lines(list[str]):
+    """What a csv.writer writes to: lines without their \\r\\n."""
+
+    def write(self, line: str) -> None:
+        self.append(line[:-2])
+
+
+def _same(known: dict[str, dict[str, Any]], key: str, item: dict[str, Any], what: str, field: str) -> dict[str, Any]:
+    """The item already known by that key, or this one; they must agree in all but the id."""
+    first = known.setdefault(key, item)
+    if {**first, "id": 0} != {**item, "id": 0}:
+        raise InputError(f"Two poses give the {what} {key!r} different {field}; write them to two files.")
+    return first
+
+
+def _json(value: Any) -> bytes:
+    # A file name that is not UTF-8 holds lone surrogates; "backslashreplace" spells them as JSON's own \udcXX.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"

@@ -1,0 +1,279 @@
+"""Pictures in, safely: the size is read from the header before a pixel is decoded, and nothing is ever fetched.
+
+`read_image` gives an upright RGB picture from a file, bytes, a Pillow image or an array; `crop_pixels` cuts the square
+of a `geometry.Crop` out of it in one resampling step.
+"""
+
+import re
+import stat
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from .errors import InputError
+from .geometry import Crop
+
+MAX_PIXELS = 40_000_000
+MAX_SIDE = 16_384
+MAX_BYTES = 64 * 2**20
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+_ORIENTATION = 274  # the EXIF and TIFF tag
+_TILE_SIDES = (322, 323)  # TIFF tags: a tile may be larger than its picture, and is decoded whole
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(source: ImageSource) -> Image.Image:
+    """The picture as a fresh, upright Pillow image of mode RGB, without metadata.
+
+    source: a path, the bytes of a file, a Pillow image, or an array [H, W, 3] of uint8 in RGB order.
+
+    JPEG, PNG, WebP, BMP and TIFF (its first page) are read, up to 40 million pixels, 16384 pixels a side and 64 MiB.
+    EXIF orientation is applied, to Pillow images too, so every coordinate of this library speaks of the upright
+    picture. Transparency is laid on white; 16-bit grey is scaled from 0..65535 to 0..255; an EXIF block that cannot be
+    read counts as none, as in picture viewers.
+
+    Raises InputError, one sentence that names the file, for anything else: no such file, a URL, another format,
+    animated, too large, damaged or cut off, or values without a known scale (32-bit grey).
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        name = getattr(source, "filename", "") or "The Pillow image"
+        return _decode(source, _printable(name))
+    if isinstance(source, bytes):
+        return _from_bytes(source, "The picture given as bytes")
+    if isinstance(source, str | Path):
+        return _from_bytes(_read_bytes(source), _printable(str(source)))
+    raise InputError(
+        f"A picture must be a path, bytes, a Pillow image or a uint8 array of height x width x 3, "
+        f"but got {type(source).__name__}."
+    )
+
+
+def crop_pixels(image: Image.Image, crop: Crop, size: int) -> np.ndarray:
+    """The pixels of a crop: [size, size, 3] uint8, rows down, black outside the picture.
+
+    A point p of the picture lies at `crop.normalise(p) * size` in the result. One resampling with the triangle filter
+    (bilinear when enlarging, antialiased when shrinking), with fractions of a pixel kept. Memory is bounded by the
+    picture, not by the crop. `image` is what `read_image` gives; InputError if it is not RGB or the crop has no area.
+    """
+    if image.mode != "RGB":
+        raise InputError(f"A crop needs an RGB picture, but got mode {image.mode}; open it with read_image.")
+    if not (np.isfinite([crop.x, crop.y, crop.side]).all() and crop.side > 0):
+        raise InputError(f"A crop must have a finite corner and a side above 0, but got {crop}.")
+    if size < 1:
+        raise InputError(f"A crop must be at least 1 pixel wide, but got size {size}.")
+    pixels = np.zeros((size, size, 3), dtype=np.uint8)
+    step = crop.side / size  # picture pixels per pixel of the result
+    reach = max(step, 1.0)  # how far the filter sees to each side
+    corner = (crop.x, crop.y)
+    spans = [_span(corner[axis], step, reach, size, image.size[axis]) for axis in (0, 1)]
+    if any(first >= last for first, last in spans):
+        return pixels
+    (left, right), (top, bottom) = spans
+    # The part of the picture's plane that these pixels see, in whole pixels; outside the picture it is black.
+    near = np.floor([crop.x + left * step - reach, crop.y + top * step - reach]).astype(int) - 1
+    far = np.ceil([crop.x + right * step + reach, crop.y + bottom * step + reach]).astype(int) + 1
+    if np.prod((far - near).astype(float)) > max(2 * image.width * image.height, 16_000_000):
+        part = _weigh(image, crop, step, spans)
+    else:
+        window = image.crop((*near.tolist(), *far.tolist()))
+        x, y = crop.x - int(near[0]), crop.y - int(near[1])
+        box = (x + left * step, y + top * step, x + right * step, y + bottom * step)
+        part = np.asarray(window.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box))
+    pixels[top:bottom, left:right] = part
+    return pixels
+
+
+# --- cropping ------------------------------------------------------------------------------------------------------
+
+
+def _span(corner: float, step: float, reach: float, size: int, extent: int) -> tuple[int, int]:
+    """First and last (exclusive) pixel of the result, along one axis, whose filter touches the picture."""
+    first = np.floor((-reach - corner) / step - 0.5)
+    last = np.ceil((extent + reach - corner) / step - 0.5) + 1
+    return int(np.clip(first, 0, size)), int(np.clip(last, 0, size))
+
+
+def _weigh(image: Image.Image, crop: Crop, step: float, spans: list[tuple[int, int]]) -> np.ndarray:
+    """The same resampling as sums over the picture alone, for crops so large that the black round it would fill memory.
+
+    Here the filter covers hundreds of pixels, so the sum of its weights is its integral, `step`.
+    """
+    weights = []
+    for corner, (first, last), extent in zip((crop.x, crop.y), spans, image.size, strict=True):
+        centres = corner + (np.arange(first, last) + 0.5) * step
+        distances = np.abs(np.arange(extent) + 0.5 - centres[:, None])
+        weights.append(np.maximum(0.0, 1.0 - distances / step) / step)
+    across, down = weights
+    source = np.asarray(image)
+    rows = np.stack([np.einsum("h,hwc->wc", row, source) for row in down])  # [pixels down, W, 3]
+    return np.rint(np.einsum("xw,ywc->yxc", across, rows)).astype(np.uint8)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    name = _printable(str(path))
+    if re.match(r"[a-z][a-z0-9+.-]+:/|data:", str(path), re.IGNORECASE):
+        raise InputError(f"{name} is a URL, and pictures are never fetched; save it to a file and give its path.")
+    path = Path(path)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{name} is a folder; give a picture.")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name} is not a regular file; give a picture.")
+        _check_bytes(status.st_size, name)
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {name}; check the path.") from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(f"Cannot read {name}: {_reason(error)}.") from error
+
+
+def _from_bytes(data: bytes, name: str) -> Image.Image:
+    if not data:
+        raise InputError(f"{name} is empty; give a picture.")
+    _check_bytes(len(data), name)
+    if (size := _webp_size(data)) is not None:
+        _check_size(*size, name)  # Pillow's WebP reader makes room for the whole picture when it opens it
+    try:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            return _decode(image, name)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} is not a readable JPEG, PNG, WebP, BMP or TIFF picture; convert it to one."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels; shrink it.") from error
+    except Exception as error:  # Pillow's readers let a dozen kinds of error out on damaged headers
+        raise _damaged(name, error) from error
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise InputError(
+            f"An array picture must be uint8 of height x width x 3, but got {array.dtype} of shape {array.shape}."
+        )
+    _check_size(array.shape[1], array.shape[0], "The array picture")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _decode(image: Image.Image, name: str) -> Image.Image:
+    """Check the header, decode, turn upright, convert to RGB."""
+    _check_size(*image.size, name)
+    if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
+        raise InputError(f"{name} is animated; save the frame you want as a picture.")
+    if image.format == "TIFF":
+        tiles = [image.tag_v2.get(tag, 0) for tag in _TILE_SIDES]
+        if not all(isinstance(side, int) and side <= MAX_SIDE for side in tiles) or tiles[0] * tiles[1] > MAX_PIXELS:
+            raise InputError(f"{name} has tiles of {tiles} pixels, which is too large; save it again.")
+    try:
+        image.load()
+        upright = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image, name)
+        if upright is not None:
+            rgb = rgb.transpose(upright)
+    except InputError:
+        raise
+    except Exception as error:  # see _from_bytes
+        raise _damaged(name, error) from error
+    rgb.info = {}  # else the orientation would be applied again to what we return
+    return rgb
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF orientation, None where there is none or the EXIF block cannot be read."""
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:
+        return None
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """A new RGB image: alpha on white, 16-bit grey scaled."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)
+        shown = ((grey + 128) // 257).astype(np.uint8)
+        if isinstance(clear := image.info.get("transparency"), int):
+            shown[grey == clear] = 255
+        return Image.fromarray(shown).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise InputError(f"{name} has 32-bit grey values of unknown scale; save it with 8 or 16 bits per pixel.")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP file from its first 30 bytes; None if it is not WebP or too short to tell."""
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":  # 24-bit canvas sides, less one
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":  # two 14-bit sides, less one, after a signature byte
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":  # two 14-bit sides, the upper bits ask for scaling
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
+# --- sentences -----------------------------------------------------------------------------------------------------
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise InputError(f"{name} has {width} x {height} pixels, but each side must be 1 to {MAX_SIDE}; resize it.")
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS // 10**6} million allowed; shrink it."
+        )
+
+
+def _check_bytes(count: int, name: str) -> None:
+    if count > MAX_BYTES:
+        raise InputError(f"{name} has {count} bytes, more than the {MAX_BYTES // 2**20} MiB allowed; save it smaller.")
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    if "truncated" in str(error).lower():
+        return InputError(f"{name} is cut off: {_reason(error)}; get the file again.")
+    return InputError(f"{name} is damaged and cannot be decoded: {_reason(error)}; get the file again.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.rstrip(".")
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)

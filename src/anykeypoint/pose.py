@@ -1,0 +1,308 @@
+"""Pose: where the keypoints of one object are, in pixels of the original, upright picture.
+
+Absent points are NaN, never (0, 0). Confidence says how sure the model is of a place; presence says whether the point
+was found at all. K is the number of keypoints, N the cells on one side of a density.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InputError
+from .geometry import Box, Crop, check_box
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .images import ImageSource
+
+_ROUNDING = 1e-6  # how far sums of probabilities may stray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Density:
+    """The probability of one keypoint's place over a grid of cells that tile a crop.
+
+    crop: the square, in image pixels.
+    grid: [N, N] float64, rows = y, columns = x; each cell holds its probability. The sum, `mass`, is at most 1; the
+        rest was not expanded, and nothing is said of where it lies.
+    """
+
+    crop: Crop
+    grid: np.ndarray
+
+    def __post_init__(self) -> None:
+        grid = _frozen_array(self.grid, "A density's grid")
+        if grid.ndim != 2 or grid.shape[0] != grid.shape[1] or grid.size == 0:
+            raise InputError(f"A density's grid must be square, [N, N], but got shape {grid.shape}.")
+        if not np.isfinite(grid).all() or (grid < 0).any():
+            raise InputError("A density's grid must hold finite values from 0 up; pass probabilities, not logits.")
+        if not 0 < grid.sum() <= 1 + _ROUNDING:
+            raise InputError(f"A density's grid must sum to more than 0 and at most 1, but its sum is {grid.sum():g}.")
+        object.__setattr__(self, "grid", grid)
+
+    @property
+    def mass(self) -> float:
+        """The probability that the grid accounts for, in (0, 1]."""
+        return min(float(self.grid.sum()), 1.0)
+
+    def mean(self) -> np.ndarray:
+        """The expected place given that it lies where the grid was expanded: [2] image pixels."""
+        centres = (np.arange(len(self.grid)) + 0.5) / len(self.grid)
+        point = np.array([self.grid.sum(axis=0) @ centres, self.grid.sum(axis=1) @ centres]) / self.grid.sum()
+        return self.crop.to_image(point)
+
+    def mode(self) -> np.ndarray:
+        """The centre of the heaviest cell (of equals the topmost, then leftmost): [2] image pixels."""
+        row, column = np.unravel_index(np.argmax(self.grid), self.grid.shape)
+        return self.crop.to_image((np.array([column, row]) + 0.5) / len(self.grid))
+
+    def to_dict(self) -> dict[str, Any]:
+        """{"crop": [x, y, side], "grid": rows}."""
+        return {"crop": [self.crop.x, self.crop.y, self.crop.side], "grid": self.grid.tolist()}
+
+    def __repr__(self) -> str:
+        return f"Density(grid={self.grid.shape}, mass={self.mass:.3f})"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Pose:
+    """K keypoints of one object.
+
+    names: K names, in the category's order.
+    xy: [K, 2] float64 image pixels, NaN where absent; a point may lie outside the picture, it is not clamped.
+    confidence: [K] float64 in [0, 1], NaN where absent.
+    present: [K] bool.
+    image_size: (width, height) of the upright picture, in pixels.
+    box: [x, y, w, h] image pixels that the object was looked for in; None for the whole picture.
+    skeleton: edges as pairs of 0-based indices.
+    category, image: their name and file name, "" where there is none.
+    density: Densities by `keys`, of all points or some; None if not asked for.
+    covariance: [K, 2, 2] square image pixels, NaN where absent; None if unknown.
+    """
+
+    names: list[str]
+    xy: np.ndarray
+    confidence: np.ndarray
+    present: np.ndarray
+    image_size: tuple[int, int]
+    box: Box | None = None
+    skeleton: Sequence[tuple[int, int]] = ()
+    category: str = ""
+    image: str = ""
+    density: Mapping[str, Density] | None = None
+    covariance: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        def settle(field: str, value: Any) -> None:
+            object.__setattr__(self, field, value)
+
+        settle("names", _names(self.names))
+        count = len(self.names)
+        settle("present", _presence(self.present, count))
+        settle("xy", _array(self.xy, "xy", (count, 2)))
+        settle("confidence", _array(self.confidence, "confidence", (count,)))
+        settle("image_size", _image_size(self.image_size))
+        settle("skeleton", _skeleton(self.skeleton, count))
+        _check_absence("xy", self.xy, self.present, self.names)
+        _check_absence("confidence", self.confidence, self.present, self.names)
+        sure = self.confidence[self.present]
+        if ((sure < 0) | (sure > 1)).any():
+            raise InputError(f"A pose's confidence must be 0 to 1, but got {sure[(sure < 0) | (sure > 1)][0]:g}.")
+        if self.box is not None:
+            settle("box", check_box(self.box))
+        for field in ("category", "image"):
+            if not isinstance(getattr(self, field), str):
+                raise InputError(f"A pose's {field} must be text, but got {getattr(self, field)!r}; pass its name.")
+        if self.density is not None:
+            settle("density", _densities(self.density, self.keys))
+        if self.covariance is not None:
+            settle("covariance", _array(self.covariance, "covariance", (count, 2, 2)))
+            _check_absence("covariance", self.covariance, self.present, self.names)
+            _check_covariance(self.covariance[self.present])
+
+    @property
+    def keys(self) -> list[str]:
+        """The names made unique, for `density`: the second "wheel" is "wheel (2)"."""
+        taken: list[str] = []
+        for name in self.names:
+            key, number = name, 2
+            while key in taken:
+                key, number = f"{name} ({number})", number + 1
+            taken.append(key)
+        return taken
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self)} keypoints", f"{int(self.present.sum())} present"]
+        if self.category:
+            parts.insert(0, repr(self.category))
+        parts += [f"xy={self.xy.shape}", "image={}x{}".format(*self.image_size)]
+        parts.append("no box" if self.box is None else "box")
+        if self.density is not None:
+            sizes = {density.grid.shape for density in self.density.values()}
+            parts.append(f"density={len(self.density)} of {', '.join(map(str, sorted(sizes)))}")
+        if self.covariance is not None:
+            parts.append(f"covariance={self.covariance.shape}")
+        return f"Pose({', '.join(parts)})"
+
+    def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
+        """The picture with the keypoints drawn on it, RGB; written to `path` too, if given (.png, .jpg or .webp).
+
+        image: the picture; by default it is read from the file the pose names. Raises InputError if there is no
+        picture, or it is not of the pose's size.
+        """
+        from .draw import draw_pose, save_picture
+
+        if image is None:
+            if not self.image:
+                raise InputError("This pose does not know its picture's file; pass the picture as image=.")
+            image = self.image
+        drawn = draw_pose(image, self)
+        if path is not None:
+            save_picture(drawn, path)
+        return drawn
+
+    def to_coco(self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
+        """One annotation of COCO's keypoint format (see formats.coco_annotation)."""
+        from .formats import coco_annotation
+
+        return coco_annotation(self, image_id, annotation_id, category_id)
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """One line per keypoint under a header line (see formats.csv_text); written to `path` too, if given."""
+        from .formats import csv_text, write_csv
+
+        if path is not None:
+            write_csv([self], path)
+        return csv_text([self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it: null for NaN. `from_dict` reads it back."""
+        return {
+            "image": self.image,
+            "image_size": list(self.image_size),
+            "category": self.category,
+            "box": None if self.box is None else list(self.box),
+            "names": list(self.names),
+            "xy": _nulls(self.xy),
+            "confidence": _nulls(self.confidence),
+            "present": self.present.tolist(),
+            "skeleton": [list(edge) for edge in self.skeleton],
+            "density": None
+            if self.density is None
+            else {name: density.to_dict() for name, density in self.density.items()},
+            "covariance": None if self.covariance is None else _nulls(self.covariance),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Pose":
+        """Read what `to_dict` gives. Raises InputError if it is not that."""
+        try:
+            fields = dict(data)
+            for field in ("xy", "confidence", "covariance"):
+                if fields.get(field) is not None:
+                    fields[field] = np.array(fields[field], dtype=np.float64)  # null becomes NaN
+            if fields.get("density") is not None:
+                fields["density"] = {
+                    name: Density(Crop(*item["crop"]), np.array(item["grid"], dtype=np.float64))
+                    for name, item in fields["density"].items()
+                }
+            return cls(**fields)
+        except InputError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise InputError(f"This is not a pose as Pose.to_dict writes it: {str(error).splitlines()[0]}.") from error
+
+
+# --- validators ----------------------------------------------------------------------------------------------------
+
+
+def _frozen_array(value: Any, what: str) -> np.ndarray:
+    try:
+        array = np.array(value, dtype=np.float64)  # a copy of ours, so that nobody changes it behind our back
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be an array of numbers, but got {type(value).__name__}.") from error
+    array.setflags(write=False)
+    return array
+
+
+def _array(value: Any, field: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = _frozen_array(value, f"A pose's {field}")
+    if array.shape != shape:
+        raise InputError(f"A pose's {field} must have shape {shape}, but got {array.shape}; give one row per name.")
+    return array
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise InputError(f"A pose's names must be a list of one or more texts, but got {value!r}.")
+    for name in value:
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"A pose's names must be texts that are not empty, but got {name!r}.")
+    return list(value)
+
+
+def _presence(value: Any, count: int) -> np.ndarray:
+    array = np.array(value)
+    if array.dtype != bool or array.shape != (count,):
+        raise InputError(
+            f"A pose's present must be {count} values of true or false, but got {array.dtype} of shape {array.shape}."
+        )
+    array.setflags(write=False)
+    return array
+
+
+def _image_size(value: Any) -> tuple[int, int]:
+    try:
+        width, height = value
+        whole = (int(width), int(height))
+    except (TypeError, ValueError):
+        raise InputError(f"A pose's image_size must be width and height in pixels, but got {value!r}.") from None
+    if whole != (width, height) or min(whole) < 1:
+        raise InputError(f"A pose's image_size must be two whole numbers from 1 up, but got {value!r}.")
+    return whole
+
+
+def _skeleton(value: Any, count: int) -> tuple[tuple[int, int], ...]:
+    edges = tuple(tuple(int(i) for i in edge) for edge in value)
+    for edge in edges:
+        if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
+            raise InputError(
+                f"A pose's skeleton must be pairs of two different indices from 0 to {count - 1}, but got {list(edge)}."
+            )
+    return edges
+
+
+def _check_absence(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> None:
+    """Present points have finite values, absent ones NaN only."""
+    rows = array.reshape(len(names), -1)
+    if (wrong := present & ~np.isfinite(rows).all(axis=1)).any():
+        raise InputError(f"A present point must have a finite {field}, but {names[int(wrong.argmax())]!r} has not.")
+    if (wrong := ~present & ~np.isnan(rows).all(axis=1)).any():
+        raise InputError(f"An absent point must have NaN for its {field}, but {names[int(wrong.argmax())]!r} has not.")
+
+
+def _check_covariance(matrices: np.ndarray) -> None:
+    scale = 1e-6 * (1 + np.abs(matrices).max(initial=0))
+    symmetric = np.abs(matrices - matrices.transpose(0, 2, 1)).max(initial=0) <= scale
+    if not symmetric or np.linalg.eigvalsh(matrices).min(initial=0) < -scale:
+        raise InputError("A pose's covariance must be symmetric matrices without negative eigenvalues; check its sign.")
+
+
+def _densities(value: Any, keys: list[str]) -> dict[str, Density]:
+    if not isinstance(value, Mapping) or not all(isinstance(item, Density) for item in value.values()):
+        raise InputError("A pose's density must map names to Density objects.")
+    if odd := [key for key in value if key not in keys]:
+        raise InputError(f"A pose's density must be by the names of its points, but got {odd[0]!r}.")
+    return {key: value[key] for key in keys if key in value}
+
+
+def _nulls(array: np.ndarray) -> list[Any]:
+    """Nested lists with None for NaN."""
+    return np.where(np.isnan(array), None, array).tolist()
