@@ -1,8 +1,7 @@
 """tools/golden.py: what it prints and how it ends."""
 
-import importlib.util
+import importlib
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,9 @@ from safetensors.torch import load_file, save_file
 
 @pytest.fixture(scope="module")
 def golden():
-    path = Path(__file__).resolve().parents[1] / "tools" / "golden.py"
-    spec = importlib.util.spec_from_file_location("golden", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).resolve().parents[1] / "tools")
+        yield importlib.import_module("golden")
 
 
 @pytest.fixture

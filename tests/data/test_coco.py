@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint import category as words
-from anykeypoint.category import Category, Keypoint
+from anykeypoint.category import Category, Keypoint, described
 from anykeypoint.data import coco
 from anykeypoint.errors import InputError
 
@@ -190,7 +189,7 @@ def test_reading_writes_nothing(read, tmp_path):
 
 @pytest.mark.parametrize("name", ["field_val", "field_test"])
 def test_the_field_data_is_read_whole(shared, name, monkeypatch):
-    monkeypatch.setattr(coco, "described", words.described)
+    monkeypatch.setattr(coco, "described", described)
     raw = json.loads((shared / "data" / f"{name}.json").read_text())
     dataset = coco.read_coco(shared / "data" / f"{name}.json", shared / "data" / "images")
     assert len(dataset.objects) + sum(dataset.skipped.values()) == len(raw["annotations"])

@@ -31,17 +31,17 @@ class LanguageConfig:
 
     name: one of PRESETS, a hub id or a folder.
     source: a hub id or folder; None takes the preset's, or the name itself where it is no preset.
-    tokenizer: a hub id or folder of the tokenizer; None takes the one beside the weights.
     layers: keep only the first so many decoder layers; None keeps all.
     tuning: frozen, lora or full; lora says what the adapters are.
+    tokenizer: a hub id or folder of the tokenizer; None takes the one beside the weights.
     """
 
     name: str
     source: str | None = None
-    tokenizer: str | None = None
     layers: int | None = None
     tuning: str = "frozen"
     lora: LoraOptions = field(default_factory=LoraOptions)
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         for key in ("name", "source", "tokenizer"):
@@ -89,7 +89,10 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
     tokenizer = load_tokenizer(config.tokenizer or source)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise InputError(f"The tokenizer of {config.tokenizer or source} has neither a padding nor an end-of-text token; give it one.")
+            raise InputError(
+                f"The tokenizer of {config.tokenizer or source} has neither a padding nor an end-of-text token; give it "
+                "one."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     model = load_model(AutoModelForCausalLM, source, dtype, config=settings, trust_remote_code=False)
     tune(model, config.tuning, config.lora)

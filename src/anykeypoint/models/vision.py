@@ -59,17 +59,18 @@ class VisionConfig:
 
     name: one of PRESETS.
     source: a hub id or folder; for DINOv2 also a .safetensors file under Meta's own names; None takes the preset's.
-    heads: attention heads of such a file, which does not tell; None takes width / 64, as all published sizes have.
     image_size: side of the square picture in pixels; None takes the preset's (after construction it is a number).
     tuning: frozen, lora or full; lora says what the adapters are.
+    heads: attention heads of a file under Meta's names, which does not tell; None takes width / 64, as all published
+        sizes have.
     """
 
     name: str
     source: str | None = None
-    heads: int | None = None
     image_size: int | None = None
     tuning: str = "frozen"
     lora: LoraOptions = field(default_factory=LoraOptions)
+    heads: int | None = None
 
     def __post_init__(self) -> None:
         if self.name not in PRESETS:

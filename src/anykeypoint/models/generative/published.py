@@ -141,9 +141,10 @@ def _language_config(
     if not _setting(settings, "lora_llm_enable", folder):
         if (folder / ADAPTERS).exists():
             raise InputError(f"{folder} has {ADAPTERS}, but lora_llm_enable in config.json is false; remove one of them.")
-        return LanguageConfig(source, source, tokenizer)
+        return LanguageConfig(source, source, tokenizer=tokenizer)
     # lora_llm_* of config.json are defaults that the released script never sets; PEFT's file has what was trained.
-    return LanguageConfig(source, source, tokenizer, tuning="lora", lora=_lora_options(folder / "adapter_config.json"))
+    lora = _lora_options(folder / "adapter_config.json")
+    return LanguageConfig(source, source, tuning="lora", lora=lora, tokenizer=tokenizer)
 
 
 def _base(folder: Path, settings: dict[str, Any]) -> str:
