@@ -1,0 +1,37 @@
+"""Find keypoints of any object from words.
+
+    import anykeypoint as ak
+    model = ak.load()
+    pose = model.predict("cat.jpg", ak.category("animal_face"))
+    pose.draw("out.png")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .category import Category, Keypoint, category, library_names
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .models.generative.capellm import CapeLLM
+
+__version__ = "0.1.0"
+__all__ = ["Category", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
+
+
+def load(name: str = "default", device: str = "auto", dtype: str = "float32") -> "CapeLLM":
+    """A model ready to predict.
+
+    name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained`, or the id of such
+    a folder on the hub. device: "auto" takes a GPU where there is one. dtype: of the language model.
+    """
+    from .models import loading
+
+    return loading.load(name, device, dtype)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Pose":  # not imported before it is asked for: the command line starts faster
+        from .pose import Pose
+
+        return Pose
+    raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")

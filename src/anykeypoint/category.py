@@ -85,6 +85,9 @@ class Category:
                         f"The {field} of {self.name!r} must hold pairs of two different indices from 0 to {count - 1}, "
                         f"but got {list(edge)}."
                     )
+        paired = [i for pair in self.pairs or () for i in pair]
+        if twice := [i for i in paired if paired.count(i) > 1]:
+            raise InputError(f"The pairs of {self.name!r} must be disjoint, but index {twice[0]} is in more than one.")
         if self.pairs is None:
             object.__setattr__(self, "pairs", mirrored_pairs(self.names))
 
@@ -207,16 +210,18 @@ def described(name: str, labels: Iterable[str]) -> Category | None:
 
 
 def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices whose names become each other when the words left and right change places."""
-    names = [_plain(name) for name in names]
-    index = {name: i for i, name in enumerate(names)}
-    pairs = []
+    """Pairs of indices whose names become each other when the words left and right change places.
+
+    Of several points with one name the first goes with the first of the other side, and so on.
+    """
+    places: dict[str, list[int]] = {}
     for i, name in enumerate(names):
+        places.setdefault(_plain(name), []).append(i)
+    pairs = []
+    for name, here in places.items():
         other = re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), name)
-        j = index.get(other, i)
-        if i < j:
-            pairs.append((i, j))
-    return tuple(pairs)
+        pairs += [(i, j) for i, j in zip(here, places.get(other, []), strict=False) if i < j]
+    return tuple(sorted(pairs))
 
 
 def _plain(text: str) -> str:

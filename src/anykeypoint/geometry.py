@@ -36,7 +36,10 @@ class Crop:
 
 def check_box(box: Box) -> Box:
     """The box as four floats; InputError unless it is finite and has an area."""
-    values = tuple(float(value) for value in box)
+    try:
+        values = tuple(float(value) for value in box)
+    except (TypeError, ValueError):
+        raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {box!r}.") from None
     if len(values) != 4 or not np.isfinite(values).all():
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {list(box)}.")
     if values[2] <= 0 or values[3] <= 0:

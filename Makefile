@@ -1,0 +1,28 @@
+# make demo   one prediction on the sample picture, from nothing: environment, weights, overlay, COCO JSON, CSV
+# make test   lint and all tests
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+.PHONY: install demo test lint clean
+install: $(VENV)/installed
+
+demo: install
+	$(RUN)/anykeypoint weights default
+	$(RUN)/anykeypoint predict examples/astronaut.jpg --category field_12_human_face -o demo
+	@echo "look at demo/astronaut.png, demo/poses.json and demo/poses.csv"
+
+test: install lint
+	$(RUN)/python -m pytest
+
+lint: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) demo build

@@ -1,0 +1,270 @@
+"""COCO-keypoints JSON, read strictly: what is wrong is named with its file, key and annotation id.
+
+Frames: boxes are [x, y, w, h] and points (x, y), both in pixels of the picture, taken as written. `v` is 0 for a point
+that is not labelled (it becomes NaN here), 1 for labelled but hidden, 2 for visible. Nothing is written to disk.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from ..category import Category, Keypoint, described
+from ..errors import InputError
+from ..geometry import Box
+
+MAX_BYTES = 2 << 30  # the largest public file of the format has a quarter of this
+
+CROWD = "crowd"
+UNLABELLED = "no labelled point"
+NO_IMAGE = "image file missing"
+
+
+@dataclass(frozen=True)
+class LabelledObject:
+    """One object of a data set with its labels.
+
+    image: the picture's path. box: [x, y, w, h] in image pixels.
+    points: (K, 2) float64 in image pixels, NaN where not labelled. visibility: (K,) 0, 1 or 2 as in COCO.
+    group: the video, person or session the picture belongs to, where the file says so (`images[].group`).
+    """
+
+    id: int
+    image: Path
+    category_id: int
+    category: Category
+    box: Box
+    points: np.ndarray
+    visibility: np.ndarray
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The usable objects in the file's order, all its categories by id, and how many objects were left out and why."""
+
+    objects: list[LabelledObject]
+    categories: dict[int, Category]
+    skipped: dict[str, int]
+
+
+def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
+    """Read a COCO-keypoints file whose `file_name`s are relative to the folder `images`.
+
+    A category whose ordered keypoint labels are in the library takes the library's names, descriptions, noun and pairs;
+    any other keeps its own labels, with the category's name as noun. Skeletons become 0-based: a file is 1-based when
+    an index reaches the number of keypoints and none is 0.
+    Crowds and objects without a labelled point are left out and counted in `skipped`; so are objects whose picture is
+    missing if `allow_missing` is set. Raises InputError for a missing picture otherwise, and for anything malformed.
+    """
+    annotations, images = Path(annotations), Path(images)
+    data = _load(annotations)
+    files = _image_files(data["images"], annotations)
+    categories = _categories(data["categories"], annotations)
+    objects, missing, seen = [], [], set()
+    skipped = {CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
+    present: dict[Any, bool] = {}
+    for index, entry in enumerate(data["annotations"]):
+        where = _entry(entry, f"{annotations}: annotations[{index}]")
+        identity = _id(entry, "id", where)
+        where = f"{annotations}: annotation {identity}"
+        if identity in seen:
+            raise InputError(f"{where} appears twice; give every annotation its own id.")
+        seen.add(identity)
+        image_id, category_id = _id(entry, "image_id", where), _id(entry, "category_id", where)
+        if image_id not in files:
+            raise InputError(
+                f"{where} has image_id {image_id}, which is not under 'images'; add it or remove the object."
+            )
+        if category_id not in categories:
+            raise InputError(
+                f"{where} has category_id {category_id}, which 'categories' does not list with its 'keypoints'."
+            )
+        if entry.get("iscrowd", 0) not in (0, False):
+            skipped[CROWD] += 1
+            continue
+        category = categories[category_id]
+        points, visibility = _keypoints(entry, category, where)
+        if not visibility.any():
+            skipped[UNLABELLED] += 1
+            continue
+        box = _box(entry, where)
+        file_name, group = files[image_id]
+        path = images / file_name
+        if image_id not in present:
+            present[image_id] = path.is_file()
+            if not present[image_id]:
+                missing.append(path)
+        if not present[image_id]:
+            skipped[NO_IMAGE] += 1
+            continue
+        objects.append(LabelledObject(identity, path, category_id, category, box, points, visibility, group))
+    if missing and not allow_missing:
+        raise InputError(
+            f"{len(missing)} of the pictures that {annotations} needs are not in {images} (first: {missing[0]}); "
+            "give the right folder, or allow missing pictures to leave their objects out."
+        )
+    return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count})
+
+
+def without_descriptions(category: Category) -> Category:
+    """The same category with names alone; InputError where only the descriptions told two points apart."""
+    return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))
+
+
+def _load(path: Path) -> dict[str, list]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{path} must hold a JSON object with images, annotations and categories, not a list or value."
+        )
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data.get(key), list):
+            raise InputError(f"{path} has no list under {key!r}; a COCO file has images, annotations and categories.")
+    return data
+
+
+def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]:
+    files: dict[int, tuple[str, str | None]] = {}
+    for index, entry in enumerate(entries):
+        where = _entry(entry, f"{path}: images[{index}]")
+        identity = _id(entry, "id", where)
+        where = f"{path}: image {identity}"
+        if identity in files:
+            raise InputError(f"{where} appears twice; give every image its own id.")
+        name = entry.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{where}, key 'file_name', must be a file's path, but got {name!r}.")
+        parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+        if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+            raise InputError(f"{where}, key 'file_name', leaves the images folder: {name!r}; use a path inside it.")
+        group = entry.get("group")
+        files[identity] = (name, None if group is None else str(group))
+    return files
+
+
+def _categories(entries: list, path: Path) -> dict[int, Category]:
+    parsed: dict[int, tuple[str, list[str], list[list[int]]]] = {}
+    seen = set()
+    for index, entry in enumerate(entries):
+        where = _entry(entry, f"{path}: categories[{index}]")
+        identity = _id(entry, "id", where)
+        where = f"{path}: category {identity}"
+        if identity in seen:
+            raise InputError(f"{where} appears twice; give every category its own id.")
+        seen.add(identity)
+        name, labels, skeleton = entry.get("name"), entry.get("keypoints", []), entry.get("skeleton") or []
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
+        if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
+            raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
+        if labels:  # one without is a detection category; an annotation that uses it is refused
+            parsed[identity] = (name, labels, skeleton)
+    base = _skeleton_base(parsed, path)
+    categories = {}
+    for identity, (name, labels, skeleton) in parsed.items():
+        edges = tuple((a - base, b - base) for a, b in skeleton)
+        try:
+            categories[identity] = _category(name, labels, edges)
+        except InputError as error:
+            raise InputError(f"{path}: category {identity}: {error}") from error
+    return categories
+
+
+def _category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category:
+    known = described(name, labels)
+    if known is not None:
+        return replace(known, name=name, skeleton=edges or known.skeleton)
+    keypoints = []
+    for label in labels:
+        plain = " ".join(label.replace("_", " ").split())
+        keypoints.append(Keypoint(plain, label=label if label != plain else ""))
+    return Category(name, tuple(keypoints), edges, noun=name.replace("_", " "))
+
+
+def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], path: Path) -> int:
+    """0 or 1: COCO itself counts from 1, MP-100 and many others from 0, and the file does not say."""
+    from_one = from_zero = None
+    for identity, (_, labels, skeleton) in parsed.items():
+        indices = [index for edge in skeleton for index in edge]
+        if any(index == len(labels) for index in indices):
+            from_one = identity
+        if any(index == 0 for index in indices):
+            from_zero = identity
+    if from_one is not None and from_zero is not None:
+        raise InputError(
+            f"{path}, key 'skeleton': category {from_zero} counts keypoints from 0 but category {from_one} reaches its "
+            "number of keypoints, so counts from 1; use one way in the file."
+        )
+    return 1 if from_one is not None else 0
+
+
+def _keypoints(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
+    values = entry.get("keypoints")
+    if not isinstance(values, list) or len(values) != 3 * len(category):
+        got = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
+        raise InputError(
+            f"{where}, key 'keypoints', must hold 3 numbers for each of the {len(category)} keypoints of "
+            f"{category.name!r}, but got {got}."
+        )
+    table = np.array(_numbers(values, "keypoints", where)).reshape(-1, 3)
+    if not np.isin(table[:, 2], (0, 1, 2)).all():
+        odd = table[~np.isin(table[:, 2], (0, 1, 2)), 2][0]
+        raise InputError(f"{where}, key 'keypoints', has the visibility {odd:g}; it must be 0, 1 or 2.")
+    visibility = table[:, 2].astype(int)
+    return np.where(visibility[:, None] > 0, table[:, :2], np.nan), visibility
+
+
+def _box(entry: Mapping, where: str) -> Box:
+    values = entry.get("bbox")
+    if not isinstance(values, list) or len(values) != 4:
+        raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {values!r}.")
+    x, y, w, h = _numbers(values, "bbox", where)
+    if w <= 0 or h <= 0:
+        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {values}.")
+    return x, y, w, h
+
+
+def _numbers(values: list, key: str, where: str) -> list[float]:
+    numbers = []
+    for value in values:
+        try:
+            number = float(value) if type(value) in (int, float) else math.nan
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError(f"{where}, key {key!r}, must hold finite numbers, but has {str(value)[:40]!r}.")
+        numbers.append(number)
+    return numbers
+
+
+def _entry(entry: Any, where: str) -> str:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
+    return where
+
+
+def _id(entry: Mapping, key: str, where: str) -> int:
+    value = entry.get(key)
+    if type(value) is not int:
+        raise InputError(f"{where}, key {key!r}, must be a whole number, but got {value!r}.")
+    return value
+
+
+def _is_edge(edge: Any) -> bool:
+    return isinstance(edge, list) and len(edge) == 2 and all(type(index) is int for index in edge)

@@ -1,0 +1,216 @@
+"""CapeLLM: an image encoder, one linear layer and a decoder-only LLM that writes where a keypoint is.
+
+    tokens = encoder(image)            Eq. 1   B N C
+    visual = tokens @ W                Eq. 2   B N D
+    input  = [BOS ; visual ; question] Eq. 3
+    answer = " [0.123,0.456]"          Eq. 4-6, through the codec
+
+Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...category import Category
+from ...coordinates import CoordinateCodec, bin_centres, mass_near
+from ...decoding import Engine, Prefix
+from ...errors import InputError
+from ...geometry import Box, Crop, square_crop
+from ...images import ImageSource, crop_pixels, read_image
+from ...instructions import instruction
+from ...pose import Density, Pose
+from ..language import LanguageConfig
+from ..vision import VisionConfig, VisionEncoder
+
+CONFIDENCE_RADIUS = 0.1  # of the crop
+
+
+@dataclass(frozen=True)
+class CapeLLMConfig:
+    """Everything that makes one CapeLLM; the paper's by default."""
+
+    vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l"))
+    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b"))
+    instruction: str = "base"  # conversation form, see instructions.py
+    spaced: bool = False  # True: "[0.123, 0.456]" as printed in the paper, False: as the released code writes it
+    crop_scale: float = 1.0  # crop side over the box's longer side
+    strategy: str = "greedy"  # how an answer is read when the caller names no strategy
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
+        """Strict: unknown keys are refused."""
+        if unknown := sorted(set(data) - set(cls.__dataclass_fields__)):
+            raise InputError(f"The model's config has the unknown key {unknown[0]!r}; it may be of a newer version.")
+        parts = dict(data)
+        parts["vision"] = VisionConfig.from_dict(data["vision"])
+        parts["language"] = LanguageConfig.from_dict(data["language"])
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `from_dict` reads."""
+        return asdict(self)
+
+
+class CapeLLM(nn.Module):
+    """The model (Fig. 2). `language` is a causal LM of transformers, `tokenizer` its own."""
+
+    def __init__(self, config: CapeLLMConfig, encoder: VisionEncoder, language: nn.Module, tokenizer: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.language = language
+        self.tokenizer = tokenizer
+        self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
+        self.instruction = instruction(config.instruction)
+        self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
+        # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+        self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
+
+    @property
+    def device(self) -> torch.device:
+        return self.projection.weight.device
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write the folder that `from_pretrained` and `anykeypoint.load` read."""
+        from . import folder as folders
+
+        folders.save(self, folder, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "CapeLLM":
+        """The model of a folder."""
+        from . import folder as folders
+
+        return folders.load(folder, dtype)
+
+    def untrained(self) -> "CapeLLM":
+        """The same model before any training of ours: pretrained towers, a random projection."""
+        from . import folder as folders
+
+        return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
+
+    # --- tensors -------------------------------------------------------------------------------------------------------
+
+    def visual(self, pixels: Tensor) -> Tensor:
+        """Normalised crops B 3 S S -> visual tokens B N D in the language model's precision (Eq. 1, 2)."""
+        tokens = self.encoder(pixels)
+        return self.projection(tokens.to(self.projection.weight.dtype)).to(self.language.dtype)
+
+    def prefix(self, pixels: Tensor) -> Tensor:
+        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none."""
+        visual = self.visual(pixels)
+        bos = self.tokenizer.bos_token_id
+        if bos is None:
+            return visual
+        start = self.language.get_input_embeddings()(torch.tensor([bos], device=visual.device))
+        return torch.cat([start.expand(len(visual), 1, -1), visual], dim=1)
+
+    def forward(self, input_ids: Tensor, pixels: Tensor, image_token: int, has_image: Tensor, **kwargs: Any) -> Tensor:
+        """Logits B T V of whole sequences in which a run of `image_token` stands for the visual tokens.
+
+        input_ids: B T; pixels: one crop per true entry of has_image (B). A row without an image is read as plain text,
+        as the released model does. kwargs go to the language model (attention_mask, position_ids).
+        """
+        table = self.language.get_input_embeddings()
+        embeddings = table(input_ids.clamp(max=table.num_embeddings - 1))
+        place = (input_ids == image_token) & has_image[:, None]
+        visual = self.visual(pixels)
+        if int(place.sum()) != visual.shape[0] * visual.shape[1]:
+            raise InputError(
+                f"The sequences hold {int(place.sum())} image tokens, but {len(visual)} crops give "
+                f"{visual.shape[0] * visual.shape[1]}; write one run of {visual.shape[1]} per image."
+            )
+        embeddings = embeddings.masked_scatter(place[..., None], visual)
+        return self.language(inputs_embeds=embeddings, use_cache=False, **kwargs).logits
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, without BOS."""
+        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    # --- pictures ------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, image: ImageSource, box: Box | None = None) -> "View":
+        """Look at one object once; ask the returned view as often as you like.
+
+        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes the whole picture.
+        """
+        picture = read_image(image)
+        box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
+        crop = square_crop(box, self.config.crop_scale)
+        pixels = torch.from_numpy(crop_pixels(picture, crop, self.config.vision.image_size))
+        engine = Engine(self.language, self.codec)
+        prefix = engine.read(self.prefix(self.encoder.normalise(pixels[None].to(self.device))))
+        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
+        return View(self, engine, prefix, crop, tuple(box), picture.size, name)
+
+    def predict(
+        self,
+        image: ImageSource,
+        category: Category,
+        box: Box | None = None,
+        strategy: str | None = None,
+        density: bool = False,
+        describe: bool = True,
+    ) -> Pose:
+        """Find a category's keypoints in one picture: `encode` and `View.predict` in one call."""
+        return self.encode(image, box).predict(category, strategy, density, describe)
+
+    def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
+        """The tokenised question about each keypoint, ready to follow the image prefix."""
+        return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
+
+
+@dataclass(frozen=True)
+class View:
+    """One object seen: the image prefix in the language model, and where its crop lies."""
+
+    model: CapeLLM
+    engine: Engine
+    prefix: Prefix
+    crop: Crop
+    box: Box
+    image_size: tuple[int, int]  # width, height
+    image: str
+
+    @torch.inference_mode()
+    def predict(
+        self, category: Category, strategy: str | None = None, density: bool = False, describe: bool = True
+    ) -> Pose:
+        """Where the category's keypoints are, in original image pixels.
+
+        strategy: see `decoding.Engine.answer`; None takes the model's own. density: also the whole joint distribution of
+        each keypoint. describe: ask with the descriptions, where there are any.
+        The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
+        that x, in y.
+        """
+        questions = self.model.questions(category, describe)
+        answers = self.engine.answer(self.prefix, questions, strategy or self.model.config.strategy)
+        values = answers.values.double() / 1000
+        confidence = torch.ones(len(questions))
+        for axis, distribution in enumerate((answers.x, answers.y)):
+            centres = bin_centres(distribution.shape[1])
+            confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
+        pose = Pose(
+            names=category.names,
+            xy=self.crop.to_image(values.numpy()),
+            confidence=confidence.double().clamp(0, 1).numpy(),
+            present=np.ones(len(questions), dtype=bool),
+            box=self.box,
+            image_size=self.image_size,
+            skeleton=category.skeleton,
+            category=category.name,
+            image=self.image,
+        )
+        if not density:
+            return pose
+        grids = [self.engine.density(self.prefix, question)[0].double() for question in questions]
+        # Sums of float32 products may pass 1 by a rounding error.
+        densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
+        return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))

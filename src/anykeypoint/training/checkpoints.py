@@ -1,0 +1,82 @@
+"""Checkpoints that survive a kill at any moment: written beside, synced, then renamed; the newest valid one wins."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+
+_MANIFEST = "complete.json"  # sizes and hashes of all files, written last
+
+
+def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep: int) -> Path:
+    """Let `write` fill a temporary folder, seal it, move it to `folder/step-N` and drop all but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{step:08d}"
+    scratch = folder / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    write(scratch)
+    manifest = {}
+    for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
+        manifest[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
+        _sync(path)
+    seal = scratch / _MANIFEST
+    seal.write_text(json.dumps({"step": step, "files": manifest}))
+    _sync(seal)
+    _sync(scratch)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(scratch, target)
+    _sync(folder)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoint folders, valid or not, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir()) if folder.is_dir() else []
+
+
+def newest_valid(folder: Path) -> Path | None:
+    """The newest checkpoint whose every file has the size and hash that were written; None if there is none."""
+    for path in reversed(checkpoints(folder)):
+        if is_valid(path):
+            return path
+    return None
+
+
+def is_valid(checkpoint: Path) -> bool:
+    """Whether a checkpoint is sealed and unchanged."""
+    try:
+        files = json.loads((checkpoint / _MANIFEST).read_text())["files"]
+        return all(
+            (checkpoint / name).stat().st_size == size and _hash(checkpoint / name) == digest
+            for name, (size, digest) in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimiser step a checkpoint was taken after."""
+    try:
+        return int(checkpoint.name.removeprefix("step-"))
+    except ValueError as error:
+        raise InputError(f"{checkpoint} is not a checkpoint folder; its name should be like step-00000200.") from error
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

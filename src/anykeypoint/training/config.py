@@ -1,0 +1,128 @@
+"""Everything a training run is told, as frozen dataclasses that load strictly from YAML."""
+
+import types
+import typing
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data.augment import AugmentConfig
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class GuideConfig:
+    """Attention guidance: some heads are taught to look where the keypoint is (ours, not the papers')."""
+
+    layers: tuple[int, ...] = ()  # decoder layers; none switches it off
+    groups: int = 1  # key-value groups per layer whose heads are guided
+    weight: float = 1.0  # of its loss beside the answers' loss
+    sigma: float = 0.05  # of the crop: spread of the target heat map
+    alone: int = 0  # the first so many steps train guidance only, on the questions and up to the last guided layer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. The defaults are CapeLLM's recipe (Sec. 4.1), which is 128 conversations to a step."""
+
+    rounds: int = 4  # k, questions to a conversation
+    pack: int = 64  # questions behind one image at most; conversations do not see each other
+    loss: str = "text"  # "text": all tokens of the answer; "digits": only its free positions, among the allowed ids
+    sigma: float = 0.0  # of the crop, with loss "digits": spread of the target distribution; 0 is one value
+    describe: float = 1.0  # share of questions asked with a description
+    noun: float = 1.0  # share of questions that name the object, else "object" (forms with {noun})
+    sampling: str = "epoch"  # "epoch": every object once; "balanced": categories by the square root of their objects
+    made_up: float = 0.0  # share of drawn objects (data/synthetic), with sampling "balanced"
+    epochs: int = 12
+    steps: int = 0  # optimiser steps; 0 takes `epochs`, and so does sampling "epoch"
+    batch: int = 1  # images in one forward pass of one process
+    accumulate: int = 32  # forward passes to an optimiser step
+    lr: float = 5e-4
+    encoder_lr: float = 0.0  # for a fully trained encoder; 0 takes lr
+    weight_decay: float = 0.01
+    warmup: float = 0.03  # share of the steps
+    clip: float = 1.0  # gradient norm; 0 switches clipping off
+    ema: float = 0.0  # decay of the averaged weights that are saved; 0 saves the last ones
+    precision: str = "bf16"  # "bf16" or "fp32"
+    seed: int = 42
+    save_every: int = 200  # steps
+    keep: int = 2  # checkpoints
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    guide: GuideConfig = field(default_factory=GuideConfig)
+
+    def __post_init__(self) -> None:
+        choices = {"loss": ("text", "digits"), "sampling": ("epoch", "balanced"), "precision": ("bf16", "fp32")}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
+        for name in ("rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
+        if self.pack < self.rounds:
+            raise InputError(f"pack must be at least rounds ({self.rounds}), but got {self.pack}.")
+        if self.sampling == "balanced" and self.steps < 1:
+            raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
+        if self.guide.alone and not self.guide.layers:
+            raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")
+        if self.made_up and self.sampling != "balanced":
+            raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
+        if self.sigma and self.loss == "text":
+            raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "TrainConfig":
+        """Read a YAML file; unknown keys and wrong types are refused by name."""
+        return load_config(cls, path)
+
+
+def load_config(kind: type, path: str | Path) -> Any:
+    """A YAML file as a frozen dataclass; InputError names the file and the key that does not fit."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"Cannot read the config {path}: {str(error).splitlines()[0]}.") from error
+    return from_mapping(kind, data or {}, str(path))
+
+
+def from_mapping(kind: type, data: Any, origin: str) -> Any:
+    """A mapping as a frozen dataclass, checked field by field."""
+    if not isinstance(data, dict):
+        raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
+    known = {f.name: f for f in fields(kind)}
+    if unknown := [key for key in data if key not in known]:
+        raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+    hints = typing.get_type_hints(kind)
+    missing = [n for n, f in known.items() if n not in data and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise InputError(f"{origin} lacks the key {missing[0]!r}.")
+    return kind(**{key: _value(hints[key], value, f"{origin}: {key}") for key, value in data.items()})
+
+
+def _value(hint: Any, value: Any, origin: str) -> Any:
+    if is_dataclass(hint):
+        return from_mapping(hint, value, origin)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{origin} must be a list, but got {value!r}.")
+        inner = typing.get_args(hint)[0]
+        return tuple(_value(inner, item, origin) for item in value)
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and type(value) is int:
+        return float(value)
+    if type(value) not in allowed:
+        names = " or ".join(getattr(t, "__name__", str(t)) for t in allowed)
+        raise InputError(f"{origin} must be of type {names}, but got {value!r}.")
+    return value
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The form that `from_mapping` reads: plain dicts, lists and scalars."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    return plain(asdict(config))

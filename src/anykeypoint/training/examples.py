@@ -1,0 +1,263 @@
+"""One object as one training sequence: its crop, and many conversations packed behind it.
+
+The sequence is [prefix ; conversation 1 ; conversation 2 ; ...]. Each conversation starts at the position behind the
+prefix and sees the prefix and its own past (a block mask), which is what it would see alone.
+
+Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop side, n numbers' free positions.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..coordinates import CoordinateCodec, thousandths
+from ..data.augment import crop_placed, jitter, place
+from ..data.coco import LabelledObject
+from ..data.synthetic import SyntheticObject, draw_object
+from ..data.rounds import fixed_rounds
+from ..images import read_image
+from ..models.generative.capellm import CapeLLM
+from .config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where one answer's targets stand in the text tokens, and what they are."""
+
+    text: list[tuple[int, int]]  # (place whose next token is predicted, that token's id): the whole answer
+    lead: list[tuple[int, Tensor]]  # (place, distribution over "0" and "1")
+    digits: list[tuple[int, Tensor]]  # (place, distribution over a digit slot's ids)
+    point: tuple[float, float]  # the true point, normalised
+    span: tuple[int, int]  # places from the token before the answer to its last
+
+
+@dataclass(frozen=True)
+class Example:
+    """One packed training sequence."""
+
+    pixels: np.ndarray  # S S 3 uint8
+    tokens: list[int]
+    conversation: list[int]  # per token the number of its conversation
+    places: list[int]  # per token its position behind the prefix
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A made-up object to train on, named by its two seeds and drawn when it is needed."""
+
+    kind: int
+    pose: int
+
+    @property
+    def id(self) -> str:
+        return f"made-up {self.kind}/{self.pose}"
+
+
+def visible_in(normalised: np.ndarray) -> np.ndarray:
+    """Which points K 2 lie on a pixel of the crop (NaN does not).
+
+    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
+    """
+    with np.errstate(invalid="ignore"):
+        return ((normalised >= 0) & (normalised < 1)).all(axis=1)
+
+
+def build_example(
+    model: CapeLLM,
+    item: LabelledObject | MadeUp,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    answered: bool = True,
+) -> Example | None:
+    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop.
+
+    answered: False leaves every answer out; each question is then a conversation of its own.
+    """
+    if isinstance(item, MadeUp):
+        item = draw_object(item.kind, item.pose)
+        image = item.image
+    else:
+        image = read_image(item.image)
+    placed = place(item.box, model.config.crop_scale, config.augment, rng)
+    points = placed.normalise(item.points)
+    if placed.flipped:
+        points = points[item.category.mirrored()]
+    inside = np.flatnonzero(visible_in(points)).tolist()
+    k = config.rounds if answered else 1
+    groups = fixed_rounds(inside, k, rng)[: max(config.pack // k, 1)]
+    if not groups:
+        return None
+    if config.augment.colour:
+        image = jitter(image, config.augment.colour, rng)
+    pixels = crop_placed(image, placed, model.config.vision.image_size)
+    writer = ConversationWriter(model, config, rng)
+    for group in groups:
+        if answered:
+            writer.converse(item, group, points)
+        else:
+            writer.ask(item, group[0], points)
+    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
+
+
+class ConversationWriter:
+    """Appends conversations to a growing token sequence."""
+
+    def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
+        self.model, self.config, self.rng = model, config, rng
+        self.tokens: list[int] = []
+        self.conversation: list[int] = []
+        self.places: list[int] = []
+        self.answers: list[Answer] = []
+
+    def ask(self, item: LabelledObject | SyntheticObject, keypoint: int, points: np.ndarray) -> None:
+        """One question without its answer."""
+        self._append(self._questions(item, [keypoint])[0], self._next(), 0)
+        last = len(self.tokens) - 1
+        self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
+
+    def converse(self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray) -> None:
+        """One conversation: a question and its answer for every keypoint of a group."""
+        model, codec = self.model, self.model.codec
+        ending = model.tokenize([model.instruction.ending])[0]
+        number, place = self._next(), 0
+        for i, question in zip(group, self._questions(item, group), strict=True):
+            x, y = (_soft_number(codec, float(value), self.config.sigma, self.rng) for value in points[i])
+            ids = [*codec.encode_values(x.value, y.value), *ending]
+            start = len(self.tokens) + len(question)  # where the answer starts
+            self.answers.append(self._answer(start, ids, x, y, tuple(points[i].tolist())))
+            place = self._append([*question, *ids], number, place)
+        if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
+            spare = len(codec.closing) + len(ending) + 1
+            for line in (self.tokens, self.conversation, self.places):
+                del line[-spare:]
+
+    def _questions(self, item: LabelledObject | SyntheticObject, group: list[int]) -> list[list[int]]:
+        form, special = self.model.instruction, self.model.control_tokens
+        noun = item.category.noun if self.rng.random() < self.config.noun else "object"
+        questions = []
+        for i in group:
+            describe = bool(self.rng.random() < self.config.describe)
+            questions.append(form.ask(item.category.keypoints[i], noun, describe, special))
+        questions[0] = form.opening + questions[0]
+        return self.model.tokenize(questions)
+
+    def _next(self) -> int:
+        return self.conversation[-1] + 1 if self.conversation else 0
+
+    def _append(self, tokens: list[int], number: int, place: int) -> int:
+        """Add tokens of a conversation from a position on; returns the position behind them."""
+        self.tokens += tokens
+        self.conversation += [number] * len(tokens)
+        self.places += range(place, place + len(tokens))
+        return place + len(tokens)
+
+    def _answer(self, start: int, ids: list[int], x: "_Soft", y: "_Soft", point: tuple[float, float]) -> Answer:
+        codec = self.model.codec
+        lead, digits = [], []
+        place = start + len(codec.opening) - 1  # the token that predicts x's lead
+        for number in (x, y):
+            lead.append((place, number.lead))
+            first = place + 1 + len(codec.point)
+            digits += [(first + slot, target) for slot, target in enumerate(number.slots)]
+            place += 1 + len(codec.point) + len(codec.digits) + len(codec.comma)
+        text = [(start - 1 + i, token) for i, token in enumerate(ids)]
+        return Answer(text, lead, digits, point, (start - 1, digits[-1][0]))
+
+
+@dataclass(frozen=True)
+class _Soft:
+    """A target number: the value written in the sequence, and the target distribution at each free position."""
+
+    value: int
+    lead: Tensor
+    slots: list[Tensor]  # none where the written value is 1.000: its digits are certain
+
+
+def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.random.Generator) -> _Soft:
+    """Spread a coordinate over the 1001 values (normal, sigma, cut at the crop), draw what is written, condition on it."""
+    grid = np.arange(1001) / 1000
+    if sigma > 0:
+        weights = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
+        probs = weights / weights.sum()
+        written = int(rng.choice(1001, p=probs))
+    else:
+        written = thousandths(value)
+        probs = np.zeros(1001)
+        probs[written] = 1.0
+    lead = torch.tensor([1 - probs[1000], probs[1000]], dtype=torch.float32)
+    if written == 1000:
+        return _Soft(written, lead, [])
+    table, slots = probs[:1000], []
+    for chosen in codec.digit_indices(written):
+        split = table.reshape(codec.base, -1)
+        share = split.sum(1)
+        slots.append(torch.from_numpy(share / share.sum()).float())
+        table = split[chosen]
+    return _Soft(written, lead, slots)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples padded to one length. Places count from the first text token."""
+
+    pixels: Tensor  # B S S 3 uint8
+    tokens: Tensor  # B T
+    positions: Tensor  # B T, behind the prefix
+    sees: Tensor  # B T T bool, text to text; text sees the whole prefix
+    text: Tensor  # n 3: image, place, next id
+    lead: tuple[Tensor, Tensor]  # n 2: image, place; n 2 distributions
+    digits: tuple[Tensor, Tensor]  # n 2: image, place; n base distributions
+    looks: tuple[Tensor, Tensor]  # n 2: image, place; n 2 true points, for every place of an answer
+    answers: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+
+        def move(value):
+            return tuple(map(move, value)) if isinstance(value, tuple) else value.to(device)
+
+        moved = {name: move(value) for name, value in vars(self).items() if name != "answers"}
+        return replace(self, **moved)
+
+
+def collate(examples: list[Example], base: int) -> Batch:
+    """Pad a few examples into one batch; padding sees only itself and has no target."""
+    length = max(len(example.tokens) for example in examples)
+    tokens = torch.zeros(len(examples), length, dtype=torch.long)
+    positions = torch.zeros(len(examples), length, dtype=torch.long)
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(examples), 1, 1)
+    text, lead, digits, looks = [], ([], []), ([], []), ([], [])
+    for b, example in enumerate(examples):
+        n = len(example.tokens)
+        tokens[b, :n] = torch.tensor(example.tokens)
+        positions[b, :n] = torch.tensor(example.places)
+        owner = torch.tensor(example.conversation)
+        sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
+        for answer in example.answers:
+            text += [(b, place, token) for place, token in answer.text]
+            for where, targets in ((lead, answer.lead), (digits, answer.digits)):
+                where[0].extend((b, place) for place, _ in targets)
+                where[1].extend(target for _, target in targets)
+            places = range(answer.span[0], min(answer.span[1] + 1, n))
+            looks[0].extend((b, place) for place in places)
+            looks[1].extend([answer.point] * len(places))
+    return Batch(
+        pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
+        tokens=tokens,
+        positions=positions,
+        sees=sees,
+        text=torch.tensor(text, dtype=torch.long).view(-1, 3),
+        lead=_stacked(*lead, width=2),
+        digits=_stacked(*digits, width=base),
+        looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
+        answers=sum(len(example.answers) for example in examples),
+    )
+
+
+def _stacked(places: list[tuple[int, int]], targets: list[Tensor], width: int) -> tuple[Tensor, Tensor]:
+    """Lists of (image, place) and distributions as tensors n 2 and n width, also when they are empty."""
+    where = torch.tensor(places, dtype=torch.long).view(-1, 2)
+    return where, torch.stack(targets) if targets else torch.zeros(0, width)

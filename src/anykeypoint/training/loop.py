@@ -1,0 +1,220 @@
+"""The training loop: one for one CPU, one GPU or many hosts (`accelerate launch`).
+
+Everything random comes from (seed, epoch or step, place in the batch), so that nothing needs to be remembered: a resumed
+run draws what the uninterrupted one would have drawn.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..data.coco import LabelledObject
+from ..errors import InputError
+from ..models.generative.capellm import CapeLLM
+from .checkpoints import newest_valid, save_checkpoint, step_of
+from .config import TrainConfig, to_mapping
+from .examples import Batch, MadeUp, build_example, collate
+from .losses import training_loss
+
+
+class Plan:
+    """Which objects every optimiser step of one process sees."""
+
+    def __init__(self, objects: Sequence[LabelledObject], config: TrainConfig, processes: int = 1) -> None:
+        if not objects:
+            raise InputError("There is no object with a labelled point to train on; check the data file.")
+        self.objects, self.config, self.processes = objects, config, processes
+        self.per_step = config.batch * config.accumulate * processes
+        counts: dict[int, int] = {}
+        for item in objects:
+            counts[item.category_id] = counts.get(item.category_id, 0) + 1
+        weights = np.array([1 / math.sqrt(counts[item.category_id]) for item in objects])
+        self.weights = weights / weights.sum()
+        self.steps = config.steps or config.epochs * math.ceil(len(objects) / self.per_step)
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    def items(self, step: int, process: int) -> list[list[tuple[LabelledObject | MadeUp, np.random.Generator]]]:
+        """The step's forward passes, each a list of `batch` objects with the generator of their augmentation."""
+        config = self.config
+        passes = []
+        for turn in range(config.accumulate):
+            drawn = []
+            for b in range(config.batch):
+                place = ((step * config.accumulate + turn) * self.processes + process) * config.batch + b
+                drawn.append((self._object(place), np.random.default_rng([config.seed, 1, place])))
+            passes.append(drawn)
+        return passes
+
+    def _object(self, place: int) -> LabelledObject | MadeUp:
+        if self.config.sampling == "balanced":
+            rng = np.random.default_rng([self.config.seed, 2, place])
+            if rng.random() < self.config.made_up:
+                return MadeUp(int(rng.integers(2**62)), int(rng.integers(2**62)))
+            return self.objects[rng.choice(len(self.objects), p=self.weights)]
+        epoch, index = divmod(place, len(self.objects))
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = np.random.default_rng([self.config.seed, 3, epoch]).permutation(len(self.objects))
+            self._epoch = (epoch, order)
+        return self.objects[self._epoch[1][index]]
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Cosine with linear warm-up, as a share of the full learning rate; step counts from 0."""
+    rise = max(round(steps * warmup), 1)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+
+def train(
+    model: CapeLLM,
+    objects: Sequence[LabelledObject],
+    config: TrainConfig,
+    out: Path,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop_after: int | None = None,
+) -> CapeLLM:
+    """Train what of the model is trainable; resumes from the newest valid checkpoint in `out/checkpoints`.
+
+    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, skipped images) and at the end
+    the model's folder in `out/model`. `stop_after` ends the run after so many steps, as a kill would.
+    Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
+    """
+    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    plan = Plan(objects, config, accelerator.num_processes)
+    groups = _parameter_groups(model, config)
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    wrapped = _Loss(model, config)
+    wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
+    start = _resume(out, config, trained, average, optimizer)
+    full_rates = [group["lr"] for group in groups]
+    log = (out / "log.jsonl").open("a") if accelerator.is_main_process else None
+    columns = (TextColumn("training {task.fields[figures]}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=log is None) as progress:
+        bar = progress.add_task("", total=plan.steps, completed=start, figures="")
+        for step in range(start, plan.steps):
+            for group, full in zip(optimizer.param_groups, full_rates, strict=True):
+                group["lr"] = full * rate(step, plan.steps, config.warmup)
+            figures = _one_step(accelerator, wrapped, optimizer, plan, step, config, list(trained.values()))
+            for name, kept in average.items():
+                kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
+            figures["lr"] = optimizer.param_groups[0]["lr"]
+            if log is not None:
+                log.write(json.dumps({"step": step + 1, **figures}) + "\n")
+                log.flush()
+                if (step + 1) % config.save_every == 0 or step + 1 == plan.steps:
+                    _save(out, step + 1, config, trained, average, optimizer)
+            progress.update(bar, completed=step + 1, figures=f"loss {figures['loss']:.3f} lr {figures['lr']:.1e}")
+            if on_step is not None:
+                on_step(step + 1, figures)
+            if stop_after is not None and step + 1 >= stop_after:
+                return model
+    with torch.no_grad():
+        for name, kept in average.items():
+            trained[name].copy_(kept)
+    model.eval()
+    if accelerator.is_main_process:
+        model.save_pretrained(out / "model")
+    return model
+
+
+class _Loss(nn.Module):
+    """The model with its loss as `forward`, so that a distributed wrapper sees one module call per pass."""
+
+    def __init__(self, model: CapeLLM, config: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Batch, answered: bool) -> dict[str, torch.Tensor]:
+        return training_loss(self.model, batch, self.config, answered)
+
+
+def _one_step(
+    accelerator: Accelerator,
+    wrapped: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    step: int,
+    config: TrainConfig,
+    parameters: list[nn.Parameter],
+) -> dict[str, float]:
+    wrapped.train()
+    model = accelerator.unwrap_model(wrapped).model
+    sums: dict[str, float] = {}
+    skipped = 0
+    answered = step >= config.guide.alone
+    passes = plan.items(step, accelerator.process_index)
+    for turn, drawn in enumerate(passes):
+        built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
+        examples = [example for example in built if example is not None]
+        skipped += len(built) - len(examples)
+        if not examples:
+            continue
+        torch.manual_seed(int(np.random.default_rng([config.seed, 4, step, turn]).integers(2**31)))  # dropout
+        batch = collate(examples, model.codec.base).to(accelerator.device)
+        last = turn == len(passes) - 1
+        with accelerator.no_sync(wrapped) if not last else accelerator.autocast(), accelerator.autocast():
+            parts = wrapped(batch, answered)
+        if not torch.isfinite(parts["loss"]):
+            names = ", ".join(str(item.id) for item, _ in drawn)
+            raise InputError(f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate.")
+        accelerator.backward(parts["loss"] / len(passes))
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + value.item() / len(passes)
+    norm = accelerator.clip_grad_norm_(parameters, config.clip or math.inf)
+    optimizer.step()
+    optimizer.zero_grad()
+    return {**{"loss": 0.0}, **sums, "grad_norm": float(norm), "skipped": skipped}
+
+
+def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:
+    encoder = [p for p in model.encoder.parameters() if p.requires_grad]
+    known = {id(p) for p in encoder}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    if not rest:
+        raise InputError("Nothing of the model is trainable; set tuning to 'lora' or 'full' for a tower.")
+    groups = [{"params": rest, "lr": config.lr}]
+    if encoder:
+        groups.append({"params": encoder, "lr": config.encoder_lr or config.lr})
+    return groups
+
+
+def _save(out: Path, step: int, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> None:
+    def write(folder: Path) -> None:
+        save_file({name: p.detach().contiguous() for name, p in trained.items()}, folder / "weights.safetensors")
+        if average:
+            save_file(average, folder / "average.safetensors")
+        torch.save(optimizer.state_dict(), folder / "optimizer.pt")  # read back with weights_only
+        (folder / "config.json").write_text(json.dumps(to_mapping(config)))
+
+    save_checkpoint(out / "checkpoints", step, write, config.keep)
+
+
+def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> int:
+    """Load the newest valid checkpoint; returns the step to go on with."""
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = newest_valid(out / "checkpoints")
+    if checkpoint is None:
+        return 0
+    if json.loads((checkpoint / "config.json").read_text()) != to_mapping(config):
+        raise InputError(f"{out} holds a run with other settings; give another output folder or the settings of that run.")
+    with torch.no_grad():
+        for table, name in ((trained, "weights"), (average, "average")):
+            if table:
+                found = load_file(checkpoint / f"{name}.safetensors")
+                if set(found) != set(table):
+                    raise InputError(f"{checkpoint} holds the weights of another model; give another output folder.")
+                for key, tensor in found.items():
+                    table[key].copy_(tensor)
+    optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True))
+    return step_of(checkpoint)

@@ -1,0 +1,126 @@
+"""What a training step minimises: the answers, and where some attention heads look.
+
+Letters: B images, T text tokens, P prefix tokens, N = R * R image tokens (the last N of the prefix), D model width.
+"""
+
+from types import TracebackType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..decoding import packed_forward
+from ..errors import InputError
+from ..models.generative.capellm import CapeLLM
+from .config import GuideConfig, TrainConfig
+from .examples import Batch
+
+
+def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig, answered: bool = True) -> dict[str, Tensor]:
+    """One forward pass of a packed batch. Returns "loss" and its parts, each a scalar in nats per answer.
+
+    answered: False when the batch holds questions only; guidance is then the whole loss.
+    """
+    prefix = model.prefix(model.encoder.normalise(batch.pixels))  # B P D
+    count, size = prefix.shape[:2]
+    length = batch.tokens.shape[1]
+    embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
+    sees = torch.ones(count, size + length, size + length, dtype=torch.bool, device=prefix.device).tril()
+    sees[:, size:, size:] = batch.sees
+    positions = torch.cat([torch.arange(size, device=prefix.device).expand(count, -1), batch.positions + size], dim=1)
+    parts = {}
+    with Guide(model, config.guide, stop=not answered) as guide:
+        hidden = packed_forward(model.language, embeddings, sees, positions)[:, size:]  # B T D
+        if config.guide.layers:
+            parts["guide"] = config.guide.weight * guide.loss(batch, size, sees)
+    if answered:
+        parts["answers"] = _answer_loss(model, hidden, batch, config)
+    return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
+
+
+def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
+    """Cross entropy of the answers' tokens given the true past, logits only where there is a target."""
+    head = model.language.get_output_embeddings().weight
+    if config.loss == "text":  # mean over tokens, as every causal LM is trained
+        states = hidden[batch.text[:, 0], batch.text[:, 1]]
+        return F.cross_entropy((states @ head.T).float(), batch.text[:, 2])
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for (places, target), ids in ((batch.lead, model.codec.leads), (batch.digits, model.codec.digits[0])):
+        logits = (hidden[places[:, 0], places[:, 1]] @ head[list(ids)].T).float()
+        # Less the target's own entropy, so that a perfect answer costs nothing.
+        total = total + F.kl_div(logits.log_softmax(-1), target, reduction="sum")
+    return total / batch.answers
+
+
+class Guide:
+    """Watches queries and keys of some layers during a forward pass and compares where they look with where the point is.
+
+    While an answer is written, the guided heads' attention should be a small Gaussian of mass 1 on the image tokens round
+    the true point. It uses the heads' own weights, so nothing remains of it after training.
+    """
+
+    def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
+        """stop: leave out the decoder layers behind the last guided one."""
+        self.config = config
+        self.decoder = decoder = model.language.base_model
+        self.all_layers, self.kept = decoder.layers, decoder.layers
+        if stop:
+            self.kept = decoder.layers[: max(config.layers) + 1]
+        count = len(decoder.layers)
+        if outside := [i for i in config.layers if not 0 <= i < count]:
+            raise InputError(f"guide.layers names layer {outside[0]}, but the language model has layers 0 to {count - 1}.")
+        self.layers = {i: decoder.layers[i].self_attn for i in config.layers}
+        self.grid = model.encoder.grid(model.config.vision.image_size)
+        self.seen: dict[int, tuple[Tensor, Tensor]] = {}
+        self.hooks: list[Any] = []
+
+    def __enter__(self) -> "Guide":
+        self.decoder.layers = self.kept
+        for i, attention in self.layers.items():
+            self.hooks.append(attention.register_forward_pre_hook(self._watch(i), with_kwargs=True))
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.decoder.layers = self.all_layers
+        for hook in self.hooks:
+            hook.remove()
+
+    def _watch(self, i: int):
+        def hook(attention: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            hidden = kwargs["hidden_states"]
+            size, groups = attention.head_dim, self.config.groups
+            heads = groups * attention.num_key_value_groups
+            shape = (*hidden.shape[:2], -1, size)
+            queries = attention.q_proj(hidden).view(shape)[:, :, :heads]
+            keys = attention.k_proj(hidden).view(shape)[:, :, :groups]
+            cos, sin = (t[:, :, None] for t in kwargs["position_embeddings"])
+            keys = _rotate(keys, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=2)
+            self.seen[i] = (_rotate(queries, cos, sin), keys)  # B P+T heads d
+
+        return hook
+
+    def loss(self, batch: Batch, prefix: int, sees: Tensor) -> Tensor:
+        """Mean divergence from the target heat map over guided layers, heads and the answers' tokens."""
+        rows, columns = self.grid
+        places, points = batch.looks
+        image, token = places[:, 0], places[:, 1] + prefix
+        y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
+        cells = torch.stack([x.flatten(), y.flatten()], dim=-1).to(points)
+        distance = (points[:, None] - cells).square().sum(-1)
+        target = (-0.5 * distance / self.config.sigma**2).softmax(-1).float()  # n N
+        hidden = ~sees[image, token]
+        total = target.new_zeros(())
+        for queries, keys in self.seen.values():
+            scores = torch.einsum("nhd,nthd->nht", queries[image, token], keys[image]) / queries.shape[-1] ** 0.5
+            look = scores.float().masked_fill(hidden[:, None], float("-inf")).log_softmax(-1)
+            look = look[..., prefix - len(cells) : prefix]
+            total = total + F.kl_div(look, target[:, None].expand_as(look), reduction="sum") / look.shape[1]
+        return total / (len(target) * len(self.seen))
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions in the two-halves layout."""
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos + turned * sin

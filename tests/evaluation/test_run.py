@@ -1,0 +1,220 @@
+"""An evaluation: what it measures, that it resumes, and that it refuses to mix settings."""
+
+import dataclasses
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import anykeypoint
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.evaluation import command, run
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "data"
+    write_dataset(folder, 12, seed=1, size=64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(source):
+    return read_coco(source / ANNOTATIONS, source / IMAGES)
+
+
+class Oracle:
+    """Knows the labels, shifted by `off` of the box's longer side; counts how often it is asked."""
+
+    def __init__(self, dataset, off=0.0, limit=None):
+        self.truth = {item.image: item for item in dataset.objects}
+        self.off, self.limit, self.asked = off, limit, []
+
+    def predict(self, image, category, *, box, strategy="greedy", density=False):
+        if self.limit is not None and len(self.asked) >= self.limit:
+            raise KeyboardInterrupt
+        self.asked.append((image, category, box, strategy))
+        item = self.truth[image]
+        xy = item.points + np.array([self.off * max(item.box[2:]), 0])
+        return SimpleNamespace(xy=xy, confidence=np.ones(len(xy)))
+
+    def untrained(self):
+        return Oracle_at_zero(self)
+
+
+class Oracle_at_zero:
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, image, category, **_):
+        return SimpleNamespace(xy=np.full((len(category), 2), -1e4), confidence=np.zeros(len(category)))
+
+
+class Blind:
+    def predict(self, image, category, **_):
+        return SimpleNamespace(xy=np.full((len(category), 2), np.nan), confidence=np.full(len(category), np.nan))
+
+
+def test_a_perfect_model_has_a_hundred_percent_and_a_shifted_one_its_thresholds(dataset, tmp_path):
+    assert set(run.evaluate(Oracle(dataset), dataset, tmp_path / "a")["category_mean"].values()) == {100}
+    shifted = run.evaluate(Oracle(dataset, off=0.12), dataset, tmp_path / "b")["object_mean"]
+    assert shifted == {"pck@0.05": 0, "pck@0.1": 0, "pck@0.15": 100, "pck@0.2": 100, "pck@0.25": 100, "mpck": 60}
+
+
+def test_a_model_that_finds_nothing_has_zero_and_null_in_its_lines(dataset, tmp_path):
+    assert run.evaluate(Blind(), dataset, tmp_path)["category_mean"]["pck@0.25"] == 0
+    line = json.loads((tmp_path / run.PREDICTIONS).read_text().splitlines()[0])
+    assert line["points"][0] == [None, None] and line["confidences"][0] is None
+    assert run.evaluate(Oracle(dataset), dataset, tmp_path)["category_mean"]["pck@0.25"] == 0  # read back as absent
+
+
+def test_the_results_say_everything_that_was_asked(dataset, tmp_path):
+    results = run.evaluate(
+        Oracle(dataset), dataset, tmp_path, run.Settings(model="oracle", seed=4), command="evaluate x"
+    )
+    assert json.loads((tmp_path / run.RESULTS).read_text()) == results
+    keys = {"pck@0.05", "pck@0.1", "pck@0.15", "pck@0.2", "pck@0.25", "mpck"}
+    assert set(results["category_mean"]) == set(results["object_mean"]) == keys
+    assert set(results["baselines"]) == {"image_centre", "mean_position"}
+    for entry in results["baselines"].values():
+        assert set(entry) == {*run.HEADLINE, "category_mean", "object_mean"}
+        assert entry["pck@0.2"] == entry["category_mean"]["pck@0.2"] and 0 <= entry["mpck"] < 100
+    assert {key: entry["objects"] for key, entry in results["per_category"].items()} == {
+        category.name: 4 for category in dataset.categories.values()
+    }
+    assert results["interval"]["pck@0.2"] == [100, 100]
+    assert (results["objects"], results["categories"], results["skipped"]) == (12, 3, {})
+    assert results["points"] == sum(len(item.points) for item in dataset.objects)
+    assert results["settings"]["seed"] == 4 and results["settings"]["model"] == "oracle"
+    assert results["command"] == "evaluate x" and results["versions"]["numpy"] == np.__version__
+
+
+def test_there_is_one_line_per_object_with_its_points_and_confidences(dataset, tmp_path):
+    run.evaluate(Oracle(dataset), dataset, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / run.PREDICTIONS).read_text().splitlines()]
+    assert [line["id"] for line in lines] == [item.id for item in dataset.objects]
+    np.testing.assert_array_equal(lines[3]["points"], dataset.objects[3].points)
+    assert lines[3]["category"] == dataset.objects[3].category.name
+    assert len(lines[3]["confidences"]) == len(lines[3]["points"])
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
+    whole = run.evaluate(Oracle(dataset, 0.07), dataset, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate(Oracle(dataset, 0.07, limit=5), dataset, tmp_path / "cut")
+    assert not (tmp_path / "cut" / run.RESULTS).exists()
+    with (tmp_path / "cut" / run.PREDICTIONS).open("a") as file:
+        file.write('{"id": 6, "poi')  # killed in the middle of a line
+    rest = Oracle(dataset, 0.07)
+    assert run.evaluate(rest, dataset, tmp_path / "cut") == whole
+    assert len(rest.asked) == 7
+    files = [(tmp_path / name / run.PREDICTIONS).read_bytes() for name in ("whole", "cut")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("change", [{"strategy": "soft"}, {"seed": 1}, {"model": "other"}, {"descriptions": False}])
+def test_another_setting_in_the_same_folder_is_refused_by_name(dataset, tmp_path, change):
+    run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings())
+    with pytest.raises(InputError, match=rf"other settings \({next(iter(change))} "):
+        run.evaluate(Oracle(dataset), dataset, tmp_path, dataclasses.replace(run.Settings(), **change))
+
+
+def test_other_objects_in_the_same_folder_are_refused(dataset, tmp_path):
+    run.evaluate(Oracle(dataset), dataset, tmp_path)
+    fewer = dataclasses.replace(dataset, objects=dataset.objects[:5])
+    with pytest.raises(InputError, match="other objects"):
+        run.evaluate(Oracle(dataset), fewer, tmp_path)
+
+
+def test_predictions_without_settings_or_of_another_run_are_refused(dataset, tmp_path):
+    run.evaluate(Oracle(dataset), dataset, tmp_path)
+    with (tmp_path / run.PREDICTIONS).open("a") as file:
+        file.write('{"id": 999, "points": []}\n')
+    with pytest.raises(InputError, match="line 13"):
+        run.evaluate(Oracle(dataset), dataset, tmp_path)
+    (tmp_path / run.SETTINGS).unlink()
+    with pytest.raises(InputError, match="unknown settings"):
+        run.evaluate(Oracle(dataset), dataset, tmp_path)
+
+
+def test_at_most_n_per_category_are_drawn_by_seed_and_more_keeps_fewer(dataset, tmp_path):
+    def ids(most, seed=0, objects=dataset.objects):
+        return {item.id for item in run.select(objects, most, seed)}
+
+    assert len(ids(2)) == 6 and ids(1) < ids(2) < ids(3) < ids(None) == ids(9)
+    assert ids(2) == ids(2, objects=dataset.objects[::-1])
+    assert len({frozenset(ids(2, seed)) for seed in range(8)}) > 1
+    results = run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(max_per_category=2))
+    assert results["objects"] == 6 and results["skipped"] == {run.NOT_DRAWN: 6}
+    with pytest.raises(InputError, match="1 or more"):
+        run.select(dataset.objects, 0)
+
+
+def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dataset, tmp_path):
+    items = dataset.objects[:2]
+    points = tuple(dataclasses.replace(point, description="where it is") for point in items[0].category.keypoints)
+    category = dataclasses.replace(items[0].category, keypoints=points)
+    told = dataclasses.replace(dataset, objects=items, categories={items[0].category_id: category})
+    for descriptions in (True, False):
+        model = Oracle(dataset)
+        settings = run.Settings(descriptions=descriptions, strategy="soft")
+        run.evaluate(model, told, tmp_path / str(descriptions), settings)
+        image, asked, box, strategy = model.asked[0]
+        assert (image, box, strategy) == (items[0].image, items[0].box, "soft")
+        assert asked.keypoints[0].description == ("where it is" if descriptions else "")
+
+
+def test_the_untrained_model_is_measured_only_when_asked_for(dataset, tmp_path):
+    results = run.evaluate(Oracle(dataset), dataset, tmp_path, untrained=True)
+    assert results["category_mean"]["pck@0.2"] == 100 and results["baselines"]["untrained"]["pck@0.2"] == 0
+    with pytest.raises(InputError, match="untrained"):
+        run.evaluate(Blind(), dataset, tmp_path / "b", untrained=True)
+
+
+def test_a_model_that_answers_with_other_points_is_refused_with_the_object(dataset, tmp_path):
+    class Short:
+        def predict(self, image, category, **_):
+            return SimpleNamespace(xy=np.zeros((1, 2)), confidence=np.zeros(1))
+
+    with pytest.raises(InputError, match=r"Object 1: .*\(1, 2\)"):
+        run.evaluate(Short(), dataset, tmp_path)
+
+
+def test_an_unknown_protocol_and_an_empty_data_set_are_refused(dataset, tmp_path):
+    with pytest.raises(InputError, match=r"must be text.*'1-shot'"):
+        run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(protocol="1-shot"))
+    with pytest.raises(InputError, match="no object"):
+        run.evaluate(Oracle(dataset), dataclasses.replace(dataset, objects=[]), tmp_path)
+
+
+def test_two_categories_of_one_name_are_told_apart_by_id(dataset, tmp_path):
+    same = {key: dataclasses.replace(category, name="face") for key, category in dataset.categories.items()}
+    objects = [dataclasses.replace(item, category=same[item.category_id]) for item in dataset.objects]
+    results = run.evaluate(Oracle(dataset), dataclasses.replace(dataset, objects=objects, categories=same), tmp_path)
+    assert set(results["per_category"]) == {"face (1)", "face (2)", "face (3)"}
+
+
+def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(anykeypoint, "load", lambda name: Oracle(dataset), raising=False)
+    app = typer.Typer()
+    app.command()(command.evaluate_command)
+    labels = source / ANNOTATIONS
+    arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])
+    outcome = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out")])
+    assert outcome.exit_code == 0, outcome.output
+    assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
+    results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
+    assert results["data_sha256"] == command.sha256(labels) and len(results["data_sha256"]) == 64
+    assert results["command"].startswith("anykeypoint evaluate tiny --data")
+
+
+def test_data_of_another_form_are_refused():
+    with pytest.raises(InputError, match=r"coco:FILE\.json"):
+        command.data_file("labels.json")

@@ -1,0 +1,182 @@
+"""The engine against the slow plain way: one `generate` per keypoint over the whole sequence, no sharing."""
+
+import pytest
+import tiny
+import torch
+from transformers import LogitsProcessor
+
+from anykeypoint.coordinates import CoordinateCodec, bin_centres
+from anykeypoint.decoding import Engine
+from anykeypoint.errors import InputError
+
+TEXTS = [
+    "\nUser: Where is the nose?\nAssistant:",
+    "\nUser: Where is the left ear tip of this object in this image?\nReference: It is the tip.\nAssistant:",
+    "\nUser: Where is it?\nAssistant:",
+    "\nUser: Where is the right ear tip of this object?\nAssistant:",
+]
+
+
+class _Template(LogitsProcessor):
+    """Allows at each step what the codec's template allows, given the digits so far."""
+
+    def __init__(self, codec, start):
+        self.codec, self.start = codec, start
+
+    def __call__(self, input_ids, scores):
+        done = input_ids[0, self.start :].tolist()
+        template = self.codec.template()
+        allowed = template[len(done)]
+        number = 1 + len(self.codec.point) + len(self.codec.digits)
+        begin = len(self.codec.opening)
+        if len(done) >= begin + number + len(self.codec.comma):
+            begin += number + len(self.codec.comma)
+        if begin < len(done) < begin + number and done[begin] == self.codec.leads[1] and len(allowed) > 1:
+            allowed = allowed[:1]  # after "1." only zeros
+        mask = torch.full_like(scores, float("-inf"))
+        mask[:, list(allowed)] = 0
+        return scores + mask
+
+
+def slow(language, codec, prefix, question):
+    """The reference: everything from scratch for one question."""
+    ids = torch.tensor([question])
+    embeddings = torch.cat([prefix, language.get_input_embeddings()(ids)], dim=1)
+    steps = len(codec.template())
+    written = language.generate(
+        inputs_embeds=embeddings,
+        attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long),
+        max_new_tokens=steps,
+        min_new_tokens=steps,
+        do_sample=False,
+        logits_processor=[_Template(codec, 0)],
+        pad_token_id=0,
+    )
+    return [round(value * 1000) for value in codec.decode(written[0].tolist())]
+
+
+def setting(kind, seed=0, spaced=False):
+    tokenizer = tiny.tokenizer(kind)
+    language = tiny.llama(len(tokenizer), seed)
+    codec = CoordinateCodec.learn(tokenizer, spaced)
+    prefix = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(seed)) * 0.5
+    questions = tokenizer(TEXTS, add_special_tokens=False)["input_ids"]
+    return language, codec, prefix, questions
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("kind", ["digits", "triples", "sentencepiece", "pairs"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fast_digits_are_those_of_plain_generation(kind, seed, spaced):
+    language, codec, prefix, questions = setting(kind, seed, spaced)
+    engine = Engine(language, codec)
+    answers = engine.answer(engine.read(prefix), questions)
+    expected = [slow(language, codec, prefix, question) for question in questions]
+    assert answers.values.tolist() == expected
+
+
+def test_answers_of_exactly_one_are_reached_and_agree_with_plain_generation():
+    language, codec, prefix, questions = setting("digits")
+    reached = set()
+    for push in (0.0, 30.0):  # make the lead "1" likely by moving its row of the output layer
+        with torch.no_grad():
+            head = language.get_output_embeddings().weight
+            head[codec.leads[1]] += push * torch.sign(torch.randn(32, generator=torch.Generator().manual_seed(3))) * 0.05
+        engine = Engine(language, codec)
+        found = engine.answer(engine.read(prefix), questions).values.tolist()
+        assert found == [slow(language, codec, prefix, question) for question in questions]
+        reached |= {value == 1000 for point in found for value in point}
+    assert reached == {True, False}
+
+
+def test_number_order_and_company_of_the_questions_change_nothing():
+    language, codec, prefix, questions = setting("digits", 1)
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    together = engine.answer(view, questions)
+    for i, question in enumerate(questions):
+        alone = engine.answer(view, [question])
+        assert alone.values[0].tolist() == together.values[i].tolist()
+        assert torch.allclose(alone.x[0], together.x[i], atol=1e-5)
+        assert torch.allclose(alone.y[0], together.y[i], atol=1e-5)
+    turned = engine.answer(view, questions[::-1])
+    assert turned.values.flip(0).tolist() == together.values.tolist()
+
+
+def test_many_questions_are_answered_in_several_passes_with_the_same_result(monkeypatch):
+    language, codec, prefix, questions = setting("digits", 2)
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    whole = engine.answer(view, questions * 3)
+    monkeypatch.setattr("anykeypoint.decoding._PACKED", 40)
+    assert engine.answer(view, questions * 3).values.tolist() == whole.values.tolist()
+
+
+def test_asking_leaves_the_view_as_it_was():
+    language, codec, prefix, questions = setting("digits")
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    before = [(keys.clone(), values.clone()) for keys, values in view.layers]
+    first = engine.answer(view, questions)
+    engine.density(view, questions[0])
+    for (keys, values), (old_keys, old_values) in zip(view.layers, before, strict=True):
+        assert torch.equal(keys, old_keys) and torch.equal(values, old_values)
+    assert torch.equal(engine.answer(view, questions).x, first.x)
+
+
+@pytest.mark.parametrize("kind", ["digits", "triples"])
+def test_the_distribution_is_the_models_own(kind):
+    language, codec, prefix, questions = setting(kind, 1)
+    engine = Engine(language, codec)
+    answers = engine.answer(engine.read(prefix), questions[:1])
+    assert torch.allclose(answers.x.sum(1), torch.ones(1), atol=1e-5)
+    assert torch.allclose(answers.y.sum(1), torch.ones(1), atol=1e-5)
+
+    def conditional(written, allowed):
+        ids = torch.tensor([[*questions[0], *codec.opening, *written]])
+        embeddings = torch.cat([prefix, language.get_input_embeddings()(ids)], dim=1)
+        logits = language(inputs_embeds=embeddings).logits[0, -1]
+        return logits[list(allowed)].softmax(-1)
+
+    for value in (0, 380, 990):
+        slow_p = conditional([], codec.leads)[0]
+        written = [codec.leads[0], *codec.point]
+        slots = codec.digits[:2]  # leading two decimals, or the one slot of three
+        for slot, index in zip(slots, codec.digit_indices(value), strict=False):
+            slow_p = slow_p * conditional(written, slot)[index]
+            written.append(slot[index])
+        place = value if codec.base == 1000 else value // 10
+        assert torch.isclose(answers.x[0, place], slow_p, atol=1e-5)
+
+
+def test_the_expected_answer_is_the_mean_of_the_distribution_it_reports():
+    language, codec, prefix, questions = setting("digits", 3)
+    engine = Engine(language, codec)
+    answers = engine.answer(engine.read(prefix), questions, "expected")
+    mean = answers.x @ bin_centres(answers.x.shape[1])
+    assert torch.allclose(answers.values[:, 0] / 1000, mean, atol=6e-4)
+
+
+@pytest.mark.parametrize("kind", ["digits", "triples"])
+def test_the_density_has_the_marginal_of_the_answer(kind):
+    language, codec, prefix, questions = setting(kind)
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    grid, mass = engine.density(view, questions[1], mass=0.9, most=100)
+    assert grid.shape == (100, 100) and 0.9 <= mass <= 1 + 1e-5 and bool((grid >= 0).all())
+    x = engine.answer(view, [questions[1]]).x[0]
+    cells = x[:-1].view(100, -1).sum(1)
+    cells[-1] += x[-1]
+    columns = grid.sum(0)
+    expanded = columns > 0
+    assert torch.allclose(columns[expanded], cells[expanded], atol=1e-5)
+
+
+def test_unknown_strategies_and_empty_questions_are_refused():
+    language, codec, prefix, questions = setting("digits")
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    with pytest.raises(InputError, match="greedy, expected, mode"):
+        engine.answer(view, questions, "guess")
+    with pytest.raises(InputError, match="none may be empty"):
+        engine.answer(view, [[]])

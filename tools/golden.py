@@ -1,0 +1,137 @@
+"""Compare our models with a folder of golden reference numbers.
+
+    python tools/golden.py DIR
+
+prints one line per file: its largest error beside the tolerance for it. Files of kinds that have no check yet are
+listed as "not covered". Exits 1 where an error passes its tolerance, a file cannot be read, or nothing has a check.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import golden_capellm
+import torch
+from golden_measures import Measure, compare
+from safetensors.torch import load_file
+from torch import Tensor
+
+from anykeypoint.models.dinov2 import load_official_dinov2
+from anykeypoint.models.vision import VisionConfig, encoder_from_model
+
+
+def check_dinov2(path: Path) -> list[Measure]:
+    """DINOv2 with and without registers: positions, tokens with the adapters merged and as PEFT layers, and without."""
+    tensors = load_file(path)
+    configs = json.loads((path.parent / "dinov2.json").read_text(encoding="utf-8"))
+    config = configs[path.name.removesuffix(".safetensors")]["config"]
+    state = {key.removeprefix("weights/"): value for key, value in tensors.items() if key.startswith("weights/")}
+    plain = {key: value for key, value in state.items() if ".lora_" not in key}
+    options = {"heads": config["num_heads"], "alpha": config["lora"]["alpha"]}
+    models = {
+        "": load_official_dinov2(state, lora="merge", **options),
+        "peft_": load_official_dinov2(state, lora="peft", **options),
+        "no_lora_": load_official_dinov2(plain, heads=config["num_heads"]),
+    }
+    name = "dinov2-reg-l" if config["num_register_tokens"] else "dinov2-l"
+    encoders = {kind: encoder_from_model(model, VisionConfig(name)) for kind, model in models.items()}
+
+    measures, left = [], {key for key in tensors if key.startswith("out/")}
+    for key in sorted(key for key in tensors if key.startswith("in/image_")):
+        size = key.removeprefix("in/image_")
+        pixels = tensors[key].float()
+        for kind, encoder in encoders.items():
+            ours = _dinov2_outputs(encoder, pixels, config["num_register_tokens"])
+            for output, value in ours.items():
+                # The reference has one set with adapters, whichever way we apply them.
+                golden = f"out/{kind.replace('peft_', '')}{output}_{size}"
+                left.discard(golden)
+                if golden in tensors:
+                    measures.append(compare(f"{kind}{output}_{size}", value, tensors[golden]))
+    if left:
+        raise ValueError(f"there is nothing to compare {', '.join(sorted(left))} with")
+    return measures
+
+
+def _dinov2_outputs(encoder: torch.nn.Module, pixels: Tensor, registers: int) -> dict[str, Tensor]:
+    states = encoder.model(pixels).last_hidden_state
+    patches = states[:, 1 + registers :]
+    return {
+        "pos_embed_interpolated": encoder.model.embeddings.interpolate_pos_encoding(patches, *pixels.shape[2:]),
+        "x_norm_clstoken": states[:, 0],
+        "x_norm_regtokens": states[:, 1 : 1 + registers],
+        "x_norm_patchtokens": encoder(pixels),
+    }
+
+
+# What a file's name looks like -> its check; files that a check reads beside it.
+CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
+    "dinov2.safetensors": check_dinov2,
+    "dinov2_reg*.safetensors": check_dinov2,
+    "capellm_forward.io.safetensors": golden_capellm.check_forward,
+    "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
+    "capellm_text.json": golden_capellm.check_text,
+}
+BESIDE = (
+    "README.md",
+    "SHA256SUMS",
+    "dinov2.json",
+    "capellm_forward.json",
+    "capellm_forward.weights.safetensors",
+    "capellm_ckpt/base_llm/*",
+    "capellm_ckpt/adapter_*",
+    "capellm_ckpt/vision_model.safetensors",
+    "capellm_ckpt/mm_projector.safetensors",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report; 0 where everything covered is within its tolerance, else 1."""
+    parser = argparse.ArgumentParser(description="Compare our models with a folder of golden reference numbers.")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    folder = parser.parse_args(arguments).folder
+    if not folder.is_dir():
+        print(f"There is no folder {folder}; give the one with the golden numbers.", file=sys.stderr)
+        return 1
+    checked, failed = 0, 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        check = next((check for pattern, check in CHECKS.items() if fnmatch(name, pattern)), None)
+        if check is None:
+            if not any(fnmatch(name, beside) for beside in BESIDE):
+                print(f"{name}: not covered")
+            continue
+        checked += 1
+        failed += not _report(name, path, check)
+    if not checked:
+        print(
+            f"There is no file in {folder} that has a check; give the folder with the golden numbers.", file=sys.stderr
+        )
+    return 1 if failed or not checked else 0
+
+
+def _report(name: str, path: Path, check: Callable[[Path], list[Measure]]) -> bool:
+    """Run one check and print its line; True where all is within tolerance."""
+    try:
+        with torch.no_grad():
+            measures = check(path)
+        if not measures:
+            raise ValueError("it holds nothing to compare")
+    except Exception as error:  # whatever is wrong with one file, the others are still worth checking
+        reason = (str(error).splitlines() or [""])[0]
+        print(f"{name}: CANNOT BE CHECKED ({type(error).__name__}: {reason})")
+        return False
+    worst = max(measures, key=lambda measure: measure.share)
+    verdict = "ok" if all(measure.ok for measure in measures) else "FAILED"
+    print(
+        f"{name}: {verdict}, largest error {worst.error:.1e} of {worst.tolerance:.1e} allowed in {worst.what} "
+        f"({len(measures)} tensors)"
+    )
+    return verdict == "ok"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
