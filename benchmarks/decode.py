@@ -38,7 +38,12 @@ class Template(LogitsProcessor):
         slots = len(self.codec.digits)
         for back in range(1, slots + 1):  # a digit of a number that starts with "1" is 0
             lead = place - len(self.codec.point) - back
-            if lead >= 0 and len(self.template[lead]) == 2 and written[lead] == self.codec.leads[1] and len(allowed) > 1:
+            if (
+                lead >= 0
+                and len(self.template[lead]) == 2
+                and written[lead] == self.codec.leads[1]
+                and len(allowed) > 1
+            ):
                 allowed = allowed[:1]
         masked = torch.full_like(scores, float("-inf"))
         masked[:, list(allowed)] = scores[:, list(allowed)]
@@ -76,7 +81,10 @@ def fast(model: CapeLLM, category: ak.Category) -> list[list[int]]:
 def body(count: int) -> ak.Category:
     """A category of `count` points: human body names, with numbers once they run out."""
     names = ak.category("human_body").names
-    points = [ak.Keypoint(names[i % len(names)] + (f" {i // len(names) + 1}" if i >= len(names) else "")) for i in range(count)]
+    points = [
+        ak.Keypoint(names[i % len(names)] + (f" {i // len(names) + 1}" if i >= len(names) else ""))
+        for i in range(count)
+    ]
     return ak.Category("human_body", tuple(points), noun="human body")
 
 

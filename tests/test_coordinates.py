@@ -83,7 +83,12 @@ def test_a_distribution_is_the_product_of_its_conditionals():
     def conditional(*shape):
         return torch.rand(*shape, generator=generator).softmax(-1)
 
-    lead, first, second, third = conditional(3, 2), conditional(3, 10), conditional(3, 10, 10), conditional(3, 10, 10, 10)
+    lead, first, second, third = (
+        conditional(3, 2),
+        conditional(3, 10),
+        conditional(3, 10, 10),
+        conditional(3, 10, 10, 10),
+    )
     whole = codec.distribution(lead, [first, second, third])
     assert whole.shape == (3, 1001)
     assert torch.allclose(whole.sum(1), torch.ones(3))

@@ -81,7 +81,9 @@ def test_answers_of_exactly_one_are_reached_and_agree_with_plain_generation():
     for push in (0.0, 30.0):  # make the lead "1" likely by moving its row of the output layer
         with torch.no_grad():
             head = language.get_output_embeddings().weight
-            head[codec.leads[1]] += push * torch.sign(torch.randn(32, generator=torch.Generator().manual_seed(3))) * 0.05
+            head[codec.leads[1]] += (
+                push * torch.sign(torch.randn(32, generator=torch.Generator().manual_seed(3))) * 0.05
+            )
         engine = Engine(language, codec)
         found = engine.answer(engine.read(prefix), questions).values.tolist()
         assert found == [slow(language, codec, prefix, question) for question in questions]

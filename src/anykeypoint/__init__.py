@@ -1,9 +1,9 @@
 """Find keypoints of any object from words.
 
-    import anykeypoint as ak
-    model = ak.load()
-    pose = model.predict("cat.jpg", ak.category("animal_face"))
-    pose.draw("out.png")
+import anykeypoint as ak
+model = ak.load()
+pose = model.predict("cat.jpg", ak.category("animal_face"))
+pose.draw("out.png")
 """
 
 from typing import TYPE_CHECKING, Any

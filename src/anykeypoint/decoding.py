@@ -112,7 +112,9 @@ class Engine:
         return Answers(values, x.log_prob + y.log_prob, x.distribution.cpu(), y.distribution.cpu())
 
     @torch.inference_mode()
-    def density(self, prefix: Prefix, question: Sequence[int], mass: float = 0.98, most: int = 64) -> tuple[Tensor, float]:
+    def density(
+        self, prefix: Prefix, question: Sequence[int], mass: float = 0.98, most: int = 64
+    ) -> tuple[Tensor, float]:
         """The joint distribution of one keypoint on a 100 x 100 grid (rows y, columns x), and the mass that it covers.
 
         Columns are expanded from the likeliest on until `mass` is reached or `most` columns are. p(x) is exact; y is
@@ -133,7 +135,9 @@ class Engine:
             likeliest = number.distribution[0, :1000].view(100, 10).argmax(-1)
             digits = [[self.codec.digits[0][i * 10 + int(likeliest[i])]] for i in order.tolist()]
         states = self._open_number(branches, [[*rest, *self.codec.comma] for rest in digits])
-        rows = torch.stack([_to_grid(row) for row in self._number(branches, states, "greedy", commit=False).distribution])
+        rows = torch.stack(
+            [_to_grid(row) for row in self._number(branches, states, "greedy", commit=False).distribution]
+        )
         grid = torch.zeros(100, 100)
         grid[:, order.cpu()] = (rows * columns[order, None]).T.cpu()
         return grid, float(grid.sum())
@@ -148,7 +152,9 @@ class Engine:
         cache = DynamicCache()
         for i, (keys, values) in enumerate(prefix.layers):
             cache.update(keys, values, i)
-        trunk = _Branches(cache, torch.ones(1, prefix.length, dtype=torch.bool, device=self._head.device), [prefix.length])
+        trunk = _Branches(
+            cache, torch.ones(1, prefix.length, dtype=torch.bool, device=self._head.device), [prefix.length]
+        )
         if shared:
             self._advance(trunk, [list(questions[0][:shared])])
         branches = replace(trunk, sees=trunk.sees.repeat(len(questions), 1), positions=trunk.positions * len(questions))

@@ -25,7 +25,7 @@ class Model(Protocol):
     """What the pipeline asks of a model."""
 
     def predict(
-        self, image: Any, category: Category, box: Box | None = None, strategy: str = "greedy", density: bool = False
+        self, image: Any, category: Category, box: Box | None = None, strategy: str | None = None, density: bool = False
     ) -> Pose: ...
 
 

@@ -201,13 +201,11 @@ def test_two_categories_of_one_name_are_told_apart_by_id(dataset, tmp_path):
 
 
 def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(anykeypoint, "load", lambda name: Oracle(dataset), raising=False)
-    app = typer.Typer()
-    app.command()(command.evaluate_command)
+    monkeypatch.setattr(anykeypoint, "load", lambda name, device: Oracle(dataset))
     labels = source / ANNOTATIONS
     arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])
-    outcome = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out")])
+    outcome = CliRunner().invoke(cli.app, ["evaluate", *arguments, "-o", str(tmp_path / "out")])
     assert outcome.exit_code == 0, outcome.output
     assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
     results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
@@ -217,4 +215,4 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
 
 def test_data_of_another_form_are_refused():
     with pytest.raises(InputError, match=r"coco:FILE\.json"):
-        command.data_file("labels.json")
+        data_file("labels.json")

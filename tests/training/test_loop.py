@@ -112,12 +112,7 @@ def test_every_object_comes_once_in_an_epoch(objects):
     plan = Plan(objects, config, processes=2)
     assert plan.steps == 3
     for epoch in range(3):
-        seen = [
-            item.id
-            for process in range(2)
-            for turn in plan.items(epoch, process)
-            for item, _ in turn
-        ]
+        seen = [item.id for process in range(2) for turn in plan.items(epoch, process) for item, _ in turn]
         assert sorted(seen) == sorted(item.id for item in objects)
 
 

@@ -33,7 +33,7 @@ def run(
     noun: str | None = None,
     boxes: str | None = None,
     model: str = "default",
-    strategy: str = "greedy",
+    strategy: str | None = None,
     density: bool = False,
     device: str = "auto",
     outputs: Sequence[str] = (),

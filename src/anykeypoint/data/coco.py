@@ -111,6 +111,14 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
     return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count})
 
 
+def data_file(data: str) -> Path:
+    """`coco:FILE.json`, as the command line gives data, -> the path."""
+    form, _, path = data.partition(":")
+    if form != "coco" or not path:
+        raise InputError(f"The data must be given as coco:FILE.json, but got {data!r}.")
+    return Path(path)
+
+
 def without_descriptions(category: Category) -> Category:
     """The same category with names alone; InputError where only the descriptions told two points apart."""
     return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))

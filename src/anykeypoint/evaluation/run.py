@@ -41,7 +41,7 @@ class Answer(Protocol):
 
 
 class Model(Protocol):
-    def predict(self, image: Path, category: Category, *, box: Box, strategy: str, density: bool) -> Answer: ...
+    def predict(self, image: Path, category: Category, *, box: Box, strategy: str | None, density: bool) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Settings:
     model: str = ""
     data: str = ""
     protocol: str = "text"
-    strategy: str = "greedy"
+    strategy: str | None = None  # the model's own
     descriptions: bool = True
     max_per_category: int | None = None
     seed: int = 0

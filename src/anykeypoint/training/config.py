@@ -20,7 +20,7 @@ class GuideConfig:
     groups: int = 1  # key-value groups per layer whose heads are guided
     weight: float = 1.0  # of its loss beside the answers' loss
     sigma: float = 0.05  # of the crop: spread of the target heat map
-    alone: int = 0  # the first so many steps train guidance only, on the questions and up to the last guided layer
+    alone: int = 0  # so many steps first train the first guided layer's guidance only, on questions without answers
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,13 @@ class Plan:
         return self.objects[self._epoch[1][index]]
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
-    """Cosine with linear warm-up, as a share of the full learning rate; step counts from 0."""
+def rate(step: int, steps: int, warmup: float, hold: int = 0) -> float:
+    """Linear warm-up, then full for `hold` steps, then cosine; a share of the full learning rate, step from 0."""
     rise = max(round(steps * warmup), 1)
     if step < rise:
         return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+    fall = max(rise, hold)
+    return 0.5 * (1 + math.cos(math.pi * max(step - fall, 0) / max(steps - fall, 1)))
 
 
 def train(
@@ -104,7 +105,7 @@ def train(
         bar = progress.add_task("", total=plan.steps, completed=start, figures="")
         for step in range(start, plan.steps):
             for group, full in zip(optimizer.param_groups, full_rates, strict=True):
-                group["lr"] = full * rate(step, plan.steps, config.warmup)
+                group["lr"] = full * rate(step, plan.steps, config.warmup, config.guide.alone)
             figures = _one_step(accelerator, wrapped, optimizer, plan, step, config, list(trained.values()))
             for name, kept in average.items():
                 kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
@@ -167,7 +168,9 @@ def _one_step(
             parts = wrapped(batch, answered)
         if not torch.isfinite(parts["loss"]):
             names = ", ".join(str(item.id) for item, _ in drawn)
-            raise InputError(f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate.")
+            raise InputError(
+                f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
+            )
         accelerator.backward(parts["loss"] / len(passes))
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value.item() / len(passes)
@@ -207,7 +210,9 @@ def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimi
     if checkpoint is None:
         return 0
     if json.loads((checkpoint / "config.json").read_text()) != to_mapping(config):
-        raise InputError(f"{out} holds a run with other settings; give another output folder or the settings of that run.")
+        raise InputError(
+            f"{out} holds a run with other settings; give another output folder or the settings of that run."
+        )
     with torch.no_grad():
         for table, name in ((trained, "weights"), (average, "average")):
             if table:

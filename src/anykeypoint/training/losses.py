@@ -3,6 +3,7 @@
 Letters: B images, T text tokens, P prefix tokens, N = R * R image tokens (the last N of the prefix), D model width.
 """
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -61,44 +62,46 @@ class Guide:
     """
 
     def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
-        """stop: leave out the decoder layers behind the last guided one."""
+        """stop: guide the first of the layers only, and run none but those in front of it."""
         self.config = config
-        self.decoder = decoder = model.language.base_model
-        self.all_layers, self.kept = decoder.layers, decoder.layers
-        if stop:
-            self.kept = decoder.layers[: max(config.layers) + 1]
-        count = len(decoder.layers)
-        if outside := [i for i in config.layers if not 0 <= i < count]:
-            raise InputError(f"guide.layers names layer {outside[0]}, but the language model has layers 0 to {count - 1}.")
-        self.layers = {i: decoder.layers[i].self_attn for i in config.layers}
+        self.decoder = model.language.base_model
+        self.whole = self.decoder.layers
+        if outside := [i for i in config.layers if not 0 <= i < len(self.whole)]:
+            raise InputError(
+                f"guide.layers names layer {outside[0]}, but the language model has layers 0 to {len(self.whole) - 1}."
+            )
+        self.layers = sorted(config.layers)[:1] if stop else config.layers
+        self.stop = stop
         self.grid = model.encoder.grid(model.config.vision.image_size)
-        self.seen: dict[int, tuple[Tensor, Tensor]] = {}
+        self.seen: list[tuple[Tensor, Tensor]] = []
         self.hooks: list[Any] = []
 
     def __enter__(self) -> "Guide":
-        self.decoder.layers = self.kept
-        for i, attention in self.layers.items():
-            self.hooks.append(attention.register_forward_pre_hook(self._watch(i), with_kwargs=True))
+        for i in self.layers:
+            self.hooks.append(self.whole[i].register_forward_pre_hook(self._watch, with_kwargs=True))
+        if self.stop:
+            (last,) = self.layers
+            end = _Watched(self.whole[last], self._watch)
+            self.decoder.layers = nn.ModuleList([*self.whole[:last], end])
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.decoder.layers = self.all_layers
+        self.decoder.layers = self.whole
         for hook in self.hooks:
             hook.remove()
 
-    def _watch(self, i: int):
-        def hook(attention: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            hidden = kwargs["hidden_states"]
-            size, groups = attention.head_dim, self.config.groups
-            heads = groups * attention.num_key_value_groups
-            shape = (*hidden.shape[:2], -1, size)
-            queries = attention.q_proj(hidden).view(shape)[:, :, :heads]
-            keys = attention.k_proj(hidden).view(shape)[:, :, :groups]
-            cos, sin = (t[:, :, None] for t in kwargs["position_embeddings"])
-            keys = _rotate(keys, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=2)
-            self.seen[i] = (_rotate(queries, cos, sin), keys)  # B P+T heads d
-
-        return hook
+    def _watch(self, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Note the queries and keys of the guided heads, B P+T heads d, from the layer's input."""
+        attention = layer.self_attn
+        hidden = layer.input_layernorm(args[0] if args else kwargs["hidden_states"])
+        size, groups = attention.head_dim, self.config.groups
+        heads = groups * attention.num_key_value_groups
+        shape = (*hidden.shape[:2], -1, size)
+        queries = attention.q_proj(hidden).view(shape)[:, :, :heads]
+        keys = attention.k_proj(hidden).view(shape)[:, :, :groups]
+        cos, sin = (t[:, :, None] for t in kwargs["position_embeddings"])
+        keys = _rotate(keys, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=2)
+        self.seen.append((_rotate(queries, cos, sin), keys))
 
     def loss(self, batch: Batch, prefix: int, sees: Tensor) -> Tensor:
         """Mean divergence from the target heat map over guided layers, heads and the answers' tokens."""
@@ -111,12 +114,24 @@ class Guide:
         target = (-0.5 * distance / self.config.sigma**2).softmax(-1).float()  # n N
         hidden = ~sees[image, token]
         total = target.new_zeros(())
-        for queries, keys in self.seen.values():
+        for queries, keys in self.seen:
             scores = torch.einsum("nhd,nthd->nht", queries[image, token], keys[image]) / queries.shape[-1] ** 0.5
             look = scores.float().masked_fill(hidden[:, None], float("-inf")).log_softmax(-1)
             look = look[..., prefix - len(cells) : prefix]
             total = total + F.kl_div(look, target[:, None].expand_as(look), reduction="sum") / look.shape[1]
         return total / (len(target) * len(self.seen))
+
+
+class _Watched(nn.Module):
+    """Stands in for a decoder layer whose input is all that is wanted."""
+
+    def __init__(self, layer: nn.Module, watch: Callable[[nn.Module, tuple, dict[str, Any]], None]) -> None:
+        super().__init__()
+        self.layer, self.watch = layer, watch
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self.watch(self.layer, (hidden,), kwargs)
+        return hidden
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

