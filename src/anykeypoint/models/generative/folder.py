@@ -1,7 +1,7 @@
 """CapeLLM as a folder: config.json, model.safetensors with what training changed, and the base weights by name.
 
-Kept in model.safetensors: the projection; of each tower its LoRA weights (tuning "lora"), all of it ("full"), or nothing
-("frozen"). The base weights come from the hub, a folder or a pinned package, as the config says.
+Kept in model.safetensors: the projection; of each tower its LoRA weights (tuning "lora"), all of it ("full"), or
+nothing ("frozen"). The base weights come from the hub, a folder or a pinned package, as the config says.
 """
 
 import json
@@ -69,7 +69,9 @@ def read_config(folder: Path) -> CapeLLMConfig:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json.") from error
+        raise InputError(
+            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
+        ) from error
     if not isinstance(data, dict) or data.pop("model_type", None) != MODEL_TYPE:
         raise InputError(f"{path} does not describe a {MODEL_TYPE} model; give a folder that this library saved.")
     return CapeLLMConfig.from_dict(data)
