@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("plain", deadline=None)  # a busy machine is no failure
+settings.load_profile("plain")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 A prompt is `{image tokens}{opening}{question}` and, in training, `{answer}{ending}` and the next round's question. The
 `base` form is the released CapeLLM's to the letter (roles User, Reference, Assistant); `brief` asks the same in fewer
-tokens and names the object, for small models on slow machines.
+tokens, names the object and ends on the name, for small models on slow machines: what is asked for then stands right
+before the answer and need not be carried there through many layers.
 """
 
 import unicodedata
@@ -56,7 +57,7 @@ INSTRUCTIONS = {
         ),
         Instruction(
             name="brief",
-            question="Where is the {name} of this {noun}?\n{reference}Assistant:",
+            question="{reference}Find on this {noun} the {name}:",
             reference="Reference: {description}\n",
         ),
     )

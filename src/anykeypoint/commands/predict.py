@@ -1,0 +1,236 @@
+"""`anykeypoint predict`: keypoints of objects in pictures, to a table, files or a folder."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..category import Category
+from ..category import category as named_category
+from ..draw import draw_poses, save_picture
+from ..errors import InputError
+from ..formats import write_coco, write_csv, write_json
+from ..pipeline import Result, find_images, predict_files, read_boxes
+from ..pose import Pose
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+TABLES = {".json": write_coco, ".csv": write_csv}
+SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a killed run keeps what it had
+
+Say = Callable[[str], None]
+
+
+def run(
+    sources: Sequence[str],
+    *,
+    category: str | None = None,
+    keypoints: str | None = None,
+    noun: str | None = None,
+    boxes: str | None = None,
+    model: str = "default",
+    strategy: str = "greedy",
+    density: bool = False,
+    device: str = "auto",
+    outputs: Sequence[str] = (),
+) -> int:
+    """Predict every picture and write the poses as they come; 1 if some pictures failed, else 0.
+
+    Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
+    """
+    asked = choose_category(category, keypoints, noun)
+    paths = list(dict.fromkeys(path for source in sources for path in find_images(source)))
+    located = None if boxes is None else read_boxes(boxes)
+    if located is not None:
+        located.assign(paths)  # refuses what does not fit while nothing is lost
+    kept = [*paths, *(Path(given) for given in (boxes, category) if given)]
+    sinks = plan_outputs(outputs, paths, kept, density)
+
+    from .. import load
+
+    results = predict_files(load(model, device=device), paths, asked, located, strategy=strategy, density=density)
+    failed = 0
+    try:
+        with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
+            for result in results:
+                errors = [result.error] if result.error else sinks.take(result)
+                for sentence in errors:
+                    say(f"error: {sentence}")
+                failed += bool(errors)
+                if not outputs and not result.error:
+                    print(text_table(result), flush=True)
+                advance()
+    finally:  # an interruption keeps what came before it
+        unsaved = sinks.save()
+        for sentence in unsaved:
+            print(f"error: {sentence}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(paths)} images failed.", file=sys.stderr)
+    return 1 if failed or unsaved else 0
+
+
+def choose_category(name: str | None, keypoints: str | None, noun: str | None) -> Category:
+    """The category that --category or --keypoints mean; exactly one of them must be given."""
+    if (name is None) == (keypoints is None):
+        given = "neither" if name is None else "both"
+        raise InputError(f"Say what to find with either --category or --keypoints, but got {given}.")
+    if keypoints is not None:
+        word = noun or "object"
+        return Category.from_text(keypoints, name=word, noun=word)
+    found = named_category(name)
+    return found if noun is None else replace(found, noun=noun)
+
+
+def text_table(result: Result) -> str:
+    """The poses of one picture as aligned text: a line per keypoint, "absent" where there is none."""
+    lines = []
+    for number, pose in enumerate(result.poses, start=1):
+        title = str(result.path) if len(result.poses) == 1 else f"{result.path}, object {number}"
+        wide = max(8, *(len(name) for name in pose.names))
+        lines += [title, f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"]
+        for name, (x, y), confidence in zip(pose.names, pose.xy.tolist(), pose.confidence.tolist(), strict=True):
+            numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {confidence:>10.2f}"
+            lines.append(f"  {name:<{wide}}  {numbers}")
+    return "\n".join(lines) or f"{result.path}\n  no object"
+
+
+# --- outputs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outputs:
+    """Where poses go: pictures as they come, tables at the end and every SAVE_EVERY seconds."""
+
+    pictures: dict[Path, list[Path]] = field(default_factory=dict)  # image -> pictures to draw
+    densities: dict[Path, Path] = field(default_factory=dict)  # image -> JSON with all that its poses hold
+    tables: list[Path] = field(default_factory=list)
+    poses: list[Pose] = field(default_factory=list)
+    saved: float = field(default_factory=time.monotonic)
+    finished: int = 0
+
+    def take(self, result: Result) -> list[str]:
+        """Write what can be written of a result now; the sentences of what could not."""
+        self.finished += 1
+        if self.tables:
+            self.poses += [replace(pose, density=None) for pose in result.poses]  # tables have no room for it
+        errors = []
+        for write in self._writers(result):
+            try:
+                write()
+            except InputError as error:
+                errors.append(str(error))
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save()
+        return errors
+
+    def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
+        if targets := self.pictures.get(result.path):
+
+            def draw() -> None:
+                drawn = draw_poses(result.path, result.poses)
+                for target in targets:
+                    save_picture(drawn, target)
+
+            yield draw
+        if (path := self.densities.get(result.path)) is not None:
+            yield lambda: write_json(result.poses, path)
+
+    def save(self) -> list[str]:
+        """Write the tables, unless no picture went right; the sentences of those that could not be."""
+        errors = []
+        for path in self.tables if self.finished else ():
+            try:
+                TABLES[path.suffix.lower()](self.poses, path)
+            except InputError as error:
+                errors.append(str(error))
+        self.saved = time.monotonic()
+        return errors
+
+
+def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[Path], density: bool) -> Outputs:
+    """Decide every file name before anything is computed, and make the folders.
+
+    kept: files that must not be overwritten. Raises InputError for an output of no known kind, without a folder to lie
+    in, that would overwrite one of `kept`, or that has no room for what was asked.
+    """
+    plan = Outputs()
+    for text in dict.fromkeys(outputs):
+        path, suffix = Path(text), Path(text).suffix.lower()
+        if text.endswith(("/", os.sep)) or path.is_dir() or not suffix:
+            _make_folder(path)
+            for image, stem in zip(paths, unique_stems(paths), strict=True):
+                plan.pictures.setdefault(image, []).append(path / f"{stem}.png")
+                if density:
+                    plan.densities[image] = path / f"{stem}.density.json"
+            plan.tables += [path / "poses.json", path / "poses.csv"]
+            continue
+        if suffix in PICTURES:
+            if len(paths) != 1:
+                raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
+            plan.pictures.setdefault(paths[0], []).append(path)
+        elif suffix in TABLES:
+            plan.tables.append(path)
+        else:
+            known = ", ".join((*PICTURES, *TABLES))
+            raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
+        if not path.parent.is_dir():
+            raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
+    if density and not plan.pictures:
+        raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
+    files = [*plan.tables, *plan.densities.values(), *(file for files in plan.pictures.values() for file in files)]
+    inputs = {_identity(path): path for path in kept}
+    for file in files:
+        if (lost := inputs.get(_identity(file))) is not None:
+            raise InputError(f"The output {file} would overwrite the input {lost}; choose another place.")
+    return plan
+
+
+def unique_stems(paths: Sequence[Path]) -> list[str]:
+    """A name for each image's outputs: its stem, with the suffix where stems are equal, and a number beyond that."""
+    stems = [path.stem.casefold() for path in paths]  # some file systems do not tell A from a
+    names = [path.stem if stems.count(stem) == 1 else path.name for path, stem in zip(paths, stems, strict=True)]
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 2
+        while names[i].casefold() in taken:
+            names[i], number = f"{name}-{number}", number + 1
+        taken.add(names[i].casefold())
+    return names
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {path}: {error.strerror}; choose another.") from error
+
+
+def _identity(path: Path) -> str:
+    return os.path.realpath(path).casefold()
+
+
+# --- progress ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[tuple[Say, Callable[[], None]]]:
+    """How to say a sentence on stderr and how to count one image: with a bar for several images on a terminal."""
+    if total < 2 or quiet or not sys.stderr.isatty():
+        yield lambda sentence: print(sentence, file=sys.stderr, flush=True), lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    # stdout is left alone: it may be a pipe.
+    with Progress(*columns, console=console, redirect_stdout=False) as bar:
+        task = bar.add_task("predict", total=total)
+        yield (
+            lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
+            lambda: bar.advance(task),
+        )

@@ -1,0 +1,287 @@
+"""The command line's `predict` and `categories`, with a model that answers at once."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import anykeypoint
+from anykeypoint import cli
+from anykeypoint.category import Category
+from anykeypoint.commands import categories as categories_verb
+from anykeypoint.commands import predict as predict_verb
+from anykeypoint.commands.predict import unique_stems
+from anykeypoint.errors import InputError
+from anykeypoint.formats import read_json
+from anykeypoint.geometry import Crop
+from anykeypoint.images import read_image
+from anykeypoint.pose import Density, Pose
+
+POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
+
+
+class Fake:
+    """Every point in the middle of the box, but the last is absent; widths 13 and 14 mean trouble."""
+
+    def predict(self, image, category, box=None, strategy="greedy", density=False):
+        image = read_image(image)
+        if image.width == 13:
+            raise InputError("The model cannot do this one.")
+        if image.width == 14:
+            raise KeyboardInterrupt
+        x, y, w, h = box or (0, 0, *image.size)
+        count = len(category)
+        present = np.arange(count) < count - 1
+        xy = np.where(present[:, None], [x + w / 2, y + h / 2], np.nan)
+        grid = Density(Crop(0, 0, 20), np.full((4, 4), 1 / 16))
+        return Pose(
+            names=category.names, xy=xy, confidence=np.where(present, 0.75, np.nan), present=present, box=box,
+            image_size=image.size, category=category.name, density={category.names[0]: grid} if density else None,
+        )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch):
+    """The names of models loaded."""
+    asked = []
+
+    def load(name, device="auto"):
+        asked.append((name, device))
+        return Fake()
+
+    monkeypatch.setattr(anykeypoint, "load", load, raising=False)
+    return asked
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name, width in (("a.jpg", 30), ("b.png", 40), ("c.jpg", 50)):
+        Image.new("RGB", (width, 20), "gray").save(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            cli.main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return int(caught.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def files(folder) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# --- what is written -----------------------------------------------------------------------------------------------
+
+
+def test_without_an_output_a_table_is_printed(run, photos, loaded):
+    code, out, err = run("predict", "photos/a.jpg", *POINTS)
+    assert code == 0 and err == ""
+    assert out.splitlines()[0] == "photos/a.jpg"
+    assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "0.75"]
+    assert out.splitlines()[4].split() == ["tail", "absent"]
+    assert loaded == [("default", "auto")]
+
+
+def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):
+    code, out, _ = run("predict", "photos", *POINTS, "-o", "out")
+    assert code == 0 and out == ""
+    assert files("out") == ["a.png", "b.png", "c.png", "poses.csv", "poses.json"]
+    data = json.loads(Path("out/poses.json").read_text())
+    assert [image["file_name"] for image in data["images"]] == ["photos/a.jpg", "photos/b.png", "photos/c.jpg"]
+    assert data["annotations"][2]["keypoints"] == [25, 10, 2, 25, 10, 2, 0, 0, 0]
+    assert len(list(csv.DictReader(Path("out/poses.csv").read_text().splitlines()))) == 9
+    assert max(Image.open("out/a.png").size) >= 640
+
+
+def test_outputs_of_every_kind_at_once(run, photos):
+    code, _, _ = run("predict", "photos/a.jpg", *POINTS, "-o", "x.png", "-o", "x.json", "-o", "x.csv", "-o", "new/x/")
+    assert code == 0
+    assert files(".") == ["new", "photos", "x.csv", "x.json", "x.png"] and "a.png" in files("new/x")
+
+
+def test_densities_are_drawn_and_written_to_a_folder(run, photos):
+    code, _, _ = run("predict", "photos/a.jpg", *POINTS, "--density", "-o", "out/")
+    assert code == 0 and "a.density.json" in files("out")
+    assert read_json("out/a.density.json")[0].density["nose"].grid.shape == (4, 4)
+
+
+def test_images_with_the_same_stem_do_not_overwrite_each_other(run, photos):
+    (photos / "in").mkdir()
+    for name in ("a.png", "a.jpg", "A.webp"):
+        Image.new("RGB", (30, 20)).save(photos / "in" / name)
+    code, _, _ = run("predict", "photos", "photos/in", *POINTS, "-o", "out/")
+    assert code == 0 and len([name for name in files("out") if name.endswith(".png")]) == 6
+    assert {"a.jpg.png", "a.png.png", "b.png"} <= set(files("out"))
+
+
+def test_stems_stay_unique_however_they_collide(photos):
+    stems = unique_stems([Path(p) for p in ("x/a.jpg", "y/a.jpg", "a.jpg-2.png", "a.jpg-2/b.png", "A.JPG", "c.png")])
+    assert len({stem.casefold() for stem in stems}) == 6 and stems[-1] == "c"
+
+
+def test_a_file_named_twice_is_predicted_once(run, photos):
+    code, out, _ = run("predict", "photos/a.jpg", "photos/a.jpg", "photos/a*.jpg", *POINTS)
+    assert code == 0 and out.count("photos/a.jpg") == 1
+
+
+def test_boxes_from_a_file_and_from_four_numbers(run, photos):
+    Path("boxes.json").write_text(json.dumps({"a.jpg": [[0, 0, 4, 4], [10, 0, 4, 4]]}))
+    code, out, _ = run("predict", "photos/a.jpg", *POINTS, "--boxes", "boxes.json")
+    assert code == 0 and "object 2" in out and "12.0" in out
+    code, out, _ = run("predict", "photos/a.jpg", *POINTS, "--boxes", "0,0,8,8")
+    assert code == 0 and out.splitlines()[2].split()[1:3] == ["4.0", "4.0"]
+
+
+def test_a_category_file_a_noun_a_model_and_a_device_reach_the_model(run, photos, loaded):
+    Path("paw.json").write_text(json.dumps({"name": "paw", "keypoints": ["claw", "pad"], "skeleton": [[0, 1]]}))
+    arguments = ("--category", "paw.json", "--noun", "cat's paw", "--model", "mine", "--device", "cpu")
+    code, out, _ = run("predict", "photos/a.jpg", *arguments)
+    assert code == 0 and "claw" in out and loaded == [("mine", "cpu")]
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_a_bad_image_is_named_and_the_rest_is_written(run, photos):
+    (photos / "b.png").write_bytes(b"no picture")
+    code, _, err = run("predict", "photos", *POINTS, "-o", "out/")
+    assert code == 1 and "photos/b.png is not a readable" in err and "1 of 3 images failed" in err
+    assert files("out") == ["a.png", "c.png", "poses.csv", "poses.json"]
+    assert len(json.loads(Path("out/poses.json").read_text())["annotations"]) == 2
+
+
+def test_a_fault_of_the_model_is_named_with_its_image(run, photos):
+    Image.new("RGB", (13, 20)).save(photos / "b.png")
+    code, out, err = run("predict", "photos", *POINTS)
+    assert code == 1 and "photos/b.png: The model cannot do this one." in err and "photos/c.jpg" in out
+
+
+def test_an_interruption_keeps_what_came_before_it(run, photos):
+    Image.new("RGB", (14, 20)).save(photos / "c.jpg", quality=100)
+    code, _, _ = run("predict", "photos", *POINTS, "-o", "out/")
+    assert code == 130 and files("out") == ["a.png", "b.png", "poses.csv", "poses.json"]
+    assert len(json.loads(Path("out/poses.json").read_text())["annotations"]) == 2
+
+
+def test_tables_are_saved_on_the_way(run, photos, monkeypatch):
+    monkeypatch.setattr(predict_verb, "SAVE_EVERY", -1.0)
+    seen = []
+    plain = predict_verb.TABLES[".csv"]
+    monkeypatch.setitem(predict_verb.TABLES, ".csv", lambda poses, path: seen.append(len(poses)) or plain(poses, path))
+    assert run("predict", "photos", *POINTS, "-o", "x.csv")[0] == 0
+    assert seen == [1, 2, 3, 3]
+
+
+def test_when_every_image_fails_an_old_table_stays(run, photos):
+    (photos / "a.jpg").write_bytes(b"x")
+    Path("x.csv").write_text("old")
+    code, _, err = run("predict", "photos/a.jpg", *POINTS, "-o", "x.csv")
+    assert code == 1 and "a.jpg" in err and Path("x.csv").read_text() == "old"
+
+
+def test_a_table_that_cannot_be_written_is_a_failure_with_a_sentence(run, photos, monkeypatch):
+    def full(poses, path):
+        raise InputError(f"Cannot write {path}: No space left on device.")
+
+    monkeypatch.setitem(predict_verb.TABLES, ".json", full)
+    code, _, err = run("predict", "photos", *POINTS, "-o", "out/")
+    assert code == 1 and err.count("No space left") == 1 and "poses.csv" in files("out")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["photos"], "neither"),
+        (["photos", *POINTS, "--category", "x.json"], "both"),
+        (["photos", "--category", "none.json"], "none.json"),
+        (["photos", "--keypoints", " ; "], "keypoints"),
+        (["none.jpg", *POINTS], "none.jpg"),
+        (["http://x.org/a.jpg", *POINTS], "never fetched"),
+        (["photos", *POINTS, "-o", "x.png"], "3 images"),
+        (["photos", *POINTS, "-o", "x.txt"], "x.txt"),
+        (["photos", *POINTS, "-o", "none/x.csv"], "no folder"),
+        (["photos", *POINTS, "-o", "photos/a.jpg/out"], "folder"),
+        (["photos", *POINTS, "-o", "photos"], "overwrite the input photos/b.png"),
+        (["photos/b.png", *POINTS, "-o", "photos/b.png"], "overwrite"),
+        (["photos", *POINTS, "--boxes", "boxes.json", "-o", "boxes.json"], "overwrite"),
+        (["photos", *POINTS, "--boxes", "1,2,3"], "x,y,w,h"),
+        (["photos", *POINTS, "--density"], "--density"),
+        (["photos", *POINTS, "--density", "-o", "x.csv"], "--density"),
+        (["photos", *POINTS, "--no-such-option"], "--no-such-option"),
+        ([], "IMAGES"),
+    ],
+)
+def test_a_request_that_cannot_start_is_one_sentence_and_loads_no_model(run, photos, loaded, arguments, words):
+    Path("boxes.json").write_text(json.dumps({"a.jpg": [0, 0, 4, 4]}))
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    code, out, err = run("predict", *arguments)
+    assert code == 2 and out == "" and words in err and loaded == []
+    assert before == {path: path.read_bytes() for path in photos.iterdir()}
+    if "Usage" not in err:
+        assert len(err.splitlines()) == 1 and err.startswith("error: ")
+
+
+def test_a_model_that_cannot_be_loaded_is_a_sentence(run, photos, monkeypatch):
+    def load(name, device="auto"):
+        raise InputError(f"There is no model {name!r}.")
+
+    monkeypatch.setattr(anykeypoint, "load", load)
+    code, _, err = run("predict", "photos", *POINTS, "--model", "nope")
+    assert code == 2 and err == "error: There is no model 'nope'.\n"
+
+
+def test_a_file_name_that_is_not_text_is_survived(run, photos):
+    name = os.fsdecode(b"\xff.png")
+    try:
+        Image.new("RGB", (30, 20)).save(photos / name)
+    except OSError:
+        pytest.skip("this file system takes text names only")
+    code, _, _ = run("predict", f"photos/{name}", *POINTS, "-o", "out/")
+    assert code == 0 and name in files("out")
+    assert json.loads(Path("out/poses.json").read_text())["images"][0]["file_name"] == f"photos/{name}"
+
+
+# --- the terminal --------------------------------------------------------------------------------------------------
+
+
+def test_several_images_on_a_terminal_get_a_bar_on_stderr_only(run, photos, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: self is sys.stderr)
+    (photos / "b.png").write_bytes(b"x")
+    code, out, err = run("predict", "photos", *POINTS, "-o", "out/")
+    assert code == 1 and out == "" and "3/3" in err and "b.png is not a readable" in err
+
+
+# --- categories ----------------------------------------------------------------------------------------------------
+
+
+def test_categories_lists_names_with_their_counts(run, monkeypatch):
+    table = {"cup": Category.from_text("rim; handle", noun="cup")}
+    monkeypatch.setattr(categories_verb, "library_names", lambda: list(table))
+    monkeypatch.setattr(categories_verb, "category", table.__getitem__)
+    assert run("categories")[:2] == (0, "cup    2 points  cup\n")
+
+
+def test_categories_prints_the_points_of_one(run, tmp_path):
+    path = tmp_path / "cup.json"
+    path.write_text(json.dumps({"name": "cup", "keypoints": ["rim", {"name": "handle", "description": "its top"}]}))
+    code, out, _ = run("categories", path)
+    assert code == 0 and out.splitlines() == ["cup: 2 points of a cup", "   1  rim", "   2  handle  its top"]
+
+
+def test_an_unknown_category_file_is_a_sentence(run):
+    code, out, err = run("categories", "none.json")
+    assert code == 2 and out == "" and "none.json" in err

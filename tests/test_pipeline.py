@@ -1,0 +1,214 @@
+"""Finding files and boxes, and predicting one file after the other."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from anykeypoint.category import Category
+from anykeypoint.errors import InputError
+from anykeypoint.images import read_image
+from anykeypoint.pipeline import Boxes, find_images, predict_files, read_boxes
+from anykeypoint.pose import Pose
+
+CATEGORY = Category.from_text("nose; left ear")
+
+
+class Centre:
+    """A model that finds every point in the middle of its box, and fails where it is told to."""
+
+    def __init__(self, fault: Exception | None = None):
+        self.fault, self.asked = fault, []
+
+    def predict(self, image, category, box=None, strategy="greedy", density=False):
+        image = read_image(image)
+        self.asked.append((image.size, box, strategy, density))
+        if self.fault is not None and image.width == 13:
+            raise self.fault
+        x, y, w, h = box or (0, 0, *image.size)
+        count = len(category)
+        xy = np.tile([x + w / 2, y + h / 2], (count, 1))
+        return Pose(
+            names=category.names, xy=xy, confidence=np.ones(count), present=np.ones(count, bool),
+            image_size=image.size, box=box, category=category.name,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name, width in (("b.jpg", 20), ("a.PNG", 30), ("c.webp", 40)):
+        Image.new("RGB", (width, 10)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "._b.jpg").write_text("x")
+    (tmp_path / "inner").mkdir()
+    Image.new("RGB", (50, 10)).save(tmp_path / "inner" / "a.jpg")
+    return tmp_path
+
+
+# --- finding -------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_gives_its_own_pictures_sorted(photos):
+    assert [path.name for path in find_images(str(photos))] == ["a.PNG", "b.jpg", "c.webp"]
+
+
+def test_a_pattern_gives_what_fits_it(photos):
+    assert [path.name for path in find_images(f"{photos}/*.jpg")] == ["b.jpg"]
+    assert [path.name for path in find_images(f"{photos}/**/*.jpg")] == ["b.jpg", "a.jpg"]
+
+
+def test_a_file_is_taken_by_name_even_if_it_looks_like_a_pattern(photos):
+    (photos / "d[1].jpg").write_bytes(b"x")
+    assert find_images(photos / "d[1].jpg") == [photos / "d[1].jpg"]
+    assert find_images(photos / "notes.txt") == [photos / "notes.txt"]
+
+
+@pytest.mark.parametrize("word", ["none.jpg", "*.gif", "inner/empty", "http://x.org/a.jpg", "a\0b", "x" * 5000, ""])
+def test_nothing_found_is_refused_with_one_sentence(photos, word, monkeypatch):
+    (photos / "inner" / "empty").mkdir()
+    monkeypatch.chdir(photos / "inner" / "empty" if word == "" else photos)
+    with pytest.raises(InputError) as caught:
+        find_images(word)
+    assert "\n" not in str(caught.value)
+
+
+# --- boxes ---------------------------------------------------------------------------------------------------------
+
+
+def test_four_numbers_are_a_box_for_every_file(photos):
+    boxes = read_boxes("1, 2.5,30,4e1")
+    assert boxes.everywhere == (1, 2.5, 30, 40)
+    assert boxes.assign([photos / "a", photos / "b"]) == [[(1, 2.5, 30, 40)]] * 2
+
+
+def test_json_and_csv_say_the_same(tmp_path):
+    (tmp_path / "b.json").write_text(json.dumps({"a, b.jpg": [1, 2, 3, 4], "c.jpg": [[1, 2, 3, 4], [5, 6, 7, 8.5]]}))
+    (tmp_path / "b.csv").write_text('image,x,y,w,h\n"a, b.jpg",1,2,3,4\nc.jpg,1,2,3,4\nc.jpg,5,6,7,8.5\n')
+    assert read_boxes(tmp_path / "b.json").by_file == read_boxes(str(tmp_path / "b.csv")).by_file
+    assert read_boxes(tmp_path / "b.json").by_file["c.jpg"] == [(1, 2, 3, 4), (5, 6, 7, 8.5)]
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3", "1,2,3,x", "1,2,0,4", "1,2,-3,4", "nan,1,1,1", "inf,1,1,1", "boxes.txt", "", "1,2,3,4,5"]
+)
+def test_a_wrong_box_is_refused_with_one_sentence(text):
+    with pytest.raises(InputError) as caught:
+        read_boxes(text)
+    assert "x,y,w,h" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("b.json", "[[1,2,3,4]]"),
+        ("b.json", '{"a": 3}'),
+        ("b.json", '{"a": [1,2,3]}'),
+        ("b.json", '{"a": [1,2,3,true]}'),
+        ("b.json", '{"a": [1,2,3,null]}'),
+        ("b.json", '{"a": [1,2,3,NaN]}'),
+        ("b.json", '{"a": [[1,2,3,4], 5]}'),
+        ("b.json", '{"a": [1,2,3,4], "a": [1,2,3,5]}'),
+        ("b.json", '{"a": {"x": 1}}'),
+        ("b.json", "{"),
+        ("b.json", "[" * 100_000),
+        ("b.csv", ""),
+        ("b.csv", "image,x,y,w\na,1,2,3\n"),
+        ("b.csv", "image,x,y,w,h\na,1,2,3\n"),
+        ("b.csv", "image,x,y,w,h\na,1,2,3,4,5\n"),
+        ("b.csv", "image,x,y,w,h\n,1,2,3,4\n"),
+        ("b.csv", "image,x,y,w,h\na,1,2,3,0\n"),
+        ("b.csv", 'image,x,y,w,h\n"a,1,2,3,4\n'),
+        ("b.json", "\xff\xfe"),
+    ],
+)
+def test_a_wrong_box_file_is_refused_with_one_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(InputError) as caught:
+        read_boxes(tmp_path / name)
+    assert "b." in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_box_file_is_refused():
+    with pytest.raises(InputError, match="none"):
+        read_boxes("none.json")
+
+
+def test_names_fit_by_their_last_parts_and_the_longest_wins(photos):
+    near, far = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 2.0, 2.0)
+    boxes = Boxes(by_file={"a.jpg": [near], "inner/a.jpg": [far]})
+    assert boxes.assign([photos / "inner" / "a.jpg", photos / "a.jpg", photos / "ba.jpg"]) == [[far], [near], None]
+
+
+def test_names_that_cannot_be_told_apart_are_refused(photos):
+    box = (0.0, 0.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="fit both"):
+        Boxes(by_file={"a.jpg": [box]}).assign([photos / "a.jpg", photos / "inner" / "a.jpg"])
+    with pytest.raises(InputError, match="same file"):
+        Boxes(by_file={"a.jpg": [box], "./a.jpg": [box]}).assign([photos / "a.jpg"])
+    with pytest.raises(InputError, match="None of"):
+        Boxes(by_file={"z.jpg": [box]}).assign([photos / "a.jpg"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(min_size=1), st.lists(st.tuples(*[st.floats(0.1, 1e6)] * 4), max_size=3), max_size=4))
+def test_a_json_box_file_round_trips(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("boxes") / "b.json"
+    path.write_text(json.dumps(table))
+    assert read_boxes(path).by_file == table
+
+
+# --- predicting ----------------------------------------------------------------------------------------------------
+
+
+def test_one_bad_file_does_not_stop_the_rest(photos):
+    (photos / "b.jpg").write_bytes(b"not a picture")
+    results = list(predict_files(Centre(), find_images(photos), CATEGORY))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert "b.jpg" in results[1].error and results[1].poses == ()
+    assert results[2].poses[0].image == str(photos / "c.webp") and results[2].poses[0].image_size == (40, 10)
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("CUDA is out of\nmemory"), MemoryError(), InputError("No such strategy.")]
+)
+def test_any_fault_of_the_model_becomes_a_sentence_that_names_the_file(photos, fault):
+    Image.new("RGB", (13, 13)).save(photos / "b.jpg")
+    results = list(predict_files(Centre(fault), find_images(photos), CATEGORY))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert "b.jpg" in results[1].error and "\n" not in results[1].error and results[1].error.endswith(".")
+
+
+def test_an_interruption_is_not_swallowed(photos):
+    Image.new("RGB", (13, 13)).save(photos / "b.jpg")
+    results = predict_files(Centre(KeyboardInterrupt()), find_images(photos), CATEGORY)
+    assert next(results).error is None
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+
+
+def test_without_boxes_the_whole_picture_is_the_box_and_options_are_passed_on(photos):
+    model = Centre()
+    list(predict_files(model, [photos / "b.jpg"], CATEGORY, strategy="mean", density=True))
+    assert model.asked == [((20, 10), None, "mean", True)]
+
+
+def test_every_box_gives_a_pose_and_an_empty_list_gives_none(photos):
+    boxes = Boxes(by_file={"b.jpg": [(0, 0, 4, 4), (10, 0, 4, 4)], "c.webp": []})
+    first, second, third = predict_files(Centre(), find_images(photos), CATEGORY, boxes)
+    assert "does not name" in first.error
+    assert [pose.xy[0].tolist() for pose in second.poses] == [[2, 2], [12, 2]]
+    assert third.poses == () and third.error is None
+
+
+def test_a_box_outside_the_picture_is_an_error_of_that_file(photos):
+    results = list(predict_files(Centre(), find_images(photos), CATEGORY, Boxes(everywhere=(25, 0, 5, 5))))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert "20 x 10" in results[1].error
+
+
+def test_boxes_that_fit_nothing_are_refused_before_the_first_file(photos):
+    with pytest.raises(InputError):
+        predict_files(Centre(), find_images(photos), CATEGORY, Boxes(by_file={"z.jpg": []}))

@@ -1,0 +1,230 @@
+"""The packed training pass against plain ones: one conversation at a time, and transformers' own loss."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anykeypoint.coordinates import CoordinateCodec
+from anykeypoint.data.augment import AugmentConfig
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.training.config import GuideConfig, TrainConfig
+from anykeypoint.training.examples import MadeUp, _soft_number, build_example, collate
+from anykeypoint.training.losses import training_loss
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny.capellm(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    return read_coco(write_dataset(folder, 6, seed=1, per_category=1), folder / "images").objects
+
+
+def settings(**changes):
+    return TrainConfig(**{"rounds": 2, "pack": 6, "precision": "fp32", **changes})
+
+
+def example(model, item, config, seed=0, answered=True):
+    return build_example(model, item, config, np.random.default_rng(seed), answered)
+
+
+def split(packed):
+    """The same example with one conversation each."""
+    parts = []
+    for number in sorted(set(packed.conversation)):
+        keep = [i for i, owner in enumerate(packed.conversation) if owner == number]
+        first = keep[0]
+        answers = []
+        for answer in packed.answers:
+            if first <= answer.span[0] <= keep[-1]:
+
+                def moved(pairs, by=first):
+                    return [(place - by, target) for place, target in pairs]
+
+                answers.append(
+                    replace(
+                        answer,
+                        text=moved(answer.text),
+                        lead=moved(answer.lead),
+                        digits=moved(answer.digits),
+                        span=(answer.span[0] - first, answer.span[1] - first),
+                    )
+                )
+        parts.append(
+            replace(
+                packed,
+                tokens=[packed.tokens[i] for i in keep],
+                places=[packed.places[i] for i in keep],
+                conversation=[0] * len(keep),
+                answers=answers,
+            )
+        )
+    return parts
+
+
+@pytest.mark.parametrize("loss", ["text", "digits"])
+def test_packed_conversations_cost_what_they_cost_alone(model, objects, loss):
+    config = settings(loss=loss, sigma=0.0 if loss == "text" else 0.03)
+    packed = example(model, objects[0], config)
+    assert len(set(packed.conversation)) > 1
+    together = training_loss(model, collate([packed], model.codec.base), config)["loss"]
+    alone, weights = [], []
+    for part in split(packed):
+        alone.append(training_loss(model, collate([part], model.codec.base), config)["loss"].item())
+        weights.append(sum(len(a.text) for a in part.answers) if loss == "text" else len(part.answers))
+    assert together.item() == pytest.approx(np.average(alone, weights=weights), abs=1e-4)
+
+
+def test_padding_and_company_change_no_loss(model, objects):
+    config = settings(loss="digits", sigma=0.02)
+    examples = [example(model, item, config) for item in objects[:4]]
+    assert len({len(e.tokens) for e in examples}) > 1
+    together = training_loss(model, collate(examples, model.codec.base), config)["loss"].item()
+    alone = [training_loss(model, collate([e], model.codec.base), config)["loss"].item() for e in examples]
+    assert together == pytest.approx(np.average(alone, weights=[len(e.answers) for e in examples]), abs=1e-4)
+
+
+def test_the_text_loss_is_transformers_own_with_labels_on_answers_only(model, objects):
+    config = settings(rounds=3, pack=3, describe=0.5)
+    packed = example(model, objects[1], config)
+    batch = collate([packed], model.codec.base)
+    ours = training_loss(model, batch, config)["loss"].item()
+    prefix = model.prefix(model.encoder.normalise(batch.pixels))
+    tokens = torch.tensor([packed.tokens])
+    labels = torch.full((1, prefix.shape[1] + tokens.shape[1]), -100)
+    for answer in packed.answers:
+        for place, token in answer.text:
+            assert packed.tokens[place + 1] == token
+            labels[0, prefix.shape[1] + place + 1] = token
+    embeddings = torch.cat([prefix, model.language.get_input_embeddings()(tokens)], dim=1)
+    theirs = model.language(inputs_embeds=embeddings, labels=labels).loss.item()
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    written = model.tokenizer.decode(packed.tokens)
+    supervised = model.tokenizer.decode([t for t in labels[0].tolist() if t >= 0])
+    assert supervised.count("[0.") + supervised.count("[1.") == 3 == written.count("Assistant:")
+    assert "Where" not in supervised
+
+
+def test_guidance_compares_the_heads_own_attention_with_a_gaussian(model, objects):
+    config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(1,), groups=1, sigma=0.1))
+    packed = example(model, objects[2], settings(rounds=1, pack=1, loss="digits", sigma=0.02))
+    batch = collate([packed], model.codec.base)
+    ours = training_loss(model, batch, config)["guide"].item()
+    prefix = model.prefix(model.encoder.normalise(batch.pixels))
+    embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
+    model.language.set_attn_implementation("eager")
+    try:
+        attention = model.language(inputs_embeds=embeddings, output_attentions=True).attentions[1][0]
+    finally:
+        model.language.set_attn_implementation("sdpa")
+    rows, columns = model.encoder.grid(model.config.vision.image_size)
+    heads = model.language.config.num_attention_heads // model.language.config.num_key_value_heads
+    start = prefix.shape[1] - rows * columns
+    (answer,) = packed.answers
+    costs = []
+    for place in range(answer.span[0], answer.span[1] + 1):
+        target = np.zeros((rows, columns))
+        for row in range(rows):
+            for column in range(columns):
+                dx, dy = (column + 0.5) / columns - answer.point[0], (row + 0.5) / rows - answer.point[1]
+                target[row, column] = np.exp(-(dx**2 + dy**2) / 2 / 0.1**2)
+        target = target.ravel() / target.sum()
+        for head in range(heads):
+            look = attention[head, prefix.shape[1] + place, start : prefix.shape[1]].detach().double().numpy()
+            costs.append(float((target * (np.log(target + 1e-30) - np.log(look))).sum()))
+    assert ours == pytest.approx(np.mean(costs), rel=1e-3)
+
+
+def test_guidance_alone_runs_no_layer_behind_the_guided_one(model, objects):
+    config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(0,), alone=5))
+    asked = example(model, objects[0], config, answered=False)
+    assert "[" not in model.tokenizer.decode(asked.tokens).replace(" [image", "")
+    calls = []
+    hook = model.language.base_model.layers[1].register_forward_hook(lambda *args: calls.append(1))
+    try:
+        parts = training_loss(model, collate([asked], model.codec.base), config, answered=False)
+    finally:
+        hook.remove()
+    assert not calls and set(parts) == {"loss", "guide"}
+    assert len(model.language.base_model.layers) == 2
+
+
+def test_guidance_of_a_missing_layer_is_refused(model, objects):
+    config = settings(loss="digits", guide=GuideConfig(layers=(7,)))
+    with pytest.raises(InputError, match="layers 0 to 1"):
+        training_loss(model, collate([example(model, objects[0], config)], model.codec.base), config)
+
+
+@given(st.floats(0, 1), st.floats(0.005, 0.2), st.integers(0, 2**32), st.sampled_from(["digits", "triples"]))
+def test_soft_targets_are_the_conditionals_of_a_cut_normal(value, sigma, seed, kind):
+    codec = _codec(kind)
+    soft = _soft_number(codec, value, sigma, np.random.default_rng(seed))
+    grid = np.arange(1001) / 1000
+    normal = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
+    normal /= normal.sum()
+    assert soft.lead[1].item() == pytest.approx(normal[1000], abs=1e-6)
+    if soft.value == 1000:
+        assert soft.slots == []
+        return
+    probability = soft.lead[0].item()
+    for slot, index in zip(soft.slots, codec.digit_indices(soft.value), strict=True):
+        assert slot.sum().item() == pytest.approx(1, abs=1e-5)
+        probability *= slot[index].item()
+    assert probability == pytest.approx(normal[soft.value], rel=1e-3, abs=1e-7)
+
+
+def test_a_target_without_spread_is_the_rounded_value():
+    soft = _soft_number(_codec("digits"), 0.4567, 0.0, np.random.default_rng(0))
+    assert soft.value == 457
+    assert [slot.argmax().item() for slot in soft.slots] == [4, 5, 7]
+    assert all(slot.max().item() == 1 for slot in soft.slots)
+
+
+_CODECS = {}
+
+
+def _codec(kind):
+    if kind not in _CODECS:
+        _CODECS[kind] = CoordinateCodec.learn(tiny.tokenizer(kind))
+    return _CODECS[kind]
+
+
+def test_a_flipped_picture_asks_with_left_and_right_exchanged(model, objects):
+    item = next(o for o in objects if o.category.pairs)
+    plain = settings(rounds=1, pack=99, loss="digits", augment=AugmentConfig(scale=0, rotation=0))
+    flipped = settings(rounds=1, pack=99, loss="digits", augment=AugmentConfig(scale=0, rotation=0, flip=1.0))
+    answers = []
+    for config in (plain, flipped):
+        built = example(model, item, config)
+        texts = {}
+        for number, answer in enumerate(built.answers):
+            owner = [i for i, c in enumerate(built.conversation) if c == number]
+            texts[model.tokenizer.decode([built.tokens[i] for i in owner]).split(" of this")[0]] = answer.point
+        answers.append(texts)
+    for question, point in answers[0].items():
+        swapped = " ".join({"left": "right", "right": "left"}.get(word, word) for word in question.split(" "))
+        match = answers[1].get(swapped, answers[1].get(question))
+        assert match is not None
+        assert match[1] == pytest.approx(point[1], abs=1e-9)
+        assert match[0] == pytest.approx(1 - point[0], abs=1e-9)
+
+
+def test_an_object_outside_its_crop_gives_no_example(model, objects):
+    item = replace(objects[0], points=objects[0].points + 10_000)
+    assert example(model, item, settings()) is None
+
+
+def test_made_up_objects_are_the_same_every_time(model):
+    config = settings(loss="digits", sampling="balanced", steps=1, made_up=1.0)
+    first, again = (example(model, MadeUp(3, 4), config) for _ in range(2))
+    assert first.tokens == again.tokens and np.array_equal(first.pixels, again.pixels)
