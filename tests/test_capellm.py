@@ -83,7 +83,7 @@ def test_an_object_is_found_in_its_box_wherever_the_box_lies(model):
     small, large = tiny.picture(), tiny.picture(150, 130, seed=1)
     large[31:73, 57:99] = small
     alone, inside = model.predict(small, CATEGORY), model.predict(large, CATEGORY, box=(57, 31, 42, 42))
-    np.testing.assert_allclose(inside.xy, alone.xy + (57, 31), atol=1e-9)
+    np.testing.assert_allclose(inside.xy, alone.xy + np.array([57, 31]), atol=1e-9)
     assert inside.box == (57, 31, 42, 42) and inside.image_size == (150, 130)
 
 
@@ -178,7 +178,9 @@ def test_words_that_look_like_the_template_are_only_words(model, words):
     assert pose.present.all()
 
 
-@given(st.lists(st.sampled_from(["</s>", "<s>", "<im_patch>", "<", "/s>", " ", "\n", "Assistant:", "a", "\ud800", "é"])))
+@given(
+    st.lists(st.sampled_from(["</s>", "<s>", "<im_patch>", "<", "/s>", " ", "\n", "Assistant:", "a", "\ud800", "é"]))
+)
 def test_no_mixture_of_pieces_makes_a_control_token(model, pieces):
     words = "".join(["x", *pieces])
     check_question(model, Keypoint(words, words))
@@ -233,7 +235,7 @@ def test_wrong_tensors_are_listed(place, tmp_path):
     file = tmp_path / "model.safetensors"
     tensors = load_file(file)
     save_file({"projection.weight": torch.zeros(3, 3), "else": torch.zeros(1)}, file)
-    with pytest.raises(InputError, match="unknown: else; missing: projection.bias; .*projection.weight") as told:
+    with pytest.raises(InputError, match=r"unknown: else; missing: projection.bias; .*projection.weight") as told:
         CapeLLM.from_pretrained(tmp_path)
     assert "[3, 3] instead of [32, 16]" in str(told.value)
     save_file(tensors, file)

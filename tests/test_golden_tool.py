@@ -1,6 +1,7 @@
 """tools/golden.py: what it prints and how it ends."""
 
 import importlib
+import json
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,84 @@ def test_a_folder_with_nothing_to_check_fails(golden, tmp_path, capsys):
     assert golden.main([str(tmp_path / "nowhere")]) == 1
     told = capsys.readouterr().err
     assert "has a check" in told and "There is no folder" in told
+
+
+# --- CapeLLM -------------------------------------------------------------------------------------------------------
+
+FORWARD = (
+    "capellm_forward.io.safetensors",
+    "capellm_forward.weights.safetensors",
+    "capellm_forward.json",
+    "capellm_ckpt",
+)
+
+
+@pytest.fixture
+def capellm(shared, tmp_path):
+    """A folder with the golden numbers of CapeLLM's forward pass and its checkpoint."""
+    for name in FORWARD:
+        source = shared / "golden" / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    for path in tmp_path.rglob("*"):
+        path.chmod(0o755)
+    return tmp_path
+
+
+def failed(check, path) -> set[str]:
+    """What a check finds past its tolerance."""
+    with torch.no_grad():
+        return {measure.what for measure in check(path) if not measure.ok}
+
+
+def test_each_number_of_capellms_forward_pass_counts(golden, capellm):
+    file, facts_file = capellm / "capellm_forward.io.safetensors", capellm / "capellm_forward.json"
+    off = {f"{kind}{name}" for kind in ("", "peft_") for name in ("infer_first_logits", "logits_from_252")}
+    off |= {"projected_image_features", "vision_x_norm_patchtokens"}
+    for key in off:
+        change(file, f"out/{key}", lambda tensor: tensor + 1e-3)
+    change(file, "out/peft_infer_greedy_ids", lambda tensor: tensor.flip(1))
+    facts = json.loads(facts_file.read_text())
+    facts["peft_loss"] += 1e-3
+    gradients = {key: [*facts[key]][:: len(facts[key]) - 1] for key in ("grad_norms", "peft_trainable_grad_norms")}
+    for key, names in gradients.items():
+        for name in names:
+            facts[key][name] *= 1.01
+    facts_file.write_text(json.dumps(facts))
+    off |= {"peft_infer_greedy_ids", "peft_loss", *(f"{key} {name}" for key in gradients for name in gradients[key])}
+    assert failed(golden.CHECKS[file.name], file) == off
+
+
+def test_another_checkpoint_of_capellm_fails(golden, capellm, capsys):
+    change(capellm / "capellm_ckpt" / "mm_projector.safetensors", "bias", lambda tensor: tensor + 0.1)
+    assert golden.main([str(capellm)]) == 1
+    out = capsys.readouterr().out
+    assert "capellm_ckpt/config.json: FAILED" in out and "capellm_forward.io.safetensors: ok" in out
+
+
+def test_each_text_of_capellm_counts(golden, shared, tmp_path):
+    facts = json.loads((shared / "golden" / "capellm_text.json").read_text())
+    file = tmp_path / "capellm_text.json"
+    file.write_text(json.dumps(facts))
+    check = golden.CHECKS[file.name]
+    assert failed(check, file) == set()
+    facts["train_prompts"][0]["text_after_image_tokens"] += "."
+    facts["train_prompts"][1]["token_count"] += 1
+    facts["train_prompts"][4]["supervised_spans"].pop()
+    facts["train_prompts"][5]["used"] = True
+    facts["inference_prompts"][1]["text_after_image_tokens"] += " "
+    facts["decode_cases"][0]["correct_normalised"] = [0, 0]
+    file.write_text(json.dumps(facts))
+    assert failed(check, file) == {
+        "train_prompts 0",
+        "train_prompts 1: tokens",
+        "train_prompts 4: supervised spans",
+        "train_prompts 5: used",
+        "inference_prompts 1",
+        "decode_cases '[0.736,0.657]'",
+    }
+
+
+# --- all of it -----------------------------------------------------------------------------------------------------
 
 
 def test_the_whole_golden_folder_passes(golden, shared, capsys):

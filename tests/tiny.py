@@ -22,7 +22,20 @@ from anykeypoint.models.language import LanguageConfig
 from anykeypoint.models.lora import LoraOptions
 from anykeypoint.models.vision import VisionConfig
 
-_WORDS = "User Reference Assistant Where object image left right ear nose tip coordinates".split()
+_WORDS = [
+    "User",
+    "Reference",
+    "Assistant",
+    "Where",
+    "object",
+    "image",
+    "left",
+    "right",
+    "ear",
+    "nose",
+    "tip",
+    "coordinates",
+]
 _LLAMA3 = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+| ?\p{L}+|\s+"
 
 
@@ -61,7 +74,9 @@ def tokenizer(kind: str = "digits") -> PreTrainedTokenizerFast:
         else pre_tokenizers.Split(Regex(_LLAMA3), "isolated")
     )
     tok = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=kind == "triples"))
-    tok.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tok.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tok.decoder = decoders.ByteLevel()
     return _finished(tok)
 
@@ -101,9 +116,10 @@ def llama(vocabulary: int, seed: int = 0, layers: int = 2, width: int = 32, spre
         return LlamaForCausalLM(config).eval()
 
 
-def dinov2(seed: int = 0, registers: bool = False) -> torch.nn.Module:
-    """A random DINOv2 of width 16 with patches of 14 pixels."""
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2, "image_size": 56}
+def dinov2(seed: int = 0, registers: bool = False, width: int = 16, heads: int = 2) -> torch.nn.Module:
+    """A random DINOv2 with patches of 14 pixels."""
+    sizes = {"hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": heads, "mlp_ratio": 2}
+    sizes |= {"image_size": 56, "patch_size": 14}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if registers:

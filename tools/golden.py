@@ -128,7 +128,7 @@ def _report(name: str, path: Path, check: Callable[[Path], list[Measure]]) -> bo
     verdict = "ok" if all(measure.ok for measure in measures) else "FAILED"
     print(
         f"{name}: {verdict}, largest error {worst.error:.1e} of {worst.tolerance:.1e} allowed in {worst.what} "
-        f"({len(measures)} tensors)"
+        f"({len(measures)} comparisons)"
     )
     return verdict == "ok"
 

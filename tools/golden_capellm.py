@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import string
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,15 @@ def check_forward(path: Path) -> list[Measure]:
     model.requires_grad_(True)
     measures += _training(model, io, facts, "loss", "grad_norms")
     lora = facts["llm_lora"]
-    apply_lora(model.language, lora["r"], lora["alpha"], targets=[name.removesuffix("_proj") for name in lora["targets"]])
+    apply_lora(
+        model.language, lora["r"], lora["alpha"], targets=[name.removesuffix("_proj") for name in lora["targets"]]
+    )
     load_lora_state(model.language, load_file(path.parent / "capellm_ckpt" / "adapter_model.safetensors"))
     model.eval()
-    return measures + _answers(model, io, facts, "peft_") + _training(
-        model, io, facts, "peft_loss", "peft_trainable_grad_norms"
+    return (
+        measures
+        + _answers(model, io, facts, "peft_")
+        + _training(model, io, facts, "peft_loss", "peft_trainable_grad_norms")
     )
 
 
@@ -85,16 +90,18 @@ def _answers(model: CapeLLM, io: dict[str, Tensor], facts: dict[str, Any], kind:
     mask = io["in/attention_mask"]
     valid = mask[:, FIRST:].bool()
     logits = _training_logits(model, io, facts)[:, FIRST:]
-    measures = [compare(f"{kind}logits_from_{FIRST}", logits[valid], io[f"out/{kind}logits_from_{FIRST}"][valid], **LOGITS)]
+    measures = [
+        compare(f"{kind}logits_from_{FIRST}", logits[valid], io[f"out/{kind}logits_from_{FIRST}"][valid], **LOGITS)
+    ]
     ids, mask, both = io["in/infer_input_ids"], io["in/infer_attention_mask"], torch.tensor([True, True])
     written = io[f"out/{kind}infer_greedy_ids"]
     for step in range(written.shape[1]):
         positions = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 1)
         if step == 0:
             measures.append(same("infer_position_ids", positions.tolist(), io["in/infer_position_ids"].tolist()))
-        logits = model(
-            ids, _pixels(io), facts["im_patch_token"], both, attention_mask=mask, position_ids=positions
-        )[:, -1]
+        logits = model(ids, _pixels(io), facts["im_patch_token"], both, attention_mask=mask, position_ids=positions)[
+            :, -1
+        ]
         if step == 0:
             measures.append(compare(f"{kind}infer_first_logits", logits, io[f"out/{kind}infer_first_logits"], **LOGITS))
         ids = torch.cat([ids, logits.argmax(-1, keepdim=True)], dim=1)
@@ -110,7 +117,9 @@ def _training_logits(model: CapeLLM, io: dict[str, Tensor], facts: dict[str, Any
     )
 
 
-def _training(model: CapeLLM, io: dict[str, Tensor], facts: dict[str, Any], loss_key: str, norms_key: str) -> list[Measure]:
+def _training(
+    model: CapeLLM, io: dict[str, Tensor], facts: dict[str, Any], loss_key: str, norms_key: str
+) -> list[Measure]:
     """The loss of the training batch and the norm of its gradient in every parameter that the reference names."""
     with torch.enable_grad():
         logits = _training_logits(model, io, facts)
@@ -138,7 +147,9 @@ def _own_names(name: str, places: dict[str, tuple[str, ...]], known: dict[str, A
     if head != "vision_model":
         names = [f"language.{name}"]
     elif adapter := re.fullmatch(r"blocks\.(\d+)\.attn\.lora_([AB])_([qv])", rest):
-        names = [f"encoder.model.encoder.layer.{adapter[1]}.attention.{adapter[3]}_proj.lora_{adapter[2]}.default.weight"]
+        names = [
+            f"encoder.model.encoder.layer.{adapter[1]}.attention.{adapter[3]}_proj.lora_{adapter[2]}.default.weight"
+        ]
     else:
         names = [f"encoder.model.{place}" for place in places[rest]]
     # An adapted layer is kept by PEFT inside its adapter.
@@ -151,7 +162,10 @@ def _own_names(name: str, places: dict[str, tuple[str, ...]], known: dict[str, A
 def check_checkpoint(path: Path) -> list[Measure]:
     """The published folder, read by the library, and the same model saved and read as a folder of ours."""
     golden = path.parents[1]
-    io, facts = load_file(golden / "capellm_forward.io.safetensors"), json.loads((golden / "capellm_forward.json").read_text())
+    io, facts = (
+        load_file(golden / "capellm_forward.io.safetensors"),
+        json.loads((golden / "capellm_forward.json").read_text()),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         toy_tokenizer([]).save_pretrained(f"{scratch}/tokenizer")  # the checkpoint has none
         heads = facts["vision_config"]["num_heads"]
@@ -177,7 +191,9 @@ def check_text(path: Path) -> list[Measure]:
     model = _toy_model(facts)
     measures = []
     for i, case in enumerate(facts["train_prompts"]):
-        measures += _training_prompt(f"train_prompts {i}", model, case, categories[case["category_id"]], facts["crop_size"])
+        measures += _training_prompt(
+            f"train_prompts {i}", model, case, categories[case["category_id"]], facts["crop_size"]
+        )
     for i, case in enumerate(facts["inference_prompts"]):
         category = categories[case["category_id"]]
         questions = model.questions(category)
@@ -191,9 +207,7 @@ def check_text(path: Path) -> list[Measure]:
     return measures
 
 
-def _training_prompt(
-    what: str, model: CapeLLM, case: dict[str, Any], category: Category, side: int
-) -> list[Measure]:
+def _training_prompt(what: str, model: CapeLLM, case: dict[str, Any], category: Category, side: int) -> list[Measure]:
     points = np.array(case["keypoints_crop_px"]) / side
     points[np.array(case["visible"]) < 1] = np.nan
     inside = visible_in(points)
@@ -232,8 +246,7 @@ def _toy_model(facts: dict[str, Any]) -> CapeLLM:
     """The smallest CapeLLM with the golden set's tokenizer; its weights are of no matter."""
     from transformers import Dinov2Config, Dinov2Model
 
-    texts = [case["text_after_image_tokens"] for case in facts["inference_prompts"]]
-    tokenizer = toy_tokenizer(texts)
+    tokenizer = toy_tokenizer([case["text_after_image_tokens"] for case in facts["inference_prompts"]])
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     vision = VisionConfig("dinov2-l", image_size=facts["crop_size"])
     encoder = encoder_from_model(Dinov2Model(Dinov2Config(**sizes, image_size=28, mlp_ratio=1)), vision)
@@ -242,13 +255,19 @@ def _toy_model(facts: dict[str, Any]) -> CapeLLM:
 
 
 def toy_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """One token per character of the texts and of answers, and one for each of <s>, </s> and <im_patch>."""
-    characters = sorted({*"".join(texts), *"Assistant: [0123456789.,]"})
+    """One token per character (ASCII and what the texts hold), and one for each of <s>, </s> and <im_patch>."""
+    characters = sorted({*string.printable, *"".join(texts)})
     vocabulary = {character: i for i, character in enumerate(["<unk>", *characters])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = decoders.Fuse()
-    inner.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in ("<s>", "</s>", "<im_patch>")])
+    inner.add_special_tokens(
+        [AddedToken(text, normalized=False, special=True) for text in ("<s>", "</s>", "<im_patch>")]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>", extra_special_tokens=["<im_patch>"]
+        tokenizer_object=inner,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        extra_special_tokens=["<im_patch>"],
     )

@@ -90,8 +90,8 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise InputError(
-                f"The tokenizer of {config.tokenizer or source} has neither a padding nor an end-of-text token; give it "
-                "one."
+                f"The tokenizer of {config.tokenizer or source} has neither a padding nor an end-of-text token; "
+                "give it one."
             )
         tokenizer.pad_token = tokenizer.eos_token
     model = load_model(AutoModelForCausalLM, source, dtype, config=settings, trust_remote_code=False)

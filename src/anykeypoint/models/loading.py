@@ -16,7 +16,8 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> CapeLLM:
     """See `anykeypoint.load`."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
-    return folder.load(find(name), DTYPES[dtype]).to(pick_device(device))
+    place = pick_device(device)  # before the weights, which may take minutes
+    return folder.load(find(name), DTYPES[dtype]).to(place)
 
 
 def find(name: str) -> Path:

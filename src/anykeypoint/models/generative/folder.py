@@ -1,7 +1,7 @@
 """CapeLLM as a folder: config.json, model.safetensors with what training changed, and the base weights by name.
 
-Kept in model.safetensors: the projection; of each tower its LoRA weights (tuning "lora"), all of it ("full"), or nothing
-("frozen"). The base weights come from the hub, a folder or a pinned package, as the config says.
+Kept in model.safetensors: the projection; of each tower its LoRA weights (tuning "lora"), all of it ("full"), or
+nothing ("frozen"). The base weights come from the hub, a folder or a pinned package, as the config says.
 """
 
 import json

@@ -7,8 +7,8 @@
     mm_projector.safetensors    the linear layer (Eq. 2)
 
 Base weights and projection may be bfloat16, adapters are float32. Both towers keep their LoRA as adapters, so the model
-can be trained on, or saved as a folder of ours; such a folder still takes the base weights from this one (the encoder's)
-and from the base language model.
+can be trained on, or saved as a folder of ours; such a folder still takes the base weights from this one (the
+encoder's) and from the base language model.
 """
 
 import json
@@ -37,7 +37,9 @@ _SIZES = {384: "s", 768: "b", 1024: "l", 1536: "g"}  # width -> letter of the pr
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),
-    **dict.fromkeys(("fan_in_fan_out", "use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias"), (None, False)),
+    **dict.fromkeys(
+        ("fan_in_fan_out", "use_dora", "use_rslora", "use_qalora", "use_bdlora", "lora_bias"), (None, False)
+    ),
     **dict.fromkeys(("alpha_pattern", "rank_pattern"), (None, {})),
     **dict.fromkeys(("modules_to_save", "layers_to_transform", "layer_replication", "target_parameters"), (None,)),
     **dict.fromkeys(("exclude_modules", "trainable_token_indices", "alora_invocation_tokens"), (None,)),
@@ -68,8 +70,8 @@ def load(
     tokenizer: folder or hub id; None takes the checkpoint's, or else the one of the base language model's folder.
     heads: of the encoder; None takes width / 64, as all published DINOv2 have.
 
-    Raises InputError for a file that is missing or cannot be read, settings that this library cannot follow, and tensors
-    that are unknown, missing or of the wrong shape, listing them.
+    Raises InputError for a file that is missing or cannot be read, settings that this library cannot follow, and
+    tensors that are unknown, missing or of the wrong shape, listing them.
     """
     folder = Path(folder)
     settings = _read_json(folder / "config.json")
@@ -87,11 +89,10 @@ def load(
             f"{vision.image_size} pixels gives {tokens}; the checkpoint does not fit together."
         )
     config = CapeLLMConfig(vision, _language_config(folder, settings, base, tokenizer))
-    language, tokens_of = build_language(config.language, dtype)
-    model = CapeLLM(config, encoder, language, tokens_of)
-    if config.language.tuning == "lora":
-        load_lora_state(language, _read_tensors(folder / ADAPTERS))
+    adapters = _read_tensors(folder / ADAPTERS) if config.language.tuning == "lora" else {}
     projection = _read_tensors(folder / PROJECTION)
+    model = CapeLLM(config, encoder, *build_language(config.language, dtype))  # by far the largest: all else is there
+    load_lora_state(model.language, adapters)
     expected = {name: tuple(tensor.shape) for name, tensor in model.projection.state_dict().items()}
     check_tensors(expected, projection, f"The projection's weights in {folder / PROJECTION}")
     model.projection.load_state_dict(projection)
@@ -101,9 +102,7 @@ def load(
 # --- settings ------------------------------------------------------------------------------------------------------
 
 
-def _vision_config(
-    folder: Path, settings: dict[str, Any], state: dict[str, Tensor], heads: int | None
-) -> VisionConfig:
+def _vision_config(folder: Path, settings: dict[str, Any], state: dict[str, Tensor], heads: int | None) -> VisionConfig:
     adapted = any(".attn.lora_" in key for key in state)
     if adapted != bool(_setting(settings, "lora_vision_enable", folder)):
         raise InputError(
@@ -132,15 +131,15 @@ def _vision_config(
     )
 
 
-def _language_config(
-    folder: Path, settings: dict[str, Any], base: str | None, tokenizer: str | None
-) -> LanguageConfig:
+def _language_config(folder: Path, settings: dict[str, Any], base: str | None, tokenizer: str | None) -> LanguageConfig:
     source = _base(folder, settings) if base is None else base
     if tokenizer is None:
         tokenizer = _tokenizer(folder, source)
     if not _setting(settings, "lora_llm_enable", folder):
         if (folder / ADAPTERS).exists():
-            raise InputError(f"{folder} has {ADAPTERS}, but lora_llm_enable in config.json is false; remove one of them.")
+            raise InputError(
+                f"{folder} has {ADAPTERS}, but lora_llm_enable in config.json is false; remove one of them."
+            )
         return LanguageConfig(source, source, tokenizer=tokenizer)
     # lora_llm_* of config.json are defaults that the released script never sets; PEFT's file has what was trained.
     lora = _lora_options(folder / "adapter_config.json")
@@ -150,7 +149,9 @@ def _language_config(
 def _base(folder: Path, settings: dict[str, Any]) -> str:
     named = _setting(settings, "llm_path", folder)
     if not isinstance(named, str) or not named:
-        raise InputError(f"llm_path in {folder}/config.json must be text, but got {named!r}; pass the base model as base.")
+        raise InputError(
+            f"llm_path in {folder}/config.json must be text, but got {named!r}; pass the base model as base."
+        )
     if (folder / named).is_dir():  # an absolute path stays what it is
         return str((folder / named).resolve())
     if named.count("/") == 1 and not named.startswith((".", "/", "~")):
@@ -171,8 +172,8 @@ def _tokenizer(folder: Path, base: str) -> str | None:
         return str(folder.resolve())
     if Path(base).is_dir() and not has_one(Path(base)):
         raise InputError(
-            f"Neither {folder} nor its base language model {base} has a tokenizer; copy the tokenizer files of the base "
-            "model there, or pass their folder or hub id as tokenizer to published.load."
+            f"Neither {folder} nor its base language model {base} has a tokenizer; copy the tokenizer files of the "
+            "base model there, or pass their folder or hub id as tokenizer to published.load."
         )
     return None
 
@@ -181,7 +182,9 @@ def _lora_options(path: Path) -> LoraOptions:
     settings = _read_json(path)
     for name, plain in _PLAIN.items():
         if name in settings and settings[name] not in plain:
-            raise InputError(f"{path} asks for {name} = {settings[name]!r}, which this library has not; use plain LoRA.")
+            raise InputError(
+                f"{path} asks for {name} = {settings[name]!r}, which this library has not; use plain LoRA."
+            )
     targets = settings.get("target_modules")
     roles = [roles_of(name) for name in targets] if isinstance(targets, list) and targets else [()]
     if not all(len(role) == 1 for role in roles):

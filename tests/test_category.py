@@ -1,0 +1,238 @@
+"""Categories in words: what may be in one, reading and writing them, left and right, and the library."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import anykeypoint
+from anykeypoint.category import (
+    MAX_KEYPOINTS,
+    MAX_TEXT,
+    Category,
+    Keypoint,
+    category,
+    described,
+    library_names,
+    mirrored_pairs,
+)
+from anykeypoint.errors import InputError
+
+
+def named(*names: str, **options) -> Category:
+    return Category("thing", tuple(map(Keypoint, names)), **options)
+
+
+# --- what may be in one --------------------------------------------------------------------------------------------
+
+
+def test_a_keypoint_needs_a_name():
+    for name in ("", "  \n"):
+        with pytest.raises(InputError, match="name must not be empty"):
+            Keypoint(name)
+    with pytest.raises(InputError, match="description must be text, but got 7"):
+        Keypoint("nose", 7)
+
+
+@pytest.mark.parametrize("field", ["name", "description", "label"])
+def test_texts_have_a_limit(field):
+    texts = {"name": "nose", field: "x" * MAX_TEXT}
+    assert getattr(Keypoint(**texts), field) == "x" * 512
+    with pytest.raises(InputError, match=f"{field} may have 512 characters, but got 513"):
+        Keypoint(**{**texts, field: "x" * (MAX_TEXT + 1)})
+
+
+def test_a_category_has_1_to_256_keypoints():
+    assert len(named(*map(str, range(MAX_KEYPOINTS)))) == 256
+    for count in (0, MAX_KEYPOINTS + 1):
+        with pytest.raises(InputError, match=f"1 to 256 keypoints, but 'thing' has {count}"):
+            named(*map(str, range(count)))
+
+
+@pytest.mark.parametrize("noun", ["", " ", "x" * 513])
+def test_a_noun_is_a_word_or_more(noun):
+    with pytest.raises(InputError, match="noun must be 1 to 512 characters"):
+        named("nose", noun=noun)
+
+
+def test_two_points_of_one_name_need_different_descriptions():
+    wheels = (Keypoint("wheel", "in front"), Keypoint("Wheel ", "behind"))
+    assert len(Category("cart", wheels)) == 2
+    with pytest.raises(InputError, match="Two keypoints of 'cart' are called 'Wheel ' with the same description"):
+        Category("cart", (Keypoint("wheel", "In front"), Keypoint("Wheel ", "in front ")))
+
+
+@pytest.mark.parametrize("edges", [((0, 2),), ((0, 0),), ((-1, 0),), ((0, 1, 1),)])
+@pytest.mark.parametrize("field", ["skeleton", "pairs"])
+def test_edges_and_pairs_join_two_points_that_are_there(field, edges):
+    with pytest.raises(InputError, match=f"{field} of 'thing' must hold pairs of two different indices from 0 to 1"):
+        named("a", "b", **{field: edges})
+
+
+def test_pairs_may_not_overlap():
+    with pytest.raises(InputError, match="pairs of 'thing' must be disjoint, but index 1 "):
+        named("a", "b", "c", pairs=((0, 1), (1, 2)))
+
+
+# --- left and right ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["left ear", "nose", "right ear"], [(0, 2)]),
+        (["Right_Ear", "LEFT ear"], [(0, 1)]),
+        (["leftmost leaf", "rightmost leaf", "left leaf"], [(0, 1)]),
+        (["tip of the left half", "tip of the right half"], [(0, 1)]),
+        (["left side of the right wing", "right side of the left wing"], [(0, 1)]),
+        (["left eye", "right ear"], []),
+        (["leftover", "rightover"], []),
+        (["wheel"], []),
+        (["left wheel", "left wheel", "right wheel", "right wheel"], [(0, 2), (1, 3)]),
+        (["left wheel", "right wheel", "right wheel"], [(0, 1)]),
+    ],
+)
+def test_points_that_differ_in_side_alone_are_pairs(names, pairs):
+    assert list(mirrored_pairs(names)) == pairs
+
+
+@given(st.lists(st.sampled_from(["left ear", "right ear", "left eye", "right eye", "nose", "left right"]), max_size=12))
+def test_mirroring_twice_changes_nothing(names):
+    points = tuple(Keypoint(name, str(i)) for i, name in enumerate([*names, "tail"]))
+    order = Category("thing", points).mirrored()
+    assert [order[i] for i in order] == list(range(len(points)))
+
+
+def test_given_pairs_take_the_place_of_the_names():
+    points = ("left ear", "right ear", "nose", "chin")
+    assert named(*points).mirrored() == [1, 0, 2, 3]
+    assert named(*points, pairs=()).mirrored() == [0, 1, 2, 3]
+    assert named(*points, pairs=((2, 3),)).mirrored() == [0, 1, 3, 2]
+
+
+# --- reading and writing -------------------------------------------------------------------------------------------
+
+
+def test_points_are_read_from_a_line_of_text():
+    found = Category.from_text(" left ear; nose: the tip: of it ;\n\ntail base;", name="cat", noun="cat")
+    assert found.keypoints == (Keypoint("left ear"), Keypoint("nose", "the tip: of it"), Keypoint("tail base"))
+    assert (found.name, found.noun) == ("cat", "cat") and Category.from_text("nose").noun == "object"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "has 0"), (" ;\n; ", "has 0"), ("nose; : what", "must not be empty"), ("nose; nose", "Two keypoints")],
+)
+def test_a_line_without_points_is_refused(text, told):
+    with pytest.raises(InputError, match=told):
+        Category.from_text(text)
+
+
+words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(str.strip)
+categories = st.builds(
+    Category,
+    words,
+    st.lists(st.builds(Keypoint, words, words | st.just(""), words | st.just("")), min_size=2, max_size=6).map(tuple),
+    skeleton=st.sampled_from([(), ((0, 1),)]),
+    pairs=st.sampled_from([None, (), ((1, 0),)]),
+    noun=words,
+)
+
+
+@given(st.data())
+def test_a_category_comes_back_from_json(data):
+    try:
+        first = data.draw(categories)
+    except InputError:  # two equal points
+        return
+    assert Category.from_dict(json.loads(json.dumps(first.to_dict()))) == first
+
+
+def test_the_short_form_of_a_category_is_a_list_of_names():
+    found = Category.from_dict({"name": "toy_robot", "keypoints": ["left hand", {"name": "right hand", "label": "rh"}]})
+    assert found.keypoints == (Keypoint("left hand"), Keypoint("right hand", label="rh"))
+    assert found.noun == "toy robot" and found.pairs == ((0, 1),) and found.skeleton == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ([], "must be a mapping with a list under 'keypoints'"),
+        ({"keypoints": "nose"}, "must be a mapping with a list under 'keypoints'"),
+        ({"keypoints": ["nose"], "bones": []}, "unknown key 'bones'; known keys are keypoints, name, noun"),
+        ({"keypoints": [7]}, "a keypoint must be a text or have name, description and label, but got 7"),
+        ({"keypoints": [{"description": "x"}]}, "a keypoint must be a text or have name"),
+        ({"keypoints": [{"name": "x", "colour": "red"}]}, "a keypoint must be a text or have name"),
+        ({"keypoints": [{"name": 7}]}, "name must be text, but got 7"),
+        ({"keypoints": ["a", "b"], "skeleton": "ab"}, "skeleton must be a list of index pairs, but got 'ab'"),
+        ({"keypoints": ["a", "b"], "skeleton": [[0, 1.0]]}, "skeleton must be a list of index pairs, but holds"),
+        ({"keypoints": ["a", "b"], "skeleton": [[0, True]]}, "skeleton must be a list of index pairs, but holds"),
+        ({"keypoints": ["a", "b"], "pairs": [[0]]}, "pairs must be a list of index pairs, but holds"),
+        ({"keypoints": ["a", "b"], "pairs": [[0, 5]]}, "from 0 to 1"),
+    ],
+)
+def test_what_is_no_category_is_refused(data, told):
+    with pytest.raises(InputError, match=told):
+        Category.from_dict(data)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml", ".YML"])
+def test_a_category_is_read_from_a_file(tmp_path, suffix):
+    path = tmp_path / f"cat{suffix}"
+    path.write_text('{"name": "cat", "keypoints": ["nose", "größe"]}', encoding="utf-8")
+    assert category(path).names == category(str(path)).names == ["nose", "größe"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"- [}"])
+def test_a_file_that_is_no_category_is_named(tmp_path, content):
+    for suffix in (".json", ".yaml"):
+        path = tmp_path / f"cat{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"cat{suffix}"):
+            category(path)
+    with pytest.raises(InputError, match=r"Cannot read the category file .*none.json"):
+        category(tmp_path / "none.json")
+
+
+def test_yaml_that_asks_for_python_objects_is_refused(tmp_path):
+    path = tmp_path / "cat.yaml"
+    path.write_text("keypoints: !!python/object/apply:os.getcwd []")
+    with pytest.raises(InputError, match="Cannot read the category file"):
+        category(path)
+
+
+# --- the library ---------------------------------------------------------------------------------------------------
+
+
+def test_every_category_of_the_library_loads_by_its_name():
+    names = library_names()
+    assert names == sorted(names) and "animal_face" in names
+    assert all(len(category(name)) >= 1 for name in names)
+    assert anykeypoint.category("animal_face") is category("animal_face")
+
+
+def test_an_unknown_category_lists_near_ones():
+    with pytest.raises(
+        InputError, match=r"no category 'face' in the library; known are .*animal_face.*human_face"
+    ) as told:
+        category("face")
+    assert "chair" not in str(told.value)
+    with pytest.raises(InputError, match=r"known are .*animal_face") as told:
+        category("zzz")
+    assert "field_" not in str(told.value)
+    with pytest.raises(InputError, match="no category"):
+        category("../pyproject")
+
+
+def test_a_data_sets_labels_find_their_description():
+    for name in library_names():
+        known = category(name)
+        labels = [(point.label or point.name).replace("_", " ") for point in known.keypoints]
+        found = described(known.noun, labels)
+        assert [(point.label or point.name).replace("_", " ") for point in found.keypoints] == labels
+        assert found.noun == known.noun
+        assert described(known.noun.upper(), [label.upper().replace(" ", "_") for label in labels]) is found
+        if labels != labels[::-1]:
+            assert described(known.noun, labels[::-1]) is None
+    assert described("thing", ["no", "such", "labels"]) is None
