@@ -2,9 +2,9 @@
 
     python benchmarks/decode.py --keypoints 17 --json decode.json
 
-Slow: for each keypoint the image goes through the encoder and the language model again and a plain `generate` writes the
-forced answer, as the released CapeLLM evaluates. Fast: `encode` once, all keypoints as branches. Both greedy, in float32,
-with the shipped default (or --model). "One more keypoint" is the slope between K and 2 K keypoints.
+Slow: for each keypoint the image goes through the encoder and the language model again and a plain `generate` writes
+the forced answer, as the released CapeLLM evaluates. Fast: `encode` once, all keypoints as branches. Both greedy, in
+float32, with the shipped default (or --model). "One more keypoint" is the slope between K and 2 K keypoints.
 """
 
 import argparse

@@ -21,8 +21,8 @@ __all__ = ["Category", "InputError", "Keypoint", "Pose", "category", "library_na
 def load(name: str = "default", device: str = "auto", dtype: str = "float32") -> "CapeLLM":
     """A model ready to predict.
 
-    name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained`, or the id of such
-    a folder on the hub. device: "auto" takes a GPU where there is one. dtype: of the language model.
+    name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained`, or the id of
+    such a folder on the hub. device: "auto" takes a GPU where there is one. dtype: of the language model.
     """
     from .models import loading
 

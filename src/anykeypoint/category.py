@@ -41,7 +41,9 @@ class Keypoint:
                     f"A keypoint's {field} may have {MAX_TEXT} characters, but got {len(value)}; shorten it."
                 )
         if not self.name.strip():
-            raise InputError("A keypoint's name must not be empty; write what the point is called, e.g. 'left ear tip'.")
+            raise InputError(
+                "A keypoint's name must not be empty; write what the point is called, e.g. 'left ear tip'."
+            )
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _by_labels() -> dict[tuple[str, ...], list[Category]]:
 
 
 def described(name: str, labels: Iterable[str]) -> Category | None:
-    """The library's definition of a data set's category: same ordered labels, and the noun if several fit; else None."""
+    """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None."""
     candidates = _by_labels().get(tuple(_plain(label) for label in labels), [])
     by_noun = [found for found in candidates if _plain(found.noun) == _plain(name)]
     if by_noun:

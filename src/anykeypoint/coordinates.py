@@ -1,11 +1,12 @@
 """Coordinates as text: the codec between numbers 0.000 to 1.000 and one tokenizer's tokens.
 
-CapeLLM answers ` [0.123,0.456]` (Sec. 3.1, Eq. 6). How that string falls into tokens is the tokenizer's business: SmolLM2,
-Vicuna, Mistral and Qwen spend one token on each digit, Llama-3 one token on three digits. The codec learns it by asking
-the tokenizer, checks all 1001 values of both axes, and from then on everything is a table: the forced template, the ids
-allowed at each free position, both directions of the translation and the exact distribution over the 1001 values.
+CapeLLM answers ` [0.123,0.456]` (Sec. 3.1, Eq. 6). How that string falls into tokens is the tokenizer's business:
+SmolLM2, Vicuna, Mistral and Qwen spend one token on each digit, Llama-3 one token on three digits. The codec learns it
+by asking the tokenizer, checks all 1001 values of both axes, and from then on everything is a table: the forced
+template, the ids allowed at each free position, both directions of the translation and the exact distribution over the
+1001 values.
 
-A number is spelled `lead . digits`. The lead is "0" or "1"; after "1" every digit is "0" (1.000 is the only such value).
+A number is spelled `lead . digits`. The lead is "0" or "1"; after "1" every digit is "0": 1.000 is the only such value.
 The free positions of a number are its lead and its digit slots (three of 10 ids, or one of 1000 ids).
 
 Letters: B a batch, V = 1001 values (thousandths 0 to 1000).
@@ -45,7 +46,7 @@ class CoordinateCodec:
 
     @classmethod
     def learn(cls, tokenizer: Any, spaced: bool = False) -> "CoordinateCodec":
-        """Find the tokenizer's spelling. `spaced` writes ", " between the numbers (the paper's), else "," (released code).
+        """Find the tokenizer's spelling. `spaced` writes ", " between the numbers (the paper's), else "," (released).
 
         A tokenizer that spells three-decimal numbers in no fixed number of tokens gets one token per digit
         (`native` is False). Raises InputError if it has no single tokens for the ten digits.
@@ -60,7 +61,7 @@ class CoordinateCodec:
 
     @classmethod
     def _propose(cls, spell: "_Speller", slots: int) -> "CoordinateCodec | None":
-        """Read the tables off two sweeps of answers, assuming `slots` digit slots per number; None if they do not fit."""
+        """Read the tables off a sweep of answers, assuming `slots` digit slots per number; None if they do not fit."""
         answers = spell([(value, 0) for value in range(1000)])
         length = len(answers[0])
         one = spell([(1000, 0)])[0]

@@ -142,7 +142,7 @@ class Engine:
         grid[:, order.cpu()] = (rows * columns[order, None]).T.cpu()
         return grid, float(grid.sum())
 
-    # --- one number ----------------------------------------------------------------------------------------------------
+    # --- one number ---------------------------------------------------------------------------------------------------
 
     def _ask(self, prefix: Prefix, questions: Sequence[Sequence[int]]) -> tuple[_Branches, "_Opened"]:
         """Branches that have read their question and the answer's opening, with the first number opened."""
@@ -211,7 +211,7 @@ class Engine:
         chosen: list[int],
         greedy: bool,
     ) -> tuple[list[int], list[list[int]], Tensor]:
-        """Read the chosen numbers but their last digit; greedy chooses that digit too. Returns values, unread ids, log p."""
+        """Read the chosen numbers but their last digit, which greedy chooses too; returns values, unread ids, log p."""
         codec = self.codec
         ones = [b for b, value in enumerate(chosen) if value == 1000]
         for b in ones:  # the guessed "0." was wrong: hide it from the branch and step back
@@ -245,10 +245,10 @@ class Engine:
         states = self._advance(tree, [[digit] for digit in self.codec.digits[0]] * count)[-1]
         return self._probabilities(states, self.codec.digits[1]).view(count, 10, 10)
 
-    # --- the model -----------------------------------------------------------------------------------------------------
+    # --- the model ----------------------------------------------------------------------------------------------------
 
     def _advance(self, branches: _Branches, tokens: list[list[int]], last: int = 1) -> Tensor:
-        """Every branch reads its tokens in one forward pass; returns the hidden states after the `last` ones: last B D."""
+        """Every branch reads its tokens in one forward pass; returns the states after the `last` ones: last B D."""
         device = self._head.device
         before = branches.cache.get_seq_length()
         counts = [len(t) for t in tokens]
@@ -283,8 +283,8 @@ def packed_forward(
 ) -> Tensor:
     """The decoder's final hidden states (B n D, after the last norm) under a free mask.
 
-    embeddings: B n D. sees: B n T bool, T = cached + n tokens. positions: B n. Used by the engine and, without a cache, by
-    training: many questions behind one image.
+    embeddings: B n D. sees: B n T bool, T = cached + n tokens. positions: B n. Used by the engine and, without a cache,
+    by training: many questions behind one image.
     """
     mask = torch.zeros(sees.shape, dtype=embeddings.dtype, device=embeddings.device)
     mask = mask.masked_fill(~sees, torch.finfo(embeddings.dtype).min)[:, None]

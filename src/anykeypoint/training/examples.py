@@ -15,8 +15,8 @@ from torch import Tensor
 from ..coordinates import CoordinateCodec, thousandths
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
-from ..data.synthetic import SyntheticObject, draw_object
 from ..data.rounds import fixed_rounds
+from ..data.synthetic import SyntheticObject, draw_object
 from ..images import read_image
 from ..models.generative.capellm import CapeLLM
 from .config import TrainConfig
@@ -177,7 +177,7 @@ class _Soft:
 
 
 def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.random.Generator) -> _Soft:
-    """Spread a coordinate over the 1001 values (normal, sigma, cut at the crop), draw what is written, condition on it."""
+    """Spread a coordinate over the 1001 values (normal, cut at the crop), draw what is written, condition on it."""
     grid = np.arange(1001) / 1000
     if sigma > 0:
         weights = np.exp(-0.5 * ((grid - value) / sigma) ** 2)

@@ -1,7 +1,7 @@
 """The training loop: one for one CPU, one GPU or many hosts (`accelerate launch`).
 
-Everything random comes from (seed, epoch or step, place in the batch), so that nothing needs to be remembered: a resumed
-run draws what the uninterrupted one would have drawn.
+Everything random comes from (seed, epoch or step, place in the batch), so that nothing needs to be remembered: a
+resumed run draws what the uninterrupted one would have drawn.
 """
 
 import json

@@ -55,10 +55,10 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConf
 
 
 class Guide:
-    """Watches queries and keys of some layers during a forward pass and compares where they look with where the point is.
+    """Watches queries and keys of some layers in a forward pass and compares where they look with where the point is.
 
-    While an answer is written, the guided heads' attention should be a small Gaussian of mass 1 on the image tokens round
-    the true point. It uses the heads' own weights, so nothing remains of it after training.
+    While an answer is written, the guided heads' attention should be a small Gaussian of mass 1 on the image tokens
+    round the true point. It uses the heads' own weights, so nothing remains of it after training.
     """
 
     def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
@@ -112,13 +112,16 @@ class Guide:
         cells = torch.stack([x.flatten(), y.flatten()], dim=-1).to(points)
         distance = (points[:, None] - cells).square().sum(-1)
         target = (-0.5 * distance / self.config.sigma**2).softmax(-1).float()  # n N
-        hidden = ~sees[image, token]
         total = target.new_zeros(())
         for queries, keys in self.seen:
-            scores = torch.einsum("nhd,nthd->nht", queries[image, token], keys[image]) / queries.shape[-1] ** 0.5
-            look = scores.float().masked_fill(hidden[:, None], float("-inf")).log_softmax(-1)
-            look = look[..., prefix - len(cells) : prefix]
-            total = total + F.kl_div(look, target[:, None].expand_as(look), reduction="sum") / look.shape[1]
+            for b in image.unique().tolist():  # image by image, as keys per answer token would fill the memory
+                here = image == b
+                scores = torch.einsum("nhd,thd->nht", queries[b, token[here]], keys[b]) / queries.shape[-1] ** 0.5
+                hidden = ~sees[b, token[here]]
+                look = scores.float().masked_fill(hidden[:, None], float("-inf")).log_softmax(-1)
+                look = look[..., prefix - len(cells) : prefix]
+                wanted = target[here][:, None].expand_as(look)
+                total = total + F.kl_div(look, wanted, reduction="sum") / look.shape[1]
         return total / (len(target) * len(self.seen))
 
 

@@ -95,7 +95,7 @@ class CapeLLM(nn.Module):
 
         return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
 
-    # --- tensors -------------------------------------------------------------------------------------------------------
+    # --- tensors ------------------------------------------------------------------------------------------------------
 
     def visual(self, pixels: Tensor) -> Tensor:
         """Normalised crops B 3 S S -> visual tokens B N D in the language model's precision (Eq. 1, 2)."""
@@ -133,13 +133,13 @@ class CapeLLM(nn.Module):
         """Token ids of each text, without BOS."""
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
 
-    # --- pictures ------------------------------------------------------------------------------------------------------
+    # --- pictures -----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def encode(self, image: ImageSource, box: Box | None = None) -> "View":
         """Look at one object once; ask the returned view as often as you like.
 
-        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes the whole picture.
+        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
         """
         picture = read_image(image)
         box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
@@ -185,8 +185,8 @@ class View:
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels.
 
-        strategy: see `decoding.Engine.answer`; None takes the model's own. density: also the whole joint distribution of
-        each keypoint. describe: ask with the descriptions, where there are any.
+        strategy: see `decoding.Engine.answer`; None takes the model's own. density: also the whole joint distribution
+        of each keypoint. describe: ask with the descriptions, where there are any.
         The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
         that x, in y.
         """
