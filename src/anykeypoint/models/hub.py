@@ -56,15 +56,18 @@ def _checked(source: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back transformers' loading report, a long table; what matters in it becomes an error above."""
+    """Hold back transformers' bar and loading report, a long table; what matters in it becomes an error above."""
     from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @contextmanager
