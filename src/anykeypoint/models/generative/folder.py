@@ -58,6 +58,7 @@ def save(model: CapeLLM, folder: str | Path, dtype: torch.dtype | None = None) -
         tensors[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
     scratch = folder / f".model.{os.getpid()}"
     save_file(tensors, scratch, {"format": "pt"})
+    scratch.chmod(0o644)  # safetensors keeps its files to their owner
     os.replace(scratch, folder / "model.safetensors")
     scratch.write_text(json.dumps({"model_type": MODEL_TYPE, **model.config.to_dict()}, indent=1) + "\n")
     os.replace(scratch, folder / "config.json")
