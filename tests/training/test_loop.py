@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
@@ -92,6 +93,35 @@ t.run(folder, objects, folder / "run", t.replace(t.CONFIG, steps=500, save_every
     run(tmp_path, data, tmp_path / "run", config, stop_after=before + 2)
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps[-1] == before + 2 and steps[before] in (before, before + 1)
+
+
+def test_two_processes_train_as_one_with_twice_the_passes(tmp_path, objects):
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import training.test_loop as t
+from anykeypoint.data.coco import read_coco
+folder = Path(sys.argv[2])
+objects = read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
+t.run(folder, objects, folder / "two", t.replace(t.CONFIG, accumulate=1))
+"""
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    tiny.bases(tmp_path / "base")
+    write_dataset(tmp_path / "data", 8, seed=2).rename(tmp_path / "data" / "annotations.json")
+    data = read_coco(tmp_path / "data" / "annotations.json", tmp_path / "data" / "images").objects
+    (tmp_path / "run.py").write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [*launch, str(tmp_path / "run.py"), tests, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, losses = run(tmp_path, data, tmp_path / "one", replace(CONFIG, accumulate=2))
+    log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3)
+    saved = load_file(tmp_path / "two" / "model" / "model.safetensors")
+    for name, tensor in changed_tensors(one).items():
+        assert torch.allclose(saved[name], tensor, atol=1e-3), name
 
 
 def test_training_lowers_the_loss_on_what_it_sees(tmp_path, objects):

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, to_mapping
-from .examples import Batch, MadeUp, build_example, collate
+from .examples import MadeUp, build_example, collate
 from .losses import training_loss
 
 
@@ -90,11 +90,10 @@ def train(
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    model.to(accelerator.device)
     plan = Plan(objects, config, accelerator.num_processes)
     groups = _parameter_groups(model, config)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    wrapped = _Loss(model, config)
-    wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
     start = _resume(out, config, trained, average, optimizer)
@@ -106,7 +105,7 @@ def train(
         for step in range(start, plan.steps):
             for group, full in zip(optimizer.param_groups, full_rates, strict=True):
                 group["lr"] = full * rate(step, plan.steps, config.warmup, config.guide.alone)
-            figures = _one_step(accelerator, wrapped, optimizer, plan, step, config, list(trained.values()))
+            figures = _one_step(accelerator, model, optimizer, plan, step, config, list(trained.values()))
             for name, kept in average.items():
                 kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
             figures["lr"] = optimizer.param_groups[0]["lr"]
@@ -115,6 +114,7 @@ def train(
                 log.flush()
                 if (step + 1) % config.save_every == 0 or step + 1 == plan.steps:
                     _save(out, step + 1, config, trained, average, optimizer)
+            accelerator.wait_for_everyone()
             progress.update(bar, completed=step + 1, figures=f"loss {figures['loss']:.3f} lr {figures['lr']:.1e}")
             if on_step is not None:
                 on_step(step + 1, figures)
@@ -129,55 +129,55 @@ def train(
     return model
 
 
-class _Loss(nn.Module):
-    """The model with its loss as `forward`, so that a distributed wrapper sees one module call per pass."""
-
-    def __init__(self, model: CapeLLM, config: TrainConfig) -> None:
-        super().__init__()
-        self.model, self.config = model, config
-
-    def forward(self, batch: Batch, answered: bool) -> dict[str, torch.Tensor]:
-        return training_loss(self.model, batch, self.config, answered)
-
-
 def _one_step(
     accelerator: Accelerator,
-    wrapped: nn.Module,
+    model: CapeLLM,
     optimizer: torch.optim.Optimizer,
     plan: Plan,
     step: int,
     config: TrainConfig,
     parameters: list[nn.Parameter],
 ) -> dict[str, float]:
-    wrapped.train()
-    model = accelerator.unwrap_model(wrapped).model
-    sums: dict[str, float] = {}
-    skipped = 0
+    """One optimiser step; returns the figures of the log, means over all processes.
+
+    Gradients are averaged once a step, by hand: a process whose objects are all skipped then simply adds nothing.
+    """
+    model.train()
     answered = step >= config.guide.alone
     passes = plan.items(step, accelerator.process_index)
-    for turn, drawn in enumerate(passes):
+    sums = dict.fromkeys(
+        ("loss", *(("answers",) if answered else ()), *(("guide",) if config.guide.layers else ())), 0.0
+    )
+    skipped = 0
+    for drawn in passes:
         built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
         examples = [example for example in built if example is not None]
         skipped += len(built) - len(examples)
         if not examples:
             continue
-        torch.manual_seed(int(np.random.default_rng([config.seed, 4, step, turn]).integers(2**31)))  # dropout
+        torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
         batch = collate(examples, model.codec.base).to(accelerator.device)
-        last = turn == len(passes) - 1
-        with accelerator.no_sync(wrapped) if not last else accelerator.autocast(), accelerator.autocast():
-            parts = wrapped(batch, answered)
+        with accelerator.autocast():
+            parts = training_loss(model, batch, config, answered)
         if not torch.isfinite(parts["loss"]):
             names = ", ".join(str(item.id) for item, _ in drawn)
             raise InputError(
                 f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
             )
-        accelerator.backward(parts["loss"] / len(passes))
+        (parts["loss"] / len(passes)).backward()
         for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / len(passes)
-    norm = accelerator.clip_grad_norm_(parameters, config.clip or math.inf)
+            sums[name] += value.item() / len(passes)
+    if accelerator.num_processes > 1:
+        for parameter in parameters:
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = accelerator.reduce(grad, "mean")
+        figures = torch.tensor([*sums.values(), skipped], device=accelerator.device)
+        *means, skipped = accelerator.reduce(figures, "sum").tolist()
+        sums = {name: value / accelerator.num_processes for name, value in zip(sums, means, strict=True)}
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
     optimizer.step()
     optimizer.zero_grad()
-    return {**{"loss": 0.0}, **sums, "grad_norm": float(norm), "skipped": skipped}
+    return {**sums, "grad_norm": float(norm), "skipped": int(skipped)}
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:
