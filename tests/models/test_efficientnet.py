@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from anykeypoint.models.efficientnet import EfficientNetLite2, _same_conv, position_code, tokens_from_maps
+from anykeypoint.models.efficientnet import (
+    POSITION_GAIN,
+    EfficientNetLite2,
+    _same_conv,
+    position_code,
+    tokens_from_maps,
+)
 from anykeypoint.models.vision import VisionConfig, encoder_from_model
 
 
@@ -58,7 +64,7 @@ def test_tokens_run_row_by_row_with_positions_of_their_cells():
     assert tokens.shape == (1, 16, 392)
     features = F.layer_norm(torch.cat([torch.full((120,), 6.0), torch.zeros(208)]), (328,))
     assert torch.allclose(tokens[0, 6, :328], features, atol=1e-4)
-    code = position_code(4, 4, 64)
+    code = POSITION_GAIN * position_code(4, 4, 64)
     assert torch.equal(tokens[0, :, 328:], code)
     assert len({tuple(row.tolist()) for row in code}) == 16
     x_part = code.view(16, 2, 32)[:, 0]

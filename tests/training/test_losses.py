@@ -13,10 +13,11 @@ from anykeypoint.coordinates import CoordinateCodec
 from anykeypoint.data.augment import AugmentConfig
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
 from anykeypoint.training.examples import MadeUp, _soft_number, build_example, collate
-from anykeypoint.training.losses import training_loss
+from anykeypoint.training.losses import make_readers, training_loss
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,28 @@ def test_guidance_alone_runs_no_layer_behind_the_guided_one(model, objects):
         hook.remove()
     assert not calls and set(parts) == {"loss", "guide"}
     assert len(model.language.base_model.layers) == 2
+
+
+def test_reading_is_the_distance_of_points_read_off_the_states_behind_guided_layers(model, objects):
+    config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(0, 1), read=2.0))
+    packed = example(model, objects[0], config)
+    batch = collate([packed], model.codec.base)
+    readers = make_readers(model, config.guide)
+    assert set(readers) == {"1", "2"} and not any(reader.weight.any() for reader in readers.values())
+    torch.nn.init.normal_(readers["2"].weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    ours = training_loss(model, batch, config, readers=readers)["read"].item()
+    prefix = model.prefix(model.encoder.normalise(batch.pixels))
+    embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
+    sees = torch.ones(embeddings.shape[1], embeddings.shape[1], dtype=torch.bool).tril()
+    sees[prefix.shape[1] :, prefix.shape[1] :] = batch.sees[0]
+    positions = torch.cat([torch.arange(prefix.shape[1]), batch.positions[0] + prefix.shape[1]])
+    last = packed_forward(model.language, embeddings, sees[None], positions[None])[0]  # behind the final norm
+    distances = {"1": [], "2": []}
+    for answer in packed.answers:
+        for place in range(answer.span[0], min(answer.span[1] + 1, len(packed.tokens))):
+            for name, point in (("1", torch.tensor([0.5, 0.5])), ("2", readers["2"](last[prefix.shape[1] + place]))):
+                distances[name].append((point - torch.tensor(answer.point)).abs().sum().item())
+    assert ours == pytest.approx(2.0 * 10 * np.mean([np.mean(d) for d in distances.values()]), rel=1e-4)
 
 
 def test_guidance_of_a_missing_layer_is_refused(model, objects):

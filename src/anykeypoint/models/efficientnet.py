@@ -16,6 +16,7 @@ from torch import Tensor, nn
 _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5))
 _STRIDE16, _STRIDE32 = 14, 19  # blocks whose outputs are the two maps
 POSITION_CHANNELS = 64
+POSITION_GAIN = 4.0  # how much louder than the features the position code is: few layers must find it among them
 
 
 class EfficientNetLite2(nn.Module):
@@ -97,7 +98,7 @@ def tokens_from_maps(fine: Tensor, coarse: Tensor) -> Tensor:
     coarse = F.interpolate(coarse, size=(rows, columns), mode="bilinear", align_corners=False)
     x = torch.cat([fine, coarse], dim=1).flatten(2).transpose(1, 2)  # B N 328
     x = F.layer_norm(x, x.shape[-1:])
-    position = position_code(rows, columns, POSITION_CHANNELS).to(x)
+    position = POSITION_GAIN * position_code(rows, columns, POSITION_CHANNELS).to(x)
     return torch.cat([x, position.expand(len(x), -1, -1)], dim=-1)
 
 

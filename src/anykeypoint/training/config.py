@@ -20,6 +20,7 @@ class GuideConfig:
     groups: int = 1  # key-value groups per layer whose heads are guided
     weight: float = 1.0  # of its loss beside the answers' loss
     sigma: float = 0.05  # of the crop: spread of the target heat map
+    read: float = 0.0  # weight of reading the point off the answer's hidden states behind each guided layer
     alone: int = 0  # so many steps first train the first guided layer's guidance only, on questions without answers
 
 

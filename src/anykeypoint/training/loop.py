@@ -22,7 +22,7 @@ from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, to_mapping
 from .examples import MadeUp, build_example, collate
-from .losses import training_loss
+from .losses import make_readers, training_loss
 
 
 class Plan:
@@ -92,9 +92,14 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     model.to(accelerator.device)
     plan = Plan(objects, config, accelerator.num_processes)
+    readers = make_readers(model, config.guide)
     groups = _parameter_groups(model, config)
+    if readers is not None:
+        groups[0]["params"] += readers.to(accelerator.device).parameters()
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if readers is not None:
+        trained |= {f"readers.{name}": p for name, p in readers.named_parameters()}
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
     start = _resume(out, config, trained, average, optimizer)
     full_rates = [group["lr"] for group in groups]
@@ -105,7 +110,7 @@ def train(
         for step in range(start, plan.steps):
             for group, full in zip(optimizer.param_groups, full_rates, strict=True):
                 group["lr"] = full * rate(step, plan.steps, config.warmup, config.guide.alone)
-            figures = _one_step(accelerator, model, optimizer, plan, step, config, list(trained.values()))
+            figures = _one_step(accelerator, model, readers, optimizer, plan, step, config, list(trained.values()))
             for name, kept in average.items():
                 kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
             figures["lr"] = optimizer.param_groups[0]["lr"]
@@ -132,6 +137,7 @@ def train(
 def _one_step(
     accelerator: Accelerator,
     model: CapeLLM,
+    readers: nn.ModuleDict | None,
     optimizer: torch.optim.Optimizer,
     plan: Plan,
     step: int,
@@ -145,9 +151,8 @@ def _one_step(
     model.train()
     answered = step >= config.guide.alone
     passes = plan.items(step, accelerator.process_index)
-    sums = dict.fromkeys(
-        ("loss", *(("answers",) if answered else ()), *(("guide",) if config.guide.layers else ())), 0.0
-    )
+    there = {"loss": True, "answers": answered, "guide": config.guide.layers, "read": answered and readers is not None}
+    sums = {name: 0.0 for name, is_there in there.items() if is_there}
     skipped = 0
     for drawn in passes:
         built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
@@ -158,7 +163,7 @@ def _one_step(
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
         batch = collate(examples, model.codec.base).to(accelerator.device)
         with accelerator.autocast():
-            parts = training_loss(model, batch, config, answered)
+            parts = training_loss(model, batch, config, answered, readers)
         if not torch.isfinite(parts["loss"]):
             names = ", ".join(str(item.id) for item, _ in drawn)
             raise InputError(

@@ -18,10 +18,13 @@ from .config import GuideConfig, TrainConfig
 from .examples import Batch
 
 
-def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig, answered: bool = True) -> dict[str, Tensor]:
-    """One forward pass of a packed batch. Returns "loss" and its parts, each a scalar in nats per answer.
+def training_loss(
+    model: CapeLLM, batch: Batch, config: TrainConfig, answered: bool = True, readers: nn.ModuleDict | None = None
+) -> dict[str, Tensor]:
+    """One forward pass of a packed batch. Returns "loss" and its parts, each a scalar.
 
     answered: False when the batch holds questions only; guidance is then the whole loss.
+    readers: those of `make_readers`, where the recipe has any.
     """
     prefix = model.prefix(model.encoder.normalise(batch.pixels))  # B P D
     count, size = prefix.shape[:2]
@@ -35,6 +38,8 @@ def training_loss(model: CapeLLM, batch: Batch, config: TrainConfig, answered: b
         hidden = packed_forward(model.language, embeddings, sees, positions)[:, size:]  # B T D
         if config.guide.layers:
             parts["guide"] = config.guide.weight * guide.loss(batch, size, sees)
+        if answered and readers is not None:
+            parts["read"] = config.guide.read * guide.reading_loss(batch, size, readers)
     if answered:
         parts["answers"] = _answer_loss(model, hidden, batch, config)
     return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
@@ -52,6 +57,18 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConf
         # Less the target's own entropy, so that a perfect answer costs nothing.
         total = total + F.kl_div(logits.log_softmax(-1), target, reduction="sum")
     return total / batch.answers
+
+
+def make_readers(model: CapeLLM, config: GuideConfig) -> nn.ModuleDict | None:
+    """A linear map from hidden state to point for each layer behind a guided one; they help training and are not kept."""
+    if not config.read:
+        return None
+    width = model.language.config.hidden_size
+    readers = nn.ModuleDict({str(i + 1): nn.Linear(width, 2) for i in config.layers})
+    for reader in readers.values():  # start at the middle of the crop, without a pull on the model
+        nn.init.zeros_(reader.weight)
+        nn.init.constant_(reader.bias, 0.5)
+    return readers
 
 
 class Guide:
@@ -74,11 +91,14 @@ class Guide:
         self.stop = stop
         self.grid = model.encoder.grid(model.config.vision.image_size)
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.states: dict[str, Tensor] = {}  # a layer's normed input, by the layer's number
         self.hooks: list[Any] = []
 
     def __enter__(self) -> "Guide":
         for i in self.layers:
             self.hooks.append(self.whole[i].register_forward_pre_hook(self._watch, with_kwargs=True))
+            if self.config.read and not self.stop:
+                self.hooks.append(self._behind(i).register_forward_hook(self._note(str(i + 1))))
         if self.stop:
             (last,) = self.layers
             end = _Watched(self.whole[last], self._watch)
@@ -89,6 +109,16 @@ class Guide:
         self.decoder.layers = self.whole
         for hook in self.hooks:
             hook.remove()
+
+    def _behind(self, i: int) -> nn.Module:
+        """The norm that the output of layer i passes next."""
+        return self.whole[i + 1].input_layernorm if i + 1 < len(self.whole) else self.decoder.norm
+
+    def _note(self, name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
+        def hook(norm: nn.Module, args: tuple, normed: Tensor) -> None:
+            self.states.setdefault(name, normed)  # the first call is the forward pass's own
+
+        return hook
 
     def _watch(self, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Note the queries and keys of the guided heads, B P+T heads d, from the layer's input."""
@@ -123,6 +153,15 @@ class Guide:
                 wanted = target[here][:, None].expand_as(look)
                 total = total + F.kl_div(look, wanted, reduction="sum") / look.shape[1]
         return total / (len(target) * len(self.seen))
+
+    def reading_loss(self, batch: Batch, prefix: int, readers: nn.ModuleDict) -> Tensor:
+        """How far, in tenths of the crop, points read off the answers' hidden states are from the true ones: L1."""
+        places, points = batch.looks
+        total = points.new_zeros((), dtype=torch.float32)
+        for name, reader in readers.items():
+            states = self.states[name][places[:, 0], places[:, 1] + prefix]
+            total = total + 10 * (reader(states).float() - points).abs().sum(-1).mean()
+        return total / len(readers)
 
 
 class _Watched(nn.Module):
