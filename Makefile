@@ -14,7 +14,7 @@ install: $(VENV)/installed
 
 demo: install
 	$(RUN)/anykeypoint weights default
-	$(RUN)/anykeypoint predict examples/astronaut.jpg --category field_12_human_face -o demo
+	$(RUN)/anykeypoint predict examples/astronaut.jpg --category human_body --boxes 20,0,440,512 -o demo
 	@echo "look at demo/astronaut.png, demo/poses.json and demo/poses.csv"
 
 test: install lint

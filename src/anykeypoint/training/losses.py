@@ -60,7 +60,7 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConf
 
 
 def make_readers(model: CapeLLM, config: GuideConfig) -> nn.ModuleDict | None:
-    """A linear map from hidden state to point for each layer behind a guided one; they help training and are not kept."""
+    """A linear map from hidden state to point for each layer behind a guided one; for training only, never saved."""
     if not config.read:
         return None
     width = model.language.config.hidden_size
