@@ -284,3 +284,13 @@ def test_the_language_model_comes_in_the_precision_asked_for(place, tmp_path):
     model = anykeypoint.load(str(tmp_path), device="cpu", dtype="bfloat16")
     assert model.language.dtype == torch.bfloat16 and model.projection.weight.dtype == torch.float32
     assert np.isfinite(answers(model)).all()
+
+
+def test_the_default_config_is_the_papers():
+    config = CapeLLMConfig()
+    assert (config.vision.name, config.vision.image_size, config.language.name) == ("dinov2-l", 224, "llama-3.1-8b")
+    for tower in (config.vision, config.language):
+        assert tower.tuning == "lora"
+        assert (tower.lora.r, tower.lora.alpha, tower.lora.dropout, tower.lora.targets) == (8, 16, 0.05, ("q", "v"))
+    assert (config.instruction, config.spaced, config.crop_scale) == ("base", False, 1.0)
+    assert CapeLLMConfig.from_dict(config.to_dict()) == config

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.dinov2 import load_official_dinov2
-from anykeypoint.models.efficientnet import EfficientNetLite2
+from anykeypoint.models.efficientnet import POSITION_GAIN, EfficientNetLite2
 from anykeypoint.models.lora import LoraOptions, lora_state
 from anykeypoint.models.vision import (
     PRESETS,
@@ -103,7 +103,7 @@ def test_an_efficientnet_token_is_its_cell_of_the_maps_and_the_place_of_its_cell
         features = torch.cat([fine, coarse], dim=1)[0, :, row, column]
         assert torch.allclose(token[:328], torch.nn.functional.layer_norm(features, (328,)), atol=1e-5)
         angles = torch.tensor([(column + 0.5) / 4, (row + 0.5) / 4]) * torch.pi  # the lowest octave of x and of y
-        assert torch.allclose(token[[328, 360]], angles.sin(), atol=1e-5)
+        assert torch.allclose(token[[328, 360]], POSITION_GAIN * angles.sin(), atol=1e-5)
 
 
 @pytest.mark.parametrize("pools", [1, 2, 3])

@@ -32,11 +32,10 @@ class EfficientNetLite2(nn.Module):
                 blocks.append(_Block(width, out, kernel, stride if i == 0 else 1, expansion))
                 width = out
         self._blocks = nn.ModuleList(blocks)
-        self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels B 3 S S, normalised -> maps B 120 S/16 S/16 and B 208 S/32 S/32."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         x = F.relu6(self._bn0(_same_conv(pixels, self._conv_stem)))
         maps = {}
         for i, block in enumerate(self._blocks):

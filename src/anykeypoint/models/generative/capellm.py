@@ -34,8 +34,8 @@ CONFIDENCE_RADIUS = 0.1  # of the crop
 class CapeLLMConfig:
     """Everything that makes one CapeLLM; the paper's by default."""
 
-    vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l"))
-    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b"))
+    vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
+    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
     instruction: str = "base"  # conversation form, see instructions.py
     spaced: bool = False  # True: "[0.123, 0.456]" as printed in the paper, False: as the released code writes it
     crop_scale: float = 1.0  # crop side over the box's longer side
