@@ -13,7 +13,7 @@ The digits are those of one plain `generate` per keypoint. Letters: B branches, 
 D model width, K questions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -60,7 +60,8 @@ class _Branches:
     def fork(self, counts: Sequence[int]) -> "_Branches":
         """Each branch repeated counts[b] times, over a cache of its own that starts with the same tokens."""
         index = [b for b, count in enumerate(counts) for _ in range(count)]
-        return _Branches(_fresh(self.cache), self.sees[index], [self.positions[b] for b in index])
+        layers = ((layer.keys, layer.values) for layer in self.cache.layers)
+        return _Branches(_cache(layers), self.sees[index], [self.positions[b] for b in index])
 
 
 @dataclass
@@ -149,11 +150,10 @@ class Engine:
         if not questions or any(not question for question in questions):
             raise InputError("There must be at least one question and none may be empty.")
         shared = _common_start(questions)
-        cache = DynamicCache()
-        for i, (keys, values) in enumerate(prefix.layers):
-            cache.update(keys, values, i)
         trunk = _Branches(
-            cache, torch.ones(1, prefix.length, dtype=torch.bool, device=self._head.device), [prefix.length]
+            _cache(prefix.layers),
+            torch.ones(1, prefix.length, dtype=torch.bool, device=self._head.device),
+            [prefix.length],
         )
         if shared:
             self._advance(trunk, [list(questions[0][:shared])])
@@ -316,12 +316,12 @@ class _Number:
     unread: list[list[int]]  # ids the branch has still to read: the last digit
 
 
-def _fresh(cache: DynamicCache) -> DynamicCache:
-    """A cache that starts with the same tokens and grows by itself."""
-    copy = DynamicCache()
-    for i, layer in enumerate(cache.layers):
-        copy.update(layer.keys, layer.values, i)
-    return copy
+def _cache(layers: Iterable[tuple[Tensor, Tensor]]) -> DynamicCache:
+    """A cache that starts with these keys and values and grows by itself."""
+    cache = DynamicCache()
+    for i, (keys, values) in enumerate(layers):
+        cache.update(keys, values, i)
+    return cache
 
 
 def _common_start(questions: Sequence[Sequence[int]]) -> int:

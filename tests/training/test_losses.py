@@ -242,6 +242,15 @@ def test_a_flipped_picture_asks_with_left_and_right_exchanged(model, objects):
         assert match[0] == pytest.approx(1 - point[0], abs=1e-9)
 
 
+@pytest.mark.parametrize("loss", ["text", "digits"])
+def test_a_point_written_as_one_and_one_can_be_trained_on(model, objects, loss):
+    item = replace(objects[0], box=(0.0, 0.0, 100.0, 100.0), points=np.full_like(objects[0].points, 99.999))
+    config = settings(loss=loss, augment=AugmentConfig(scale=0, rotation=0), guide=GuideConfig(layers=(1,)))
+    packed = example(model, item, config)
+    assert "[1.000,1.000" in model.tokenizer.decode(packed.tokens) or loss == "digits"
+    assert torch.isfinite(training_loss(model, collate([packed], model.codec.base), config)["loss"])
+
+
 def test_an_object_outside_its_crop_gives_no_example(model, objects):
     item = replace(objects[0], points=objects[0].points + 10_000)
     assert example(model, item, settings()) is None

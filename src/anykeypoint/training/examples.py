@@ -162,9 +162,10 @@ class ConversationWriter:
             lead.append((place, number.lead))
             first = place + 1 + len(codec.point)
             digits += [(first + slot, target) for slot, target in enumerate(number.slots)]
+            last = first + len(codec.digits) - 1
             place += 1 + len(codec.point) + len(codec.digits) + len(codec.comma)
         text = [(start - 1 + i, token) for i, token in enumerate(ids)]
-        return Answer(text, lead, digits, point, (start - 1, digits[-1][0]))
+        return Answer(text, lead, digits, point, (start - 1, last))
 
 
 @dataclass(frozen=True)
