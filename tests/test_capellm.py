@@ -6,8 +6,8 @@ import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import slow
 from safetensors.torch import load_file, save_file
-from test_decoding import slow
 
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
@@ -117,8 +117,43 @@ def test_the_models_own_strategy_is_taken_unless_one_is_named(place, model):
     assert np.array_equal(answers(expecting), answers(model, strategy="expected"))
     assert np.array_equal(answers(expecting, strategy="greedy"), answers(model))
     assert not np.array_equal(answers(expecting), answers(model))
-    with pytest.raises(InputError, match="greedy, expected, mode"):
+    with pytest.raises(InputError, match="greedy, sampling, temperature-T"):
         answers(model, strategy="guess")
+
+
+def test_cumulative_answers_come_back_in_the_categorys_order_whatever_order_they_are_asked_in(model):
+    view = model.encode(tiny.picture(60, 40))
+    single, order = view.predict(CATEGORY), [3, 0, 4, 2, 1]
+    chained = view.predict(CATEGORY, cumulative=True, order=order)
+    assert chained.names == CATEGORY.names
+    assert np.array_equal(chained.xy[3], single.xy[3])  # nothing stands before the first question
+    assert not np.array_equal(chained.xy, single.xy)
+    turned = Category("cat", tuple(CATEGORY.keypoints[i] for i in order))
+    assert np.array_equal(view.predict(turned, cumulative=True).xy, chained.xy[order])
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 1, 2, 3, 3], [1, 2, 3, 4, 5]])
+def test_an_order_that_is_none_is_refused(model, order):
+    with pytest.raises(InputError, match="each keypoint from 0 to 4 once"):
+        model.predict(tiny.picture(60, 40), CATEGORY, cumulative=True, order=order)
+    with pytest.raises(InputError, match="cumulative reasoning only"):
+        model.predict(tiny.picture(60, 40), CATEGORY, order=order)
+
+
+def test_drawn_points_change_with_the_seed_only(model):
+    view = model.encode(tiny.picture(60, 40))
+    first = view.predict(CATEGORY, "top-5", seed=1)
+    assert np.array_equal(view.predict(CATEGORY, "top-5", seed=1).xy, first.xy)
+    assert not np.array_equal(view.predict(CATEGORY, "top-5", seed=2).xy, first.xy)
+
+
+def test_a_density_has_as_many_cells_as_are_asked_for(model):
+    view = model.encode(tiny.picture(60, 40))
+    few = Category("cat", CATEGORY.keypoints[:1])
+    coarse = view.predict(few, density=10).density["left ear tip"]
+    fine = view.predict(few, density=True).density["left ear tip"]
+    assert coarse.grid.shape == (10, 10) and fine.grid.shape == (100, 100)
+    np.testing.assert_allclose(coarse.grid, fine.grid.reshape(10, 10, 10, 10).sum((1, 3)), atol=1e-6)
 
 
 def test_every_keypoint_has_its_density_even_where_two_share_a_name(model):

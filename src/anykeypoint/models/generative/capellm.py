@@ -8,6 +8,7 @@
 Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
 
 CONFIDENCE_RADIUS = 0.1  # of the crop
+GRID = 100  # cells on a side of a density, unless another number is asked for
 
 
 @dataclass(frozen=True)
@@ -150,21 +152,24 @@ class CapeLLM(nn.Module):
         name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
         return View(self, engine, prefix, crop, tuple(box), picture.size, name)
 
-    def predict(
-        self,
-        image: ImageSource,
-        category: Category,
-        box: Box | None = None,
-        strategy: str | None = None,
-        density: bool = False,
-        describe: bool = True,
-    ) -> Pose:
-        """Find a category's keypoints in one picture: `encode` and `View.predict` in one call."""
-        return self.encode(image, box).predict(category, strategy, density, describe)
+    def predict(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Pose:
+        """Find a category's keypoints in one picture: `encode` and `View.predict(category, **options)` in one call."""
+        return self.encode(image, box).predict(category, **options)
 
     def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
         """The tokenised question about each keypoint, ready to follow the image prefix."""
         return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
+
+    def turns(self, category: Category, order: Sequence[int], describe: bool = True) -> list[list[int]]:
+        """The tokenised questions of one conversation about keypoints in an order, for `Engine.answer_in_turn`."""
+        questions = self.instruction.questions(category, describe, self.control_tokens)
+        ending, opening = self.instruction.ending, self.instruction.opening
+        first, *rest = (questions[i] for i in order)
+        (closing,) = self.tokenize([ending])
+        return [
+            *self.tokenize([first]),
+            *([*closing, *ids] for ids in self.tokenize([q[len(opening) :] for q in rest])),
+        ]
 
 
 @dataclass(frozen=True)
@@ -181,17 +186,36 @@ class View:
 
     @torch.inference_mode()
     def predict(
-        self, category: Category, strategy: str | None = None, density: bool = False, describe: bool = True
+        self,
+        category: Category,
+        strategy: str | None = None,
+        density: bool | int = False,
+        describe: bool = True,
+        cumulative: bool = False,
+        order: Sequence[int] | None = None,
+        seed: int = 0,
     ) -> Pose:
-        """Where the category's keypoints are, in original image pixels.
+        """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        strategy: see `decoding.Engine.answer`; None takes the model's own. density: also the whole joint distribution
-        of each keypoint. describe: ask with the descriptions, where there are any.
+        strategy: see `decoding.Strategy`; None takes the model's own. seed: of those that draw.
+        density: also the whole joint distribution of each keypoint, on so many cells a side (True: 100).
+        describe: ask with the descriptions, where there are any.
+        cumulative: ask in one conversation, every question with all questions and answers before it in view (Sec. 4.3);
+        order: the indices of the keypoints in the order of the conversation; None takes the category's.
+
         The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
-        that x, in y.
+        that x, in y. A density is always of the keypoint asked by itself.
         """
+        how = strategy or self.model.config.strategy
         questions = self.model.questions(category, describe)
-        answers = self.engine.answer(self.prefix, questions, strategy or self.model.config.strategy)
+        if cumulative:
+            order = _checked_order(order, len(category))
+            turns = self.model.turns(category, order, describe)
+            answers = self.engine.answer_in_turn(self.prefix, turns, how, seed).at(np.argsort(order).tolist())
+        elif order is not None:
+            raise InputError("An order is for cumulative reasoning only; ask with cumulative, or leave the order out.")
+        else:
+            answers = self.engine.answer(self.prefix, questions, how, seed)
         values = answers.values.double() / 1000
         confidence = torch.ones(len(questions))
         for axis, distribution in enumerate((answers.x, answers.y)):
@@ -210,7 +234,16 @@ class View:
         )
         if not density:
             return pose
-        grids = [self.engine.density(self.prefix, question)[0].double() for question in questions]
+        cells = GRID if density is True else density
+        grids = [self.engine.density(self.prefix, question, cells=cells)[0].double() for question in questions]
         # Sums of float32 products may pass 1 by a rounding error.
         densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
         return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))
+
+
+def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:
+    """The order of a conversation about `count` keypoints; InputError unless it names each index once."""
+    order = list(range(count)) if order is None else list(order)
+    if sorted(order) != list(range(count)):
+        raise InputError(f"The order must name each keypoint from 0 to {count - 1} once, but got {order}.")
+    return order

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 import torch
-from transformers import LogitsProcessor
+from plain import slow
 
 from anykeypoint.coordinates import CoordinateCodec, bin_centres
 from anykeypoint.decoding import Engine
@@ -15,44 +15,6 @@ TEXTS = [
     "\nUser: Where is it?\nAssistant:",
     "\nUser: Where is the right ear tip of this object?\nAssistant:",
 ]
-
-
-class _Template(LogitsProcessor):
-    """Allows at each step what the codec's template allows, given the digits so far."""
-
-    def __init__(self, codec, start):
-        self.codec, self.start = codec, start
-
-    def __call__(self, input_ids, scores):
-        done = input_ids[0, self.start :].tolist()
-        template = self.codec.template()
-        allowed = template[len(done)]
-        number = 1 + len(self.codec.point) + len(self.codec.digits)
-        begin = len(self.codec.opening)
-        if len(done) >= begin + number + len(self.codec.comma):
-            begin += number + len(self.codec.comma)
-        if begin < len(done) < begin + number and done[begin] == self.codec.leads[1] and len(allowed) > 1:
-            allowed = allowed[:1]  # after "1." only zeros
-        mask = torch.full_like(scores, float("-inf"))
-        mask[:, list(allowed)] = 0
-        return scores + mask
-
-
-def slow(language, codec, prefix, question):
-    """The reference: everything from scratch for one question."""
-    ids = torch.tensor([question])
-    embeddings = torch.cat([prefix, language.get_input_embeddings()(ids)], dim=1)
-    steps = len(codec.template())
-    written = language.generate(
-        inputs_embeds=embeddings,
-        attention_mask=torch.ones(embeddings.shape[:2], dtype=torch.long),
-        max_new_tokens=steps,
-        min_new_tokens=steps,
-        do_sample=False,
-        logits_processor=[_Template(codec, 0)],
-        pad_token_id=0,
-    )
-    return [round(value * 1000) for value in codec.decode(written[0].tolist())]
 
 
 def setting(kind, seed=0, spaced=False):
@@ -110,7 +72,7 @@ def test_many_questions_are_answered_in_several_passes_with_the_same_result(monk
     engine = Engine(language, codec)
     view = engine.read(prefix)
     whole = engine.answer(view, questions * 3)
-    monkeypatch.setattr("anykeypoint.decoding._PACKED", 40)
+    monkeypatch.setattr("anykeypoint.decoding.engine._PACKED", 40)
     assert engine.answer(view, questions * 3).values.tolist() == whole.values.tolist()
 
 
@@ -160,25 +122,26 @@ def test_the_expected_answer_is_the_mean_of_the_distribution_it_reports():
 
 
 @pytest.mark.parametrize("kind", ["digits", "triples"])
-def test_the_density_has_the_marginal_of_the_answer(kind):
-    language, codec, prefix, questions = setting(kind)
+def test_questions_in_turn_see_the_rounds_before_them_as_plain_generation_does(kind):
+    language, codec, prefix, questions = setting(kind, 2)
+    ending = tiny.tokenizer(kind)("</s>", add_special_tokens=False)["input_ids"]
+    turns = [questions[0], *([*ending, *question] for question in questions[1:])]
     engine = Engine(language, codec)
-    view = engine.read(prefix)
-    grid, mass = engine.density(view, questions[1], mass=0.9, most=100)
-    assert grid.shape == (100, 100) and 0.9 <= mass <= 1 + 1e-5 and bool((grid >= 0).all())
-    x = engine.answer(view, [questions[1]]).x[0]
-    cells = x[:-1].view(100, -1).sum(1)
-    cells[-1] += x[-1]
-    columns = grid.sum(0)
-    expanded = columns > 0
-    assert torch.allclose(columns[expanded], cells[expanded], atol=1e-5)
+    answers = engine.answer_in_turn(engine.read(prefix), turns)
+    written: list[int] = []
+    for turn, value in zip(turns, answers.values.tolist(), strict=True):
+        written += turn
+        assert slow(language, codec, prefix, written) == value
+        written += codec.encode_values(*value)
+    alone = engine.answer(engine.read(prefix), questions).values
+    assert alone[0].tolist() == answers.values[0].tolist() and not torch.equal(alone, answers.values)
 
 
 def test_unknown_strategies_and_empty_questions_are_refused():
     language, codec, prefix, questions = setting("digits")
     engine = Engine(language, codec)
     view = engine.read(prefix)
-    with pytest.raises(InputError, match="greedy, expected, mode"):
+    with pytest.raises(InputError, match="greedy, sampling, temperature-T"):
         engine.answer(view, questions, "guess")
     with pytest.raises(InputError, match="none may be empty"):
         engine.answer(view, [[]])

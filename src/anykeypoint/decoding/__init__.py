@@ -1,0 +1,7 @@
+"""The engine: one image prefix, many keypoints, one forced template. It knows token ids; nothing of text or images."""
+
+from .branches import Prefix, packed_forward
+from .engine import Answers, Engine
+from .strategies import Strategy
+
+__all__ = ["Answers", "Engine", "Prefix", "Strategy", "packed_forward"]
