@@ -56,7 +56,8 @@ def test_a_point_without_a_description_is_found(text):
 def test_a_vague_phrase_is_found_in_any_case_as_whole_words_only(phrase):
     text = f"Starts here, {phrase.upper()} from the front wheel."
     assert kinds(animal(Keypoint("wheel", text))) == [("vague", 0)]
-    assert vague_phrases(f"un{phrase}ed") == []
+    if "-" not in phrase:  # what follows a hyphen is a word again
+        assert vague_phrases(f"un{phrase} {phrase}ed") == []
     assert repr(phrase.upper()) in check(animal(Keypoint("wheel", text)))[0].text
 
 

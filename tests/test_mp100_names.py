@@ -22,8 +22,12 @@ COUNTS = {
 
 
 def reference(name: str) -> dict:
+    return shared(f"reference/{name}")
+
+
+def shared(name: str) -> dict:
     """A file of public facts about MP-100, or a skip that says where it was looked for."""
-    path = SHARED / "reference" / name
+    path = SHARED / name
     if not path.is_file():
         pytest.skip(f"no {path}; set ANYKEYPOINT_SHARED to compare with the benchmark's own facts")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -48,6 +52,16 @@ def test_a_definition_names_the_side_that_the_benchmark_names_at_every_index():
             # The last side word: "left side of the right eye" is at the right eye.
             sides = [[word for word in name.split() if word in ("left", "right")][-1:] for name in (own, theirs)]
             assert sides[0] == sides[1], (definition, own, theirs)
+
+
+def test_the_19_point_face_calls_left_what_the_viewer_sees_left():
+    """AFLW counts from the viewer's left, so the names say "image left": the person's own right."""
+    points = category("amur_tiger_body")
+    for annotation in shared("data/samples/aflw/test_aflw.json")["annotations"]:
+        x = annotation["keypoints"][::3]
+        for a, b in points.pairs:
+            assert points.names[a].startswith("image left") and points.names[b].startswith("image right")
+            assert x[a] < x[b]
 
 
 @pytest.mark.parametrize("identity", ENTRIES)
