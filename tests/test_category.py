@@ -137,6 +137,7 @@ categories = st.builds(
     skeleton=st.sampled_from([(), ((0, 1),)]),
     pairs=st.sampled_from([None, (), ((1, 0),)]),
     noun=words,
+    alone=st.sampled_from([(), (1,)]),
 )
 
 
@@ -160,7 +161,7 @@ def test_the_short_form_of_a_category_is_a_list_of_names():
     [
         ([], "must be a mapping with a list under 'keypoints'"),
         ({"keypoints": "nose"}, "must be a mapping with a list under 'keypoints'"),
-        ({"keypoints": ["nose"], "bones": []}, "unknown key 'bones'; known keys are keypoints, name, noun"),
+        ({"keypoints": ["nose"], "bones": []}, "unknown key 'bones'; known keys are alone, keypoints, name, noun"),
         ({"keypoints": [7]}, "a keypoint must be a text or have name, description and label, but got 7"),
         ({"keypoints": [{"description": "x"}]}, "a keypoint must be a text or have name"),
         ({"keypoints": [{"name": "x", "colour": "red"}]}, "a keypoint must be a text or have name"),
@@ -170,6 +171,8 @@ def test_the_short_form_of_a_category_is_a_list_of_names():
         ({"keypoints": ["a", "b"], "skeleton": [[0, True]]}, "skeleton must be a list of index pairs, but holds"),
         ({"keypoints": ["a", "b"], "pairs": [[0]]}, "pairs must be a list of index pairs, but holds"),
         ({"keypoints": ["a", "b"], "pairs": [[0, 5]]}, "from 0 to 1"),
+        ({"keypoints": ["a", "b"], "alone": [[0]]}, "alone must be a list of indices, but got"),
+        ({"keypoints": ["a", "b"], "alone": [2]}, "stands alone in 'object' must be indices from 0 to 1, but got 2"),
     ],
 )
 def test_what_is_no_category_is_refused(data, told):
@@ -236,3 +239,9 @@ def test_a_data_sets_labels_find_their_description():
         if labels != labels[::-1]:
             assert described(known.noun, labels[::-1]) is None
     assert described("thing", ["no", "such", "labels"]) is None
+
+
+def test_a_general_definition_stands_for_data_sets_of_its_labels():
+    labels = [point.label or point.name for point in category("fly_body").keypoints]
+    assert described("vinegar fly", labels) is category("field_17_vinegar_fly")
+    assert described("fly", labels) is described("drosophila", labels) is category("fly_body")

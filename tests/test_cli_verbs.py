@@ -119,7 +119,7 @@ def test_the_verbs_and_their_options_are_these():
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--device", "--output", "-o"),
         },
-        "categories": {"name"},
+        "categories": {"name", "--check"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
             *("--descriptions", "--no-descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),

@@ -7,7 +7,7 @@ indices) and left/right pairs. `left` is always the subject's own left.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from .errors import InputError
 
 MAX_KEYPOINTS = 256
 MAX_TEXT = 512  # characters in a name or a description
+MP100 = "mp100/"  # what the names of MP-100's categories begin with
 
 _MIRRORED = {"left": "right", "right": "left"}
 
@@ -54,6 +55,8 @@ class Category:
     skeleton: edges as pairs of 0-based indices.
     pairs: left/right pairs of indices; None derives them from the names.
     noun: the word for the object in a question, "object" when nothing is known of it.
+    alone: indices of points that stand by themselves on purpose; `category_check` asks of them neither an edge nor a
+        partner on the other side.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Category:
     skeleton: tuple[tuple[int, int], ...] = ()
     pairs: tuple[tuple[int, int], ...] | None = None
     noun: str = "object"
+    alone: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
@@ -87,6 +91,10 @@ class Category:
                         f"The {field} of {self.name!r} must hold pairs of two different indices from 0 to {count - 1}, "
                         f"but got {list(edge)}."
                     )
+        if wrong := [i for i in self.alone if not 0 <= i < count]:
+            raise InputError(
+                f"What stands alone in {self.name!r} must be indices from 0 to {count - 1}, but got {wrong[0]}."
+            )
         paired = [i for pair in self.pairs or () for i in pair]
         if twice := [i for i in paired if paired.count(i) > 1]:
             raise InputError(f"The pairs of {self.name!r} must be disjoint, but index {twice[0]} is in more than one.")
@@ -121,7 +129,7 @@ class Category:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], origin: str = "category") -> "Category":
         """Build from the JSON/YAML form of the library; unknown keys are refused. `origin` names it in errors."""
-        known = {"name", "noun", "source", "keypoints", "skeleton", "pairs"}
+        known = {"name", "noun", "source", "keypoints", "skeleton", "pairs", "alone"}
         if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
             raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
         if unknown := sorted(set(data) - known):
@@ -134,6 +142,7 @@ class Category:
             skeleton=_edges(data.get("skeleton", ()), origin, "skeleton"),
             pairs=None if data.get("pairs") is None else _edges(data["pairs"], origin, "pairs"),
             noun=str(data.get("noun", name.replace("_", " "))),
+            alone=_indices(data.get("alone", ()), origin, "alone"),
         )
 
     @classmethod
@@ -156,23 +165,28 @@ class Category:
         keypoints = []
         for keypoint in self.keypoints:
             keypoints.append({key: value for key, value in vars(keypoint).items() if value})
-        return {
+        data = {
             "name": self.name,
             "noun": self.noun,
             "keypoints": keypoints,
             "skeleton": [list(edge) for edge in self.skeleton],
             "pairs": [list(pair) for pair in self.pairs or ()],
         }
+        return data | ({"alone": list(self.alone)} if self.alone else {})
 
 
 def category(name: str | Path) -> Category:
     """The library's category of that name, or the one in a JSON/YAML file.
 
+    name: of the library; or "mp100/12" or "mp100/camel_face", a category of the MP-100 benchmark by its id (1 to 100)
+    or its name in the benchmark's annotations: the definition it shares with its kind, with its own name and noun.
     Raises InputError, listing near names, when there is none.
     """
     text = str(name)
     if text.lower().endswith((".json", ".yaml", ".yml")):
         return Category.from_file(text)
+    if text.startswith(MP100):
+        return _load_mp100(_mp100_id(text.removeprefix(MP100)))
     if text not in library_names():
         near = [known for known in library_names() if text.lower() in known or known in text.lower()]
         hint = ", ".join(near or [known for known in library_names() if not known.startswith("field_")])
@@ -193,22 +207,59 @@ def _load(name: str) -> Category:
 
 
 @cache
+def mp100_categories() -> Mapping[int, Mapping[str, str]]:
+    """MP-100's 100 categories by id: each one's name in the annotations, its definition in the library and its noun.
+
+    Names are no keys: 18 and 40 are both called "face".
+    """
+    text = (resources.files("anykeypoint") / "library_mp100.json").read_text(encoding="utf-8")
+    return {int(identity): entry for identity, entry in json.loads(text)["categories"].items()}
+
+
+def _mp100_id(text: str) -> int:
+    known = mp100_categories()
+    if re.fullmatch(r"[1-9][0-9]*", text) and int(text) in known:
+        return int(text)
+    found = [identity for identity, entry in known.items() if plain_text(entry["name"]) == plain_text(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        either = " or ".join(f"{MP100}{identity} ({len(_load_mp100(identity))} points)" for identity in found)
+        raise InputError(f"MP-100 has {len(found)} categories called {text!r}; say which by id: {either}.")
+    wanted = plain_text(text)
+    near = [entry["name"] for entry in known.values() if wanted and wanted in plain_text(entry["name"])]
+    hint = f"near names are {', '.join(near)}" if near else f"use an id from 1 to {len(known)} or an annotation's name"
+    raise InputError(f"MP-100 has no category {text!r}; {hint}.")
+
+
+@cache
+def _load_mp100(identity: int) -> Category:
+    entry = mp100_categories()[identity]
+    return replace(_load(entry["definition"]), name=entry["name"], noun=entry["noun"])
+
+
+@cache
 def _by_labels() -> dict[tuple[str, ...], list[Category]]:
     table: dict[tuple[str, ...], list[Category]] = {}
     for name in library_names():
         found = _load(name)
-        labels = tuple(_plain(keypoint.label or keypoint.name) for keypoint in found.keypoints)
+        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in found.keypoints)
         table.setdefault(labels, []).append(found)
     return table
 
 
 def described(name: str, labels: Iterable[str]) -> Category | None:
-    """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None."""
-    candidates = _by_labels().get(tuple(_plain(label) for label in labels), [])
-    by_noun = [found for found in candidates if _plain(found.noun) == _plain(name)]
+    """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None.
+
+    Where several fit and no noun does, the one that is not of a single data set (field_...) stands for all.
+    """
+    candidates = _by_labels().get(tuple(plain_text(label) for label in labels), [])
+    by_noun = [found for found in candidates if plain_text(found.noun) == plain_text(name)]
     if by_noun:
         return by_noun[0]
-    return candidates[0] if len(candidates) == 1 else None
+    general = [found for found in candidates if not found.name.startswith("field_")]
+    fitting = candidates if len(candidates) == 1 else general
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
@@ -218,15 +269,20 @@ def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
     """
     places: dict[str, list[int]] = {}
     for i, name in enumerate(names):
-        places.setdefault(_plain(name), []).append(i)
+        places.setdefault(plain_text(name), []).append(i)
     pairs = []
     for name, here in places.items():
-        other = re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), name)
-        pairs += [(i, j) for i, j in zip(here, places.get(other, []), strict=False) if i < j]
+        pairs += [(i, j) for i, j in zip(here, places.get(mirrored_name(name), []), strict=False) if i < j]
     return tuple(sorted(pairs))
 
 
-def _plain(text: str) -> str:
+def mirrored_name(name: str) -> str:
+    """A name, in lower case and single spaces, in which the words left and right have changed places."""
+    return re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), plain_text(name))
+
+
+def plain_text(text: str) -> str:
+    """Lower case, single spaces and no underscores: what two names must share to mean the same."""
     return " ".join(text.replace("_", " ").casefold().split())
 
 
@@ -236,6 +292,12 @@ def _keypoint(item: Any, origin: str) -> Keypoint:
     if not isinstance(item, Mapping) or "name" not in item or set(item) - {"name", "description", "label"}:
         raise InputError(f"{origin}: a keypoint must be a text or have name, description and label, but got {item!r}.")
     return Keypoint(**item)
+
+
+def _indices(value: Any, origin: str, field: str) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not all(type(i) is int for i in value):
+        raise InputError(f"{origin}: {field} must be a list of indices, but got {value!r}.")
+    return tuple(value)
 
 
 def _edges(value: Any, origin: str, field: str) -> tuple[tuple[int, int], ...]:

@@ -101,13 +101,17 @@ def predict(
 @app.command()
 def categories(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A category of the library or a JSON/YAML file.")
+        str | None,
+        typer.Argument(metavar="[NAME|FILE]", help="A category of the library, a JSON/YAML file, or mp100 for a list."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Tell what is vague, missing or inconsistent, a line each; 1 if anything.")
+    ] = False,
 ) -> None:
-    """List the library's categories, or the points of one."""
+    """List the library's categories, or the points of one; or check them."""
     from .commands import categories as verb
 
-    raise typer.Exit(verb.run(name))
+    raise typer.Exit(verb.run(name, check=check))
 
 
 # --- learning and measuring ----------------------------------------------------------------------------------------
