@@ -74,11 +74,12 @@ def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, cap
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 6
 
 
-def test_descriptions_can_be_left_out_when_measuring(work, trained, capsys):
-    options = ["--no-descriptions", "--max-per-category", 1, "--strategy", "mode", "-o", work / "bare"]
+@pytest.mark.parametrize("way", ["removed", "replaced", "vague"])
+def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsys, way):
+    options = ["--descriptions", way, "--max-per-category", 1, "--strategy", "mode", "-o", work / way]
     code, _, _ = run(capsys, "evaluate", trained, *data(work), *options)
-    settings = json.loads((work / "bare" / "results.json").read_text())["settings"]
-    assert code == 0 and settings["strategy"] == "mode" and not settings["descriptions"]
+    settings = json.loads((work / way / "results.json").read_text())["settings"]
+    assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,8 @@ def test_descriptions_can_be_left_out_when_measuring(work, trained, capsys):
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--recipe", "none.yaml"], "Cannot read"),
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["weights", "nothing"], "neither a model nor packaged weights"),
+        (["predict", "x.jpg", "--keypoints", "nose", "--descriptions", "no"], "x.jpg"),
+        (["predict", __file__, "--keypoints", "a", "--descriptions", "no"], "detailed, removed, replaced, vague"),
     ],
 )
 def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
@@ -117,12 +120,12 @@ def test_the_verbs_and_their_options_are_these():
     assert face == {
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
-            *("--device", "--output", "-o"),
+            *("--descriptions", "--device", "--output", "-o"),
         },
         "categories": {"name"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
-            *("--descriptions", "--no-descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
+            *("--descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "weights": {"name"},

@@ -316,6 +316,11 @@ class _Number:
     unread: list[list[int]]  # ids the branch has still to read: the last digit
 
 
+def cache_of(prefix: Prefix) -> DynamicCache:
+    """A cache that starts with an image prefix, for `packed_forward`; the prefix stays as it is."""
+    return _cache(prefix.layers)
+
+
 def _cache(layers: Iterable[tuple[Tensor, Tensor]]) -> DynamicCache:
     """A cache that starts with these keys and values and grows by itself."""
     cache = DynamicCache()

@@ -22,12 +22,14 @@ from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
-from ...instructions import instruction
+from ...instructions import Instruction, instruction, settled
 from ...pose import Density, Pose
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
+from .keypoint_token import KeypointToken
 
 CONFIDENCE_RADIUS = 0.1  # of the crop
+ANSWERS = ("text", "token")
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,21 @@ class CapeLLMConfig:
 
     vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
     language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
-    instruction: str = "base"  # conversation form, see instructions.py
+    instruction: str | Instruction = "base"  # conversation form: a name, or a YAML file, which is kept with all it says
+    answer: str = "text"  # "text": coordinates as digits; "token": <KEYPOINT> and a decoder, see keypoint_token.py
     spaced: bool = False  # True: "[0.123, 0.456]" as printed in the paper, False: as the released code writes it
     crop_scale: float = 1.0  # crop side over the box's longer side
     strategy: str = "greedy"  # how an answer is read when the caller names no strategy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", settled(self.instruction))
+        if self.answer not in ANSWERS:
+            raise InputError(f"A model's answer must be one of {', '.join(ANSWERS)}, but got {self.answer!r}.")
+        if self.answer == "token":
+            if self.strategy != "greedy":
+                raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
+            if not instruction(self.instruction).finds:
+                raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
@@ -49,6 +62,8 @@ class CapeLLMConfig:
         parts = dict(data)
         parts["vision"] = VisionConfig.from_dict(data["vision"])
         parts["language"] = LanguageConfig.from_dict(data["language"])
+        if isinstance(form := data.get("instruction"), dict):
+            parts["instruction"] = Instruction.from_dict(form, "The model's instruction form")
         return cls(**parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +83,8 @@ class CapeLLM(nn.Module):
         self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
         self.instruction = instruction(config.instruction)
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
+        token = config.answer == "token"
+        self.keypoint_token = KeypointToken(language.get_input_embeddings().weight) if token else None
         # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
         added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
         self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
@@ -102,14 +119,24 @@ class CapeLLM(nn.Module):
         tokens = self.encoder(pixels)
         return self.projection(tokens.to(self.projection.weight.dtype)).to(self.language.dtype)
 
-    def prefix(self, pixels: Tensor) -> Tensor:
-        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none."""
+    def prefix(self, pixels: Tensor, form: Instruction | None = None) -> Tensor:
+        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none.
+
+        What a form (None: the model's own) puts before the image stands between the two.
+        """
         visual = self.visual(pixels)
         bos = self.tokenizer.bos_token_id
-        if bos is None:
+        before = (form or self.instruction).before
+        ids = [*([] if bos is None else [bos]), *(self.tokenize([before])[0] if before else [])]
+        if not ids:
             return visual
-        start = self.language.get_input_embeddings()(torch.tensor([bos], device=visual.device))
-        return torch.cat([start.expand(len(visual), 1, -1), visual], dim=1)
+        start = self.language.get_input_embeddings()(torch.tensor(ids, device=visual.device))
+        return torch.cat([start.expand(len(visual), -1, -1), visual], dim=1)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token ids, among them KEYPOINT where the model answers with it, of any shape -> embeddings."""
+        table = self.language.get_input_embeddings()
+        return table(tokens) if self.keypoint_token is None else self.keypoint_token.embed(table, tokens)
 
     def forward(self, input_ids: Tensor, pixels: Tensor, image_token: int, has_image: Tensor, **kwargs: Any) -> Tensor:
         """Logits B T V of whole sequences in which a run of `image_token` stands for the visual tokens.
@@ -157,14 +184,25 @@ class CapeLLM(nn.Module):
         box: Box | None = None,
         strategy: str | None = None,
         density: bool = False,
-        describe: bool = True,
+        describe: str = "detailed",
     ) -> Pose:
         """Find a category's keypoints in one picture: `encode` and `View.predict` in one call."""
         return self.encode(image, box).predict(category, strategy, density, describe)
 
-    def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
-        """The tokenised question about each keypoint, ready to follow the image prefix."""
-        return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
+    def questions(self, category: Category, describe: str = "detailed") -> list[list[int]]:
+        """The tokenised question about each keypoint with all that goes before it, ready to follow the image prefix.
+
+        describe: one of `instructions.DESCRIBE`.
+        """
+        form = self.instruction
+        if not form.finds:
+            raise InputError(
+                f"The instruction form {form.name!r} asks for words about a given place and finds none; it is for "
+                "training only."
+            )
+        prompts = [form.prompt(category, i, describe, special=self.control_tokens) for i in range(len(category))]
+        pieces = [self.tokenize([segment.text for segment in prompt]) for prompt in prompts]
+        return [[token for piece in prompt for token in piece] for prompt in pieces]
 
 
 @dataclass(frozen=True)
@@ -181,36 +219,46 @@ class View:
 
     @torch.inference_mode()
     def predict(
-        self, category: Category, strategy: str | None = None, density: bool = False, describe: bool = True
+        self, category: Category, strategy: str | None = None, density: bool = False, describe: str = "detailed"
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels.
 
         strategy: see `decoding.Engine.answer`; None takes the model's own. density: also the whole joint distribution
-        of each keypoint. describe: ask with the descriptions, where there are any.
+        of each keypoint. describe: how the descriptions are given, one of `instructions.DESCRIBE`.
         The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
-        that x, in y.
+        that x, in y. A model that answers with <KEYPOINT> has no distribution: its confidences are NaN, unknown, and
+        InputError is raised where a strategy or a density is asked for.
         """
         questions = self.model.questions(category, describe)
+        if self.model.keypoint_token is not None:
+            if strategy is not None or density:
+                raise InputError("This model answers with <KEYPOINT>, not with digits; ask without strategy and density.")
+            points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
+            return self._pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
         answers = self.engine.answer(self.prefix, questions, strategy or self.model.config.strategy)
         values = answers.values.double() / 1000
         confidence = torch.ones(len(questions))
         for axis, distribution in enumerate((answers.x, answers.y)):
             centres = bin_centres(distribution.shape[1])
             confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
-        pose = Pose(
-            names=category.names,
-            xy=self.crop.to_image(values.numpy()),
-            confidence=confidence.double().clamp(0, 1).numpy(),
-            present=np.ones(len(questions), dtype=bool),
-            box=self.box,
-            image_size=self.image_size,
-            skeleton=category.skeleton,
-            category=category.name,
-            image=self.image,
-        )
+        pose = self._pose(category, values.numpy(), confidence.double().clamp(0, 1).numpy())
         if not density:
             return pose
         grids = [self.engine.density(self.prefix, question)[0].double() for question in questions]
         # Sums of float32 products may pass 1 by a rounding error.
         densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
         return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))
+
+    def _pose(self, category: Category, points: np.ndarray, confidence: np.ndarray) -> Pose:
+        """Points K 2, fractions of the crop, as a pose in image pixels."""
+        return Pose(
+            names=category.names,
+            xy=self.crop.to_image(points),
+            confidence=confidence,
+            present=np.ones(len(points), dtype=bool),
+            box=self.box,
+            image_size=self.image_size,
+            skeleton=category.skeleton,
+            category=category.name,
+            image=self.image,
+        )
