@@ -28,7 +28,7 @@ POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
 class Fake:
     """Every point in the middle of the box, but the last is absent; widths 13 and 14 mean trouble."""
 
-    def predict(self, image, category, box=None, strategy="greedy", density=False):
+    def predict(self, image, category, box=None, strategy="greedy", density=False, describe="detailed"):
         image = read_image(image)
         if image.width == 13:
             raise InputError("The model cannot do this one.")

@@ -90,7 +90,6 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--recipe", "none.yaml"], "Cannot read"),
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["weights", "nothing"], "neither a model nor packaged weights"),
-        (["predict", "x.jpg", "--keypoints", "nose", "--descriptions", "no"], "x.jpg"),
         (["predict", __file__, "--keypoints", "a", "--descriptions", "no"], "detailed, removed, replaced, vague"),
     ],
 )

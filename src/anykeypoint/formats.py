@@ -75,7 +75,8 @@ def csv_text(poses: Iterable[Pose]) -> str:
     """A tidy table: one line per keypoint under a header line.
 
     image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true
-    or false); x, y and confidence are empty where absent, confidence where unknown. Numbers have all the digits needed to read them back.
+    or false); x, y and confidence are empty where absent, confidence where unknown. Numbers have all the digits needed
+    to read them back.
     """
     counts: dict[str, int] = {}
     lines = _Lines()

@@ -72,8 +72,8 @@ def evaluate(
 ) -> dict:
     """Predict every object of `dataset`, write the three files to the folder `out` and return the results.
 
-    A point is asked by name and, as `settings.descriptions` says, description in the object's labelled box. Figures are in
-    percent: `category_mean`, `object_mean`, `per_category`, `interval`, and under `baselines` the same for the box's
+    A point is asked by name and, as `settings.descriptions` says, description in the object's labelled box. Figures are
+    in percent: `category_mean`, `object_mean`, `per_category`, `interval`, and under `baselines` the same for the box's
     centre, the mean position by name and, with `untrained`, for `model.untrained()`.
     progress: wraps an iterable of known length and a title, to show a bar.
     Raises InputError for settings or folders that cannot be used, and for a model whose answer is not K points.

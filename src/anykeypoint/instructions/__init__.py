@@ -1,8 +1,8 @@
-"""Conversation forms: how keypoints are asked for in words. Each form is a small template in a YAML file of this folder.
+"""Conversation forms: how keypoints are asked for in words. Each is a small template in a YAML file of this folder.
 
 A conversation is `{before}{image tokens}{opening}`, the rounds of `first`, and a round for every keypoint that it is
-about. A round is a question and, behind a blank, its answer and `ending`. What is to be learnt of a conversation is said
-by cutting it into segments: text, and the coordinates of points, each of them either given or to be answered.
+about. A round is a question and, behind a blank, its answer and `ending`. What is to be learnt of a conversation is
+said by cutting it into segments: text, and the coordinates of points, each of them either given or to be answered.
 
 The forms are those of CapeLLM's comparisons (Tables 10, 11, 13 and 18, Fig. 6 to 8):
 
@@ -115,7 +115,9 @@ class Instruction:
         if given and self.finds:
             raise InputError(f"{what} gives away the {{coordinates}} that it asks for; let it answer in words.")
         if any(" {coordinates}" not in wording or wording.count("{coordinates}") > 1 for wording in given):
-            raise InputError(f"{what} must have {{coordinates}} once in a wording, behind a blank; change {given[0]!r}.")
+            raise InputError(
+                f"{what} must have {{coordinates}} once in a wording, behind a blank; change {given[0]!r}."
+            )
         if self.finds and any("{visible}" in step.answer for step in self.first):
             raise InputError(f"{what} asks for places, so what is {{visible}} is not known yet; use {{names}}.")
 
@@ -143,9 +145,9 @@ class Instruction:
         """Rounds about a group of keypoints, behind the image tokens.
 
         describe: one of DESCRIBE, or one for each keypoint of the group. noun: None takes the category's. wordings: the
-        index of each question's; the first where none are given. visible: the keypoints in the picture. special: strings
-        that the tokenizer treats as control tokens; users' text is stripped of their power, and of the form's own
-        ending's, which a tokenizer may read as plain text.
+        index of each question's; the first where none are given. visible: the keypoints in the picture. special:
+        strings that the tokenizer treats as control tokens; users' text is stripped of their power, and of the form's
+        own ending's, which a tokenizer may read as plain text.
         """
         words = _Words(self, category, noun, visible, special)
         ways = [describe] * len(group) if isinstance(describe, str) else describe
@@ -159,10 +161,11 @@ class Instruction:
         opening = words.fill(self.opening)
         return [Text(opening + segments[0].text), *segments[1:]]
 
-    def prompt(
-        self, category: Category, keypoint: int, describe: str = "detailed", **options: Any
-    ) -> list[Segment]:
-        """The conversation about one keypoint up to its answer, which starts with a blank. options: `conversation`'s."""
+    def prompt(self, category: Category, keypoint: int, describe: str = "detailed", **options: Any) -> list[Segment]:
+        """The conversation about one keypoint up to its answer, which starts with a blank.
+
+        options: those of `conversation`.
+        """
         segments = self.conversation(category, [keypoint], describe, **options)
         last = max(i for i, segment in enumerate(segments) if not segment.answer)
         return segments[: last + 1]
@@ -262,8 +265,10 @@ def _load(name: str) -> Instruction:
 def _round_of(item: Any, origin: str) -> Round:
     if isinstance(item, Round):
         return item
-    if not isinstance(item, dict) or set(item) != {"question", "answer"} or not all(
-        isinstance(value, str) for value in item.values()
+    if (
+        not isinstance(item, dict)
+        or set(item) != {"question", "answer"}
+        or not all(isinstance(value, str) for value in item.values())
     ):
         raise InputError(f"{origin}: a round of first must have the texts question and answer, but got {item!r}.")
     return Round(**item)

@@ -110,16 +110,18 @@ def build_example(
 
 
 def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
-    """The form that a run writes its conversations in; InputError where the run's loss cannot learn from its answers."""
+    """The form of a run's conversations; InputError where its answers are not what the run can learn from."""
     form = instruction(config.instruction) if config.instruction else model.instruction
     if config.loss == "digits":
         if form.speaks:
             raise InputError(
-                f"The loss 'digits' knows no answers but points, and the instruction form {form.name!r} also answers in "
-                "words; use the loss 'text'."
+                f"The loss 'digits' knows no answers but points, and the instruction form {form.name!r} also answers "
+                "in words; use the loss 'text'."
             )
         if model.keypoint_token is not None:
-            raise InputError("The loss 'digits' is for answers in digits, but this model answers with <KEYPOINT>; use 'text'.")
+            raise InputError(
+                "The loss 'digits' is for answers in digits, but this model answers with <KEYPOINT>; use 'text'."
+            )
     if not form.finds and model.keypoint_token is not None:
         raise InputError(
             f"The instruction form {form.name!r} answers in words about given coordinates, but this model writes "
