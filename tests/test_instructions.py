@@ -127,8 +127,8 @@ OBJECT = (
             "list.\nASSISTANT: The cat in the image seems to have several joints in the list, named nose, left ear. "
             "Those joints are visible in the image.</s>USER: Can you identify which joint is located at the coordinate "
             "<0>? This coordinate represent relative position within the image, where the top-left corner is defined "
-            "as [0, 0] and the bottom-right corner as [1, 1]. For example, [0.5, 0.5] indicates the center of the image\n"
-            "ASSISTANT:",
+            "as [0, 0] and the bottom-right corner as [1, 1]. For example, [0.5, 0.5] indicates the center of the "
+            "image\nASSISTANT:",
         ),
     ],
 )
@@ -137,10 +137,8 @@ def test_the_prompt_of_a_form_is_this(name, expected):
 
 
 def test_the_forms_are_these():
-    assert instruction_names() == sorted(
-        "base brief no_description name_list outline diverse diverse_outline locllm step_by_step direct_qa "
-        "step_by_step_qa".split()
-    )
+    shapes = {"base", "brief", "no_description", "name_list", "outline", "diverse", "diverse_outline", "locllm"}
+    assert set(FINDING) == {*shapes, "step_by_step"}
     assert set(instruction_names()) - set(FINDING) == {"direct_qa", "step_by_step_qa"}
     assert instruction("locllm").before == "Image: "
 

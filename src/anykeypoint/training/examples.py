@@ -120,7 +120,7 @@ def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
             )
         if model.keypoint_token is not None:
             raise InputError(
-                "The loss 'digits' is for answers in digits, but this model answers with <KEYPOINT>; use 'text'."
+                "The loss 'digits' cannot train a model that answers with <KEYPOINT>; use the loss 'text'."
             )
     if not form.finds and model.keypoint_token is not None:
         raise InputError(

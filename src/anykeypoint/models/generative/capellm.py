@@ -232,9 +232,7 @@ class View:
         questions = self.model.questions(category, describe)
         if self.model.keypoint_token is not None:
             if strategy is not None or density:
-                raise InputError(
-                    "This model answers with <KEYPOINT>, not with digits; ask without strategy and density."
-                )
+                raise InputError("This model answers with <KEYPOINT>, not digits; ask without strategy and density.")
             points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
             return self._pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
         answers = self.engine.answer(self.prefix, questions, strategy or self.model.config.strategy)
