@@ -140,11 +140,9 @@ def test_vague_descriptions_take_the_place_of_the_given_ones(model, objects):
         return model.tokenizer.decode(example(model, objects[0], replace(CONFIG, rounds=1, **changes)).tokens)
 
     vague, given = words(descriptions="vague", pack=99), words(pack=99)
-    count = len(objects[0].category)
-    assert (
-        vague.count("Reference: ") == vague.count("is one of the keypoints of") == given.count("Reference: ") == count
-    )
-    assert "The first one." in given and "The first one." not in vague
+    assert vague.count("Reference: ") == vague.count("is one of the keypoints of") == vague.count("Assistant:") > 2
+    assert "The second one." in given and "The second one." not in vague
+    assert given.count("Reference: ") == 2  # as many as there are
     assert "Reference" not in words(descriptions="vague", describe=0.0)
 
 
