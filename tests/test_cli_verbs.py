@@ -62,6 +62,33 @@ def test_training_goes_on_from_a_saved_model(work, trained, capsys):
     assert code == 0 and str(work / "more" / "model") in out
 
 
+def test_a_pre_trained_projection_is_trained_on_and_a_token_model_predicts(work, capsys):
+    short = {"sampling": "balanced", "steps": 1, "accumulate": 1, "pack": 4, "precision": "fp32"}
+    (work / "short.yaml").write_text(yaml.safe_dump(short))
+    first = {**short, "instruction": "direct_qa", "train_only": "projection"}
+    (work / "first.yaml").write_text(yaml.safe_dump(first))
+    (work / "mine.yaml").write_text("extends: step_by_step\nwithout: Where is it?\n")
+    described = yaml.safe_load((work / "model.yaml").read_text()) | {"instruction": str(work / "mine.yaml")}
+    (work / "step.yaml").write_text(yaml.safe_dump(described))
+    options = ["--model", work / "step.yaml", "--recipe", work / "first.yaml", "-o", work / "pre"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    options = ["--start", work / "pre" / "model", "--recipe", work / "short.yaml", "-o", work / "post"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    assert load(str(work / "post" / "model")).config.instruction.without == "Where is it?"
+
+    (work / "token.yaml").write_text(yaml.safe_dump({**described, "answer": "token"}))
+    options = ["--model", work / "token.yaml", "--recipe", work / "short.yaml", "-o", work / "token"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    picture = next((work / "data" / IMAGES).iterdir())
+    asked = ["predict", picture, "--keypoints", "nose; tail tip", "--model", work / "token" / "model"]
+    code, out, _ = run(capsys, *asked, "--descriptions", "vague")
+    assert code == 0 and out.count("unknown") == 2
+    code, _, err = run(capsys, *asked, "--strategy", "mode")
+    assert code == 1 and "answers with <KEYPOINT>" in err
+    options = ["--max-per-category", 1, "-o", work / "token_report"]
+    assert run(capsys, "evaluate", work / "token" / "model", *data(work), *options)[0] == 0
+
+
 def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, capsys):
     out = work / "report"
     code, printed, _ = run(capsys, "evaluate", trained, *data(work), "--protocol", "text", "--untrained", "-o", out)
