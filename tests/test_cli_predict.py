@@ -28,7 +28,9 @@ POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
 class Fake:
     """Every point in the middle of the box, but the last is absent; widths 13 and 14 mean trouble."""
 
-    def predict(self, image, category, box=None, strategy="greedy", density=False):
+    sure = 0.75
+
+    def predict(self, image, category, box=None, strategy="greedy", density=False, describe="detailed"):
         image = read_image(image)
         if image.width == 13:
             raise InputError("The model cannot do this one.")
@@ -40,7 +42,7 @@ class Fake:
         xy = np.where(present[:, None], [x + w / 2, y + h / 2], np.nan)
         grid = Density(Crop(0, 0, 20), np.full((4, 4), 1 / 16))
         return Pose(
-            names=category.names, xy=xy, confidence=np.where(present, 0.75, np.nan), present=present, box=box,
+            names=category.names, xy=xy, confidence=np.where(present, self.sure, np.nan), present=present, box=box,
             image_size=image.size, category=category.name, density={category.names[0]: grid} if density else None,
         )  # fmt: skip
 
@@ -93,6 +95,14 @@ def test_without_an_output_a_table_is_printed(run, photos, loaded):
     assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "0.75"]
     assert out.splitlines()[4].split() == ["tail", "absent"]
     assert loaded == [("default", "auto")]
+
+
+def test_a_model_that_cannot_say_how_sure_it_is_leaves_it_unknown(run, photos, monkeypatch):
+    monkeypatch.setattr(Fake, "sure", np.nan)
+    _, out, _ = run("predict", "photos/a.jpg", *POINTS)
+    assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "unknown"]
+    code, _, _ = run("predict", "photos/a.jpg", *POINTS, "-o", "out/")
+    assert code == 0 and json.loads(Path("out/poses.json").read_text())["annotations"][0]["score"] is None
 
 
 def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):

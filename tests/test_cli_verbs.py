@@ -62,6 +62,33 @@ def test_training_goes_on_from_a_saved_model(work, trained, capsys):
     assert code == 0 and str(work / "more" / "model") in out
 
 
+def test_a_pre_trained_projection_is_trained_on_and_a_token_model_predicts(work, capsys):
+    short = {"sampling": "balanced", "steps": 1, "accumulate": 1, "pack": 4, "precision": "fp32"}
+    (work / "short.yaml").write_text(yaml.safe_dump(short))
+    first = {**short, "instruction": "direct_qa", "train_only": "projection"}
+    (work / "first.yaml").write_text(yaml.safe_dump(first))
+    (work / "mine.yaml").write_text("extends: step_by_step\nwithout: Where is it?\n")
+    described = yaml.safe_load((work / "model.yaml").read_text()) | {"instruction": str(work / "mine.yaml")}
+    (work / "step.yaml").write_text(yaml.safe_dump(described))
+    options = ["--model", work / "step.yaml", "--recipe", work / "first.yaml", "-o", work / "pre"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    options = ["--start", work / "pre" / "model", "--recipe", work / "short.yaml", "-o", work / "post"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    assert load(str(work / "post" / "model")).config.instruction.without == "Where is it?"
+
+    (work / "token.yaml").write_text(yaml.safe_dump({**described, "answer": "token"}))
+    options = ["--model", work / "token.yaml", "--recipe", work / "short.yaml", "-o", work / "token"]
+    assert run(capsys, "train", *data(work), *options)[0] == 0
+    picture = next((work / "data" / IMAGES).iterdir())
+    asked = ["predict", picture, "--keypoints", "nose; tail tip", "--model", work / "token" / "model"]
+    code, out, _ = run(capsys, *asked, "--descriptions", "vague")
+    assert code == 0 and out.count("unknown") == 2
+    code, _, err = run(capsys, *asked, "--strategy", "mode")
+    assert code == 1 and "answers with <KEYPOINT>" in err
+    options = ["--max-per-category", 1, "-o", work / "token_report"]
+    assert run(capsys, "evaluate", work / "token" / "model", *data(work), *options)[0] == 0
+
+
 def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, capsys):
     out = work / "report"
     code, printed, _ = run(capsys, "evaluate", trained, *data(work), "--protocol", "text", "--untrained", "-o", out)
@@ -74,11 +101,12 @@ def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, cap
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 6
 
 
-def test_descriptions_can_be_left_out_when_measuring(work, trained, capsys):
-    options = ["--no-descriptions", "--max-per-category", 1, "--strategy", "mode", "-o", work / "bare"]
+@pytest.mark.parametrize("way", ["removed", "replaced", "vague"])
+def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsys, way):
+    options = ["--descriptions", way, "--max-per-category", 1, "--strategy", "mode", "-o", work / way]
     code, _, _ = run(capsys, "evaluate", trained, *data(work), *options)
-    settings = json.loads((work / "bare" / "results.json").read_text())["settings"]
-    assert code == 0 and settings["strategy"] == "mode" and not settings["descriptions"]
+    settings = json.loads((work / way / "results.json").read_text())["settings"]
+    assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
 @pytest.mark.parametrize(
@@ -89,6 +117,7 @@ def test_descriptions_can_be_left_out_when_measuring(work, trained, capsys):
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--recipe", "none.yaml"], "Cannot read"),
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["weights", "nothing"], "neither a model nor packaged weights"),
+        (["predict", __file__, "--keypoints", "a", "--descriptions", "no"], "detailed, removed, replaced, vague"),
     ],
 )
 def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
@@ -117,12 +146,12 @@ def test_the_verbs_and_their_options_are_these():
     assert face == {
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
-            *("--device", "--output", "-o"),
+            *("--descriptions", "--device", "--output", "-o"),
         },
         "categories": {"name", "--check"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
-            *("--descriptions", "--no-descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
+            *("--descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "weights": {"name"},

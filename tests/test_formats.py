@@ -79,6 +79,12 @@ def test_nothing_present_scores_zero():
     assert empty.to_coco()["score"] == 0 and empty.to_coco()["num_keypoints"] == 0
 
 
+def test_an_unknown_confidence_is_null_and_leaves_no_score():
+    found = pose(confidence=[NAN, NAN, 0.3]).to_coco()
+    assert found["keypoint_confidence"] == [None, None, 0.3] and found["score"] is None
+    assert found["num_keypoints"] == 2 and found["keypoints"][2] == 2
+
+
 def test_images_and_categories_appear_once_with_whole_number_ids(tmp_path):
     hand = {
         "names": ["thumb"],
@@ -149,6 +155,11 @@ def test_csv_has_one_line_per_keypoint_and_empty_cells_for_absent():
     assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,0.9,true"
     assert lines[2] == 'a.jpg,1,face,"left ear, tip",,,,false'
     assert pose().to_csv() == csv_text([pose()])
+
+
+def test_csv_leaves_the_cell_of_an_unknown_confidence_empty():
+    lines = csv_text([pose(confidence=[NAN, NAN, 0.3])]).splitlines()
+    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,,true" and lines[2].endswith(",,,,false")
 
 
 def test_csv_numbers_the_objects_of_each_picture(tmp_path):

@@ -56,6 +56,13 @@ def test_arrays_are_settled_as_copies_that_cannot_be_changed():
         made.category = "x"
 
 
+def test_a_present_point_may_be_of_unknown_confidence():
+    made = pose(confidence=[NAN, NAN, 0.25])
+    assert np.isnan(made.confidence[:2]).all() and made.present.tolist() == [True, False, True]
+    again = Pose.from_dict(made.to_dict())
+    assert np.array_equal(again.confidence, made.confidence, equal_nan=True) and again.present.tolist()[0]
+
+
 @pytest.mark.parametrize(
     "changes, word",
     [
@@ -71,7 +78,7 @@ def test_arrays_are_settled_as_copies_that_cannot_be_changed():
         ({"xy": "no"}, "numbers"),
         ({"confidence": [1.5, NAN, 0]}, "0 to 1"),
         ({"confidence": [-0.1, NAN, 0]}, "0 to 1"),
-        ({"confidence": [NAN, NAN, 0]}, "confidence"),
+        ({"confidence": [np.inf, NAN, 0]}, "confidence"),
         ({"confidence": [0.5, 0.0, 0]}, "confidence"),
         ({"present": [1, 0, 1]}, "true or false"),
         ({"image_size": (0, 5)}, "image_size"),

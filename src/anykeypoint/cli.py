@@ -22,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments` (by default the program's own) and exit."""
@@ -69,6 +71,7 @@ def predict(
     density: Annotated[
         bool, typer.Option("--density", help="Draw and write each point's probability density.")
     ] = False,
+    descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
     output: Annotated[
         list[str] | None,
@@ -92,6 +95,7 @@ def predict(
         model=model,
         strategy=strategy,
         density=density,
+        descriptions=descriptions,
         device=device,
         outputs=output or (),
     )
@@ -128,7 +132,7 @@ def evaluate(
         int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and the interval.")] = 0,
-    descriptions: Annotated[bool, typer.Option(help="Ask with the library's descriptions, where known.")] = True,
+    descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     strategy: Annotated[
         str | None, typer.Option(metavar="NAME", help="How a point is read off the model; else the model's own way.")
     ] = None,

@@ -25,9 +25,9 @@ def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, categ
     """One annotation of COCO's keypoint format.
 
     keypoints: [x, y, v] each, v = 2 for present points and 0, 0, 0 for absent ones, as COCO has it.
-    keypoint_confidence: what COCO has no room for; null where absent.
+    keypoint_confidence: what COCO has no room for; null where absent or unknown.
     bbox: the pose's box, the whole picture if it has none. area is the bbox's.
-    score: the mean confidence of the present points, 0 if there are none.
+    score: the mean confidence of the present points, 0 if there are none; null if one of them is unknown.
     """
     box = pose.box or (0.0, 0.0, float(pose.image_size[0]), float(pose.image_size[1]))
     keypoints: list[float] = []
@@ -44,7 +44,7 @@ def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, categ
         "bbox": list(box),
         "area": box[2] * box[3],
         "iscrowd": 0,
-        "score": float(there.mean()) if len(there) else 0.0,
+        "score": None if np.isnan(there).any() else float(there.mean()) if len(there) else 0.0,
     }
 
 
@@ -75,7 +75,8 @@ def csv_text(poses: Iterable[Pose]) -> str:
     """A tidy table: one line per keypoint under a header line.
 
     image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true
-    or false); x, y and confidence are empty where absent. Numbers have all the digits needed to read them back.
+    or false); x, y and confidence are empty where absent, confidence where unknown. Numbers have all the digits needed
+    to read them back.
     """
     counts: dict[str, int] = {}
     lines = _Lines()
@@ -87,7 +88,8 @@ def csv_text(poses: Iterable[Pose]) -> str:
         for name, xy, confidence, present in zip(
             pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
         ):
-            numbers = [*xy, confidence, "true"] if present else ["", "", "", "false"]
+            sure = "" if np.isnan(confidence) else confidence
+            numbers = [*xy, sure, "true"] if present else ["", "", "", "false"]
             writer.writerow([*start, name, *numbers])
     return "\n".join([*lines, ""])
 

@@ -24,9 +24,7 @@ _log = logging.getLogger(__name__)
 class Model(Protocol):
     """What the pipeline asks of a model."""
 
-    def predict(
-        self, image: Any, category: Category, box: Box | None = None, strategy: str | None = None, density: bool = False
-    ) -> Pose: ...
+    def predict(self, image: Any, category: Category, box: Box | None = None, **options: Any) -> Pose: ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def predict_files(
 
     boxes: from `read_boxes`; each box of a file gives a pose. Without boxes the whole picture is the box. With boxes by
         file, a file they do not name is an error (nobody said where to look), and one with an empty list has no poses.
-    options: passed on to `model.predict` (strategy, density).
+    options: passed on to `model.predict` (strategy, density, describe).
 
     A file that cannot be read or predicted, for whatever reason, becomes a Result with an error sentence and the rest
     goes on. Raises InputError at once, before the first file, if the boxes do not fit the paths.

@@ -74,7 +74,7 @@ class Pose:
 
     names: K names, in the category's order.
     xy: [K, 2] float64 image pixels, NaN where absent; a point may lie outside the picture, it is not clamped.
-    confidence: [K] float64 in [0, 1], NaN where absent.
+    confidence: [K] float64 in [0, 1], NaN where absent, and where present but the model cannot say how sure it is.
     present: [K] bool.
     image_size: (width, height) of the upright picture, in pixels.
     box: [x, y, w, h] image pixels that the object was looked for in; None for the whole picture.
@@ -108,8 +108,9 @@ class Pose:
         settle("image_size", _image_size(self.image_size))
         settle("skeleton", _skeleton(self.skeleton, count))
         _check_absence("xy", self.xy, self.present, self.names)
-        _check_absence("confidence", self.confidence, self.present, self.names)
-        sure = self.confidence[self.present]
+        known = self.present & ~np.isnan(self.confidence)
+        _check_absence("confidence", self.confidence, known, self.names)
+        sure = self.confidence[known]
         if ((sure < 0) | (sure > 1)).any():
             raise InputError(f"A pose's confidence must be 0 to 1, but got {sure[(sure < 0) | (sure > 1)][0]:g}.")
         if self.box is not None:

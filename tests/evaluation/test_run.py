@@ -37,10 +37,10 @@ class Oracle:
         self.truth = {item.image: item for item in dataset.objects}
         self.off, self.limit, self.asked = off, limit, []
 
-    def predict(self, image, category, *, box, strategy="greedy", density=False):
+    def predict(self, image, category, *, box, strategy="greedy", density=False, describe="detailed"):
         if self.limit is not None and len(self.asked) >= self.limit:
             raise KeyboardInterrupt
-        self.asked.append((image, category, box, strategy))
+        self.asked.append((image, category, box, strategy, describe))
         item = self.truth[image]
         xy = item.points + np.array([self.off * max(item.box[2:]), 0])
         return SimpleNamespace(xy=xy, confidence=np.ones(len(xy)))
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("change", [{"strategy": "soft"}, {"seed": 1}, {"model": "other"}, {"descriptions": False}])
+@pytest.mark.parametrize("change", [{"strategy": "soft"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}])
 def test_another_setting_in_the_same_folder_is_refused_by_name(dataset, tmp_path, change):
     run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings())
     with pytest.raises(InputError, match=rf"other settings \({next(iter(change))} "):
@@ -162,13 +162,15 @@ def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dat
     points = tuple(dataclasses.replace(point, description="where it is") for point in items[0].category.keypoints)
     category = dataclasses.replace(items[0].category, keypoints=points)
     told = dataclasses.replace(dataset, objects=items, categories={items[0].category_id: category})
-    for descriptions in (True, False):
+    for descriptions in ("detailed", "removed", "vague"):
         model = Oracle(dataset)
         settings = run.Settings(descriptions=descriptions, strategy="soft")
-        run.evaluate(model, told, tmp_path / str(descriptions), settings)
-        image, asked, box, strategy = model.asked[0]
-        assert (image, box, strategy) == (items[0].image, items[0].box, "soft")
-        assert asked.keypoints[0].description == ("where it is" if descriptions else "")
+        run.evaluate(model, told, tmp_path / descriptions, settings)
+        image, asked, box, strategy, describe = model.asked[0]
+        assert (image, box, strategy, describe) == (items[0].image, items[0].box, "soft", descriptions)
+        assert asked.keypoints[0].description == ("" if descriptions == "removed" else "where it is")
+    with pytest.raises(InputError, match="detailed, removed, replaced, vague, but got 'short'"):
+        run.evaluate(Oracle(dataset), told, tmp_path / "short", run.Settings(descriptions="short"))
 
 
 def test_the_untrained_model_is_measured_only_when_asked_for(dataset, tmp_path):

@@ -22,7 +22,7 @@ def run(
     protocol: str,
     max_per_category: int | None,
     seed: int,
-    descriptions: bool,
+    descriptions: str,
     strategy: str | None,
     untrained: bool,
     allow_missing: bool,

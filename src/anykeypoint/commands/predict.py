@@ -15,6 +15,7 @@ from ..category import category as named_category
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..formats import write_coco, write_csv, write_json
+from ..instructions import check_describe
 from ..pipeline import Result, find_images, predict_files, read_boxes
 from ..pose import Pose
 
@@ -35,6 +36,7 @@ def run(
     model: str = "default",
     strategy: str | None = None,
     density: bool = False,
+    descriptions: str = "detailed",
     device: str = "auto",
     outputs: Sequence[str] = (),
 ) -> int:
@@ -43,6 +45,7 @@ def run(
     Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
     """
     asked = choose_category(category, keypoints, noun)
+    options = {"strategy": strategy, "density": density, "describe": check_describe(descriptions)}
     paths = list(dict.fromkeys(path for source in sources for path in find_images(source)))
     located = None if boxes is None else read_boxes(boxes)
     if located is not None:
@@ -52,7 +55,7 @@ def run(
 
     from .. import load
 
-    results = predict_files(load(model, device=device), paths, asked, located, strategy=strategy, density=density)
+    results = predict_files(load(model, device=device), paths, asked, located, **options)
     failed = 0
     try:
         with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
@@ -93,7 +96,8 @@ def text_table(result: Result) -> str:
         wide = max(8, *(len(name) for name in pose.names))
         lines += [title, f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"]
         for name, (x, y), confidence in zip(pose.names, pose.xy.tolist(), pose.confidence.tolist(), strict=True):
-            numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {confidence:>10.2f}"
+            sure = f"{'unknown':>10}" if np.isnan(confidence) else f"{confidence:>10.2f}"
+            numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {sure}"
             lines.append(f"  {name:<{wide}}  {numbers}")
     return "\n".join(lines) or f"{result.path}\n  no object"
 

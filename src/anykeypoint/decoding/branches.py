@@ -25,6 +25,10 @@ class Prefix:
     def length(self) -> int:
         return self.states.shape[0]
 
+    def cache(self) -> DynamicCache:
+        """A cache that starts with the prefix, for `packed_forward`; the prefix stays as it is."""
+        return _cache(self.layers)
+
 
 @dataclass
 class Branches:
@@ -40,7 +44,7 @@ class Branches:
     def of(cls, language: nn.Module, prefix: Prefix) -> "Branches":
         """One branch that has read a prefix."""
         sees = torch.ones(1, prefix.length, dtype=torch.bool, device=prefix.states.device)
-        return cls(language, _cache(prefix.layers), prefix.states, sees, [prefix.length])
+        return cls(language, prefix.cache(), prefix.states, sees, [prefix.length])
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -22,6 +22,7 @@ from ..category import Category
 from ..data.coco import Dataset, LabelledObject, without_descriptions
 from ..errors import InputError
 from ..geometry import Box
+from ..instructions import check_describe
 from . import metrics
 from .baselines import ImageCentre, MeanPosition
 
@@ -41,7 +42,9 @@ class Answer(Protocol):
 
 
 class Model(Protocol):
-    def predict(self, image: Path, category: Category, *, box: Box, strategy: str | None, density: bool) -> Answer: ...
+    def predict(
+        self, image: Path, category: Category, *, box: Box, strategy: str | None, density: bool, describe: str
+    ) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Settings:
     data: str = ""
     protocol: str = "text"
     strategy: str | None = None  # the model's own
-    descriptions: bool = True
+    descriptions: str = "detailed"  # how they are given, one of instructions.DESCRIBE
     max_per_category: int | None = None
     seed: int = 0
 
@@ -69,8 +72,8 @@ def evaluate(
 ) -> dict:
     """Predict every object of `dataset`, write the three files to the folder `out` and return the results.
 
-    A point is asked by name and description (`settings.descriptions`) in the object's labelled box. Figures are in
-    percent: `category_mean`, `object_mean`, `per_category`, `interval`, and under `baselines` the same for the box's
+    A point is asked by name and, as `settings.descriptions` says, description in the object's labelled box. Figures are
+    in percent: `category_mean`, `object_mean`, `per_category`, `interval`, and under `baselines` the same for the box's
     centre, the mean position by name and, with `untrained`, for `model.untrained()`.
     progress: wraps an iterable of known length and a title, to show a bar.
     Raises InputError for settings or folders that cannot be used, and for a model whose answer is not K points.
@@ -78,6 +81,7 @@ def evaluate(
     out, settings = Path(out), settings or Settings()
     if settings.protocol not in PROTOCOLS:
         raise InputError(f"The protocol must be {' or '.join(PROTOCOLS)}, but got {settings.protocol!r}.")
+    check_describe(settings.descriptions)
     if untrained and not hasattr(model, "untrained"):
         raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
     objects = select(dataset.objects, settings.max_per_category, settings.seed)
@@ -88,7 +92,7 @@ def evaluate(
     bar = progress or (lambda items, title: items)
 
     def predictions(of: Model, file: str, title: str) -> list[np.ndarray]:
-        return _predict_all(of, objects, asked, out / file, settings.strategy, bar, title)
+        return _predict_all(of, objects, asked, out / file, settings, bar, title)
 
     answers = predictions(model, PREDICTIONS, "model")
     labels = _labels(dataset, objects)
@@ -158,7 +162,8 @@ def versions() -> dict[str, str]:
 
 
 def _asked(category: Category, settings: Settings) -> Category:
-    return category if settings.descriptions else without_descriptions(category)
+    """The category as it is asked; InputError where points cannot be told apart without their descriptions."""
+    return without_descriptions(category) if settings.descriptions == "removed" else category
 
 
 def _claim(out: Path, settings: Settings, objects: list[LabelledObject], asked: dict[int, Category]) -> None:
@@ -201,17 +206,18 @@ def _predict_all(
     objects: list[LabelledObject],
     asked: dict[int, Category],
     path: Path,
-    strategy: str,
+    settings: Settings,
     bar: Progress,
     title: str,
 ) -> list[np.ndarray]:
     """Points (K, 2) of every object, from the lines of `path` where it has them, else from the model."""
     done = _read_predictions(path, {item.id: item for item in objects})
+    options = {"strategy": settings.strategy, "density": False, "describe": settings.descriptions}
     with path.open("a", encoding="utf-8") as lines:
         for item in bar([item for item in objects if item.id not in done], title):
             category = asked[item.category_id]
             try:
-                answer = model.predict(item.image, category, box=item.box, strategy=strategy, density=False)
+                answer = model.predict(item.image, category, box=item.box, **options)
             except InputError as error:
                 raise InputError(f"Object {item.id} ({item.image}): {error}") from error
             xy, confidence = np.asarray(answer.xy, dtype=np.float64), np.asarray(answer.confidence, dtype=np.float64)

@@ -10,6 +10,7 @@ import yaml
 
 from ..data.augment import AugmentConfig
 from ..errors import InputError
+from ..instructions import Instruction, settled
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class TrainConfig:
     pack: int = 64  # questions behind one image at most; conversations do not see each other
     loss: str = "text"  # "text": all tokens of the answer; "digits": only its free positions, among the allowed ids
     sigma: float = 0.0  # of the crop, with loss "digits": spread of the target distribution; 0 is one value
+    instruction: str | Instruction = ""  # form of the conversations: a name or a YAML file; "" is the model's own
+    train_only: str = ""  # "projection": all else is frozen (supplement C); "" is what the model's tuning says
     describe: float = 1.0  # share of questions asked with a description
+    descriptions: str = "detailed"  # which ones: "detailed", or "vague" (Table 5)
     noun: float = 1.0  # share of questions that name the object, else "object" (forms with {noun})
     sampling: str = "epoch"  # "epoch": every object once; "balanced": categories by the square root of their objects
     made_up: float = 0.0  # share of drawn objects (data/synthetic), with sampling "balanced"
@@ -54,10 +58,14 @@ class TrainConfig:
     guide: GuideConfig = field(default_factory=GuideConfig)
 
     def __post_init__(self) -> None:
+        if self.instruction:
+            object.__setattr__(self, "instruction", settled(self.instruction))
         choices = {"loss": ("text", "digits"), "sampling": ("epoch", "balanced"), "precision": ("bf16", "fp32")}
+        choices |= {"train_only": ("", "projection"), "descriptions": ("detailed", "vague")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
+                words = ", ".join(choice or "''" for choice in known)
+                raise InputError(f"{name} must be one of {words}, but got {getattr(self, name)!r}.")
         for name in ("rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")

@@ -6,7 +6,7 @@ prefix and sees the prefix and its own past (a block mask), which is what it wou
 Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop side, n numbers' free positions.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,14 +17,20 @@ from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
 from ..data.rounds import fixed_rounds
 from ..data.synthetic import SyntheticObject, draw_object
+from ..errors import InputError
 from ..images import read_image
+from ..instructions import Instruction, Point, Segment, Text, instruction
 from ..models.generative.capellm import CapeLLM
+from ..models.generative.keypoint_token import KEYPOINT
 from .config import TrainConfig
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Where one answer's targets stand in the text tokens, and what they are."""
+    """Where the targets of one answer that is a point stand in the text tokens, and what they are.
+
+    With a <KEYPOINT> answer there are none but the point, and `span` is the token's own place twice.
+    """
 
     text: list[tuple[int, int]]  # (place whose next token is predicted, that token's id): the whole answer
     lead: list[tuple[int, Tensor]]  # (place, distribution over "0" and "1")
@@ -42,6 +48,7 @@ class Example:
     conversation: list[int]  # per token the number of its conversation
     places: list[int]  # per token its position behind the prefix
     answers: list[Answer]
+    words: list[tuple[int, int]] = field(default_factory=list)  # answers in words: as `Answer.text`
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,33 @@ def build_example(
             writer.converse(item, group, points)
         else:
             writer.ask(item, group[0], points)
-    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
+    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers, writer.words)
+
+
+def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
+    """The form of a run's conversations; InputError where its answers are not what the run can learn from."""
+    form = instruction(config.instruction) if config.instruction else model.instruction
+    if config.loss == "digits":
+        if form.speaks:
+            raise InputError(
+                f"The loss 'digits' knows no answers but points, and the instruction form {form.name!r} also answers "
+                "in words; use the loss 'text'."
+            )
+        if model.keypoint_token is not None:
+            raise InputError(
+                "The loss 'digits' cannot train a model that answers with <KEYPOINT>; use the loss 'text'."
+            )
+    if not form.finds and model.keypoint_token is not None:
+        raise InputError(
+            f"The instruction form {form.name!r} answers in words about given coordinates, but this model writes "
+            "<KEYPOINT> for a point; use a model with the answer 'text'."
+        )
+    if not form.finds and config.guide.layers:
+        raise InputError(
+            f"guide.layers needs answers that are points, but the instruction form {form.name!r} answers in words; "
+            "leave the guide out."
+        )
+    return form
 
 
 class ConversationWriter:
@@ -107,42 +140,79 @@ class ConversationWriter:
 
     def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
+        self.form = training_form(model, config)
         self.tokens: list[int] = []
         self.conversation: list[int] = []
         self.places: list[int] = []
         self.answers: list[Answer] = []
+        self.words: list[tuple[int, int]] = []
 
     def ask(self, item: LabelledObject | SyntheticObject, keypoint: int, points: np.ndarray) -> None:
         """One question without its answer."""
-        self._append(self._questions(item, [keypoint])[0], self._next(), 0)
+        ((describe,), (wording,), options) = self._choices(item, [keypoint], points)
+        prompt = self.form.prompt(item.category, keypoint, describe, wordings=[wording], **options)
+        self._append([token for ids in self._tokenize(prompt) for token in ids], self._next(), 0)
         last = len(self.tokens) - 1
         self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
 
     def converse(self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray) -> None:
         """One conversation: a question and its answer for every keypoint of a group."""
-        model, codec = self.model, self.model.codec
-        ending = model.tokenize([model.instruction.ending])[0]
+        describe, wordings, options = self._choices(item, group, points)
+        segments = self.form.conversation(item.category, group, describe, wordings=wordings, **options)
         number, place = self._next(), 0
-        for i, question in zip(group, self._questions(item, group), strict=True):
-            x, y = (_soft_number(codec, float(value), self.config.sigma, self.rng) for value in points[i])
-            ids = [*codec.encode_values(x.value, y.value), *ending]
-            start = len(self.tokens) + len(question)  # where the answer starts
-            self.answers.append(self._answer(start, ids, x, y, tuple(points[i].tolist())))
-            place = self._append([*question, *ids], number, place)
+        before: Segment | None = None
+        for segment, ids in zip(segments, self._tokenize(segments), strict=True):
+            if isinstance(segment, Point):
+                ids = self._point(segment, tuple(points[segment.keypoint].tolist()))
+            elif segment.answer:
+                self._learn(ids, isinstance(before, Point))
+            place = self._append(ids, number, place)
+            before = segment
         if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
-            spare = len(codec.closing) + len(ending) + 1
+            spare = len(self.model.codec.closing) + len(self._tokenize([Text(self.form.ending)])[0]) + 1
             for line in (self.tokens, self.conversation, self.places):
                 del line[-spare:]
 
-    def _questions(self, item: LabelledObject | SyntheticObject, group: list[int]) -> list[list[int]]:
-        form, special = self.model.instruction, self.model.control_tokens
+    def _choices(
+        self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray
+    ) -> tuple[list[str], list[int], dict]:
+        """What is drawn for a conversation: how each question describes its keypoint, its wording, and the noun."""
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
-        questions = []
-        for i in group:
-            describe = bool(self.rng.random() < self.config.describe)
-            questions.append(form.ask(item.category.keypoints[i], noun, describe, special))
-        questions[0] = form.opening + questions[0]
-        return self.model.tokenize(questions)
+        describe = [self._describe() for _ in group]
+        count = len(self.form.wordings)
+        wordings = [int(self.rng.integers(count)) if count > 1 else 0 for _ in group]
+        visible = np.flatnonzero(visible_in(points)).tolist()
+        return describe, wordings, {"noun": noun, "visible": visible, "special": self.model.control_tokens}
+
+    def _describe(self) -> str:
+        """How one question gives its description, one of `instructions.DESCRIBE`."""
+        return self.config.descriptions if self.rng.random() < self.config.describe else "removed"
+
+    def _tokenize(self, segments: list[Segment]) -> list[list[int]]:
+        """The ids of each segment's text; none for a point."""
+        return self.model.tokenize([segment.text if isinstance(segment, Text) else "" for segment in segments])
+
+    def _point(self, segment: Point, point: tuple[float, float]) -> list[int]:
+        """The ids that write a point here, whose targets are noted where it is an answer."""
+        codec, start = self.model.codec, len(self.tokens)
+        if not segment.answer:
+            return list(codec.encode(*point))
+        if self.model.keypoint_token is not None:
+            self.answers.append(Answer([], [], [], point, (start, start)))
+            return [KEYPOINT]
+        x, y = (_soft_number(codec, value, self.config.sigma, self.rng) for value in point)
+        ids = list(codec.encode_values(x.value, y.value))
+        self.answers.append(self._answer(start, ids, x, y, point))
+        return ids
+
+    def _learn(self, ids: list[int], behind_point: bool) -> None:
+        """Make the words that follow targets; behind a point they end its answer."""
+        start = len(self.tokens)
+        targets = [(start - 1 + i, token) for i, token in enumerate(ids)]
+        if not behind_point:
+            self.words.extend(targets)
+        elif self.model.keypoint_token is None:  # that <KEYPOINT> is the answer, and all of it, is given
+            self.answers[-1].text.extend(targets)
 
     def _next(self) -> int:
         return self.conversation[-1] + 1 if self.conversation else 0
@@ -237,6 +307,7 @@ def collate(examples: list[Example], base: int) -> Batch:
         positions[b, :n] = torch.tensor(example.places)
         owner = torch.tensor(example.conversation)
         sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
+        text += [(b, place, token) for place, token in example.words]
         for answer in example.answers:
             text += [(b, place, token) for place, token in answer.text]
             for where, targets in ((lead, answer.lead), (digits, answer.digits)):

@@ -6,7 +6,8 @@ resumed run draws what the uninterrupted one would have drawn.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, to_mapping
-from .examples import MadeUp, build_example, collate
+from .examples import MadeUp, build_example, collate, training_form
 from .losses import make_readers, training_loss
 
 
@@ -89,6 +90,32 @@ def train(
     the model's folder in `out/model`. `stop_after` ends the run after so many steps, as a kill would.
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
+    training_form(model, config)  # refuses what cannot be learnt before anything is written
+    with _only(model, config.train_only):
+        return _train(model, objects, config, out, on_step, stop_after)
+
+
+@contextmanager
+def _only(model: CapeLLM, part: str) -> Iterator[None]:
+    """All but a part of the model frozen for a while; "" leaves it as it is."""
+    frozen = [p for name, p in model.named_parameters() if p.requires_grad and part and not name.startswith(f"{part}.")]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def _train(
+    model: CapeLLM,
+    objects: Sequence[LabelledObject],
+    config: TrainConfig,
+    out: Path,
+    on_step: Callable[[int, dict[str, float]], None] | None,
+    stop_after: int | None,
+) -> CapeLLM:
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     model.to(accelerator.device)
     plan = Plan(objects, config, accelerator.num_processes)

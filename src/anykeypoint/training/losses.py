@@ -15,7 +15,7 @@ from ..decoding import packed_forward
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .config import GuideConfig, TrainConfig
-from .examples import Batch
+from .examples import Batch, training_form
 
 
 def training_loss(
@@ -26,10 +26,10 @@ def training_loss(
     answered: False when the batch holds questions only; guidance is then the whole loss.
     readers: those of `make_readers`, where the recipe has any.
     """
-    prefix = model.prefix(model.encoder.normalise(batch.pixels))  # B P D
+    prefix = model.prefix(model.encoder.normalise(batch.pixels), training_form(model, config))  # B P D
     count, size = prefix.shape[:2]
     length = batch.tokens.shape[1]
-    embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
+    embeddings = torch.cat([prefix, model.embed(batch.tokens)], dim=1)
     sees = torch.ones(count, size + length, size + length, dtype=torch.bool, device=prefix.device).tril()
     sees[:, size:, size:] = batch.sees
     positions = torch.cat([torch.arange(size, device=prefix.device).expand(count, -1), batch.positions + size], dim=1)
@@ -46,17 +46,30 @@ def training_loss(
 
 
 def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
-    """Cross entropy of the answers' tokens given the true past, logits only where there is a target."""
+    """Cross entropy of the answers' tokens given the true past, logits only where there is a target.
+
+    A <KEYPOINT> answer costs the distance of its point from the true one, L1 in fractions of the crop.
+    """
     head = model.language.get_output_embeddings().weight
-    if config.loss == "text":  # mean over tokens, as every causal LM is trained
-        states = hidden[batch.text[:, 0], batch.text[:, 1]]
-        return F.cross_entropy((states @ head.T).float(), batch.text[:, 2])
+    if model.keypoint_token is not None:
+        places, points = batch.looks
+        found = model.keypoint_token(hidden[places[:, 0], places[:, 1]])
+        distance = (found - points).abs().sum(-1).mean()
+        return distance + _text_loss(hidden, head, batch) if len(batch.text) else distance
+    if config.loss == "text":
+        return _text_loss(hidden, head, batch)
     total = hidden.new_zeros((), dtype=torch.float32)
     for (places, target), ids in ((batch.lead, model.codec.leads), (batch.digits, model.codec.digits[0])):
         logits = (hidden[places[:, 0], places[:, 1]] @ head[list(ids)].T).float()
         # Less the target's own entropy, so that a perfect answer costs nothing.
         total = total + F.kl_div(logits.log_softmax(-1), target, reduction="sum")
     return total / batch.answers
+
+
+def _text_loss(hidden: Tensor, head: Tensor, batch: Batch) -> Tensor:
+    """Mean over tokens, as every causal LM is trained."""
+    states = hidden[batch.text[:, 0], batch.text[:, 1]]
+    return F.cross_entropy((states @ head.T).float(), batch.text[:, 2])
 
 
 def make_readers(model: CapeLLM, config: GuideConfig) -> nn.ModuleDict | None:

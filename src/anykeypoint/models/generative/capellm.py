@@ -23,13 +23,15 @@ from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
-from ...instructions import instruction
+from ...instructions import Instruction, Point, instruction, settled
 from ...pose import Density, Pose
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
+from .keypoint_token import KeypointToken
 
 CONFIDENCE_RADIUS = 0.1  # of the crop
 GRID = 100  # cells on a side of a density, unless another number is asked for
+ANSWERS = ("text", "token")
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,21 @@ class CapeLLMConfig:
 
     vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
     language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
-    instruction: str = "base"  # conversation form, see instructions.py
+    instruction: str | Instruction = "base"  # conversation form: a name, or a YAML file, which is kept with all it says
+    answer: str = "text"  # "text": coordinates as digits; "token": <KEYPOINT> and a decoder, see keypoint_token.py
     spaced: bool = False  # True: "[0.123, 0.456]" as printed in the paper, False: as the released code writes it
     crop_scale: float = 1.0  # crop side over the box's longer side
     strategy: str = "greedy"  # how an answer is read when the caller names no strategy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", settled(self.instruction))
+        if self.answer not in ANSWERS:
+            raise InputError(f"A model's answer must be one of {', '.join(ANSWERS)}, but got {self.answer!r}.")
+        if self.answer == "token":
+            if self.strategy != "greedy":
+                raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
+            if not instruction(self.instruction).finds:
+                raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
@@ -51,6 +64,8 @@ class CapeLLMConfig:
         parts = dict(data)
         parts["vision"] = VisionConfig.from_dict(data["vision"])
         parts["language"] = LanguageConfig.from_dict(data["language"])
+        if isinstance(form := data.get("instruction"), dict):
+            parts["instruction"] = Instruction.from_dict(form, "The model's instruction form")
         return cls(**parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +85,8 @@ class CapeLLM(nn.Module):
         self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
         self.instruction = instruction(config.instruction)
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
+        token = config.answer == "token"
+        self.keypoint_token = KeypointToken(language.get_input_embeddings().weight) if token else None
         # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
         added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
         self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
@@ -104,14 +121,24 @@ class CapeLLM(nn.Module):
         tokens = self.encoder(pixels)
         return self.projection(tokens.to(self.projection.weight.dtype)).to(self.language.dtype)
 
-    def prefix(self, pixels: Tensor) -> Tensor:
-        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none."""
+    def prefix(self, pixels: Tensor, form: Instruction | None = None) -> Tensor:
+        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none.
+
+        What a form (None: the model's own) puts before the image stands between the two.
+        """
         visual = self.visual(pixels)
         bos = self.tokenizer.bos_token_id
-        if bos is None:
+        before = (form or self.instruction).before
+        ids = [*([] if bos is None else [bos]), *(self.tokenize([before])[0] if before else [])]
+        if not ids:
             return visual
-        start = self.language.get_input_embeddings()(torch.tensor([bos], device=visual.device))
-        return torch.cat([start.expand(len(visual), 1, -1), visual], dim=1)
+        start = self.language.get_input_embeddings()(torch.tensor(ids, device=visual.device))
+        return torch.cat([start.expand(len(visual), -1, -1), visual], dim=1)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token ids, among them KEYPOINT where the model answers with it, of any shape -> embeddings."""
+        table = self.language.get_input_embeddings()
+        return table(tokens) if self.keypoint_token is None else self.keypoint_token.embed(table, tokens)
 
     def forward(self, input_ids: Tensor, pixels: Tensor, image_token: int, has_image: Tensor, **kwargs: Any) -> Tensor:
         """Logits B T V of whole sequences in which a run of `image_token` stands for the visual tokens.
@@ -156,20 +183,33 @@ class CapeLLM(nn.Module):
         """Find a category's keypoints in one picture: `encode` and `View.predict(category, **options)` in one call."""
         return self.encode(image, box).predict(category, **options)
 
-    def questions(self, category: Category, describe: bool = True) -> list[list[int]]:
-        """The tokenised question about each keypoint, ready to follow the image prefix."""
-        return self.tokenize(self.instruction.questions(category, describe, self.control_tokens))
+    def questions(self, category: Category, describe: str = "detailed") -> list[list[int]]:
+        """The tokenised question about each keypoint with all that goes before it, ready to follow the image prefix.
 
-    def turns(self, category: Category, order: Sequence[int], describe: bool = True) -> list[list[int]]:
-        """The tokenised questions of one conversation about keypoints in an order, for `Engine.answer_in_turn`."""
-        questions = self.instruction.questions(category, describe, self.control_tokens)
-        ending, opening = self.instruction.ending, self.instruction.opening
-        first, *rest = (questions[i] for i in order)
-        (closing,) = self.tokenize([ending])
-        return [
-            *self.tokenize([first]),
-            *([*closing, *ids] for ids in self.tokenize([q[len(opening) :] for q in rest])),
-        ]
+        describe: one of `instructions.DESCRIBE`.
+        """
+        form = self.instruction
+        if not form.finds:
+            raise InputError(
+                f"The instruction form {form.name!r} asks for words about a given place and finds none; it is for "
+                "training only."
+            )
+        prompts = [form.prompt(category, i, describe, special=self.control_tokens) for i in range(len(category))]
+        pieces = [self.tokenize([segment.text for segment in prompt]) for prompt in prompts]
+        return [[token for piece in prompt for token in piece] for prompt in pieces]
+
+    def turns(self, category: Category, order: Sequence[int], describe: str = "detailed") -> list[list[int]]:
+        """The tokenised questions of one conversation about keypoints in an order, for `Engine.answer_in_turn`.
+
+        From the second on, each starts with the ending of the answer before.
+        """
+        turns: list[list[int]] = [[]]
+        for segment in self.instruction.conversation(category, order, describe, special=self.control_tokens):
+            if isinstance(segment, Point):
+                turns.append([])
+            elif segment.text:
+                turns[-1] += self.tokenize([segment.text])[0]
+        return turns[:-1]
 
 
 @dataclass(frozen=True)
@@ -190,7 +230,7 @@ class View:
         category: Category,
         strategy: str | None = None,
         density: bool | int = False,
-        describe: bool = True,
+        describe: str = "detailed",
         cumulative: bool = False,
         order: Sequence[int] | None = None,
         seed: int = 0,
@@ -199,15 +239,23 @@ class View:
 
         strategy: see `decoding.Strategy`; None takes the model's own. seed: of those that draw.
         density: also the whole joint distribution of each keypoint, on so many cells a side (True: 100).
-        describe: ask with the descriptions, where there are any.
+        describe: how the descriptions are given, one of `instructions.DESCRIBE`.
         cumulative: ask in one conversation, every question with all questions and answers before it in view (Sec. 4.3);
         order: the indices of the keypoints in the order of the conversation; None takes the category's.
 
         The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
-        that x, in y. A density is always of the keypoint asked by itself.
+        that x, in y. A density is always of the keypoint asked by itself. A model that answers with <KEYPOINT> has no
+        distribution: its confidences are NaN, unknown, and InputError is raised where one of these options is given.
         """
         how = strategy or self.model.config.strategy
         questions = self.model.questions(category, describe)
+        if self.model.keypoint_token is not None:
+            if strategy is not None or density or cumulative or order is not None:
+                raise InputError(
+                    "This model answers with <KEYPOINT>, not digits; ask without strategy, density and cumulative."
+                )
+            points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
+            return self._pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
         if cumulative:
             order = _checked_order(order, len(category))
             turns = self.model.turns(category, order, describe)
@@ -221,17 +269,7 @@ class View:
         for axis, distribution in enumerate((answers.x, answers.y)):
             centres = bin_centres(distribution.shape[1])
             confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
-        pose = Pose(
-            names=category.names,
-            xy=self.crop.to_image(values.numpy()),
-            confidence=confidence.double().clamp(0, 1).numpy(),
-            present=np.ones(len(questions), dtype=bool),
-            box=self.box,
-            image_size=self.image_size,
-            skeleton=category.skeleton,
-            category=category.name,
-            image=self.image,
-        )
+        pose = self._pose(category, values.numpy(), confidence.double().clamp(0, 1).numpy())
         if not density:
             return pose
         cells = GRID if density is True else density
@@ -239,6 +277,20 @@ class View:
         # Sums of float32 products may pass 1 by a rounding error.
         densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
         return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))
+
+    def _pose(self, category: Category, points: np.ndarray, confidence: np.ndarray) -> Pose:
+        """Points K 2, fractions of the crop, as a pose in image pixels."""
+        return Pose(
+            names=category.names,
+            xy=self.crop.to_image(points),
+            confidence=confidence,
+            present=np.ones(len(points), dtype=bool),
+            box=self.box,
+            image_size=self.image_size,
+            skeleton=category.skeleton,
+            category=category.name,
+            image=self.image,
+        )
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:

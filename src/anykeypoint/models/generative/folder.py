@@ -1,7 +1,8 @@
 """CapeLLM as a folder: config.json, model.safetensors with what training changed, and the base weights by name.
 
-Kept in model.safetensors: the projection; of each tower its LoRA weights (tuning "lora"), all of it ("full"), or
-nothing ("frozen"). The base weights come from the hub, a folder or a pinned package, as the config says.
+Kept in model.safetensors: the projection; the <KEYPOINT> token, where the model answers with it; of each tower its LoRA
+weights (tuning "lora"), all of it ("full"), or nothing ("frozen"). The base weights come from the hub, a folder or a
+pinned package, as the config says.
 """
 
 import json
@@ -38,6 +39,8 @@ def build(config: CapeLLMConfig, seed: int = 0, dtype: torch.dtype = torch.float
 def changed_tensors(model: CapeLLM) -> dict[str, Tensor]:
     """The tensors that training may have changed, under the names of model.safetensors."""
     tensors = {f"projection.{name}": p for name, p in model.projection.state_dict().items()}
+    if model.keypoint_token is not None:
+        tensors |= {f"keypoint_token.{name}": p for name, p in model.keypoint_token.state_dict().items()}
     for tower, module, tuning in _towers(model):
         kept: dict[str, Tensor] = {}
         if tuning == "lora":
