@@ -193,7 +193,7 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"round": 4}, "unknown key 'round'; known are rounds"),
+        ({"round": 4}, "unknown key 'round'; known are grouping, rounds"),
         ({"rounds": "4"}, "rounds must be of type int"),
         ({"rounds": 0}, "rounds must be at least 1"),
         ({"loss": "mse"}, "text, digits"),

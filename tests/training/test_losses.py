@@ -16,7 +16,7 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import MadeUp, _soft_number, build_example, collate
+from anykeypoint.training.examples import MadeUp, _soft_number, build_examples, collate
 from anykeypoint.training.losses import make_readers, training_loss
 
 
@@ -36,7 +36,7 @@ def settings(**changes):
 
 
 def example(model, item, config, seed=0, answered=True):
-    return build_example(model, item, config, np.random.default_rng(seed), answered)
+    return next(iter(build_examples(model, item, config, np.random.default_rng(seed), answered)), None)
 
 
 def split(packed):

@@ -15,11 +15,13 @@ from torch import Tensor
 from ..coordinates import CoordinateCodec, thousandths
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
-from ..data.rounds import fixed_rounds
+from ..data.rounds import grouped, sequences
 from ..data.synthetic import SyntheticObject, draw_object
 from ..images import read_image
 from ..models.generative.capellm import CapeLLM
 from .config import TrainConfig
+
+_REPLACED = "There is no description to refer to."  # the paper's words (Sec. 4.5)
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,16 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
         return ((normalised >= 0) & (normalised < 1)).all(axis=1)
 
 
-def build_example(
+def build_examples(
     model: CapeLLM,
     item: LabelledObject | MadeUp,
     config: TrainConfig,
     rng: np.random.Generator,
     answered: bool = True,
-) -> Example | None:
-    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop.
+) -> list[Example]:
+    """Crop, group and write one object's conversations; none when no labelled point lies inside the crop.
 
+    They are one sequence, or several behind the same crop where one would hold more than `pack` questions.
     answered: False leaves every answer out; each question is then a conversation of its own.
     """
     if isinstance(item, MadeUp):
@@ -86,20 +89,34 @@ def build_example(
     if placed.flipped:
         points = points[item.category.mirrored()]
     inside = np.flatnonzero(visible_in(points)).tolist()
-    k = config.rounds if answered else 1
-    groups = fixed_rounds(inside, k, rng)[: max(config.pack // k, 1)]
-    if not groups:
-        return None
+    groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
+    if not answered:
+        groups = [[i] for i in dict.fromkeys(i for group in groups for i in group)]
+    packed = sequences(groups, config.pack)
+    if config.sampling == "balanced":  # a visit is a sample there, not the object's turn in an epoch
+        packed = packed[:1]
+    if not packed:
+        return []
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placed, model.config.vision.image_size)
-    writer = ConversationWriter(model, config, rng)
-    for group in groups:
-        if answered:
-            writer.converse(item, group, points)
-        else:
-            writer.ask(item, group[0], points)
-    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers)
+    examples = []
+    for sequence in packed:
+        writer = ConversationWriter(model, config, rng)
+        for group in sequence:
+            if answered:
+                writer.converse(item, group, points)
+            else:
+                writer.ask(item, group[0], points)
+        examples.append(Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers))
+    return examples
+
+
+def reference(config: TrainConfig, rng: np.random.Generator) -> str:
+    """Draw how a question refers to its description: "detailed", "removed" or "replaced" (Table 7)."""
+    if rng.random() >= config.describe:
+        return "removed"
+    return "replaced" if config.replace and rng.random() < config.replace else "detailed"
 
 
 class ConversationWriter:
@@ -139,8 +156,10 @@ class ConversationWriter:
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         questions = []
         for i in group:
-            describe = bool(self.rng.random() < self.config.describe)
-            questions.append(form.ask(item.category.keypoints[i], noun, describe, special))
+            keypoint, how = item.category.keypoints[i], reference(self.config, self.rng)
+            if how == "replaced" and keypoint.description:
+                keypoint = replace(keypoint, description=_REPLACED)
+            questions.append(form.ask(keypoint, noun, how != "removed", special))
         questions[0] = form.opening + questions[0]
         return self.model.tokenize(questions)
 

@@ -7,12 +7,14 @@ resumed run draws what the uninterrupted one would have drawn.
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from accelerate.utils import parse_flag_from_env
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,9 +22,11 @@ from ..data.coco import LabelledObject
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
-from .config import TrainConfig, to_mapping
-from .examples import MadeUp, build_example, collate
+from .config import TrainConfig, from_mapping, to_mapping
+from .examples import Example, MadeUp, build_examples, collate
 from .losses import make_readers, training_loss
+from .memory import idle_pass, recomputed, spread
+from .report import Report
 
 
 class Plan:
@@ -85,15 +89,23 @@ def train(
 ) -> CapeLLM:
     """Train what of the model is trainable; resumes from the newest valid checkpoint in `out/checkpoints`.
 
-    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, skipped images) and at the end
-    the model's folder in `out/model`. `stop_after` ends the run after so many steps, as a kill would.
+    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, crops, skipped crops), the
+    same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder `out/model`.
+    `stop_after` ends the run after so many steps, as a kill would. With `config.shard` the returned model stays spread
+    over the processes; load `out/model` for one to work with.
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
+    if parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise InputError(
+            "Accelerate's own FSDP setting is not used; turn it off and write 'shard: true' in the recipe."
+        )
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    if config.shard:
+        spread(model, accelerator)
     model.to(accelerator.device)
     plan = Plan(objects, config, accelerator.num_processes)
-    readers = make_readers(model, config.guide)
     groups = _parameter_groups(model, config)
+    readers = make_readers(model, config.guide)
     if readers is not None:
         groups[0]["params"] += readers.to(accelerator.device).parameters()
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
@@ -103,10 +115,9 @@ def train(
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
     start = _resume(out, config, trained, average, optimizer)
     full_rates = [group["lr"] for group in groups]
-    log = (out / "log.jsonl").open("a") if accelerator.is_main_process else None
-    columns = (TextColumn("training {task.fields[figures]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=log is None) as progress:
-        bar = progress.add_task("", total=plan.steps, completed=start, figures="")
+    layers = recomputed(model) if config.checkpointing else nullcontext()
+    main = accelerator.is_main_process
+    with layers, Report(out, plan.steps, start, main) as report:
         for step in range(start, plan.steps):
             for group, full in zip(optimizer.param_groups, full_rates, strict=True):
                 group["lr"] = full * rate(step, plan.steps, config.warmup, config.guide.alone)
@@ -114,13 +125,10 @@ def train(
             for name, kept in average.items():
                 kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
             figures["lr"] = optimizer.param_groups[0]["lr"]
-            if log is not None:
-                log.write(json.dumps({"step": step + 1, **figures}) + "\n")
-                log.flush()
-                if (step + 1) % config.save_every == 0 or step + 1 == plan.steps:
-                    _save(out, step + 1, config, trained, average, optimizer)
+            report.step(step + 1, figures)
+            if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
+                _save(out, step + 1, config, trained, average, optimizer)
             accelerator.wait_for_everyone()
-            progress.update(bar, completed=step + 1, figures=f"loss {figures['loss']:.3f} lr {figures['lr']:.1e}")
             if on_step is not None:
                 on_step(step + 1, figures)
             if stop_after is not None and step + 1 >= stop_after:
@@ -129,7 +137,7 @@ def train(
         for name, kept in average.items():
             trained[name].copy_(kept)
     model.eval()
-    if accelerator.is_main_process:
+    if main:
         model.save_pretrained(out / "model")
     return model
 
@@ -153,44 +161,55 @@ def _one_step(
     passes = plan.items(step, accelerator.process_index)
     there = {"loss": True, "answers": answered, "guide": config.guide.layers, "read": answered and readers is not None}
     sums = {name: 0.0 for name, is_there in there.items() if is_there}
-    skipped = 0
+    crops = skipped = 0
     for drawn in passes:
-        built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
-        examples = [example for example in built if example is not None]
-        skipped += len(built) - len(examples)
-        if not examples:
-            continue
+        built = [build_examples(model, item, config, rng, answered) for item, rng in drawn]
+        skipped += built.count([])
+        crops += len(built) - built.count([])
+        examples = [example for of_one in built for example in of_one]
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
-        batch = collate(examples, model.codec.base).to(accelerator.device)
-        with accelerator.autocast():
-            parts = training_loss(model, batch, config, answered, readers)
-        if not torch.isfinite(parts["loss"]):
-            names = ", ".join(str(item.id) for item, _ in drawn)
-            raise InputError(
-                f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
-            )
-        (parts["loss"] / len(passes)).backward()
-        for name, value in parts.items():
-            sums[name] += value.item() / len(passes)
+        batches = [examples[i : i + config.batch] for i in range(0, len(examples), config.batch)]
+        for part in batches:
+            batch = collate(part, model.codec.base).to(accelerator.device)
+            with accelerator.autocast():
+                parts = training_loss(model, batch, config, answered, readers)
+            if not torch.isfinite(parts["loss"]):
+                names = ", ".join(str(item.id) for item, _ in drawn)
+                raise InputError(
+                    f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
+                )
+            share = _answers(part) / _answers(examples) / len(passes)
+            (parts["loss"] * share).backward()
+            for name, value in parts.items():
+                sums[name] += value.item() * share
+        if config.shard:
+            counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
+            for _ in range(int(counts.max()) - len(batches)):
+                with accelerator.autocast():
+                    idle_pass(model)
     if accelerator.num_processes > 1:
         for parameter in parameters:
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = accelerator.reduce(grad, "mean")
-        figures = torch.tensor([*sums.values(), skipped], device=accelerator.device)
-        *means, skipped = accelerator.reduce(figures, "sum").tolist()
+        figures = torch.tensor([*sums.values(), crops, skipped], device=accelerator.device)
+        *means, crops, skipped = accelerator.reduce(figures, "sum").tolist()
         sums = {name: value / accelerator.num_processes for name, value in zip(sums, means, strict=True)}
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
     optimizer.step()
     optimizer.zero_grad()
-    return {**sums, "grad_norm": float(norm), "skipped": int(skipped)}
+    return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
+
+
+def _answers(examples: Sequence[Example]) -> int:
+    return sum(len(example.answers) for example in examples)
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:
     encoder = [p for p in model.encoder.parameters() if p.requires_grad]
     known = {id(p) for p in encoder}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    if not rest:
-        raise InputError("Nothing of the model is trainable; set tuning to 'lora' or 'full' for a tower.")
+    if not rest and not encoder:
+        raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     groups = [{"params": rest, "lr": config.lr}]
     if encoder:
         groups.append({"params": encoder, "lr": config.encoder_lr or config.lr})
@@ -214,7 +233,10 @@ def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimi
     checkpoint = newest_valid(out / "checkpoints")
     if checkpoint is None:
         return 0
-    if json.loads((checkpoint / "config.json").read_text()) != to_mapping(config):
+    path = checkpoint / "config.json"
+    found = from_mapping(TrainConfig, json.loads(path.read_text()), str(path))  # an older one lacks the newer keys
+    same = ("checkpointing", "shard", "save_every", "keep")  # change nothing of what is learnt
+    if replace(found, **{name: getattr(config, name) for name in same}) != config:
         raise InputError(
             f"{out} holds a run with other settings; give another output folder or the settings of that run."
         )
