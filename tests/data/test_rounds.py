@@ -1,6 +1,7 @@
 """Rounds: who shares a conversation, in each of the three ways, and that none is lost on the way into sequences."""
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
@@ -40,9 +41,7 @@ def test_a_keypoint_meets_every_size_of_a_dynamic_group_equally_often():
         places[group.index(5)] += 1
     spread = 5 * (draws * (1 / count) * (1 - 1 / count)) ** 0.5
     assert all(abs(sizes[size] - draws / count) < spread for size in range(1, count + 1))
-    for seen in range(
-        count
-    ):  # answers in front of the question: chance sum of 1 / (K s) over sizes s that reach so far
+    for seen in range(count):  # answers in front: chance sum of 1 / (K s) over sizes s that reach so far
         chance = sum(1 / (count * size) for size in range(seen + 1, count + 1))
         assert abs(places[seen] - draws * chance) < 5 * (draws * chance) ** 0.5
 
@@ -83,5 +82,5 @@ def test_sequences_hold_all_groups_in_order_and_no_more_questions_than_fit(sizes
     assert [group for sequence in packed for group in sequence] == groups
     for sequence in packed:
         assert sequence and (len(sequence) == 1 or sum(map(len, sequence)) <= most)
-    for first, second in zip(packed, packed[1:], strict=False):  # a new sequence only where the next group did not fit
+    for first, second in itertools.pairwise(packed):  # a new sequence only where the next group did not fit
         assert sum(map(len, first)) + len(second[0]) > most

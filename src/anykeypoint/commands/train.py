@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from accelerate import PartialState
+
 from ..data.coco import data_file, read_coco
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLMConfig
@@ -10,6 +12,7 @@ from ..models.generative.folder import build, load
 from ..models.loading import find
 from ..training.config import TrainConfig, load_config
 from ..training.loop import train
+from ..training.report import crop_counts
 
 
 def run(
@@ -28,9 +31,14 @@ def run(
     config = TrainConfig() if recipe is None else TrainConfig.from_file(recipe)
     described = CapeLLMConfig() if model is None else load_config(CapeLLMConfig, model)
     dataset = read_coco(data_file(data), images, allow_missing=allow_missing)
-    for reason, count in dataset.skipped.items():
-        print(f"left out: {count} ({reason})", file=sys.stderr)
+    main = PartialState().is_main_process  # one process of many speaks
+    if main:
+        for reason, count in dataset.skipped.items():
+            print(f"left out: {count} ({reason})", file=sys.stderr)
     built = build(described, config.seed) if start is None else load(find(start))
     train(built, dataset.objects, config, out)
-    print(f"Written to {out / 'model'}")
+    if main:
+        trained, skipped = crop_counts(out)
+        print(f"{skipped} of {trained + skipped} crops were skipped: no labelled point was inside.")
+        print(f"Written to {out / 'model'}")
     return 0

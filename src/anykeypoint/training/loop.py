@@ -97,7 +97,7 @@ def train(
     """
     if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise InputError(
-            "Accelerate's own FSDP setting is not used; turn it off and write 'shard: true' in the recipe."
+            "Accelerate's FSDP setting is not used here; turn it off and write 'shard: true' in the recipe."
         )
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     if config.shard:
@@ -169,6 +169,10 @@ def _one_step(
         examples = [example for of_one in built for example in of_one]
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
         batches = [examples[i : i + config.batch] for i in range(0, len(examples), config.batch)]
+        idle = 0
+        if config.shard:  # before any process runs the model: what they do together must be in one order
+            counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
+            idle = int(counts.max()) - len(batches)
         for part in batches:
             batch = collate(part, model.codec.base).to(accelerator.device)
             with accelerator.autocast():
@@ -182,11 +186,9 @@ def _one_step(
             (parts["loss"] * share).backward()
             for name, value in parts.items():
                 sums[name] += value.item() * share
-        if config.shard:
-            counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
-            for _ in range(int(counts.max()) - len(batches)):
-                with accelerator.autocast():
-                    idle_pass(model)
+        for _ in range(idle):
+            with accelerator.autocast():
+                idle_pass(model)
     if accelerator.num_processes > 1:
         for parameter in parameters:
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
