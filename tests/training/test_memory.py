@@ -10,10 +10,11 @@ from accelerate import Accelerator
 
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
 from anykeypoint.training.examples import build_examples, collate
-from anykeypoint.training.losses import make_readers, training_loss
+from anykeypoint.training.losses import Guide, make_readers, training_loss
 from anykeypoint.training.memory import recomputed, spread
 
 
@@ -24,7 +25,7 @@ def item(tmp_path_factory):
 
 
 def gradients(model, item, config, answered=True):
-    """Gradients of one training step by name, with dropout on, and how often each guided layer was run."""
+    """Gradients of one training step by name, with dropout on."""
     model.train().zero_grad()
     batch = collate(build_examples(model, item, config, np.random.default_rng(0), answered), model.codec.base)
     readers = make_readers(model, config.guide)
@@ -53,6 +54,17 @@ def test_guidance_alone_gives_the_same_gradients_too(tmp_path, item):
     with recomputed(model):
         again = gradients(model, item, config, answered=False)
     assert all(torch.equal(gradient, again[name]) for name, gradient in plain.items()) and plain.keys() == again.keys()
+
+
+def test_what_guidance_noted_outlives_the_second_computation(tmp_path, item):
+    model = tiny.capellm(tmp_path, "lora").train()
+    embeddings = torch.randn(1, 5, 32, requires_grad=True)
+    sees = torch.ones(1, 5, 5, dtype=torch.bool).tril()
+    with recomputed(model), Guide(model, GuideConfig(layers=(0, 1), read=1.0)) as guide:
+        hidden = packed_forward(model.language, embeddings, sees, torch.arange(5)[None])
+        noted = dict(guide.inputs)
+        hidden.sum().backward()
+    assert set(noted) == {0, 1, 2} and all(guide.inputs[i] is noted[i] for i in noted)
 
 
 @pytest.mark.parametrize(("tuning", "encoder_runs"), [("lora", 2), ("frozen", 1)])

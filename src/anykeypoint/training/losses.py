@@ -116,7 +116,7 @@ class Guide:
 
     def _note(self, i: int) -> Callable[[nn.Module, tuple, dict[str, Any]], None]:
         def hook(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            # The first call is the forward pass's own; a later one may be a recomputation, cut off from the graph.
+            # The first call is the forward pass's own; one in the backward pass would be cut off from the graph.
             self.inputs.setdefault(i, args[0] if args else kwargs["hidden_states"])
             if "position_embeddings" in kwargs:
                 self.turns = kwargs["position_embeddings"]
