@@ -175,6 +175,12 @@ def test_a_run_with_other_settings_is_not_continued(tmp_path, objects):
         run(tmp_path, objects, tmp_path / "out", replace(CONFIG, lr=0.5))
 
 
+def test_a_run_with_fewer_images_to_a_step_is_not_continued(tmp_path, objects):
+    run(tmp_path, objects, tmp_path / "out", stop_after=2)
+    with pytest.raises(InputError, match=r"2 images to a step, but .* is 1 now; set accumulate"):
+        run(tmp_path, objects, tmp_path / "out", replace(CONFIG, accumulate=1))
+
+
 def test_what_changes_nothing_of_what_is_learnt_may_change_within_a_run(tmp_path, objects):
     _, losses = run(tmp_path, objects, tmp_path / "whole", stop_after=3)
     run(tmp_path, objects, tmp_path / "parts", stop_after=2)

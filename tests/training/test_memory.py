@@ -1,5 +1,6 @@
 """Computing layers twice: the same gradients, and the places it reaches."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tiny
 import torch
 from accelerate import Accelerator
+from test_vision import noise, tiny_encoder
 
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
@@ -54,6 +56,22 @@ def test_guidance_alone_gives_the_same_gradients_too(tmp_path, item):
     with recomputed(model):
         again = gradients(model, item, config, answered=False)
     assert all(torch.equal(gradient, again[name]) for name, gradient in plain.items()) and plain.keys() == again.keys()
+
+
+@pytest.mark.parametrize("name", ["dinov2-reg-s", "clip-vit-l-336", "hiera-t", "swinv2-t", "efficientnet-lite2"])
+def test_every_encoder_gives_the_same_gradients(tmp_path, name):
+    model = tiny.capellm(tmp_path)
+    model.encoder = tiny_encoder(name, tuning="full")
+    pixels = noise(model.encoder.config.image_size, batch=2)
+    found = []
+    for context in (nullcontext(), recomputed(model)):
+        model.encoder.train().zero_grad()
+        with context:
+            torch.manual_seed(0)
+            model.encoder(pixels).square().sum().backward()
+        found.append({key: p.grad.clone() for key, p in model.encoder.named_parameters() if p.grad is not None})
+    assert found[0] and found[0].keys() == found[1].keys()
+    assert all(torch.equal(gradient, found[1][key]) for key, gradient in found[0].items())
 
 
 def test_what_guidance_noted_outlives_the_second_computation(tmp_path, item):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -74,6 +75,14 @@ def test_two_processes_train_as_one_with_twice_the_passes(launched):
     saved = load_file(launched / "two" / "model" / "model.safetensors")
     for name, tensor in changed_tensors(one).items():
         assert torch.allclose(saved[name], tensor, atol=1e-3), name
+
+
+def test_one_process_goes_on_where_two_were(launched):
+    shutil.copytree(launched / "two", launched / "alone")
+    shutil.rmtree(launched / "alone" / "checkpoints" / "step-00000006")
+    _, losses = run(launched, data(launched), launched / "alone", replace(CONFIG, accumulate=2))
+    log = [json.loads(line) for line in (launched / "two" / "log.jsonl").read_text().splitlines()]
+    assert losses == pytest.approx([line["loss"] for line in log[4:]], rel=1e-3) and len(losses) == 2
 
 
 def test_spread_weights_change_no_figure_through_a_stop_and_a_resume(launched):

@@ -113,7 +113,7 @@ def train(
     if readers is not None:
         trained |= {f"readers.{name}": p for name, p in readers.named_parameters()}
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
-    start = _resume(out, config, trained, average, optimizer)
+    start = _resume(out, plan, trained, average, optimizer)
     full_rates = [group["lr"] for group in groups]
     layers = recomputed(model) if config.checkpointing else nullcontext()
     main = accelerator.is_main_process
@@ -127,7 +127,7 @@ def train(
             figures["lr"] = optimizer.param_groups[0]["lr"]
             report.step(step + 1, figures)
             if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
-                _save(out, step + 1, config, trained, average, optimizer)
+                _save(out, step + 1, plan, trained, average, optimizer)
             accelerator.wait_for_everyone()
             if on_step is not None:
                 on_step(step + 1, figures)
@@ -218,30 +218,25 @@ def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:
     return groups
 
 
-def _save(out: Path, step: int, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> None:
+def _save(out: Path, step: int, plan: Plan, trained: dict, average: dict, optimizer: object) -> None:
     def write(folder: Path) -> None:
         save_file({name: p.detach().contiguous() for name, p in trained.items()}, folder / "weights.safetensors")
         if average:
             save_file(average, folder / "average.safetensors")
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")  # read back with weights_only
-        (folder / "config.json").write_text(json.dumps(to_mapping(config)))
+        (folder / "config.json").write_text(json.dumps(to_mapping(plan.config)))
+        (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.per_step}))
 
-    save_checkpoint(out / "checkpoints", step, write, config.keep)
+    save_checkpoint(out / "checkpoints", step, write, plan.config.keep)
 
 
-def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> int:
+def _resume(out: Path, plan: Plan, trained: dict, average: dict, optimizer: object) -> int:
     """Load the newest valid checkpoint; returns the step to go on with."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = newest_valid(out / "checkpoints")
     if checkpoint is None:
         return 0
-    path = checkpoint / "config.json"
-    found = from_mapping(TrainConfig, json.loads(path.read_text()), str(path))  # an older one lacks the newer keys
-    same = ("checkpointing", "shard", "save_every", "keep")  # change nothing of what is learnt
-    if replace(found, **{name: getattr(config, name) for name in same}) != config:
-        raise InputError(
-            f"{out} holds a run with other settings; give another output folder or the settings of that run."
-        )
+    _check_settings(out, checkpoint, plan)
     with torch.no_grad():
         for table, name in ((trained, "weights"), (average, "average")):
             if table:
@@ -252,3 +247,25 @@ def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimi
                     table[key].copy_(tensor)
     optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True))
     return step_of(checkpoint)
+
+
+def _check_settings(out: Path, checkpoint: Path, plan: Plan) -> None:
+    """InputError unless the run in `out` is this one. What changes nothing of what is learnt may differ.
+
+    So may the number of processes, if `accumulate` makes up for it: the plan deals out the same images then.
+    """
+    path = checkpoint / "config.json"
+    found = from_mapping(TrainConfig, json.loads(path.read_text()), str(path))  # an older one lacks the newer keys
+    free = ["checkpointing", "shard", "save_every", "keep"]
+    if (checkpoint / "plan.json").exists():  # an older one has none
+        free.append("accumulate")
+        images = json.loads((checkpoint / "plan.json").read_text())["images_per_step"]
+        if images != plan.per_step:
+            raise InputError(
+                f"{out} holds a run with {images} images to a step, but batch x accumulate x processes is "
+                f"{plan.per_step} now; set accumulate so that it is the same, or give another output folder."
+            )
+    if replace(found, **{name: getattr(plan.config, name) for name in free}) != plan.config:
+        raise InputError(
+            f"{out} holds a run with other settings; give another output folder or the settings of that run."
+        )
