@@ -29,7 +29,10 @@ from pathlib import Path
 from torch.distributed.tensor import DTensor
 import training.test_loop as t
 import training.test_processes as p
+from anykeypoint.commands import train
 folder = Path(sys.argv[2])
+files = {"model": folder / "model.yaml", "recipe": folder / "recipe.yaml", "start": None, "allow_missing": False}
+train.run(f"coco:{folder / 'data' / 'annotations.json'}", folder / "data" / "images", folder / "verb", **files)
 objects = p.data(folder)
 t.run(folder, objects, folder / "two", t.replace(t.CONFIG, accumulate=1))
 some = p.with_far_ones(objects)
@@ -56,7 +59,9 @@ def with_far_ones(objects):
 def launched(tmp_path_factory):
     """The folder that two processes trained in."""
     folder = tmp_path_factory.mktemp("two")
-    tiny.bases(folder / "base")
+    config = tiny.capellm(folder / "base", "lora").config.to_dict()
+    (folder / "model.yaml").write_text(json.dumps(config))  # JSON is YAML
+    (folder / "recipe.yaml").write_text(json.dumps({"epochs": 1, "accumulate": 1, "precision": "fp32"}))
     write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
     (folder / "run.py").write_text(CODE)
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -65,6 +70,7 @@ def launched(tmp_path_factory):
     command = [*launch, str(folder / "run.py"), tests, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "said.txt").write_text(done.stdout)
     return folder
 
 
@@ -96,6 +102,13 @@ def test_spread_weights_change_no_figure_through_a_stop_and_a_resume(launched):
     assert whole.keys() == spread.keys()
     for name, tensor in whole.items():
         assert torch.allclose(spread[name], tensor, atol=1e-5), name
+
+
+def test_the_verb_trains_on_all_processes_and_one_of_them_speaks(launched):
+    log = [json.loads(line) for line in (launched / "verb" / "log.jsonl").read_text().splitlines()]
+    assert [line["crops"] for line in log] == [2, 2, 2, 2]  # eight objects, one in each process
+    said = (launched / "said.txt").read_text()
+    assert said.count("0 of 8 crops were skipped") == said.count("Written to") == 1
 
 
 def test_crops_are_counted_over_all_processes(launched):

@@ -31,13 +31,11 @@ def run(
     config = TrainConfig() if recipe is None else TrainConfig.from_file(recipe)
     described = CapeLLMConfig() if model is None else load_config(CapeLLMConfig, model)
     dataset = read_coco(data_file(data), images, allow_missing=allow_missing)
-    main = PartialState().is_main_process  # one process of many speaks
-    if main:
-        for reason, count in dataset.skipped.items():
-            print(f"left out: {count} ({reason})", file=sys.stderr)
+    for reason, count in dataset.skipped.items():
+        print(f"left out: {count} ({reason})", file=sys.stderr)
     built = build(described, config.seed) if start is None else load(find(start))
     train(built, dataset.objects, config, out)
-    if main:
+    if PartialState().is_main_process:  # of many, one speaks
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} crops were skipped: no labelled point was inside.")
         print(f"Written to {out / 'model'}")

@@ -44,6 +44,7 @@ class Example:
     conversation: list[int]  # per token the number of its conversation
     places: list[int]  # per token its position behind the prefix
     answers: list[Answer]
+    questions: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def build_examples(
                 writer.converse(item, group, points)
             else:
                 writer.ask(item, group[0], points)
-        examples.append(Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers))
+        count = sum(map(len, sequence))
+        examples.append(Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers, count))
     return examples
 
 

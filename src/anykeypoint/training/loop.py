@@ -182,7 +182,7 @@ def _one_step(
                 raise InputError(
                     f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
                 )
-            share = _answers(part) / _answers(examples) / len(passes)
+            share = _questions(part) / _questions(examples) / len(passes)
             (parts["loss"] * share).backward()
             for name, value in parts.items():
                 sums[name] += value.item() * share
@@ -202,8 +202,8 @@ def _one_step(
     return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
 
 
-def _answers(examples: Sequence[Example]) -> int:
-    return sum(len(example.answers) for example in examples)
+def _questions(examples: Sequence[Example]) -> int:
+    return sum(example.questions for example in examples)
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:

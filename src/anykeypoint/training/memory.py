@@ -44,22 +44,22 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
 def spread(model: CapeLLM, accelerator: Accelerator) -> None:
     """Spread the frozen weights of the decoder's layers over all processes (FSDP), in place.
 
-    Each process then holds its share, and a layer is gathered while it runs. What trains, the embeddings and the
-    encoder stay whole in every process, so gradients, checkpoints and saving do not know of it. The model runs only
-    when all processes run it together. With one process nothing changes.
-    Raises InputError where no weight of the layers is frozen.
+    Each process then holds its share, and a layer is gathered while it runs. Adapters, embeddings and the encoder stay
+    whole in every process, so gradients, checkpoints and saving do not know of it. The model runs only when all
+    processes run it together. With one process nothing changes.
+    Raises InputError where the layers themselves train.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     decoder = model.language.base_model
-    if all(p.requires_grad for p in decoder.layers.parameters()):
+    if model.config.language.tuning == "full":
         raise InputError("shard spreads frozen weights, but the whole language model trains; set its tuning to lora.")
     if accelerator.num_processes == 1:
         return
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-    frozen = {p for p in decoder.layers.parameters() if not p.requires_grad}
-    whole = {p for p in model.parameters() if p not in frozen}
+    base = {p for name, p in decoder.layers.named_parameters() if ".lora_" not in name}
+    whole = {p for p in model.parameters() if p not in base}
     for layer in decoder.layers:
         fully_shard(layer, mesh=mesh, ignored_params=whole)
     fully_shard(decoder, mesh=mesh, ignored_params=whole)  # holds nothing itself; lets the next layer come early
