@@ -89,6 +89,19 @@ def test_a_pre_trained_projection_is_trained_on_and_a_token_model_predicts(work,
     assert run(capsys, "evaluate", work / "token" / "model", *data(work), *options)[0] == 0
 
 
+def test_crops_without_a_labelled_point_are_counted_at_the_end(work, tmp_path, capsys):
+    labels = json.loads((work / "data" / ANNOTATIONS).read_text())
+    first, *rest = labels["annotations"]
+    first["bbox"] = [1000, 1000, 10, 10]  # off its own points
+    rest[0]["keypoints"] = [0] * len(rest[0]["keypoints"])
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    options = ["--model", work / "model.yaml", "--recipe", work / "recipe.yaml", "-o", tmp_path / "run"]
+    coco = ["--data", f"coco:{tmp_path / 'labels.json'}", "--images", work / "data" / IMAGES]
+    code, out, err = run(capsys, "train", *coco, *options)
+    assert code == 0 and "left out: 1 (no labelled point)" in err
+    assert "1 of 6 crops were skipped" in out  # 5 objects in 3 steps of 2: the first of the next epoch comes too
+
+
 def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, capsys):
     out = work / "report"
     code, printed, _ = run(capsys, "evaluate", trained, *data(work), "--protocol", "text", "--untrained", "-o", out)

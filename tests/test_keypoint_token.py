@@ -18,7 +18,7 @@ from anykeypoint.models.generative import keypoint_token
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import build_example, collate
+from anykeypoint.training.examples import build_examples, collate
 from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
 
@@ -114,7 +114,8 @@ CONFIG = TrainConfig(rounds=2, pack=4, precision="fp32")
 
 
 def example(model, item, config=CONFIG, **options):
-    return build_example(model, item, config, np.random.default_rng(0), **options)
+    (example,) = build_examples(model, item, config, np.random.default_rng(0), **options)
+    return example
 
 
 @pytest.mark.parametrize("form", ["base", "step_by_step"])

@@ -15,7 +15,7 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import Point, instruction, instruction_names
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.examples import ConversationWriter, build_example, collate
+from anykeypoint.training.examples import ConversationWriter, build_examples, collate
 from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
 
@@ -48,7 +48,8 @@ def objects(tmp_path_factory):
 
 
 def example(model, item, config=CONFIG, seed=0):
-    return build_example(model, item, config, np.random.default_rng(seed))
+    (example,) = build_examples(model, item, config, np.random.default_rng(seed))
+    return example
 
 
 def converse(model, item, group, points, config):

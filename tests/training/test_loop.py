@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,15 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from anykeypoint.category import Category, Keypoint
+from anykeypoint.data.augment import AugmentConfig
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.models.generative.folder import changed_tensors
+from anykeypoint.training.checkpoints import save_checkpoint
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
+from anykeypoint.training.examples import build_examples
 from anykeypoint.training.loop import Plan, rate, train
 
 CONFIG = TrainConfig(
@@ -53,13 +58,35 @@ def run(tmp_path, objects, out, config=CONFIG, **options):
     return model, losses
 
 
-def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, objects):
-    whole, losses = run(tmp_path, objects, tmp_path / "whole")
-    _, first = run(tmp_path, objects, tmp_path / "parts", stop_after=3)  # the checkpoint is from step 2
-    resumed, second = run(tmp_path, objects, tmp_path / "parts")
+ALL = replace(  # everything at once that a checkpoint could forget
+    CONFIG,
+    grouping="dynamic",
+    pack=6,
+    replace=0.5,
+    checkpointing=True,
+    guide=GuideConfig(layers=(0, 1), alone=1, read=0.5),
+)
+
+
+@pytest.mark.parametrize("config", [CONFIG, ALL], ids=["plain", "all"])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, objects, config):
+    whole, losses = run(tmp_path, objects, tmp_path / "whole", config)
+    _, first = run(tmp_path, objects, tmp_path / "parts", config, stop_after=3)  # the checkpoint is from step 2
+    resumed, second = run(tmp_path, objects, tmp_path / "parts", config)
     assert first + second[1:] == losses and len(second) == 4 and first[2] == second[0]
     for (name, a), (_, b) in zip(changed_tensors(whole).items(), changed_tensors(resumed).items(), strict=True):
         assert torch.equal(a, b), name
+    logs = [(tmp_path / out / "log.jsonl").read_text().splitlines() for out in ("whole", "parts")]
+    for line, other in zip(*logs, strict=True):
+        line, other = json.loads(line), json.loads(other)
+        del line["crops_per_second"], other["crops_per_second"]
+        assert line == other
+    last = [
+        load_file(tmp_path / out / "checkpoints" / "step-00000006" / "average.safetensors")
+        for out in ("whole", "parts")
+    ]
+    assert last[0].keys() == last[1].keys() and all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+    assert any(name.startswith("readers.") for name in last[0]) == bool(config.guide.read)
 
 
 def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects):
@@ -93,35 +120,6 @@ t.run(folder, objects, folder / "run", t.replace(t.CONFIG, steps=500, save_every
     run(tmp_path, data, tmp_path / "run", config, stop_after=before + 2)
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps[-1] == before + 2 and steps[before] in (before, before + 1)
-
-
-def test_two_processes_train_as_one_with_twice_the_passes(tmp_path, objects):
-    code = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-import training.test_loop as t
-from anykeypoint.data.coco import read_coco
-folder = Path(sys.argv[2])
-objects = read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
-t.run(folder, objects, folder / "two", t.replace(t.CONFIG, accumulate=1))
-"""
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    tiny.bases(tmp_path / "base")
-    write_dataset(tmp_path / "data", 8, seed=2).rename(tmp_path / "data" / "annotations.json")
-    data = read_coco(tmp_path / "data" / "annotations.json", tmp_path / "data" / "images").objects
-    (tmp_path / "run.py").write_text(code)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [*launch, str(tmp_path / "run.py"), tests, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    one, losses = run(tmp_path, data, tmp_path / "one", replace(CONFIG, accumulate=2))
-    log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3)
-    saved = load_file(tmp_path / "two" / "model" / "model.safetensors")
-    for name, tensor in changed_tensors(one).items():
-        assert torch.allclose(saved[name], tensor, atol=1e-3), name
 
 
 def test_training_lowers_the_loss_on_what_it_sees(tmp_path, objects):
@@ -177,12 +175,82 @@ def test_a_run_with_other_settings_is_not_continued(tmp_path, objects):
         run(tmp_path, objects, tmp_path / "out", replace(CONFIG, lr=0.5))
 
 
+def test_a_run_with_fewer_images_to_a_step_is_not_continued(tmp_path, objects):
+    run(tmp_path, objects, tmp_path / "out", stop_after=2)
+    with pytest.raises(InputError, match=r"2 images to a step, but .* is 1 now; set accumulate"):
+        run(tmp_path, objects, tmp_path / "out", replace(CONFIG, accumulate=1))
+
+
+def test_what_changes_nothing_of_what_is_learnt_may_change_within_a_run(tmp_path, objects):
+    _, losses = run(tmp_path, objects, tmp_path / "whole", stop_after=3)
+    run(tmp_path, objects, tmp_path / "parts", stop_after=2)
+    config = replace(CONFIG, checkpointing=True, shard=False, save_every=1, keep=1)
+    _, rest = run(tmp_path, objects, tmp_path / "parts", config, stop_after=3)
+    assert rest == losses[2:]
+
+
+def test_a_run_from_before_a_setting_was_known_is_continued(tmp_path, objects):
+    run(tmp_path, objects, tmp_path / "out", stop_after=2)
+    (checkpoint,) = (tmp_path / "out" / "checkpoints").iterdir()
+    old = json.loads((checkpoint / "config.json").read_text())
+    del old["grouping"], old["replace"]
+    shutil.rmtree(checkpoint)
+
+    def write(folder):
+        (folder / "config.json").write_text(json.dumps(old))
+
+    save_checkpoint(tmp_path / "out" / "checkpoints", 2, write, keep=1)
+    with pytest.raises(InputError, match="other settings"):
+        run(tmp_path, objects, tmp_path / "out", replace(CONFIG, grouping="dynamic"))
+    with pytest.raises(FileNotFoundError, match="weights"):  # the settings fit; there is nothing else in it
+        run(tmp_path, objects, tmp_path / "out")
+
+
 def test_a_nan_loss_stops_with_the_objects_named(tmp_path, objects):
     model = tiny.capellm(tmp_path / "base", tuning="lora")
     with torch.no_grad():
         model.projection.bias.fill_(float("nan"))
     with pytest.raises(InputError, match=r"loss became nan at step 1 on objects"):
         train(model, objects, CONFIG, tmp_path / "out")
+
+
+def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, objects):
+    points = np.column_stack([np.arange(68) + 16.5, np.full(68, 50.0)])
+    category = Category("dots", tuple(Keypoint(f"dot {i}") for i in range(68)))
+    item = replace(objects[0], box=(0.0, 0.0, 100.0, 100.0), category=category, points=points)
+    model = tiny.capellm(tmp_path / "base")
+    for grouping in ("fixed", "dynamic"):
+        config = TrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
+        examples = build_examples(model, item, config, np.random.default_rng(1))
+        assert len(examples) > 4 and all(len(example.answers) <= 16 for example in examples)
+        asked = {int(100 * answer.point[0] - 16) for example in examples for answer in example.answers}
+        assert asked == set(range(68))
+    one = build_examples(model, item, replace(config, sampling="balanced", steps=1), np.random.default_rng(1))
+    assert len(one) == 1 and len(one[0].answers) <= 16
+
+
+def test_several_sequences_of_an_object_weigh_as_one(tmp_path, objects):
+    """Cutting an object's conversations into more sequences changes no gradient."""
+    config = TrainConfig(rounds=2, pack=64, accumulate=1, epochs=1, precision="fp32", clip=0.0)
+    found = []
+    for pack in (64, 2):
+        model = tiny.capellm(tmp_path / "base")
+        part = replace(config, pack=pack)
+        train(model, objects[:1], part, tmp_path / str(pack), on_step=lambda step, figures: found.append(figures))
+    one, several = found
+    assert one == pytest.approx(several, rel=1e-4) and one["crops"] == 1
+
+
+def test_a_model_that_is_frozen_altogether_is_refused(tmp_path, objects):
+    model = tiny.capellm(tmp_path / "base").requires_grad_(False)
+    with pytest.raises(InputError, match="Nothing of the model is trainable"):
+        train(model, objects, CONFIG, tmp_path / "out")
+
+
+def test_accelerates_own_sharding_is_refused(tmp_path, objects, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="shard: true"):
+        run(tmp_path, objects, tmp_path / "out")
 
 
 def test_nothing_to_train_on_is_refused(tmp_path):
@@ -193,9 +261,12 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"round": 4}, "unknown key 'round'; known are rounds"),
+        ({"round": 4}, "unknown key 'round'; known are grouping, rounds"),
         ({"rounds": "4"}, "rounds must be of type int"),
         ({"rounds": 0}, "rounds must be at least 1"),
+        ({"grouping": "random"}, "fixed, dynamic, locllm"),
+        ({"replace": 1.5}, "replace is a share"),
+        ({"shard": True, "guide": {"layers": [1]}}, "use one of them only"),
         ({"loss": "mse"}, "text, digits"),
         ({"sampling": "balanced"}, "say how many optimiser steps"),
         ({"sigma": 0.1}, "needs loss 'digits'"),

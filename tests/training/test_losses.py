@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from anykeypoint.coordinates import CoordinateCodec
 from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco
+from anykeypoint.data.coco import read_coco, without_descriptions
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import MadeUp, _soft_number, build_example, collate
+from anykeypoint.training.examples import MadeUp, _soft_number, build_examples, collate
 from anykeypoint.training.losses import make_readers, training_loss
 
 
@@ -36,7 +36,7 @@ def settings(**changes):
 
 
 def example(model, item, config, seed=0, answered=True):
-    return build_example(model, item, config, np.random.default_rng(seed), answered)
+    return next(iter(build_examples(model, item, config, np.random.default_rng(seed), answered)), None)
 
 
 def split(packed):
@@ -260,3 +260,46 @@ def test_made_up_objects_are_the_same_every_time(model):
     config = settings(loss="digits", sampling="balanced", steps=1, made_up=1.0)
     first, again = (example(model, MadeUp(3, 4), config) for _ in range(2))
     assert first.tokens == again.tokens and np.array_equal(first.pixels, again.pixels)
+
+
+def references(model, item, config, seeds):
+    """For every question asked how it refers to a description."""
+    found = []
+    for seed in range(seeds):
+        for built in build_examples(model, item, config, np.random.default_rng(seed)):
+            for question in model.tokenizer.decode(built.tokens).split("User:")[1:]:
+                replaced = "Reference: There is no description to refer to.\nAssistant:" in question
+                found.append("replaced" if replaced else "detailed" if "Reference:" in question else "removed")
+    return [found.count(how) / len(found) for how in ("detailed", "removed", "replaced")]
+
+
+def test_descriptions_are_left_out_and_replaced_as_often_as_told(model, objects):
+    item = objects[0]
+    described = tuple(replace(keypoint, description="Here.") for keypoint in item.category.keypoints)
+    item = replace(item, category=replace(item.category, keypoints=described))
+    assert references(model, item, settings(pack=99), 3) == [1, 0, 0]
+    assert references(model, item, settings(pack=99, replace=1.0), 3) == [0, 0, 1]
+    assert references(model, item, settings(pack=99, replace=1.0, describe=0.0), 3) == [0, 1, 0]
+    mixed = references(model, item, settings(pack=99, replace=0.5, describe=0.6), 60)
+    assert mixed == pytest.approx([0.3, 0.4, 0.3], abs=0.06)
+
+
+def test_a_point_without_a_description_has_none_to_replace(model, objects):
+    item = replace(objects[0], category=without_descriptions(objects[0].category))
+    assert references(model, item, settings(replace=1.0), 2) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("grouping", ["dynamic", "locllm"])
+def test_conversations_hold_the_groups_of_the_recipe(model, objects, grouping):
+    config = settings(grouping=grouping, rounds=3, pack=64, augment=AugmentConfig(scale=0, rotation=0))
+    shapes = set()
+    for seed in range(8):
+        built = example(model, objects[0], config, seed)
+        owners = [built.conversation[answer.span[0]] for answer in built.answers]
+        shapes.add(tuple(owners.count(number) for number in sorted(set(owners))))
+        assert len({answer.point for answer in built.answers}) == len(built.answers)
+    if grouping == "locllm":
+        assert shapes == {(3,)}
+    else:
+        count = len(example(model, objects[0], settings(rounds=1, pack=64, augment=config.augment)).answers)
+        assert len(shapes) > 2 and {sum(shape) for shape in shapes} == {count}

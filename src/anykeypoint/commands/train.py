@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from accelerate import PartialState
+
 from ..data.coco import data_file, read_coco
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLMConfig
@@ -10,6 +12,7 @@ from ..models.generative.folder import build, load
 from ..models.loading import find
 from ..training.config import TrainConfig, load_config
 from ..training.loop import train
+from ..training.report import crop_counts
 
 
 def run(
@@ -32,5 +35,8 @@ def run(
         print(f"left out: {count} ({reason})", file=sys.stderr)
     built = build(described, config.seed) if start is None else load(find(start))
     train(built, dataset.objects, config, out)
-    print(f"Written to {out / 'model'}")
+    if PartialState().is_main_process:  # of many, one speaks
+        trained, skipped = crop_counts(out)
+        print(f"{skipped} of {trained + skipped} crops were skipped: no labelled point was inside.")
+        print(f"Written to {out / 'model'}")
     return 0

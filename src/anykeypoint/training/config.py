@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..data.augment import AugmentConfig
+from ..data.rounds import GROUPINGS
 from ..errors import InputError
 from ..instructions import Instruction, settled
 
@@ -27,9 +28,15 @@ class GuideConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run. The defaults are CapeLLM's recipe (Sec. 4.1), which is 128 conversations to a step."""
+    """One run. The defaults are CapeLLM's recipe (Sec. 4.1) with 4 processes: 128 images to a step.
 
-    rounds: int = 4  # k, questions to a conversation
+    A conversation is an item of its own in the paper, and all of an object's are behind one image here: see
+    `data.rounds` for what that changes. What `pack` leaves out of a sequence follows in further ones behind the same
+    crop; with sampling "balanced", where an object has no turn of its own, it is left for another visit.
+    """
+
+    grouping: str = "fixed"  # "fixed", "dynamic" (Sec. 3.3) or "locllm": which questions share a conversation
+    rounds: int = 4  # k, questions to a conversation; "dynamic" draws their number
     pack: int = 64  # questions behind one image at most; conversations do not see each other
     loss: str = "text"  # "text": all tokens of the answer; "digits": only its free positions, among the allowed ids
     sigma: float = 0.0  # of the crop, with loss "digits": spread of the target distribution; 0 is one value
@@ -37,6 +44,7 @@ class TrainConfig:
     train_only: str = ""  # "projection": all else is frozen (supplement C); "" is what the model's tuning says
     describe: float = 1.0  # share of questions asked with a description
     descriptions: str = "detailed"  # which ones: "detailed", or "vague" (Table 5)
+    replace: float = 0.0  # share of those whose description is replaced by the words that there is none (Table 7)
     noun: float = 1.0  # share of questions that name the object, else "object" (forms with {noun})
     sampling: str = "epoch"  # "epoch": every object once; "balanced": categories by the square root of their objects
     made_up: float = 0.0  # share of drawn objects (data/synthetic), with sampling "balanced"
@@ -51,6 +59,8 @@ class TrainConfig:
     clip: float = 1.0  # gradient norm; 0 switches clipping off
     ema: float = 0.0  # decay of the averaged weights that are saved; 0 saves the last ones
     precision: str = "bf16"  # "bf16" or "fp32"
+    checkpointing: bool = False  # keep only each layer's input and compute the rest anew in the backward pass
+    shard: bool = False  # spread the frozen weights of the language model's layers over all processes
     seed: int = 42
     save_every: int = 200  # steps
     keep: int = 2  # checkpoints
@@ -60,8 +70,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.instruction:
             object.__setattr__(self, "instruction", settled(self.instruction))
-        choices = {"loss": ("text", "digits"), "sampling": ("epoch", "balanced"), "precision": ("bf16", "fp32")}
-        choices |= {"train_only": ("", "projection"), "descriptions": ("detailed", "vague")}
+        choices = {
+            "grouping": GROUPINGS,
+            "loss": ("text", "digits"),
+            "sampling": ("epoch", "balanced"),
+            "precision": ("bf16", "fp32"),
+            "train_only": ("", "projection"),
+            "descriptions": ("detailed", "vague"),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 words = ", ".join(choice or "''" for choice in known)
@@ -69,6 +85,9 @@ class TrainConfig:
         for name in ("rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
+        for name in ("describe", "replace"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is a share and must be from 0 to 1, but got {getattr(self, name)}.")
         if self.pack < self.rounds:
             raise InputError(f"pack must be at least rounds ({self.rounds}), but got {self.pack}.")
         if self.sampling == "balanced" and self.steps < 1:
@@ -77,6 +96,8 @@ class TrainConfig:
             raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")
         if self.made_up and self.sampling != "balanced":
             raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
+        if self.shard and self.guide.layers:
+            raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
         if self.sigma and self.loss == "text":
             raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
 

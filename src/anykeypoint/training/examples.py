@@ -15,7 +15,7 @@ from torch import Tensor
 from ..coordinates import CoordinateCodec, thousandths
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
-from ..data.rounds import fixed_rounds
+from ..data.rounds import grouped, sequences
 from ..data.synthetic import SyntheticObject, draw_object
 from ..errors import InputError
 from ..images import read_image
@@ -48,6 +48,7 @@ class Example:
     conversation: list[int]  # per token the number of its conversation
     places: list[int]  # per token its position behind the prefix
     answers: list[Answer]
+    questions: int
     words: list[tuple[int, int]] = field(default_factory=list)  # answers in words: as `Answer.text`
 
 
@@ -72,15 +73,16 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
         return ((normalised >= 0) & (normalised < 1)).all(axis=1)
 
 
-def build_example(
+def build_examples(
     model: CapeLLM,
     item: LabelledObject | MadeUp,
     config: TrainConfig,
     rng: np.random.Generator,
     answered: bool = True,
-) -> Example | None:
-    """Crop, group and write one object's conversations; None when no labelled point lies inside the crop.
+) -> list[Example]:
+    """Crop, group and write one object's conversations; none when no labelled point lies inside the crop.
 
+    They are one sequence, or several behind the same crop where one would hold more than `pack` questions.
     answered: False leaves every answer out; each question is then a conversation of its own.
     """
     if isinstance(item, MadeUp):
@@ -93,20 +95,29 @@ def build_example(
     if placed.flipped:
         points = points[item.category.mirrored()]
     inside = np.flatnonzero(visible_in(points)).tolist()
-    k = config.rounds if answered else 1
-    groups = fixed_rounds(inside, k, rng)[: max(config.pack // k, 1)]
-    if not groups:
-        return None
+    groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
+    if not answered:
+        groups = [[i] for i in dict.fromkeys(i for group in groups for i in group)]
+    packed = sequences(groups, config.pack)
+    if config.sampling == "balanced":  # a visit is a sample there, not the object's turn in an epoch
+        packed = packed[:1]
+    if not packed:
+        return []
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placed, model.config.vision.image_size)
-    writer = ConversationWriter(model, config, rng)
-    for group in groups:
-        if answered:
-            writer.converse(item, group, points)
-        else:
-            writer.ask(item, group[0], points)
-    return Example(pixels, writer.tokens, writer.conversation, writer.places, writer.answers, writer.words)
+    examples = []
+    for sequence in packed:
+        writer = ConversationWriter(model, config, rng)
+        for group in sequence:
+            if answered:
+                writer.converse(item, group, points)
+            else:
+                writer.ask(item, group[0], points)
+        count = sum(map(len, sequence))
+        lists = (writer.tokens, writer.conversation, writer.places, writer.answers)
+        examples.append(Example(pixels, *lists, count, writer.words))
+    return examples
 
 
 def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
@@ -133,6 +144,13 @@ def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
             "leave the guide out."
         )
     return form
+
+
+def reference(config: TrainConfig, rng: np.random.Generator) -> str:
+    """Draw how a question gives its description, one of `instructions.DESCRIBE`."""
+    if rng.random() >= config.describe:
+        return "removed"
+    return "replaced" if config.replace and rng.random() < config.replace else config.descriptions
 
 
 class ConversationWriter:
@@ -178,15 +196,16 @@ class ConversationWriter:
     ) -> tuple[list[str], list[int], dict]:
         """What is drawn for a conversation: how each question describes its keypoint, its wording, and the noun."""
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
-        describe = [self._describe() for _ in group]
+        describe = [self._describe(item.category.keypoints[i].description) for i in group]
         count = len(self.form.wordings)
         wordings = [int(self.rng.integers(count)) if count > 1 else 0 for _ in group]
         visible = np.flatnonzero(visible_in(points)).tolist()
         return describe, wordings, {"noun": noun, "visible": visible, "special": self.model.control_tokens}
 
-    def _describe(self) -> str:
-        """How one question gives its description, one of `instructions.DESCRIBE`."""
-        return self.config.descriptions if self.rng.random() < self.config.describe else "removed"
+    def _describe(self, description: str) -> str:
+        """How one question gives its description; one that there never was is not replaced."""
+        way = reference(self.config, self.rng)
+        return "removed" if way == "replaced" and not description else way
 
     def _tokenize(self, segments: list[Segment]) -> list[list[int]]:
         """The ids of each segment's text; none for a point."""

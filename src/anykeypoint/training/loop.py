@@ -7,13 +7,14 @@ resumed run draws what the uninterrupted one would have drawn.
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from accelerate.utils import parse_flag_from_env
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -21,9 +22,11 @@ from ..data.coco import LabelledObject
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
-from .config import TrainConfig, to_mapping
-from .examples import MadeUp, build_example, collate, training_form
+from .config import TrainConfig, from_mapping, to_mapping
+from .examples import Example, MadeUp, build_examples, collate, training_form
 from .losses import make_readers, training_loss
+from .memory import idle_pass, recomputed, spread
+from .report import Report
 
 
 class Plan:
@@ -86,8 +89,10 @@ def train(
 ) -> CapeLLM:
     """Train what of the model is trainable; resumes from the newest valid checkpoint in `out/checkpoints`.
 
-    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, skipped images) and at the end
-    the model's folder in `out/model`. `stop_after` ends the run after so many steps, as a kill would.
+    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, crops, skipped crops), the
+    same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder `out/model`.
+    `stop_after` ends the run after so many steps, as a kill would. With `config.shard` the returned model stays spread
+    over the processes; load `out/model` for one to work with.
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
     training_form(model, config)  # refuses what cannot be learnt before anything is written
@@ -116,11 +121,17 @@ def _train(
     on_step: Callable[[int, dict[str, float]], None] | None,
     stop_after: int | None,
 ) -> CapeLLM:
+    if parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise InputError(
+            "Accelerate's FSDP setting is not used here; turn it off and write 'shard: true' in the recipe."
+        )
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    if config.shard:
+        spread(model, accelerator)
     model.to(accelerator.device)
     plan = Plan(objects, config, accelerator.num_processes)
-    readers = make_readers(model, config.guide)
     groups = _parameter_groups(model, config)
+    readers = make_readers(model, config.guide)
     if readers is not None:
         groups[0]["params"] += readers.to(accelerator.device).parameters()
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
@@ -128,12 +139,11 @@ def _train(
     if readers is not None:
         trained |= {f"readers.{name}": p for name, p in readers.named_parameters()}
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
-    start = _resume(out, config, trained, average, optimizer)
+    start = _resume(out, plan, trained, average, optimizer)
     full_rates = [group["lr"] for group in groups]
-    log = (out / "log.jsonl").open("a") if accelerator.is_main_process else None
-    columns = (TextColumn("training {task.fields[figures]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=log is None) as progress:
-        bar = progress.add_task("", total=plan.steps, completed=start, figures="")
+    layers = recomputed(model) if config.checkpointing else nullcontext()
+    main = accelerator.is_main_process
+    with layers, Report(out, plan.steps, start, main) as report:
         for step in range(start, plan.steps):
             for group, full in zip(optimizer.param_groups, full_rates, strict=True):
                 group["lr"] = full * rate(step, plan.steps, config.warmup, config.guide.alone)
@@ -141,13 +151,10 @@ def _train(
             for name, kept in average.items():
                 kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
             figures["lr"] = optimizer.param_groups[0]["lr"]
-            if log is not None:
-                log.write(json.dumps({"step": step + 1, **figures}) + "\n")
-                log.flush()
-                if (step + 1) % config.save_every == 0 or step + 1 == plan.steps:
-                    _save(out, step + 1, config, trained, average, optimizer)
+            report.step(step + 1, figures)
+            if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
+                _save(out, step + 1, plan, trained, average, optimizer)
             accelerator.wait_for_everyone()
-            progress.update(bar, completed=step + 1, figures=f"loss {figures['loss']:.3f} lr {figures['lr']:.1e}")
             if on_step is not None:
                 on_step(step + 1, figures)
             if stop_after is not None and step + 1 >= stop_after:
@@ -156,7 +163,7 @@ def _train(
         for name, kept in average.items():
             trained[name].copy_(kept)
     model.eval()
-    if accelerator.is_main_process:
+    if main:
         model.save_pretrained(out / "model")
     return model
 
@@ -180,71 +187,82 @@ def _one_step(
     passes = plan.items(step, accelerator.process_index)
     there = {"loss": True, "answers": answered, "guide": config.guide.layers, "read": answered and readers is not None}
     sums = {name: 0.0 for name, is_there in there.items() if is_there}
-    skipped = 0
+    crops = skipped = 0
     for drawn in passes:
-        built = [build_example(model, item, config, rng, answered) for item, rng in drawn]
-        examples = [example for example in built if example is not None]
-        skipped += len(built) - len(examples)
-        if not examples:
-            continue
+        built = [build_examples(model, item, config, rng, answered) for item, rng in drawn]
+        skipped += built.count([])
+        crops += len(built) - built.count([])
+        examples = [example for of_one in built for example in of_one]
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
-        batch = collate(examples, model.codec.base).to(accelerator.device)
-        with accelerator.autocast():
-            parts = training_loss(model, batch, config, answered, readers)
-        if not torch.isfinite(parts["loss"]):
-            names = ", ".join(str(item.id) for item, _ in drawn)
-            raise InputError(
-                f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
-            )
-        (parts["loss"] / len(passes)).backward()
-        for name, value in parts.items():
-            sums[name] += value.item() / len(passes)
+        batches = [examples[i : i + config.batch] for i in range(0, len(examples), config.batch)]
+        idle = 0
+        if config.shard:  # before any process runs the model: what they do together must be in one order
+            counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
+            idle = int(counts.max()) - len(batches)
+        for part in batches:
+            batch = collate(part, model.codec.base).to(accelerator.device)
+            with accelerator.autocast():
+                parts = training_loss(model, batch, config, answered, readers)
+            if not torch.isfinite(parts["loss"]):
+                names = ", ".join(str(item.id) for item, _ in drawn)
+                raise InputError(
+                    f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
+                )
+            share = _questions(part) / _questions(examples) / len(passes)
+            (parts["loss"] * share).backward()
+            for name, value in parts.items():
+                sums[name] += value.item() * share
+        for _ in range(idle):
+            with accelerator.autocast():
+                idle_pass(model)
     if accelerator.num_processes > 1:
         for parameter in parameters:
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             parameter.grad = accelerator.reduce(grad, "mean")
-        figures = torch.tensor([*sums.values(), skipped], device=accelerator.device)
-        *means, skipped = accelerator.reduce(figures, "sum").tolist()
+        figures = torch.tensor([*sums.values(), crops, skipped], device=accelerator.device)
+        *means, crops, skipped = accelerator.reduce(figures, "sum").tolist()
         sums = {name: value / accelerator.num_processes for name, value in zip(sums, means, strict=True)}
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
     optimizer.step()
     optimizer.zero_grad()
-    return {**sums, "grad_norm": float(norm), "skipped": int(skipped)}
+    return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
+
+
+def _questions(examples: Sequence[Example]) -> int:
+    return sum(example.questions for example in examples)
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:
     encoder = [p for p in model.encoder.parameters() if p.requires_grad]
     known = {id(p) for p in encoder}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    if not rest:
-        raise InputError("Nothing of the model is trainable; set tuning to 'lora' or 'full' for a tower.")
+    if not rest and not encoder:
+        raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     groups = [{"params": rest, "lr": config.lr}]
     if encoder:
         groups.append({"params": encoder, "lr": config.encoder_lr or config.lr})
     return groups
 
 
-def _save(out: Path, step: int, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> None:
+def _save(out: Path, step: int, plan: Plan, trained: dict, average: dict, optimizer: object) -> None:
     def write(folder: Path) -> None:
         save_file({name: p.detach().contiguous() for name, p in trained.items()}, folder / "weights.safetensors")
         if average:
             save_file(average, folder / "average.safetensors")
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")  # read back with weights_only
-        (folder / "config.json").write_text(json.dumps(to_mapping(config)))
+        (folder / "config.json").write_text(json.dumps(to_mapping(plan.config)))
+        (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.per_step}))
 
-    save_checkpoint(out / "checkpoints", step, write, config.keep)
+    save_checkpoint(out / "checkpoints", step, write, plan.config.keep)
 
 
-def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimizer: object) -> int:
+def _resume(out: Path, plan: Plan, trained: dict, average: dict, optimizer: object) -> int:
     """Load the newest valid checkpoint; returns the step to go on with."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = newest_valid(out / "checkpoints")
     if checkpoint is None:
         return 0
-    if json.loads((checkpoint / "config.json").read_text()) != to_mapping(config):
-        raise InputError(
-            f"{out} holds a run with other settings; give another output folder or the settings of that run."
-        )
+    _check_settings(out, checkpoint, plan)
     with torch.no_grad():
         for table, name in ((trained, "weights"), (average, "average")):
             if table:
@@ -255,3 +273,25 @@ def _resume(out: Path, config: TrainConfig, trained: dict, average: dict, optimi
                     table[key].copy_(tensor)
     optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True))
     return step_of(checkpoint)
+
+
+def _check_settings(out: Path, checkpoint: Path, plan: Plan) -> None:
+    """InputError unless the run in `out` is this one. What changes nothing of what is learnt may differ.
+
+    So may the number of processes, if `accumulate` makes up for it: the plan deals out the same images then.
+    """
+    path = checkpoint / "config.json"
+    found = from_mapping(TrainConfig, json.loads(path.read_text()), str(path))  # an older one lacks the newer keys
+    free = ["checkpointing", "shard", "save_every", "keep"]
+    if (checkpoint / "plan.json").exists():  # an older one has none
+        free.append("accumulate")
+        images = json.loads((checkpoint / "plan.json").read_text())["images_per_step"]
+        if images != plan.per_step:
+            raise InputError(
+                f"{out} holds a run with {images} images to a step, but batch x accumulate x processes is "
+                f"{plan.per_step} now; set accumulate so that it is the same, or give another output folder."
+            )
+    if replace(found, **{name: getattr(plan.config, name) for name in free}) != plan.config:
+        raise InputError(
+            f"{out} holds a run with other settings; give another output folder or the settings of that run."
+        )

@@ -85,10 +85,13 @@ def make_readers(model: CapeLLM, config: GuideConfig) -> nn.ModuleDict | None:
 
 
 class Guide:
-    """Watches queries and keys of some layers in a forward pass and compares where they look with where the point is.
+    """Notes what goes into some layers in a forward pass and compares where they look with where the point is.
 
     While an answer is written, the guided heads' attention should be a small Gaussian of mass 1 on the image tokens
     round the true point. It uses the heads' own weights, so nothing remains of it after training.
+
+    The hooks only note tensors; queries, keys and norms are computed from them afterwards, so that layers which are
+    computed twice (`memory.recomputed`) do the same both times.
     """
 
     def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
@@ -103,19 +106,20 @@ class Guide:
         self.layers = sorted(config.layers)[:1] if stop else config.layers
         self.stop = stop
         self.grid = model.encoder.grid(model.config.vision.image_size)
-        self.seen: list[tuple[Tensor, Tensor]] = []
-        self.states: dict[str, Tensor] = {}  # a layer's normed input, by the layer's number
+        self.inputs: dict[int, Tensor] = {}  # of a layer, by its number; of the last norm by the number of layers
+        self.turns: tuple[Tensor, Tensor]  # cosines and sines of the positions
         self.hooks: list[Any] = []
 
     def __enter__(self) -> "Guide":
-        for i in self.layers:
-            self.hooks.append(self.whole[i].register_forward_pre_hook(self._watch, with_kwargs=True))
-            if self.config.read and not self.stop:
-                self.hooks.append(self._behind(i).register_forward_hook(self._note(str(i + 1))))
+        watched: dict[int, nn.Module] = {i: self.whole[i] for i in self.layers}
         if self.stop:
             (last,) = self.layers
-            end = _Watched(self.whole[last], self._watch)
-            self.decoder.layers = nn.ModuleList([*self.whole[:last], end])
+            watched = {last: _End()}
+            self.decoder.layers = nn.ModuleList([*self.whole[:last], watched[last]])
+        elif self.config.read:
+            watched |= {i + 1: self.whole[i + 1] if i + 1 < len(self.whole) else self.decoder.norm for i in self.layers}
+        for i, module in watched.items():
+            self.hooks.append(module.register_forward_pre_hook(self._note(i), with_kwargs=True))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -123,28 +127,28 @@ class Guide:
         for hook in self.hooks:
             hook.remove()
 
-    def _behind(self, i: int) -> nn.Module:
-        """The norm that the output of layer i passes next."""
-        return self.whole[i + 1].input_layernorm if i + 1 < len(self.whole) else self.decoder.norm
-
-    def _note(self, name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
-        def hook(norm: nn.Module, args: tuple, normed: Tensor) -> None:
-            self.states.setdefault(name, normed)  # the first call is the forward pass's own
+    def _note(self, i: int) -> Callable[[nn.Module, tuple, dict[str, Any]], None]:
+        def hook(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            # The first call is the forward pass's own; one in the backward pass would be cut off from the graph.
+            self.inputs.setdefault(i, args[0] if args else kwargs["hidden_states"])
+            if "position_embeddings" in kwargs:
+                self.turns = kwargs["position_embeddings"]
 
         return hook
 
-    def _watch(self, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        """Note the queries and keys of the guided heads, B P+T heads d, from the layer's input."""
+    def _looks(self, i: int) -> tuple[Tensor, Tensor]:
+        """Queries and keys of a layer's guided heads, B P+T heads d, from its input."""
+        layer = self.whole[i]
         attention = layer.self_attn
-        hidden = layer.input_layernorm(args[0] if args else kwargs["hidden_states"])
+        hidden = layer.input_layernorm(self.inputs[i])
         size, groups = attention.head_dim, self.config.groups
         heads = groups * attention.num_key_value_groups
         shape = (*hidden.shape[:2], -1, size)
         queries = attention.q_proj(hidden).view(shape)[:, :, :heads]
         keys = attention.k_proj(hidden).view(shape)[:, :, :groups]
-        cos, sin = (t[:, :, None] for t in kwargs["position_embeddings"])
+        cos, sin = (t[:, :, None] for t in self.turns)
         keys = _rotate(keys, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=2)
-        self.seen.append((_rotate(queries, cos, sin), keys))
+        return _rotate(queries, cos, sin), keys
 
     def loss(self, batch: Batch, prefix: int, sees: Tensor) -> Tensor:
         """Mean divergence from the target heat map over guided layers, heads and the answers' tokens."""
@@ -156,7 +160,7 @@ class Guide:
         distance = (points[:, None] - cells).square().sum(-1)
         target = (-0.5 * distance / self.config.sigma**2).softmax(-1).float()  # n N
         total = target.new_zeros(())
-        for queries, keys in self.seen:
+        for queries, keys in map(self._looks, self.layers):
             for b in image.unique().tolist():  # image by image, as keys per answer token would fill the memory
                 here = image == b
                 scores = torch.einsum("nhd,thd->nht", queries[b, token[here]], keys[b]) / queries.shape[-1] ** 0.5
@@ -165,27 +169,24 @@ class Guide:
                 look = look[..., prefix - len(cells) : prefix]
                 wanted = target[here][:, None].expand_as(look)
                 total = total + F.kl_div(look, wanted, reduction="sum") / look.shape[1]
-        return total / (len(target) * len(self.seen))
+        return total / (len(target) * len(self.layers))
 
     def reading_loss(self, batch: Batch, prefix: int, readers: nn.ModuleDict) -> Tensor:
         """How far, in tenths of the crop, points read off the answers' hidden states are from the true ones: L1."""
         places, points = batch.looks
         total = points.new_zeros((), dtype=torch.float32)
         for name, reader in readers.items():
-            states = self.states[name][places[:, 0], places[:, 1] + prefix]
+            i = int(name)
+            norm = self.whole[i].input_layernorm if i < len(self.whole) else self.decoder.norm
+            states = norm(self.inputs[i][places[:, 0], places[:, 1] + prefix])
             total = total + 10 * (reader(states).float() - points).abs().sum(-1).mean()
         return total / len(readers)
 
 
-class _Watched(nn.Module):
+class _End(nn.Module):
     """Stands in for a decoder layer whose input is all that is wanted."""
 
-    def __init__(self, layer: nn.Module, watch: Callable[[nn.Module, tuple, dict[str, Any]], None]) -> None:
-        super().__init__()
-        self.layer, self.watch = layer, watch
-
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self.watch(self.layer, (hidden,), kwargs)
         return hidden
 
 

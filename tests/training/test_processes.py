@@ -1,0 +1,116 @@
+"""Two processes on one machine: gradients averaged, frozen weights spread, and the figures of one process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from training.test_loop import CONFIG, run
+
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.models.generative.folder import changed_tensors
+from anykeypoint.training.config import TrainConfig
+from anykeypoint.training.report import crop_counts
+
+# Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
+EPOCHS = TrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
+CODE = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+from pathlib import Path
+from torch.distributed.tensor import DTensor
+import training.test_loop as t
+import training.test_processes as p
+from anykeypoint.commands import train
+folder = Path(sys.argv[2])
+files = {"model": folder / "model.yaml", "recipe": folder / "recipe.yaml", "start": None, "allow_missing": False}
+train.run(f"coco:{folder / 'data' / 'annotations.json'}", folder / "data" / "images", folder / "verb", **files)
+objects = p.data(folder)
+t.run(folder, objects, folder / "two", t.replace(t.CONFIG, accumulate=1))
+some = p.with_far_ones(objects)
+_, whole = t.run(folder, some, folder / "whole", p.EPOCHS)
+spread = replace(p.EPOCHS, shard=True, checkpointing=True)
+model, first = t.run(folder, some, folder / "spread", spread, stop_after=2)
+_, rest = t.run(folder, some, folder / "spread", spread)
+weights = {name: weight for name, weight in model.named_parameters() if isinstance(weight, DTensor)}
+shares = {name: [weight.requires_grad, weight.numel(), weight.to_local().numel()] for name, weight in weights.items()}
+seen = {"whole": whole, "spread": first + rest, "shares": shares}
+(folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(seen))
+"""
+
+
+def data(folder):
+    return read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
+
+
+def with_far_ones(objects):
+    return [replace(item, points=item.points + 10_000 * (i % 4 == 0)) for i, item in enumerate(objects)]
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """The folder that two processes trained in."""
+    folder = tmp_path_factory.mktemp("two")
+    config = tiny.capellm(folder / "base", "lora").config.to_dict()
+    (folder / "model.yaml").write_text(json.dumps(config))  # JSON is YAML
+    (folder / "recipe.yaml").write_text(json.dumps({"epochs": 1, "accumulate": 1, "precision": "fp32"}))
+    write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
+    (folder / "run.py").write_text(CODE)
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [*launch, str(folder / "run.py"), tests, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "said.txt").write_text(done.stdout)
+    return folder
+
+
+def test_two_processes_train_as_one_with_twice_the_passes(launched):
+    one, losses = run(launched, data(launched), launched / "one", replace(CONFIG, accumulate=2))
+    log = [json.loads(line) for line in (launched / "two" / "log.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3)
+    saved = load_file(launched / "two" / "model" / "model.safetensors")
+    for name, tensor in changed_tensors(one).items():
+        assert torch.allclose(saved[name], tensor, atol=1e-3), name
+
+
+def test_one_process_goes_on_where_two_were(launched):
+    shutil.copytree(launched / "two", launched / "alone")
+    shutil.rmtree(launched / "alone" / "checkpoints" / "step-00000006")
+    _, losses = run(launched, data(launched), launched / "alone", replace(CONFIG, accumulate=2))
+    log = [json.loads(line) for line in (launched / "two" / "log.jsonl").read_text().splitlines()]
+    assert losses == pytest.approx([line["loss"] for line in log[4:]], rel=1e-3) and len(losses) == 2
+
+
+def test_spread_weights_change_no_figure_through_a_stop_and_a_resume(launched):
+    seen = [json.loads(path.read_text()) for path in launched.glob("rank-*.json")]
+    assert len(seen) == 2
+    for process in seen:
+        assert process["spread"] == pytest.approx(process["whole"], rel=1e-5) and len(process["whole"]) == 4
+        assert len(process["shares"]) == 18  # all weights of both layers but the adapters'
+        assert all(not trains and mine == total / 2 for trains, total, mine in process["shares"].values())
+    whole, spread = (load_file(launched / name / "model" / "model.safetensors") for name in ("whole", "spread"))
+    assert whole.keys() == spread.keys()
+    for name, tensor in whole.items():
+        assert torch.allclose(spread[name], tensor, atol=1e-5), name
+
+
+def test_the_verb_trains_on_all_processes_and_one_of_them_speaks(launched):
+    log = [json.loads(line) for line in (launched / "verb" / "log.jsonl").read_text().splitlines()]
+    assert [line["crops"] for line in log] == [2, 2, 2, 2]  # eight objects, one in each process
+    said = (launched / "said.txt").read_text()
+    assert said.count("0 of 8 crops were skipped") == said.count("Written to") == 1
+
+
+def test_crops_are_counted_over_all_processes(launched):
+    trained, skipped = crop_counts(launched / "spread")
+    assert (trained, skipped) == (12, 4)  # two epochs of eight objects, two of which are far off
