@@ -23,7 +23,7 @@ from ...errors import InputError
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
 from ...instructions import instruction
-from ...pose import Density, Pose
+from ...pose import Density, Pose, with_uncertainty
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
 
@@ -213,4 +213,4 @@ class View:
         grids = [self.engine.density(self.prefix, question)[0].double() for question in questions]
         # Sums of float32 products may pass 1 by a rounding error.
         densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
-        return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))
+        return with_uncertainty(replace(pose, density=dict(zip(pose.keys, densities, strict=True))))
