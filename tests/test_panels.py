@@ -50,7 +50,8 @@ def warmth(pixels: np.ndarray) -> np.ndarray:
 
 
 def test_each_panel_shows_its_own_heat_over_its_crop():
-    made = pose({"point 0": spot(2, 8), "point 1": spot(7, 1)}, xy=[[500, 500], [500, 500], [NAN, NAN]])
+    there = Crop(70, -20, 100)  # where it lies must not matter
+    made = pose({"point 0": spot(2, 8), "point 1": spot(7, 1, there)}, xy=[[500, 500], [500, 500], [NAN, NAN]])
     drawn = draw_densities(grey(), [made], SIDE)
     assert drawn.width == 2 * SIDE + 3 * GAP
     for i, (x, y) in enumerate([(85, 25), (15, 75)]):
