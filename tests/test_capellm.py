@@ -160,7 +160,9 @@ def test_every_keypoint_has_its_density_even_where_two_share_a_name(model):
     view = model.encode(tiny.picture(60, 40))
     pose = view.predict(CATEGORY, density=True)
     assert list(pose.density) == ["left ear tip", "right ear tip", "nose", "wheel", "wheel (2)"]
-    assert view.predict(CATEGORY).density is None
+    assert view.predict(CATEGORY).density is None and view.predict(CATEGORY).entropy is None
+    assert pose.entropy.tolist() == [density.entropy() for density in pose.density.values()]
+    assert pose.covariance[2].tolist() == pose.density["nose"].covariance().tolist()
     for i, key in enumerate(pose.density):
         alone = view.predict(Category("cat", CATEGORY.keypoints[i : i + 1]), density=True)
         np.testing.assert_allclose(pose.density[key].grid, alone.density[alone.names[0]].grid, atol=1e-5)

@@ -124,8 +124,22 @@ def test_outputs_of_every_kind_at_once(run, photos):
 
 def test_densities_are_drawn_and_written_to_a_folder(run, photos):
     code, _, _ = run("predict", "photos/a.jpg", *POINTS, "--density", "-o", "out/")
-    assert code == 0 and "a.density.json" in files("out")
+    assert code == 0 and files("out") == ["a.density.json", "a.png", "a_densities.png", "poses.csv", "poses.json"]
     assert read_json("out/a.density.json")[0].density["nose"].grid.shape == (4, 4)
+
+
+def test_a_sheet_of_densities_never_takes_the_place_of_a_picture(run, photos):
+    Image.new("RGB", (30, 20)).save(photos / "a_densities.jpg")
+    code, _, err = run("predict", "photos", *POINTS, "--density", "-o", "out/")
+    assert code == 2 and "a_densities.png" in err
+    assert run("predict", "photos", *POINTS, "-o", "out/")[0] == 0
+
+
+def test_a_picture_without_objects_has_no_sheet_of_densities_and_is_no_error(run, photos):
+    Path("boxes.json").write_text(json.dumps({"a.jpg": [], "b.png": [0, 0, 9, 9]}))
+    options = [*POINTS, "--boxes", "boxes.json", "--density", "-o", "out/"]
+    assert run("predict", "photos/a.jpg", "photos/b.png", *options)[0] == 0
+    assert "b_densities.png" in files("out") and "a_densities.png" not in files("out")
 
 
 def test_images_with_the_same_stem_do_not_overwrite_each_other(run, photos):

@@ -122,6 +122,19 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
     assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
+def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
+    out = work / "densities"
+    options = ["--max-per-category", 1, "--grid", 50, "-o", out]
+    code, printed, _ = run(capsys, "density", trained, *data(work), *options)
+    assert code == 0 and "gaussian" in printed.lower() and "50 cells" in printed
+    results = json.loads((out / "density.json").read_text())
+    assert results["category_mean"]["model"]["outside_crop"] == 0
+    assert results["points"] <= len((out / "density.jsonl").read_text().splitlines())
+    assert (out / "examples.png").stat().st_size > 1000
+    code, _, err = run(capsys, "density", trained, *data(work), "--sigma", "0", "-o", work / "x")
+    assert code == 2 and "Sigma" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -129,6 +142,8 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--model", "m", "--start", "s"], "not both"),
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--recipe", "none.yaml"], "Cannot read"),
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
+        (["density", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
+        (["density", "nothing", "--data", "labels.json", "--images", "x", "-o", "y"], "coco:FILE.json"),
         (["weights", "nothing"], "neither a model nor packaged weights"),
         (["predict", __file__, "--keypoints", "a", "--descriptions", "no"], "detailed, removed, replaced, vague"),
     ],
@@ -165,6 +180,10 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
             *("--descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
+        },
+        "density": {
+            *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),
+            *("--allow-missing", "--device"),
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "weights": {"name"},

@@ -5,13 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
-from anykeypoint.pose import Density, Pose
+from anykeypoint.pose import Density, Pose, with_uncertainty
 
 NAN = float("nan")
 
@@ -95,6 +93,11 @@ def test_a_present_point_may_be_of_unknown_confidence():
         ({"covariance": np.zeros((3, 2, 2))}, "'left ear'"),
         ({"covariance": np.array([[[1, 5], [0, 1]], np.full((2, 2), NAN), np.eye(2)])}, "symmetric"),
         ({"covariance": np.array([[[1, 2], [2, 1]], np.full((2, 2), NAN), np.eye(2)])}, "eigenvalues"),
+        ({"covariance": np.array([[[1, NAN], [NAN, 1]], np.full((2, 2), NAN), np.eye(2)])}, "'nose'"),
+        ({"entropy": [1, 2]}, "shape (3,)"),
+        ({"entropy": [1, 0.0, 2]}, "'left ear'"),
+        ({"entropy": [np.inf, NAN, 2]}, "'nose'"),
+        ({"entropy": [1, NAN, -2]}, "0 bits"),
     ],
 )
 def test_a_wrong_field_is_refused_with_one_sentence(changes, word):
@@ -117,10 +120,11 @@ def test_a_pose_survives_pickling():
 
 def test_to_dict_is_json_with_null_for_absent_and_reads_back():
     covariance = np.array([np.eye(2), np.full((2, 2), NAN), [[2, 1], [1, 2]]])
-    first = pose(density={"nose": density()}, covariance=covariance)
+    first = pose(density={"nose": density()}, covariance=covariance, entropy=[1.5, NAN, NAN])
     text = json.dumps(first.to_dict(), allow_nan=False)
     data = json.loads(text)
     assert data["xy"][1] == [None, None] and data["confidence"][1] is None and data["covariance"][1][0] == [None, None]
+    assert data["entropy"] == [1.5, None, None]
     again = Pose.from_dict(data)
     assert again.to_dict() == first.to_dict()
     assert np.array_equal(again.xy, first.xy, equal_nan=True)
@@ -150,43 +154,28 @@ def test_equal_names_get_keys_of_their_own():
     assert made.keys == ["wheel", "wheel (2)", "wheel (2) (2)"]
 
 
-# --- densities -----------------------------------------------------------------------------------------------------
+# --- uncertainty ---------------------------------------------------------------------------------------------------
 
 
-def test_mode_is_the_centre_of_the_heaviest_cell():
-    assert density().mode().tolist() == [10 + 25, 20 + 15]  # row 1 is y, column 2 is x
+def test_uncertainty_is_read_off_the_densities_and_unknown_without_one():
+    first = pose(density={"nose": density(), "left ear": density()})
+    found = with_uncertainty(first)
+    np.testing.assert_allclose(found.covariance[0], density().covariance())
+    assert found.entropy[0] == density().entropy()
+    assert np.isnan(found.entropy[1:]).all() and np.isnan(found.covariance[1:]).all()  # absent, and without a density
+    assert first.entropy is None and first.covariance is None
+    assert found.density == first.density and np.array_equal(found.xy, first.xy, equal_nan=True)
 
 
-@given(
-    st.integers(1, 9),
-    st.floats(-50, 50),
-    st.floats(-50, 50),
-    st.floats(0.5, 500),
-    st.integers(0, 80),
-    st.floats(0.01, 1),
-)
-def test_all_mass_in_one_cell_puts_mean_and_mode_at_its_centre(n, x, y, side, where, mass):
-    row, column = divmod(where % (n * n), n)
-    grid = np.zeros((n, n))
-    grid[row, column] = mass
-    found = Density(Crop(x, y, side), grid)
-    expected = [x + (column + 0.5) * side / n, y + (row + 0.5) * side / n]
-    assert np.allclose(found.mean(), expected) and np.allclose(found.mode(), expected)
-    assert found.mass == pytest.approx(mass)
+def test_uncertainty_of_equal_names_is_by_key():
+    other = Density(Crop(0, 0, 8), np.full((8, 8), 1 / 64))
+    made = Pose(names=["wheel"] * 2, xy=np.ones((2, 2)), confidence=np.ones(2), present=[True] * 2, image_size=(9, 9),
+                density={"wheel": density(), "wheel (2)": other})  # fmt: skip
+    assert with_uncertainty(made).entropy.tolist() == pytest.approx([density().entropy(), 6])
 
 
-def test_mean_does_not_depend_on_the_mass_expanded():
-    whole = density()
-    half = Density(whole.crop, whole.grid / 2)
-    assert np.allclose(whole.mean(), half.mean()) and half.mass == pytest.approx(whole.mass / 2)
-
-
-@pytest.mark.parametrize(
-    "grid",
-    [np.ones((2, 3)) / 6, np.zeros((2, 2)), np.full((2, 2), 0.3), [[NAN]], [[-0.1, 0.5], [0, 0]], np.ones(4) / 4, "x"],
-)
-def test_a_wrong_grid_is_refused(grid):
-    refusal(lambda: Density(Crop(0, 0, 1), grid))
+def test_without_densities_there_is_no_uncertainty_to_read():
+    assert "density=True" in refusal(lambda: with_uncertainty(pose()))
 
 
 # --- draw ----------------------------------------------------------------------------------------------------------

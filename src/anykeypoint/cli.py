@@ -165,6 +165,47 @@ def evaluate(
 
 
 @app.command()
+def density(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
+    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")
+    ],
+    max_per_category: Annotated[
+        int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and examples.")] = 0,
+    sigma: Annotated[
+        float, typer.Option(metavar="S", help="The Gaussian's, as a share of the crop; 2 cells of a 64 x 64 heat map.")
+    ] = 2 / 64,
+    grid: Annotated[
+        int | None, typer.Option(metavar="N", help="Compare on N x N cells; N divides the model's own number.")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Compare the model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
+    from .commands import density as verb
+
+    code = verb.run(
+        model,
+        data,
+        images,
+        out,
+        max_per_category=max_per_category,
+        seed=seed,
+        sigma=sigma,
+        grid=grid,
+        allow_missing=allow_missing,
+        device=device,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def train(
     data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],

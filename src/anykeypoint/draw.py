@@ -14,15 +14,17 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .errors import InputError
 from .formats import write_bytes
+from .heat import heat, outline, overlap
 from .images import ImageSource, read_image
-from .pose import Density, Pose
+from .pose import Pose
 
 LABELS = ("auto", "names", "numbers", "none")
 MOST_NAMES = 25  # more points than this get numbers and a legend,
 MOST_NUMBERS = 60  # and more than this no text at all: it would hide the picture
 
-_DARK = (18, 18, 24)
+DARK = (18, 18, 24)
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+HALF = 0.5  # of a density, whose cells get a line round them; 9 tenths of many points would cover one another
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -40,7 +42,9 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
         points with short names, numbers for up to 60 points, else none. A name in letters that the font has not is
         written as its number.
 
-    Absent points are not drawn. Densities are blended in as heat, each in its point's colour.
+    Absent points are not drawn. Densities are blended in as heat, each in its point's colour and the paler the more of
+        them lie over one another, with a thin line round the cells that hold half of each. `panels.draw_densities`
+        shows them one by one.
     Raises InputError if the sizes differ or `labels` is none of these.
     """
     picture = read_image(image)
@@ -64,9 +68,16 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
         picture = Image.blend(picture, ImageOps.grayscale(picture).convert("RGB"), 0.55).point(
             lambda value: value * 0.8
         )
-    for pose, dot in zip(poses, dots, strict=True):
-        for key, density in (pose.density or {}).items():
-            _heat(picture, density, dot.colours[pose.keys.index(key)], size / pose.image_size)
+    heats = [
+        (density, dot.colours[pose.keys.index(key)])
+        for pose, dot in zip(poses, dots, strict=True)
+        for key, density in (pose.density or {}).items()
+    ]
+    strength = 1 / overlap([density for density, _ in heats], picture.size, zoom)
+    for density, colour in heats:
+        heat(picture, density, colour, zoom, strength)
+    for density, colour in heats:
+        outline(picture, density, HALF, colour, zoom, 1.3 * unit)
     canvas = np.array(picture)
     for dot in dots:
         dot.paint(canvas, unit)
@@ -81,7 +92,7 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
     for pose in poses:
         numbers = [str(i + 1) for i in range(len(pose))]
         names = [
-            _fitting(name, font, size[0] * 0.45) or number for name, number in zip(pose.names, numbers, strict=True)
+            fitting(name, font, size[0] * 0.45) or number for name, number in zip(pose.names, numbers, strict=True)
         ]
         texts.append(names if labels == "names" else numbers)
     drawn = _write_labels(canvas, dots, texts, font, unit)
@@ -123,11 +134,11 @@ class _Dots:
 
     def paint(self, canvas: np.ndarray, unit: float) -> None:
         for a, b in self.edges:
-            _stroke(canvas, self.points[a], self.points[b], 2.6 * unit, _DARK, _DARK, 0.5)
+            stroke(canvas, self.points[a], self.points[b], 2.6 * unit, DARK, DARK, 0.5)
         for a, b in self.edges:
-            _stroke(canvas, self.points[a], self.points[b], 1.5 * unit, self.colours[a], self.colours[b], 0.95)
+            stroke(canvas, self.points[a], self.points[b], 1.5 * unit, self.colours[a], self.colours[b], 0.95)
         for i in self.present:
-            _dot(canvas, self.points[i], 6.0 * unit, _DARK, 0.85)
+            _dot(canvas, self.points[i], 6.0 * unit, DARK, 0.85)
         for i in self.present:
             _dot(canvas, self.points[i], 4.6 * unit, self.colours[i], 1.0)
 
@@ -145,10 +156,10 @@ def _unit(size: tuple[int, int], points: list[np.ndarray]) -> float:
 
 
 def _dot(canvas: np.ndarray, centre: np.ndarray, radius: float, colour: Sequence[int], alpha: float) -> None:
-    _stroke(canvas, centre, centre, radius, colour, colour, alpha)
+    stroke(canvas, centre, centre, radius, colour, colour, alpha)
 
 
-def _stroke(
+def stroke(
     canvas: np.ndarray,
     start: np.ndarray,
     end: np.ndarray,
@@ -181,23 +192,6 @@ def _stroke(
         colour = np.asarray(first) + np.broadcast_to(part, distance.shape)[..., None] * np.subtract(last, first)
         window = canvas[top:bottom, left:right]
         window[:] = np.rint(window * (1 - cover) + colour * cover)
-
-
-def _heat(picture: Image.Image, density: Density, colour: tuple[int, int, int], zoom: np.ndarray) -> None:
-    """Blend a density into the picture: a root of each cell's share of the heaviest, so that tails show, smoothed."""
-    share = (density.grid / density.grid.max()) ** 0.6
-    mask = Image.fromarray(np.rint(share * 215).astype(np.uint8))
-    corner = density.crop.to_image(np.zeros(2)) * zoom
-    cell = density.crop.side * zoom / len(density.grid)  # canvas pixels
-    lows = np.floor(np.clip(corner, 0, picture.size)).astype(int)
-    highs = np.ceil(np.clip(corner + cell * len(density.grid), 0, picture.size)).astype(int)
-    if (highs <= lows).any():
-        return
-    limits = np.clip([(lows - corner) / cell, (highs - corner) / cell], 0, len(density.grid))
-    if (limits[1] <= limits[0]).any():
-        return
-    shown = mask.resize(tuple((highs - lows).tolist()), Image.Resampling.BICUBIC, box=limits.ravel().tolist())
-    picture.paste(colour, (*lows.tolist(), *highs.tolist()), shown)
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> tuple[int, int, int]:
@@ -252,12 +246,12 @@ def _write_labels(
                 point, (place[0] + high / 2, place[1] + high / 2), (place[2] - high / 2, place[3] - high / 2)
             )
             if np.hypot(*(nearest - point)) > high / 2 + 12 * unit:
-                _stroke(canvas, point, nearest, 0.9 * unit, ink, ink, 0.9)
+                stroke(canvas, point, nearest, 0.9 * unit, ink, ink, 0.9)
     for place in places:
         if place is not None:
             left, right = place[0] + high / 2, max(place[0], place[2] - high) + high / 2
             middle = (place[1] + place[3]) / 2
-            _stroke(canvas, np.array([left, middle]), np.array([right, middle]), high / 2, _DARK, _DARK, 0.74)
+            stroke(canvas, np.array([left, middle]), np.array([right, middle]), high / 2, DARK, DARK, 0.74)
     drawn = Image.fromarray(canvas)
     pen = ImageDraw.Draw(drawn)
     for word, place, ink in zip(words, places, inks, strict=True):
@@ -338,12 +332,12 @@ def _with_legend(drawn: Image.Image, poses: Sequence[Pose], font: ImageFont.Free
     entries: list[tuple[str, tuple[int, int, int]]] = []
     for pose in named.values():
         for i, (name, ink) in enumerate(zip(pose.names, colours(len(pose)), strict=True)):
-            entries.append((f"{i + 1}  " + _fitting(name, font, drawn.width - 3 * high), ink))
+            entries.append((f"{i + 1}  " + fitting(name, font, drawn.width - 3 * high), ink))
     wide = max((font.getlength(text) for text, _ in entries), default=0) + 1.8 * high
     columns = max(1, int((drawn.width - high) // wide))
     rows = -(-len(entries) // columns)
     step = 1.25 * high
-    canvas = np.full((round(rows * step + 1.2 * high), drawn.width, 3), _DARK, dtype=np.uint8)
+    canvas = np.full((round(rows * step + 1.2 * high), drawn.width, 3), DARK, dtype=np.uint8)
     places = [(0.6 * high + i // rows * wide, 0.6 * high + (i % rows + 0.5) * step) for i in range(len(entries))]
     for (x, y), (_, ink) in zip(places, entries, strict=True):
         _dot(canvas, np.array([x + 0.4 * high, y]), 0.26 * high, ink, 1.0)
@@ -357,7 +351,7 @@ def _with_legend(drawn: Image.Image, poses: Sequence[Pose], font: ImageFont.Free
     return whole
 
 
-def _fitting(name: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def fitting(name: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The name on one line, cut with dots to the width; empty where the font lacks one of its letters."""
     text = " ".join(name.split())
     missing = bytes(font.getmask("\U0010ffff"))

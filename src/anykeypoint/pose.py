@@ -1,16 +1,17 @@
 """Pose: where the keypoints of one object are, in pixels of the original, upright picture.
 
 Absent points are NaN, never (0, 0). Confidence says how sure the model is of a place; presence says whether the point
-was found at all. K is the number of keypoints, N the cells on one side of a density.
+was found at all. K is the number of keypoints.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .density import Density, frozen_array
 from .errors import InputError
 from .geometry import Box, Crop, check_box
 
@@ -18,54 +19,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .images import ImageSource
-
-_ROUNDING = 1e-6  # how far sums of probabilities may stray
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Density:
-    """The probability of one keypoint's place over a grid of cells that tile a crop.
-
-    crop: the square, in image pixels.
-    grid: [N, N] float64, rows = y, columns = x; each cell holds its probability. The sum, `mass`, is at most 1; the
-        rest was not expanded, and nothing is said of where it lies.
-    """
-
-    crop: Crop
-    grid: np.ndarray
-
-    def __post_init__(self) -> None:
-        grid = _frozen_array(self.grid, "A density's grid")
-        if grid.ndim != 2 or grid.shape[0] != grid.shape[1] or grid.size == 0:
-            raise InputError(f"A density's grid must be square, [N, N], but got shape {grid.shape}.")
-        if not np.isfinite(grid).all() or (grid < 0).any():
-            raise InputError("A density's grid must hold finite values from 0 up; pass probabilities, not logits.")
-        if not 0 < grid.sum() <= 1 + _ROUNDING:
-            raise InputError(f"A density's grid must sum to more than 0 and at most 1, but its sum is {grid.sum():g}.")
-        object.__setattr__(self, "grid", grid)
-
-    @property
-    def mass(self) -> float:
-        """The probability that the grid accounts for, in (0, 1]."""
-        return min(float(self.grid.sum()), 1.0)
-
-    def mean(self) -> np.ndarray:
-        """The expected place given that it lies where the grid was expanded: [2] image pixels."""
-        centres = (np.arange(len(self.grid)) + 0.5) / len(self.grid)
-        point = np.array([self.grid.sum(axis=0) @ centres, self.grid.sum(axis=1) @ centres]) / self.grid.sum()
-        return self.crop.to_image(point)
-
-    def mode(self) -> np.ndarray:
-        """The centre of the heaviest cell (of equals the topmost, then leftmost): [2] image pixels."""
-        row, column = np.unravel_index(np.argmax(self.grid), self.grid.shape)
-        return self.crop.to_image((np.array([column, row]) + 0.5) / len(self.grid))
-
-    def to_dict(self) -> dict[str, Any]:
-        """{"crop": [x, y, side], "grid": rows}."""
-        return {"crop": [self.crop.x, self.crop.y, self.crop.side], "grid": self.grid.tolist()}
-
-    def __repr__(self) -> str:
-        return f"Density(grid={self.grid.shape}, mass={self.mass:.3f})"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -81,7 +34,9 @@ class Pose:
     skeleton: edges as pairs of 0-based indices.
     category, image: their name and file name, "" where there is none.
     density: Densities by `keys`, of all points or some; None if not asked for.
-    covariance: [K, 2, 2] square image pixels, NaN where absent; None if unknown.
+    covariance: [K, 2, 2] square image pixels, NaN where absent or unknown; None if all are unknown.
+    entropy: [K] bits of the density's cells, from 0 up, NaN where absent or unknown; None if all are unknown.
+        `with_uncertainty` fills both from the densities.
     """
 
     names: list[str]
@@ -95,6 +50,7 @@ class Pose:
     image: str = ""
     density: Mapping[str, Density] | None = None
     covariance: np.ndarray | None = None
+    entropy: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:
@@ -122,8 +78,13 @@ class Pose:
             settle("density", _densities(self.density, self.keys))
         if self.covariance is not None:
             settle("covariance", _array(self.covariance, "covariance", (count, 2, 2)))
-            _check_absence("covariance", self.covariance, self.present, self.names)
-            _check_covariance(self.covariance[self.present])
+            known = _check_known("covariance", self.covariance, self.present, self.names)
+            _check_covariance(self.covariance[known])
+        if self.entropy is not None:
+            settle("entropy", _array(self.entropy, "entropy", (count,)))
+            known = _check_known("entropy", self.entropy, self.present, self.names)
+            if (low := self.entropy[known] < 0).any():
+                raise InputError(f"A pose's entropy must be 0 bits or more, but got {self.entropy[known][low][0]:g}.")
 
     @property
     def keys(self) -> list[str]:
@@ -150,6 +111,8 @@ class Pose:
             parts.append(f"density={len(self.density)} of {', '.join(map(str, sorted(sizes)))}")
         if self.covariance is not None:
             parts.append(f"covariance={self.covariance.shape}")
+        if self.entropy is not None:
+            parts.append(f"entropy={self.entropy.shape}")
         return f"Pose({', '.join(parts)})"
 
     def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
@@ -199,6 +162,7 @@ class Pose:
             if self.density is None
             else {name: density.to_dict() for name, density in self.density.items()},
             "covariance": None if self.covariance is None else _nulls(self.covariance),
+            "entropy": None if self.entropy is None else _nulls(self.entropy),
         }
 
     @classmethod
@@ -206,7 +170,7 @@ class Pose:
         """Read what `to_dict` gives. Raises InputError if it is not that."""
         try:
             fields = dict(data)
-            for field in ("xy", "confidence", "covariance"):
+            for field in ("xy", "confidence", "covariance", "entropy"):
                 if fields.get(field) is not None:
                     fields[field] = np.array(fields[field], dtype=np.float64)  # null becomes NaN
             if fields.get("density") is not None:
@@ -221,20 +185,25 @@ class Pose:
             raise InputError(f"This is not a pose as Pose.to_dict writes it: {str(error).splitlines()[0]}.") from error
 
 
+def with_uncertainty(pose: Pose) -> Pose:
+    """The same pose with `covariance` and `entropy` read off its densities; NaN for present points without one.
+
+    Raises InputError for a pose without densities.
+    """
+    if not pose.density:
+        raise InputError("This pose has no densities to read its uncertainty from; predict with density=True.")
+    covariance, entropy = np.full((len(pose), 2, 2), np.nan), np.full(len(pose), np.nan)
+    for i, key in enumerate(pose.keys):
+        if pose.present[i] and key in pose.density:
+            covariance[i], entropy[i] = pose.density[key].covariance(), pose.density[key].entropy()
+    return replace(pose, covariance=covariance, entropy=entropy)
+
+
 # --- validators ----------------------------------------------------------------------------------------------------
 
 
-def _frozen_array(value: Any, what: str) -> np.ndarray:
-    try:
-        array = np.array(value, dtype=np.float64)  # a copy of ours, so that nobody changes it behind our back
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} must be an array of numbers, but got {type(value).__name__}.") from error
-    array.setflags(write=False)
-    return array
-
-
 def _array(value: Any, field: str, shape: tuple[int, ...]) -> np.ndarray:
-    array = _frozen_array(value, f"A pose's {field}")
+    array = frozen_array(value, f"A pose's {field}")
     if array.shape != shape:
         raise InputError(f"A pose's {field} must have shape {shape}, but got {array.shape}; give one row per name.")
     return array
@@ -287,6 +256,14 @@ def _check_absence(field: str, array: np.ndarray, present: np.ndarray, names: li
         raise InputError(f"A present point must have a finite {field}, but {names[int(wrong.argmax())]!r} has not.")
     if (wrong := ~present & ~np.isnan(rows).all(axis=1)).any():
         raise InputError(f"An absent point must have NaN for its {field}, but {names[int(wrong.argmax())]!r} has not.")
+
+
+def _check_known(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> np.ndarray:
+    """Which present points are known, [K] bool: all of a row is finite, or all of it NaN; absent ones are NaN."""
+    rows = array.reshape(len(names), -1)
+    known = ~np.isnan(rows).all(axis=1) & present
+    _check_absence(field, array, known, names)
+    return known
 
 
 def _check_covariance(matrices: np.ndarray) -> None:

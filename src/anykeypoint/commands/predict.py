@@ -16,6 +16,7 @@ from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..formats import write_coco, write_csv, write_json
 from ..instructions import check_describe
+from ..panels import draw_densities
 from ..pipeline import Result, find_images, predict_files, read_boxes
 from ..pose import Pose
 
@@ -111,6 +112,7 @@ class Outputs:
 
     pictures: dict[Path, list[Path]] = field(default_factory=dict)  # image -> pictures to draw
     densities: dict[Path, Path] = field(default_factory=dict)  # image -> JSON with all that its poses hold
+    panels: dict[Path, Path] = field(default_factory=dict)  # image -> picture with a panel per keypoint
     tables: list[Path] = field(default_factory=list)
     poses: list[Pose] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
@@ -142,6 +144,8 @@ class Outputs:
             yield draw
         if (path := self.densities.get(result.path)) is not None:
             yield lambda: write_json(result.poses, path)
+        if (sheet := self.panels.get(result.path)) is not None and any(pose.density for pose in result.poses):
+            yield lambda: save_picture(draw_densities(result.path, result.poses), sheet)
 
     def save(self) -> list[str]:
         """Write the tables, unless no picture went right; the sentences of those that could not be."""
@@ -170,6 +174,7 @@ def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[P
                 plan.pictures.setdefault(image, []).append(path / f"{stem}.png")
                 if density:
                     plan.densities[image] = path / f"{stem}.density.json"
+                    plan.panels[image] = path / f"{stem}_densities.png"
             plan.tables += [path / "poses.json", path / "poses.csv"]
             continue
         if suffix in PICTURES:
@@ -185,7 +190,10 @@ def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[P
             raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
     if density and not plan.pictures:
         raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
-    files = [*plan.tables, *plan.densities.values(), *(file for files in plan.pictures.values() for file in files)]
+    drawn = [file for files in plan.pictures.values() for file in files]
+    if twice := {_identity(file) for file in drawn} & {_identity(file) for file in plan.panels.values()}:
+        raise InputError(f"Two outputs would be called {min(twice)}; give that image another name or no --density.")
+    files = [*plan.tables, *plan.densities.values(), *plan.panels.values(), *drawn]
     inputs = {_identity(path): path for path in kept}
     for file in files:
         if (lost := inputs.get(_identity(file))) is not None:

@@ -31,6 +31,7 @@ class LabelledObject:
     image: the picture's path. box: [x, y, w, h] in image pixels.
     points: (K, 2) float64 in image pixels, NaN where not labelled. visibility: (K,) 0, 1 or 2 as in COCO.
     group: the video, person or session the picture belongs to, where the file says so (`images[].group`).
+    segmentation: the object's outline as the file has it, unread (see data.outlines); None where there is none.
     """
 
     id: int
@@ -41,6 +42,7 @@ class LabelledObject:
     points: np.ndarray
     visibility: np.ndarray
     group: str | None
+    segmentation: Any = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
         if not present[image_id]:
             skipped[NO_IMAGE] += 1
             continue
-        objects.append(LabelledObject(identity, path, category_id, category, box, points, visibility, group))
+        segmentation = entry.get("segmentation")
+        item = LabelledObject(identity, path, category_id, category, box, points, visibility, group, segmentation)
+        objects.append(item)
     if missing and not allow_missing:
         raise InputError(
             f"{len(missing)} of the pictures that {annotations} needs are not in {images} (first: {missing[0]}); "

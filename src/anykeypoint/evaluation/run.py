@@ -88,14 +88,14 @@ def evaluate(
     if not objects:
         raise InputError("There is no object with a labelled point to measure on; check the data file.")
     asked = {key: _asked(dataset.categories[key], settings) for key in {item.category_id for item in objects}}
-    _claim(out, settings, objects, asked)
+    claim(out, settings, objects, asked)
     bar = progress or (lambda items, title: items)
 
     def predictions(of: Model, file: str, title: str) -> list[np.ndarray]:
         return _predict_all(of, objects, asked, out / file, settings, bar, title)
 
     answers = predictions(model, PREDICTIONS, "model")
-    labels = _labels(dataset, objects)
+    labels = label_objects(dataset, objects)
     scores = _scores(answers, objects)
     baselines: dict[str, dict] = {}
     for baseline in (ImageCentre(), MeanPosition.shipped()):
@@ -126,7 +126,7 @@ def evaluate(
         "command": command,
         "versions": versions(),
     }
-    _write(out / RESULTS, json.dumps(results, indent=2) + "\n")
+    write(out / RESULTS, json.dumps(results, indent=2) + "\n")
     return results
 
 
@@ -166,8 +166,19 @@ def _asked(category: Category, settings: Settings) -> Category:
     return without_descriptions(category) if settings.descriptions == "removed" else category
 
 
-def _claim(out: Path, settings: Settings, objects: list[LabelledObject], asked: dict[int, Category]) -> None:
-    """Make the folder this run's: it is new, or its predictions have the same settings, objects and words."""
+def claim(
+    out: Path,
+    settings: Any,
+    objects: list[LabelledObject],
+    asked: dict[int, Category],
+    files: Sequence[str] = (PREDICTIONS, UNTRAINED, RESULTS),
+    name: str = SETTINGS,
+) -> None:
+    """Make the folder this run's: it is new, or its `files` were made with the same settings, objects and words.
+
+    settings: a dataclass of plain values, kept in the folder as `name`. Raises InputError, naming what differs, for a
+    folder of another run.
+    """
     digest = hashlib.sha256(json.dumps(vars(settings), sort_keys=True).encode())
     for item in objects:
         row = [item.id, item.category_id, item.image.name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
@@ -175,8 +186,9 @@ def _claim(out: Path, settings: Settings, objects: list[LabelledObject], asked: 
     for key in sorted(asked):
         digest.update(json.dumps([key, asked[key].to_dict()]).encode())
     mine = {"hash": digest.hexdigest(), "settings": vars(settings), "objects": len(objects)}
-    path = out / SETTINGS
-    if path.exists():
+    path = out / name
+    begun = out.exists() and (not out.is_dir() or any((out / file).exists() for file in files))
+    if begun and path.exists():
         theirs = _read_settings(path)
         if theirs.get("hash") != mine["hash"]:
             before = theirs.get("settings") if isinstance(theirs.get("settings"), dict) else {}
@@ -187,10 +199,10 @@ def _claim(out: Path, settings: Settings, objects: list[LabelledObject], asked: 
                 "give another folder or remove it."
             )
         return
-    if out.exists() and (not out.is_dir() or any((out / name).exists() for name in (PREDICTIONS, UNTRAINED, RESULTS))):
-        raise InputError(f"{out} holds predictions of unknown settings, as {SETTINGS} is missing; give another folder.")
+    if begun:
+        raise InputError(f"{out} holds predictions of unknown settings, as {name} is missing; give another folder.")
     out.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(mine, indent=2) + "\n")
+    write(path, json.dumps(mine, indent=2) + "\n")
 
 
 def _read_settings(path: Path) -> dict:
@@ -238,17 +250,22 @@ def _predict_all(
     return [done[item.id] for item in objects]
 
 
-def _read_predictions(path: Path, objects: dict[int, LabelledObject]) -> dict[int, np.ndarray]:
-    """id -> points (K, 2) of the whole lines; half a last line, left by a killed run, is cut off the file."""
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, none if there is no file; half a last line, left by a killed run, is cut off the file."""
     if not path.exists():
-        return {}
+        return []
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         with path.open("r+b") as file:
             file.truncate(len(whole))
+    return whole.splitlines()
+
+
+def _read_predictions(path: Path, objects: dict[int, LabelledObject]) -> dict[int, np.ndarray]:
+    """id -> points (K, 2) of the file's whole lines."""
     done: dict[int, np.ndarray] = {}
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(whole_lines(path), 1):
         try:
             entry = json.loads(line)
             item = objects[entry["id"]]
@@ -261,7 +278,7 @@ def _read_predictions(path: Path, objects: dict[int, LabelledObject]) -> dict[in
     return done
 
 
-def _labels(dataset: Dataset, objects: list[LabelledObject]) -> list[str]:
+def label_objects(dataset: Dataset, objects: list[LabelledObject]) -> list[str]:
     """Each object's category by name; with its id where two categories share a name, as MP-100's two faces do."""
     names = [category.name for category in dataset.categories.values()]
     return [
@@ -286,7 +303,7 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Whole or not at all."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")

@@ -24,7 +24,7 @@ from ...errors import InputError
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
 from ...instructions import Instruction, Point, instruction, settled
-from ...pose import Density, Pose
+from ...pose import Density, Pose, with_uncertainty
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
 from .keypoint_token import KeypointToken
@@ -276,7 +276,7 @@ class View:
         grids = [self.engine.density(self.prefix, question, cells=cells)[0].double() for question in questions]
         # Sums of float32 products may pass 1 by a rounding error.
         densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
-        return replace(pose, density=dict(zip(pose.keys, densities, strict=True)))
+        return with_uncertainty(replace(pose, density=dict(zip(pose.keys, densities, strict=True))))
 
     def _pose(self, category: Category, points: np.ndarray, confidence: np.ndarray) -> Pose:
         """Points K 2, fractions of the crop, as a pose in image pixels."""

@@ -1,0 +1,290 @@
+"""Densities beside Gaussians: the figures against plain references, and a run that resumes."""
+
+import dataclasses
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.outlines import Outline
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.density import Density
+from anykeypoint.errors import InputError
+from anykeypoint.evaluation import density as module
+from anykeypoint.evaluation.density import Settings, compare, gaussian_grid, gaussian_nll, measure, summarise
+from anykeypoint.geometry import Crop, square_crop
+from anykeypoint.images import read_image
+from anykeypoint.pose import Pose
+
+CROP = Crop(10, 20, 100)
+BOX = (10.0, 20.0, 100.0, 50.0)  # the upper half of the crop
+SIZE = (200, 100)  # the crop's lowest fifth lies below the picture
+
+
+def uniform(n: int = 20, crop: Crop = CROP) -> Density:
+    return Density(crop, np.full((n, n), 1 / n**2))
+
+
+def one_hot(row: int, column: int, n: int = 20) -> Density:
+    grid = np.zeros((n, n))
+    grid[row, column] = 1
+    return Density(CROP, grid)
+
+
+# --- one keypoint --------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(-40, 200), st.floats(-40, 200), st.floats(2, 60))
+def test_a_gaussians_cells_are_what_points_drawn_densely_say(x, y, sigma):
+    grid = gaussian_grid(CROP, 10, np.array([x, y]), sigma)
+    steps = np.arange(2000) / 20 + 0.025  # 20 points a pixel
+    across, down = (
+        (np.exp(-(((corner + steps - middle) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi)) / 20)
+        for corner, middle in ((CROP.x, x), (CROP.y, y))
+    )
+    expected = np.outer(down.reshape(10, -1).sum(1), across.reshape(10, -1).sum(1))
+    np.testing.assert_allclose(grid, expected, atol=5e-5)
+
+
+def test_a_uniform_density_has_the_shares_of_areas_and_a_likelihood_known_beforehand():
+    found = measure(uniform(), np.array([60, 45]), np.array([60, 45]), 0.05, BOX, SIZE, None)["model"]
+    assert found["in_box"] == pytest.approx(0.5) and found["outside_crop"] == 0
+    assert found["outside_picture"] == pytest.approx(0.2) and found["on_object"] is None
+    assert found["nll"] == pytest.approx(0)  # the crop's side is the box's longer side
+    assert found["entropy"] == pytest.approx(math.log2(400))
+    wide = measure(uniform(20, Crop(-15, -5, 150)), np.array([60, 45]), np.array([60, 45]), 0.05, BOX, SIZE, None)
+    assert wide["model"]["nll"] == pytest.approx(2 * math.log(1.5))
+
+
+def test_on_object_is_the_probability_on_the_outline():
+    left = Outline((np.array([[10, 20], [60, 20], [60, 120], [10, 120]]),))
+    point = np.array([60.0, 70.0])
+    found = measure(uniform(), point, point, 0.05, BOX, SIZE, left)
+    assert found["model"]["on_object"] == pytest.approx(0.5, abs=0.01)
+    assert found["gaussian_at_truth"]["on_object"] == pytest.approx(0.5, abs=0.01)
+    assert measure(one_hot(3, 2), point, point, 0.05, BOX, SIZE, left)["model"]["on_object"] == pytest.approx(1)
+    assert measure(one_hot(3, 15), point, point, 0.05, BOX, SIZE, left)["model"]["on_object"] == 0
+
+
+def test_a_gaussian_at_the_edge_leaves_the_crop_and_the_picture_by_half_and_the_model_never_leaves_the_crop():
+    edge = np.array([110.0, 70.0])  # the crop's right edge, far from the picture's
+    found = measure(one_hot(10, 19), edge, edge, 0.02, BOX, SIZE, None)
+    assert found["gaussian_at_truth"]["outside_crop"] == pytest.approx(0.5)
+    assert found["gaussian_at_truth"]["outside_picture"] == pytest.approx(0, abs=1e-9)
+    assert found["model"]["outside_crop"] == 0
+    below = np.array([60.0, 100.0])  # the picture's lower edge
+    assert measure(uniform(), below, below, 0.02, BOX, SIZE, None)["gaussian_at_point"][
+        "outside_picture"
+    ] == pytest.approx(0.5)
+
+
+def test_each_gaussian_has_its_own_middle_and_only_the_prediction_has_a_likelihood():
+    point, truth = np.array([30.0, 40.0]), np.array([60.0, 80.0])
+    found = measure(uniform(), point, truth, 0.1, BOX, SIZE, None)
+    assert found["distance"] == pytest.approx(0.5)
+    assert found["gaussian_at_point"]["nll"] == pytest.approx(12.5 + math.log(2 * math.pi * 0.01))
+    assert found["gaussian_at_truth"]["nll"] is None
+    assert found["gaussian_at_point"]["in_box"] > 0.9 > 0.2 > found["gaussian_at_truth"]["in_box"]
+
+
+def test_what_was_not_expanded_is_spread_evenly():
+    grid = np.zeros((10, 10))
+    grid[0, 0] = 0.5
+    truth = np.array([100.0, 110.0])  # far from the only cell
+    found = measure(Density(CROP, grid), truth, truth, 0.1, BOX, SIZE, None)
+    assert found["model"]["nll"] == pytest.approx(-math.log(0.5)) and found["mass"] == 0.5
+    assert found["model"]["in_box"] == pytest.approx(0.5 + 0.25)
+
+
+def test_a_density_of_zero_at_the_truth_has_no_likelihood():
+    truth = np.array([100.0, 110.0])
+    found = measure(one_hot(0, 0), truth, truth, 0.1, BOX, SIZE, None)
+    assert found["model"]["nll"] is None and json.dumps(found, allow_nan=False)
+
+
+def test_a_gaussian_far_outside_the_crop_has_no_entropy():
+    found = measure(uniform(), np.array([1e6, 1e6]), np.array([50.0, 50.0]), 0.01, BOX, SIZE, None)
+    assert found["gaussian_at_point"]["entropy"] is None and found["gaussian_at_point"]["outside_crop"] == 1
+
+
+# --- means ---------------------------------------------------------------------------------------------------------
+
+
+def line(identity: int, **figures) -> dict:
+    entry = dict.fromkeys(module.FIGURES, 0.0)
+    methods = {method: {**entry, **figures.get(method, {})} for method in module.METHODS}
+    return {"id": identity, "distance": 0.1, "offset": 0.0, **methods, **figures.get("plain", {})}
+
+
+def test_means_weigh_points_within_objects_and_objects_within_categories():
+    labels = {1: "a", 2: "a", 3: "b"}
+    values = [(1, 1.0), (1, 3.0), (2, 8.0), (3, 5.0)]
+    found = summarise([line(identity, model={"in_box": value}) for identity, value in values], labels)
+    assert found["object_mean"]["model"]["in_box"] == pytest.approx((2 + 8 + 5) / 3)
+    assert found["category_mean"]["model"]["in_box"] == pytest.approx(((2 + 8) / 2 + 5) / 2)
+    assert found["per_category"]["a"]["model"]["in_box"] == pytest.approx(5)
+
+
+def test_objects_without_a_figure_are_left_out_of_its_mean_and_none_means_nobody_had_it():
+    lines = [line(1, model={"on_object": None}), line(2, model={"on_object": 0.5})]
+    for entry in lines:
+        entry["gaussian_at_truth"]["nll"] = None
+    found = summarise(lines, {1: "a", 2: "b"})["category_mean"]
+    assert found["model"]["on_object"] == 0.5 and found["gaussian_at_truth"]["nll"] is None
+
+
+def test_likelihoods_are_compared_on_the_same_points():
+    lines = [line(1, gaussian_at_point={"nll": 9.0}), line(2, model={"nll": None}, gaussian_at_point={"nll": 1.0})]
+    found = summarise(lines, {1: "a", 2: "b"})["category_mean"]
+    assert found["gaussian_at_point"]["nll"] == 9.0
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.floats(0.001, 0.9)), min_size=1, max_size=12))
+def test_no_other_sigma_has_a_better_mean_likelihood_than_the_best(points):
+    labels = {1: "a", 2: "a", 3: "b", 4: "b", 5: "c"}
+    lines = [line(identity, plain={"distance": distance}) for identity, distance in points]
+    found = summarise(lines, labels)["category_mean"]["gaussian_at_point"]
+
+    def mean(sigma: float) -> float:
+        by_object = {i: [gaussian_nll(d, sigma) for j, d in points if j == i] for i, _ in points}
+        by_category: dict = {}
+        for i, values in by_object.items():
+            by_category.setdefault(labels[i], []).append(np.mean(values))
+        return float(np.mean([np.mean(values) for values in by_category.values()]))
+
+    assert found["best_nll"] == pytest.approx(mean(found["best_sigma"]))
+    for factor in (0.5, 0.9, 1.1, 2):
+        assert found["best_nll"] <= mean(found["best_sigma"] * factor) + 1e-9
+
+
+# --- a run ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "data"
+    write_dataset(folder, 6, seed=1, size=64)
+    path = folder / ANNOTATIONS
+    labels = json.loads(path.read_text())
+    first = labels["annotations"][0]
+    x, y, w, h = first["bbox"]
+    first["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    labels["annotations"][1]["keypoints"][2] = 1  # hidden
+    path.write_text(json.dumps(labels))
+    return read_coco(path, folder / IMAGES)
+
+
+class Blurred:
+    """Knows the labels; its densities are Gaussians round them of a tenth of the crop."""
+
+    def __init__(self, dataset, limit=None, **changes):
+        self.truth = {(item.image, item.box): item for item in dataset.objects}
+        self.limit, self.changes, self.asked = limit, changes, 0
+
+    def predict(self, image, category, *, box, density):
+        if self.limit is not None and self.asked >= self.limit:
+            raise KeyboardInterrupt
+        self.asked += 1
+        xy = np.nan_to_num(self.truth[image, box].points, nan=0.0)
+        crop = square_crop(box)
+        grids = [np.maximum(gaussian_grid(crop, 20, point, 0.1 * crop.side), 1e-9) for point in xy]
+        fields = {
+            "names": category.names,
+            "xy": xy,
+            "confidence": np.full(len(xy), 0.5),
+            "present": np.full(len(xy), True),
+            "image_size": read_image(image).size,
+        }
+        pose = Pose(**fields)
+        found = {key: Density(crop, grid) for key, grid in zip(pose.keys, grids, strict=True)}
+        return dataclasses.replace(pose, **{"density": found, **self.changes})
+
+
+def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(dataset, tmp_path):
+    results = compare(Blurred(dataset), dataset, tmp_path, Settings(sigma=0.01), command="density x")
+    assert json.loads((tmp_path / module.RESULTS).read_text()) == results
+    means = results["category_mean"]
+    assert set(means) == set(module.METHODS) and set(means["model"]) == set(module.FIGURES)
+    assert means["model"]["outside_crop"] == 0 and means["model"]["entropy"] > means["gaussian_at_truth"]["entropy"]
+    assert results["objects_with_outline"] == 1 and means["model"]["on_object"] > 0.5
+    visible = sum(int((item.visibility == 2).sum()) for item in dataset.objects)
+    lines = [json.loads(text) for text in (tmp_path / module.LINES).read_text().splitlines()]
+    assert len(lines) == visible == results["points"] + results["left_out"].get(module.OUTSIDE, 0)
+    assert results["left_out"][module.HIDDEN] == 1 and results["cells"] == [20]
+    assert results["command"] == "density x" and results["settings"]["sigma"] == 0.01
+    assert Image.open(tmp_path / module.EXAMPLES).height > 300 * results["categories"]
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
+    whole = compare(Blurred(dataset), dataset, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        compare(Blurred(dataset, limit=3), dataset, tmp_path / "cut")
+    path = tmp_path / "cut" / module.LINES
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # killed in the middle of a line
+    assert compare(Blurred(dataset), dataset, tmp_path / "cut") == whole
+    for name in (module.LINES, module.EXAMPLES, module.RESULTS):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    again = Blurred(dataset)
+    assert compare(again, dataset, tmp_path / "whole") == whole
+    assert again.asked == whole["categories"]  # for the examples alone
+
+
+def test_a_folder_of_other_settings_or_with_foreign_lines_is_refused(dataset, tmp_path):
+    compare(Blurred(dataset), dataset, tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(sigma "):
+        compare(Blurred(dataset), dataset, tmp_path, Settings(sigma=0.5))
+    with (tmp_path / module.LINES).open("a") as file:
+        file.write('{"id": 999, "keypoint": 0}\n')
+    with pytest.raises(InputError, match=r"is no figure of this run"):
+        compare(Blurred(dataset), dataset, tmp_path)
+
+
+def test_fewer_cells_are_sums_of_the_models_own(dataset, tmp_path):
+    assert compare(Blurred(dataset), dataset, tmp_path / "a", Settings(grid=10))["cells"] == [10]
+    with pytest.raises(InputError, match="20 cells"):
+        compare(Blurred(dataset), dataset, tmp_path / "b", Settings(grid=7))
+
+
+def test_models_without_densities_or_confidences_are_refused_in_one_sentence_and_leave_the_folder_usable(
+    dataset, tmp_path
+):
+    class Unsure(Blurred):
+        def predict(self, image, category, *, box, density):
+            pose = super().predict(image, category, box=box, density=density)
+            return SimpleNamespace(**{**vars(pose), "keys": pose.keys, "confidence": np.full(len(pose), np.nan)})
+
+    for model, word in ((Blurred(dataset, density=None), "no probability densities"), (Unsure(dataset), "how sure")):
+        with pytest.raises(InputError, match=word) as caught:
+            compare(model, dataset, tmp_path, Settings(model="no"))
+        assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert compare(Blurred(dataset), dataset, tmp_path, Settings(model="yes"))["points"] > 0
+
+
+def test_points_labelled_outside_the_crop_are_counted_not_measured(dataset, tmp_path):
+    far = [dataclasses.replace(item, points=item.points.copy()) for item in dataset.objects]
+    far[0].points[0] = (-500, -500)
+    results = compare(Blurred(dataset), dataclasses.replace(dataset, objects=far), tmp_path / "far")
+    before = compare(Blurred(dataset), dataset, tmp_path / "before")
+    assert results["left_out"][module.OUTSIDE] == before["left_out"].get(module.OUTSIDE, 0) + 1
+    assert results["points"] == before["points"] - 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"), [({"sigma": 0}, "Sigma"), ({"sigma": math.nan}, "Sigma"), ({"grid": 0}, "grid")]
+)
+def test_settings_without_sense_are_refused(changes, word):
+    with pytest.raises(InputError, match=word):
+        Settings(**changes)
+
+
+def test_data_without_a_visible_point_are_refused(dataset, tmp_path):
+    hidden = [dataclasses.replace(item, visibility=np.minimum(item.visibility, 1)) for item in dataset.objects]
+    with pytest.raises(InputError, match="visible"):
+        compare(Blurred(dataset), dataclasses.replace(dataset, objects=hidden), tmp_path)
