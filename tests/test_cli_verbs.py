@@ -122,6 +122,28 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
     assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
+def test_other_ways_of_asking_and_reading_are_options_of_both_verbs(work, trained, capsys):
+    options = ["--strategy", "top-3", "--cumulative", "--image-size", 56, "--max-per-category", 1]
+    code, _, _ = run(capsys, "evaluate", trained, *data(work), *options, "-o", work / "ways")
+    settings = json.loads((work / "ways" / "results.json").read_text())["settings"]
+    assert code == 0 and settings["cumulative"] and settings["image_size"] == 56 and settings["strategy"] == "top-3"
+
+    picture = next((work / "data" / IMAGES).iterdir())
+    asked = ["predict", picture, "--keypoints", "nose; tail tip; left ear", "--model", trained]
+    drawn = {run(capsys, *asked, "--strategy", "sampling", "--seed", seed)[1] for seed in (1, 1, 2)}
+    assert len(drawn) == 2
+    alone, chained = run(capsys, *asked)[1], run(capsys, *asked, "--cumulative")[1]
+    assert alone != chained and alone.splitlines()[:3] == chained.splitlines()[:3]  # nothing is before the first point
+    code, _, err = run(capsys, *asked, "--grid", 10)
+    assert code == 2 and "--density" in err
+    code, _, _ = run(capsys, *asked, "--density", "--grid", 10, "-o", work / "grid")
+    (written,) = (work / "grid").glob("*.density.json")
+    density = json.loads(written.read_text())[0]["density"]
+    assert code == 0 and {len(entry["grid"]) for entry in density.values()} == {10}
+    code, _, err = run(capsys, *asked, "--strategy", "top-0")
+    assert code == 2 and "known are greedy" in err
+
+
 def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
     out = work / "densities"
     options = ["--max-per-category", 1, "--grid", 50, "-o", out]
@@ -174,12 +196,20 @@ def test_the_verbs_and_their_options_are_these():
     assert face == {
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
-            *("--descriptions", "--device", "--output", "-o"),
+            *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
         },
         "categories": {"name", "--check"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
-            *("--descriptions", "--strategy", "--untrained", "--allow-missing", "--device"),
+            *(
+                "--descriptions",
+                "--strategy",
+                "--cumulative",
+                "--image-size",
+                "--untrained",
+                "--allow-missing",
+                "--device",
+            ),
         },
         "density": {
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),

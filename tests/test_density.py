@@ -112,7 +112,6 @@ def test_halving_the_cells_of_a_smooth_density_adds_two_bits():
     fine = np.repeat(np.repeat(coarse, 2, 0), 2, 1) / 4
     assert Density(CROP, fine).entropy() == pytest.approx(Density(CROP, coarse).entropy() + 2)
     np.testing.assert_allclose(Density(CROP, fine).covariance(), Density(CROP, coarse).covariance())
-    np.testing.assert_allclose(Density(CROP, fine).coarser(3).grid, coarse)
 
 
 @settings(max_examples=30)
@@ -198,8 +197,6 @@ def test_the_density_integrates_to_its_mass(grid, crop):
         (lambda d: d.mass_within((math.nan, 2), 1), "NaN"),
         (lambda d: d.mass_within((1, 2, 3), 1), "two numbers"),
         (lambda d: d.log_density("here"), "numbers"),
-        (lambda d: d.coarser(3), "divisor"),
-        (lambda d: d.coarser(0), "divisor"),
     ],
 )
 def test_a_question_without_sense_is_refused_in_one_sentence(ask, word):

@@ -114,7 +114,7 @@ CONFIG = TrainConfig(rounds=2, pack=4, precision="fp32")
 
 
 def example(model, item, config=CONFIG, **options):
-    (example,) = build_examples(model, item, config, np.random.default_rng(0), **options)
+    example, *_ = build_examples(model, item, config, np.random.default_rng(0), **options)
     return example
 
 

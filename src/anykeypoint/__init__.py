@@ -18,15 +18,19 @@ __version__ = "0.1.0"
 __all__ = ["Category", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
 
 
-def load(name: str = "default", device: str = "auto", dtype: str = "float32") -> "CapeLLM":
+def load(
+    name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
+) -> "CapeLLM":
     """A model ready to predict.
 
     name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained`, or the id of
     such a folder on the hub. device: "auto" takes a GPU where there is one. dtype: of the language model.
+    image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the
+    model's own.
     """
     from .models import loading
 
-    return loading.load(name, device, dtype)
+    return loading.load(name, device, dtype, image_size)
 
 
 def __getattr__(name: str) -> Any:

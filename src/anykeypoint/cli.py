@@ -22,6 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_STRATEGIES = (
+    "How points are read off the model: greedy, sampling, temperature-T, top-K, nucleus-P, contrastive-A, expected, "
+    "mode or mode-R; else the model's own way."
+)
 _DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
 
 
@@ -65,12 +69,17 @@ def predict(
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
-    strategy: Annotated[
-        str | None, typer.Option(metavar="NAME", help="greedy, expected or mode; else the model's own way.")
-    ] = None,
+    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=_STRATEGIES)] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the strategies that draw.")] = 0,
+    cumulative: Annotated[
+        bool, typer.Option("--cumulative", help="Ask in one conversation, each point with the answers before in view.")
+    ] = False,
     density: Annotated[
         bool, typer.Option("--density", help="Draw and write each point's probability density.")
     ] = False,
+    grid: Annotated[
+        int | None, typer.Option(metavar="N", help="Cells on a side of a density; 100 unless said.")
+    ] = None,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
     output: Annotated[
@@ -94,7 +103,10 @@ def predict(
         boxes=boxes,
         model=model,
         strategy=strategy,
+        seed=seed,
+        cumulative=cumulative,
         density=density,
+        grid=grid,
         descriptions=descriptions,
         device=device,
         outputs=output or (),
@@ -131,10 +143,17 @@ def evaluate(
     max_per_category: Annotated[
         int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and the interval.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="For the choice of objects, the interval and strategies that draw.")
+    ] = 0,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
-    strategy: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How a point is read off the model; else the model's own way.")
+    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=_STRATEGIES)] = None,
+    cumulative: Annotated[
+        bool, typer.Option("--cumulative", help="Ask in one conversation, each point with the answers before in view.")
+    ] = False,
+    image_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Side in pixels that objects are looked at in; else the model's own."),
     ] = None,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Measure the untrained model too; takes as long again.")
@@ -157,6 +176,8 @@ def evaluate(
         seed=seed,
         descriptions=descriptions,
         strategy=strategy,
+        cumulative=cumulative,
+        image_size=image_size,
         untrained=untrained,
         allow_missing=allow_missing,
         device=device,
@@ -179,9 +200,7 @@ def density(
     sigma: Annotated[
         float, typer.Option(metavar="S", help="The Gaussian's, as a share of the crop; 2 cells of a 64 x 64 heat map.")
     ] = 2 / 64,
-    grid: Annotated[
-        int | None, typer.Option(metavar="N", help="Compare on N x N cells; N divides the model's own number.")
-    ] = None,
+    grid: Annotated[int | None, typer.Option(metavar="N", help="Compare on N x N cells; 100 unless said.")] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
     ] = False,

@@ -145,13 +145,6 @@ class Density:
 
     # --- other forms -------------------------------------------------------------------------------------------------
 
-    def coarser(self, cells: int) -> "Density":
-        """The same density on cells x cells larger cells; InputError unless `cells` divides N."""
-        if cells < 1 or len(self.grid) % cells:
-            raise InputError(f"A grid of {len(self.grid)} cells a side cannot be brought to {cells}; give a divisor.")
-        width = len(self.grid) // cells
-        return Density(self.crop, self.grid.reshape(cells, width, cells, width).sum(axis=(1, 3)))
-
     def to_dict(self) -> dict[str, Any]:
         """{"crop": [x, y, side], "grid": rows}."""
         return {"crop": [self.crop.x, self.crop.y, self.crop.side], "grid": self.grid.tolist()}

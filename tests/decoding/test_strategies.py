@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from test_density import setting
+from test_joint import setting
 
 from anykeypoint.coordinates import bin_centres
 from anykeypoint.decoding import Strategy

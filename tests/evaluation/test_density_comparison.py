@@ -193,7 +193,8 @@ class Blurred:
         self.asked += 1
         xy = np.nan_to_num(self.truth[image, box].points, nan=0.0)
         crop = square_crop(box)
-        grids = [np.maximum(gaussian_grid(crop, 20, point, 0.1 * crop.side), 1e-9) for point in xy]
+        cells = 20 if density is True else density
+        grids = [np.maximum(gaussian_grid(crop, cells, point, 0.1 * crop.side), 1e-9) for point in xy]
         fields = {
             "names": category.names,
             "xy": xy,
@@ -246,10 +247,8 @@ def test_a_folder_of_other_settings_or_with_foreign_lines_is_refused(dataset, tm
         compare(Blurred(dataset), dataset, tmp_path)
 
 
-def test_fewer_cells_are_sums_of_the_models_own(dataset, tmp_path):
-    assert compare(Blurred(dataset), dataset, tmp_path / "a", Settings(grid=10))["cells"] == [10]
-    with pytest.raises(InputError, match="20 cells"):
-        compare(Blurred(dataset), dataset, tmp_path / "b", Settings(grid=7))
+def test_the_model_is_asked_for_as_many_cells_as_are_wanted(dataset, tmp_path):
+    assert compare(Blurred(dataset), dataset, tmp_path, Settings(grid=7))["cells"] == [7]
 
 
 def test_models_without_densities_or_confidences_are_refused_in_one_sentence_and_leave_the_folder_usable(

@@ -119,7 +119,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("change", [{"strategy": "soft"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}])
+@pytest.mark.parametrize(
+    "change", [{"strategy": "expected"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}]
+)
 def test_another_setting_in_the_same_folder_is_refused_by_name(dataset, tmp_path, change):
     run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings())
     with pytest.raises(InputError, match=rf"other settings \({next(iter(change))} "):
@@ -164,10 +166,10 @@ def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dat
     told = dataclasses.replace(dataset, objects=items, categories={items[0].category_id: category})
     for descriptions in ("detailed", "removed", "vague"):
         model = Oracle(dataset)
-        settings = run.Settings(descriptions=descriptions, strategy="soft")
+        settings = run.Settings(descriptions=descriptions, strategy="expected")
         run.evaluate(model, told, tmp_path / descriptions, settings)
         image, asked, box, strategy, describe = model.asked[0]
-        assert (image, box, strategy, describe) == (items[0].image, items[0].box, "soft", descriptions)
+        assert (image, box, strategy, describe) == (items[0].image, items[0].box, "expected", descriptions)
         assert asked.keypoints[0].description == ("" if descriptions == "removed" else "where it is")
     with pytest.raises(InputError, match="detailed, removed, replaced, vague, but got 'short'"):
         run.evaluate(Oracle(dataset), told, tmp_path / "short", run.Settings(descriptions="short"))
@@ -204,7 +206,7 @@ def test_two_categories_of_one_name_are_told_apart_by_id(dataset, tmp_path):
 
 
 def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(anykeypoint, "load", lambda name, device: Oracle(dataset))
+    monkeypatch.setattr(anykeypoint, "load", lambda name, device, image_size: Oracle(dataset))
     labels = source / ANNOTATIONS
     arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])

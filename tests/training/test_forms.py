@@ -48,7 +48,7 @@ def objects(tmp_path_factory):
 
 
 def example(model, item, config=CONFIG, seed=0):
-    (example,) = build_examples(model, item, config, np.random.default_rng(seed))
+    example, *_ = build_examples(model, item, config, np.random.default_rng(seed))
     return example
 
 

@@ -24,6 +24,8 @@ def run(
     seed: int,
     descriptions: str,
     strategy: str | None,
+    cumulative: bool,
+    image_size: int | None,
     untrained: bool,
     allow_missing: bool,
     device: str,
@@ -39,11 +41,13 @@ def run(
         protocol=protocol,
         strategy=strategy,
         descriptions=descriptions,
+        cumulative=cumulative,
+        image_size=image_size,
         max_per_category=max_per_category,
         seed=seed,
     )
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, image_size=image_size)
     results = evaluate(loaded, dataset, out, settings, untrained=untrained, command=command, progress=bar)
     print(summary(results))
     print(f"Written to {out / RESULTS}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..category import Category
 from ..category import category as named_category
+from ..decoding.strategies import Strategy
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..formats import write_coco, write_csv, write_json
@@ -36,7 +37,10 @@ def run(
     boxes: str | None = None,
     model: str = "default",
     strategy: str | None = None,
+    seed: int = 0,
+    cumulative: bool = False,
     density: bool = False,
+    grid: int | None = None,
     descriptions: str = "detailed",
     device: str = "auto",
     outputs: Sequence[str] = (),
@@ -46,7 +50,12 @@ def run(
     Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
     """
     asked = choose_category(category, keypoints, noun)
-    options = {"strategy": strategy, "density": density, "describe": check_describe(descriptions)}
+    if strategy is not None:
+        Strategy.parse(strategy)
+    if grid is not None and not density:
+        raise InputError("--grid says how fine a density is; give it together with --density.")
+    options = {"strategy": strategy, "seed": seed, "cumulative": cumulative, "density": grid or density}
+    options["describe"] = check_describe(descriptions)
     paths = list(dict.fromkeys(path for source in sources for path in find_images(source)))
     located = None if boxes is None else read_boxes(boxes)
     if located is not None:

@@ -52,7 +52,7 @@ Shown = dict[tuple[int, int], tuple[Density, np.ndarray] | None]  # object id, k
 
 
 class Model(Protocol):
-    def predict(self, image: Path, category: Category, *, box: Box, density: bool) -> Pose: ...
+    def predict(self, image: Path, category: Category, *, box: Box, density: bool | int) -> Pose: ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Settings:
     max_per_category: int | None = None
     seed: int = 0
     sigma: float = SIGMA  # of the crop
-    grid: int | None = None  # cells a side; the model's own
+    grid: int | None = None  # cells a side; as many as the model takes by itself
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma > 0):
@@ -104,7 +104,7 @@ def compare(
         raise InputError("No labelled point lies in the crop that the model sees, so there is nothing to compare.")
     for item in seen:  # those of an earlier run are not at hand
         if absent := [key for key, value in shown.items() if key[0] == item.id and value is None]:
-            _show(_ask(model, item), absent, shown, settings)
+            _show(_ask(model, item, settings), absent, shown)
     if any(shown.values()):
         save_picture(_draw_examples(seen, shown, settings), out / EXAMPLES)
     names = label_objects(dataset, seen)
@@ -284,8 +284,8 @@ def _measure_all(
     done = _read_lines(path, wanted)
     missing = [item for item in objects if any((item.id, index) not in done for index in wanted[item.id])]
     for item in bar(missing, "densities"):
-        pose = _ask(model, item)
-        _show(pose, [key for key in shown if key[0] == item.id], shown, settings)
+        pose = _ask(model, item, settings)
+        _show(pose, [key for key in shown if key[0] == item.id], shown)
         for index in wanted[item.id]:
             if (item.id, index) in done:
                 continue
@@ -294,7 +294,7 @@ def _measure_all(
             if not pose.present[index]:
                 line["left_out"] = ABSENT
             else:
-                density = _density(pose, index, settings)
+                density = (pose.density or {})[pose.keys[index]]
                 place = density.crop.normalise(truth)
                 if (place < 0).any() or (place > 1).any():
                     line["left_out"] = OUTSIDE
@@ -321,9 +321,9 @@ def _read_lines(path: Path, wanted: dict[int, list[int]]) -> dict[tuple[int, int
     return done
 
 
-def _ask(model: Model, item: LabelledObject) -> Pose:
+def _ask(model: Model, item: LabelledObject, settings: Settings) -> Pose:
     try:
-        pose = model.predict(item.image, item.category, box=item.box, density=True)
+        pose = model.predict(item.image, item.category, box=item.box, density=settings.grid or True)
     except InputError as error:
         raise InputError(f"Object {item.id} ({item.image}): {error}") from error
     there = [key for key, present in zip(pose.keys, pose.present.tolist(), strict=True) if present]
@@ -332,11 +332,6 @@ def _ask(model: Model, item: LabelledObject) -> Pose:
     if np.isnan(pose.confidence[pose.present]).any():
         raise InputError("This model does not say how sure it is, so it cannot be compared; use one that does.")
     return pose
-
-
-def _density(pose: Pose, index: int, settings: Settings) -> Density:
-    density = (pose.density or {})[pose.keys[index]]
-    return density if settings.grid is None else density.coarser(settings.grid)
 
 
 # --- examples ------------------------------------------------------------------------------------------------------
@@ -358,11 +353,11 @@ def _choose_examples(objects: Sequence[LabelledObject], seed: int) -> list[tuple
     return chosen
 
 
-def _show(pose: Pose, keys: Sequence[tuple[int, int]], shown: Shown, settings: Settings) -> None:
+def _show(pose: Pose, keys: Sequence[tuple[int, int]], shown: Shown) -> None:
     """Keep the densities and points of an object's examples."""
     for key in keys:
         if pose.present[key[1]]:
-            shown[key] = _density(pose, key[1], settings), pose.xy[key[1]]
+            shown[key] = (pose.density or {})[pose.keys[key[1]]], pose.xy[key[1]]
 
 
 def _draw_examples(objects: Sequence[LabelledObject], shown: Shown, settings: Settings) -> Image.Image:

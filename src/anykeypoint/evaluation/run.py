@@ -20,6 +20,7 @@ import numpy as np
 
 from ..category import Category
 from ..data.coco import Dataset, LabelledObject, without_descriptions
+from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..geometry import Box
 from ..instructions import check_describe
@@ -56,6 +57,8 @@ class Settings:
     protocol: str = "text"
     strategy: str | None = None  # the model's own
     descriptions: str = "detailed"  # how they are given, one of instructions.DESCRIBE
+    cumulative: bool = False  # in one conversation, each question with the answers before it in view
+    image_size: int | None = None  # pixels that the model looks at; its own
     max_per_category: int | None = None
     seed: int = 0
 
@@ -82,6 +85,8 @@ def evaluate(
     if settings.protocol not in PROTOCOLS:
         raise InputError(f"The protocol must be {' or '.join(PROTOCOLS)}, but got {settings.protocol!r}.")
     check_describe(settings.descriptions)
+    if settings.strategy is not None:
+        Strategy.parse(settings.strategy)
     if untrained and not hasattr(model, "untrained"):
         raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
     objects = select(dataset.objects, settings.max_per_category, settings.seed)
@@ -224,7 +229,11 @@ def _predict_all(
 ) -> list[np.ndarray]:
     """Points (K, 2) of every object, from the lines of `path` where it has them, else from the model."""
     done = _read_predictions(path, {item.id: item for item in objects})
-    options = {"strategy": settings.strategy, "density": False, "describe": settings.descriptions}
+    options: dict[str, Any] = {"strategy": settings.strategy, "density": False, "describe": settings.descriptions}
+    if settings.cumulative:
+        options["cumulative"] = True
+    if settings.strategy is not None and Strategy.parse(settings.strategy).draws:
+        options["seed"] = settings.seed
     with path.open("a", encoding="utf-8") as lines:
         for item in bar([item for item in objects if item.id not in done], title):
             category = asked[item.category_id]

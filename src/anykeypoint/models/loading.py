@@ -12,12 +12,15 @@ from .generative.capellm import CapeLLM
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(name: str, device: str = "auto", dtype: str = "float32") -> CapeLLM:
+def load(name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None) -> CapeLLM:
     """See `anykeypoint.load`."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
     place = pick_device(device)  # before the weights, which may take minutes
-    return folder.load(find(name), DTYPES[dtype]).to(place)
+    model = folder.load(find(name), DTYPES[dtype]).to(place)
+    if image_size is not None:
+        model.resize(image_size)
+    return model
 
 
 def find(name: str) -> Path:

@@ -114,6 +114,14 @@ class CapeLLM(nn.Module):
 
         return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
 
+    def resize(self, image_size: int) -> None:
+        """Look at objects in so many pixels a side from now on, with the same weights (Table 8).
+
+        InputError for a size that the encoder cannot take.
+        """
+        self.encoder.grid(image_size)
+        self.config = replace(self.config, vision=replace(self.config.vision, image_size=image_size))
+
     # --- tensors ------------------------------------------------------------------------------------------------------
 
     def visual(self, pixels: Tensor) -> Tensor:
