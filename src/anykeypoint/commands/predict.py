@@ -12,7 +12,6 @@ import numpy as np
 
 from ..category import Category
 from ..category import category as named_category
-from ..decoding.strategies import Strategy
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..formats import write_coco, write_csv, write_json
@@ -51,6 +50,8 @@ def run(
     """
     asked = choose_category(category, keypoints, noun)
     if strategy is not None:
+        from ..decoding import Strategy  # which loads torch: other requests fail faster
+
         Strategy.parse(strategy)
     if grid is not None and not density:
         raise InputError("--grid says how fine a density is; give it together with --density.")
