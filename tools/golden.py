@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import golden_capellm
+import golden_mp100
 import torch
 from golden_measures import Measure, compare
 from safetensors.torch import load_file
@@ -74,6 +75,8 @@ CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "capellm_forward.io.safetensors": golden_capellm.check_forward,
     "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
     "capellm_text.json": golden_capellm.check_text,
+    "mp100_protocol.json": golden_mp100.check_protocol,
+    "oks.json": golden_mp100.check_oks,
 }
 BESIDE = (
     "README.md",
@@ -85,6 +88,9 @@ BESIDE = (
     "capellm_ckpt/adapter_*",
     "capellm_ckpt/vision_model.safetensors",
     "capellm_ckpt/mm_projector.safetensors",
+    "mp100_protocol.*safetensors",
+    "mp100_synth_*.json",
+    "oks_*.json",
 )
 
 

@@ -6,6 +6,8 @@ Frames, from the outside in:
   2. box         [x, y, w, h] in image pixels.
   3. crop        a square [x, y, side] in image pixels round the box; it may reach beyond the picture.
   4. normalised  (image - crop corner) / side, the picture of the crop is [0, 1] x [0, 1].
+
+The crop's own pixels are normalised * size. MP-100's released code turns crops in training: `crop_matrix` is that step.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import numpy as np
 from .errors import InputError
 
 Box = tuple[float, float, float, float]
+MATCHER_CROP, CAPELLM_CROP = (1.25, 256), (1.0, 224)  # MP-100's two crops: scale of the box, pixels a side
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,26 @@ def square_crop(box: Box, scale: float = 1.0) -> Crop:
     x, y, w, h = check_box(box)
     side = max(w, h) * scale
     return Crop(x + w / 2 - side / 2, y + h / 2 - side / 2, side)
+
+
+def crop_matrix(crop: Crop, size: int, degrees: float = 0.0) -> np.ndarray:
+    """(2, 3) float64: image pixels -> pixels of the crop, `size` a side, whose window is turned about its centre.
+
+    Without a turn this is `crop.normalise(points) * size`. A positive angle turns the window clockwise as it is seen,
+    so its content counter-clockwise: HRNet's three-point affine (centre, the point above it, and their right angle).
+    """
+    scale, angle = size / crop.side, np.deg2rad(degrees)
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    centre = np.array([crop.x, crop.y]) + crop.side / 2
+    return np.column_stack([turn, size / 2 - turn @ centre])
+
+
+def invert_matrix(matrix: np.ndarray) -> np.ndarray:
+    """(2, 3) -> (2, 3): the way back."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([back, -back @ matrix[:, 2]])
+
+
+def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [..., 2] through a (2, 3) matrix; NaN stays NaN."""
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]

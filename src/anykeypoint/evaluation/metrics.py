@@ -2,9 +2,14 @@
 
 A point counts as found when its distance to the label, divided by the longer side of the object's box (both in pixels
 of the original picture), is strictly below the threshold. A point without a prediction (NaN) counts as not found.
+
+MP-100's protocol scores pairs: `score_pairs` measures M of them at once, with AUC, NME and EPE, and `pair_means`
+averages them over pairs and over categories. Letters: M pairs, K points (padded), T thresholds.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +18,9 @@ from ..geometry import Box, check_box
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 KEYS = (*(f"pck@{threshold:g}" for threshold in THRESHOLDS), "mpck")
+AUC_STEPS = 20  # thresholds 0, 0.05 ... 0.95
+PAIR_KEYS = (*KEYS, "auc", "nme", "epe")
+_FLAT = 1e6  # what the released code takes for the side of a box without an area
 
 
 def normalised_distances(predicted: np.ndarray, labelled: np.ndarray, box: Box) -> np.ndarray:
@@ -85,6 +93,139 @@ def bootstrap_interval(
         means.append(values[rng.integers(len(values), size=(rounds, len(values)))].mean(axis=1))
     low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
     return float(100 * low), float(100 * high)
+
+
+# --- pairs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """M pairs' figures. A pair without a point to score on has NaN throughout (0 under the official rule).
+
+    pck: (M, T) and auc: (M,), in [0, 1]. nme: (M,) mean distance over the box's longer side; epe: (M,) the same in
+    pixels of the picture; both over the points with an answer. points, unanswered: (M,) how many points the pair is
+    scored on, and how many of these have no answer.
+    """
+
+    pck: np.ndarray
+    auc: np.ndarray
+    nme: np.ndarray
+    epe: np.ndarray
+    points: np.ndarray
+    unanswered: np.ndarray
+
+    @classmethod
+    def join(cls, parts: Iterable["PairScores"]) -> "PairScores":
+        """The scores of several parts as one, in their order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
+def common_points(visible: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(M, K) bool: points that the query and all of its examples show, which the protocol scores on.
+
+    visible: (N, K) of all objects. pairs: (M, S + 1) indices of each pair's S examples and its query, in any order.
+    """
+    return np.asarray(visible, dtype=bool)[np.asarray(pairs)].all(axis=1)
+
+
+def score_pairs(
+    predicted: np.ndarray,
+    labelled: np.ndarray,
+    mask: np.ndarray,
+    sides: np.ndarray,
+    thresholds: Sequence[float] = THRESHOLDS,
+    official: bool = False,
+) -> PairScores:
+    """The figures of M pairs from their points, each pair by itself.
+
+    predicted, labelled: (M, K, 2) image pixels, padded with anything; a NaN prediction is a miss in PCK and AUC and is
+    left out of NME and EPE. mask: (M, K), the points to score on. sides: (M,) the longer side of each query's (clean)
+    box. Raises InputError for shapes that do not fit, a label that is no place, and a side that is not above 0.
+
+    official: as the released code does it, a pair without a point scores 0 in all figures (in NME and EPE a perfect
+    one), distances are compared in single precision, and a box without an area scores 0 at the first threshold and 1 at
+    the others (its side is taken as a million pixels once it has been looked at).
+    """
+    predicted, labelled = np.asarray(predicted, dtype=np.float64), np.asarray(labelled, dtype=np.float64)
+    mask, sides = np.asarray(mask, dtype=bool), np.asarray(sides, dtype=np.float64)
+    if predicted.ndim != 3 or predicted.shape[2] != 2 or predicted.shape != labelled.shape:
+        raise InputError(
+            f"Predicted and labelled points must both be (M, K, 2), but got {predicted.shape} and {labelled.shape}."
+        )
+    if mask.shape != predicted.shape[:2] or sides.shape != predicted.shape[:1]:
+        raise InputError(
+            f"For points {predicted.shape} the mask must be {predicted.shape[:2]} and the sides {predicted.shape[:1]}, "
+            f"but got {mask.shape} and {sides.shape}."
+        )
+    if not np.isfinite(labelled[mask]).all():
+        raise InputError("A point to score on has a label that is no place (NaN or infinite); take it out of the mask.")
+    odd = ~np.isfinite(sides) | (sides < 0) | ((sides == 0) & (not official))
+    if odd.any():
+        raise InputError(f"The sides of boxes must be above 0 and finite, but got {sides[odd][0]:g}.")
+    flat = sides == 0
+
+    x, y = np.moveaxis(predicted - labelled, -1, 0)
+    pixels = np.where(mask, np.sqrt(x * x + y * y), 0.0)
+    relative = pixels / np.where(flat, _FLAT, sides)[:, None]
+    answered = mask & ~np.isnan(pixels)
+    precision = np.float32 if official else np.float64
+    rounded = relative.astype(precision)
+    points, count = mask.sum(axis=1), answered.sum(axis=1)
+    none = 0.0 if official else np.nan
+
+    def share(hits: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return np.where(points > 0, hits / np.maximum(of, 1), none)
+
+    def hits(threshold: float) -> np.ndarray:
+        return (answered & (rounded < precision(threshold))).sum(axis=1)
+
+    def mean(distances: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(distances))
+        for k in range(distances.shape[1]):  # point by point: a sum that padding and batches cannot change
+            total += np.where(answered[:, k], distances[:, k], 0.0)
+        return np.where((points > 0) & (count == 0), np.nan, share(total, count))
+
+    auc = share(sum(hits(step / AUC_STEPS) for step in range(AUC_STEPS)), AUC_STEPS * points)
+    pck = np.stack([share(hits(threshold), points) for threshold in thresholds], axis=1)
+    pck[flat, :1] = 0
+    return PairScores(pck, auc, mean(relative), mean(pixels), points, points - count)
+
+
+def pair_means(scores: PairScores, categories: Sequence) -> dict:
+    """Means over pairs ("object_mean") and over categories of the mean over their pairs ("category_mean").
+
+    Both hold PAIR_KEYS: PCK, mPCK and AUC in percent, NME as a fraction of the box, EPE in pixels. What is NaN is left
+    out of a mean. "pairs", "empty" (without a point to score on), "points" and "unanswered" say how many there were,
+    "categories" how many had a figure. categories: M labels, ids rather than names. The order does not matter.
+    Raises InputError where no pair has a point.
+    """
+    if scores.pck.shape[1:] != (len(THRESHOLDS),):
+        raise InputError(f"Means need the scores at the {len(THRESHOLDS)} thresholds, but got {scores.pck.shape}.")
+    columns = np.column_stack([scores.pck, scores.pck.mean(axis=1), scores.auc, scores.nme, scores.epe])
+    if not len(columns) or np.isnan(columns[:, 0]).all():
+        raise InputError("No pair has a point that both its example and its query show; there is nothing to average.")
+    by_category = [_exact_mean(columns[rows]) for rows in _members(categories, len(columns)).values()]
+    scored = [means for means in by_category if not np.isnan(means[0])]
+    percent = np.array([100.0] * (len(KEYS) + 1) + [1.0, 1.0])
+    return {
+        "object_mean": dict(zip(PAIR_KEYS, (_exact_mean(columns) * percent).tolist(), strict=True)),
+        "category_mean": dict(zip(PAIR_KEYS, (_exact_mean(np.array(scored)) * percent).tolist(), strict=True)),
+        "pairs": len(columns),
+        "empty": int((scores.points == 0).sum()),
+        "points": int(scores.points.sum()),
+        "unanswered": int(scores.unanswered.sum()),
+        "categories": len(scored),
+    }
+
+
+def _exact_mean(columns: np.ndarray) -> np.ndarray:
+    """The mean of each column's numbers, NaN left out, from sums without rounding: the order of rows has no part."""
+    means = []
+    for column in columns.T:
+        known = column[~np.isnan(column)]
+        means.append(math.fsum(known) / len(known) if len(known) else math.nan)
+    return np.array(means)
 
 
 def _check(scores: np.ndarray) -> np.ndarray:
