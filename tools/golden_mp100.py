@@ -51,7 +51,8 @@ def check_protocol(path: Path) -> list[Measure]:
         measures += _objects(name, data, protocol["kept"], MATCHER_CROP[0])
         visible = data.visible()
         width = visible.shape[1]
-        measures.append(same(f"{name}: visible", visible.tolist(), (arrays[f"{name}/joints_visible"] > 0).tolist()))
+        shown = arrays[f"{name}/joints_visible"][:, :width] > 0
+        measures.append(same(f"{name}: visible", visible.tolist(), shown.tolist()))
         points = padded([item.points for item in data.objects], np.nan)
         measures.append(_close(f"{name}: points", points[visible], arrays[f"{name}/joints"][:, :width][visible]))
         for shots in (1, 5):
@@ -64,11 +65,9 @@ def check_protocol(path: Path) -> list[Measure]:
     capellm = read_mp100(path.parent / facts["capellm"]["file"], official=True, rules=CAPELLM)
     measures += _objects("capellm", capellm, facts["capellm"]["kept"], CAPELLM_CROP[0])
     measures += _query_only(capellm, facts["capellm"]["metrics"], scores["capellm/predictions"])
-    draws = facts["train"]["official_draws_per_category"]
-    ours = [
-        [*pair.supports, pair.query]
-        for pair in training_pairs(second, 1, facts["train"]["seed_python_and_numpy"], draws)
-    ]
+    train = facts["train"]
+    groups = training_pairs(second, 1, train["seed_python_and_numpy"], train["official_draws_per_category"])
+    ours = [[*pair.supports, pair.query] for pair in groups]
     measures.append(same("train: pairs", ours, arrays["train/pairs_all_images"].tolist()))
     measures += _crops(arrays, "affine256", MATCHER_CROP, first)
     measures += _crops(arrays, "affine224", CAPELLM_CROP, capellm)
@@ -83,9 +82,8 @@ def check_oks(path: Path) -> list[Measure]:
     facts = json.loads(path.read_text(encoding="utf-8"))
     measures = [_close(f"sigmas {name}", sigmas(name), values, 1e-12) for name, values in facts["sigmas"].items()]
     for name, case in facts["cases"].items():
-        labels, detections = (
-            json.loads((path.parent / case[key]).read_text(encoding="utf-8")) for key in ("gt", "pred")
-        )
+        files = [path.parent / case[key] for key in ("gt", "pred")]
+        labels, detections = (json.loads(file.read_text(encoding="utf-8")) for file in files)
         ours = oks_statistics(labels, detections, sigmas(case["sigmas"]))
         measures += [_close(f"{name} {key}", ours[key], value, STATISTIC) for key, value in case["stats"].items()]
         matrices = oks_matrices(labels, detections, sigmas(case["sigmas"]))
@@ -102,9 +100,9 @@ def _objects(name: str, data: Mp100, kept: list[dict], scale: float) -> Iterator
     yield same(f"{name}: clean_bbox", [list(item.box) for item in objects], [entry["clean_bbox"] for entry in kept])
     visible = [int((item.visibility > 0).sum()) for item in objects]
     yield same(f"{name}: visible points", visible, [entry["visible"] for entry in kept])
-    solid = [i for i, item in enumerate(objects) if max(item.box[2:]) > 0]  # a box without an area has no crop
-    crops = [square_crop((x, y, max(w, h), max(w, h)), scale) for x, y, w, h in (objects[i].box for i in solid)]
-    centres = [(x + w / 2, y + h / 2) for x, y, w, h in (objects[i].box for i in solid)]
+    solid = [i for i, item in enumerate(objects) if min(item.box[2:]) > 0]  # a box without an area has no crop
+    crops = [square_crop(objects[i].box, scale) for i in solid]
+    centres = [crop.to_image([0.5, 0.5]) for crop in crops]
     yield _close(f"{name}: center", centres, [kept[i]["center"] for i in solid])
     sides = [[crop.side / SCALE_UNIT] * 2 for crop in crops]
     yield _close(f"{name}: scale", sides, [kept[i]["scale"] for i in solid], PIXELS / SCALE_UNIT)
@@ -148,8 +146,8 @@ def _query_only(data: Mp100, reference: dict, predicted: np.ndarray) -> Iterator
     yield from _means("capellm", ours, {key: value for key, value in reference.items() if "PCK" in key})
 
 
-def _crops(arrays: _Reference, name: str, crop: tuple[float, int], data: Mp100) -> Iterator[Measure]:
-    scale, size = crop
+def _crops(arrays: _Reference, name: str, kind: tuple[float, int], data: Mp100) -> Iterator[Measure]:
+    scale, size = kind
     reference = {
         key: arrays[f"{name}/{key}"]
         for key in ("object_index", "rotation", "center", "scale", "matrix", "inverse_matrix", "joints_in", "visible")
@@ -173,10 +171,9 @@ def _heat_maps(arrays: _Reference) -> Iterator[Measure]:
         for name in ("obj0", "obj1"):
             key = f"heatmap/{name}"
             maps, weights = heat_targets(arrays[f"{key}/joints_256"], arrays[f"{key}/visible"], sigma)
-            yield _close(f"{key}, sigma {sigma}", maps, arrays[f"{key}/sigma{sigma}/target"], 1e-6)
-            yield same(
-                f"{key}, sigma {sigma}: weight", weights.tolist(), arrays[f"{key}/sigma{sigma}/weight"][:, 0].tolist()
-            )
+            key = f"{key}/sigma{sigma}"
+            yield _close(key, maps, arrays[f"{key}/target"], 1e-6)
+            yield same(f"{key}: weight", weights.tolist(), arrays[f"{key}/weight"][:, 0].tolist())
         points, key = arrays["heatmap/edge/joints_256"], f"heatmap/edge/sigma{sigma}"
         maps, weights = heat_targets(points, np.ones(len(points)), sigma)
         flat = maps.reshape(len(maps), -1)
