@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.errors import InputError
-from anykeypoint.geometry import Crop, check_box, square_crop
+from anykeypoint.geometry import Crop, apply_matrix, check_box, crop_matrix, invert_matrix, square_crop
 
 places = st.floats(-1e4, 1e4)
 sides = st.floats(0.1, 1e4)
@@ -87,3 +87,25 @@ def test_what_is_no_box_is_refused(box):
 def test_a_box_comes_back_as_floats():
     assert check_box(np.array([1, 2, 3, 4])) == (1.0, 2.0, 3.0, 4.0)
     assert all(type(value) is float for value in check_box([1, 2, 3, 4]))
+
+
+@given(boxes, st.sampled_from([(1.0, 224), (1.25, 256)]), st.lists(st.tuples(places, places), min_size=1))
+def test_without_a_turn_the_matrix_is_the_ladder_in_the_crops_pixels(box, kind, points):
+    scale, size = kind
+    crop = square_crop(box, scale)
+    through = apply_matrix(crop_matrix(crop, size), points)
+    np.testing.assert_allclose(through, crop.normalise(points) * size, rtol=1e-7, atol=1e-5 * (1 + size / crop.side))
+
+
+@given(places, places, st.floats(1, 1e3), st.floats(-180, 180), st.lists(st.tuples(places, places), min_size=1))
+def test_a_turned_crops_points_come_back(x, y, side, degrees, points):
+    matrix = crop_matrix(Crop(x, y, side), 256, degrees)
+    back = apply_matrix(invert_matrix(matrix), apply_matrix(matrix, points))
+    np.testing.assert_allclose(back, points, atol=1e-6)
+
+
+def test_a_turn_keeps_the_centre_and_brings_the_windows_upper_middle_to_the_top():
+    matrix = crop_matrix(Crop(10, 20, 40), 80, 90)
+    # The window is turned clockwise: the point above its centre lies to the right of it in the picture.
+    np.testing.assert_allclose(apply_matrix(matrix, [(30, 40), (50, 40)]), [(40, 40), (40, 0)], atol=1e-9)
+    assert np.isnan(apply_matrix(matrix, [(np.nan, np.nan)])).all()

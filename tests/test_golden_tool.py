@@ -163,6 +163,88 @@ def test_each_text_of_capellm_counts(golden, shared, tmp_path):
     }
 
 
+# --- MP-100 and OKS ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mp100(shared, tmp_path):
+    """A folder with the golden numbers of MP-100's protocol and of OKS."""
+    for source in [*(shared / "golden").glob("mp100_*"), *(shared / "golden").glob("oks*")]:
+        shutil.copyfile(source, tmp_path / source.name)
+    return tmp_path
+
+
+def change_facts(path: Path, edit) -> None:
+    facts = json.loads(path.read_text())
+    edit(facts)
+    path.write_text(json.dumps(facts))
+
+
+def test_each_array_of_mp100s_protocol_counts(golden, mp100):
+    off = {
+        "mp100_synth_b/joints": "mp100_synth_b: points",
+        "mp100_synth_a/joints_visible": "mp100_synth_a: visible",
+        "mp100_synth_a/pairs_5shot": "mp100_synth_a: pairs_5shot",
+        "train/pairs_all_images": "train: pairs",
+        "affine256/matrix": "affine256 3: matrix",
+        "affine224/transform_preds_back": "affine224 0: points back",
+        "affine224/joints_224": "affine224 12: points",
+        "heatmap/obj1/sigma2/target": "heatmap/obj1/sigma2",
+        "heatmap/edge/sigma1/argmax_xy": "heatmap/edge/sigma1: argmax",
+        "warp/256_rot20/image": "warp 256_rot20: grey levels",
+    }
+    for key in off:
+        change(mp100 / "mp100_protocol.safetensors", key, lambda tensor: tensor + 2)
+    file = mp100 / "mp100_protocol.json"
+    assert set(off.values()) <= failed(golden.CHECKS[file.name], file)
+
+
+def test_each_figure_of_mp100s_protocol_counts(golden, mp100):
+    file = mp100 / "mp100_protocol.json"
+    scores = mp100 / "mp100_protocol.metrics.safetensors"
+    change(scores, "mp100_synth_a/per_pair_1shot/EPE", lambda tensor: tensor + 1e-3)
+
+    def edit(facts):
+        protocols = facts["protocols"]
+        protocols["mp100_synth_a.json"]["metrics_5shot"]["official"]["NME"] += 1e-4
+        protocols["mp100_synth_a.json"]["metrics_1shot"]["excluding_empty_pairs"]["AUC"] += 1e-5
+        protocols["mp100_synth_b.json"]["kept"][3]["clean_bbox"][2] += 1e-9
+        facts["capellm"]["metrics"]["PCK@0.1"] += 1e-5
+        facts["metric_edge"]["pck"]["0.2"] += 1e-5
+
+    change_facts(file, edit)
+    assert failed(golden.CHECKS[file.name], file) == {
+        "mp100_synth_a 1-shot, pair by pair: EPE",
+        "mp100_synth_a 5-shot, official True: NME",
+        "mp100_synth_a 1-shot, official False: AUC",
+        "mp100_synth_b: clean_bbox",
+        "capellm: PCK@0.1",
+        "on the thresholds, official True: PCK@0.2",
+        "on the thresholds, official False: PCK@0.2",
+    }
+
+
+def test_another_statistic_or_sigma_of_oks_fails(golden, mp100):
+    file = mp100 / "oks.json"
+    assert failed(golden.CHECKS[file.name], file) == set()
+
+    def edit(facts):
+        facts["sigmas"]["ap10k"][3] += 1e-6
+        facts["cases"]["animals_coco"]["stats"]["AR_medium"] += 1e-8
+        facts["cases"]["person_coco"]["oks_matrices_image_comma_category"]["102,1"][0][1] += 1e-8
+
+    change_facts(file, edit)
+    off = {"sigmas ap10k", "animals_coco AR_medium", "person_coco OKS of 102,1"}
+    assert failed(golden.CHECKS[file.name], file) == off
+
+
+def test_an_array_of_mp100s_protocol_that_nothing_is_compared_with_fails(golden, mp100, capsys):
+    file = mp100 / "mp100_protocol.safetensors"
+    save_file({**load_file(file), "affine512/matrix": torch.zeros(1)}, file)
+    assert golden.main([str(mp100)]) == 1
+    assert "affine512/matrix" in capsys.readouterr().out
+
+
 # --- all of it -----------------------------------------------------------------------------------------------------
 
 

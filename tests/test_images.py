@@ -13,8 +13,8 @@ from PIL import Image, ImageFile
 
 from anykeypoint import images
 from anykeypoint.errors import InputError
-from anykeypoint.geometry import Crop
-from anykeypoint.images import crop_pixels, read_image
+from anykeypoint.geometry import Crop, crop_matrix
+from anykeypoint.images import crop_pixels, read_image, warp_pixels
 
 
 def picture(width=48, height=32, seed=0) -> Image.Image:
@@ -401,3 +401,37 @@ def test_a_crop_needs_rgb_and_a_size():
         crop_pixels(Image.new("L", (4, 4)), Crop(0, 0, 4), 4)
     with pytest.raises(InputError, match="size 0"):
         crop_pixels(picture(), Crop(0, 0, 4), 0)
+
+
+# --- the released code's crop --------------------------------------------------------------------------------------
+
+
+def slow_warp(image, matrix, size):
+    """Each pixel's index sent back through the matrix, and the four pixels round it, black outside."""
+    source = np.asarray(image).astype(float)
+    result = np.zeros((size, size, 3))
+    for v in range(size):
+        for u in range(size):
+            x, y = np.linalg.solve(matrix[:, :2], np.array([u, v]) - matrix[:, 2])
+            for row in (int(np.floor(y)), int(np.floor(y)) + 1):
+                for column in (int(np.floor(x)), int(np.floor(x)) + 1):
+                    if 0 <= row < image.height and 0 <= column < image.width:
+                        result[v, u] += source[row, column] * (1 - abs(y - row)) * (1 - abs(x - column))
+    return result
+
+
+@given(st.floats(-30, 40), st.floats(-30, 40), st.floats(2, 90), st.floats(-180, 180))
+@settings(max_examples=15)
+def test_the_released_crop_is_four_pixels_mean_at_each_index(x, y, side, degrees):
+    image, matrix = picture(24, 16), crop_matrix(Crop(x, y, side), 12, degrees)
+    np.testing.assert_allclose(warp_pixels(image, matrix, 12), slow_warp(image, matrix, 12), atol=0.51)
+
+
+def test_the_released_crop_at_full_size_is_the_picture():
+    image = picture(16, 16)
+    np.testing.assert_array_equal(warp_pixels(image, crop_matrix(Crop(0, 0, 16), 16), 16), np.asarray(image))
+
+
+def test_the_released_crop_needs_an_rgb_picture():
+    with pytest.raises(InputError, match="mode L"):
+        warp_pixels(picture().convert("L"), np.eye(2, 3), 8)
