@@ -26,6 +26,7 @@ def found(image, keypoints, score):
     return {"image_id": image, "category_id": 1, "keypoints": keypoints, "score": score}
 
 
+PRISTINE = copy.deepcopy(LABELS)
 GOOD = [found(1, [10, 10, 1, 40, 40, 1], 0.9), found(2, [20, 20, 1, 45, 45, 1], 0.8)]
 
 
@@ -60,9 +61,9 @@ def test_the_order_of_detections_has_no_part_even_among_equal_scores():
 
 
 def test_labels_and_detections_are_not_changed_and_nothing_is_printed(capsys):
-    labels, detections = copy.deepcopy(LABELS), copy.deepcopy(GOOD)
+    labels, detections = copy.deepcopy(PRISTINE), copy.deepcopy(GOOD)
     oks_statistics(labels, detections, SIGMAS)
-    assert (labels, detections) == (LABELS, GOOD) and capsys.readouterr().out == ""
+    assert (labels, detections) == (PRISTINE, GOOD) and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("name, count", [("coco", 17), ("human_art", 17), ("ap10k", 17), ("animalpose", 20)])

@@ -74,6 +74,14 @@ def test_batches_and_padding_change_no_figure(batch, size, pad, official):
     same(metrics.PairScores.join(metrics.score_pairs(*part, official=official) for part in parts), whole)
 
 
+def test_padding_changes_no_mean_of_many_points_by_a_single_bit():
+    rng = np.random.default_rng(0)
+    points, mask = rng.normal(size=(2, 30, 21, 2)), rng.random((30, 21)) < 0.7
+    whole = metrics.score_pairs(*points, mask, np.ones(30))
+    wide = np.pad(points, ((0, 0), (0, 0), (0, 40), (0, 0)))
+    same(metrics.score_pairs(*wide, np.pad(mask, ((0, 0), (0, 40))), np.ones(30)), whole)
+
+
 @given(batches(12), st.randoms())
 def test_the_order_of_pairs_changes_no_mean_by_a_single_bit(batch, random):
     labels = [random.choice([3, 8, 9]) for _ in batch[3]]
