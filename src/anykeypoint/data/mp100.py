@@ -94,8 +94,8 @@ def read_mp100(
 
     root: the folder of the pictures (see `picture`); None does not look for them.
     rules: "pairs" wants a box inside the picture with an area and num_keypoints above 0 (where stated), for training,
-        pairs and single queries alike; "capellm" also keeps empty boxes and objects without a counted keypoint, which
-        nothing can score on. Both keep an object whose points are all unlabelled if it counts as having some.
+        pairs and single queries alike; "capellm" also keeps boxes without an area and num_keypoints 0, for its figures
+        as published. Both keep an object whose points are all unlabelled if num_keypoints does not say so.
     official: take a box with a negative side as empty, as the released code does; else it is refused.
     A category that the file lists under MP-100's own id, name and number of points has the library's words, and the
     library's skeleton where the file has none. Skeletons count from 0.
