@@ -26,6 +26,7 @@ _STRATEGIES = (
     "How points are read off the model: greedy, sampling, temperature-T, top-K, nucleus-P, contrastive-A, expected, "
     "mode or mode-R; else the model's own way."
 )
+_DATA = "The labels: coco:FILE, labelstudio:FILE, cvat:FILE, dlc:FILE, ...; `data list` shows all forms."
 _DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
 
 
@@ -136,7 +137,7 @@ def categories(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
-    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For results.json and predictions.jsonl.")],
     protocol: Annotated[str, typer.Option(metavar="NAME", help="How points are asked: text.")] = "text",
@@ -188,7 +189,7 @@ def evaluate(
 @app.command()
 def density(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
-    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")
@@ -226,7 +227,7 @@ def density(
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Option(metavar="coco:FILE", help="The labels, a COCO-keypoints file.")],
+    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The run; a stopped one goes on from here.")

@@ -63,12 +63,24 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
     Crowds and objects without a labelled point are left out and counted in `skipped`; so are objects whose picture is
     missing if `allow_missing` is set. Raises InputError for a missing picture otherwise, and for anything malformed.
     """
-    annotations, images = Path(annotations), Path(images)
-    data = _load(annotations)
+    return from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
+
+
+def from_document(
+    data: Mapping[str, list],
+    annotations: Path,
+    images: Path,
+    allow_missing: bool = False,
+    left_out: Mapping[str, int] | None = None,
+) -> Dataset:
+    """What `read_coco` makes of a COCO document in memory; every other format is turned into one first.
+
+    annotations: the file it came from, named in errors. left_out: what its reader already left out, by reason.
+    """
     files = _image_files(data["images"], annotations)
     categories = _categories(data["categories"], annotations)
     objects, missing, seen = [], [], set()
-    skipped = {CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
+    skipped = {**(left_out or {}), CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
     present: dict[Any, bool] = {}
     for index, entry in enumerate(data["annotations"]):
         where = _entry(entry, f"{annotations}: annotations[{index}]")
@@ -115,20 +127,17 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
     return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count})
 
 
-def data_file(data: str) -> Path:
-    """`coco:FILE.json`, as the command line gives data, -> the path."""
-    form, _, path = data.partition(":")
-    if form != "coco" or not path:
-        raise InputError(f"The data must be given as coco:FILE.json, but got {data!r}.")
-    return Path(path)
-
-
 def without_descriptions(category: Category) -> Category:
     """The same category with names alone; InputError where only the descriptions told two points apart."""
     return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))
 
 
-def _load(path: Path) -> dict[str, list]:
+def load_document(annotations: str | Path) -> dict[str, Any]:
+    """The JSON object of a COCO file, with its three lists; what they hold is not looked at.
+
+    Raises InputError if the file cannot be read, is too large, is not JSON or lacks one of the lists.
+    """
+    path = Path(annotations)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
