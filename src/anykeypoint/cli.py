@@ -248,6 +248,64 @@ def train(
     raise typer.Exit(code)
 
 
+# --- data ----------------------------------------------------------------------------------------------------------
+
+data_app = typer.Typer(
+    help="Look after labelled data: list, check, view, convert, split, prepare.", no_args_is_help=True
+)
+app.add_typer(data_app, name="data")
+
+Spec = Annotated[str, typer.Argument(metavar="FORM:FILE", help="The labels; `data list` shows the forms.")]
+Images = Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")]
+
+
+@data_app.command("list")
+def data_list(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all that is known of this one.")] = None,
+) -> None:
+    """Data sets that are known by name, and the forms of labels that can be read."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.list_known(name))
+
+
+@data_app.command("check")
+def data_check(
+    spec: Spec,
+    images: Images,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO, outside the data's folder.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Tell every fault, not the first few of a kind.")] = False,
+) -> None:
+    """What there is of each category and what is wrong with it; exit code 1 if anything is."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.check(spec, images, fix=fix, everything=everything))
+
+
+@data_app.command("view")
+def data_view(
+    spec: Spec,
+    images: Images,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The sheet: .png, .jpg or .webp.")],
+    per_category: Annotated[int, typer.Option(metavar="N", help="Objects of each category.")] = 2,
+    most: Annotated[int, typer.Option(metavar="N", help="Objects on the sheet.")] = 24,
+    seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects.")] = 0,
+    own_names: Annotated[
+        bool, typer.Option("--own-names", help="Write the file's names of points, not the library's.")
+    ] = False,
+) -> None:
+    """A contact sheet of labelled objects with their points and names."""
+    from .commands import data as verb
+
+    code = verb.view(spec, images, out, per_category=per_category, most=most, seed=seed, own_names=own_names)
+    raise typer.Exit(code)
+
+
+# --- weights -------------------------------------------------------------------------------------------------------
+
+
 @app.command()
 def weights(
     name: Annotated[
