@@ -303,6 +303,50 @@ def data_view(
     raise typer.Exit(code)
 
 
+@data_app.command("convert")
+def data_convert(
+    spec: Spec,
+    images: Images,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, outside the data.")],
+    to: Annotated[str, typer.Option(metavar="FORM", help="coco, labelstudio, dlc or csv.")] = "coco",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
+    ] = False,
+) -> None:
+    """Write labels in another form; what that has no room for is said."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.convert(spec, images, out, to=to, allow_missing=allow_missing))
+
+
+@data_app.command("split")
+def data_split(
+    spec: Spec,
+    images: Images,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For train.json, val.json and test.json.")],
+    by: Annotated[str, typer.Option(metavar="WHAT", help="What stays on one side: category or group.")] = "category",
+    shares: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, val and test.")] = ".7,.1,.2",
+    seed: Annotated[int, typer.Option(metavar="N", help="The same gives the same parts.")] = 0,
+) -> None:
+    """Cut labels into train, val and test, whole categories or groups on one side."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.split(spec, images, out, by=by, shares=shares, seed=seed))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The data set to put together: mp100.")],
+    sources: Annotated[Path, typer.Option(metavar="DIR", help="The data sets you have and MP-100's label files.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the folders and missing.tsv.")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; else they are linked.")] = False,
+) -> None:
+    """Build MP-100's folders from the data sets they come from; what is missing is listed."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.prepare(name, sources, out, copy=copy))
+
+
 # --- weights -------------------------------------------------------------------------------------------------------
 
 

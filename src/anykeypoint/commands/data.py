@@ -163,3 +163,90 @@ def view(spec: str, images: Path, out: Path, *, per_category: int, most: int, se
 def _left_out(dataset: Dataset) -> None:
     for reason, count in dataset.skipped.items():
         print(f"left out: {count} ({reason})")
+
+
+# --- writing other files -------------------------------------------------------------------------------------------
+
+
+def convert(spec: str, images: Path, out: Path, *, to: str, allow_missing: bool) -> int:
+    """Write labels in another form and say what it has no room for."""
+    from ..data.convert import convert as write
+
+    _outside(out, images, parse(spec)[2])
+    dataset = read(spec, images, allow_missing=allow_missing)
+    text, lost = write(dataset, images, to)
+    write_bytes(out, text.encode("utf-8", "surrogateescape"))
+    print(f"Written to {out}: {len(dataset.objects)} objects")
+    _left_out(dataset)
+    for thing in lost:
+        print(f"not in it, as {to} has no room: {thing}")
+    return 0
+
+
+def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int) -> int:
+    """Write train.json, val.json and test.json, in COCO's form, into a folder."""
+    from ..data.splits import NAMES
+    from ..data.splits import split as cut
+
+    try:
+        numbers = [float(share) for share in shares.split(",")]
+    except ValueError:
+        raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
+    _outside(out, images, parse(spec)[2])
+    dataset = read(spec, images, allow_missing=True)  # refuses what is broken, and knows the skeletons
+    document = load(spec, images).document()
+    for entry in document["categories"]:
+        if entry["id"] in dataset.categories:  # counted from 0: a part alone might not tell what it counts from
+            entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]
+    parts = cut(document, by, numbers, seed)
+    _make_folder(out)
+    for name, part in zip(NAMES, parts, strict=True):
+        write_bytes(out / f"{name}.json", json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        kinds = len({entry["category_id"] for entry in part["annotations"]})
+        print(
+            f"{name:<5}  {len(part['annotations']):>7} objects of {kinds} categories in {len(part['images'])} pictures"
+        )
+    if by == "group":
+        alone = sum(entry.get("group") is None for entry in document["images"])
+        if alone:
+            print(f"{alone} of {len(document['images'])} pictures have no group; each was taken as one by itself")
+    print(f"Written to {out}")
+    return 0
+
+
+def prepare(name: str, sources: Path, out: Path, *, copy: bool) -> int:
+    """Build MP-100's folders from the source data sets; 1 if anything is missing."""
+    from ..data.mp100_folders import build, plan
+
+    if name != "mp100":
+        raise InputError(f"Only mp100 is put together from other data sets, but got {name!r}.")
+    if not sources.is_dir():
+        raise InputError(f"There is no folder {sources}; give the one with the downloaded data sets.")
+    _outside(out, sources)
+    folders = plan(sources)
+    _make_folder(out)
+    count = build(folders, out, copy)
+    print(f"{'folder':<26} {'source':<13} {'needed':>7} {'found':>7} {'missing':>8}")
+    for folder in folders:
+        needed = len(folder.found) + len(folder.missing)
+        where = f"{folder.name or '(none)':<26} {folder.source or 'unknown':<13}"
+        print(f"{where} {needed:>7} {len(folder.found):>7} {len(folder.missing):>8}")
+    missing = [(name, why) for folder in folders for name, why in folder.missing.items()]
+    for why, many in Counter(why for _, why in missing).items():
+        print(f"missing: {many} ({why})")
+    empty = sorted({folder.source for folder in folders if folder.source and not folder.found})
+    for source in empty:
+        known = known_dataset(source)
+        print(f"nothing of {source}: {known.where}" + "".join(f"; {fault}" for fault in known.faults))
+    lines = [f"{name}\t{why}\n" for name, why in missing]
+    write_bytes(out / "missing.tsv", "".join(lines).encode("utf-8", "surrogateescape"))
+    done = "copied" if copy else "linked"
+    print(f"{count} pictures {done} into {out}; missing.tsv there names the {len(missing)} that are missing")
+    return 1 if missing else 0
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {out}: {error.strerror or error}.") from error

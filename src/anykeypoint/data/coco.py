@@ -158,6 +158,12 @@ def load_document(annotations: str | Path) -> dict[str, Any]:
     return data
 
 
+def leaves_folder(name: str) -> bool:
+    """Does a file name, read as POSIX or Windows has it, lead out of the folder it is relative to?"""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
+
+
 def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]:
     files: dict[int, tuple[str, str | None]] = {}
     for index, entry in enumerate(entries):
@@ -169,8 +175,7 @@ def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"{where}, key 'file_name', must be a file's path, but got {name!r}.")
-        parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
-        if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        if leaves_folder(name):
             raise InputError(f"{where}, key 'file_name', leaves the images folder: {name!r}; use a path inside it.")
         group = entry.get("group")
         files[identity] = (name, None if group is None else str(group))

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..category import mirrored_pairs, plain_text
+from ..category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
 from ..images import SUFFIXES
+from .coco import leaves_folder
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
@@ -139,11 +140,18 @@ class _Doctor:
 
     def categories(self) -> None:
         by_name: dict[str, Any] = {}
+        self.bases = skeleton_bases(self.document["categories"])
+        if len(set(self.bases.values())) > 1:
+            text = "counts the points of skeletons from 0 in some categories and from 1 in others"
+            self.say("skeleton", "the file", text, ("categories", -1), "", "base")
         for place, identity, entry in self.entries("categories"):
             key, where = ("categories", place), f"category {identity}"
             name, labels = entry.get("name"), entry.get("keypoints", [])
-            if not isinstance(name, str) or not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+            if not _is_text(name) or not isinstance(labels, list) or not all(map(_is_text, labels)):
                 self.say("broken entry", where, "must have a text as name and a list of texts as keypoints", key)
+                continue
+            if len(labels) > MAX_KEYPOINTS:
+                self.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most", key)
                 continue
             self.sums[identity], self.names[identity] = Sums(name, len(labels)), labels
             if name in by_name:
@@ -162,10 +170,10 @@ class _Doctor:
         if not isinstance(edges, list):
             self.say("skeleton", f"category {identity}", "must have a list of pairs as skeleton", key, name, "all")
             return
+        base = self.bases.get(identity, 0)
         pairs = [
             edge for edge in edges if isinstance(edge, list) and len(edge) == 2 and all(type(i) is int for i in edge)
         ]
-        base = 1 if any(count in edge for edge in pairs) and not any(0 in edge for edge in pairs) else 0
         for i, edge in enumerate(edges):
             good = edge in pairs and edge[0] != edge[1] and all(base <= j < count + base for j in edge)
             if not good:
@@ -178,7 +186,7 @@ class _Doctor:
         index: dict[str, list[Path]] | None = None
         for place, identity, entry in self.entries("images"):
             key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
-            if not isinstance(name, str) or not name or ".." in Path(name).parts or Path(name).is_absolute():
+            if not isinstance(name, str) or not name or leaves_folder(name):
                 self.say(
                     "broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key
                 )
@@ -202,26 +210,28 @@ class _Doctor:
                 continue
             self.sizes[identity] = stored
             said = (entry.get("width"), entry.get("height"))
-            if None not in said and said != stored:
+            if said not in ((None, None), stored):
                 turned = ", so it was labelled lying on its side" if said == stored[::-1] else ""
-                text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {said[0]} x {said[1]}{turned}"
+                told = f"{str(said[0])[:20]} x {str(said[1])[:20]}"
+                text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {told}{turned}"
                 self.say("picture's size", where, text, key, "", stored)
 
     # --- objects ---------------------------------------------------------------------------------------------------
 
     def objects(self) -> None:
         seen: dict[Any, Any] = {}
-        listed = {entry.get("id") for entry in self.document["images"] if isinstance(entry, dict)}
+        entries = [entry for entry in self.document["images"] if isinstance(entry, dict)]
+        listed = {entry["id"] for entry in entries if type(entry.get("id")) is int}
         for place, identity, entry in self.entries("annotations"):
             key, where = ("annotations", place), f"annotation {identity}"
             image, kind = entry.get("image_id"), entry.get("category_id")
-            if not _hashable(image) or image not in listed:
+            if type(image) is not int or image not in listed:
                 self.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
                 continue
-            if not _hashable(kind) or kind not in self.sums:
+            if type(kind) is not int or kind not in self.sums:
                 self.say("unknown category", where, f"has category_id {str(kind)[:30]!r}, which no category has", key)
                 continue
-            if entry.get("iscrowd"):
+            if entry.get("iscrowd", 0) not in (0, False):
                 continue
             sums = self.sums[kind]
             sums.objects += 1
@@ -242,7 +252,7 @@ class _Doctor:
         """(K, 2), NaN where not labelled; None if the object cannot be used."""
         name, labels = self.sums[kind].name, self.names[kind]
         values = entry.get("keypoints")
-        if not isinstance(values, list) or len(values) != 3 * len(labels):
+        if not isinstance(values, list) or len(values) != 3 * len(labels) or not labels:
             got = f"{len(values) / 3:g}" if isinstance(values, list) else "no"
             self.say("number of points", where, f"has {got} points, but {name!r} names {len(labels)}", key, name)
             return None
@@ -338,6 +348,21 @@ class _Doctor:
                     self.say("left and right", f"annotation {identity}", text, ("annotations", place), name)
 
 
+def skeleton_bases(categories: list) -> dict[Any, int]:
+    """Category id -> 0 or 1, what its skeleton counts from: as `coco` tells it, of the whole file where that is
+    possible, else of each category for itself."""
+    reach: dict[Any, tuple[bool, bool]] = {}  # does it hold a 0, does it hold the number of points
+    for entry in categories:
+        if isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
+            count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0
+            flat = [i for edge in entry["skeleton"] if isinstance(edge, list) for i in edge if type(i) is int]
+            reach[entry["id"]] = (0 in flat, count in flat)
+    some_zero, some_one = (any(pair[i] for pair in reach.values()) for i in (0, 1))
+    if some_zero and some_one:
+        return {identity: int(one and not zero) for identity, (zero, one) in reach.items()}
+    return dict.fromkeys(reach, int(some_one))
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of the upright picture, from its header alone; None if it is none."""
     try:
@@ -367,8 +392,8 @@ def plain_number(value: Any) -> float:
         return math.inf
 
 
-def _hashable(value: Any) -> bool:
-    return type(value) is int
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.replace("_", " ").strip()) and len(value) <= MAX_TEXT
 
 
 def _left(label: str) -> bool:

@@ -1,6 +1,7 @@
 """A mended copy of labels: what `doctor.KINDS` says of each fault is done to it, and nothing else.
 
-The document given is not changed. What only a person can tell stays as it is and is told.
+The document given is not changed; the copy's skeletons count from 0. What only a person can tell stays as it is and
+is told.
 """
 
 import copy
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..category import plain_text
-from .doctor import KINDS, Fault, plain_number
+from .doctor import KINDS, Fault, plain_number, skeleton_bases
 from .readers.common import box_round
 
 _DROPPED = ("broken entry", "id twice", "unknown picture", "unknown category", "number of points", "same object")
@@ -37,10 +38,12 @@ def repair(
             edges.setdefault(place, set()).add(fault.value)
         elif _MENDERS[fault.kind](data[section][place], fault.value) is False:
             dropped.add(fault.key)
-    for place, bad in edges.items():
-        entry = data["categories"][place]
-        kept = [] if "all" in bad else [edge for i, edge in enumerate(entry["skeleton"]) if i not in bad]
-        entry["skeleton"] = kept
+    bases = skeleton_bases(data["categories"])
+    for place, entry in enumerate(data["categories"]):
+        if isinstance(entry, dict) and entry.get("skeleton"):
+            bad, base = edges.get(place, set()), bases.get(entry.get("id"), 0)
+            kept = [] if "all" in bad else [edge for i, edge in enumerate(entry["skeleton"]) if i not in bad]
+            entry["skeleton"] = [[a - base, b - base] for a, b in kept]
     for section in data:
         data[section] = [entry for i, entry in enumerate(data[section]) if (section, i) not in dropped]
     known = {section: {entry["id"] for entry in data[section]} for section in ("images", "categories")}
