@@ -310,6 +310,86 @@ def test_a_broken_table_is_refused(put, old, new, message):
     refuse(*put("csv", TABLE.replace(old, new), "a.png"), message)
 
 
+# --- numpy ---------------------------------------------------------------------------------------------------------
+
+ARRAYS = {
+    "images": np.array(["a.png", "b.png"]),
+    "points": np.array([[[1, 2], [3, 4]], [[5, 6], [NAN, NAN]]]),
+    "names": np.array(["nose", "tail"]),
+}
+
+
+def packed(tmp_path, **arrays):
+    np.savez(tmp_path / "labels.npz", **{key: value for key, value in (ARRAYS | arrays).items() if value is not None})
+    return f"npz/cat:{tmp_path / 'labels.npz'}", tmp_path
+
+
+def test_arrays_are_read_as_labels(put, tmp_path):
+    put("coco", "", "a.png", "b.png")
+    first, second = read(*packed(tmp_path, boxes=np.array([[0, 0, 9, 9], [1, 1, 8, 8]]))).objects
+    assert first.category.noun == "cat" and first.box == (0, 0, 9, 9)
+    np.testing.assert_array_equal(second.points, ARRAYS["points"][1])
+    assert read(*packed(tmp_path)).objects[0].box == (-3, -2, 10, 10)
+
+
+class Trick:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"names": np.array([Trick(), "tail"], dtype=object)}, "holds Python objects"),
+        ({"names": None}, "no array 'names'"),
+        ({"more": np.zeros(2)}, "holds 'more.npy'"),
+        ({"points": np.zeros((2, 3, 2))}, r"'points', must have the shape \(2, 2, 2\)"),
+        ({"points": np.array([[[1, NAN], [3, 4]], [[5, 6], [7, 8]]])}, "both of x and y"),
+        ({"points": np.full((2, 2, 2), np.inf)}, "both of x and y"),
+        ({"boxes": np.array(["a"] * 8).reshape(2, 4)}, "'boxes', must be numbers"),
+        ({"images": np.zeros(2)}, "'images', must be text"),
+    ],
+)
+def test_tricks_with_arrays_are_refused(tmp_path, capsys, arrays, message):
+    refuse(*packed(tmp_path, **arrays), message)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_archive_that_unpacks_to_too_much_or_is_none_is_refused(tmp_path, monkeypatch):
+    spec, images = packed(tmp_path)
+    monkeypatch.setattr("anykeypoint.data.readers.npz.MAX_BYTES", 300)
+    refuse(spec, images, "unpacks to more than")
+    (tmp_path / "labels.npz").write_bytes(b"PK no archive")
+    refuse(spec, images, "not a .npz file")
+
+
+# --- CUB -----------------------------------------------------------------------------------------------------------
+
+BIRDS = {
+    "images.txt": "1 050.Eared_Grebe/a.jpg\n2 059.California_Gull/b.jpg\n",
+    "classes.txt": "50 050.Eared_Grebe\n59 059.California_Gull\n",
+    "image_class_labels.txt": "1 50\n2 59\n",
+    "bounding_boxes.txt": "1 60.0 27.0 325.0 304.0\n2 1.0 2.0 3.0 4.0\n",
+    "parts/parts.txt": "1 back\n2 left eye\n",
+    "parts/part_locs.txt": "1 1 10.5 20.0 1\n1 2 0.0 0.0 0\n2 1 2.0 3.0 1\n2 2 3.0 4.0 1\n",
+}
+
+
+def test_birds_are_chosen_by_kind_and_invisible_parts_are_absent(put):
+    for name, text in BIRDS.items():
+        folder = put("cub", "")[1] / "cub"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    _, images = put("cub", "", "050.Eared_Grebe/a.jpg", "059.California_Gull/b.jpg")
+    assert len(read(f"cub:{folder}", images).objects) == 2
+    (item,) = read(f"cub/Grebe:{folder}", images).objects
+    assert item.category.name == "eared grebe" and item.box == (60, 27, 325, 304)
+    np.testing.assert_array_equal(item.points, [[10.5, 20], [NAN, NAN]])
+    refuse(f"cub/Dodo:{folder}", images, "no species 'Dodo'")
+    (folder / "parts" / "part_locs.txt").write_text("1 1 x 20.0 1\n")
+    refuse(f"cub:{folder}", images, r"part_locs\.txt: line 1, key 'x'")
+
+
 def test_a_file_that_is_not_there_or_no_text_is_refused(put, tmp_path):
     for form in ("dlc", "cvat", "labelstudio", "csv", "macaque"):
         refuse(f"{form}:{tmp_path / 'none'}", tmp_path, "no label file")

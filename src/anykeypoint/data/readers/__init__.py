@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..coco import Dataset, from_document
-from . import cvat, dialects, dlc, labelstudio, macaque, pts, sleap, table
+from . import cub, cvat, dialects, dlc, labelstudio, macaque, npz, pts, sleap, table
 from .common import Labels
 
 Reader = Callable[[Path, Path, str], Labels]
@@ -39,11 +39,13 @@ FORMS: dict[str, Form] = {
     "300w": Form(dialects.faces, "300W faces, 68 points (.json)"),
     "aflw": Form(dialects.faces, "AFLW faces, 19 points (.json)"),
     "deepfashion2": Form(dialects.deepfashion2, "DeepFashion2 turned to COCO (.json), 294 points", _CHOICE),
+    "cub": Form(cub.read, "CUB-200-2011 (its folder)", "species or kinds of bird, parted by commas"),
     "pts": Form(pts.read, "a folder of .pts files (AnimalWeb, 300W)", _NOUN),
     "labelstudio": Form(labelstudio.read, "Label Studio's JSON export", _NOUN),
     "cvat": Form(cvat.read, "CVAT for images (.xml)", _NOUN),
     "dlc": Form(dlc.read, "DeepLabCut and Lightning Pose labelled data (.csv)", _NOUN),
     "sleap": Form(sleap.read, "SLEAP projects (.slp), with the extra 'sleap'", _NOUN),
+    "npz": Form(npz.read, "numpy arrays images, points, names, boxes and category (.npz)", _NOUN),
     "csv": Form(table.read, "the table that `predict` and `data convert` write (.csv)"),
 }
 
