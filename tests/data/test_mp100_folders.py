@@ -107,6 +107,7 @@ def test_links_among_the_sources_are_followed_and_may_go_in_circles(tmp_path):
     os.symlink(tmp_path / "elsewhere", sources / "coco")
     os.symlink(sources, tmp_path / "elsewhere" / "back")
     assert outcome(sources) == {"human_body/9.jpg": "coco/9.jpg"}
+    assert len(mp100_folders._index(sources)[0]["9.jpg"]) == 1
 
 
 def test_without_label_files_it_is_said_what_to_do(tmp_path):

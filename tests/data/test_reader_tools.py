@@ -55,7 +55,7 @@ labeled-data,film,img2.png,,,5,6,7,8
 
 
 def test_a_deeplabcut_table_of_one_animal(put):
-    spec, images = put("dlc/mouse", ONE.replace(",3,NaN", ",3,4"), "labeled-data/film/img1.png", "film/img2.png")
+    spec, images = put("dlc/mouse", ONE.replace(",,,3,NaN", ",NaN,nan,3,4"), "labeled-data/film/img1.png", "film/img2.png")
     first, second = read(spec, images).objects
     assert first.category.noun == "mouse" and first.category.names == ["nose", "tail"]
     assert first.group == "labeled-data/film" and second.image == images / "film" / "img2.png"

@@ -150,7 +150,6 @@ def read_xml(path: Path) -> Element:
         raise InputError(f"{path} declares a document type, which exports of labels do not; remove it.")
 
     parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
     parser.StartElementHandler = lambda tag, attributes: builder.start(tag, attributes)
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
