@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anykeypoint.data import doctor
 from anykeypoint.data.coco import from_document, read_coco
 from anykeypoint.data.doctor import KINDS, examine
+from anykeypoint.data.pictures import picture_size
 from anykeypoint.data.repair import repair
 
 NAMES = ["nose", "left eye", "right eye", "left ear", "right ear", "left paw", "right paw"]
@@ -121,7 +121,7 @@ def test_a_picture_lying_on_its_side_is_measured_upright(good, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (80, 100)).save(tmp_path / "a.png", exif=exif)
-    assert doctor.picture_size(tmp_path / "a.png") == (100, 80)
+    assert picture_size(tmp_path / "a.png") == (100, 80)
     assert faults(good, tmp_path) == []
 
 
@@ -164,7 +164,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 99), values), min_size=1, max_size=4))
 def test_no_broken_value_stops_the_doctor_and_its_copy_can_always_be_read(good, tmp_path, edits):
     data = copy.deepcopy(good)

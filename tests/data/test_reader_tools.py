@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.data.coco import NO_IMAGE
@@ -55,7 +57,9 @@ labeled-data,film,img2.png,,,5,6,7,8
 
 
 def test_a_deeplabcut_table_of_one_animal(put):
-    spec, images = put("dlc/mouse", ONE.replace(",,,3,NaN", ",NaN,nan,3,4"), "labeled-data/film/img1.png", "film/img2.png")
+    spec, images = put(
+        "dlc/mouse", ONE.replace(",,,3,NaN", ",NaN,nan,3,4"), "labeled-data/film/img1.png", "film/img2.png"
+    )
     first, second = read(spec, images).objects
     assert first.category.noun == "mouse" and first.category.names == ["nose", "tail"]
     assert first.group == "labeled-data/film" and second.image == images / "film" / "img2.png"
@@ -401,3 +405,85 @@ def test_a_box_round_points_holds_them_with_a_margin():
     x, y, w, h = box_round(np.array([[10.0, 20.0], [110.0, 30.0]]))
     assert (x, y, w, h) == (0, 10, 120, 30)
     assert box_round(np.array([[5.0, 5.0]])) == (1, 1, 8, 8)
+
+
+# --- anything at all -----------------------------------------------------------------------------------------------
+
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "group": "g"}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 1,
+            "bbox": [0, 0, 9, 9],
+            "keypoints": [1, 2, 2],
+            "keypoints_21": [1, 2, 2],
+        }
+    ],
+    "categories": [{"id": 1, "name": "skirt", "supercategory": "x", "keypoints": ["nose"], "skeleton": [[0, 0]]}],
+}
+AUTHORS = {
+    "images": {"1": "a.png"},
+    "annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [[1, 2, 1]]}],
+    "categories": [{"id": 1, "name": "dog", "keypoints": ["nose"]}],
+}
+STUDIO = tasks(
+    rectangle("r", 0, 0, 50, 50), spot("nose", 10, 20, meta={"text": ["hidden"]}), keypoints={"cat": ["nose"]}
+)
+ANY = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4), st.just([]), st.just({})),
+    *(st.just([1, "a"]), st.just({"a": 1}), st.just("a" * 600), st.just(10**400), st.just("../a.png"), st.just("C:/")),
+)
+
+
+def places(value, path=()):
+    """All places in a JSON value, to be replaced one at a time."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, new):
+    if not path:
+        return new
+    copied = value.copy()
+    copied[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), new=ANY)
+@pytest.mark.parametrize(
+    ("form", "good"),
+    [
+        ("labelstudio", STUDIO),
+        ("animalpose", AUTHORS),
+        *(
+            (form, COCO)
+            for form in ("coco/x", "apt36k", "humanart", "humanart/17", "animalkingdom/x", "300w", "deepfashion2")
+        ),
+    ],
+)
+def test_whatever_stands_in_a_json_file_the_answer_is_labels_or_one_sentence(put, form, good, data, new):
+    path = data.draw(st.sampled_from(list(places(good))))
+    spec, images = put(form, json.dumps(replaced(good, path, new)), "a.png")
+    try:
+        read(spec, images, allow_missing=True)
+    except InputError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), new=st.text(max_size=3))
+@pytest.mark.parametrize(("form", "good"), [("dlc", ONE), ("dlc", SEVERAL), ("cvat", XML), ("csv", TABLE)])
+def test_whatever_stands_in_a_text_file_the_answer_is_labels_or_one_sentence(put, form, good, data, new):
+    first = data.draw(st.integers(0, len(good)))
+    text = good[:first] + new + good[first + data.draw(st.integers(0, 9)) :]
+    spec, images = put(form, "", "a.png")
+    (images / "labels.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read(spec, images, allow_missing=True)
+    except InputError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)

@@ -6,6 +6,7 @@ that is not labelled (it becomes NaN here), 1 for labelled but hidden, 2 for vis
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -110,7 +111,7 @@ def from_document(
         file_name, group = files[image_id]
         path = images / file_name
         if image_id not in present:
-            present[image_id] = path.is_file()
+            present[image_id] = os.path.isfile(path)  # which, unlike the path's own, refuses no name
             if not present[image_id]:
                 missing.append(path)
         if not present[image_id]:

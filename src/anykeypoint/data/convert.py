@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..formats import csv_text
 from ..pose import Pose
 from .coco import Dataset, LabelledObject
-from .doctor import picture_size
+from .pictures import picture_size
 from .readers.labelstudio import HIDDEN
 
 Written = tuple[str, list[str]]  # the file's text, and a sentence for each thing that is lost

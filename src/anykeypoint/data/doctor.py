@@ -5,6 +5,7 @@ place, and the sums per category show how much of a data set is there. Frames: i
 """
 
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
-from ..images import SUFFIXES
 from .coco import leaves_folder
+from .pictures import picture_size, pictures_below
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that change width and height
-_ORIENTATION = 274
 
 
 @dataclass(frozen=True)
@@ -192,9 +190,9 @@ class _Doctor:
                 )
                 continue
             path = self.folder / name
-            if not path.is_file():
+            if not os.path.isfile(path):
                 self.sizes[identity] = None
-                index = _pictures(self.folder) if index is None else index
+                index = pictures_below(self.folder) if index is None else index
                 found = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
                 if len(found) == 1:
                     here = found[0].relative_to(self.folder).as_posix()
@@ -361,27 +359,6 @@ def skeleton_bases(categories: list) -> dict[Any, int]:
     if some_zero and some_one:
         return {identity: int(one and not zero) for identity, (zero, one) in reach.items()}
     return dict.fromkeys(reach, int(some_one))
-
-
-def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the upright picture, from its header alone; None if it is none."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-        return (height, width) if turned else (width, height)
-    except Exception:  # Pillow's readers let a dozen kinds of error out on damaged headers
-        return None
-
-
-def _pictures(folder: Path) -> dict[str, list[Path]]:
-    """The pictures below a folder, by their names and by their stems in lower case."""
-    index: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            index[path.name.lower()].append(path)
-            index[path.stem.lower()].append(path)
-    return index
 
 
 def plain_number(value: Any) -> float:

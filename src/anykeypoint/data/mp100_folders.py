@@ -17,8 +17,8 @@ from typing import Any
 from ..errors import InputError
 from ..images import SUFFIXES
 from .coco import load_document
-from .doctor import picture_size
 from .faults import VEHICLES
+from .pictures import picture_size
 from .readers.dialects import GARMENTS
 
 # Source -> what the path of one of its pictures may hold, in lower case, to tell it from other sources' pictures.

@@ -5,6 +5,7 @@ is told.
 """
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -40,7 +41,7 @@ def repair(
             dropped.add(fault.key)
     bases = skeleton_bases(data["categories"])
     for place, entry in enumerate(data["categories"]):
-        if isinstance(entry, dict) and entry.get("skeleton"):
+        if ("categories", place) not in dropped and entry.get("skeleton"):
             bad, base = edges.get(place, set()), bases.get(entry.get("id"), 0)
             kept = [] if "all" in bad else [edge for i, edge in enumerate(entry["skeleton"]) if i not in bad]
             entry["skeleton"] = [[a - base, b - base] for a, b in kept]
@@ -54,7 +55,20 @@ def repair(
     if len(kept) < len(data["annotations"]):
         mended["objects of entries left out"] += len(data["annotations"]) - len(kept)
         data["annotations"] = kept
+    data = {section: [_finite(entry, mended) for entry in data[section]] for section in data}
     return data, dict(mended), dict(left)
+
+
+def _finite(value: Any, mended: Counter) -> Any:
+    """The value with null for infinite numbers and NaN, which JSON cannot say, where no reader looks (e.g. `area`)."""
+    if isinstance(value, dict):
+        return {key: _finite(inner, mended) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner, mended) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        mended["numbers that are none"] += 1
+        return None
+    return value
 
 
 def _file_name(entry: dict[str, Any], value: str) -> None:

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from xml.parsers import expat
 import numpy as np
 
 from ...errors import InputError
+from ..coco import leaves_folder
 
 MAX_BYTES = 512 << 20  # of one label file that is not COCO's own
 MARGIN = 0.1  # of the longer side: how far a box made from points reaches beyond them
@@ -177,8 +179,9 @@ def number(value: Any, key: str, where: str) -> float:
 
 
 def find_picture(images: Path, names: Sequence[str]) -> str:
-    """The first of a picture's possible names that is a file under `images`, else the first, which is then missing."""
+    """The first of a picture's possible names that is a file under `images`, else the first, which is then missing; ""
+    for none, which `from_document` refuses."""
     for name in names:
-        if ".." not in Path(name).parts and not Path(name).is_absolute() and (images / name).is_file():
+        if name and not leaves_folder(name) and os.path.isfile(images / name):
             return name
-    return names[0]
+    return names[0] if names else ""

@@ -64,12 +64,12 @@ def animal_kingdom(path: Path, images: Path, selection: str = "") -> Labels:
     are the same for all.
     """
     labels = Labels.of(load_document(path))
-    listed = {entry.get("id") for entry in _dicts(labels.categories)}
+    listed = {_id(entry, "id") for entry in _dicts(labels.categories)}
     names = next((entry.get("keypoints") for entry in _dicts(labels.categories) if entry.get("keypoints")), None)
     skeleton = next((entry.get("skeleton") for entry in _dicts(labels.categories) if entry.get("skeleton")), [])
     for entry in _dicts(labels.annotations):
-        kind, identity = entry.get("animal_parent_class"), entry.get("category_id")
-        if identity not in listed and isinstance(kind, str) and names and type(identity) is int:
+        kind, identity = entry.get("animal_parent_class"), _id(entry, "category_id")
+        if identity not in listed and isinstance(kind, str) and names and identity is not None:
             listed.add(identity)
             labels.categories.append({"id": identity, "name": kind, "keypoints": names, "skeleton": skeleton})
     for entry in _dicts(labels.categories):
@@ -139,7 +139,7 @@ def deepfashion2(path: Path, images: Path, selection: str = "") -> Labels:
     Points get the library's names. selection: as `coco`.
     """
     labels = coco(path, images, selection)
-    ranges: dict[Any, tuple[int, int]] = {}
+    ranges: dict[int | None, tuple[int, int]] = {}
     for entry in _dicts(labels.categories):
         name = str(entry.get("name", "")).strip().replace(" ", "_")
         name = name.replace("sleeve_", "sleeved_").replace("_top", "_shirt")  # as the data set's own list has them
@@ -151,10 +151,10 @@ def deepfashion2(path: Path, images: Path, selection: str = "") -> Labels:
         known = library_category(name)
         entry["keypoints"] = [point.label or point.name for point in known.keypoints]
         entry["skeleton"] = [list(edge) for edge in known.skeleton]
-        ranges[entry.get("id")] = GARMENTS[name]
+        ranges[_id(entry, "id")] = GARMENTS[name]
     whole = max(end for _, end in GARMENTS.values())
     for entry in _dicts(labels.annotations):
-        values, place = entry.get("keypoints"), ranges.get(entry.get("category_id"))
+        values, place = entry.get("keypoints"), ranges.get(_id(entry, "category_id"))
         if isinstance(values, list) and len(values) == 3 * whole and place is not None:
             entry["keypoints"] = values[3 * place[0] : 3 * place[1]]
     return labels
@@ -195,16 +195,20 @@ def animal_pose(path: Path, images: Path, selection: str = "") -> Labels:
 def _select(labels: Labels, selection: str, path: Path) -> Labels:
     """The categories that a selection names, and what is labelled with them."""
     wanted = _words(selection)
-    names = {
-        entry.get("id"): {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
-        for entry in _dicts(labels.categories)
-    }
-    if unknown := sorted(wanted - set().union(*names.values(), set())):
-        known = sorted(set().union(*names.values(), set()) - {""})
-        raise InputError(f"{path} has no category or group {unknown[0]!r}; known are {', '.join(known[:80])}.")
-    kept = {identity for identity, words in names.items() if words & wanted}
-    labels.categories = [entry for entry in _dicts(labels.categories) if entry.get("id") in kept]
-    labels.annotations = [entry for entry in _dicts(labels.annotations) if entry.get("category_id") in kept]
+    known: set[str] = set()
+    ids: set[int | None] = set()
+    categories = []
+    for entry in _dicts(labels.categories):
+        words = {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
+        known |= words
+        if words & wanted:
+            ids.add(_id(entry, "id"))
+            categories.append(entry)
+    if unknown := sorted(wanted - known):
+        names = ", ".join(" ".join(name.split()) for name in sorted(known - {""})[:80])
+        raise InputError(f"{path} has no category or group {unknown[0]!r}; known are {names}.")
+    labels.categories = categories
+    labels.annotations = [entry for entry in _dicts(labels.annotations) if _id(entry, "category_id") in ids]
     return labels
 
 
@@ -215,3 +219,7 @@ def _words(selection: str) -> set[str]:
 def _dicts(entries: Iterable[Any]) -> list[dict[str, Any]]:
     """The JSON objects of a list; what else is in it stays where it is, for `from_document` to refuse."""
     return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _id(entry: dict[str, Any], key: str) -> int | None:
+    return entry[key] if type(entry.get(key)) is int else None

@@ -5,6 +5,7 @@ rectangle, its keypoints are one object. What the format lacks goes where Label 
 of a category's points into the task's `data.keypoints`, "hidden" into a region's note (`meta.text`).
 """
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -68,7 +69,7 @@ def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> lis
     for region in regions:
         if region.get("type") in ("rectanglelabels", "rectangle"):
             value, wide, high, at = _value(region, where)
-            label = (value.get("rectanglelabels") or [loose])[0]
+            label = _label(value, "rectanglelabels", at) if "rectanglelabels" in value else loose
             if value.get("rotation"):
                 raise InputError(
                     f"{at} is a turned rectangle, but a box has its sides along the picture's; set it upright."
@@ -77,7 +78,7 @@ def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> lis
             if box[2] <= 0 or box[3] <= 0:
                 raise InputError(f"{at} is a rectangle of {box[2]:g} x {box[3]:g} percent; it must have an area.")
             scaled = [box[0] * wide / 100, box[1] * high / 100, box[2] * wide / 100, box[3] * high / 100]
-            boxes[str(region.get("id"))] = (str(label), scaled)
+            boxes[str(region.get("id"))] = (label, scaled)
         elif region.get("type") not in ("keypointlabels", "keypoint"):
             labels.leave_out(f"{region.get('type')} regions")
     objects: dict[str, dict[str, tuple[float, float, int]]] = {}
@@ -85,16 +86,15 @@ def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> lis
         if region.get("type") not in ("keypointlabels", "keypoint"):
             continue
         value, wide, high, at = _value(region, where)
-        name = (value.get("keypointlabels") or [None])[0]
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{at}, key 'keypointlabels', must name the point, but got {name!r}.")
+        name = _label(value, "keypointlabels", at)
         x, y = number(value.get("x"), "x", at) * wide / 100, number(value.get("y"), "y", at) * high / 100
         owner = _owner(str(region.get("parentID") or ""), boxes, x, y, at)
-        notes = (region.get("meta") or {}).get("text") or []
+        meta = region.get("meta")
+        notes = meta.get("text") if isinstance(meta, dict) else ()
         points = objects.setdefault(owner, {})
         if name in points:
             raise InputError(f"{at} is the second point {name!r} of one object; draw a rectangle round each object.")
-        points[name] = (x, y, 1 if HIDDEN in notes else 2)
+        points[name] = (x, y, 1 if isinstance(notes, list) and HIDDEN in notes else 2)
     for _ in set(boxes) - set(objects):
         labels.leave_out("rectangles without points")
     found = []
@@ -127,6 +127,14 @@ def _value(region: dict, where: str) -> tuple[dict, float, float, str]:
     return value, wide, high, at
 
 
+def _label(value: dict, key: str, at: str) -> str:
+    """The one label of a region."""
+    labels = value.get(key)
+    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str) or not labels[0]:
+        raise InputError(f"{at}, key {key!r}, must be a list of one text, but got {str(labels)[:40]!r}.")
+    return labels[0]
+
+
 def _picture(data: dict[str, Any], images: Path, where: str) -> str:
     given = [value for value in data.values() if isinstance(value, str) and _PICTURE.search(value)]
     value = data.get("image") if isinstance(data.get("image"), str) else given[0] if len(given) == 1 else None
@@ -136,11 +144,11 @@ def _picture(data: dict[str, Any], images: Path, where: str) -> str:
     local = parse_qs(parts.query).get("d")
     elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server, not a path under the images
     path = PurePosixPath(local[0] if local else unquote(parts.path) if elsewhere else value)
-    pieces = [part for part in path.parts if part != "/"]
+    pieces = [part for part in path.parts if part != "/"] or [""]
     bare = re.sub(r"^[0-9a-f]{8}-", "", pieces[-1])  # what an upload puts before the name
     tails = ["/".join(pieces[i:]) for i in range(len(pieces))]
     found = find_picture(images, [*tails, bare])
-    return found if not elsewhere or (images / found).is_file() else bare
+    return found if not elsewhere or os.path.isfile(images / found) else bare
 
 
 def _list(value: Any, key: str, where: str) -> list[dict]:
