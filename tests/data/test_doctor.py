@@ -117,6 +117,15 @@ def test_an_animal_seen_from_the_side_has_no_wrong_sides(good, tmp_path):
     assert faults(good, tmp_path) == []
 
 
+def test_a_picture_elsewhere_must_have_the_size_of_the_labels(good, tmp_path):
+    (tmp_path / "other").mkdir()
+    Image.new("RGB", (50, 50)).save(tmp_path / "other" / "d.png")
+    data = broken(good, "images", 0, file_name="d.png")
+    assert [fault.kind for fault in faults(data, tmp_path)] == ["picture missing"]
+    Image.new("RGB", (100, 80)).save(tmp_path / "other" / "d.png")
+    assert [fault.value for fault in faults(data, tmp_path)] == ["other/d.png"]
+
+
 def test_a_picture_lying_on_its_side_is_measured_upright(good, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

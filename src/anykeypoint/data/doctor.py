@@ -194,11 +194,14 @@ class _Doctor:
                 self.sizes[identity] = None
                 index = pictures_below(self.folder) if index is None else index
                 found = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
+                said = (entry.get("width"), entry.get("height"))
+                if None not in said:  # many data sets number their pictures alike
+                    found = [other for other in found if picture_size(other) == said]
                 if len(found) == 1:
                     here = found[0].relative_to(self.folder).as_posix()
                     self.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
                 else:
-                    also = f"; {len(found)} files elsewhere have its name" if found else ""
+                    also = f"; {len(found)} files elsewhere have its name and size" if found else ""
                     self.say("picture missing", where, f"{name} is missing{also}", key)
                 continue
             stored = picture_size(path)
