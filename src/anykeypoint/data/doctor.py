@@ -19,6 +19,7 @@ from .coco import leaves_folder
 from .pictures import picture_size, pictures_below
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
+DEEPFASHION2 = 294  # points of all its garments, which its files give to each
 SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
 
 
@@ -149,7 +150,8 @@ class _Doctor:
                 self.say("broken entry", where, "must have a text as name and a list of texts as keypoints", key)
                 continue
             if len(labels) > MAX_KEYPOINTS:
-                self.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most", key)
+                hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2 else ""
+                self.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}", key)
                 continue
             self.sums[identity], self.names[identity] = Sums(name, len(labels)), labels
             if name in by_name:
@@ -230,7 +232,9 @@ class _Doctor:
                 self.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
                 continue
             if type(kind) is not int or kind not in self.sums:
-                self.say("unknown category", where, f"has category_id {str(kind)[:30]!r}, which no category has", key)
+                self.say(
+                    "unknown category", where, f"has category_id {str(kind)[:30]!r}, which no usable category has", key
+                )
                 continue
             if entry.get("iscrowd", 0) not in (0, False):
                 continue
