@@ -189,10 +189,12 @@ def test_the_verbs_and_their_options_are_these():
     """The public face: a change here is a change for everybody who wrote it down."""
     from typer.main import get_command
 
-    face = {
-        name: {flag for parameter in verb.params for flag in (*parameter.opts, *parameter.secondary_opts)}
-        for name, verb in get_command(cli.app).commands.items()
-    }
+    def flags(verb):
+        return {flag for parameter in verb.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+    verbs = dict(get_command(cli.app).commands)
+    below = {f"data {name}": verb for name, verb in verbs.pop("data").commands.items()}
+    face = {name: flags(verb) for name, verb in (verbs | below).items()}
     assert face == {
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
@@ -217,4 +219,10 @@ def test_the_verbs_and_their_options_are_these():
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "weights": {"name"},
+        "data list": {"name"},
+        "data check": {"spec", "--images", "--fix", "--all"},
+        "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},
+        "data convert": {"spec", "--images", "--output", "-o", "--to", "--allow-missing"},
+        "data split": {"spec", "--images", "--output", "-o", "--by", "--shares", "--seed"},
+        "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
     }

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import anykeypoint
 from anykeypoint import cli
-from anykeypoint.commands import evaluate as command
-from anykeypoint.data.coco import data_file, read_coco
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.readers import fingerprint, parse
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import run
@@ -214,10 +214,10 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
     assert outcome.exit_code == 0, outcome.output
     assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
     results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
-    assert results["data_sha256"] == command.sha256(labels) and len(results["data_sha256"]) == 64
+    assert results["data_sha256"] == fingerprint(f"coco:{labels}") and len(results["data_sha256"]) == 64
     assert results["command"].startswith("anykeypoint evaluate tiny --data")
 
 
 def test_data_of_another_form_are_refused():
     with pytest.raises(InputError, match=r"coco:FILE\.json"):
-        data_file("labels.json")
+        parse("labels.json")

@@ -4,9 +4,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from ..data.coco import data_file, read_coco
+from ..data.readers import fingerprint, read
 from ..evaluation.density import EXAMPLES, FIGURES, METHODS, RESULTS, Settings, compare
-from .evaluate import bar, sha256
+from .evaluate import bar
 
 
 def run(
@@ -25,9 +25,8 @@ def run(
     """Compare a model's densities with Gaussians on labelled objects; a stopped run goes on where it was."""
     from .. import load
 
-    path = data_file(data)
-    dataset = read_coco(path, images, allow_missing=allow_missing)
-    settings = Settings(model, sha256(path), max_per_category, seed, sigma, grid)
+    dataset = read(data, images, allow_missing=allow_missing)
+    settings = Settings(model, fingerprint(data), max_per_category, seed, sigma, grid)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     results = compare(load(model, device=device), dataset, out, settings, command=command, progress=bar)
     print(summary(results))

@@ -1,6 +1,5 @@
 """`anykeypoint evaluate`: read the data, load the model, measure, and say the main figures."""
 
-import hashlib
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..data.coco import data_file, read_coco
+from ..data.readers import fingerprint, read
 from ..evaluation.run import HEADLINE, RESULTS, Settings, evaluate
 
 
@@ -33,11 +32,10 @@ def run(
     """Measure a model on labelled objects; a stopped run goes on where it was."""
     from .. import load
 
-    path = data_file(data)
-    dataset = read_coco(path, images, allow_missing=allow_missing)
+    dataset = read(data, images, allow_missing=allow_missing)
     settings = Settings(
         model=model,
-        data=sha256(path),
+        data=fingerprint(data),
         protocol=protocol,
         strategy=strategy,
         descriptions=descriptions,
@@ -52,11 +50,6 @@ def run(
     print(summary(results))
     print(f"Written to {out / RESULTS}")
     return 0
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bar(items: Iterable, title: str) -> Iterator:

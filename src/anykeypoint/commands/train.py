@@ -5,7 +5,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from ..data.coco import data_file, read_coco
+from ..data.readers import read
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLMConfig
 from ..models.generative.folder import build, load
@@ -30,7 +30,7 @@ def run(
         raise InputError("Give either --model for a new model or --start for a saved one, not both.")
     config = TrainConfig() if recipe is None else TrainConfig.from_file(recipe)
     described = CapeLLMConfig() if model is None else load_config(CapeLLMConfig, model)
-    dataset = read_coco(data_file(data), images, allow_missing=allow_missing)
+    dataset = read(data, images, allow_missing=allow_missing)
     for reason, count in dataset.skipped.items():
         print(f"left out: {count} ({reason})", file=sys.stderr)
     built = build(described, config.seed) if start is None else load(find(start))

@@ -6,6 +6,7 @@ that is not labelled (it becomes NaN here), 1 for labelled but hidden, 2 for vis
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -63,12 +64,24 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
     Crowds and objects without a labelled point are left out and counted in `skipped`; so are objects whose picture is
     missing if `allow_missing` is set. Raises InputError for a missing picture otherwise, and for anything malformed.
     """
-    annotations, images = Path(annotations), Path(images)
-    data = _load(annotations)
+    return from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
+
+
+def from_document(
+    data: Mapping[str, list],
+    annotations: Path,
+    images: Path,
+    allow_missing: bool = False,
+    left_out: Mapping[str, int] | None = None,
+) -> Dataset:
+    """What `read_coco` makes of a COCO document in memory; every other format is turned into one first.
+
+    annotations: the file it came from, named in errors. left_out: what its reader already left out, by reason.
+    """
     files = _image_files(data["images"], annotations)
     categories = _categories(data["categories"], annotations)
     objects, missing, seen = [], [], set()
-    skipped = {CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
+    skipped = {**(left_out or {}), CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
     present: dict[Any, bool] = {}
     for index, entry in enumerate(data["annotations"]):
         where = _entry(entry, f"{annotations}: annotations[{index}]")
@@ -98,7 +111,7 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
         file_name, group = files[image_id]
         path = images / file_name
         if image_id not in present:
-            present[image_id] = path.is_file()
+            present[image_id] = os.path.isfile(path)  # which, unlike the path's own, refuses no name
             if not present[image_id]:
                 missing.append(path)
         if not present[image_id]:
@@ -115,20 +128,17 @@ def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool =
     return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count})
 
 
-def data_file(data: str) -> Path:
-    """`coco:FILE.json`, as the command line gives data, -> the path."""
-    form, _, path = data.partition(":")
-    if form != "coco" or not path:
-        raise InputError(f"The data must be given as coco:FILE.json, but got {data!r}.")
-    return Path(path)
-
-
 def without_descriptions(category: Category) -> Category:
     """The same category with names alone; InputError where only the descriptions told two points apart."""
     return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))
 
 
-def _load(path: Path) -> dict[str, list]:
+def load_document(annotations: str | Path) -> dict[str, Any]:
+    """The JSON object of a COCO file, with its three lists; what they hold is not looked at.
+
+    Raises InputError if the file cannot be read, is too large, is not JSON or lacks one of the lists.
+    """
+    path = Path(annotations)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
@@ -149,6 +159,12 @@ def _load(path: Path) -> dict[str, list]:
     return data
 
 
+def leaves_folder(name: str) -> bool:
+    """Does a file name, read as POSIX or Windows has it, lead out of the folder it is relative to?"""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
+
+
 def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]:
     files: dict[int, tuple[str, str | None]] = {}
     for index, entry in enumerate(entries):
@@ -160,8 +176,7 @@ def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"{where}, key 'file_name', must be a file's path, but got {name!r}.")
-        parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
-        if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        if leaves_folder(name):
             raise InputError(f"{where}, key 'file_name', leaves the images folder: {name!r}; use a path inside it.")
         group = entry.get("group")
         files[identity] = (name, None if group is None else str(group))

@@ -1,0 +1,32 @@
+"""What can be told of a folder of pictures without decoding one."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from PIL import Image
+
+from ..images import SUFFIXES
+
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that change width and height
+_ORIENTATION = 274
+
+
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of the upright picture, from its header alone; None if it is none."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION) in _TURNED
+        return (height, width) if turned else (width, height)
+    except Exception:  # Pillow's readers let a dozen kinds of error out on damaged headers
+        return None
+
+
+def pictures_below(folder: Path) -> dict[str, list[Path]]:
+    """The pictures below a folder, by their names and by their stems in lower case."""
+    index: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            index[path.name.lower()].append(path)
+            index[path.stem.lower()].append(path)
+    return index

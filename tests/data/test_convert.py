@@ -1,0 +1,116 @@
+"""Labels written in another form and read again are the same labels, but for what the writer says is lost."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anykeypoint.data.convert import FORMS, convert
+from anykeypoint.data.readers import read
+from anykeypoint.errors import InputError
+
+KEPT = {  # form -> what survives it beside pictures, categories and points
+    "coco": {"id", "box", "visibility", "group", "skeleton"},
+    "labelstudio": {"box", "visibility", "group"},
+    "dlc": set(),
+    "csv": set(),
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two kinds of object in three pictures, one with two of a kind, points hidden and absent, and a group."""
+    images = tmp_path / "images"
+    for name in ("a b.png", "in/é.png", "c.png"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (123, 77)).save(images / name)
+    names = ["nose", "left_ear", "right_ear"]
+    labels = {
+        "images": [
+            {"id": 1, "file_name": "a b.png", "group": "film"},
+            {"id": 2, "file_name": "in/é.png"},
+            {"id": 3, "file_name": "c.png"},
+        ],
+        "annotations": [
+            {
+                "id": 7,
+                "image_id": 1,
+                "category_id": 4,
+                "bbox": [1, 2, 30.5, 40],
+                "keypoints": [3.25, 4, 2, 0, 0, 0, 9, 9, 1],
+            },
+            {
+                "id": 5,
+                "image_id": 1,
+                "category_id": 4,
+                "bbox": [50, 2, 30, 40],
+                "keypoints": [60, 4, 2, 70, 7, 2, 0, 0, 0],
+            },
+            {
+                "id": 9,
+                "image_id": 3,
+                "category_id": 4,
+                "bbox": [0, 0, 90, 70],
+                "keypoints": [1, 1, 2, 2, 2, 2, 80, 3.1, 2],
+            },
+            {"id": 8, "image_id": 2, "category_id": 6, "bbox": [0, 0, 9, 9], "keypoints": [1 / 3, 7, 2]},
+        ],
+        "categories": [
+            {"id": 4, "name": "odd_cat", "keypoints": names, "skeleton": [[0, 1], [0, 2]]},
+            {"id": 6, "name": "hook", "keypoints": ["tip"]},
+        ],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    return tmp_path / "labels.json", images
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labels_come_back_from_every_form(source, form, tmp_path):
+    labels, images = source
+    before = read(f"coco/odd_cat:{labels}" if form == "dlc" else f"coco:{labels}", images)
+    text, lost = convert(before, images, form)
+    file = tmp_path / f"out.{form}"
+    file.write_text(text)
+    after = read(f"dlc/odd_cat:{file}" if form == "dlc" else f"{form}:{file}", images)
+    assert len(after.objects) == len(before.objects) and not after.skipped
+    for old, new in zip(before.objects, after.objects, strict=True):
+        assert new.image == old.image and new.category.name == old.category.name
+        assert new.category.names == old.category.names
+        np.testing.assert_allclose(new.points, old.points, rtol=0, atol=1e-9)
+        assert ((new.visibility > 0) == (old.visibility > 0)).all()
+        for key in KEPT[form] - {"skeleton", "box"}:
+            np.testing.assert_array_equal(getattr(new, key), getattr(old, key))
+        if "box" in KEPT[form]:
+            np.testing.assert_allclose(new.box, old.box, atol=1e-9)
+        if "skeleton" in KEPT[form]:
+            assert new.category.skeleton == old.category.skeleton
+    told = " ".join(lost)
+    assert ("boxes" in told) == ("box" not in KEPT[form])
+    assert ("hidden" in told) == ("visibility" not in KEPT[form])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_writing_is_the_same_every_time(source, form):
+    labels, images = source
+    dataset = read(f"coco/odd_cat:{labels}", images)
+    assert convert(dataset, images, form) == convert(dataset, images, form)
+
+
+def test_what_a_form_cannot_hold_at_all_is_refused(source):
+    labels, images = source
+    dataset = read(f"coco:{labels}", images)
+    with pytest.raises(InputError, match="one kind of object, but the data have 2"):
+        convert(dataset, images, "dlc")
+    with pytest.raises(InputError, match="written as coco, labelstudio, dlc, csv, but got 'yolo'"):
+        convert(dataset, images, "yolo")
+
+
+def test_real_labels_come_back_from_label_studio(shared, tmp_path):
+    folder = shared / "data" / "samples" / "ap10k"
+    before = read(f"ap10k:{folder / 'test_ap10k.json'}", folder)
+    (tmp_path / "x.json").write_text(convert(before, folder, "labelstudio")[0])
+    after = read(f"labelstudio:{tmp_path / 'x.json'}", folder)
+    for old, new in zip(before.objects, after.objects, strict=True):
+        np.testing.assert_allclose(new.points, old.points, atol=1e-9)
+        assert new.category.keypoints == old.category.keypoints  # the library's words are found again

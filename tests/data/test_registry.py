@@ -1,0 +1,33 @@
+"""The list of known data sets: complete, in words, and with readers that exist."""
+
+import re
+
+import pytest
+
+from anykeypoint.data.readers import FORMS
+from anykeypoint.data.registry import known_dataset, known_datasets
+from anykeypoint.errors import InputError
+
+ALL = {
+    *("mp100", "coco", "humanart", "ap10k", "apt36k", "macaque", "animalweb", "animalkingdom", "carfusion"),
+    *("animalpose", "deepfashion2", "aflw", "300w", "onehand10k", "keypoint5", "cub200", "fly", "locust"),
+}
+
+
+def test_the_data_sets_of_the_papers_are_there_with_every_fact_said():
+    assert set(known_datasets()) == ALL
+    for entry in known_datasets().values():
+        facts = (entry.what, entry.categories, entry.keypoints, entry.size, entry.licence, entry.where)
+        assert all(isinstance(fact, str) and fact.strip() for fact in facts)
+        assert entry.reader in FORMS and entry.papers
+        assert not re.search(r"https?:|www\.|\.(com|org|net)\b", " ".join((*facts, *entry.faults)))
+
+
+def test_the_known_faults_of_mp100_are_named():
+    told = " ".join(known_dataset("mp100").faults)
+    assert all(word in told for word in ("face", "amur_tiger_body", "CarFusion", "human_hand", ".h5", "DeepFashion2"))
+
+
+def test_another_name_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match=r"'mpii'.*mp100, coco"):
+        known_dataset("mpii")

@@ -1,0 +1,127 @@
+"""`anykeypoint data`: what is printed and written, and that the user's data are never written to."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from anykeypoint import cli
+from anykeypoint.data.readers import FORMS, read
+from anykeypoint.data.registry import known_datasets
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of one command line."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["data", *(str(argument) for argument in arguments)])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Six labelled pictures of two kinds, one of them with a box outside its picture; the options that name them."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    images, annotations = [], []
+    for i in range(6):
+        Image.new("RGB", (60, 40), (40 * i, 90, 120)).save(folder / f"{i}.png")
+        images.append({"id": i, "file_name": f"{i}.png", "width": 60, "height": 40, "group": f"film {i // 2}"})
+        annotations.append({"id": i, "image_id": i, "category_id": i % 2, "bbox": [5, 5, 30, 30]})
+        annotations[-1] |= {"keypoints": [10, 12, 2, 20, 25, 1 + i % 2], "num_keypoints": 2}
+    annotations[0]["bbox"] = [5, 5, 90, 30]
+    categories = [{"id": i, "name": name, "keypoints": ["top", "bottom"]} for i, name in enumerate(("lamp", "hook"))]
+    labels = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return folder, [f"coco:{folder / 'labels.json'}", "--images", folder]
+
+
+def test_the_list_has_every_data_set_and_form(capsys):
+    code, out, _ = run(capsys, "list")
+    assert code == 0 and all(f"\n{name}" in "\n" + out for name in (*known_datasets(), *FORMS))
+    code, out, _ = run(capsys, "list", "animalweb")
+    assert code == 0 and "licence" in out and "--data pts:FILE" in out
+    code, _, err = run(capsys, "list", "nothing")
+    assert code == 2 and "known are mp100" in err
+
+
+def test_check_counts_and_tells_and_writes_a_mended_copy_elsewhere(made, tmp_path, capsys):
+    folder, options = made
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    code, out, _ = run(capsys, "check", *options, "--fix", tmp_path / "mended.json")
+    assert code == 1 and "box outside: 1 (--fix cuts it to the picture)" in out and "annotation 0 (lamp)" in out
+    assert "mended: 1 x box outside" in out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("lamp", "hook", "all"))}
+    assert rows["lamp"] == ["0", "2", "3", "0", "3", "6", "2.0", "1"] and rows["all"][:3] == ["6", "0", "6"]
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    code, out, _ = run(capsys, "check", f"coco:{tmp_path / 'mended.json'}", "--images", folder)
+    assert code == 0 and "Nothing is wrong." in out
+
+
+def test_view_convert_and_split_write_what_they_say(made, tmp_path, capsys):
+    folder, options = made
+    code, out, _ = run(capsys, "view", *options, "-o", tmp_path / "sheet.png", "--per-category", 1)
+    assert code == 0 and "2 of 6 objects" in out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 800
+    code, out, _ = run(capsys, "convert", *options, "--to", "labelstudio", "-o", tmp_path / "tasks.json")
+    assert code == 0 and "6 objects" in out
+    assert len(read(f"labelstudio:{tmp_path / 'tasks.json'}", folder).objects) == 6
+    code, out, _ = run(capsys, "split", *options, "--by", "group", "--shares", ".4,.3,.3", "-o", tmp_path / "parts")
+    assert code == 0 and "2 objects of 2 categories in 2 pictures" in out
+    parts = [read(f"coco:{tmp_path / 'parts' / name}.json", folder) for name in ("train", "val", "test")]
+    assert [len({item.group for item in part.objects}) for part in parts] == [1, 1, 1]
+
+
+def test_a_part_of_a_split_keeps_its_skeletons(made, tmp_path, capsys):
+    folder, _ = made
+    labels = json.loads((folder / "labels.json").read_text())
+    labels["categories"][0]["keypoints"] = labels["categories"][1]["keypoints"] = ["top", "middle", "bottom"]
+    labels["categories"][0]["skeleton"], labels["categories"][1]["skeleton"] = [[1, 2]], [[2, 3]]  # from 1
+    for entry in labels["annotations"]:
+        entry["keypoints"] += [15, 15, 2]
+    (tmp_path / "three.json").write_text(json.dumps(labels))
+    spec = f"coco:{tmp_path / 'three.json'}"
+    run(capsys, "split", spec, "--images", folder, "--shares", ".5,0,.5", "-o", tmp_path / "parts")
+    found = {}
+    for name in ("train", "test"):
+        for item in read(f"coco:{tmp_path / 'parts' / name}.json", folder).objects:
+            found[item.category.name] = item.category.skeleton
+    assert found == {"lamp": ((0, 1),), "hook": ((1, 2),)}
+
+
+def test_mp100_is_put_together_and_what_is_missing_is_listed(tmp_path, capsys):
+    sources, out = tmp_path / "sources", tmp_path / "out"
+    (sources / "coco").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(sources / "coco" / "9.jpg")
+    images = [{"id": i, "file_name": name} for i, name in enumerate(("human_body/9.jpg", "locust/3.jpg"))]
+    (sources / "mp100_all.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    code, printed, _ = run(capsys, "prepare", "mp100", "--sources", sources, "-o", out)
+    assert code == 1 and (out / "human_body" / "9.jpg").is_symlink()
+    assert "locust" in printed and "DeepPoseKit-Data" in printed and "1 pictures linked" in printed
+    assert (out / "missing.tsv").read_text().startswith("locust/3.jpg\t")
+
+
+@pytest.mark.parametrize("verb", ["check", "view", "convert", "split"])
+def test_nothing_is_written_into_the_data(made, verb, capsys):
+    folder, options = made
+    flag = "--fix" if verb == "check" else "-o"
+    for target in (folder / "new.png", folder / "deep" / "new.png", folder / "labels.json"):
+        code, _, err = run(capsys, verb, *options, flag, target)
+        assert code == 2 and "inside the data" in err and err.count("\n") == 1
+    assert len(list(folder.iterdir())) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "yolo:x", "--images", "x"], "known are coco"),
+        (["check", "coco:none.json", "--images", "x"], "none.json"),
+        (["split", "coco:none.json", "--images", "x", "-o", "y", "--shares", "a"], "three numbers"),
+        (["prepare", "coco", "--sources", ".", "-o", "y"], "Only mp100"),
+        (["prepare", "mp100", "--sources", "nowhere", "-o", "y"], "no folder nowhere"),
+    ],
+)
+def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and out == "" and words in err and err.count("\n") == 1
