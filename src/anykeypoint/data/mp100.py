@@ -104,7 +104,7 @@ def read_mp100(
     if rules not in (PAIRS, CAPELLM):
         raise InputError(f"The rules must be {PAIRS!r} or {CAPELLM!r}, but got {rules!r}.")
     path = Path(annotations)
-    data = coco._load(path)
+    data = coco.load_document(path)
     files = coco._image_files(data["images"], path)
     sizes = {entry["id"]: _size(entry, f"{path}: image {entry['id']}") for entry in data["images"]}
     categories = _categories(data["categories"], path)
