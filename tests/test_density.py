@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anykeypoint.density import Density
@@ -59,6 +59,7 @@ def test_the_covariance_is_that_of_points_spread_inside_the_cells(grid, crop):
     np.testing.assert_allclose(density.covariance(), expected + rest * np.eye(2), atol=1e-9 * crop.side**2)
 
 
+@example(np.array([[0.0, 0.5], [0.5, 0.0]]), 1.0, 0.0, 0.1)  # two equal cells that touch at a corner
 @given(grids(), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.floats(0.1, 50))
 def test_moving_the_crop_changes_no_shape_and_scaling_it_scales_lengths(grid, x, y, scale):
     here, there = Density(UNIT, grid), Density(Crop(x, y, scale), grid)

@@ -118,7 +118,8 @@ class Density:
             middle = cells.mean(axis=0)
             if self.mass_within(middle, radius) >= best * (1 - 2 * _TIE):
                 return middle
-        return cells[np.argmin(np.hypot(*(cells - middle).T))]
+        away = np.hypot(*(cells - middle).T)
+        return cells[np.argmax(away <= away.min() + 1e-6 * self.cell)]  # the topmost of equals, whatever the rounding
 
     def mass_within(self, point: np.ndarray, radius: float) -> float:
         """The probability that the keypoint lies within `radius` of `point` (both image pixels)."""
