@@ -12,9 +12,9 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.augment import AugmentConfig
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.decoding import branches
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import instruction
-from anykeypoint.models.generative import keypoint_token
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
 from anykeypoint.training.config import GuideConfig, TrainConfig
@@ -62,8 +62,8 @@ def test_all_points_come_out_of_one_pass_as_out_of_plain_ones(place, form, monke
     model = tiny.capellm(place, answer="token", instruction=form)
     pixels, passes = tiny.picture(), []
     view = model.encode(pixels)
-    forward = keypoint_token.packed_forward
-    monkeypatch.setattr(keypoint_token, "packed_forward", lambda *a: passes.append(1) or forward(*a))
+    forward = branches.packed_forward
+    monkeypatch.setattr(branches, "packed_forward", lambda *a: passes.append(1) or forward(*a))
     pose = view.predict(CATEGORY)
     assert len(passes) == 1 and np.isnan(pose.confidence).all() and pose.present.all()
     expected = [slow(model, pixels, question) for question in model.questions(CATEGORY)]
@@ -77,7 +77,7 @@ def test_neither_company_nor_order_nor_the_size_of_a_pass_matters(model, monkeyp
     np.testing.assert_allclose(view.predict(replace(CATEGORY, keypoints=POINTS[::-1])).xy, together[::-1], atol=1e-4)
     alone = [view.predict(replace(CATEGORY, keypoints=(point,))).xy[0] for point in POINTS]
     np.testing.assert_allclose(alone, together, atol=1e-4)
-    monkeypatch.setattr(keypoint_token, "_PACKED", 1)  # each question in a pass of its own
+    monkeypatch.setattr(branches, "PACKED", 1)  # each question in a pass of its own
     np.testing.assert_allclose(view.predict(CATEGORY).xy, together, atol=1e-4)
 
 

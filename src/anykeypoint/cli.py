@@ -29,6 +29,14 @@ _STRATEGIES = (
 _DATA = "The labels: coco:FILE, labelstudio:FILE, cvat:FILE, dlc:FILE, ...; `data list` shows all forms."
 _DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
 
+# Options that several verbs take.
+Data = Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)]
+Images = Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")]
+Asked = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")]
+Most = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments` (by default the program's own) and exit."""
@@ -82,7 +90,7 @@ def predict(
         int | None, typer.Option(metavar="N", help="Cells on a side of a density; 100 unless said.")
     ] = None,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,14 +144,12 @@ def categories(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
-    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    model: Asked,
+    data: Data,
+    images: Images,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For results.json and predictions.jsonl.")],
     protocol: Annotated[str, typer.Option(metavar="NAME", help="How points are asked: text.")] = "text",
-    max_per_category: Annotated[
-        int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
-    ] = None,
+    max_per_category: Most = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="For the choice of objects, the interval and strategies that draw.")
     ] = 0,
@@ -159,10 +165,8 @@ def evaluate(
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Measure the untrained model too; takes as long again.")
     ] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
+    allow_missing: AllowMissing = False,
+    device: Device = "auto",
 ) -> None:
     """Measure PCK on labelled objects, with baselines on the same ones. A stopped run goes on where it was."""
     from .commands import evaluate as verb
@@ -188,24 +192,20 @@ def evaluate(
 
 @app.command()
 def density(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")],
-    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    model: Asked,
+    data: Data,
+    images: Images,
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")
     ],
-    max_per_category: Annotated[
-        int | None, typer.Option(metavar="N", help="At most this many objects of each category.")
-    ] = None,
+    max_per_category: Most = None,
     seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and examples.")] = 0,
     sigma: Annotated[
         float, typer.Option(metavar="S", help="The Gaussian's, as a share of the crop; 2 cells of a 64 x 64 heat map.")
     ] = 2 / 64,
     grid: Annotated[int | None, typer.Option(metavar="N", help="Compare on N x N cells; 100 unless said.")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")] = "auto",
+    allow_missing: AllowMissing = False,
+    device: Device = "auto",
 ) -> None:
     """Compare the model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
     from .commands import density as verb
@@ -227,8 +227,8 @@ def density(
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")],
+    data: Data,
+    images: Images,
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The run; a stopped one goes on from here.")
     ],
@@ -237,9 +237,7 @@ def train(
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="NAME", help="Train on from this saved model instead.")] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
-    ] = False,
+    allow_missing: AllowMissing = False,
 ) -> None:
     """Train CapeLLM. `accelerate launch -m anykeypoint.cli train ...` uses all GPUs and hosts."""
     from .commands import train as verb
@@ -256,7 +254,6 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Spec = Annotated[str, typer.Argument(metavar="FORM:FILE", help="The labels; `data list` shows the forms.")]
-Images = Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")]
 
 
 @data_app.command("list")
@@ -309,9 +306,7 @@ def data_convert(
     images: Images,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, outside the data.")],
     to: Annotated[str, typer.Option(metavar="FORM", help="coco, labelstudio, dlc or csv.")] = "coco",
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")
-    ] = False,
+    allow_missing: AllowMissing = False,
 ) -> None:
     """Write labels in another form; what that has no room for is said."""
     from .commands import data as verb

@@ -49,11 +49,7 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
     """
     picture = read_image(image)
     for pose in poses:
-        if pose.image_size != picture.size:
-            raise InputError(
-                f"The pose was found in a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
-                f"has {picture.width} x {picture.height}; pass the same picture."
-            )
+        check_size(pose, picture)
     if labels not in LABELS:
         raise InputError(f"Labels must be one of {', '.join(LABELS)}, but got {labels!r}.")
     zoom = max(1.0, min_side / max(picture.size))
@@ -99,6 +95,15 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
     if labels == "numbers":
         drawn = _with_legend(drawn, poses, font)
     return drawn
+
+
+def check_size(pose: Pose, picture: Image.Image) -> None:
+    """InputError unless the picture is of the size that the pose was found in."""
+    if pose.image_size != picture.size:
+        raise InputError(
+            f"The pose was found in a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
+            f"has {picture.width} x {picture.height}; pass the same picture."
+        )
 
 
 def save_picture(image: Image.Image, path: str | Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .density import Density
-from .draw import DARK, colours, fitting, stroke
+from .draw import DARK, check_size, colours, fitting, stroke
 from .errors import InputError
 from .geometry import Crop, square_crop
 from .heat import Colour, heat, outline
@@ -52,11 +52,7 @@ def draw_densities(image: ImageSource, poses: Sequence[Pose], side: int = 220) -
     picture = read_image(image)
     panels = []
     for number, pose in enumerate(poses, start=1):
-        if pose.image_size != picture.size:
-            raise InputError(
-                f"The pose was found in a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
-                f"has {picture.width} x {picture.height}; pass the same picture."
-            )
+        check_size(pose, picture)
         inks = colours(len(pose))
         for i, (key, name) in enumerate(zip(pose.keys, pose.names, strict=True)):
             if pose.density is None or key not in pose.density:

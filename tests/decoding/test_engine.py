@@ -72,7 +72,7 @@ def test_many_questions_are_answered_in_several_passes_with_the_same_result(monk
     engine = Engine(language, codec)
     view = engine.read(prefix)
     whole = engine.answer(view, questions * 3)
-    monkeypatch.setattr("anykeypoint.decoding.engine._PACKED", 40)
+    monkeypatch.setattr("anykeypoint.decoding.branches.PACKED", 40)
     assert engine.answer(view, questions * 3).values.tolist() == whole.values.tolist()
 
 

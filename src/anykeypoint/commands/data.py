@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from ..data.coco import Dataset
+from ..data.coco import Dataset, from_document
 from ..data.doctor import KINDS, Fault, Report, examine
 from ..data.readers import FORMS, load, parse, read
 from ..data.registry import KnownDataset, known_dataset, known_datasets
@@ -192,9 +192,10 @@ def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
-    _outside(out, images, parse(spec)[2])
-    dataset = read(spec, images, allow_missing=True)  # refuses what is broken, and knows the skeletons
+    path = parse(spec)[2]
+    _outside(out, images, path)
     document = load(spec, images).document()
+    dataset = from_document(document, path, images, allow_missing=True)  # refuses what is broken, knows the skeletons
     for entry in document["categories"]:
         if entry["id"] in dataset.categories:  # counted from 0: a part alone might not tell what it counts from
             entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]

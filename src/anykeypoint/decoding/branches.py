@@ -6,12 +6,14 @@ branch, and one forward pass advances all of them.
 Letters: B branches, T cached tokens, N prefix tokens, D model width, n new tokens.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
+
+PACKED = 2048  # tokens in one forward pass at most; more questions go in several
 
 
 @dataclass(frozen=True)
@@ -25,36 +27,38 @@ class Prefix:
     def length(self) -> int:
         return self.states.shape[0]
 
-    def cache(self) -> DynamicCache:
-        """A cache that starts with the prefix, for `packed_forward`; the prefix stays as it is."""
-        return _cache(self.layers)
-
 
 @dataclass
 class Branches:
     """Continuations over one cache. Branch b sees the cached tokens where sees[b] is true."""
 
     language: nn.Module
+    embed: Callable[[Tensor], Tensor]  # token ids n -> embeddings n D
     cache: DynamicCache
     states: Tensor  # T D final hidden states of the cached tokens
     sees: Tensor  # B T bool
     positions: list[int]  # the next token's position per branch
 
     @classmethod
-    def of(cls, language: nn.Module, prefix: Prefix) -> "Branches":
-        """One branch that has read a prefix."""
+    def of(cls, language: nn.Module, prefix: Prefix, embed: Callable[[Tensor], Tensor] | None = None) -> "Branches":
+        """One branch that has read a prefix, which stays as it is. embed: None takes the model's own table."""
         sees = torch.ones(1, prefix.length, dtype=torch.bool, device=prefix.states.device)
-        return cls(language, prefix.cache(), prefix.states, sees, [prefix.length])
+        embed = embed or language.get_input_embeddings()
+        return cls(language, embed, _cache(prefix.layers), prefix.states, sees, [prefix.length])
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def alike(self, count: int) -> "Branches":
+        """One branch `count` times over the same cache, which this one then leaves to them."""
+        return replace(self, sees=self.sees.repeat(count, 1), positions=self.positions * count)
 
     def fork(self, counts: Sequence[int]) -> "Branches":
         """Each branch counts[b] times (0 leaves it out), over a cache of its own that starts with the same tokens."""
         index = [b for b, count in enumerate(counts) for _ in range(count)]
         layers = ((layer.keys, layer.values) for layer in self.cache.layers)
         positions = [self.positions[b] for b in index]
-        return Branches(self.language, _cache(layers), self.states, self.sees[index], positions)
+        return replace(self, cache=_cache(layers), sees=self.sees[index], positions=positions)
 
     def advance(self, tokens: Sequence[Sequence[int]], last: int = 1) -> Tensor:
         """Every branch reads its tokens in one forward pass; returns the states after the `last` ones: last B D."""
@@ -74,7 +78,7 @@ class Branches:
             start += count
             ends.append(start)
         ids = torch.tensor([i for t in tokens for i in t], device=device)
-        embeddings = self.language.get_input_embeddings()(ids)[None]
+        embeddings = self.embed(ids)[None]
         places = torch.tensor(positions, device=device)[None]
         hidden = packed_forward(self.language, embeddings, mask[None], places, self.cache)[0]
         self.states = torch.cat([self.states, hidden])
@@ -84,6 +88,20 @@ class Branches:
         """Make one branch forget `count` tokens, the last of which lies before place `end` of the cache."""
         self.sees[branch, end - count : end] = False
         self.positions[branch] -= count
+
+
+def passes(questions: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Tokenised questions in runs of at most PACKED tokens; a longer one has a run of its own."""
+    run: list[Sequence[int]] = []
+    size = 0
+    for question in questions:
+        if run and size + len(question) > PACKED:
+            yield run
+            run, size = [], 0
+        run.append(question)
+        size += len(question)
+    if run:
+        yield run
 
 
 def read_prefix(language: nn.Module, embeddings: Tensor) -> Prefix:

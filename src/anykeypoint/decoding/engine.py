@@ -11,7 +11,7 @@ K questions, V values of a number.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from ..coordinates import CoordinateCodec, bin_centres, expected_value, mode_value
 from ..errors import InputError
-from .branches import Branches, Prefix, read_prefix
+from .branches import Branches, Prefix, passes, read_prefix
+from .density import joint
 from .strategies import CANDIDATES, Strategy, penalty, seeded_draws
-
-_PACKED = 2048  # tokens in one forward pass at most; more questions go in several
 
 
 @dataclass(frozen=True)
@@ -89,16 +88,10 @@ class Engine:
         """
         how = Strategy.parse(strategy)
         _check_questions(questions)
-        parts, start = [], 0
-        while start < len(questions):
-            stop, size = start, 0
-            while stop < len(questions) and (stop == start or size + len(questions[stop]) <= _PACKED):
-                size += len(questions[stop])
-                stop += 1
-            some = questions[start:stop]
+        parts = []
+        for some in passes(questions):
             branches, opened = self.ask(prefix, some)
             parts.append(self._points(branches, opened, how, [self._draws(how, q, seed) for q in some])[0])
-            start = stop
         return Answers.join(parts)
 
     @torch.inference_mode()
@@ -146,7 +139,7 @@ class Engine:
         trunk = Branches.of(self.language, prefix)
         if shared:
             trunk.advance([list(questions[0][:shared])])
-        branches = replace(trunk, sees=trunk.sees.repeat(len(questions), 1), positions=trunk.positions * len(questions))
+        branches = trunk.alike(len(questions))
         return branches, self.open_number(branches, [[*q[shared:], *self.codec.opening] for q in questions])
 
     def open_number(self, branches: Branches, tokens: list[list[int]]) -> Opened:
@@ -261,8 +254,6 @@ class Engine:
     @torch.inference_mode()
     def density(self, prefix: Prefix, question: Sequence[int], **options: Any) -> tuple[Tensor, float]:
         """The joint distribution of one keypoint on a grid, and the mass that it covers; see `density.joint`."""
-        from .density import joint
-
         _check_questions([question])
         return joint(self, prefix, question, **options)
 

@@ -225,10 +225,12 @@ class Instruction:
         return cls.from_dict(data, str(path), Path(path).stem)
 
 
-def instruction_names() -> list[str]:
+@cache
+def instruction_names() -> tuple[str, ...]:
     """Names of the library's forms, sorted."""
     folder = resources.files(__name__)
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    names = (entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return tuple(sorted(name.removesuffix(".yaml") for name in names))
 
 
 def instruction(form: str | Instruction) -> Instruction:

@@ -25,6 +25,9 @@ MAX_BYTES = 512 << 20  # of one label file that is not COCO's own
 MARGIN = 0.1  # of the longer side: how far a box made from points reaches beyond them
 MIN_MARGIN = 4.0  # pixels
 
+NamedPoints = dict[str, tuple[float, float, int]]  # x, y and visibility by name
+NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category, points, box if there is one
+
 
 @dataclass
 class Labels:
@@ -79,6 +82,20 @@ class Labels:
                 "iscrowd": 0,
             }
         )
+
+    def add_named_objects(self, found: Sequence[NamedObject], orders: Mapping[str, Iterable[str]]) -> None:
+        """Objects whose points are known by name, and the categories that they need.
+
+        A category's points are those of `orders`, then others as they appear; a point that an object lacks is absent.
+        """
+        names = {kind: dict.fromkeys(order) for kind, order in orders.items()}
+        for _, kind, points, _ in found:
+            names.setdefault(kind, {}).update(dict.fromkeys(points))
+        used = {kind for _, kind, _, _ in found}
+        ids = {kind: self.add_category(kind, list(order)) for kind, order in names.items() if kind in used}
+        for image, kind, points, box in found:
+            table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
+            self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
 
     def leave_out(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1

@@ -8,10 +8,8 @@ names, of all the picture where there is none; a `<box>` of the same group is it
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from ...errors import InputError
-from .common import Labels, find_picture, number, read_xml
+from .common import Labels, NamedObject, NamedPoints, find_picture, number, read_xml
 
 LOOSE = "object"
 
@@ -28,7 +26,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     if root.find("track") is not None:
         raise InputError(f"{path} holds tracks, so is CVAT's XML for video; export it 'for images'.")
     labels = Labels()
-    found: list[tuple[int, str, dict[str, tuple[float, float, int]], list[float] | None]] = []
+    found: list[NamedObject] = []
     for count, picture in enumerate(root.findall("image")):
         name = picture.get("name", "").replace("\\", "/")
         where = f"{path}: image {picture.get('id', count)}"
@@ -38,25 +36,18 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         image = labels.add_image(find_picture(images, [name, f"images/{name}"]), **size)
         for kind, points, box in _objects(picture, where, word or LOOSE, labels):
             found.append((image, kind, points, box))
-    names: dict[str, dict[str, None]] = {kind: dict.fromkeys(order) for kind, order in _declared(root).items()}
-    for _, kind, points, _ in found:
-        names.setdefault(kind, {}).update(dict.fromkeys(points))
-    used = {kind for _, kind, _, _ in found}
-    ids = {kind: labels.add_category(kind, list(order)) for kind, order in names.items() if kind in used}
-    for image, kind, points, box in found:
-        table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
-        labels.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
+    labels.add_named_objects(found, _declared(root))
     return labels
 
 
 def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[tuple]:
     found = []
-    groups: dict[str, dict[str, tuple[float, float, int]]] = {}
+    groups: dict[str, NamedPoints] = {}
     boxes: dict[str, tuple[str, list[float]]] = {}
     for shape in picture:
         label, group = shape.get("label", ""), shape.get("group_id") or "0"
         if shape.tag == "skeleton":
-            points: dict[str, tuple[float, float, int]] = {}
+            points: NamedPoints = {}
             for part in shape.findall("points"):
                 _put(points, part, f"{where}, skeleton {label!r}")
             found.append((label, points, None))
@@ -84,7 +75,7 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[t
     return found
 
 
-def _put(points: dict[str, tuple[float, float, int]], shape: Element, where: str) -> None:
+def _put(points: NamedPoints, shape: Element, where: str) -> None:
     label, text = shape.get("label", ""), shape.get("points", "")
     if label in points:
         raise InputError(f"{where} has the point {label!r} twice in one object; give it one, or another group_id.")

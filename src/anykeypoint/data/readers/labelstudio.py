@@ -11,10 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-
 from ...errors import InputError
-from .common import Labels, find_picture, number, read_json
+from .common import Labels, NamedObject, NamedPoints, find_picture, number, read_json
 
 LOOSE = "object"
 HIDDEN = "hidden"
@@ -33,7 +31,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"{path} must hold a list of tasks; export from Label Studio as JSON.")
     labels = Labels()
     names: dict[str, dict[str, None]] = {}
-    found: list[tuple[int, str, dict[str, tuple[float, float, int]], list[float] | None]] = []
+    found: list[NamedObject] = []
     for index, task in enumerate(tasks):
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or "annotations" not in task:
             raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
@@ -54,13 +52,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         for kind, order in orders.items() if isinstance(orders, dict) else ():
             names.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
         found += [(image, *entry) for entry in _objects(regions, where, word or LOOSE, labels)]
-    for _, kind, points, _ in found:
-        names.setdefault(kind, {}).update(dict.fromkeys(points))
-    used = {kind for _, kind, _, _ in found}
-    ids = {kind: labels.add_category(kind, list(order)) for kind, order in names.items() if kind in used}
-    for image, kind, points, box in found:
-        table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
-        labels.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
+    labels.add_named_objects(found, names)
     return labels
 
 
@@ -81,7 +73,7 @@ def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> lis
             boxes[str(region.get("id"))] = (label, scaled)
         elif region.get("type") not in ("keypointlabels", "keypoint"):
             labels.leave_out(f"{region.get('type')} regions")
-    objects: dict[str, dict[str, tuple[float, float, int]]] = {}
+    objects: dict[str, NamedPoints] = {}
     for region in regions:
         if region.get("type") not in ("keypointlabels", "keypoint"):
             continue

@@ -8,14 +8,14 @@ Letters: K keypoints, N prefix tokens, D model width.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ...decoding import Prefix, packed_forward
+from ...decoding import Branches, Prefix, passes
 
 KEYPOINT = -1  # stands for the token in lists of token ids
-_PACKED = 2048  # tokens in one forward pass at most; more questions go in several
 
 
 class KeypointToken(nn.Module):
@@ -42,24 +42,9 @@ class KeypointToken(nn.Module):
 
         All questions are read in one pass behind the prefix, none seeing another.
         """
-        points, start = [], 0
-        while start < len(questions):
-            stop, size = start + 1, len(questions[start]) + 1
-            while stop < len(questions) and size + len(questions[stop]) + 1 <= _PACKED:
-                size += len(questions[stop]) + 1
-                stop += 1
-            points.append(self._locate(language, prefix, questions[start:stop]))
-            start = stop
+        embed = partial(self.embed, language.get_input_embeddings())
+        points = []
+        for some in passes([[*question, KEYPOINT] for question in questions]):
+            branches = Branches.of(language, prefix, embed).alike(len(some))
+            points.append(self(branches.advance(some)[-1]))
         return torch.cat(points)
-
-    def _locate(self, language: nn.Module, prefix: Prefix, questions: Sequence[Sequence[int]]) -> Tensor:
-        device = self.embedding.device
-        counts = torch.tensor([len(question) + 1 for question in questions], device=device)
-        owner = torch.arange(len(questions), device=device).repeat_interleave(counts)
-        sees = (owner[:, None] == owner[None]).tril()
-        sees = torch.cat([sees.new_ones(len(sees), prefix.length), sees], dim=1)
-        positions = torch.cat([torch.arange(count, device=device) for count in counts.tolist()]) + prefix.length
-        tokens = torch.tensor([i for question in questions for i in (*question, KEYPOINT)], device=device)
-        embeddings = self.embed(language.get_input_embeddings(), tokens)
-        hidden = packed_forward(language, embeddings[None], sees[None], positions[None], prefix.cache())[0]
-        return self(hidden[counts.cumsum(0) - 1])
