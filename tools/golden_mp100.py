@@ -10,8 +10,10 @@ import torch
 from golden_measures import Measure, compare, same
 from safetensors.numpy import load_file
 
+from anykeypoint.data.coco import Dataset
 from anykeypoint.data.heatmaps import heat_targets
-from anykeypoint.data.mp100 import CAPELLM, Mp100, episodes, padded, queries_only, read_mp100, training_pairs
+from anykeypoint.data.mp100 import CAPELLM, read_mp100
+from anykeypoint.data.pairs import episodes, padded, queries_only, training_pairs, visible
 from anykeypoint.evaluation.metrics import common_points, pair_means, score_pairs
 from anykeypoint.evaluation.oks import oks_matrices, oks_statistics, sigmas
 from anykeypoint.geometry import CAPELLM_CROP, MATCHER_CROP, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
@@ -49,15 +51,15 @@ def check_protocol(path: Path) -> list[Measure]:
     for name, data in files.items():
         protocol = facts["protocols"][f"{name}.json"]
         measures += _objects(name, data, protocol["kept"], MATCHER_CROP[0])
-        visible = data.visible()
-        width = visible.shape[1]
+        seen = visible(data)
+        width = seen.shape[1]
         shown = arrays[f"{name}/joints_visible"][:, :width] > 0
-        measures.append(same(f"{name}: visible", visible.tolist(), shown.tolist()))
+        measures.append(same(f"{name}: visible", seen.tolist(), shown.tolist()))
         points = padded([item.points for item in data.objects], np.nan)
-        measures.append(_close(f"{name}: points", points[visible], arrays[f"{name}/joints"][:, :width][visible]))
+        measures.append(_close(f"{name}: points", points[seen], arrays[f"{name}/joints"][:, :width][seen]))
         for shots in (1, 5):
             key = f"pairs_{shots}shot"
-            ours = [[*pair.supports, pair.query] for pair in episodes(data, shots, facts["num_episodes"])]
+            ours = [[*pair.examples, pair.query] for pair in episodes(data, shots, facts["num_episodes"])]
             measures.append(same(f"{name}: {key}", ours, arrays[f"{name}/{key}"].tolist()))
             if f"metrics_{shots}shot" in protocol:
                 measures += _pairs(name, data, shots, protocol[f"metrics_{shots}shot"], np.array(ours), scores)
@@ -67,7 +69,7 @@ def check_protocol(path: Path) -> list[Measure]:
     measures += _query_only(capellm, facts["capellm"]["metrics"], scores["capellm/predictions"])
     train = facts["train"]
     groups = training_pairs(second, 1, train["seed_python_and_numpy"], train["official_draws_per_category"])
-    ours = [[*pair.supports, pair.query] for pair in groups]
+    ours = [[*pair.examples, pair.query] for pair in groups]
     measures.append(same("train: pairs", ours, arrays["train/pairs_all_images"].tolist()))
     measures += _crops(arrays, "affine256", MATCHER_CROP, first)
     measures += _crops(arrays, "affine224", CAPELLM_CROP, capellm)
@@ -93,7 +95,7 @@ def check_oks(path: Path) -> list[Measure]:
     return measures
 
 
-def _objects(name: str, data: Mp100, kept: list[dict], scale: float) -> Iterator[Measure]:
+def _objects(name: str, data: Dataset, kept: list[dict], scale: float) -> Iterator[Measure]:
     objects = data.objects
     yield same(f"{name}: kept", [item.id for item in objects], [entry["annotation_id"] for entry in kept])
     yield same(f"{name}: categories", [item.category_id for item in objects], [entry["category_id"] for entry in kept])
@@ -108,12 +110,14 @@ def _objects(name: str, data: Mp100, kept: list[dict], scale: float) -> Iterator
     yield _close(f"{name}: scale", sides, [kept[i]["scale"] for i in solid], PIXELS / SCALE_UNIT)
 
 
-def _pairs(name: str, data: Mp100, shots: int, facts: dict, pairs: np.ndarray, scores: _Reference) -> Iterator[Measure]:
+def _pairs(
+    name: str, data: Dataset, shots: int, facts: dict, pairs: np.ndarray, scores: _Reference
+) -> Iterator[Measure]:
     queries = pairs[:, -1]
     points = padded([item.points for item in data.objects], np.nan)
     sides = np.array([max(item.box[2:]) for item in data.objects])
     predicted = scores[f"{name}/predictions_{shots}shot"][:, : points.shape[1]]
-    mask = common_points(data.visible(), pairs)
+    mask = common_points(visible(data), pairs)
     labels = [data.objects[i].category_id for i in queries]
     for official, means in ((True, facts["official"]), (False, facts["excluding_empty_pairs"])):
         found = score_pairs(predicted, points[queries], mask, sides[queries], official=official)
@@ -137,16 +141,16 @@ def _means(name: str, ours: dict[str, float], reference: dict[str, float]) -> It
         yield _close(f"{name}: {key}", ours[key.lower()] / unit, value, ALLOWED.get(key, 1e-6))
 
 
-def _query_only(data: Mp100, reference: dict, predicted: np.ndarray) -> Iterator[Measure]:
+def _query_only(data: Dataset, reference: dict, predicted: np.ndarray) -> Iterator[Measure]:
     rows = [pair.query for pair in queries_only(data)]
     points = padded([data.objects[i].points for i in rows], np.nan)
     sides = [max(data.objects[i].box[2:]) for i in rows]
-    found = score_pairs(predicted[:, : points.shape[1]], points, data.visible()[rows], sides, official=True)
+    found = score_pairs(predicted[:, : points.shape[1]], points, visible(data)[rows], sides, official=True)
     ours = pair_means(found, [data.objects[i].category_id for i in rows])["object_mean"]
     yield from _means("capellm", ours, {key: value for key, value in reference.items() if "PCK" in key})
 
 
-def _crops(arrays: _Reference, name: str, kind: tuple[float, int], data: Mp100) -> Iterator[Measure]:
+def _crops(arrays: _Reference, name: str, kind: tuple[float, int], data: Dataset) -> Iterator[Measure]:
     scale, size = kind
     reference = {
         key: arrays[f"{name}/{key}"]

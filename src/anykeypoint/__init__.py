@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .models.generative.capellm import CapeLLM
 
 __version__ = "0.1.0"
-__all__ = ["Category", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
+__all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
 
 
 def load(
@@ -38,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from .pose import Pose
 
         return Pose
+    if name == "Example":
+        from .example import Example
+
+        return Example
     raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")

@@ -2,13 +2,10 @@
 
 import copy
 import json
-import random
 import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from anykeypoint.category import category
 from anykeypoint.data import coco, mp100
@@ -75,7 +72,6 @@ def test_objects_come_in_the_order_of_the_pictures_then_of_the_annotations(read)
 def test_categories_are_keyed_by_id_where_two_share_a_name(read):
     data = read(GOOD)
     assert list(data.categories) == [5, 3] and {item.category_id for item in data.objects} == {5, 3}
-    assert data.members() == {5: [0, 1], 3: [2]}
 
 
 @pytest.mark.parametrize(
@@ -245,74 +241,6 @@ def test_a_file_that_is_not_json_and_rules_that_are_not_known_are_refused(read):
         read("{")
     with pytest.raises(InputError, match="'pairs' or 'capellm'"):
         read(GOOD, rules="mine")
-
-
-# --- pairs ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_released_samplers_pairs_come_in_its_order(read):
-    """The same as drawing with Python's global generator after random.seed(1)."""
-    data = read(many({4: 20, 2: 17}))
-    before = random.getstate()
-    ours = [(*pair.supports, pair.query) for pair in mp100.episodes(data, 1, 3)]
-    assert random.getstate() == before
-    random.seed(1)
-    expected = []
-    for rows in (range(20), range(20, 37)):
-        for _ in range(3):
-            example, *queries = random.sample(rows, 16)
-            expected += [(example, query) for query in queries]
-    random.setstate(before)
-    assert ours == expected
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 5))
-def test_an_episodes_examples_and_queries_are_different_objects_of_one_category(shots, count, seed):
-    data = mp100.Mp100([], {1: None, 2: None}, {}, ())
-    kinds = [1] * 25 + [2] * 21
-    data.objects.extend(_Object(kind) for kind in kinds)
-    pairs = list(mp100.episodes(data, shots, count, seed=seed))
-    assert len(pairs) == 2 * count * 15
-    for start in range(0, len(pairs), 15):
-        episode = pairs[start : start + 15]
-        assert len({pair.supports for pair in episode}) == 1
-        chosen = [*episode[0].supports, *(pair.query for pair in episode)]
-        assert len(set(chosen)) == shots + 15 and len({kinds[i] for i in chosen}) == 1
-
-
-class _Object:
-    def __init__(self, category_id):
-        self.category_id = category_id
-
-
-def test_a_category_with_too_few_objects_is_refused_by_name_and_can_be_left_out(read):
-    data = read(many({4: 20, 2: 15}))
-    with pytest.raises(InputError, match=r"16 objects.*'kind 2' \(id 2\) has 15"):
-        mp100.episodes(data, 1)
-    assert mp100.too_small(data, 1) == {2: 15}
-    pairs = list(mp100.episodes(data, 1, 2, without=mp100.too_small(data, 1)))
-    assert len(pairs) == 30 and all(pair.query < 20 for pair in pairs)
-
-
-def test_queries_only_are_all_objects_once(read):
-    assert list(mp100.queries_only(read(GOOD))) == [mp100.Pair((), index) for index in range(3)]
-
-
-def test_training_draws_every_category_as_often_as_the_largest_has_objects(read):
-    data = read(many({4: 9, 2: 3}))
-    pairs = mp100.training_pairs(data, 2, seed=0)
-    assert pairs == mp100.training_pairs(data, 2, seed=0) != mp100.training_pairs(data, 2, seed=1)
-    assert sorted(pair.query < 9 for pair in pairs) == [False] * 9 + [True] * 9
-    assert all(len({*pair.supports, pair.query}) == 3 for pair in pairs)
-    with pytest.raises(InputError, match=r"4 objects.*'kind 2' \(id 2\) has 3"):
-        mp100.training_pairs(data, 3, seed=0)
-
-
-def test_padding_keeps_the_rows_and_fills_the_rest():
-    rows = [np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]])]
-    np.testing.assert_array_equal(mp100.padded(rows, np.nan)[0], [[1, 2], [np.nan, np.nan]])
-    with pytest.raises(InputError, match="nothing to put"):
-        mp100.padded([])
 
 
 # --- the golden file with pictures missing -------------------------------------------------------------------------

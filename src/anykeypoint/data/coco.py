@@ -48,11 +48,15 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The usable objects in the file's order, all its categories by id, and how many objects were left out and why."""
+    """The usable objects in the file's order, all its categories by id, and how many objects were left out and why.
+
+    missing: the `file_name`s of pictures that usable objects need and the folder does not have.
+    """
 
     objects: list[LabelledObject]
     categories: dict[int, Category]
     skipped: dict[str, int]
+    missing: tuple[str, ...] = ()
 
 
 def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
@@ -80,7 +84,7 @@ def from_document(
     """
     files = _image_files(data["images"], annotations)
     categories = _categories(data["categories"], annotations)
-    objects, missing, seen = [], [], set()
+    objects, missing, seen = [], {}, set()
     skipped = {**(left_out or {}), CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
     present: dict[Any, bool] = {}
     for index, entry in enumerate(data["annotations"]):
@@ -113,7 +117,7 @@ def from_document(
         if image_id not in present:
             present[image_id] = os.path.isfile(path)  # which, unlike the path's own, refuses no name
             if not present[image_id]:
-                missing.append(path)
+                missing[file_name] = path
         if not present[image_id]:
             skipped[NO_IMAGE] += 1
             continue
@@ -121,11 +125,12 @@ def from_document(
         item = LabelledObject(identity, path, category_id, category, box, points, visibility, group, segmentation)
         objects.append(item)
     if missing and not allow_missing:
+        first = next(iter(missing.values()))
         raise InputError(
-            f"{len(missing)} of the pictures that {annotations} needs are not in {images} (first: {missing[0]}); "
+            f"{len(missing)} of the pictures that {annotations} needs are not in {images} (first: {first}); "
             "give the right folder, or allow missing pictures to leave their objects out."
         )
-    return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count})
+    return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count}, tuple(missing))
 
 
 def without_descriptions(category: Category) -> Category:

@@ -4,12 +4,9 @@ Frames as in data.coco. A kept object's `box` is the released code's clean box: 
 picture, and one pixel short on each side. Categories are keyed by id, as two are called "face".
 """
 
-import random
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,38 +19,8 @@ from .coco import CROWD, NO_IMAGE, UNLABELLED, Dataset, LabelledObject
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: the few-shot family's, and CapeLLM's and LocLLM's
 SPLITS, ROLES = (1, 2, 3, 4, 5), ("train", "val", "test")
 HELD_OUT = ("furniture", "human_body", "human_face", "vehicle")  # the cross-supercategory files: train and test
-TEST_EPISODES, VAL_EPISODES, QUERIES, SEED = 200, 100, 15, 1
 NO_BOX, NO_AREA, EMPTY_BOX, NONE_COUNTED = "no box", "area 0", "nothing of the box in the picture", "num_keypoints 0"
 _SHOWN = 3  # missing pictures named in a sentence
-
-
-@dataclass(frozen=True)
-class Mp100(Dataset):
-    """The objects that count, in the released order: by the file's pictures, then its annotations.
-
-    missing: the `file_name`s that kept objects need and the folder does not have; all objects on them are left out.
-    """
-
-    missing: tuple[str, ...]
-
-    def visible(self) -> np.ndarray:
-        """(N, K) bool for the widest category's K: which points of each object are labelled."""
-        return padded([item.visibility > 0 for item in self.objects])
-
-    def members(self) -> dict[int, list[int]]:
-        """Indices of the objects of every category that the file lists, also of those without any."""
-        found: dict[int, list[int]] = {identity: [] for identity in self.categories}
-        for index, item in enumerate(self.objects):
-            found[item.category_id].append(index)
-        return found
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Indices of the example objects and of the one to be found; without examples, a query by itself."""
-
-    supports: tuple[int, ...]
-    query: int
 
 
 def annotation_file(root: str | Path, split: int | str, role: str) -> Path:
@@ -89,7 +56,7 @@ def read_mp100(
     rules: str = PAIRS,
     official: bool = False,
     allow_missing: bool = False,
-) -> Mp100:
+) -> Dataset:
     """Read a split file and keep the objects that a released loader keeps; the others are counted in `skipped`.
 
     root: the folder of the pictures (see `picture`); None does not look for them.
@@ -99,6 +66,7 @@ def read_mp100(
     official: take a box with a negative side as empty, as the released code does; else it is refused.
     A category that the file lists under MP-100's own id, name and number of points has the library's words, and the
     library's skeleton where the file has none. Skeletons count from 0.
+    The objects come in the released order: by the file's pictures, then its annotations.
     Raises InputError for pictures that are missing, unless `allow_missing`, and for anything malformed.
     """
     if rules not in (PAIRS, CAPELLM):
@@ -149,88 +117,7 @@ def read_mp100(
             f"{len(missing)} of the pictures that {path} needs are neither under {Path(root) / 'images'} nor {root} "
             f"({names}); get them, or allow missing pictures to leave their objects out."
         )
-    return Mp100(objects, categories, dict(skipped), tuple(missing))
-
-
-# --- pairs ---------------------------------------------------------------------------------------------------------
-
-
-def too_small(data: Mp100, shots: int, queries: int = QUERIES) -> dict[int, int]:
-    """Categories with fewer objects than an episode needs, by id, with how many they have."""
-    return {key: len(rows) for key, rows in data.members().items() if len(rows) < shots + queries}
-
-
-def episodes(
-    data: Mp100,
-    shots: int,
-    count: int = TEST_EPISODES,
-    queries: int = QUERIES,
-    *,
-    seed: int = SEED,
-    without: Collection[int] = (),
-) -> Iterator[Pair]:
-    """The released sampler's pairs in its order: for each category of the file `count` times `shots` examples, each
-    with the same `queries` others.
-
-    shots: 1 or 5 in the papers. count: 200 for test files, 100 for val. without: ids of categories to leave out (which
-    changes the draws of those after them). The random numbers are the pairs' own; nothing global is touched.
-    Raises InputError, naming the categories, where one has too few objects.
-    """
-    if min(shots, count, queries) < 1:
-        raise InputError(f"Shots, episodes and queries must be 1 or more, but got {shots}, {count}, {queries}.")
-    members = {key: rows for key, rows in data.members().items() if key not in without}
-    short = {key: number for key, number in too_small(data, shots, queries).items() if key not in without}
-    if short:
-        named = ", ".join(f"{data.categories[key].name!r} (id {key}) has {number}" for key, number in short.items())
-        raise InputError(
-            f"An episode of {shots} examples and {queries} queries needs {shots + queries} objects of a category, but "
-            f"{named}; complete the data or leave these categories out."
-        )
-
-    def pairs() -> Iterator[Pair]:
-        draw = random.Random(seed)
-        for rows in members.values():
-            for _ in range(count):
-                chosen = draw.sample(rows, shots + queries)
-                yield from (Pair(tuple(chosen[:shots]), query) for query in chosen[shots:])
-
-    return pairs()
-
-
-def queries_only(data: Mp100) -> Iterator[Pair]:
-    """Every object once, without an example: CapeLLM's "only query images"."""
-    return (Pair((), index) for index in range(len(data.objects)))
-
-
-def training_pairs(data: Mp100, shots: int, seed: int, per_category: int | None = None) -> list[Pair]:
-    """One epoch of the released training: of each category equally many groups of `shots` examples and a query, mixed.
-
-    per_category: how many; by default as many as the largest category has objects. (The released code looks the counts
-    up by name, so of two categories that share a name it sees one.) Raises InputError where one has too few objects.
-    """
-    members = data.members()
-    if small := too_small(data, shots, 1):
-        key = next(iter(small))
-        raise InputError(
-            f"Training with {shots} examples needs {shots + 1} objects of a category, but "
-            f"{data.categories[key].name!r} (id {key}) has {small[key]}; complete the data or use fewer examples."
-        )
-    draw, mix = random.Random(seed), np.random.RandomState(seed)  # the two generators that the released code seeds
-    times = max(map(len, members.values())) if per_category is None else per_category
-    groups = np.array([draw.sample(rows, shots + 1) for rows in members.values() for _ in range(times)])
-    mix.shuffle(groups)
-    return [Pair(tuple(group[:-1]), group[-1]) for group in groups.tolist()]
-
-
-def padded(rows: list[np.ndarray], fill: Any = 0) -> np.ndarray:
-    """Arrays (K_i, ...) of different length as one (N, K, ...), filled up with `fill`."""
-    if not rows:
-        raise InputError("There is nothing to put into an array; give one object or more.")
-    width = max(len(row) for row in rows)
-    table = np.full((len(rows), width, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
-    for line, row in zip(table, rows, strict=True):
-        line[: len(row)] = row
-    return table
+    return Dataset(objects, categories, dict(skipped), tuple(missing))
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

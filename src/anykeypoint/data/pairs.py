@@ -1,0 +1,132 @@
+"""Examples and queries: which objects of a data set are shown, and which are then to be found.
+
+`episodes` and `training_pairs` draw as MP-100's released code does, number by number; `one_each` is for data sets of
+any size. Objects are named by their index in the data set.
+"""
+
+import random
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .coco import Dataset
+
+TEST_EPISODES, VAL_EPISODES, QUERIES, SEED = 200, 100, 15, 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Indices of the example objects and of the one to be found; without examples, a query by itself."""
+
+    examples: tuple[int, ...]
+    query: int
+
+
+def by_category(data: Dataset) -> dict[int, list[int]]:
+    """Indices of the objects of every category that the file lists; none for those without any."""
+    found: dict[int, list[int]] = {identity: [] for identity in data.categories}
+    for index, item in enumerate(data.objects):
+        found[item.category_id].append(index)
+    return found
+
+
+def visible(data: Dataset) -> np.ndarray:
+    """(N, K) bool for the widest category's K: which points of each object are labelled."""
+    return padded([item.visibility > 0 for item in data.objects])
+
+
+def too_small(data: Dataset, shots: int, queries: int = QUERIES) -> dict[int, int]:
+    """Categories with fewer objects than an episode needs, by id, with how many they have."""
+    return {key: len(rows) for key, rows in by_category(data).items() if len(rows) < shots + queries}
+
+
+def episodes(
+    data: Dataset,
+    shots: int,
+    count: int = TEST_EPISODES,
+    queries: int = QUERIES,
+    *,
+    seed: int = SEED,
+    without: Collection[int] = (),
+) -> Iterator[Pair]:
+    """The released sampler's pairs in its order: for each category of the file `count` times `shots` examples, each
+    with the same `queries` others.
+
+    shots: 1 or 5 in the papers. count: 200 for test files, 100 for val. without: ids of categories to leave out (which
+    changes the draws of those after them). The random numbers are the pairs' own; nothing global is touched.
+    Raises InputError, naming the categories, where one has too few objects.
+    """
+    if min(shots, count, queries) < 1:
+        raise InputError(f"Shots, episodes and queries must be 1 or more, but got {shots}, {count}, {queries}.")
+    members = {key: rows for key, rows in by_category(data).items() if key not in without}
+    short = {key: number for key, number in too_small(data, shots, queries).items() if key not in without}
+    if short:
+        named = ", ".join(f"{data.categories[key].name!r} (id {key}) has {number}" for key, number in short.items())
+        raise InputError(
+            f"An episode of {shots} examples and {queries} queries needs {shots + queries} objects of a category, but "
+            f"{named}; complete the data or leave these categories out."
+        )
+
+    def pairs() -> Iterator[Pair]:
+        draw = random.Random(seed)
+        for rows in members.values():
+            for _ in range(count):
+                chosen = draw.sample(rows, shots + queries)
+                yield from (Pair(tuple(chosen[:shots]), query) for query in chosen[shots:])
+
+    return pairs()
+
+
+def queries_only(data: Dataset) -> Iterator[Pair]:
+    """Every object once, without an example: CapeLLM's "only query images"."""
+    return (Pair((), index) for index in range(len(data.objects)))
+
+
+def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
+    """Every object once as a query, with `shots` examples drawn from the others of its category; none if too few.
+
+    The draw hangs on the seed and on the ids of the category's objects, not on their order in the file, and more shots
+    keep the examples of fewer. The pairs are in the data set's order.
+    """
+    pairs = []
+    members = {key: sorted(rows, key=lambda row: data.objects[row].id) for key, rows in by_category(data).items()}
+    for query, item in enumerate(data.objects):
+        others = [row for row in members[item.category_id] if row != query]
+        if len(others) >= shots:
+            random.Random(f"{seed}:{item.id}").shuffle(others)
+            pairs.append(Pair(tuple(others[:shots]), query))
+    return pairs
+
+
+def training_pairs(data: Dataset, shots: int, seed: int, per_category: int | None = None) -> list[Pair]:
+    """One epoch of the released training: of each category equally many groups of `shots` examples and a query, mixed.
+
+    per_category: how many; by default as many as the largest category has objects. (The released code looks the counts
+    up by name, so of two categories that share a name it sees one.) Raises InputError where one has too few objects.
+    """
+    members = by_category(data)
+    if small := too_small(data, shots, 1):
+        key = next(iter(small))
+        raise InputError(
+            f"Training with {shots} examples needs {shots + 1} objects of a category, but "
+            f"{data.categories[key].name!r} (id {key}) has {small[key]}; complete the data or use fewer examples."
+        )
+    draw, mix = random.Random(seed), np.random.RandomState(seed)  # the two generators that the released code seeds
+    times = max(map(len, members.values())) if per_category is None else per_category
+    groups = np.array([draw.sample(rows, shots + 1) for rows in members.values() for _ in range(times)])
+    mix.shuffle(groups)
+    return [Pair(tuple(group[:-1]), group[-1]) for group in groups.tolist()]
+
+
+def padded(rows: list[np.ndarray], fill: Any = 0) -> np.ndarray:
+    """Arrays (K_i, ...) of different length as one (N, K, ...), filled up with `fill`."""
+    if not rows:
+        raise InputError("There is nothing to put into an array; give one object or more.")
+    width = max(len(row) for row in rows)
+    table = np.full((len(rows), width, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row)] = row
+    return table
