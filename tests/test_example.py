@@ -33,7 +33,7 @@ def test_an_examples_points_cannot_be_changed_from_outside():
         ([[1, NAN]], None, None, "all of its points are NaN"),
         ([[1, float("inf")]], None, None, "infinite"),
         ([1, 2], None, None, r"\(K, 2\).*\(2,\)"),
-        ([["a", "b"]], None, None, "pairs of numbers"),
+        ([["a", "b"]], None, None, "array of numbers"),
         ([[1, 2]], None, PAIR, "has 1 points, but its category .* has 2"),
         ([[1, 2]], (0, 0, 0, 4), None, "width and height above 0"),
     ],

@@ -30,15 +30,12 @@ class Example:
     category: Category | None = None
 
     def __post_init__(self) -> None:
-        try:
-            points = frozen_array(self.points)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"An example's points must be K pairs of numbers, but got {self.points!r}.") from error
+        points = frozen_array(self.points, "An example's points")
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"An example's points must be (K, 2) in pixels, but got {points.shape}.")
         if np.isinf(points).any():
             raise InputError(
-                "An example's points must be finite, or NaN where they are not shown, but one is infinite."
+                "An example's points must be finite, or NaN where not shown, but one is infinite."
             )
         if not np.isfinite(points).all(axis=1).any():
             raise InputError("An example must show one point or more, but all of its points are NaN.")
