@@ -170,3 +170,7 @@ def _positions(text: str, origin: str) -> dict[str, tuple[float, float]]:
 def _shipped_positions() -> dict[str, tuple[float, float]]:
     file = resources.files("anykeypoint.evaluation") / "mean_positions.json"
     return _positions(file.read_text(encoding="utf-8"), "mean_positions.json")
+
+
+def baselines(prompt: str) -> tuple[list, dict[str, str]]:
+    return [ImageCentre(), MeanPosition.shipped()], {}
