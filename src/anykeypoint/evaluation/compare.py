@@ -26,6 +26,7 @@ SCALE = np.array([100.0] * 5 + [1.0])  # percent, and a fraction of the box's lo
 LESS = np.array([1.0] * 5 + [-1.0])  # of NME less is better
 LEVEL = 0.95
 MAIN = "pck@0.2"
+_OBJECT, _EXAMPLES = "object", "object and examples"
 _CELLS = 4_000_000  # objects drawn at once, by which memory is bounded
 
 
@@ -42,45 +43,23 @@ def compare(a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000) -> 
     """
     if rounds < 1:
         raise InputError(f"The number of rounds must be 1 or more, but got {rounds}.")
-    first, second = _read(Path(a)), _read(Path(b))
-    hashes = [report.results["data_sha256"] for report in (first, second)]
-    if hashes[0] != hashes[1]:
-        raise InputError(
-            f"{a} was measured on labels with the sha256 {hashes[0] or 'unknown'} and {b} on {hashes[1] or 'unknown'}; "
-            "compare two reports of the same data."
-        )
-    with_examples = all(any(key[1] for key in report.keys) for report in (first, second))
-    first, second = first.merged(with_examples), second.merged(with_examples)
-    shared = sorted(set(first.keys) & set(second.keys))
-    matched = "object and examples" if with_examples else "object"
-    if not shared:
-        raise InputError(f"{a} and {b} share no {matched}; compare two evaluations with the same objects and seed.")
-    mine, theirs = first.pick(shared), second.pick(shared)
-    for key, label, other in zip(shared, mine.labels, theirs.labels, strict=True):
-        if label != other:
-            raise InputError(f"Object {key[0]} is of category {label!r} in {a} but {other!r} in {b}; evaluate again.")
-    both = np.isfinite(mine.values) & np.isfinite(theirs.values)
-    if not both.any():
-        raise InputError(
-            f"{a} and {b} share no {matched} with a figure in both; compare evaluations that score points."
-        )
-
+    first, second, mine, theirs = _matched(a, b)
     labels = sorted(set(mine.labels))
-    category = np.array([labels.index(label) for label in mine.labels])
+    place = {label: i for i, label in enumerate(labels)}
+    category = np.array([place[label] for label in mine.labels])
+    objects = np.unique([key[0] for key in mine.keys], return_inverse=True)[1]
+    both = np.isfinite(mine.values) & np.isfinite(theirs.values)
     means = [_category_means(values, both, category, len(labels)) for values in (mine.values, theirs.values)]
-    objects = np.unique([key[0] for key in shared], return_inverse=True)[1]
     found = _resampled(theirs.values - mine.values, both, category, objects, seed, rounds)
-    settings = [report.results["settings"] for report in (first, second)]
-    versions = [report.results["versions"] for report in (first, second)]
     return {
         "a": _who(a, first),
         "b": _who(b, second),
-        "matched_by": matched,
+        "matched_by": _EXAMPLES if any(key[1] for key in mine.keys) else _OBJECT,
         "objects": int(objects.max()) + 1,
-        "rows": len(shared),
+        "rows": len(mine.keys),
         "categories": len(labels),
-        "only_a": len(first.keys) - len(shared),
-        "only_b": len(second.keys) - len(shared),
+        "only_a": len(first.keys) - len(mine.keys),
+        "only_b": len(second.keys) - len(mine.keys),
         "other_points": int((mine.points != theirs.points).sum()),
         "figures": {
             key: {
@@ -97,9 +76,9 @@ def compare(a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000) -> 
             }
             for c, label in enumerate(labels)
         },
-        "settings": _differing(*settings),
-        "versions": _differing(*versions),
-        "data_sha256": hashes[0],
+        "settings": _differing(first.results["settings"], second.results["settings"]),
+        "versions": _differing(first.results["versions"], second.results["versions"]),
+        "data_sha256": first.results["data_sha256"],
         "level": LEVEL,
         "rounds": rounds,
         "seed": seed,
@@ -137,6 +116,30 @@ class _Report:
         return _Report(self.results, list(place), [label[key] for key in place], means[:, 0], means[:, 1:])
 
 
+def _matched(a: str | Path, b: str | Path) -> tuple[_Report, _Report, _Report, _Report]:
+    """Both reports, a row to a key, and the rows of each whose keys both have, in the same order."""
+    first, second = _read(Path(a)), _read(Path(b))
+    hashes = [report.results["data_sha256"] for report in (first, second)]
+    if hashes[0] != hashes[1]:
+        raise InputError(
+            f"{a} was measured on labels with the sha256 {hashes[0] or 'unknown'} and {b} on {hashes[1] or 'unknown'}; "
+            "compare two reports of the same data."
+        )
+    with_examples = all(any(key[1] for key in report.keys) for report in (first, second))
+    what = _EXAMPLES if with_examples else _OBJECT
+    first, second = first.merged(with_examples), second.merged(with_examples)
+    shared = sorted(set(first.keys) & set(second.keys))
+    if not shared:
+        raise InputError(f"{a} and {b} share no {what}; compare two evaluations with the same objects and seed.")
+    mine, theirs = first.pick(shared), second.pick(shared)
+    for key, label, other in zip(shared, mine.labels, theirs.labels, strict=True):
+        if label != other:
+            raise InputError(f"Object {key[0]} is of category {label!r} in {a} but {other!r} in {b}; evaluate again.")
+    if not (np.isfinite(mine.values) & np.isfinite(theirs.values)).any():
+        raise InputError(f"{a} and {b} share no {what} with a figure in both; compare evaluations that score points.")
+    return first, second, mine, theirs
+
+
 def _read(folder: Path) -> _Report:
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
@@ -154,13 +157,13 @@ def _read(folder: Path) -> _Report:
             results,
             [(int(line["id"]), " ".join(line["examples"].split())) for line in lines],
             [line["category"] for line in lines],
-            np.array([float(line["points"] or "nan") for line in lines], dtype=np.float64),
+            np.array([float(line["points"]) for line in lines], dtype=np.float64),
             np.array(values, dtype=np.float64).reshape(-1, len(FIGURES)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0].rstrip(".")
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(".")
         raise InputError(
-            f"{folder} is no report of `anykeypoint evaluate` ({why}); give the folder it wrote."
+            f"{folder} is no report of `anykeypoint evaluate` ({why}); give a folder that it wrote."
         ) from error
 
 
