@@ -51,6 +51,7 @@ RESULTS = {
     "groups": {
         "same group": {"category_mean": figures(81.0), "pairs": 7},
         "another group": {"category_mean": figures(71.0, nme=None), "pairs": 3},
+        "group unknown": {"category_mean": None, "pairs": 0},
     },
     "names": {"names seen in training": {"category_mean": figures(11.0), "points": 90}},
     "calibration": {
@@ -204,8 +205,9 @@ def test_categories_come_best_first_and_those_without_a_figure_last(default):
 
 def test_splits_calibration_and_oks_are_told_with_their_counts(default):
     page, found = default
-    header, same, other = found.table("Queries by whether")
+    header, same, other, unknown = found.table("Queries by whether")
     assert header[1] == "pairs" and same[:3] == ["same group", "7", "81.0"] and other[-2:] == ["-", "12.5"]
+    assert unknown[1:] == ["0", *["-"] * 9]
     assert found.table("Points by whether")[1][:3] == ["names seen in training", "90", "11.0"]
     assert found.table("Points by confidence")[1:] == [
         ["0 to 0.5", "0", "-", "-"],
@@ -233,7 +235,7 @@ def test_without_an_error_to_order_by_there_is_no_sparsification(tmp_path):
 def test_naming_points_is_reported_by_its_own_figures(tmp_path):
     page, found = written(tmp_path, IDENTIFY)
     assert found.table("Names of points")[1:] == [["model", "12.5", "37.5"], ["most common", "1.5", "2.5"]]
-    assert "8 marked points" in page and "6 points" in page and "PCK" not in page
+    assert "8 marked points" in page and "6 points" in page and "PCK" not in page and "Confidence" not in page
 
 
 def test_what_was_left_out_is_counted_and_the_first_missing_pictures_named(tmp_path):

@@ -188,7 +188,7 @@ def _splits(results: Mapping[str, Any]) -> str:
             (
                 name,
                 *(UNKNOWN if entry.get(what) is None else entry[what] for what in counted),
-                *figure_cells(entry.get("category_mean") or {}),
+                *figure_cells(entry["category_mean"]),
             )
             for name, entry in split.items()
         ]
@@ -207,6 +207,8 @@ def _categories(results: Mapping[str, Any]) -> str:
 
 def _calibration(results: Mapping[str, Any]) -> str:
     found = results["calibration"]
+    if not found and not results["category_mean"]:
+        return ""  # no points were asked for
     if not found:
         return section("Confidence", paragraph("The model says of no point how sure it is, so this was not measured."))
     edges, within = found["edges"], f"within {found['within']:g} of the box's longer side"
@@ -314,9 +316,11 @@ def setting(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def figure_cells(figures: Mapping[str, float | None]) -> list[str]:
-    """The nine figures with the digits that each deserves."""
-    return [number(figures.get(key), 3 if key == "nme" else 1) for key in PAIR_KEYS]
+def figure_cells(figures: Mapping[str, float | None] | None) -> list[str]:
+    """The nine figures with the digits that each deserves; None for a part that nothing was asked of."""
+    if figures is None:
+        return [UNKNOWN] * len(PAIR_KEYS)
+    return [number(figures[key], 3 if key == "nme" else 1) for key in PAIR_KEYS]
 
 
 def numbers(values: Sequence[float | None]) -> np.ndarray:
