@@ -206,7 +206,15 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--strategy", "--cumulative", "--image-size"),
-            *("--trained-on", "--untrained", "--baselines", "--no-baselines", "--allow-missing", "--device", "--compare"),
+            *(
+                "--trained-on",
+                "--untrained",
+                "--baselines",
+                "--no-baselines",
+                "--allow-missing",
+                "--device",
+                "--compare",
+            ),
         },
         "density": {
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),

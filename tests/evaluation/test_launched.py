@@ -17,7 +17,16 @@ def test_two_processes_write_the_report_of_one(tmp_path):
     tiny.capellm(tmp_path / "base").save_pretrained(tmp_path / "model")
     data = ["--data", f"coco:{tmp_path / 'data' / ANNOTATIONS}", "--images", str(tmp_path / "data" / IMAGES)]
     asked = ["evaluate", str(tmp_path / "model"), *data, "--no-baselines", "--device", "cpu", "-o"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anykeypoint.cli"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     command = [*launch, *asked, str(tmp_path / "two")]

@@ -66,7 +66,7 @@ RESULTS = {
         "by_confidence": [1, 0.75],
         "oracle": [1, 0.5],
     },
-    "oks": {"AP": 0.4375, "AP_medium": None, "sigmas": "coco"},
+    "oks": {"AP": 43.75, "AP_medium": None, "sigmas": "coco"},
     "semantics": None,
     "objects": 10,
     "pairs": 10,
@@ -83,16 +83,18 @@ RESULTS = {
 }
 IDENTIFY = {
     **RESULTS,
-    **dict.fromkeys(
-        ("category_mean", "object_mean", "per_category", "interval", "curve", "groups", "names", "calibration", "oks")
-    ),
+    **dict.fromkeys(("category_mean", "object_mean", "interval", "curve", "groups", "names", "calibration", "oks")),
+    "per_category": {"dog": {"objects": 3, "points": 8, "exact": 12.5, "normalised": 37.5}},
     "baselines": {},
     "semantics": {
         "exact": 12.5,
         "normalised": 37.5,
+        "category_mean": {"exact": 10.0, "normalised": 30.0},
         "points": 8,
         "excluded": 6,
-        "baselines": {"most_common": {"exact": 1.5, "normalised": 2.5}},
+        "baselines": {
+            "most_common": {"exact": 1.5, "normalised": 2.5, "category_mean": {"exact": 1.0, "normalised": 2.0}}
+        },
     },
 }
 
@@ -214,7 +216,7 @@ def test_splits_calibration_and_oks_are_told_with_their_counts(default):
         ["0.5 to 1", "97", "0.750", "0.500"],
     ]
     assert "(ECE) 0.254" in page and "(AUSE) 0.123" in page
-    assert found.table("COCO")[1:] == [["AP", "0.438"], ["AP, medium", "-"]]
+    assert found.table("COCO")[1:] == [["AP", "43.8"], ["AP, medium", "-"]]
 
 
 def test_parts_that_are_null_are_left_out(tmp_path):
@@ -234,7 +236,11 @@ def test_without_an_error_to_order_by_there_is_no_sparsification(tmp_path):
 
 def test_naming_points_is_reported_by_its_own_figures(tmp_path):
     page, found = written(tmp_path, IDENTIFY)
-    assert found.table("Names of points")[1:] == [["model", "12.5", "37.5"], ["most common", "1.5", "2.5"]]
+    assert found.table("Every category")[1:] == [["dog", "3", "8", "12.5", "37.5"]]
+    assert found.table("Names of points")[1:] == [
+        ["model", "10.0", "30.0", "12.5", "37.5"],
+        ["most common", "1.0", "2.0", "1.5", "2.5"],
+    ]
     assert "8 marked points" in page and "6 points" in page and "PCK" not in page and "Confidence" not in page
 
 
@@ -261,7 +267,7 @@ def test_whatever_stands_in_the_data_is_escaped(tmp_path):
     results["settings"] = {"model": EVIL, EVIL: [EVIL]}
     results |= {"command": EVIL, "data_sha256": EVIL, "skipped": {EVIL: 1}, "missing": [EVIL, "\udcff.jpg"]}
     results["versions"] = {EVIL: EVIL}
-    results["oks"] = {EVIL: 0.5, "sigmas": EVIL}
+    results["oks"] = {EVIL: 50.0, "sigmas": EVIL}
     item = flat_object(tmp_path, [[50, 50]], name=EVIL)
     page, found = written(tmp_path, results, worst=[Shown(item, item.points, 1.0, EVIL)])
     assert "<script" not in page and EVIL not in page

@@ -9,9 +9,7 @@ import numpy as np
 from ..data.coco import Dataset, LabelledObject
 from ..data.pairs import Pair
 from .asking import Answered
-from .semantics import excluded_names, is_excluded, normalised
-
-KEYS = ("exact", "normalised")
+from .semantics import NAMING_KEYS, excluded_names, is_excluded, normalised
 
 
 def figures(
@@ -53,6 +51,8 @@ def figures(
     results = {
         **dict.fromkeys(("category_mean", "object_mean", "interval", "curve", "groups", "names", "calibration", "oks")),
         "baselines": {},
+        "empty": sum(not table for table in right),
+        "unanswered": 0,
         "semantics": {
             **_both(right, kinds),
             "points": asked,
@@ -81,7 +81,9 @@ def _right(
 
 def _share(tables: Sequence[list[tuple[bool, bool]]]) -> dict[str, float | None]:
     points = [row for table in tables for row in table]
-    return {key: 100 * sum(row[i] for row in points) / len(points) if points else None for i, key in enumerate(KEYS)}
+    return {
+        key: 100 * sum(row[i] for row in points) / len(points) if points else None for i, key in enumerate(NAMING_KEYS)
+    }
 
 
 def _both(tables: Sequence[list[tuple[bool, bool]]], kinds: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _both(tables: Sequence[list[tuple[bool, bool]]], kinds: Sequence[str]) -> di
         members.setdefault(kind, []).append(table)
     shares = [_share(found) for found in members.values()]
     means = {}
-    for key in KEYS:
+    for key in NAMING_KEYS:
         values = [share[key] for share in shares if share[key] is not None]
         means[key] = math.fsum(values) / len(values) if values else None
     return {**_share(tables), "category_mean": means}

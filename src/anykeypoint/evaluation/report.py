@@ -26,6 +26,7 @@ from ..panels import paint_cross, paint_dot
 from . import page
 from .metrics import PAIR_KEYS
 from .page import INKS, LINES, UNKNOWN, number, paragraph, section, table
+from .semantics import NAMING_KEYS
 
 PAGE = "report.html"
 MOST = 12  # pictures of the worst and of the best
@@ -199,10 +200,15 @@ def _splits(results: Mapping[str, Any]) -> str:
 def _categories(results: Mapping[str, Any]) -> str:
     if not results["per_category"]:
         return ""
-    ranked = sorted(results["per_category"].items(), key=lambda row: (-_order(row[1]["pck@0.2"]), row[0]))
-    rows = [(label, entry["objects"], entry["points"], *figure_cells(entry)) for label, entry in ranked]
-    header = ("category", "objects", "points", *TITLES.values())
-    return section("Categories", table("Every category, the best PCK@0.2 first", header, rows))
+    if results["semantics"]:
+        keys, first = NAMING_KEYS, "normalised"
+    else:
+        keys, first = PAIR_KEYS, "pck@0.2"
+    ranked = sorted(results["per_category"].items(), key=lambda row: (-_order(row[1][first]), row[0]))
+    rows = [(label, entry["objects"], entry["points"], *figure_cells(entry, keys)) for label, entry in ranked]
+    titles = [TITLES.get(key, key) for key in keys]
+    caption = f"Every category, the best {TITLES.get(first, first)} first"
+    return section("Categories", table(caption, ("category", "objects", "points", *titles), rows))
 
 
 def _calibration(results: Mapping[str, Any]) -> str:
@@ -256,8 +262,8 @@ def _oks(results: Mapping[str, Any]) -> str:
         return ""
     found = dict(results["oks"])
     sigmas = found.pop("sigmas")
-    rows = [(name.replace("_", ", "), number(value, 3)) for name, value in found.items()]
-    return section("Object keypoint similarity", table(f"COCO's statistics, sigmas {sigmas}", ("", "value"), rows))
+    rows = [(name.replace("_", ", "), number(value)) for name, value in found.items()]
+    return section("Object keypoint similarity", table(f"COCO's statistics, sigmas {sigmas}", ("", "percent"), rows))
 
 
 def _semantics(results: Mapping[str, Any]) -> str:
@@ -265,12 +271,16 @@ def _semantics(results: Mapping[str, Any]) -> str:
     if not found:
         return ""
     rows = [("model", found), *((name.replace("_", " "), entry) for name, entry in found["baselines"].items())]
-    cells = [(name, number(entry["exact"]), number(entry["normalised"])) for name, entry in rows]
+    cells = [
+        (name, *figure_cells(entry["category_mean"], NAMING_KEYS), *figure_cells(entry, NAMING_KEYS))
+        for name, entry in rows
+    ]
     words = (
         f"Percent of {found['points']} marked points whose name was given; {found['excluded']} points with names that "
         "fit several places were left out. Normalised: without case, punctuation and articles."
     )
-    return section("Names", paragraph(words), table("Names of points", ("", "exact", "normalised"), cells, strong=0))
+    header = ("", *(f"{key}, {mean}" for mean in ("mean over categories", "over points") for key in NAMING_KEYS))
+    return section("Names", paragraph(words), table("Names of points", header, cells, strong=0))
 
 
 def _left_out(results: Mapping[str, Any]) -> str:
@@ -316,11 +326,11 @@ def setting(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def figure_cells(figures: Mapping[str, float | None] | None) -> list[str]:
-    """The nine figures with the digits that each deserves; None for a part that nothing was asked of."""
+def figure_cells(figures: Mapping[str, float | None] | None, keys: Sequence[str] = PAIR_KEYS) -> list[str]:
+    """The figures with the digits that each deserves; None for a part that nothing was asked of."""
     if figures is None:
-        return [UNKNOWN] * len(PAIR_KEYS)
-    return [number(figures[key], 3 if key == "nme" else 1) for key in PAIR_KEYS]
+        return [UNKNOWN] * len(keys)
+    return [number(figures[key], 3 if key == "nme" else 1) for key in keys]
 
 
 def numbers(values: Sequence[float | None]) -> np.ndarray:

@@ -7,7 +7,7 @@ on), results.json, per_category.csv, per_object.csv and report.html, written las
 import csv
 import io
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -237,18 +237,16 @@ def _figures(
                 "confidence": float(known.mean()) if len(known) else np.nan,
             }
         )
-    best, worst = choose([row["pck@0.2"] for row in rows], scored.labels, SHOWN)
+    worst, best = choose([row["pck@0.2"] for row in rows], scored.labels, SHOWN)
 
     def shown(places: Sequence[int]) -> list[Shown]:
-        return [
-            Shown(
-                queries[i],
-                points[i],
-                rows[i]["pck@0.2"],
-                f"examples {rows[i]['examples']}" if rows[i]["examples"] else "",
-            )
-            for i in places
-        ]
+        found = []
+        for i in places:
+            used = scored.mask[i, : len(points[i])]
+            item = replace(queries[i], points=np.where(used[:, None], queries[i].points, np.nan))
+            note = f"examples {rows[i]['examples']}" if rows[i]["examples"] else ""
+            found.append(Shown(item, points[i], rows[i]["pck@0.2"], note))
+        return found
 
     return figures, rows, (shown(best), shown(worst))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..category import plain_text
 from ..errors import InputError
 
+NAMING_KEYS = ("exact", "normalised")
 _ARTICLES = {"a", "an", "the"}
 
 
