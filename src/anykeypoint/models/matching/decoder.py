@@ -16,7 +16,7 @@ _EDGE = 1e-3  # how near to 0 and 1 a point counts when it is moved
 
 
 def make_step(width: int) -> nn.Sequential:
-    """A layer's way from a token (... C) to how far its point moves (... 2), before the sigmoid; at first not at all."""
+    """A layer's way from a token (... C) to how far its point moves (... 2) before the sigmoid."""
     layers = [part for _ in range(3) for part in (nn.Linear(width, width), nn.GELU())]
     return nn.Sequential(*layers, nn.Linear(width, 2))
 
@@ -51,8 +51,8 @@ class Decoder(nn.Module):
 
         image_code (N C), order (K C), adjacency (B 2 K K). valid (B K) bool must have one keypoint or more in each row.
         steps: one per layer. A layer's answer is its own step once more, from the normed token. Its gradient
-        reaches one layer back through the point it starts from (look forward twice, as in DINO); what the first layer is
-        told of its place passes gradients on to the proposals, later layers' places do not. As released.
+        reaches one layer back through the point it starts from (look forward twice, as in DINO). As released, what the
+        first layer is told of its place passes gradients on to the proposals; later layers' places do not.
         """
         width = support.shape[-1]
         seen, path, answers = start, [start.detach()], []

@@ -6,8 +6,8 @@
     proposals      = proposal generator: where the query looks like a support token
     points         = decoder: from the proposals on, layer by layer, along the skeleton
 
-The three models differ in their `HeadConfig` and in where the support tokens come from. Every row of a batch is answered
-as it would be alone, with however many keypoints and edges; slots that are not valid change nothing.
+The three models differ in their `HeadConfig` and in where the support tokens come from. Every row of a batch is
+answered as it would be alone, with however many keypoints and edges; slots that are not valid change nothing.
 
 Letters: B objects, h x w cells, K keypoints, C channels, L decoder layers.
 """
@@ -136,11 +136,11 @@ class Order(nn.Module):
 
 
 def clean(support: Tensor, valid: Tensor) -> Tensor:
-    """Support tokens (B K C) with zeros in the slots that are not valid (B K bool); InputError where they do not fit."""
+    """Support tokens (B K C) with zeros where not valid (B K bool); InputError where the two do not fit."""
     if valid.dtype != torch.bool or support.ndim != 3 or support.shape[:2] != valid.shape or not valid.shape[1]:
         raise InputError(
-            f"Support tokens must be (B, K, C) with a bool mask (B, K) and K from 1, but got {tuple(support.shape)} and "
-            f"{valid.dtype} {tuple(valid.shape)}."
+            f"Support tokens must be (B, K, C) with a bool mask (B, K) and K from 1, but got {tuple(support.shape)} "
+            f"and {valid.dtype} {tuple(valid.shape)}."
         )
     return support.masked_fill(~valid[..., None], 0)
 

@@ -19,8 +19,8 @@ def matching_losses(
 ) -> dict[str, Tensor]:
     """The parts of the loss, each a scalar with its weight in it: heat, proposals, layer_0, layer_1, ...
 
-    points: true places (B K 2), fractions of the crop. heat_maps: targets (B K H W). labelled: (B K) bool, keypoints that
-    are valid and visible in the query; what the others hold is never read. Training minimises the sum.
+    points: true places (B K 2), fractions of the crop. heat_maps: targets (B K H W). labelled: (B K) bool, keypoints
+    that are valid and visible in the query; what the others hold is never read. Training minimises the sum.
     """
     losses = {"heat": heat_weight * heat_loss(match.proposals.similarity, heat_maps, labelled)}
     losses["proposals"] = point_loss(match.proposals.mean, points, labelled)

@@ -44,8 +44,8 @@ def load_released_head(
 ) -> tuple[Head, str]:
     """The head (float32, in eval mode) of a released state dict, and whose it is: capeformer, graphcape or capex.
 
-    state: the tensors whose names begin with `keypoint_head.`, and no others. Raises InputError listing unknown, missing
-    and wrongly shaped tensors.
+    state: the tensors whose names begin with `keypoint_head.`, and no others. Raises InputError listing unknown,
+    missing and wrongly shaped tensors.
     """
     model = released_kind(state)
     with torch.device("meta"):
@@ -94,8 +94,8 @@ def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dro
         if tensor is None or tensor.ndim != dims:
             found = "it is missing" if tensor is None else f"it has the shape {list(tensor.shape)}"
             raise InputError(
-                f"The weights of a released head must hold {PREFIX}{name} with {dims} dimensions, but {found}; give the "
-                f"checkpoint's tensors whose names begin with {PREFIX}."
+                f"The weights of a released head must hold {PREFIX}{name} with {dims} dimensions, but {found}; give "
+                f"the checkpoint's tensors whose names begin with {PREFIX}."
             )
         return state[PREFIX + name].shape
 
