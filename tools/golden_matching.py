@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from anykeypoint.models.matching.graph import adjacency
-from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.head import Head, something
 from anykeypoint.models.matching.losses import matching_losses
 from anykeypoint.models.matching.released import PREFIX, load_released_head, released_names
 from anykeypoint.models.matching.support import pool
@@ -127,9 +127,7 @@ def _run(head: Head, facts: dict[str, Any], inputs: dict[str, Tensor]) -> tuple[
     if facts["skeleton"] is not None:
         links = seen["layer0"][0][0][-1]
         if links is None:  # a head without a graph makes none
-            opened = valid.clone()
-            opened[:, 0] |= ~valid.any(dim=1)
-            links = adjacency(facts["skeleton"], opened)
+            links = adjacency(facts["skeleton"], something(valid))
         ours["adjacency"] = links
     labelled = valid & (inputs["target_weight_query"][..., 0] > 0)
     points = inputs["keypoints_query_px"] / facts["image_size"]

@@ -21,6 +21,13 @@ KINDS = {"capeformer": {"graph": "none", "order": "fixed"}, "graphcape": {}, "le
 TRIANGLE, CHAIN = [(0, 1), (1, 2), (2, 0)], [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def head(seed: int = 0, **options) -> Head:
     """A tiny head in which nothing is silent: all its parameters are random."""
     made = Head(HeadConfig(**SIZES | options)).eval()

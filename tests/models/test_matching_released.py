@@ -19,6 +19,13 @@ KINDS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def released(kind) -> tuple[Head, dict[str, torch.Tensor]]:
     """A random head, and its weights as the released code would save them."""
     model = Head(HeadConfig(**SIZES | KINDS[kind]))

@@ -70,9 +70,7 @@ class Matcher(nn.Module):
         code = grid_code(*grid, image.shape[1], like=image)
         image, support = self.encoder(image.flatten(2).transpose(1, 2), support, code, order, valid)
         proposals = self.proposals(support, image, grid)
-        # Attention needs something to look at: where no keypoint is valid, the first slot stands in, as released.
-        seen = valid.clone()
-        seen[:, 0] |= ~valid.any(dim=1)
+        seen = something(valid)
         links = None
         if self.graph != "none":
             links = adjacency([()] * len(valid) if skeletons is None else skeletons, seen)
@@ -143,6 +141,12 @@ def clean(support: Tensor, valid: Tensor) -> Tensor:
             f"and {valid.dtype} {tuple(valid.shape)}."
         )
     return support.masked_fill(~valid[..., None], 0)
+
+
+def something(valid: Tensor) -> Tensor:
+    """The mask (B K), with the first slot standing in where none is valid: attention needs a thing to look at."""
+    nothing = ~valid.any(dim=1, keepdim=True)
+    return torch.cat([valid[:, :1] | nothing, valid[:, 1:]], dim=1)
 
 
 def initialise(module: nn.Module) -> None:
