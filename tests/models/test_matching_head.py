@@ -187,6 +187,19 @@ def test_an_untrained_head_answers_with_its_proposals():
     assert close(match.found, match.proposals.peak.clamp(1e-3, 1 - 1e-3))
 
 
+@torch.no_grad()
+def test_points_are_in_full_precision_whatever_the_weights_are():
+    model = head()
+    query, support, valid = inputs()
+    plain = model(query, support, valid, [CHAIN] * 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(query, support, valid, [CHAIN] * 3)
+    half = model.bfloat16()(query.bfloat16(), support.bfloat16(), valid, [CHAIN] * 3)
+    for other in (mixed, half):
+        assert other.points.dtype == other.proposals.mean.dtype == torch.float32
+        assert (other.points - plain.points).abs().median() < 0.01  # a near tie of two cells may fall the other way
+
+
 # --- examples --------------------------------------------------------------------------------------------------------
 
 

@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         width = support.shape[-1]
         seen, path, answers = start, [start.detach()], []
         for layer, step in zip(self.layers, steps, strict=True):
-            place = self.place(sine_code(seen, width)) + order
+            place = self.place(sine_code(seen, width).to(support.dtype)) + order
             support = layer(support, image, image_code, place, valid, adjacency)
             answers.append(moved(path[-1], step(self.norm(support))))
             path.append(moved(path[-1].detach(), step(support)))

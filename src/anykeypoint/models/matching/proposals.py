@@ -35,17 +35,19 @@ class ProposalGenerator(nn.Module):
         self.gate = nn.Sequential(nn.Linear(width, gate), nn.ReLU(), nn.Linear(gate, width))
 
     def forward(self, support: Tensor, image: Tensor, grid: tuple[int, int]) -> Proposals:
-        """Support tokens (B K C) and image tokens (B N C) of a grid of (h, w) cells -> proposals."""
+        """Support tokens (B K C) and image tokens (B N C) of a grid of (h, w) cells -> proposals, float32 or better."""
         pattern = self.support(support)
         pattern = pattern * (1 + self.gate(pattern).tanh())
         similarity = pattern @ self.query(image).transpose(1, 2)  # B K N
-        probability = similarity.softmax(dim=-1)
-        centres = cell_centres(*grid, like=similarity)
-        near = probability * _window(similarity, grid)
-        mass = near.sum(dim=-1)
-        return Proposals(
-            similarity.unflatten(-1, grid), probability @ centres, near @ centres / (mass + 1e-10)[..., None], mass
-        )
+        # Half precision would cut places to a hundredth of the crop.
+        with torch.autocast(similarity.device.type, enabled=False):
+            similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+            probability = similarity.softmax(dim=-1)
+            near = probability * _window(similarity, grid)
+            mass = near.sum(dim=-1)
+            centres = cell_centres(*grid, like=similarity)
+            peak = near @ centres / (mass + 1e-10)[..., None]
+            return Proposals(similarity.unflatten(-1, grid), probability @ centres, peak, mass)
 
 
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
