@@ -1,5 +1,7 @@
 """A matching head: what may not change its answers, and what it does with little or nothing to go by."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.matching.config import HEADS, HeadConfig
-from anykeypoint.models.matching.graph import FeedForward, adjacency
-from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.graph import FeedForward, GraphLinear, adjacency
+from anykeypoint.models.matching.head import Head, something
 from anykeypoint.models.matching.losses import matching_losses
 from anykeypoint.models.matching.positions import grid_code, sine_code
 from anykeypoint.models.matching.proposals import ProposalGenerator
@@ -18,6 +20,7 @@ from anykeypoint.models.matching.support import pool
 SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
 SIZES |= {"encoder_layers": 2, "decoder_layers": 2, "order_slots": 9}
 KINDS = {"capeformer": {"graph": "none", "order": "fixed"}, "graphcape": {}, "learned": {"order": "learned"}}
+WAVES = (math.sin, math.cos)
 TRIANGLE, CHAIN = [(0, 1), (1, 2), (2, 0)], [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
@@ -252,6 +255,34 @@ def test_adjacency_by_hand():
     own = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     shared = [[0, 1, 0, 0], [0.5, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     assert links.tolist() == [[own, shared]]
+
+
+@torch.no_grad()
+def test_a_keypoint_takes_from_each_neighbour_the_share_that_the_neighbour_gives():
+    layer = GraphLinear(3, 2)
+    x, links = torch.randn(1, 3, 3), adjacency([[(0, 1), (1, 2)]], torch.ones(1, 3, dtype=torch.bool))
+    own, shared = layer.linear(x[0])[:, :2], layer.linear(x[0])[:, 2:]
+    expected = [own[0] + shared[1] / 2, own[1] + shared[0] + shared[2], own[2] + shared[1] / 2]
+    assert close(layer(x, links)[0], torch.stack(expected).relu())
+
+
+def test_the_first_slot_stands_in_where_no_keypoint_is_valid():
+    valid = torch.tensor([[False, True], [False, False]])
+    assert something(valid).tolist() == [[False, True], [True, False]]
+
+
+def test_a_code_by_hand():
+    found = sine_code(torch.tensor([0.25, 0.7]), 8).tolist()
+    expected = [f(value * 2 * math.pi / scale) for value in (0.7, 0.25) for scale in (1, 100) for f in WAVES]
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_answer_teaches_the_step_before_it_and_the_proposals_but_no_earlier_step():
+    model = head(decoder_layers=3)
+    model(*inputs()).points[2].sum().backward()
+    assert model.steps[2][0].weight.grad.any() and model.steps[1][0].weight.grad.any()
+    assert not model.steps[0][0].weight.grad.any()
+    assert model.matcher.proposals.query.weight.grad.any()
 
 
 def test_a_point_at_a_cells_far_edge_has_the_cells_code():

@@ -39,7 +39,7 @@ def heat_loss(similarity: Tensor, heat_maps: Tensor, labelled: Tensor) -> Tensor
 
 def point_loss(found: Tensor, points: Tensor, labelled: Tensor) -> Tensor:
     """L1 distance (B K 2) from (B K 2)."""
-    points = points.where(labelled[..., None], 0)  # an absent point is NaN, which no later mask takes out of gradients
+    points = points.where(labelled[..., None], 0)  # absent points are NaN: keep them out of the gradients
     return mean_labelled((found - points).abs().sum(dim=-1), labelled)
 
 
