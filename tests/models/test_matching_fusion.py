@@ -215,6 +215,7 @@ def _mean_norm(row: torch.Tensor) -> torch.Tensor:
         (FeatureFusionConfig, {"guests": 1}),
         (DecisionFusionConfig, {"answer": "median"}),
         (DecisionFusionConfig, {"consistency": -1}),
+        (DecisionFusionConfig, {"consistency": float("nan")}),
         (DecisionFusionConfig, {"head": {"widths": 1}}),
     ],
 )

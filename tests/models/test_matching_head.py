@@ -19,7 +19,7 @@ from anykeypoint.models.matching.support import pool
 
 SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
 SIZES |= {"encoder_layers": 2, "decoder_layers": 2, "order_slots": 9}
-KINDS = {"capeformer": {"graph": "none", "order": "fixed"}, "graphcape": {}, "learned": {"order": "learned"}}
+KINDS = {"capeformer": {"graph": "none", "order": "fixed"}, "graphcape": {}, "learnt": {"order": "learnt"}}
 WAVES = (math.sin, math.cos)
 TRIANGLE, CHAIN = [(0, 1), (1, 2), (2, 0)], [(0, 1), (1, 2), (2, 3), (3, 4)]
 

@@ -11,7 +11,7 @@ from anykeypoint.models.matching.released import load_released_head, released_na
 SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8, "order_slots": 7}
 KINDS = {
     ("capeformer", "fixed"): {"graph": "none", "order": "fixed"},
-    ("capeformer", "learned"): {"graph": "none", "order": "learned"},
+    ("capeformer", "learnt"): {"graph": "none", "order": "learnt"},
     ("graphcape", "none"): {"graph": "none"},
     ("graphcape", "pre"): {"graph": "pre", "encoder_layers": 1, "decoder_layers": 2},
     ("graphcape", "post"): {"graph": "post"},
@@ -42,7 +42,7 @@ def released(kind) -> tuple[Head, dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_sizes_and_choices_are_read_off_the_tensors(kind):
     model, state = released(kind)
-    slots = 7 if kind[1] == "fixed" else 100  # a learned table tells its length
+    slots = 7 if kind[1] == "fixed" else 100  # a learnt table tells its length
     loaded, whose = load_released_head(state, heads=2, slots=slots)
     assert whose == kind[0] and not loaded.training
     known = {**model.config.to_dict(), "order_slots": loaded.config.order_slots}

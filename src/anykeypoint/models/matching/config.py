@@ -8,7 +8,9 @@ from ...errors import InputError
 from ..lora import known_fields
 
 GRAPHS = ("none", "pre", "post", "both")
-ORDERS = ("none", "fixed", "learned")
+ORDERS = ("none", "fixed", "learnt")
+_WHOLE = ("image_width", "support_width", "width", "heads", "hidden", "gate", "encoder_layers", "decoder_layers")
+_WHOLE += ("order_slots",)
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class HeadConfig:
     decoder_layers: int = 3
     dropout: float = 0.1
     graph: str = "pre"  # which of the decoder's two feed-forward layers mix neighbours of the skeleton
-    order: str = "none"  # what a token is told about its place in the list of keypoints: none, fixed sines, learned
+    order: str = "none"  # what a token is told about its place in the list of keypoints: none, fixed sines, learnt
     order_slots: int = 100  # the longest list that has such a code
 
     def __post_init__(self) -> None:
-        for name, low in _WHOLE.items():
+        for name in _WHOLE:
             value = getattr(self, name)
-            if type(value) is not int or value < low:
-                raise InputError(f"A matching head's {name} must be a whole number from {low}, but got {value!r}.")
+            if type(value) is not int or value < 1:
+                raise InputError(f"A matching head's {name} must be a whole number from 1, but got {value!r}.")
         if self.width % 4 or self.width % self.heads:
             raise InputError(
                 f"A matching head's width must be a multiple of 4 and of its {self.heads} heads, but got {self.width}."
@@ -53,12 +55,6 @@ class HeadConfig:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-
-_WHOLE = {
-    **dict.fromkeys(("image_width", "support_width", "width", "heads", "hidden", "gate"), 1),
-    **dict.fromkeys(("encoder_layers", "order_slots"), 1),
-    "decoder_layers": 1,
-}
 
 # The published heads. CapeX's differs from GraphCape's in what its support tokens are, not in the head.
 HEADS = {

@@ -167,10 +167,9 @@ class DecisionFusionConfig:
                 f"A decision fusion's image_support_width must be a whole number from 1, but got "
                 f"{self.image_support_width!r}."
             )
-        if isinstance(self.consistency, bool) or not isinstance(self.consistency, int | float) or self.consistency < 0:
-            raise InputError(
-                f"A decision fusion's consistency must be a number that is not negative, but got {self.consistency!r}."
-            )
+        weight = self.consistency
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise InputError(f"A decision fusion's consistency must be a finite number from 0, but got {weight!r}.")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DecisionFusionConfig":

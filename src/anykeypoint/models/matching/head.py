@@ -119,10 +119,10 @@ class Order(nn.Module):
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.kind, self.slots = config.order, config.order_slots
-        self.table = nn.Embedding(self.slots, config.width) if self.kind == "learned" else None
+        self.table = nn.Embedding(self.slots, config.width) if self.kind == "learnt" else None
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B K C) -> code (K C): zeros, sines, or learned vectors."""
+        """Tokens (B K C) -> code (K C): zeros, sines, or learnt vectors."""
         count, width = tokens.shape[1:]
         if self.kind == "none":
             return tokens.new_zeros(count, width)

@@ -105,7 +105,7 @@ def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dro
 
     first, second = (f"{PREFIX}transformer.decoder.layers.0.ffn{n}.conv.weight" in state for n in (1, 2))
     graph = {(False, False): "none", (True, False): "pre", (False, True): "post", (True, True): "both"}[first, second]
-    learned = f"{PREFIX}support_embedding.weight" in state
+    learnt = f"{PREFIX}support_embedding.weight" in state
     width, image_width = shape("input_proj.weight", 4)[:2]
     return HeadConfig(
         image_width=image_width,
@@ -118,6 +118,6 @@ def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dro
         decoder_layers=layers("decoder"),
         dropout=dropout,
         graph=graph,
-        order="none" if model != "capeformer" else "learned" if learned else "fixed",
-        order_slots=shape("support_embedding.weight", 2)[0] if learned else slots,
+        order="none" if model != "capeformer" else "learnt" if learnt else "fixed",
+        order_slots=shape("support_embedding.weight", 2)[0] if learnt else slots,
     )
