@@ -26,7 +26,7 @@ from anykeypoint.models.language import LanguageConfig
 from anykeypoint.models.lora import LoraOptions, apply_lora, load_lora_state
 from anykeypoint.models.vision import VisionConfig, encoder_from_model
 from anykeypoint.training.config import TrainConfig
-from anykeypoint.training.examples import ConversationWriter, visible_in
+from anykeypoint.training.sequences import ConversationWriter, visible_in
 
 FIRST = 252  # the position from which on the golden set has logits
 LOGITS = {"relative": 0.0, "absolute": 1e-4}

@@ -24,8 +24,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.models.generative.folder import changed_tensors
 from anykeypoint.training.checkpoints import save_checkpoint
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.examples import build_examples
 from anykeypoint.training.loop import Plan, rate, train
+from anykeypoint.training.sequences import build_sequences
 
 CONFIG = TrainConfig(
     rounds=2,
@@ -221,11 +221,11 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
     model = tiny.capellm(tmp_path / "base")
     for grouping in ("fixed", "dynamic"):
         config = TrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
-        examples = build_examples(model, item, config, np.random.default_rng(1))
-        assert len(examples) > 4 and all(len(example.answers) <= 16 for example in examples)
-        asked = {int(100 * answer.point[0] - 16) for example in examples for answer in example.answers}
+        sequences = build_sequences(model, item, config, np.random.default_rng(1))
+        assert len(sequences) > 4 and all(len(sequence.answers) <= 16 for sequence in sequences)
+        asked = {int(100 * answer.point[0] - 16) for sequence in sequences for answer in sequence.answers}
         assert asked == set(range(68))
-    one = build_examples(model, item, replace(config, sampling="balanced", steps=1), np.random.default_rng(1))
+    one = build_sequences(model, item, replace(config, sampling="balanced", steps=1), np.random.default_rng(1))
     assert len(one) == 1 and len(one[0].answers) <= 16
 
 

@@ -23,10 +23,10 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, from_mapping, to_mapping
-from .examples import Example, MadeUp, build_examples, collate, training_form
 from .losses import make_readers, training_loss
 from .memory import idle_pass, recomputed, spread
 from .report import Report
+from .sequences import MadeUp, PackedSequence, build_sequences, collate, training_form
 
 
 class Plan:
@@ -189,12 +189,12 @@ def _one_step(
     sums = {name: 0.0 for name, is_there in there.items() if is_there}
     crops = skipped = 0
     for drawn in passes:
-        built = [build_examples(model, item, config, rng, answered) for item, rng in drawn]
+        built = [build_sequences(model, item, config, rng, answered) for item, rng in drawn]
         skipped += built.count([])
         crops += len(built) - built.count([])
-        examples = [example for of_one in built for example in of_one]
+        sequences = [sequence for of_one in built for sequence in of_one]
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
-        batches = [examples[i : i + config.batch] for i in range(0, len(examples), config.batch)]
+        batches = [sequences[i : i + config.batch] for i in range(0, len(sequences), config.batch)]
         idle = 0
         if config.shard:  # before any process runs the model: what they do together must be in one order
             counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
@@ -208,7 +208,7 @@ def _one_step(
                 raise InputError(
                     f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
                 )
-            share = _questions(part) / _questions(examples) / len(passes)
+            share = _questions(part) / _questions(sequences) / len(passes)
             (parts["loss"] * share).backward()
             for name, value in parts.items():
                 sums[name] += value.item() * share
@@ -228,8 +228,8 @@ def _one_step(
     return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
 
 
-def _questions(examples: Sequence[Example]) -> int:
-    return sum(example.questions for example in examples)
+def _questions(sequences: Sequence[PackedSequence]) -> int:
+    return sum(sequence.questions for sequence in sequences)
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:

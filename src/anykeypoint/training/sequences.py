@@ -15,7 +15,7 @@ from torch import Tensor
 from ..coordinates import CoordinateCodec, thousandths
 from ..data.augment import crop_placed, jitter, place
 from ..data.coco import LabelledObject
-from ..data.rounds import grouped, sequences
+from ..data.rounds import grouped, pack
 from ..data.synthetic import SyntheticObject, draw_object
 from ..errors import InputError
 from ..images import read_image
@@ -40,7 +40,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Example:
+class PackedSequence:
     """One packed training sequence."""
 
     pixels: np.ndarray  # S S 3 uint8
@@ -73,13 +73,13 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
         return ((normalised >= 0) & (normalised < 1)).all(axis=1)
 
 
-def build_examples(
+def build_sequences(
     model: CapeLLM,
     item: LabelledObject | MadeUp,
     config: TrainConfig,
     rng: np.random.Generator,
     answered: bool = True,
-) -> list[Example]:
+) -> list[PackedSequence]:
     """Crop, group and write one object's conversations; none when no labelled point lies inside the crop.
 
     They are one sequence, or several behind the same crop where one would hold more than `pack` questions.
@@ -98,7 +98,7 @@ def build_examples(
     groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
     if not answered:
         groups = [[i] for i in dict.fromkeys(i for group in groups for i in group)]
-    packed = sequences(groups, config.pack)
+    packed = pack(groups, config.pack)
     if config.sampling == "balanced":  # a visit is a sample there, not the object's turn in an epoch
         packed = packed[:1]
     if not packed:
@@ -106,7 +106,7 @@ def build_examples(
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placed, model.config.vision.image_size)
-    examples = []
+    built = []
     for sequence in packed:
         writer = ConversationWriter(model, config, rng)
         for group in sequence:
@@ -116,8 +116,8 @@ def build_examples(
                 writer.ask(item, group[0], points)
         count = sum(map(len, sequence))
         lists = (writer.tokens, writer.conversation, writer.places, writer.answers)
-        examples.append(Example(pixels, *lists, count, writer.words))
-    return examples
+        built.append(PackedSequence(pixels, *lists, count, writer.words))
+    return built
 
 
 def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
@@ -291,7 +291,7 @@ def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.ran
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples padded to one length. Places count from the first text token."""
+    """Sequences padded to one length. Places count from the first text token."""
 
     pixels: Tensor  # B S S 3 uint8
     tokens: Tensor  # B T
@@ -313,21 +313,21 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(examples: list[Example], base: int) -> Batch:
-    """Pad a few examples into one batch; padding sees only itself and has no target."""
-    length = max(len(example.tokens) for example in examples)
-    tokens = torch.zeros(len(examples), length, dtype=torch.long)
-    positions = torch.zeros(len(examples), length, dtype=torch.long)
-    sees = torch.eye(length, dtype=torch.bool).repeat(len(examples), 1, 1)
+def collate(sequences: list[PackedSequence], base: int) -> Batch:
+    """Pad a few sequences into one batch; padding sees only itself and has no target."""
+    length = max(len(sequence.tokens) for sequence in sequences)
+    tokens = torch.zeros(len(sequences), length, dtype=torch.long)
+    positions = torch.zeros(len(sequences), length, dtype=torch.long)
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(sequences), 1, 1)
     text, lead, digits, looks = [], ([], []), ([], []), ([], [])
-    for b, example in enumerate(examples):
-        n = len(example.tokens)
-        tokens[b, :n] = torch.tensor(example.tokens)
-        positions[b, :n] = torch.tensor(example.places)
-        owner = torch.tensor(example.conversation)
+    for b, sequence in enumerate(sequences):
+        n = len(sequence.tokens)
+        tokens[b, :n] = torch.tensor(sequence.tokens)
+        positions[b, :n] = torch.tensor(sequence.places)
+        owner = torch.tensor(sequence.conversation)
         sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
-        text += [(b, place, token) for place, token in example.words]
-        for answer in example.answers:
+        text += [(b, place, token) for place, token in sequence.words]
+        for answer in sequence.answers:
             text += [(b, place, token) for place, token in answer.text]
             for where, targets in ((lead, answer.lead), (digits, answer.digits)):
                 where[0].extend((b, place) for place, _ in targets)
@@ -336,7 +336,7 @@ def collate(examples: list[Example], base: int) -> Batch:
             looks[0].extend((b, place) for place in places)
             looks[1].extend([answer.point] * len(places))
     return Batch(
-        pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
+        pixels=torch.from_numpy(np.stack([sequence.pixels for sequence in sequences])),
         tokens=tokens,
         positions=positions,
         sees=sees,
@@ -344,7 +344,7 @@ def collate(examples: list[Example], base: int) -> Batch:
         lead=_stacked(*lead, width=2),
         digits=_stacked(*digits, width=base),
         looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
-        answers=sum(len(example.answers) for example in examples),
+        answers=sum(len(sequence.answers) for sequence in sequences),
     )
 
 
