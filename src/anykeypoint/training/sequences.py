@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..coordinates import CoordinateCodec, thousandths
-from ..data.augment import crop_placed, jitter, place
+from ..data.augment import crop_placed, jitter, place, visible_in
 from ..data.coco import LabelledObject
 from ..data.rounds import grouped, pack
 from ..data.synthetic import SyntheticObject, draw_object
@@ -64,15 +64,6 @@ class MadeUp:
         return f"made-up {self.kind}/{self.pose}"
 
 
-def visible_in(normalised: np.ndarray) -> np.ndarray:
-    """Which points K 2 lie on a pixel of the crop (NaN does not).
-
-    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
-    """
-    with np.errstate(invalid="ignore"):
-        return ((normalised >= 0) & (normalised < 1)).all(axis=1)
-
-
 def build_sequences(
     model: CapeLLM,
     item: LabelledObject | MadeUp,
@@ -91,9 +82,7 @@ def build_sequences(
     else:
         image = read_image(item.image)
     placed = place(item.box, model.config.crop_scale, config.augment, rng)
-    points = placed.normalise(item.points)
-    if placed.flipped:
-        points = points[item.category.mirrored()]
+    points = placed.labels(item.points, item.category)
     inside = np.flatnonzero(visible_in(points)).tolist()
     groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
     if not answered:
