@@ -6,7 +6,7 @@ resumed run draws what the uninterrupted one would have drawn.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..data.coco import LabelledObject
+from ..data.pairs import balanced_weights
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
@@ -30,18 +31,24 @@ from .sequences import MadeUp, PackedSequence, build_sequences, collate, trainin
 
 
 class Plan:
-    """Which objects every optimiser step of one process sees."""
+    """Which objects every optimiser step of one process sees.
 
-    def __init__(self, objects: Sequence[LabelledObject], config: TrainConfig, processes: int = 1) -> None:
+    weights: with sampling "balanced", each source's share of the draws (see `pairs.balanced_weights`).
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[LabelledObject],
+        config: TrainConfig,
+        processes: int = 1,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         if not objects:
             raise InputError("There is no object with a labelled point to train on; check the data file.")
         self.objects, self.config, self.processes = objects, config, processes
         self.per_step = config.batch * config.accumulate * processes
-        counts: dict[int, int] = {}
-        for item in objects:
-            counts[item.category_id] = counts.get(item.category_id, 0) + 1
-        weights = np.array([1 / math.sqrt(counts[item.category_id]) for item in objects])
-        self.weights = weights / weights.sum()
+        sources = [getattr(item, "source", "") for item in objects]
+        self.weights = balanced_weights([item.category_id for item in objects], sources, weights)
         self.steps = config.steps or config.epochs * math.ceil(len(objects) / self.per_step)
         self._epoch: tuple[int, np.ndarray] | None = None
 
