@@ -7,6 +7,7 @@ Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop si
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -257,15 +258,21 @@ class _Soft:
 
 def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.random.Generator) -> _Soft:
     """Spread a coordinate over the 1001 values (normal, cut at the crop), draw what is written, condition on it."""
-    grid = np.arange(1001) / 1000
-    if sigma > 0:
-        weights = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
-        probs = weights / weights.sum()
-        written = int(rng.choice(1001, p=probs))
-    else:
-        written = thousandths(value)
-        probs = np.zeros(1001)
-        probs[written] = 1.0
+    if sigma <= 0:
+        return _sharp_number(codec, thousandths(value))
+    weights = np.exp(-0.5 * ((np.arange(1001) / 1000 - value) / sigma) ** 2)
+    probs = weights / weights.sum()
+    return _conditioned(codec, probs, int(rng.choice(1001, p=probs)))
+
+
+@lru_cache(maxsize=2002)
+def _sharp_number(codec: CoordinateCodec, written: int) -> _Soft:
+    """One value for certain."""
+    return _conditioned(codec, np.eye(1, 1001, written)[0], written)
+
+
+def _conditioned(codec: CoordinateCodec, probs: np.ndarray, written: int) -> _Soft:
+    """The distribution (1001,) as targets of the free positions, each given what is written in front of it."""
     lead = torch.tensor([1 - probs[1000], probs[1000]], dtype=torch.float32)
     if written == 1000:
         return _Soft(written, lead, [])
