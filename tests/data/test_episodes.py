@@ -278,7 +278,7 @@ def test_one_source_is_the_square_root_rule(drawn):
     categories = [category for category, _ in drawn]
     counts = Counter(categories)
     plain = np.array([1 / np.sqrt(counts[category]) for category in categories])
-    for weights, source in ((None, "any"), ({"any": 0.3}, "any")):
+    for weights, source in ((None, "any"), ({}, "any"), ({"any": 0.3}, "any")):
         np.testing.assert_array_equal(balanced_weights(categories, [source] * len(drawn), weights), plain / plain.sum())
     mixed = [source for _, source in drawn]
     np.testing.assert_array_equal(balanced_weights(categories, mixed), plain / plain.sum())  # none given: one pool
@@ -301,8 +301,8 @@ def test_chances_are_source_then_category_then_object(drawn, weights):
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ({"a": 1.0}, "the objects are of 'a', 'b', but the weights are of 'a'"),
-        ({"a": 1.0, "b": 1.0, "c": 1.0}, "weights are of 'a', 'b', 'c'"),
+        ({"a": 1.0}, "sources, which are 'a', 'b', but they are of 'a';"),
+        ({"a": 1.0, "b": 1.0, "c": 1.0}, "are of 'a', 'b', 'c'; name each source, and no other"),
         ({"a": -1.0, "b": 2.0}, "must be 0 or more and one of them above 0"),
         ({"a": 0.0, "b": 0.0}, "one of them above 0"),
         ({"a": np.nan, "b": 1.0}, "must be 0 or more"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +95,7 @@ def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects):
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from types import SimpleNamespace
 import training.test_loop as t
 from anykeypoint.data.coco import read_coco
 folder = Path(sys.argv[2])
@@ -152,6 +154,18 @@ def test_balanced_sampling_follows_the_square_root_of_a_categorys_size(objects):
         item.category_id for step in range(200) for turn in plan.items(step, 0) for item, _ in turn
     )
     assert counts[1] / counts[2] == pytest.approx(3.0, rel=0.15)
+
+
+def test_several_sources_are_drawn_by_their_weights_and_an_epoch_has_all_their_objects_once(objects):
+    sourced = [
+        SimpleNamespace(**(vars(item) | {"source": name})) for item, name in zip(objects, "aabbbb", strict=False)
+    ]
+    config = TrainConfig(sampling="balanced", steps=100, accumulate=16)
+    plan = Plan(sourced, config, weights={"a": 3, "b": 1})
+    drawn = [item.source for step in range(100) for turn in plan.items(step, 0) for item, _ in turn]
+    assert np.mean([name == "a" for name in drawn]) == pytest.approx(0.75, abs=0.04)
+    epoch = Plan(sourced, replace(config, sampling="epoch", accumulate=len(sourced)), weights={"a": 3, "b": 1})
+    assert sorted(item.id for turn in epoch.items(0, 0) for item, _ in turn) == sorted(item.id for item in sourced)
 
 
 def test_the_rate_rises_for_three_percent_and_falls_to_nothing():

@@ -31,7 +31,7 @@ class EpisodeConfig:
     """How episodes are drawn and cut. The defaults are GraphCape's and CapeX's recipe but for the resampling."""
 
     shots: int = 1  # examples of an episode
-    sampling: str = "released"  # equally many of each category, mixed; "balanced": see `pairs.balanced_weights`
+    sampling: str = "released"  # equally many of each category, mixed; "balanced": as `pairs.balanced_weights` has it
     crop_scale: float = MATCHER_CROP[0]  # of the box's longer side
     size: int = MATCHER_CROP[1]  # pixels a side of a crop
     released_crop: bool = False  # cut and label as the released code does (see `mark`)

@@ -134,8 +134,8 @@ def balanced_weights(
 ) -> np.ndarray:
     """(N,) chances of N objects to be drawn: first the source, then the category, then the object.
 
-    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; None takes
-    all objects as of one source. Of a source's categories each is drawn by the square root of its number of objects
+    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; none
+    at all takes all objects as of one source. Of a source's categories each is drawn by the square root of its number of objects
     there, so that large ones neither drown the others nor count for nothing; of a category's objects all alike.
     Raises InputError for weights that are negative or all 0, and where weights and sources do not name the same.
     """
@@ -143,7 +143,7 @@ def balanced_weights(
         raise InputError(
             f"Each of one or more objects needs a category and a source, but got {len(categories)} and {len(sources)}."
         )
-    if weights is None:
+    if not weights:
         sources, weights = [""] * len(categories), {"": 1.0}
     shares = _shares(dict.fromkeys(sources), weights)
     counts = Counter(zip(sources, categories, strict=True))
@@ -159,8 +159,8 @@ def _shares(sources: Iterable[str], weights: Mapping[str, float]) -> dict[str, f
     names = list(sources)
     if set(names) != set(weights):
         raise InputError(
-            f"Each source of objects needs a weight: the objects are of {', '.join(map(repr, names))}, but the weights "
-            f"are of {', '.join(map(repr, weights)) or 'none'}."
+            f"The weights must be of the objects' sources, which are {', '.join(map(repr, names))}, but they are of "
+            f"{', '.join(map(repr, weights))}; name each source, and no other."
         )
     values = [float(weights[name]) for name in names]
     total = math.fsum(values)

@@ -33,7 +33,8 @@ from .sequences import MadeUp, PackedSequence, build_sequences, collate, trainin
 class Plan:
     """Which objects every optimiser step of one process sees.
 
-    weights: with sampling "balanced", each source's share of the draws (see `pairs.balanced_weights`).
+    weights: with sampling "balanced", each source's share of the draws (see `pairs.balanced_weights`); an epoch has
+    every object once, whatever it is of.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Plan:
             raise InputError("There is no object with a labelled point to train on; check the data file.")
         self.objects, self.config, self.processes = objects, config, processes
         self.per_step = config.batch * config.accumulate * processes
+        kinds = [item.category_id for item in objects]
         sources = [getattr(item, "source", "") for item in objects]
-        self.weights = balanced_weights([item.category_id for item in objects], sources, weights)
+        self.weights = balanced_weights(kinds, sources, weights if config.sampling == "balanced" else None)
         self.steps = config.steps or config.epochs * math.ceil(len(objects) / self.per_step)
         self._epoch: tuple[int, np.ndarray] | None = None
 
@@ -93,18 +95,19 @@ def train(
     out: Path,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> CapeLLM:
     """Train what of the model is trainable; resumes from the newest valid checkpoint in `out/checkpoints`.
 
     Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, crops, skipped crops), the
     same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder `out/model`.
     `stop_after` ends the run after so many steps, as a kill would. With `config.shard` the returned model stays spread
-    over the processes; load `out/model` for one to work with.
+    over the processes; load `out/model` for one to work with. `weights` are of `Plan`.
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
     training_form(model, config)  # refuses what cannot be learnt before anything is written
     with _only(model, config.train_only):
-        return _train(model, objects, config, out, on_step, stop_after)
+        return _train(model, objects, config, out, on_step, stop_after, weights)
 
 
 @contextmanager
@@ -127,6 +130,7 @@ def _train(
     out: Path,
     on_step: Callable[[int, dict[str, float]], None] | None,
     stop_after: int | None,
+    weights: Mapping[str, float] | None,
 ) -> CapeLLM:
     if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise InputError(
@@ -136,7 +140,7 @@ def _train(
     if config.shard:
         spread(model, accelerator)
     model.to(accelerator.device)
-    plan = Plan(objects, config, accelerator.num_processes)
+    plan = Plan(objects, config, accelerator.num_processes, weights)
     groups = _parameter_groups(model, config)
     readers = make_readers(model, config.guide)
     if readers is not None:
