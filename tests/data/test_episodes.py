@@ -105,9 +105,8 @@ def test_balanced_sampling_draws_categories_by_the_square_root_of_their_size(dat
 
 
 def test_sources_are_drawn_by_their_weights(data):
-    objects = [
-        SimpleNamespace(**vars(item), source="near" if item.category_id == 3 else "far") for item in data.objects
-    ]
+    source = {3: "near", 7: "far", 8: "far"}
+    objects = [SimpleNamespace(**(vars(item) | {"source": source[item.category_id]})) for item in data.objects]
     mixed = SimpleNamespace(objects=objects, categories=data.categories, weights={"far": 3.0, "near": 1.0})
     plan = EpisodePlan(mixed, replace(SMALL, sampling="balanced"))
     near = np.mean([objects[plan.pair(at).query].category_id == 3 for at in range(2000)])

@@ -134,9 +134,9 @@ def balanced_weights(
 ) -> np.ndarray:
     """(N,) chances of N objects to be drawn: first the source, then the category, then the object.
 
-    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; none
-    at all takes all objects as of one source. Of a source's categories each is drawn by the square root of its number of objects
-    there, so that large ones neither drown the others nor count for nothing; of a category's objects all alike.
+    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; without
+    any all objects are as of one source. Of a source's categories each is drawn by the square root of its number of
+    objects there, so that large ones neither drown the others nor count for nothing; of a category's objects all alike.
     Raises InputError for weights that are negative or all 0, and where weights and sources do not name the same.
     """
     if len(categories) != len(sources) or not len(categories):
