@@ -17,7 +17,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def rates(all_loaders: dict[str, tuple[Items, Callable, int]], workers: int, rou
     return found
 
 
-def _drain(batches: Iterator) -> None:
+def _drain(batches: Iterable) -> None:
     for _ in batches:
         pass
 
