@@ -18,9 +18,9 @@ from anykeypoint.instructions import instruction
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import build_examples, collate
 from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
+from anykeypoint.training.sequences import build_sequences, collate
 
 POINTS = (Keypoint("left ear tip", "The highest one."), Keypoint("nose"), Keypoint("tail tip", "Its end."))
 CATEGORY = Category("cat", POINTS, noun="cat")
@@ -113,15 +113,15 @@ def test_the_vocabulary_stays_and_the_new_token_starts_as_its_mean(place):
 CONFIG = TrainConfig(rounds=2, pack=4, precision="fp32")
 
 
-def example(model, item, config=CONFIG, **options):
-    example, *_ = build_examples(model, item, config, np.random.default_rng(0), **options)
-    return example
+def sequence(model, item, config=CONFIG, **options):
+    sequence, *_ = build_sequences(model, item, config, np.random.default_rng(0), **options)
+    return sequence
 
 
 @pytest.mark.parametrize("form", ["base", "step_by_step"])
 def test_the_loss_is_the_distance_of_the_points_and_the_words_beside_them(place, objects, form):
     model = tiny.capellm(place, answer="token", instruction=form)
-    built = example(model, objects[0])
+    built = sequence(model, objects[0])
     tokens = np.array(built.tokens)
     assert [answer.span[0] for answer in built.answers] == np.flatnonzero(tokens == KEYPOINT).tolist()
     assert not any(answer.text for answer in built.answers)  # neither the token nor what ends it is to be learnt
@@ -171,9 +171,9 @@ def test_training_brings_the_points_closer_and_a_saved_model_answers_alike(place
 
 def test_guidance_looks_at_the_token(model, objects):
     config = replace(CONFIG, guide=GuideConfig(layers=(1,)))
-    parts = training_loss(model, collate([example(model, objects[0], config)], model.codec.base), config)
+    parts = training_loss(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
     assert torch.isfinite(parts["guide"]) and set(parts) == {"loss", "guide", "answers"}
-    asked = example(model, objects[0], config, answered=False)
+    asked = sequence(model, objects[0], config, answered=False)
     assert KEYPOINT not in asked.tokens
 
 

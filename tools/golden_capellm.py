@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.coordinates import read_answer
+from anykeypoint.data.augment import visible_in
 from anykeypoint.data.coco import LabelledObject
 from anykeypoint.models.dinov2 import load_official_dinov2, official_places
 from anykeypoint.models.generative import folder, published
@@ -26,7 +27,7 @@ from anykeypoint.models.language import LanguageConfig
 from anykeypoint.models.lora import LoraOptions, apply_lora, load_lora_state
 from anykeypoint.models.vision import VisionConfig, encoder_from_model
 from anykeypoint.training.config import TrainConfig
-from anykeypoint.training.examples import ConversationWriter, visible_in
+from anykeypoint.training.sequences import ConversationWriter
 
 FIRST = 252  # the position from which on the golden set has logits
 LOGITS = {"relative": 0.0, "absolute": 1e-4}

@@ -7,7 +7,7 @@ Frames, from the outside in:
   3. crop        a square [x, y, side] in image pixels round the box; it may reach beyond the picture.
   4. normalised  (image - crop corner) / side, the picture of the crop is [0, 1] x [0, 1].
 
-The crop's own pixels are normalised * size. MP-100's released code turns crops in training: `crop_matrix` is that step.
+The crop's own pixels are normalised * size. In training crops are turned and mirrored: `crop_matrix` is that step.
 """
 
 from dataclasses import dataclass
@@ -60,14 +60,17 @@ def square_crop(box: Box, scale: float = 1.0) -> Crop:
     return Crop(x + w / 2 - side / 2, y + h / 2 - side / 2, side)
 
 
-def crop_matrix(crop: Crop, size: int, degrees: float = 0.0) -> np.ndarray:
+def crop_matrix(crop: Crop, size: int, degrees: float = 0.0, flipped: bool = False) -> np.ndarray:
     """(2, 3) float64: image pixels -> pixels of the crop, `size` a side, whose window is turned about its centre.
 
     Without a turn this is `crop.normalise(points) * size`. A positive angle turns the window clockwise as it is seen,
     so its content counter-clockwise: HRNet's three-point affine (centre, the point above it, and their right angle).
+    flipped: the turned window is then mirrored, left to right.
     """
     scale, angle = size / crop.side, np.deg2rad(degrees)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    if flipped:
+        turn[0] *= -1
     centre = np.array([crop.x, crop.y]) + crop.side / 2
     return np.column_stack([turn, size / 2 - turn @ centre])
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.rounds import GROUPINGS, dynamic_rounds, fixed_rounds, grouped, locllm_rounds, sequences
+from anykeypoint.data.rounds import GROUPINGS, dynamic_rounds, fixed_rounds, grouped, locllm_rounds, pack
 from anykeypoint.errors import InputError
 
 
@@ -78,7 +78,7 @@ def test_an_unknown_grouping_lists_the_known_ones():
 @given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 20))
 def test_sequences_hold_all_groups_in_order_and_no_more_questions_than_fit(sizes, most):
     groups = [[number] * size for number, size in enumerate(sizes)]
-    packed = sequences(groups, most)
+    packed = pack(groups, most)
     assert [group for sequence in packed for group in sequence] == groups
     for sequence in packed:
         assert sequence and (len(sequence) == 1 or sum(map(len, sequence)) <= most)

@@ -15,9 +15,9 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import Point, instruction, instruction_names
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.examples import ConversationWriter, build_examples, collate
 from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
+from anykeypoint.training.sequences import ConversationWriter, build_sequences, collate
 
 FINDING = [name for name in instruction_names() if instruction(name).finds]
 CONFIG = TrainConfig(rounds=2, pack=6, precision="fp32")
@@ -47,9 +47,9 @@ def objects(tmp_path_factory):
     return described
 
 
-def example(model, item, config=CONFIG, seed=0):
-    example, *_ = build_examples(model, item, config, np.random.default_rng(seed))
-    return example
+def sequence(model, item, config=CONFIG, seed=0):
+    sequence, *_ = build_sequences(model, item, config, np.random.default_rng(seed))
+    return sequence
 
 
 def converse(model, item, group, points, config):
@@ -102,7 +102,7 @@ def test_a_question_in_training_is_the_question_of_inference_to_the_token(tmp_pa
 @pytest.mark.parametrize("name", instruction_names())
 def test_packed_conversations_cost_what_they_cost_alone(model, objects, name):
     config = replace(CONFIG, instruction=name)
-    packed = example(model, objects[0], config)
+    packed = sequence(model, objects[0], config)
     assert len(set(packed.conversation)) > 1
     together = training_loss(model, collate([packed], model.codec.base), config)["loss"].item()
     alone, weights = [], []
@@ -127,10 +127,10 @@ def test_many_wordings_are_drawn_in_training_and_the_first_is_asked_at_inference
     config = replace(CONFIG, instruction="diverse", rounds=1)
     seen = set()
     for seed in range(8):
-        text = model.tokenizer.decode(example(model, objects[0], config, seed).tokens)
+        text = model.tokenizer.decode(sequence(model, objects[0], config, seed).tokens)
         seen |= {line for line in text.replace("</s>", "\n").split("\n") if line.startswith("User: ")}
     assert len(seen) > 15
-    again = [example(model, objects[0], config, seed=3).tokens for _ in range(2)]
+    again = [sequence(model, objects[0], config, seed=3).tokens for _ in range(2)]
     assert again[0] == again[1]
     diverse = tiny.capellm(tmp_path, instruction="diverse")
     assert diverse.questions(objects[0].category) == model.questions(objects[0].category)
@@ -138,7 +138,7 @@ def test_many_wordings_are_drawn_in_training_and_the_first_is_asked_at_inference
 
 def test_vague_descriptions_take_the_place_of_the_given_ones(model, objects):
     def words(**changes):
-        return model.tokenizer.decode(example(model, objects[0], replace(CONFIG, rounds=1, **changes)).tokens)
+        return model.tokenizer.decode(sequence(model, objects[0], replace(CONFIG, rounds=1, **changes)).tokens)
 
     vague, given = words(descriptions="vague", pack=99), words(pack=99)
     assert vague.count("Reference: ") == vague.count("is one of the keypoints of") == vague.count("Assistant:") > 2
@@ -149,7 +149,7 @@ def test_vague_descriptions_take_the_place_of_the_given_ones(model, objects):
 
 def test_the_words_before_the_picture_are_those_of_the_runs_form(model, objects):
     config = replace(CONFIG, instruction="locllm")
-    batch = collate([example(model, objects[0], config)], model.codec.base)
+    batch = collate([sequence(model, objects[0], config)], model.codec.base)
     found = training_loss(model, batch, config)["loss"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels), instruction("locllm"))
     assert prefix.shape[1] == model.prefix(model.encoder.normalise(batch.pixels)).shape[1] + 7  # bytes
@@ -193,13 +193,13 @@ def test_a_stopped_or_failed_pre_training_leaves_the_model_trainable(tmp_path, o
 @pytest.mark.parametrize("name", ["step_by_step", "direct_qa", "step_by_step_qa"])
 def test_digits_alone_cannot_teach_words(model, objects, name):
     with pytest.raises(InputError, match=f"'{name}' also answers in words; use the loss 'text'"):
-        example(model, objects[0], replace(CONFIG, loss="digits", instruction=name))
+        sequence(model, objects[0], replace(CONFIG, loss="digits", instruction=name))
 
 
 def test_words_about_a_place_cannot_be_guided_to_it(model, objects):
     config = replace(CONFIG, instruction="direct_qa", guide=GuideConfig(layers=(1,)))
     with pytest.raises(InputError, match=r"guide.layers needs answers that are points"):
-        example(model, objects[0], config)
+        sequence(model, objects[0], config)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_recipe_keeps_what_a_form_of_ones_own_says(tmp_path, model, objects):
     config = replace(CONFIG, instruction=str(path))
     path.unlink()
     assert to_mapping(config)["instruction"]["wordings"] == ["Show the {name}."]
-    assert "User: Show the " in model.tokenizer.decode(example(model, objects[0], config).tokens)
+    assert "User: Show the " in model.tokenizer.decode(sequence(model, objects[0], config).tokens)
 
 
 def test_words_that_look_like_coordinates_or_slots_stay_words(model, objects):

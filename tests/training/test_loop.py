@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.models.generative.folder import changed_tensors
 from anykeypoint.training.checkpoints import save_checkpoint
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.examples import build_examples
 from anykeypoint.training.loop import Plan, rate, train
+from anykeypoint.training.sequences import build_sequences
 
 CONFIG = TrainConfig(
     rounds=2,
@@ -94,6 +95,7 @@ def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects):
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from types import SimpleNamespace
 import training.test_loop as t
 from anykeypoint.data.coco import read_coco
 folder = Path(sys.argv[2])
@@ -152,6 +154,18 @@ def test_balanced_sampling_follows_the_square_root_of_a_categorys_size(objects):
         item.category_id for step in range(200) for turn in plan.items(step, 0) for item, _ in turn
     )
     assert counts[1] / counts[2] == pytest.approx(3.0, rel=0.15)
+
+
+def test_several_sources_are_drawn_by_their_weights_and_an_epoch_has_all_their_objects_once(objects):
+    sourced = [
+        SimpleNamespace(**(vars(item) | {"source": name})) for item, name in zip(objects, "aabbbb", strict=False)
+    ]
+    config = TrainConfig(sampling="balanced", steps=100, accumulate=16)
+    plan = Plan(sourced, config, weights={"a": 3, "b": 1})
+    drawn = [item.source for step in range(100) for turn in plan.items(step, 0) for item, _ in turn]
+    assert np.mean([name == "a" for name in drawn]) == pytest.approx(0.75, abs=0.04)
+    epoch = Plan(sourced, replace(config, sampling="epoch", accumulate=len(sourced)), weights={"a": 3, "b": 1})
+    assert sorted(item.id for turn in epoch.items(0, 0) for item, _ in turn) == sorted(item.id for item in sourced)
 
 
 def test_the_rate_rises_for_three_percent_and_falls_to_nothing():
@@ -221,11 +235,11 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
     model = tiny.capellm(tmp_path / "base")
     for grouping in ("fixed", "dynamic"):
         config = TrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
-        examples = build_examples(model, item, config, np.random.default_rng(1))
-        assert len(examples) > 4 and all(len(example.answers) <= 16 for example in examples)
-        asked = {int(100 * answer.point[0] - 16) for example in examples for answer in example.answers}
+        sequences = build_sequences(model, item, config, np.random.default_rng(1))
+        assert len(sequences) > 4 and all(len(sequence.answers) <= 16 for sequence in sequences)
+        asked = {int(100 * answer.point[0] - 16) for sequence in sequences for answer in sequence.answers}
         assert asked == set(range(68))
-    one = build_examples(model, item, replace(config, sampling="balanced", steps=1), np.random.default_rng(1))
+    one = build_sequences(model, item, replace(config, sampling="balanced", steps=1), np.random.default_rng(1))
     assert len(one) == 1 and len(one[0].answers) <= 16
 
 

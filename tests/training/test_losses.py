@@ -16,8 +16,8 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import MadeUp, _soft_number, build_examples, collate
 from anykeypoint.training.losses import make_readers, training_loss
+from anykeypoint.training.sequences import MadeUp, _soft_number, build_sequences, collate
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def settings(**changes):
     return TrainConfig(**{"rounds": 2, "pack": 6, "precision": "fp32", **changes})
 
 
-def example(model, item, config, seed=0, answered=True):
-    return next(iter(build_examples(model, item, config, np.random.default_rng(seed), answered)), None)
+def sequence(model, item, config, seed=0, answered=True):
+    return next(iter(build_sequences(model, item, config, np.random.default_rng(seed), answered)), None)
 
 
 def split(packed):
-    """The same example with one conversation each."""
+    """The same sequence with one conversation each."""
     parts = []
     for number in sorted(set(packed.conversation)):
         keep = [i for i, owner in enumerate(packed.conversation) if owner == number]
@@ -76,7 +76,7 @@ def split(packed):
 @pytest.mark.parametrize("loss", ["text", "digits"])
 def test_packed_conversations_cost_what_they_cost_alone(model, objects, loss):
     config = settings(loss=loss, sigma=0.0 if loss == "text" else 0.03)
-    packed = example(model, objects[0], config)
+    packed = sequence(model, objects[0], config)
     assert len(set(packed.conversation)) > 1
     together = training_loss(model, collate([packed], model.codec.base), config)["loss"]
     alone, weights = [], []
@@ -88,16 +88,16 @@ def test_packed_conversations_cost_what_they_cost_alone(model, objects, loss):
 
 def test_padding_and_company_change_no_loss(model, objects):
     config = settings(loss="digits", sigma=0.02)
-    examples = [example(model, item, config) for item in objects[:4]]
-    assert len({len(e.tokens) for e in examples}) > 1
-    together = training_loss(model, collate(examples, model.codec.base), config)["loss"].item()
-    alone = [training_loss(model, collate([e], model.codec.base), config)["loss"].item() for e in examples]
-    assert together == pytest.approx(np.average(alone, weights=[len(e.answers) for e in examples]), abs=1e-4)
+    sequences = [sequence(model, item, config) for item in objects[:4]]
+    assert len({len(e.tokens) for e in sequences}) > 1
+    together = training_loss(model, collate(sequences, model.codec.base), config)["loss"].item()
+    alone = [training_loss(model, collate([e], model.codec.base), config)["loss"].item() for e in sequences]
+    assert together == pytest.approx(np.average(alone, weights=[len(e.answers) for e in sequences]), abs=1e-4)
 
 
 def test_the_text_loss_is_transformers_own_with_labels_on_answers_only(model, objects):
     config = settings(rounds=3, pack=3, describe=0.5)
-    packed = example(model, objects[1], config)
+    packed = sequence(model, objects[1], config)
     batch = collate([packed], model.codec.base)
     ours = training_loss(model, batch, config)["loss"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels))
@@ -118,7 +118,7 @@ def test_the_text_loss_is_transformers_own_with_labels_on_answers_only(model, ob
 
 def test_guidance_compares_the_heads_own_attention_with_a_gaussian(model, objects):
     config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(1,), groups=1, sigma=0.1))
-    packed = example(model, objects[2], settings(rounds=1, pack=1, loss="digits", sigma=0.02))
+    packed = sequence(model, objects[2], settings(rounds=1, pack=1, loss="digits", sigma=0.02))
     batch = collate([packed], model.codec.base)
     ours = training_loss(model, batch, config)["guide"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels))
@@ -148,7 +148,7 @@ def test_guidance_compares_the_heads_own_attention_with_a_gaussian(model, object
 
 def test_guidance_alone_runs_no_layer_behind_the_guided_one(model, objects):
     config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(0,), alone=5))
-    asked = example(model, objects[0], config, answered=False)
+    asked = sequence(model, objects[0], config, answered=False)
     assert "[" not in model.tokenizer.decode(asked.tokens).replace(" [image", "")
     calls = []
     hook = model.language.base_model.layers[1].register_forward_hook(lambda *args: calls.append(1))
@@ -162,7 +162,7 @@ def test_guidance_alone_runs_no_layer_behind_the_guided_one(model, objects):
 
 def test_reading_is_the_distance_of_points_read_off_the_states_behind_guided_layers(model, objects):
     config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(0, 1), read=2.0))
-    packed = example(model, objects[0], config)
+    packed = sequence(model, objects[0], config)
     batch = collate([packed], model.codec.base)
     readers = make_readers(model, config.guide)
     assert set(readers) == {"1", "2"} and not any(reader.weight.any() for reader in readers.values())
@@ -185,7 +185,7 @@ def test_reading_is_the_distance_of_points_read_off_the_states_behind_guided_lay
 def test_guidance_of_a_missing_layer_is_refused(model, objects):
     config = settings(loss="digits", guide=GuideConfig(layers=(7,)))
     with pytest.raises(InputError, match="layers 0 to 1"):
-        training_loss(model, collate([example(model, objects[0], config)], model.codec.base), config)
+        training_loss(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
 
 
 @given(st.floats(0, 1), st.floats(0.005, 0.2), st.integers(0, 2**32), st.sampled_from(["digits", "triples"]))
@@ -228,7 +228,7 @@ def test_a_flipped_picture_asks_with_left_and_right_exchanged(model, objects):
     flipped = settings(rounds=1, pack=99, loss="digits", augment=AugmentConfig(scale=0, rotation=0, flip=1.0))
     answers = []
     for config in (plain, flipped):
-        built = example(model, item, config)
+        built = sequence(model, item, config)
         texts = {}
         for number, answer in enumerate(built.answers):
             owner = [i for i, c in enumerate(built.conversation) if c == number]
@@ -246,19 +246,19 @@ def test_a_flipped_picture_asks_with_left_and_right_exchanged(model, objects):
 def test_a_point_written_as_one_and_one_can_be_trained_on(model, objects, loss):
     item = replace(objects[0], box=(0.0, 0.0, 100.0, 100.0), points=np.full_like(objects[0].points, 99.999))
     config = settings(loss=loss, augment=AugmentConfig(scale=0, rotation=0), guide=GuideConfig(layers=(1,)))
-    packed = example(model, item, config)
+    packed = sequence(model, item, config)
     assert "[1.000,1.000" in model.tokenizer.decode(packed.tokens) or loss == "digits"
     assert torch.isfinite(training_loss(model, collate([packed], model.codec.base), config)["loss"])
 
 
-def test_an_object_outside_its_crop_gives_no_example(model, objects):
+def test_an_object_outside_its_crop_gives_no_sequence(model, objects):
     item = replace(objects[0], points=objects[0].points + 10_000)
-    assert example(model, item, settings()) is None
+    assert sequence(model, item, settings()) is None
 
 
 def test_made_up_objects_are_the_same_every_time(model):
     config = settings(loss="digits", sampling="balanced", steps=1, made_up=1.0)
-    first, again = (example(model, MadeUp(3, 4), config) for _ in range(2))
+    first, again = (sequence(model, MadeUp(3, 4), config) for _ in range(2))
     assert first.tokens == again.tokens and np.array_equal(first.pixels, again.pixels)
 
 
@@ -266,7 +266,7 @@ def references(model, item, config, seeds):
     """For every question asked how it refers to a description."""
     found = []
     for seed in range(seeds):
-        for built in build_examples(model, item, config, np.random.default_rng(seed)):
+        for built in build_sequences(model, item, config, np.random.default_rng(seed)):
             for question in model.tokenizer.decode(built.tokens).split("User:")[1:]:
                 replaced = "Reference: There is no description to refer to.\nAssistant:" in question
                 found.append("replaced" if replaced else "detailed" if "Reference:" in question else "removed")
@@ -294,12 +294,12 @@ def test_conversations_hold_the_groups_of_the_recipe(model, objects, grouping):
     config = settings(grouping=grouping, rounds=3, pack=64, augment=AugmentConfig(scale=0, rotation=0))
     shapes = set()
     for seed in range(8):
-        built = example(model, objects[0], config, seed)
+        built = sequence(model, objects[0], config, seed)
         owners = [built.conversation[answer.span[0]] for answer in built.answers]
         shapes.add(tuple(owners.count(number) for number in sorted(set(owners))))
         assert len({answer.point for answer in built.answers}) == len(built.answers)
     if grouping == "locllm":
         assert shapes == {(3,)}
     else:
-        count = len(example(model, objects[0], settings(rounds=1, pack=64, augment=config.augment)).answers)
+        count = len(sequence(model, objects[0], settings(rounds=1, pack=64, augment=config.augment)).answers)
         assert len(shapes) > 2 and {sum(shape) for shape in shapes} == {count}

@@ -15,9 +15,9 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.examples import build_examples, collate
 from anykeypoint.training.losses import Guide, make_readers, training_loss
 from anykeypoint.training.memory import recomputed, spread
+from anykeypoint.training.sequences import build_sequences, collate
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def item(tmp_path_factory):
 def gradients(model, item, config, answered=True):
     """Gradients of one training step by name, with dropout on."""
     model.train().zero_grad()
-    batch = collate(build_examples(model, item, config, np.random.default_rng(0), answered), model.codec.base)
+    batch = collate(build_sequences(model, item, config, np.random.default_rng(0), answered), model.codec.base)
     readers = make_readers(model, config.guide)
     torch.manual_seed(0)
     training_loss(model, batch, config, answered, readers)["loss"].backward()

@@ -34,7 +34,7 @@ def run(
     for reason, count in dataset.skipped.items():
         print(f"left out: {count} ({reason})", file=sys.stderr)
     built = build(described, config.seed) if start is None else load(find(start))
-    train(built, dataset.objects, config, out)
+    train(built, dataset.objects, config, out, weights=getattr(dataset, "weights", None))
     if PartialState().is_main_process:  # of many, one speaks
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} crops were skipped: no labelled point was inside.")

@@ -1,11 +1,13 @@
 """Examples and queries: which objects of a data set are shown, and which are then to be found.
 
-`episodes` and `training_pairs` draw as MP-100's released code does, number by number; `one_each` is for data sets of
-any size. Objects are named by their index in the data set.
+`episodes` and `training_pairs` draw as MP-100's released code does, number by number; `one_each` and `balanced_weights`
+are for data sets of any size. Objects are named by their index in the data set.
 """
 
+import math
 import random
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,18 +109,64 @@ def training_pairs(data: Dataset, shots: int, seed: int, per_category: int | Non
     per_category: how many; by default as many as the largest category has objects. (The released code looks the counts
     up by name, so of two categories that share a name it sees one.) Raises InputError where one has too few objects.
     """
+    refuse_small(data, shots)
     members = by_category(data)
-    if small := too_small(data, shots, 1):
-        key = next(iter(small))
-        raise InputError(
-            f"Training with {shots} examples needs {shots + 1} objects of a category, but "
-            f"{data.categories[key].name!r} (id {key}) has {small[key]}; complete the data or use fewer examples."
-        )
     draw, mix = random.Random(seed), np.random.RandomState(seed)  # the two generators that the released code seeds
     times = max(map(len, members.values())) if per_category is None else per_category
     groups = np.array([draw.sample(rows, shots + 1) for rows in members.values() for _ in range(times)])
     mix.shuffle(groups)
     return [Pair(tuple(group[:-1]), group[-1]) for group in groups.tolist()]
+
+
+def refuse_small(data: Dataset, shots: int, among: Collection[int] | None = None) -> None:
+    """InputError where a category (of the ids `among`) has too few objects for `shots` examples and a query."""
+    small = {key: n for key, n in too_small(data, shots, 1).items() if among is None or key in among}
+    if small:
+        key, count = next(iter(small.items()))
+        raise InputError(
+            f"Training with {shots} examples needs {shots + 1} objects of a category, but "
+            f"{data.categories[key].name!r} (id {key}) has {count}; complete the data or use fewer examples."
+        )
+
+
+def balanced_weights(
+    categories: Sequence, sources: Sequence[str], weights: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """(N,) chances of N objects to be drawn: first the source, then the category, then the object.
+
+    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; without
+    any all objects are as of one source. Of a source's categories each is drawn by the square root of its number of
+    objects there, so that large ones neither drown the others nor count for nothing; of a category's objects all alike.
+    Raises InputError for weights that are negative or all 0, and where weights and sources do not name the same.
+    """
+    if len(categories) != len(sources) or not len(categories):
+        raise InputError(
+            f"Each of one or more objects needs a category and a source, but got {len(categories)} and {len(sources)}."
+        )
+    if not weights:
+        sources, weights = [""] * len(categories), {"": 1.0}
+    shares = _shares(dict.fromkeys(sources), weights)
+    counts = Counter(zip(sources, categories, strict=True))
+    chances = np.array([1 / math.sqrt(counts[key]) for key in zip(sources, categories, strict=True)])
+    numbers = {source: number for number, source in enumerate(shares)}
+    where = np.array([numbers[source] for source in sources])
+    totals = np.array([chances[where == number].sum() for number in range(len(shares))])
+    return chances / totals[where] * np.array(list(shares.values()))[where]
+
+
+def _shares(sources: Iterable[str], weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights of the sources, in their order, as shares of one."""
+    names = list(sources)
+    if set(names) != set(weights):
+        raise InputError(
+            f"The weights must be of the objects' sources, which are {', '.join(map(repr, names))}, but they are of "
+            f"{', '.join(map(repr, weights))}; name each source, and no other."
+        )
+    values = [float(weights[name]) for name in names]
+    total = math.fsum(values)
+    if not all(0 <= value < math.inf for value in values) or total == 0:
+        raise InputError(f"The weights of sources must be 0 or more and one of them above 0, but got {dict(weights)}.")
+    return {name: value / total for name, value in zip(names, values, strict=True)}
 
 
 def padded(rows: list[np.ndarray], fill: Any = 0) -> np.ndarray:

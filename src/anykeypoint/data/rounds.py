@@ -71,7 +71,7 @@ def locllm_rounds(keypoints: list[int], k: int, rng: np.random.Generator) -> lis
     return [order[:k]] if order else []
 
 
-def sequences(groups: list[list[int]], most: int) -> list[list[list[int]]]:
+def pack(groups: list[list[int]], most: int) -> list[list[list[int]]]:
     """The groups in their order, packed into as many sequences as it takes to hold at most `most` questions each.
 
     A group is never cut; one that is longer than `most` gets a sequence of its own.

@@ -6,7 +6,7 @@ resumed run draws what the uninterrupted one would have drawn.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,29 +19,38 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..data.coco import LabelledObject
+from ..data.pairs import balanced_weights
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .config import TrainConfig, from_mapping, to_mapping
-from .examples import Example, MadeUp, build_examples, collate, training_form
 from .losses import make_readers, training_loss
 from .memory import idle_pass, recomputed, spread
 from .report import Report
+from .sequences import MadeUp, PackedSequence, build_sequences, collate, training_form
 
 
 class Plan:
-    """Which objects every optimiser step of one process sees."""
+    """Which objects every optimiser step of one process sees.
 
-    def __init__(self, objects: Sequence[LabelledObject], config: TrainConfig, processes: int = 1) -> None:
+    weights: with sampling "balanced", each source's share of the draws (see `pairs.balanced_weights`); an epoch has
+    every object once, whatever it is of.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[LabelledObject],
+        config: TrainConfig,
+        processes: int = 1,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         if not objects:
             raise InputError("There is no object with a labelled point to train on; check the data file.")
         self.objects, self.config, self.processes = objects, config, processes
         self.per_step = config.batch * config.accumulate * processes
-        counts: dict[int, int] = {}
-        for item in objects:
-            counts[item.category_id] = counts.get(item.category_id, 0) + 1
-        weights = np.array([1 / math.sqrt(counts[item.category_id]) for item in objects])
-        self.weights = weights / weights.sum()
+        kinds = [item.category_id for item in objects]
+        sources = [getattr(item, "source", "") for item in objects]
+        self.weights = balanced_weights(kinds, sources, weights if config.sampling == "balanced" else None)
         self.steps = config.steps or config.epochs * math.ceil(len(objects) / self.per_step)
         self._epoch: tuple[int, np.ndarray] | None = None
 
@@ -86,18 +95,19 @@ def train(
     out: Path,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> CapeLLM:
     """Train what of the model is trainable; resumes from the newest valid checkpoint in `out/checkpoints`.
 
     Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, crops, skipped crops), the
     same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder `out/model`.
     `stop_after` ends the run after so many steps, as a kill would. With `config.shard` the returned model stays spread
-    over the processes; load `out/model` for one to work with.
+    over the processes; load `out/model` for one to work with. `weights` are of `Plan`.
     Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
     """
     training_form(model, config)  # refuses what cannot be learnt before anything is written
     with _only(model, config.train_only):
-        return _train(model, objects, config, out, on_step, stop_after)
+        return _train(model, objects, config, out, on_step, stop_after, weights)
 
 
 @contextmanager
@@ -120,6 +130,7 @@ def _train(
     out: Path,
     on_step: Callable[[int, dict[str, float]], None] | None,
     stop_after: int | None,
+    weights: Mapping[str, float] | None,
 ) -> CapeLLM:
     if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise InputError(
@@ -129,7 +140,7 @@ def _train(
     if config.shard:
         spread(model, accelerator)
     model.to(accelerator.device)
-    plan = Plan(objects, config, accelerator.num_processes)
+    plan = Plan(objects, config, accelerator.num_processes, weights)
     groups = _parameter_groups(model, config)
     readers = make_readers(model, config.guide)
     if readers is not None:
@@ -189,12 +200,12 @@ def _one_step(
     sums = {name: 0.0 for name, is_there in there.items() if is_there}
     crops = skipped = 0
     for drawn in passes:
-        built = [build_examples(model, item, config, rng, answered) for item, rng in drawn]
+        built = [build_sequences(model, item, config, rng, answered) for item, rng in drawn]
         skipped += built.count([])
         crops += len(built) - built.count([])
-        examples = [example for of_one in built for example in of_one]
+        sequences = [sequence for of_one in built for sequence in of_one]
         torch.manual_seed(int(drawn[0][1].integers(2**31)))  # of dropout
-        batches = [examples[i : i + config.batch] for i in range(0, len(examples), config.batch)]
+        batches = [sequences[i : i + config.batch] for i in range(0, len(sequences), config.batch)]
         idle = 0
         if config.shard:  # before any process runs the model: what they do together must be in one order
             counts = accelerator.gather(torch.tensor([len(batches)], device=accelerator.device))
@@ -208,7 +219,7 @@ def _one_step(
                 raise InputError(
                     f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
                 )
-            share = _questions(part) / _questions(examples) / len(passes)
+            share = _questions(part) / _questions(sequences) / len(passes)
             (parts["loss"] * share).backward()
             for name, value in parts.items():
                 sums[name] += value.item() * share
@@ -228,8 +239,8 @@ def _one_step(
     return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
 
 
-def _questions(examples: Sequence[Example]) -> int:
-    return sum(example.questions for example in examples)
+def _questions(sequences: Sequence[PackedSequence]) -> int:
+    return sum(sequence.questions for sequence in sequences)
 
 
 def _parameter_groups(model: CapeLLM, config: TrainConfig) -> list[dict]:

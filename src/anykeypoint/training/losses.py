@@ -15,7 +15,7 @@ from ..decoding import packed_forward
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from .config import GuideConfig, TrainConfig
-from .examples import Batch, training_form
+from .sequences import Batch, training_form
 
 
 def training_loss(

@@ -7,15 +7,16 @@ Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop si
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..coordinates import CoordinateCodec, thousandths
-from ..data.augment import crop_placed, jitter, place
+from ..data.augment import crop_placed, jitter, place, visible_in
 from ..data.coco import LabelledObject
-from ..data.rounds import grouped, sequences
+from ..data.rounds import grouped, pack
 from ..data.synthetic import SyntheticObject, draw_object
 from ..errors import InputError
 from ..images import read_image
@@ -40,7 +41,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Example:
+class PackedSequence:
     """One packed training sequence."""
 
     pixels: np.ndarray  # S S 3 uint8
@@ -64,22 +65,13 @@ class MadeUp:
         return f"made-up {self.kind}/{self.pose}"
 
 
-def visible_in(normalised: np.ndarray) -> np.ndarray:
-    """Which points K 2 lie on a pixel of the crop (NaN does not).
-
-    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
-    """
-    with np.errstate(invalid="ignore"):
-        return ((normalised >= 0) & (normalised < 1)).all(axis=1)
-
-
-def build_examples(
+def build_sequences(
     model: CapeLLM,
     item: LabelledObject | MadeUp,
     config: TrainConfig,
     rng: np.random.Generator,
     answered: bool = True,
-) -> list[Example]:
+) -> list[PackedSequence]:
     """Crop, group and write one object's conversations; none when no labelled point lies inside the crop.
 
     They are one sequence, or several behind the same crop where one would hold more than `pack` questions.
@@ -91,14 +83,12 @@ def build_examples(
     else:
         image = read_image(item.image)
     placed = place(item.box, model.config.crop_scale, config.augment, rng)
-    points = placed.normalise(item.points)
-    if placed.flipped:
-        points = points[item.category.mirrored()]
+    points = placed.labels(item.points, item.category)
     inside = np.flatnonzero(visible_in(points)).tolist()
     groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
     if not answered:
         groups = [[i] for i in dict.fromkeys(i for group in groups for i in group)]
-    packed = sequences(groups, config.pack)
+    packed = pack(groups, config.pack)
     if config.sampling == "balanced":  # a visit is a sample there, not the object's turn in an epoch
         packed = packed[:1]
     if not packed:
@@ -106,7 +96,7 @@ def build_examples(
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placed, model.config.vision.image_size)
-    examples = []
+    built = []
     for sequence in packed:
         writer = ConversationWriter(model, config, rng)
         for group in sequence:
@@ -116,8 +106,8 @@ def build_examples(
                 writer.ask(item, group[0], points)
         count = sum(map(len, sequence))
         lists = (writer.tokens, writer.conversation, writer.places, writer.answers)
-        examples.append(Example(pixels, *lists, count, writer.words))
-    return examples
+        built.append(PackedSequence(pixels, *lists, count, writer.words))
+    return built
 
 
 def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
@@ -268,15 +258,21 @@ class _Soft:
 
 def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.random.Generator) -> _Soft:
     """Spread a coordinate over the 1001 values (normal, cut at the crop), draw what is written, condition on it."""
-    grid = np.arange(1001) / 1000
-    if sigma > 0:
-        weights = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
-        probs = weights / weights.sum()
-        written = int(rng.choice(1001, p=probs))
-    else:
-        written = thousandths(value)
-        probs = np.zeros(1001)
-        probs[written] = 1.0
+    if sigma <= 0:
+        return _sharp_number(codec, thousandths(value))
+    weights = np.exp(-0.5 * ((np.arange(1001) / 1000 - value) / sigma) ** 2)
+    probs = weights / weights.sum()
+    return _conditioned(codec, probs, int(rng.choice(1001, p=probs)))
+
+
+@lru_cache(maxsize=2002)
+def _sharp_number(codec: CoordinateCodec, written: int) -> _Soft:
+    """One value for certain."""
+    return _conditioned(codec, np.eye(1, 1001, written)[0], written)
+
+
+def _conditioned(codec: CoordinateCodec, probs: np.ndarray, written: int) -> _Soft:
+    """The distribution (1001,) as targets of the free positions, each given what is written in front of it."""
     lead = torch.tensor([1 - probs[1000], probs[1000]], dtype=torch.float32)
     if written == 1000:
         return _Soft(written, lead, [])
@@ -291,7 +287,7 @@ def _soft_number(codec: CoordinateCodec, value: float, sigma: float, rng: np.ran
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples padded to one length. Places count from the first text token."""
+    """Sequences padded to one length. Places count from the first text token."""
 
     pixels: Tensor  # B S S 3 uint8
     tokens: Tensor  # B T
@@ -313,21 +309,21 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(examples: list[Example], base: int) -> Batch:
-    """Pad a few examples into one batch; padding sees only itself and has no target."""
-    length = max(len(example.tokens) for example in examples)
-    tokens = torch.zeros(len(examples), length, dtype=torch.long)
-    positions = torch.zeros(len(examples), length, dtype=torch.long)
-    sees = torch.eye(length, dtype=torch.bool).repeat(len(examples), 1, 1)
+def collate(sequences: list[PackedSequence], base: int) -> Batch:
+    """Pad a few sequences into one batch; padding sees only itself and has no target."""
+    length = max(len(sequence.tokens) for sequence in sequences)
+    tokens = torch.zeros(len(sequences), length, dtype=torch.long)
+    positions = torch.zeros(len(sequences), length, dtype=torch.long)
+    sees = torch.eye(length, dtype=torch.bool).repeat(len(sequences), 1, 1)
     text, lead, digits, looks = [], ([], []), ([], []), ([], [])
-    for b, example in enumerate(examples):
-        n = len(example.tokens)
-        tokens[b, :n] = torch.tensor(example.tokens)
-        positions[b, :n] = torch.tensor(example.places)
-        owner = torch.tensor(example.conversation)
+    for b, sequence in enumerate(sequences):
+        n = len(sequence.tokens)
+        tokens[b, :n] = torch.tensor(sequence.tokens)
+        positions[b, :n] = torch.tensor(sequence.places)
+        owner = torch.tensor(sequence.conversation)
         sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
-        text += [(b, place, token) for place, token in example.words]
-        for answer in example.answers:
+        text += [(b, place, token) for place, token in sequence.words]
+        for answer in sequence.answers:
             text += [(b, place, token) for place, token in answer.text]
             for where, targets in ((lead, answer.lead), (digits, answer.digits)):
                 where[0].extend((b, place) for place, _ in targets)
@@ -336,7 +332,7 @@ def collate(examples: list[Example], base: int) -> Batch:
             looks[0].extend((b, place) for place in places)
             looks[1].extend([answer.point] * len(places))
     return Batch(
-        pixels=torch.from_numpy(np.stack([example.pixels for example in examples])),
+        pixels=torch.from_numpy(np.stack([sequence.pixels for sequence in sequences])),
         tokens=tokens,
         positions=positions,
         sees=sees,
@@ -344,7 +340,7 @@ def collate(examples: list[Example], base: int) -> Batch:
         lead=_stacked(*lead, width=2),
         digits=_stacked(*digits, width=base),
         looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
-        answers=sum(len(example.answers) for example in examples),
+        answers=sum(len(sequence.answers) for sequence in sequences),
     )
 
 
