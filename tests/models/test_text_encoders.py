@@ -165,8 +165,7 @@ def test_a_phrase_has_the_same_bits_in_any_company(encoder):
 
 def test_asking_for_training_changes_nothing(encoder):
     before = encoder.phrases(PHRASES)
-    encoder.train()
-    fresh = TextEncoder(encoder.model.train(), encoder.tokenizer, encoder.config)
+    fresh = TextEncoder(encoder.model.train(), encoder.tokenizer, encoder.config).train()
     assert torch.equal(fresh.phrases(PHRASES), before)
     assert not any(parameter.requires_grad for parameter in fresh.parameters())
 
