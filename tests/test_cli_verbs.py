@@ -18,6 +18,12 @@ def run(capsys, *arguments):
     return ended.value.code, printed.out, printed.err
 
 
+@pytest.fixture(autouse=True)
+def no_packaged_weights(tmp_path, monkeypatch):
+    """What has been fetched on this machine has no part in the results."""
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder with made-up data, and a model and a recipe as YAML."""
@@ -108,8 +114,11 @@ def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, cap
     assert code == 0 and "image_centre" in printed
     results = json.loads((out / "results.json").read_text())
     keys = {"pck@0.05", "pck@0.1", "pck@0.2", "mpck"}
-    entries = [results["category_mean"], results["object_mean"], *results["baselines"].values()]
-    assert len(results["baselines"]) == 3 and all(keys <= set(entry) for entry in entries)
+    baselines = results["baselines"]
+    entries = [results["category_mean"], results["object_mean"], *(b["category_mean"] for b in baselines.values())]
+    assert set(baselines) == {"image_centre", "mean_position", "untrained"}
+    assert list(results["baselines_unmeasured"]) == ["mean_position_by_meaning"]
+    assert all(keys <= set(entry) for entry in entries)
     assert all(0 <= entry[key] <= 100 for entry in entries for key in keys)
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 6
 
@@ -202,15 +211,16 @@ def test_the_verbs_and_their_options_are_these():
         },
         "categories": {"name", "--check"},
         "evaluate": {
-            *("model", "--data", "--images", "--output", "-o", "--protocol", "--max-per-category", "--seed"),
+            *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
+            *("--max-per-category", "--seed", "--descriptions", "--strategy", "--cumulative", "--image-size"),
             *(
-                "--descriptions",
-                "--strategy",
-                "--cumulative",
-                "--image-size",
+                "--trained-on",
                 "--untrained",
+                "--baselines",
+                "--no-baselines",
                 "--allow-missing",
                 "--device",
+                "--compare",
             ),
         },
         "density": {

@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import golden_capellm
+import golden_matching
 import golden_mp100
 import torch
 from golden_measures import Measure, compare
@@ -75,6 +76,10 @@ CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "capellm_forward.io.safetensors": golden_capellm.check_forward,
     "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
     "capellm_text.json": golden_capellm.check_text,
+    "graphcape_head.json": golden_matching.check_head,
+    "capex_head.json": golden_matching.check_head,
+    "capeformer_head.json": golden_matching.check_head,
+    "graphcape_variants.json": golden_matching.check_variants,
     "mp100_protocol.json": golden_mp100.check_protocol,
     "oks.json": golden_mp100.check_oks,
 }
@@ -88,6 +93,10 @@ BESIDE = (
     "capellm_ckpt/adapter_*",
     "capellm_ckpt/vision_model.safetensors",
     "capellm_ckpt/mm_projector.safetensors",
+    "graphcape_head*.safetensors",
+    "capex_head.*.safetensors",
+    "capeformer_head.*.safetensors",
+    "graphcape_variants.safetensors",
     "mp100_protocol.*safetensors",
     "mp100_synth_*.json",
     "oks_*.json",

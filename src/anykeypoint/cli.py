@@ -26,7 +26,7 @@ _STRATEGIES = (
     "How points are read off the model: greedy, sampling, temperature-T, top-K, nucleus-P, contrastive-A, expected, "
     "mode or mode-R; else the model's own way."
 )
-_DATA = "The labels: coco:FILE, labelstudio:FILE, cvat:FILE, dlc:FILE, ...; `data list` shows all forms."
+_DATA = "The labels: coco:FILE, mp100:FILE, field, labelstudio:FILE, dlc:FILE, ...; `data list` shows all forms."
 _DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
 
 # Options that several verbs take.
@@ -144,14 +144,44 @@ def categories(
 
 @app.command()
 def evaluate(
-    model: Asked,
-    data: Data,
-    images: Images,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For results.json and predictions.jsonl.")],
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="How points are asked: text.")] = "text",
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.", show_default=False)
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="FORM:FILE", help=_DATA)] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder that the labels' file names start from, where they do not say."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="For the report: results.json, report.html and the rest."),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="text, text-pairs, N-shot, both, both-N, identify (in own words) or identify-names (out of the "
+            "category's).",
+        ),
+    ] = "text",
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Draw N episodes of 15 queries of each category, as MP-100's sampler (200); else every object is "
+            "asked about once.",
+        ),
+    ] = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="Keep and score as MP-100's released code does, its oddities included.")
+    ] = False,
+    oks: Annotated[
+        str | None, typer.Option(metavar="NAME", help="COCO's ten statistics too, with this data set's sigmas.")
+    ] = None,
     max_per_category: Most = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="For the choice of objects, the interval and strategies that draw.")
+        int,
+        typer.Option(metavar="N", help="For the choice of objects and examples, intervals and strategies that draw."),
     ] = 0,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     strategy: Annotated[str | None, typer.Option(metavar="NAME", help=_STRATEGIES)] = None,
@@ -162,28 +192,54 @@ def evaluate(
         int | None,
         typer.Option(metavar="N", help="Side in pixels that objects are looked at in; else the model's own."),
     ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(metavar="FORM:FILE", help="Training data: results by words are split by the names in them."),
+    ] = None,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Measure the untrained model too; takes as long again.")
     ] = False,
+    baselines: Annotated[bool, typer.Option(help="Measure simple ways to answer on the same objects.")] = True,
     allow_missing: AllowMissing = False,
     device: Device = "auto",
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B", help="Instead: put the reports in two folders side by side; -o names a page to write."
+        ),
+    ] = None,
 ) -> None:
-    """Measure PCK on labelled objects, with baselines on the same ones. A stopped run goes on where it was."""
+    """Measure a model on labelled objects, with baselines on the same ones. A stopped run goes on where it was.
+
+    `accelerate launch -m anykeypoint.cli evaluate ...` shares the work among processes.
+    """
     from .commands import evaluate as verb
 
+    if compare is not None:
+        if model is not None or data is not None:
+            raise InputError("--compare takes two folders with reports and no model or data; leave these out.")
+        raise typer.Exit(verb.run_comparison(*compare, out, seed))
+    for value, name in ((model, "MODEL"), (data, "--data"), (out, "--output")):
+        if value is None:
+            raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
     code = verb.run(
         model,
         data,
         images,
         out,
         protocol=protocol,
+        episodes=episodes,
+        official=official,
+        oks=oks,
         max_per_category=max_per_category,
         seed=seed,
         descriptions=descriptions,
         strategy=strategy,
         cumulative=cumulative,
         image_size=image_size,
+        trained_on=trained_on,
         untrained=untrained,
+        with_baselines=baselines,
         allow_missing=allow_missing,
         device=device,
     )

@@ -34,9 +34,7 @@ class Example:
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"An example's points must be (K, 2) in pixels, but got {points.shape}.")
         if np.isinf(points).any():
-            raise InputError(
-                "An example's points must be finite, or NaN where not shown, but one is infinite."
-            )
+            raise InputError("An example's points must be finite, or NaN where not shown, but one is infinite.")
         if not np.isfinite(points).all(axis=1).any():
             raise InputError("An example must show one point or more, but all of its points are NaN.")
         if self.category is not None and len(self.category) != len(points):

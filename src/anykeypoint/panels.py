@@ -109,15 +109,23 @@ def _draw(panel: Panel, side: int) -> Image.Image:
         ImageDraw.Draw(picture).rectangle([tuple(corner) for corner in last.tolist()], outline=_PAPER)
     canvas, size = np.array(picture), side / 220
     if panel.truth is not None:
-        truth = window.normalise(panel.truth) * side
-        for width, ink in ((2.4 * size, DARK), (1.2 * size, (255, 255, 255))):
-            for arm in ((6 * size, 6 * size), (6 * size, -6 * size)):
-                stroke(canvas, truth - arm, truth + arm, width, ink, ink, 1.0)
+        paint_cross(canvas, window.normalise(panel.truth) * side, size)
     if panel.point is not None:
-        point = window.normalise(panel.point) * side
-        for radius, ink in ((6 * size, DARK), (4.5 * size, panel.colour)):
-            stroke(canvas, point, point, radius, ink, ink, 1.0)
+        paint_dot(canvas, window.normalise(panel.point) * side, panel.colour, size)
     return Image.fromarray(canvas)
+
+
+def paint_cross(canvas: np.ndarray, truth: np.ndarray, size: float) -> None:
+    """A labelled point [2], in the canvas's pixels, as a white cross `12 * size` pixels wide."""
+    for width, ink in ((2.4 * size, DARK), (1.2 * size, (255, 255, 255))):
+        for arm in ((6 * size, 6 * size), (6 * size, -6 * size)):
+            stroke(canvas, truth - arm, truth + arm, width, ink, ink, 1.0)
+
+
+def paint_dot(canvas: np.ndarray, point: np.ndarray, colour: Colour, size: float) -> None:
+    """A predicted point [2], in the canvas's pixels, as a dot of its colour."""
+    for radius, ink in ((6 * size, DARK), (4.5 * size, colour)):
+        stroke(canvas, point, point, radius, ink, ink, 1.0)
 
 
 def beyond(crop: Crop, share: float) -> Crop:

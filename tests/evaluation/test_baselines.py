@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.coco import LabelledObject, read_coco
-from anykeypoint.data.pairs import one_each, padded, visible
+from anykeypoint.data.pairs import Pair, one_each
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import baselines, metrics
+from anykeypoint.evaluation.scoring import Scored
 from anykeypoint.example import Example
 
 NAMES = {"left hind paw": (0.2, 0.8), "right hind paw": (0.4, 0.8), "nose": (0.9, 0.2), "base of the tail": (0.1, 0.3)}
@@ -84,9 +86,40 @@ def test_labels_are_read_as_one_would_say_them(label, text):
     assert baselines.readable(label) == text
 
 
-def test_the_strongest_goes_by_words_where_there_are_no_weights(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "prompt, found, missing",
+    [
+        ("text", ["image_centre", "mean_position"], ["mean_position_by_meaning"]),
+        ("example", ["image_centre", "copy_example"], ["nearest_neighbour", "nearest_neighbour_without_prior"]),
+        (
+            "both",
+            ["image_centre", "mean_position", "copy_example"],
+            ["mean_position_by_meaning", "nearest_neighbour", "nearest_neighbour_without_prior"],
+        ),
+        ("identify", ["nearest_mean_position", "most_frequent_name", "random_name"], []),
+    ],
+)
+def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
+    prompt, found, missing, tmp_path, monkeypatch
+):
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
-    assert baselines.MeanPosition.strongest().name == "mean_position" == baselines.MeanPosition.shipped().name
+    models, unmeasured = baselines.baselines(prompt)
+    assert [model.name for model in models] == found and list(unmeasured) == missing
+    assert all("`anykeypoint weights " in reason for reason in unmeasured.values())
+    assert list(tmp_path.iterdir()) == []  # nothing was fetched
+
+
+@pytest.mark.parametrize("prompt", ["text", "both"])
+def test_baselines_with_weights_have_the_names_they_are_missed_by(prompt, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
+    expected = {model.name for model in baselines.baselines(prompt)[0]} | set(baselines.baselines(prompt)[1])
+    for name in ("minilm-l6", "efficientnet-lite2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "complete").touch()
+    monkeypatch.setattr("anykeypoint.models.text.build_text_encoder", lambda config: Meaning())
+    monkeypatch.setattr("anykeypoint.models.vision.build_encoder", lambda config: torch.nn.Identity())
+    models, unmeasured = baselines.baselines(prompt)
+    assert {model.name for model in models} == expected and not unmeasured
 
 
 def test_reading_the_baselines_does_not_load_torch():
@@ -182,14 +215,15 @@ def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
     labels = [item.category.name for item in dataset.objects]
 
     def measured(model):
-        scores = []
+        answers = []
         for item in dataset.objects:
             # By the data's own labels, so that the library's wording does not enter.
             names = tuple(Keypoint(point.label or point.name) for point in item.category.keypoints)
             category = dataclasses.replace(item.category, keypoints=names)
-            xy = model.predict(item.image, category, item.box).xy
-            scores.append(metrics.pck(metrics.normalised_distances(xy, item.points, item.box)))
-        return metrics.category_mean(np.stack(scores), labels)
+            answers.append(model.predict(item.image, category, item.box).xy)
+        pairs = [Pair((), row) for row in range(len(answers))]
+        scored = Scored.of(dataset.objects, pairs, labels, official=False)
+        return metrics.pair_means(scored.score(answers), labels)["category_mean"]
 
     centre, mean = measured(baselines.ImageCentre()), measured(baselines.MeanPosition.shipped())
     assert centre["pck@0.2"] == pytest.approx(13.7, abs=0.1) and centre["pck@0.1"] == pytest.approx(1.3, abs=0.1)
@@ -208,11 +242,7 @@ def test_on_the_field_data_copying_is_where_it_was_measured(shared, shots, pck):
         )
         for query, pair in zip(queries, pairs, strict=True)
     ]
-    scores = metrics.score_pairs(
-        padded([answer.xy for answer in answers], np.nan),
-        padded([query.points for query in queries], np.nan),
-        metrics.common_points(visible(dataset), np.array([(*pair.examples, pair.query) for pair in pairs])),
-        np.array([max(query.box[2:]) for query in queries]),
-    )
-    means = metrics.pair_means(scores, [query.category_id for query in queries])["category_mean"]
+    labels = [item.category.name for item in objects]
+    scored = Scored.of(objects, pairs, labels, official=False)
+    means = metrics.pair_means(scored.score([answer.xy for answer in answers]), scored.labels)["category_mean"]
     assert (means["pck@0.2"], means["pck@0.1"]) == pytest.approx(pck, abs=0.1)

@@ -1,5 +1,6 @@
 """An evaluation: what it measures, that it resumes, and that it refuses to mix settings."""
 
+import csv
 import dataclasses
 import json
 import sys
@@ -15,7 +16,9 @@ from anykeypoint.data.coco import read_coco
 from anykeypoint.data.readers import fingerprint, parse
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import run
+from anykeypoint.evaluation import metrics, run, selection
+from anykeypoint.evaluation.baselines import ImageCentre
+from anykeypoint.evaluation.calibration import BINS
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +66,14 @@ class Blind:
 
 
 def test_a_perfect_model_has_a_hundred_percent_and_a_shifted_one_its_thresholds(dataset, tmp_path):
-    assert set(run.evaluate(Oracle(dataset), dataset, tmp_path / "a")["category_mean"].values()) == {100}
+    perfect = run.evaluate(Oracle(dataset), dataset, tmp_path / "a")["category_mean"]
+    assert perfect == pytest.approx({**dict.fromkeys(metrics.KEYS, 100), "auc": 95, "nme": 0, "epe": 0})
     shifted = run.evaluate(Oracle(dataset, off=0.12), dataset, tmp_path / "b")["object_mean"]
-    assert shifted == {"pck@0.05": 0, "pck@0.1": 0, "pck@0.15": 100, "pck@0.2": 100, "pck@0.25": 100, "mpck": 60}
+    shares = {"pck@0.05": 0, "pck@0.1": 0, "pck@0.15": 100, "pck@0.2": 100, "pck@0.25": 100, "mpck": 60}
+    assert {key: shifted[key] for key in shares} == shares
+    assert shifted["nme"] == pytest.approx(0.12) and shifted["auc"] == pytest.approx(85)
+    longer = [max(item.box[2:]) for item in dataset.objects]
+    assert shifted["epe"] == pytest.approx(0.12 * np.mean(longer))
 
 
 def test_a_model_that_finds_nothing_has_zero_and_null_in_its_lines(dataset, tmp_path):
@@ -76,21 +84,34 @@ def test_a_model_that_finds_nothing_has_zero_and_null_in_its_lines(dataset, tmp_
 
 
 def test_the_results_say_everything_that_was_asked(dataset, tmp_path):
+    settings = run.Settings(model="oracle", seed=4)
     results = run.evaluate(
-        Oracle(dataset), dataset, tmp_path, run.Settings(model="oracle", seed=4), command="evaluate x"
+        Oracle(dataset),
+        dataset,
+        tmp_path,
+        settings,
+        baselines=[ImageCentre()],
+        unmeasured={"neighbours": "no weights"},
+        command="evaluate x",
     )
-    assert json.loads((tmp_path / run.RESULTS).read_text()) == results
-    keys = {"pck@0.05", "pck@0.1", "pck@0.15", "pck@0.2", "pck@0.25", "mpck"}
-    assert set(results["category_mean"]) == set(results["object_mean"]) == keys
-    assert set(results["baselines"]) == {"image_centre", "mean_position"}
-    for entry in results["baselines"].values():
-        assert set(entry) == {*run.HEADLINE, "category_mean", "object_mean"}
-        assert entry["pck@0.2"] == entry["category_mean"]["pck@0.2"] and 0 <= entry["mpck"] < 100
+    assert json.loads((tmp_path / run.RESULTS).read_text()) == json.loads(json.dumps(results))
+    assert set(results["category_mean"]) == set(results["object_mean"]) == set(metrics.PAIR_KEYS)
+    assert list(results["baselines"]) == ["image_centre"] and results["baselines_unmeasured"]["neighbours"]
+    centre = results["baselines"]["image_centre"]
+    assert 0 <= centre["category_mean"]["mpck"] < 100 and set(centre["object_mean"]) == set(metrics.PAIR_KEYS)
+    curve = results["curve"]
+    assert curve["model"][0] == 0 and set(curve["model"][1:]) == {100} and len(curve["thresholds"]) == 51
+    assert curve["baselines"]["image_centre"][20] == pytest.approx(centre["category_mean"]["pck@0.2"])
+    calibration = results["calibration"]
+    assert calibration["count"] == [0] * (BINS - 1) + [results["points"]] and calibration["ece"] == 0
+    assert calibration["ause"] is None  # all errors are 0
+    assert results["groups"] is results["names"] is results["oks"] is results["semantics"] is None
     assert {key: entry["objects"] for key, entry in results["per_category"].items()} == {
         category.name: 4 for category in dataset.categories.values()
     }
     assert results["interval"]["pck@0.2"] == [100, 100]
-    assert (results["objects"], results["categories"], results["skipped"]) == (12, 3, {})
+    assert (results["objects"], results["pairs"], results["categories"]) == (12, 12, 3)
+    assert (results["skipped"], results["missing"], results["empty"], results["unanswered"]) == ({}, [], 0, 0)
     assert results["points"] == sum(len(item.points) for item in dataset.objects)
     assert results["settings"]["seed"] == 4 and results["settings"]["model"] == "oracle"
     assert results["command"] == "evaluate x" and results["versions"]["numpy"] == np.__version__
@@ -148,15 +169,15 @@ def test_predictions_without_settings_or_of_another_run_are_refused(dataset, tmp
 
 def test_at_most_n_per_category_are_drawn_by_seed_and_more_keeps_fewer(dataset, tmp_path):
     def ids(most, seed=0, objects=dataset.objects):
-        return {item.id for item in run.select(objects, most, seed)}
+        return {item.id for item in selection.select(objects, most, seed)}
 
     assert len(ids(2)) == 6 and ids(1) < ids(2) < ids(3) < ids(None) == ids(9)
     assert ids(2) == ids(2, objects=dataset.objects[::-1])
     assert len({frozenset(ids(2, seed)) for seed in range(8)}) > 1
     results = run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(max_per_category=2))
-    assert results["objects"] == 6 and results["skipped"] == {run.NOT_DRAWN: 6}
+    assert results["objects"] == 6 and results["skipped"] == {selection.NOT_DRAWN: 6}
     with pytest.raises(InputError, match="1 or more"):
-        run.select(dataset.objects, 0)
+        selection.select(dataset.objects, 0)
 
 
 def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dataset, tmp_path):
@@ -177,7 +198,8 @@ def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dat
 
 def test_the_untrained_model_is_measured_only_when_asked_for(dataset, tmp_path):
     results = run.evaluate(Oracle(dataset), dataset, tmp_path, untrained=True)
-    assert results["category_mean"]["pck@0.2"] == 100 and results["baselines"]["untrained"]["pck@0.2"] == 0
+    assert results["category_mean"]["pck@0.2"] == 100
+    assert results["baselines"]["untrained"]["category_mean"]["pck@0.2"] == 0
     with pytest.raises(InputError, match="untrained"):
         run.evaluate(Blind(), dataset, tmp_path / "b", untrained=True)
 
@@ -187,13 +209,13 @@ def test_a_model_that_answers_with_other_points_is_refused_with_the_object(datas
         def predict(self, image, category, **_):
             return SimpleNamespace(xy=np.zeros((1, 2)), confidence=np.zeros(1))
 
-    with pytest.raises(InputError, match=r"Object 1: .*\(1, 2\)"):
+    with pytest.raises(InputError, match=r"Object 1 .*\(1, 2\)"):
         run.evaluate(Short(), dataset, tmp_path)
 
 
 def test_an_unknown_protocol_and_an_empty_data_set_are_refused(dataset, tmp_path):
-    with pytest.raises(InputError, match=r"must be text.*'1-shot'"):
-        run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(protocol="1-shot"))
+    with pytest.raises(InputError, match=r"must be text.*'0-shot'"):
+        run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(protocol="0-shot"))
     with pytest.raises(InputError, match="no object"):
         run.evaluate(Oracle(dataset), dataclasses.replace(dataset, objects=[]), tmp_path)
 
@@ -213,9 +235,39 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
     outcome = CliRunner().invoke(cli.app, ["evaluate", *arguments, "-o", str(tmp_path / "out")])
     assert outcome.exit_code == 0, outcome.output
     assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
+    assert (tmp_path / "out" / "report.html").is_file()
     results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
     assert results["data_sha256"] == fingerprint(f"coco:{labels}") and len(results["data_sha256"]) == 64
     assert results["command"].startswith("anykeypoint evaluate tiny --data")
+
+
+def test_the_tables_have_a_line_per_category_and_per_object(dataset, tmp_path):
+    results = run.evaluate(Oracle(dataset, off=0.12), dataset, tmp_path)
+    with (tmp_path / run.PER_CATEGORY).open() as file:
+        table = {row["category"]: row for row in csv.DictReader(file)}
+    assert set(table) == set(results["per_category"])
+    assert {row["pck@0.15"] for row in table.values()} == {"100.0"} and {row["objects"] for row in table.values()} == {
+        "4"
+    }
+    with (tmp_path / run.PER_OBJECT).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["id"]) for row in rows] == [item.id for item in dataset.objects]
+    assert {(row["examples"], row["group"], row["pck@0.1"], row["pck@0.15"]) for row in rows} == {
+        ("", "", "0.0", "1.0")
+    }
+    assert [row["image"] for row in rows] == [item.image.name for item in dataset.objects]
+
+
+def test_an_object_without_labelled_points_is_asked_about_counted_and_in_no_mean(dataset, tmp_path):
+    """MP-100's rules keep such objects."""
+    bare = dataset.objects[0]
+    bare = dataclasses.replace(bare, points=bare.points * np.nan, visibility=bare.visibility * 0)
+    data = dataclasses.replace(dataset, objects=[bare, *dataset.objects[1:]])
+    results = run.evaluate(Oracle(dataset, off=0.12), data, tmp_path)
+    assert (results["pairs"], results["empty"]) == (12, 1) and results["object_mean"]["pck@0.15"] == 100
+    official = run.evaluate(Oracle(dataset, off=0.12), data, tmp_path / "b", run.Settings(official=True))
+    assert official["object_mean"]["pck@0.15"] == pytest.approx(100 * 11 / 12)
+    assert "" in (tmp_path / run.PER_OBJECT).read_text().splitlines()[1].split(",")
 
 
 def test_data_of_another_form_are_refused():

@@ -8,7 +8,7 @@ model's `predict` interface. (`neighbours` has what can be had with a picture, b
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -84,6 +84,8 @@ class MeanPosition:
     most similar names are averaged, and a name like none takes the mean over all names.
     """
 
+    BY_WORDS, BY_MEANING = "mean_position", "mean_position_by_meaning"
+
     def __init__(
         self,
         positions: Mapping[str, tuple[float, float]],
@@ -92,7 +94,7 @@ class MeanPosition:
     ):
         if not positions:
             raise InputError("The mean-position baseline needs one or more named positions, but got none.")
-        self.name = "mean_position" if similarity is None else "mean_position_by_meaning"
+        self.name = self.BY_WORDS if similarity is None else self.BY_MEANING
         self.names = sorted(positions)
         self.table = np.array([positions[name] for name in self.names], dtype=np.float64)
         self.no_match = no_match
@@ -113,12 +115,11 @@ class MeanPosition:
         return cls(_shipped_positions(), similarity=similarity)
 
     @classmethod
-    def strongest(cls) -> "MeanPosition":
-        """`shipped` with MiniLM where its weights have been fetched, else by words; `name` says which it is."""
-        from ..models.text import PACKAGED, TextConfig, build_text_encoder
-        from ..weights import fetched
+    def by_meaning(cls) -> "MeanPosition":
+        """`shipped`, with MiniLM to say which names are alike; its weights are fetched if they are not there yet."""
+        from ..models.text import TextConfig, build_text_encoder
 
-        return cls.shipped(build_text_encoder(TextConfig(PACKAGED)) if fetched(PACKAGED) else None)
+        return cls.shipped(build_text_encoder(TextConfig("minilm-l6")))
 
     def position(self, name: str) -> np.ndarray:
         """(2,) where points called `name` lie on average, as a fraction of the crop."""
@@ -288,3 +289,42 @@ def _shipped_positions() -> dict[str, tuple[float, float]]:
 @cache
 def _shipped() -> str:
     return (resources.files("anykeypoint.evaluation") / "mean_positions.json").read_text(encoding="utf-8")
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------
+
+
+def baselines(prompt: str) -> tuple[list[Any], dict[str, str]]:
+    """Those that answer to "text", "example", "both" or "identify", and by name why others cannot be had now.
+
+    Nothing is fetched for them: an evaluation works offline, and says what it went without.
+    """
+    from ..weights import fetched
+
+    found: list[Any] = []
+    missing: dict[str, str] = {}
+
+    def add(weights: str, names: Sequence[str], build: Callable[[], list[Any]]) -> None:
+        if fetched(weights):
+            found.extend(build())
+        else:
+            missing.update(dict.fromkeys(names, f"its weights are not here; `anykeypoint weights {weights}` gets them"))
+
+    if prompt == "identify":
+        from . import naming_baselines
+
+        return naming_baselines.shipped(), {}
+    found.append(ImageCentre())
+    if prompt in ("text", "both"):
+        found.append(MeanPosition.shipped())
+        add("minilm-l6", [MeanPosition.BY_MEANING], lambda: [MeanPosition.by_meaning()])
+    if prompt in ("example", "both"):
+        found.append(CopyExample())
+        add("efficientnet-lite2", ["nearest_neighbour", "nearest_neighbour_without_prior"], _neighbours)
+    return found, missing
+
+
+def _neighbours() -> list[Any]:
+    from .neighbours import NearestNeighbour
+
+    return NearestNeighbour.with_and_without_prior()

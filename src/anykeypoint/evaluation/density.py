@@ -38,7 +38,9 @@ from ..geometry import Box, Crop
 from ..images import read_image
 from ..panels import Panel, beyond, sheet
 from ..pose import Pose
-from .run import NOT_DRAWN, Progress, claim, label_objects, select, versions, whole_lines, write
+from .asking import Progress
+from .folder import claim, whole_lines, write_results
+from .selection import NOT_DRAWN, label_objects, select
 
 LINES, RESULTS, EXAMPLES, SETTINGS = "density.jsonl", "density.json", "examples.png", "density.settings.json"
 METHODS = ("model", "gaussian_at_point", "gaussian_at_truth")
@@ -123,13 +125,8 @@ def compare(
         "cells": sorted({line["cells"] for line in used}),
         "mass_expanded": float(np.mean([line["mass"] for line in used])),
         "left_out": {reason: count for reason, count in left_out.items() if count},
-        "data_sha256": settings.data,
-        "settings": vars(settings),
-        "command": command,
-        "versions": versions(),
     }
-    write(out / RESULTS, json.dumps(results, indent=2) + "\n")
-    return results
+    return write_results(out / RESULTS, results, settings, command)
 
 
 # --- one keypoint --------------------------------------------------------------------------------------------------

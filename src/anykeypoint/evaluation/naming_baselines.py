@@ -1,11 +1,13 @@
-"""Naming a marked point without looking at the picture: the floor for "which keypoint is at this place?".
+"""Naming marked points without looking at the picture: the floor for "which keypoint is at this place?".
 
-All have `identify(image, point, *, box, category) -> name`, one of the category's names. point: (x, y) in pixels of the
-picture. A method that knows the box, the names and training statistics, but not the picture, gets this far.
+What knows the box, the names and training statistics, but not the picture, gets this far. All have the model's
+`identify` interface: points (P, 2) in pixels of the picture, one `Named` for each. A category says which names there
+are to choose from; without one it is all names of the training statistics, as one would say them.
 """
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,21 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..geometry import Box, square_crop
-from .baselines import CROP_SCALE, MeanPosition, shipped_counts, words
+from .baselines import CROP_SCALE, MeanPosition, readable, shipped_counts, words
+
+
+@dataclass(frozen=True)
+class Named:
+    """confidence: 1, as a baseline knows no doubt."""
+
+    name: str
+    confidence: float = 1.0
+
+
+def shipped() -> list[Any]:
+    """All of them, from the statistics that come with the library."""
+    counts = shipped_counts()
+    return [NearestMeanPosition(MeanPosition.shipped()), MostFrequentName(counts), RandomName(counts)]
 
 
 class NearestMeanPosition:
@@ -24,10 +40,12 @@ class NearestMeanPosition:
     def __init__(self, positions: MeanPosition):
         self.positions = positions
 
-    def identify(self, image: Any, point: Sequence[float], *, box: Box, category: Category) -> str:
-        place = square_crop(box, CROP_SCALE).normalise(_checked(point))
-        means = np.stack([self.positions.position(name) for name in category.names])
-        return category.names[int(np.linalg.norm(means - place, axis=1).argmin())]
+    def identify(self, image: Any, points: np.ndarray, *, box: Box, category: Category | None = None) -> list[Named]:
+        names = category.names if category else self.positions.names
+        means = np.stack([self.positions.position(name) for name in names])
+        places = square_crop(box, CROP_SCALE).normalise(_checked(points))
+        nearest = np.linalg.norm(means - places[:, None], axis=2).argmin(axis=1)
+        return [Named(names[i] if category else readable(names[i])) for i in nearest]
 
 
 class MostFrequentName:
@@ -36,19 +54,15 @@ class MostFrequentName:
     name = "most_frequent_name"
 
     def __init__(self, counts: Mapping[str, int]):
+        self.names = [readable(name) for name in counts]
         self.counts: dict[frozenset[str], int] = {}
         for name, count in counts.items():
             key = frozenset(words(name))
             self.counts[key] = self.counts.get(key, 0) + count
 
-    @classmethod
-    def shipped(cls) -> "MostFrequentName":
-        """From the statistics that come with the library."""
-        return cls(shipped_counts())
-
-    def identify(self, image: Any, point: Sequence[float], *, box: Box, category: Category) -> str:
-        _checked(point)
-        return max(category.names, key=lambda name: self.counts.get(frozenset(words(name)), 0))
+    def identify(self, image: Any, points: np.ndarray, *, box: Box, category: Category | None = None) -> list[Named]:
+        names = category.names if category else self.names
+        return [Named(max(names, key=lambda name: self.counts.get(frozenset(words(name)), 0)))] * len(_checked(points))
 
 
 class RandomName:
@@ -56,19 +70,20 @@ class RandomName:
 
     name = "random_name"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, names: Sequence[str] | Mapping[str, Any], seed: int = 0):
+        self.names = [readable(name) for name in names]
         self.seed = seed
 
-    def identify(self, image: Any, point: Sequence[float], *, box: Box, category: Category) -> str:
-        x, y = _checked(point)
-        return random.Random(f"{self.seed}:{float(x)}:{float(y)}").choice(category.names)
+    def identify(self, image: Any, points: np.ndarray, *, box: Box, category: Category | None = None) -> list[Named]:
+        names = category.names if category else self.names
+        return [Named(random.Random(f"{self.seed}:{x}:{y}").choice(names)) for x, y in _checked(points).tolist()]
 
 
-def _checked(point: Sequence[float]) -> np.ndarray:
+def _checked(points: np.ndarray) -> np.ndarray:
     try:
-        place = np.asarray(point, dtype=np.float64)
+        places = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError):
-        place = np.array([])
-    if place.shape != (2,) or not np.isfinite(place).all():
-        raise InputError(f"A point to name must be two finite numbers x, y in pixels, but got {point!r}.")
-    return place
+        places = np.array(np.nan)
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise InputError(f"Points to name must be finite and (P, 2) in pixels, but got {points!r}.")
+    return places

@@ -54,6 +54,14 @@ class NearestNeighbour:
 
         return cls(build_encoder(VisionConfig("efficientnet-lite2", image_size=SIZE)), prior)
 
+    @classmethod
+    def with_and_without_prior(cls) -> "list[NearestNeighbour]":
+        """Both as shipped, on one cache: each picture is looked at once."""
+        held = cls.shipped()
+        free = cls(held.encoder, prior=0)
+        free._maps = held._maps
+        return [held, free]
+
     def predict(self, image: Any, category: Category, *, box: Box, example: Sequence[Example], **_: Any) -> Prediction:
         crop = square_crop(box, CROP_SCALE)
         query = self.features(image, box)

@@ -1,60 +1,48 @@
-"""Measure a model on a data set: predictions to disk as they come, then PCK with baselines on the same objects.
+"""Measure a model on a data set: answers to disk as they come, then figures with baselines on the same pairs.
 
-OUT/predictions.jsonl has one line per object, so that a killed run goes on where it stopped; OUT/settings.json says
-what the predictions were made with, and another run with other settings is refused. OUT/results.json is written last.
+The folder of a run: settings.json (whose it is), predictions.jsonl (one line per question, so that a killed run goes
+on), results.json, per_category.csv, per_object.csv and report.html, written last.
 """
 
-import hashlib
-import json
-import math
-import os
-import platform
-import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from importlib import metadata
+import csv
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..category import Category
-from ..data.coco import Dataset, LabelledObject, without_descriptions
+from ..data.coco import Dataset, without_descriptions
+from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
-from ..geometry import Box
 from ..instructions import check_describe
-from . import metrics
-from .baselines import ImageCentre, MeanPosition
+from . import metrics, naming, scoring
+from .asking import Answered, Model, Progress, Question, Workers, ask_all
+from .folder import claim, write, write_results
+from .protocols import Protocol, draw_pairs
+from .report import Shown, choose, write_report
+from .scoring import Scored
+from .selection import NOT_DRAWN, label_objects, select
 
-PROTOCOLS = ("text",)
 PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
-NOT_DRAWN = "over the maximum per category"
+PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
 HEADLINE = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck")
-LEVEL, ROUNDS = 0.95, 2000
-_PACKAGES = ("anykeypoint", "numpy", "pillow", "torch", "transformers")
-
-Progress = Callable[[Iterable, str], Iterable]
-
-
-class Answer(Protocol):
-    xy: np.ndarray  # (K, 2) image pixels, NaN where absent
-    confidence: np.ndarray  # (K,)
-
-
-class Model(Protocol):
-    def predict(
-        self, image: Path, category: Category, *, box: Box, strategy: str | None, density: bool, describe: str
-    ) -> Answer: ...
+SHOWN = 12  # pictures of the best pairs, and of the worst
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the predictions. model: its name or path; data: sha256 of the data file, where there is one."""
+    """What decides the predictions. model: its name or path; data: sha256 of the data, where it comes from files."""
 
     model: str = ""
     data: str = ""
-    protocol: str = "text"
+    protocol: str = "text"  # see protocols.Protocol
+    episodes: int | None = None  # of each category, as the released sampler draws them; else every object is asked once
+    official: bool = False  # score as MP-100's released code does
+    oks: str | None = None  # the data set whose sigmas COCO's statistics are taken with
     strategy: str | None = None  # the model's own
     descriptions: str = "detailed"  # how they are given, one of instructions.DESCRIBE
     cumulative: bool = False  # in one conversation, each question with the answers before it in view
@@ -69,101 +57,89 @@ def evaluate(
     out: str | Path,
     settings: Settings | None = None,
     *,
+    baselines: Sequence[Any] = (),
+    unmeasured: dict[str, str] | None = None,
+    known_names: Collection[str] | None = None,
     untrained: bool = False,
     command: str = "",
     progress: Progress | None = None,
-) -> dict:
-    """Predict every object of `dataset`, write the three files to the folder `out` and return the results.
+    workers: Workers | None = None,
+) -> dict | None:
+    """Ask the model all questions of a protocol, write the run's folder `out` and return the results.
 
-    A point is asked by name and, as `settings.descriptions` says, description in the object's labelled box. Figures are
-    in percent: `category_mean`, `object_mean`, `per_category`, `interval`, and under `baselines` the same for the box's
-    centre, the mean position by name and, with `untrained`, for `model.untrained()`.
-    progress: wraps an iterable of known length and a title, to show a bar.
-    Raises InputError for settings or folders that cannot be used, and for a model whose answer is not K points.
+    Points are looked for in the object's labelled box. Figures are in percent (NME a fraction of the box's longer side,
+    EPE in pixels): means over pairs and over categories, of the model and of every baseline on the same pairs.
+    baselines: models with a `name` (see evaluation.baselines); unmeasured: those that could not be had, and why.
+    known_names: names of keypoints in training; results by words are split by them. untrained: measure
+    `model.untrained()` too. progress: wraps an iterable of known length and a title, to show a bar.
+    workers: this process among several; all but the first return None.
+    Raises InputError for settings or folders that cannot be used, and for a model whose answer does not fit.
     """
-    out, settings = Path(out), settings or Settings()
-    if settings.protocol not in PROTOCOLS:
-        raise InputError(f"The protocol must be {' or '.join(PROTOCOLS)}, but got {settings.protocol!r}.")
-    check_describe(settings.descriptions)
-    if settings.strategy is not None:
-        Strategy.parse(settings.strategy)
-    if untrained and not hasattr(model, "untrained"):
-        raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
-    objects = select(dataset.objects, settings.max_per_category, settings.seed)
-    if not objects:
-        raise InputError("There is no object with a labelled point to measure on; check the data file.")
-    asked = {key: _asked(dataset.categories[key], settings) for key in {item.category_id for item in objects}}
-    claim(out, settings, objects, asked)
+    out, settings, workers = Path(out), settings or Settings(), workers or Workers()
+    protocol = _check(model, settings, untrained)
+    pairs, skipped = draw_pairs(dataset, protocol, settings.episodes, settings.seed)
+    chosen = select(dataset.objects, settings.max_per_category, settings.seed)
+    if len(chosen) < len(dataset.objects):
+        if settings.episodes is not None:
+            raise InputError("Episodes take all objects of a category; leave out the maximum per category.")
+        kept = {item.id for item in chosen}
+        pairs = [pair for pair in pairs if dataset.objects[pair.query].id in kept]
+        skipped[NOT_DRAWN] = len(dataset.objects) - len(chosen)
+    if not pairs:
+        raise InputError("There is no object to measure on; check the data file and its categories.")
+    asked = {key: _asked(dataset.categories[key], settings) for key in {item.category_id for item in dataset.objects}}
+    questions = [_question(dataset, pair, protocol, asked) for pair in pairs]
+    unique = list({question.key: question for question in questions}.values())
+    objects = [dataset.objects[row] for row in sorted({row for pair in pairs for row in (pair.query, *pair.examples)})]
+    patterns = [f"{Path(name).stem}{end}" for name in (PREDICTIONS, UNTRAINED) for end in (".jsonl", ".*.jsonl")]
+    claim(out, settings, objects, asked, [*patterns, RESULTS], SETTINGS)
+
+    def answers(of: Any, name: str, title: str) -> list[Answered]:
+        found = ask_all(of, unique, protocol, out / name, _options(settings), workers, bar, title)
+        by_key = {question.key: answer for question, answer in zip(unique, found, strict=True)}
+        return [by_key[question.key] for question in questions]
+
     bar = progress or (lambda items, title: items)
-
-    def predictions(of: Model, file: str, title: str) -> list[np.ndarray]:
-        return _predict_all(of, objects, asked, out / file, settings, bar, title)
-
-    answers = predictions(model, PREDICTIONS, "model")
-    labels = label_objects(dataset, objects)
-    scores = _scores(answers, objects)
-    baselines: dict[str, dict] = {}
-    for baseline in (ImageCentre(), MeanPosition.shipped()):
-        guesses = [baseline.predict(item.image, asked[item.category_id], item.box).xy for item in objects]
-        baselines[baseline.name] = _figures(_scores(guesses, objects), labels, headline=True)
-    if untrained:
-        guesses = predictions(model.untrained(), UNTRAINED, "untrained model")
-        baselines["untrained"] = _figures(_scores(guesses, objects), labels, headline=True)
-    skipped = dict(dataset.skipped)
-    if len(objects) < len(dataset.objects):
-        skipped[NOT_DRAWN] = len(dataset.objects) - len(objects)
-    at = metrics.THRESHOLDS.index(0.2)
-    low, high = metrics.bootstrap_interval(scores[:, at], labels, settings.seed, ROUNDS, LEVEL)
+    mine = answers(model, PREDICTIONS, "model")
+    theirs = {"untrained": answers(model.untrained(), UNTRAINED, "untrained model")} if untrained else {}
+    if workers.rank:
+        return None
+    for baseline in baselines:
+        theirs[baseline.name] = _baseline(baseline, questions, protocol, bar)
+    labels = label_objects(dataset, dataset.objects)
+    measure = naming.figures if protocol.names else _figures
+    figures, rows, shown = measure(dataset, pairs, labels, mine, theirs, settings, known_names)
     results = {
-        **_figures(scores, labels),
-        "baselines": baselines,
-        "per_category": {
-            label: {**figures, "objects": labels.count(label)}
-            for label, figures in metrics.per_category(scores, labels).items()
-        },
-        "interval": {"pck@0.2": [low, high], "level": LEVEL, "rounds": ROUNDS, "over": "objects within category"},
-        "objects": len(objects),
-        "points": sum(int((item.visibility > 0).sum()) for item in objects),
-        "categories": len(set(labels)),
-        "skipped": skipped,
-        "data_sha256": settings.data,
-        "settings": vars(settings),
-        "command": command,
-        "versions": versions(),
+        **figures,
+        "baselines_unmeasured": dict(unmeasured or {}),
+        "objects": len({pair.query for pair in pairs}),
+        "pairs": len(pairs),
+        "skipped": {**dataset.skipped, **skipped},
+        "missing": list(dataset.missing),
     }
-    write(out / RESULTS, json.dumps(results, indent=2) + "\n")
+    results = write_results(out / RESULTS, results, settings, command)
+    write(out / PER_CATEGORY, _table(["category", *next(iter(results["per_category"].values()))], _rows(results)))
+    write(out / PER_OBJECT, _table(list(rows[0]), [list(row.values()) for row in rows]))
+    write_report(out, results, *shown)
     return results
 
 
-def select(objects: Sequence[LabelledObject], most: int | None, seed: int = 0) -> list[LabelledObject]:
-    """The first `most` objects of each category in a seeded shuffle, in their own order; all for None.
-
-    The choice depends on the objects' ids, not on their order, and a larger `most` keeps all of a smaller one.
-    """
-    if most is None:
-        return list(objects)
-    if most < 1:
-        raise InputError(f"The number of objects per category must be 1 or more, but got {most}.")
-    by_category: dict[int, list[int]] = {}
-    for item in objects:
-        by_category.setdefault(item.category_id, []).append(item.id)
-    chosen: set[int] = set()
-    for key, ids in by_category.items():
-        ids.sort()
-        random.Random(f"{seed}:{key}").shuffle(ids)
-        chosen.update(ids[:most])
-    return [item for item in objects if item.id in chosen]
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the figures; those not installed are left out."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _check(model: Any, settings: Settings, untrained: bool) -> Protocol:
+    protocol = Protocol.parse(settings.protocol)
+    check_describe(settings.descriptions)
+    if settings.strategy is not None:
+        Strategy.parse(settings.strategy)
+    prompts = getattr(model, "prompts", ("text",))
+    if protocol.prompt not in prompts:
+        raise InputError(
+            f"The protocol {settings.protocol!r} needs a model that answers to {protocol.prompt!r}, but this one "
+            f"answers to {', '.join(prompts)}."
+        )
+    if untrained and not hasattr(model, "untrained"):
+        raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
+    if settings.oks is not None and (protocol.drawn or protocol.names):
+        raise InputError(f"OKS is for the protocol text, but got {settings.protocol!r}; leave it out.")
+    return protocol
 
 
 def _asked(category: Category, settings: Settings) -> Category:
@@ -171,149 +147,122 @@ def _asked(category: Category, settings: Settings) -> Category:
     return without_descriptions(category) if settings.descriptions == "removed" else category
 
 
-def claim(
-    out: Path,
-    settings: Any,
-    objects: list[LabelledObject],
-    asked: dict[int, Category],
-    files: Sequence[str] = (PREDICTIONS, UNTRAINED, RESULTS),
-    name: str = SETTINGS,
-) -> None:
-    """Make the folder this run's: it is new, or its `files` were made with the same settings, objects and words.
-
-    settings: a dataclass of plain values, kept in the folder as `name`. Raises InputError, naming what differs, for a
-    folder of another run.
-    """
-    digest = hashlib.sha256(json.dumps(vars(settings), sort_keys=True).encode())
-    for item in objects:
-        row = [item.id, item.category_id, item.image.name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
-        digest.update(json.dumps(row).encode())
-    for key in sorted(asked):
-        digest.update(json.dumps([key, asked[key].to_dict()]).encode())
-    mine = {"hash": digest.hexdigest(), "settings": vars(settings), "objects": len(objects)}
-    path = out / name
-    begun = out.exists() and (not out.is_dir() or any((out / file).exists() for file in files))
-    if begun and path.exists():
-        theirs = _read_settings(path)
-        if theirs.get("hash") != mine["hash"]:
-            before = theirs.get("settings") if isinstance(theirs.get("settings"), dict) else {}
-            changed = [key for key, value in mine["settings"].items() if before.get(key) != value]
-            what = ", ".join(f"{key} {before.get(key)!r} there, {mine['settings'][key]!r} here" for key in changed)
-            raise InputError(
-                f"{out} holds predictions made with other settings ({what or 'other objects or words'}); "
-                "give another folder or remove it."
-            )
-        return
-    if begun:
-        raise InputError(f"{out} holds predictions of unknown settings, as {name} is missing; give another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    write(path, json.dumps(mine, indent=2) + "\n")
+def _question(dataset: Dataset, pair: Pair, protocol: Protocol, asked: dict[int, Category]) -> Question:
+    item = dataset.objects[pair.query]
+    shown = tuple(dataset.objects[row] for row in pair.examples) if protocol.shown else ()
+    return Question(item, shown, asked[item.category_id])
 
 
-def _read_settings(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read {path}; give another folder or remove it.") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _predict_all(
-    model: Model,
-    objects: list[LabelledObject],
-    asked: dict[int, Category],
-    path: Path,
-    settings: Settings,
-    bar: Progress,
-    title: str,
-) -> list[np.ndarray]:
-    """Points (K, 2) of every object, from the lines of `path` where it has them, else from the model."""
-    done = _read_predictions(path, {item.id: item for item in objects})
-    options: dict[str, Any] = {"strategy": settings.strategy, "density": False, "describe": settings.descriptions}
+def _options(settings: Settings) -> dict[str, Any]:
+    """What `predict` is called with besides. An option that is off is not named: few models have all of them."""
+    options: dict[str, Any] = {}
+    if settings.strategy is not None:
+        options["strategy"] = settings.strategy
+        if Strategy.parse(settings.strategy).draws:
+            options["seed"] = settings.seed
+    if settings.descriptions != "detailed":
+        options["describe"] = settings.descriptions
     if settings.cumulative:
         options["cumulative"] = True
-    if settings.strategy is not None and Strategy.parse(settings.strategy).draws:
-        options["seed"] = settings.seed
-    with path.open("a", encoding="utf-8") as lines:
-        for item in bar([item for item in objects if item.id not in done], title):
-            category = asked[item.category_id]
-            try:
-                answer = model.predict(item.image, category, box=item.box, **options)
-            except InputError as error:
-                raise InputError(f"Object {item.id} ({item.image}): {error}") from error
-            xy, confidence = np.asarray(answer.xy, dtype=np.float64), np.asarray(answer.confidence, dtype=np.float64)
-            if xy.shape != (len(category), 2) or confidence.shape != (len(category),):
-                raise InputError(
-                    f"Object {item.id}: the model must answer with {len(category)} points and confidences, but got "
-                    f"{xy.shape} and {confidence.shape}."
-                )
-            done[item.id] = xy
-            line = {
-                "id": item.id,
-                "category": item.category.name,
-                "points": [[_number(x), _number(y)] for x, y in xy],
-                "confidences": [_number(value) for value in confidence],
+    return options
+
+
+def _baseline(baseline: Any, questions: Sequence[Question], protocol: Protocol, bar: Progress) -> list[Answered]:
+    from .asking import _ask
+
+    return [_ask(baseline, question, protocol, {}) for question in bar(questions, baseline.name.replace("_", " "))]
+
+
+# --- points --------------------------------------------------------------------------------------------------------
+
+
+def _figures(
+    dataset: Dataset,
+    pairs: Sequence[Pair],
+    labels: Sequence[str],
+    mine: Sequence[Answered],
+    theirs: dict[str, list[Answered]],
+    settings: Settings,
+    known_names: Collection[str] | None,
+) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[list[Shown], list[Shown]]]:
+    """The results, a row for each pair, and the best and worst pictures."""
+    objects = dataset.objects
+    scored = Scored.of(objects, pairs, labels, settings.official)
+    points, sure = [answer.xy for answer in mine], [answer.confidence for answer in mine]
+    scores = scored.score(points)
+    overall = scoring.means(scores, scored.labels)
+    if overall is None:
+        raise InputError("No object has a labelled point to measure on; check the data file.")
+    baselines, curves = {}, {}
+    for name, answers in theirs.items():
+        of = [answer.xy for answer in answers]
+        found = scoring.means(scored.score(of), scored.labels)
+        baselines[name] = {key: found[key] for key in ("category_mean", "object_mean")}
+        curves[name] = scoring.curve(scored, of)
+    protocol = Protocol.parse(settings.protocol)
+    queries = [objects[pair.query] for pair in pairs]
+    names = None
+    if known_names is not None and not protocol.shown:
+        names = scoring.split(scores, scored.labels, scoring.name_parts(queries, known_names))
+    figures = {
+        **overall,
+        "interval": scoring.interval(scores, scored.labels, scored.queries, settings.seed),
+        "baselines": baselines,
+        "curve": {"thresholds": scoring.CURVE, "model": scoring.curve(scored, points), "baselines": curves},
+        "per_category": scoring.per_category(scores, scored.labels, scored.queries),
+        "groups": scoring.split(scores, scored.labels, scored.groups) if protocol.drawn else None,
+        "names": names,
+        "calibration": scoring.calibration(scored, points, sure),
+        "oks": None if settings.oks is None else scoring.oks(settings.oks, queries, points, sure),
+        "semantics": None,
+    }
+    rows = []
+    for number, pair in enumerate(pairs):
+        known = sure[number][np.isfinite(sure[number])]
+        pck = scores.pck[number].tolist()
+        rows.append(
+            {
+                "pair": number,
+                "id": queries[number].id,
+                "examples": " ".join(str(objects[row].id) for row in pair.examples),
+                "category": scored.labels[number],
+                "group": scored.groups[number] if pair.examples else "",
+                "image": queries[number].image.name,
+                "points": int(scores.points[number]),
+                "unanswered": int(scores.unanswered[number]),
+                **dict(zip(metrics.KEYS, [*pck, float(np.mean(pck))], strict=True)),
+                "auc": float(scores.auc[number]),
+                "nme": float(scores.nme[number]),
+                "epe": float(scores.epe[number]),
+                "confidence": float(known.mean()) if len(known) else np.nan,
             }
-            lines.write(json.dumps(line) + "\n")
-            lines.flush()
-    return [done[item.id] for item in objects]
+        )
+    worst, best = choose([row["pck@0.2"] for row in rows], scored.labels, SHOWN)
+
+    def shown(places: Sequence[int]) -> list[Shown]:
+        found = []
+        for i in places:
+            used = scored.mask[i, : len(points[i])]
+            item = replace(queries[i], points=np.where(used[:, None], queries[i].points, np.nan))
+            note = f"examples {rows[i]['examples']}" if rows[i]["examples"] else ""
+            found.append(Shown(item, points[i], rows[i]["pck@0.2"], note))
+        return found
+
+    return figures, rows, (shown(best), shown(worst))
 
 
-def whole_lines(path: Path) -> list[bytes]:
-    """The lines of a file, none if there is no file; half a last line, left by a killed run, is cut off the file."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return whole.splitlines()
+# --- files ---------------------------------------------------------------------------------------------------------
 
 
-def _read_predictions(path: Path, objects: dict[int, LabelledObject]) -> dict[int, np.ndarray]:
-    """id -> points (K, 2) of the file's whole lines."""
-    done: dict[int, np.ndarray] = {}
-    for number, line in enumerate(whole_lines(path), 1):
-        try:
-            entry = json.loads(line)
-            item = objects[entry["id"]]
-            points = np.array([[math.nan if v is None else v for v in point] for point in entry["points"]], dtype=float)
-            if points.shape != item.points.shape:
-                raise ValueError("other number of points")
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}, line {number}, is no prediction of this run; remove the folder.") from error
-        done[item.id] = points
-    return done
+def _rows(results: dict[str, Any]) -> list[list[Any]]:
+    return [[label, *figures.values()] for label, figures in results["per_category"].items()]
 
 
-def label_objects(dataset: Dataset, objects: list[LabelledObject]) -> list[str]:
-    """Each object's category by name; with its id where two categories share a name, as MP-100's two faces do."""
-    names = [category.name for category in dataset.categories.values()]
-    return [
-        item.category.name if names.count(item.category.name) == 1 else f"{item.category.name} ({item.category_id})"
-        for item in objects
-    ]
-
-
-def _scores(answers: list[np.ndarray], objects: list[LabelledObject]) -> np.ndarray:
-    pairs = zip(answers, objects, strict=True)
-    return np.stack([metrics.pck(metrics.normalised_distances(xy, item.points, item.box)) for xy, item in pairs])
-
-
-def _figures(scores: np.ndarray, labels: list[str], headline: bool = False) -> dict:
-    """Both means; `headline` repeats the category mean's four main figures at the top."""
-    by_category = metrics.category_mean(scores, labels)
-    figures: dict[str, Any] = {"category_mean": by_category, "object_mean": metrics.object_mean(scores)}
-    return {**{key: by_category[key] for key in HEADLINE}, **figures} if headline else figures
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """CSV; an empty cell where there is no figure."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(["" if value is None or value != value else value for value in row])
+    return text.getvalue()

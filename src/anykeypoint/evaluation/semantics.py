@@ -13,6 +13,7 @@ from pathlib import Path
 from ..category import plain_text
 from ..errors import InputError
 
+NAMING_KEYS = ("exact", "normalised")
 _ARTICLES = {"a", "an", "the"}
 
 
@@ -38,6 +39,11 @@ def excluded_names(path: str | Path | None = None) -> tuple[str, ...]:
     return tuple(names)
 
 
+def is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    """Does a keypoint's name, in lower case, fit one of the patterns?"""
+    return any(fnmatchcase(plain_text(name), plain_text(pattern)) for pattern in patterns)
+
+
 def semantic_accuracy(answers: Sequence[str], names: Sequence[str], excluded: Sequence[str] = ()) -> dict[str, float]:
     """Shares in percent of answers that are their point's name: "exact", but for spaces round it, and "normalised".
 
@@ -46,11 +52,10 @@ def semantic_accuracy(answers: Sequence[str], names: Sequence[str], excluded: Se
     """
     if len(answers) != len(names):
         raise InputError(f"There must be one answer per name, but got {len(answers)} for {len(names)} names.")
-    patterns = [plain_text(pattern) for pattern in excluded]
     asked = [
         (answer.strip(), name.strip())
         for answer, name in zip(answers, names, strict=True)
-        if not any(fnmatchcase(plain_text(name), pattern) for pattern in patterns)
+        if not is_excluded(name, excluded)
     ]
     if not asked:
         raise InputError(f"All {len(names)} points are excluded by name; there is nothing to measure.")

@@ -1,0 +1,341 @@
+"""Two evaluations on the same labels beside one another: the difference of each figure, and how sure it is.
+
+Only what both have is compared. The interval is a paired bootstrap: objects are drawn with replacement within their
+category, the same ones for both, so what makes an object hard for both takes no part in the spread.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..formats import write_bytes
+from . import page
+from .page import INKS, UNKNOWN, number, paragraph, section
+from .report import TITLES, setting
+
+RESULTS, ROWS = "results.json", "per_object.csv"
+FIGURES = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck", "auc", "nme")
+SCALE = np.array([100.0] * 5 + [1.0])  # percent, and a fraction of the box's longer side
+LESS = np.array([1.0] * 5 + [-1.0])  # of NME less is better
+LEVEL = 0.95
+MAIN = "pck@0.2"
+_OBJECT, _EXAMPLES = "object", "object and examples"
+_CELLS = 4_000_000  # objects drawn at once, by which memory is bounded
+
+
+def compare(a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000) -> dict[str, Any]:
+    """What report folder B has more than A, on what both were asked.
+
+    Rows are matched by object and examples where both evaluations had examples, else by object, the mean of its rows in
+    each folder. A figure is taken from the rows for which both have it. "figures" has for each of FIGURES the category
+    means "a" and "b" in percent (NME: a fraction of the box's longer side), "difference" B - A, its percentile
+    "interval", "b_better" (the share of rounds in which B is better; a tie is half of one) and "rows"; "per_category"
+    a, b and difference by label. "only_a" and "only_b" count rows that the other has not, "other_points" rows that were
+    scored on another number of points. What is unknown is None. The order of the files' rows has no part.
+    Raises InputError for a folder that is no report, other labels, and reports that share no row with a figure.
+    """
+    if rounds < 1:
+        raise InputError(f"The number of rounds must be 1 or more, but got {rounds}.")
+    first, second, mine, theirs = _matched(a, b)
+    labels = sorted(set(mine.labels))
+    place = {label: i for i, label in enumerate(labels)}
+    category = np.array([place[label] for label in mine.labels])
+    objects = np.unique([key[0] for key in mine.keys], return_inverse=True)[1]
+    both = np.isfinite(mine.values) & np.isfinite(theirs.values)
+    means = [_category_means(values, both, category, len(labels)) for values in (mine.values, theirs.values)]
+    found = _resampled(theirs.values - mine.values, both, category, objects, seed, rounds)
+    return {
+        "a": _who(a, first),
+        "b": _who(b, second),
+        "matched_by": _EXAMPLES if any(key[1] for key in mine.keys) else _OBJECT,
+        "objects": int(objects.max()) + 1,
+        "rows": len(mine.keys),
+        "categories": len(labels),
+        "only_a": len(first.keys) - len(mine.keys),
+        "only_b": len(second.keys) - len(mine.keys),
+        "other_points": int((mine.points != theirs.points).sum()),
+        "figures": {
+            key: {
+                **_beside(*(_mean(values[:, i]) * SCALE[i] for values in means)),
+                **_spread(found[:, i], i),
+                "rows": int(both[:, i].sum()),
+            }
+            for i, key in enumerate(FIGURES)
+        },
+        "per_category": {
+            label: {
+                "rows": int((category == c).sum()),
+                **{key: _beside(*(values[c, i] * SCALE[i] for values in means)) for i, key in enumerate(FIGURES)},
+            }
+            for c, label in enumerate(labels)
+        },
+        "settings": _differing(first.results["settings"], second.results["settings"]),
+        "versions": _differing(first.results["versions"], second.results["versions"]),
+        "data_sha256": first.results["data_sha256"],
+        "level": LEVEL,
+        "rounds": rounds,
+        "seed": seed,
+    }
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+Key = tuple[int, str]  # an object's id and the ids of its examples
+
+
+@dataclass(frozen=True)
+class _Report:
+    """M rows of a report: keys and category labels, points: (M,) that it was scored on, values: (M, F) of FIGURES."""
+
+    results: Mapping[str, Any]
+    keys: list[Key]
+    labels: list[str]
+    points: np.ndarray
+    values: np.ndarray
+
+    def pick(self, keys: Sequence[Key]) -> "_Report":
+        place = {key: i for i, key in enumerate(self.keys)}
+        rows = [place[key] for key in keys]
+        return _Report(self.results, list(keys), [self.labels[i] for i in rows], self.points[rows], self.values[rows])
+
+    def merged(self, with_examples: bool) -> "_Report":
+        """The mean of the rows of one key, NaN left out; without examples an object is one key."""
+        keys = self.keys if with_examples else [(identity, "") for identity, _ in self.keys]
+        place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        rows = np.array([place[key] for key in keys], dtype=int)
+        label = dict(zip(keys, self.labels, strict=True))
+        sums, counts = _sums(np.column_stack([self.points, self.values]), rows, len(place))
+        means = _ratio(sums, counts)
+        return _Report(self.results, list(place), [label[key] for key in place], means[:, 0], means[:, 1:])
+
+
+def _matched(a: str | Path, b: str | Path) -> tuple[_Report, _Report, _Report, _Report]:
+    """Both reports, a row to a key, and the rows of each whose keys both have, in the same order."""
+    first, second = _read(Path(a)), _read(Path(b))
+    hashes = [report.results["data_sha256"] for report in (first, second)]
+    if hashes[0] != hashes[1]:
+        raise InputError(
+            f"{a} was measured on labels with the sha256 {hashes[0] or 'unknown'} and {b} on {hashes[1] or 'unknown'}; "
+            "compare two reports of the same data."
+        )
+    with_examples = all(any(key[1] for key in report.keys) for report in (first, second))
+    what = _EXAMPLES if with_examples else _OBJECT
+    first, second = first.merged(with_examples), second.merged(with_examples)
+    shared = sorted(set(first.keys) & set(second.keys))
+    if not shared:
+        raise InputError(f"{a} and {b} share no {what}; compare two evaluations with the same objects and seed.")
+    mine, theirs = first.pick(shared), second.pick(shared)
+    for key, label, other in zip(shared, mine.labels, theirs.labels, strict=True):
+        if label != other:
+            raise InputError(f"Object {key[0]} is of category {label!r} in {a} but {other!r} in {b}; evaluate again.")
+    if not (np.isfinite(mine.values) & np.isfinite(theirs.values)).any():
+        raise InputError(f"{a} and {b} share no {what} with a figure in both; compare evaluations that score points.")
+    return first, second, mine, theirs
+
+
+def _read(folder: Path) -> _Report:
+    try:
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        with (folder / ROWS).open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file, strict=True))
+        if any(None in line or None in line.values() for line in lines):
+            raise ValueError(f"{ROWS} has rows of other lengths than its header")
+        for key, kind in (("data_sha256", str), ("settings", dict), ("versions", dict)):
+            if not isinstance(results[key], kind):
+                raise ValueError(f"{key!r} in {RESULTS} is of another kind")
+        # Sorted here, so that sums over the rows of one object are the same in whatever order the file has them.
+        lines.sort(key=lambda line: [line[name] for name in ("id", "examples", "points", *FIGURES)])
+        values = [[float(line[name] or "nan") for name in FIGURES] for line in lines]
+        return _Report(
+            results,
+            [(int(line["id"]), " ".join(line["examples"].split())) for line in lines],
+            [line["category"] for line in lines],
+            np.array([float(line["points"]) for line in lines], dtype=np.float64),
+            np.array(values, dtype=np.float64).reshape(-1, len(FIGURES)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"{folder} is no report of `anykeypoint evaluate` ({why}); give a folder that it wrote."
+        ) from error
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def _sums(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, F) sums of the numbers among values (M, F) by their group `rows` (M,), and how many these are."""
+    known = np.isfinite(values)
+    columns = [np.where(known, values, 0.0), known]
+    summed = [np.stack([np.bincount(rows, part, count) for part in column.T], axis=1) for column in columns]
+    return summed[0], summed[1]
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+def _category_means(values: np.ndarray, both: np.ndarray, category: np.ndarray, count: int) -> np.ndarray:
+    """(C, F) means over the rows for which both reports have the figure; NaN where there is none."""
+    return _ratio(*_sums(np.where(both, values, np.nan), category, count))
+
+
+def _resampled(
+    differences: np.ndarray, both: np.ndarray, category: np.ndarray, objects: np.ndarray, seed: int, rounds: int
+) -> np.ndarray:
+    """(rounds, F) category means of the differences (M, F), each round with other objects of every category.
+
+    All rows of an object are drawn together. A category without a figure in a round is left out of its mean.
+    """
+    rng = np.random.default_rng(seed)
+    total, there = np.zeros((2, rounds, len(FIGURES)))
+    for kind in range(int(category.max()) + 1):
+        rows = np.flatnonzero((category == kind) & both.any(axis=1))
+        if not len(rows):
+            continue
+        group = np.unique(objects[rows], return_inverse=True)[1]
+        count = int(group.max()) + 1
+        columns = np.hstack(_sums(np.where(both, differences, np.nan)[rows], group, count))
+        step = max(1, _CELLS // count)
+        for first in range(0, rounds, step):
+            size = min(step, rounds - first)
+            drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+            means = _ratio(*np.split(times @ columns, 2, axis=1))
+            total[first : first + size] += np.nan_to_num(means)
+            there[first : first + size] += np.isfinite(means)
+    return np.round(_ratio(total, there), 12)  # what is equal but for rounding is a tie
+
+
+def _spread(differences: np.ndarray, figure: int) -> dict[str, Any]:
+    """The interval of the rounds' differences (rounds,) of a figure, and the share of rounds in which B is better."""
+    known = differences[np.isfinite(differences)]
+    if not len(known):
+        return {"interval": [None, None], "b_better": None}
+    ends = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * SCALE[figure]
+    return {"interval": ends.tolist(), "b_better": float((np.sign(known) * LESS[figure] + 1).mean() / 2)}
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return math.fsum(known) / len(known) if len(known) else math.nan
+
+
+def _beside(a: float, b: float) -> dict[str, float | None]:
+    return {"a": _known(a), "b": _known(b), "difference": _known(b - a)}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _who(folder: str | Path, report: _Report) -> dict[str, str]:
+    command = report.results.get("command") or ""
+    return {"folder": str(folder), "model": report.results["settings"].get("model") or "", "command": command}
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {key: [a.get(key), b.get(key)] for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)}
+
+
+# --- showing ---------------------------------------------------------------------------------------------------------
+
+_HEADER = ("", "A", "B", "B - A", f"{100 * LEVEL:g} % interval", "B better in")
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The comparison as a text table, with what it rests on below."""
+    rows = [_HEADER, *_rows(result)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
+    lines = [f"{row[0]:<{widths[0]}}" + "".join(f"  {row[i]:>{widths[i]}}" for i in range(1, len(row))) for row in rows]
+    changes = [f"{name}: {a} in A, {b} in B" for name, a, b in _changes(result)]
+    return "\n".join([*lines, *_names(result), *_notes(result), *changes])
+
+
+def write_comparison(path: str | Path, result: Mapping[str, Any]) -> None:
+    """Write the comparison as one page. Raises InputError if it cannot be written."""
+    commands = ("command", *(result[letter]["command"] or UNKNOWN for letter in "ab"))
+    changes = page.table("Settings and versions", ("", "A", "B"), [commands, *_changes(result)], words=True)
+    figures = page.table("Mean over categories, on what both were asked", _HEADER, _rows(result))
+    alt = "Difference B - A of each figure with its interval, as in the table"
+    drawn = page.picture(page.chart(lambda axes: _paint(axes, result), (6.4, 2.8)), "svg+xml", alt, alt)
+    shown = [(key, part) for key in (MAIN, "mpck", "nme") for part in ("a", "b", "difference")]
+    ranked = sorted(result["per_category"].items(), key=lambda row: (-_order(row[1][MAIN]["difference"]), row[0]))
+    cells = [
+        (label, entry["rows"], *(_figure(entry[key][part], key, part == "difference") for key, part in shown))
+        for label, entry in ranked
+    ]
+    header = [f"{TITLES[key]} {'B - A' if part == 'difference' else part.upper()}" for key, part in shown]
+    caption = f"Every category, the largest gain in {TITLES[MAIN]} first"
+    parts = [
+        *map(paragraph, _names(result)),
+        section("Figures", figures, drawn, *map(paragraph, _notes(result))),
+        section("What differs", changes),
+        section("Categories", page.table(caption, ("category", "rows", *header), cells)),
+    ]
+    write_bytes(path, page.page("Two evaluations compared", *parts))
+
+
+def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for key in FIGURES:
+        entry = result["figures"][key]
+        low, high = (_figure(value, key, sign=True) for value in entry["interval"])
+        better = UNKNOWN if entry["b_better"] is None else f"{100 * entry['b_better']:.1f} %"
+        cells = (_figure(entry["a"], key), _figure(entry["b"], key), _figure(entry["difference"], key, sign=True))
+        rows.append((TITLES[key], *cells, f"{low} to {high}", better))
+    return rows
+
+
+def _figure(value: float | None, key: str, sign: bool = False) -> str:
+    return number(value, 3 if key == "nme" else 1, sign)
+
+
+def _names(result: Mapping[str, Any]) -> list[str]:
+    return [f"{letter.upper()}: {result[letter]['folder']}, {result[letter]['model'] or UNKNOWN}" for letter in "ab"]
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    """What the comparison rests on, in sentences."""
+    notes = [
+        f"{result['rows']} rows of {result['objects']} objects in {result['categories']} categories, matched by "
+        f"{result['matched_by']}; {result['only_a']} rows only A has, {result['only_b']} only B."
+    ]
+    if result["other_points"]:
+        notes.append(f"{result['other_points']} rows were scored on another number of points in B than in A.")
+    for key, entry in result["figures"].items():
+        if entry["rows"] < result["rows"]:
+            notes.append(f"{TITLES[key]} is of the {entry['rows']} rows for which both have it.")
+    notes.append(
+        f"Percent, but NME, of which less is better, a fraction of the box's longer side. The interval is that of the "
+        f"difference over {result['rounds']} rounds of resampling objects within category, the same ones for both."
+    )
+    return notes
+
+
+def _changes(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rows = [(name.replace("_", " "), *map(setting, pair)) for name, pair in result["settings"].items()]
+    return rows + [(f"version of {name}", *map(setting, pair)) for name, pair in result["versions"].items()]
+
+
+def _paint(axes: Any, result: Mapping[str, Any]) -> None:
+    """The differences in percent as dots with their intervals, the first figure on top."""
+    keys = [key for key in FIGURES if key != "nme" and result["figures"][key]["difference"] is not None]
+    for row, key in enumerate(reversed(keys)):
+        entry = result["figures"][key]
+        axes.plot(entry["interval"], [row, row], color=INKS[0], linewidth=3, solid_capstyle="round", alpha=0.45)
+        axes.plot([entry["difference"]], [row], "o", color=INKS[0])
+    axes.axvline(0, color="#555555", linewidth=1)
+    axes.set_yticks(range(len(keys)), [TITLES[key] for key in reversed(keys)])
+    axes.set(xlabel="B - A, percent", ylim=(-0.6, len(keys) - 0.4))
+
+
+def _order(value: float | None) -> float:
+    return -math.inf if value is None else value

@@ -1,0 +1,1 @@
+"""Few-shot matchers: keypoints found in a query by comparing its features with those of an example, or of words."""

@@ -1,0 +1,263 @@
+"""An example and words at once: features fused before a matcher (FLF), or two matchers that must agree (DLF).
+
+The fusion paper (Sec. 3) puts both on CapeX's head; neither code nor weights are published. Where its text leaves a
+choice, the choice is here, and the parameters of its Table 5 decide the default (CapeX with Swin-V2-S 195.519 M, FLF
+195.715, DLF 203.742).
+
+Letters: B objects, h x w cells, K keypoints, C width.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ..lora import known_fields
+from .config import HEADS, HeadConfig
+from .graph import Skeleton
+from .head import Head, Match, Matcher, clean, initialise, something
+from .losses import HEAT_WEIGHT, matching_losses, mean_labelled
+
+MODALITIES = ("text", "image")
+DIRECTIONS = ("text_to_image", "image_to_text", "both")
+LEARNT = ("gamma", "projections")
+ANSWERS = ("text", "image", "mean", "confidence")
+DISTANCES = ("squared", "norm")
+
+
+# --- feature level ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureFusionConfig:
+    """How the tokens of two modalities become one for each keypoint.
+
+    The host is the modality that the head's own support projection is for, the guest the other. Plugged into a trained
+    head that stays as it is, a host that leads, without the norm, changes nothing until gamma has moved from 0.
+    """
+
+    direction: str = "text_to_image"  # the modality that flows in -> the one that leads (Eq. 4); both: their mean
+    learnt: str = "gamma"  # "gamma": attention by the tokens themselves; "projections": by W_Q, W_K, W_V of Eq. 1
+    gamma: float = 0.0  # at first
+    norm: bool = True  # Eq. 3's LayerNorm; without it a gamma of 0 leaves the leading tokens as they were
+    host: str = "text"  # text for CapeX's head, image for GraphCape's
+    guest_width: int = 768  # channels of the guest's tokens
+    frozen: bool = False  # True: the head stays as it is, and only what is new trains
+
+    def __post_init__(self) -> None:
+        for name, known in (("direction", DIRECTIONS), ("learnt", LEARNT), ("host", MODALITIES)):
+            _check_choice("A feature fusion", name, getattr(self, name), known)
+        if type(self.guest_width) is not int or self.guest_width < 1:
+            raise InputError(
+                f"A feature fusion's guest_width must be a whole number from 1, but got {self.guest_width!r}."
+            )
+        if isinstance(self.gamma, bool) or not isinstance(self.gamma, int | float) or not math.isfinite(self.gamma):
+            raise InputError(f"A feature fusion's gamma must be a finite number, but got {self.gamma!r}.")
+        for name in ("norm", "frozen"):
+            _check_choice("A feature fusion", name, getattr(self, name), (True, False))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "FeatureFusionConfig":
+        """Read the form of `to_dict`; unknown keys are refused."""
+        return cls(**known_fields(cls, data, "The options of a feature fusion"))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class CrossModalAttention(nn.Module):
+    """Cross-modal alignment attention: LayerNorm(lead + gamma softmax(Q K^T / sqrt(C)) V) (Eq. 1-4), without affine.
+
+    "learned linear transformations" and "only a single learnable scalar parameter" cannot both be so. With `gamma` the
+    scalar is all there is, which the paper's parameters and FLOPs fit best; with `projections` the three matrices, too.
+    """
+
+    def __init__(self, width: int, learnt: str, gamma: float, norm: bool) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.tensor(float(gamma)))
+        make = (lambda: nn.Linear(width, width, bias=False)) if learnt == "projections" else nn.Identity
+        self.query, self.key, self.value = make(), make(), make()
+        self.norm = norm
+
+    def forward(self, lead: Tensor, other: Tensor, valid: Tensor) -> Tensor:
+        """Tokens of the leading modality and of the other (both B K C) -> fused (B K C); valid (B K) bool."""
+        seen = F.scaled_dot_product_attention(
+            self.query(lead), self.key(other), self.value(other), attn_mask=something(valid)[:, None, :]
+        )
+        fused = lead + self.gamma * seen
+        return F.layer_norm(fused, fused.shape[-1:]) if self.norm else fused
+
+
+class FeatureFusion(nn.Module):
+    """A head whose support tokens are fused from an example's and from words' (FLF)."""
+
+    def __init__(self, head: Head, config: FeatureFusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.head = head.requires_grad_(False) if config.frozen else head
+        width = head.config.width
+        # With W_Q, W_K, W_V the paper's count leaves no room for a projection of the guest: the host's serves both.
+        if config.learnt == "gamma":
+            self.guest_projection = nn.Linear(config.guest_width, width)
+        else:
+            self.guest_projection = None
+            if config.guest_width != head.config.support_width:
+                raise InputError(
+                    f"A feature fusion that learns projections puts both modalities through the head's own one, for "
+                    f"{head.config.support_width} channels, but the guest has {config.guest_width}; use learnt gamma."
+                )
+        self.attention = CrossModalAttention(width, config.learnt, config.gamma, config.norm)
+        for new in (self.guest_projection, self.attention):
+            if new is not None:
+                initialise(new)
+        self.train(head.training)
+
+    def train(self, mode: bool = True) -> "FeatureFusion":
+        """A frozen head keeps its dropout off."""
+        super().train(mode)
+        if self.config.frozen:
+            self.head.eval()
+        return self
+
+    def forward(
+        self, query: Tensor, text: Tensor, image: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None = None
+    ) -> Match:
+        """As `Head.forward`, with support tokens of words (B K C_text) and of examples (B K C_image)."""
+        tokens = self.fused(text, image, valid)
+        return self.head.match(query, tokens, valid, skeletons)
+
+    def fused(self, text: Tensor, image: Tensor, valid: Tensor) -> Tensor:
+        """The support tokens (B K C) that the matcher gets."""
+        host = self.head.support_projection
+        guest = self.guest_projection or host
+        words = (host if self.config.host == "text" else guest)(clean(text, valid))
+        looks = (host if self.config.host == "image" else guest)(clean(image, valid))
+        led_by_image, led_by_text = (looks, words), (words, looks)
+        pairs = {
+            "text_to_image": (led_by_image,),
+            "image_to_text": (led_by_text,),
+            "both": (led_by_image, led_by_text),
+        }[self.config.direction]
+        return torch.stack([self.attention(lead, other, valid) for lead, other in pairs]).mean(dim=0)
+
+
+# --- decision level --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DecisionFusionConfig:
+    """Two matchers for one query. `head` is the words' one; the example's is its equal."""
+
+    head: HeadConfig = HEADS["capex"]
+    image_support_width: int = 768  # channels of an example's support token
+    answer: str = "text"  # text or image: that matcher's; mean; confidence: weighted by the mass of their proposals
+    consistency: float = 1.0  # weight of Eq. 5
+    distance: str = "squared"  # squared: MSE, as the text has it; norm: as the formula has it
+
+    def __post_init__(self) -> None:
+        for name, known in (("answer", ANSWERS), ("distance", DISTANCES)):
+            _check_choice("A decision fusion", name, getattr(self, name), known)
+        if type(self.image_support_width) is not int or self.image_support_width < 1:
+            raise InputError(
+                f"A decision fusion's image_support_width must be a whole number from 1, but got "
+                f"{self.image_support_width!r}."
+            )
+        weight = self.consistency
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise InputError(f"A decision fusion's consistency must be a finite number from 0, but got {weight!r}.")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "DecisionFusionConfig":
+        """Read the form of `to_dict`; unknown keys are refused."""
+        values = known_fields(cls, data, "The options of a decision fusion")
+        if "head" in values:
+            values["head"] = HeadConfig.from_dict(values["head"])
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What the two matchers of a decision fusion answer."""
+
+    text: Match
+    image: Match
+
+    def found(self, answer: str) -> Tensor:
+        """The answer (B K 2), by one of ANSWERS."""
+        _check_choice("A decision fusion", "answer", answer, ANSWERS)
+        if answer in MODALITIES:
+            return getattr(self, answer).found
+        if answer == "mean":
+            return (self.text.found + self.image.found) / 2
+        share = self.text.proposals.mass / (self.text.proposals.mass + self.image.proposals.mass)
+        return torch.lerp(self.image.found, self.text.found, share[..., None])
+
+
+class DecisionFusion(nn.Module):
+    """A head for words, and beside its matcher a second one for examples (DLF).
+
+    The figure shows one decoder for both; the parameters are those of two. The image projection and the decoder layers'
+    steps are shared.
+    """
+
+    def __init__(self, config: DecisionFusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.head = Head(config.head)
+        self.image_support_projection = nn.Linear(config.image_support_width, config.head.width)
+        self.image_matcher = Matcher(config.head)
+        for new in (self.image_support_projection, self.image_matcher):
+            initialise(new)
+
+    def forward(
+        self, query: Tensor, text: Tensor, image: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None = None
+    ) -> Decision:
+        """As `Head.forward`, with support tokens of words (B K C_text) and of examples (B K C_image)."""
+        head, cells = self.head, self.head.image_projection(query)
+        words = head.support_tokens(text, valid)
+        looks = self.image_support_projection(clean(image, valid))
+        code = head.order(words)
+        return Decision(
+            head.matcher(cells, words, code, valid, skeletons, head.steps),
+            self.image_matcher(cells, looks, code, valid, skeletons, head.steps),
+        )
+
+    def found(self, decision: Decision) -> Tensor:
+        """The answer (B K 2) that the config asks for."""
+        return decision.found(self.config.answer)
+
+    def losses(
+        self,
+        decision: Decision,
+        points: Tensor,
+        heat_maps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heat_weight: float = HEAT_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """Both matchers' losses (`matching_losses`), text_* and image_*, and `consistency` (Eq. 5); each weighted."""
+        losses = {}
+        for name in MODALITIES:
+            parts = matching_losses(getattr(decision, name), points, heat_maps, labelled, heat_weight)
+            losses |= {f"{name}_{part}": value for part, value in parts.items()}
+        losses["consistency"] = self.config.consistency * consistency_loss(decision, valid, self.config.distance)
+        return losses
+
+
+def consistency_loss(decision: Decision, valid: Tensor, distance: str = "squared") -> Tensor:
+    """How far the two answers are from each other in the valid keypoints (B K bool), labelled or not (Eq. 5)."""
+    apart = decision.text.found - decision.image.found
+    return mean_labelled(apart.square().mean(dim=-1) if distance == "squared" else apart.norm(dim=-1), valid)
+
+
+def _check_choice(what: str, name: str, value: Any, known: Sequence[Any]) -> None:
+    if value not in known:
+        raise InputError(f"{what}'s {name} must be one of {', '.join(map(str, known))}, but got {value!r}.")

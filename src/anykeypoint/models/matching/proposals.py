@@ -1,0 +1,64 @@
+"""First guesses: where the query looks like a support token (CapeFormer, Sec. 3.4, the similarity-aware proposals).
+
+Letters: B objects, N = h * w cells, K keypoints, C width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Points are (B K 2), x and y as fractions of the picture.
+
+    similarity: (B K h w), any real numbers. mean: the expected point under its softmax; this is what is trained.
+    peak: the expected point within the 3 x 3 cells round the best; this is where the decoder starts.
+    mass: (B K), the probability in those cells.
+    """
+
+    similarity: Tensor
+    mean: Tensor
+    peak: Tensor
+    mass: Tensor
+
+
+class ProposalGenerator(nn.Module):
+    """Inner products of image tokens with support tokens, whose channels are weighted by a gate of their own."""
+
+    def __init__(self, width: int, gate: int) -> None:
+        super().__init__()
+        self.support = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.gate = nn.Sequential(nn.Linear(width, gate), nn.ReLU(), nn.Linear(gate, width))
+
+    def forward(self, support: Tensor, image: Tensor, grid: tuple[int, int]) -> Proposals:
+        """Support tokens (B K C) and image tokens (B N C) of a grid of (h, w) cells -> proposals, float32 or better."""
+        pattern = self.support(support)
+        pattern = pattern * (1 + self.gate(pattern).tanh())
+        similarity = pattern @ self.query(image).transpose(1, 2)  # B K N
+        # Half precision would cut places to a hundredth of the crop.
+        with torch.autocast(similarity.device.type, enabled=False):
+            similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+            probability = similarity.softmax(dim=-1)
+            near = probability * _window(similarity, grid)
+            mass = near.sum(dim=-1)
+            centres = cell_centres(*grid, like=similarity)
+            peak = near @ centres / (mass + 1e-10)[..., None]
+            return Proposals(similarity.unflatten(-1, grid), probability @ centres, peak, mass)
+
+
+def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Centres of the cells row by row: (rows*columns 2), x and y as fractions."""
+    y = (torch.arange(rows, dtype=like.dtype, device=like.device) + 0.5) / rows
+    x = (torch.arange(columns, dtype=like.dtype, device=like.device) + 0.5) / columns
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=-1)
+
+
+def _window(similarity: Tensor, grid: tuple[int, int]) -> Tensor:
+    """1 in the 3 x 3 cells round the best of each keypoint, else 0: (B K N)."""
+    best = F.one_hot(similarity.argmax(dim=-1), similarity.shape[-1]).to(similarity.dtype)
+    return F.max_pool2d(best.unflatten(-1, grid), kernel_size=3, stride=1, padding=1).flatten(2)

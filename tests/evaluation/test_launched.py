@@ -1,0 +1,45 @@
+"""`accelerate launch` of an evaluation: two processes, one report, that of a single process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tiny
+
+from anykeypoint import cli
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+
+
+def test_two_processes_write_the_report_of_one(tmp_path):
+    write_dataset(tmp_path / "data", 5, seed=4, per_category=3, size=64)
+    tiny.capellm(tmp_path / "base").save_pretrained(tmp_path / "model")
+    data = ["--data", f"coco:{tmp_path / 'data' / ANNOTATIONS}", "--images", str(tmp_path / "data" / IMAGES)]
+    asked = ["evaluate", str(tmp_path / "model"), *data, "--no-baselines", "--device", "cpu", "-o"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anykeypoint.cli"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [*launch, *asked, str(tmp_path / "two")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Written to") == 1
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*asked, str(tmp_path / "one")])
+    assert ended.value.code == 0
+    for name in ("predictions.jsonl", "per_category.csv", "per_object.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]
+    for found in results:
+        del found["command"]
+    assert results[0] == results[1]
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}

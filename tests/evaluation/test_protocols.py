@@ -1,0 +1,254 @@
+"""What an evaluation asks, by which pairs, and how many processes can share the asking."""
+
+import dataclasses
+import json
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.pairs import episodes
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.evaluation import asking, run, scoring
+from anykeypoint.evaluation.baselines import ImageCentre
+from anykeypoint.evaluation.protocols import TOO_FEW, Protocol, draw_pairs
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "data"
+    write_dataset(folder, 12, seed=1, size=64)
+    return read_coco(folder / ANNOTATIONS, folder / IMAGES)
+
+
+class Copier:
+    """Answers with the mean of the examples' points; keeps what it was asked."""
+
+    prompts = ("text", "example", "both")
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, image, category, *, box, example=(), words=True):
+        self.asked.append((image, tuple(shown.image for shown in example), words, [s.category for s in example]))
+        if not example:
+            return SimpleNamespace(xy=np.zeros((len(category), 2)), confidence=np.full(len(category), 0.5))
+        return SimpleNamespace(xy=np.mean([s.points for s in example], axis=0), confidence=np.full(len(category), 0.5))
+
+
+class Namer:
+    """Names points rightly if it may choose, else with an article before the name."""
+
+    prompts = ("identify",)
+
+    def __init__(self, dataset):
+        self.truth = {item.image: item for item in dataset.objects}
+
+    def identify(self, image, points, *, box, category):
+        item = self.truth[image]
+        names = [item.category.names[int(np.argmin(np.linalg.norm(item.points - p, axis=1)))] for p in points]
+        said = names if category is not None else [f"The {name}" for name in names]
+        return [SimpleNamespace(name=name, confidence=0.9) for name in said]
+
+
+def settings(protocol, **more):
+    return run.Settings(protocol=protocol, **more)
+
+
+def test_protocols_say_what_is_told_and_what_is_asked():
+    assert Protocol.parse("text") == Protocol() and Protocol.parse("text").prompt == "text"
+    assert Protocol.parse("text-pairs") == Protocol(drawn=1)
+    assert Protocol.parse("5-shot") == Protocol(words=False, shown=5, drawn=5)
+    assert Protocol.parse("5-shot").prompt == "example" and Protocol.parse("both-3").prompt == "both"
+    assert Protocol.parse("both") == Protocol.parse("both-1")
+    assert Protocol.parse("identify").prompt == "identify" and Protocol.parse("identify-names").chooses
+    for odd in ("", "shot", "0-shot", "-1-shot", "both-0", "Text", "1 shot"):
+        with pytest.raises(InputError, match="The protocol must be text"):
+            Protocol.parse(odd)
+
+
+def test_examples_are_shown_with_the_words_only_by_both(dataset, tmp_path):
+    for name, shots, words in (("1-shot", 1, False), ("3-shot", 3, False), ("both", 1, True)):
+        model = Copier()
+        run.evaluate(model, dataset, tmp_path / name, settings(name))
+        for image, examples, told, categories in model.asked:
+            assert len(examples) == shots and image not in examples and told is words
+            assert all((category is not None) is words for category in categories)
+        assert len(model.asked) == len(dataset.objects)
+
+
+def test_figures_by_example_count_the_points_that_all_show(dataset, tmp_path):
+    """Every second object has its first point hidden: only pairs of others may be scored on it."""
+    hidden = []
+    for number, item in enumerate(dataset.objects):
+        visibility, points = item.visibility.copy(), item.points.copy()
+        if number % 2:
+            visibility[0], points[0] = 0, np.nan
+        hidden.append(dataclasses.replace(item, points=points, visibility=visibility))
+    data = dataclasses.replace(dataset, objects=hidden)
+    results = run.evaluate(Copier(), data, tmp_path, settings("2-shot"))
+    pairs, _ = draw_pairs(data, Protocol.parse("2-shot"), None, 0)
+    expected = sum(
+        all(hidden[row].visibility[k] > 0 for row in (pair.query, *pair.examples))
+        for pair in pairs
+        for k in range(len(hidden[pair.query].points))
+    )
+    assert results["points"] == expected < sum(int((item.visibility > 0).sum()) for item in hidden)
+    words = run.evaluate(Copier(), data, tmp_path / "text", settings("text-pairs"))
+    one = run.evaluate(Copier(), data, tmp_path / "one", settings("1-shot"))
+    assert words["points"] == one["points"]  # the same pairs, without a look at the example
+
+
+def test_episodes_are_the_released_samplers_and_ask_no_question_twice(tmp_path):
+    write_dataset(tmp_path / "data", 36, seed=2, per_category=18, size=64)
+    data = read_coco(tmp_path / "data" / ANNOTATIONS, tmp_path / "data" / IMAGES)
+    words, shown = Copier(), Copier()
+    results = run.evaluate(words, data, tmp_path / "text", settings("text-pairs", episodes=3))
+    assert results["pairs"] == 2 * 3 * 15 and len(words.asked) == len({image for image, *_ in words.asked}) <= 36
+    assert run.evaluate(shown, data, tmp_path / "one", settings("1-shot", episodes=3))["pairs"] == 90
+    drawn, _ = draw_pairs(data, Protocol.parse("1-shot"), 3, seed=0)
+    assert drawn == list(episodes(data, 1, 3))
+    asked = [(data.objects[pair.query].image, (data.objects[pair.examples[0]].image,)) for pair in drawn]
+    assert [entry[:2] for entry in shown.asked] == list(dict.fromkeys(asked))
+    with pytest.raises(InputError, match="Episodes are drawn for protocols with examples"):
+        run.evaluate(Copier(), data, tmp_path / "no", settings("text", episodes=3))
+    with pytest.raises(InputError, match="leave out the maximum"):
+        run.evaluate(Copier(), data, tmp_path / "no", settings("1-shot", episodes=3, max_per_category=2))
+
+
+def test_objects_without_enough_others_are_left_out_and_counted(dataset, tmp_path):
+    results = run.evaluate(
+        Copier(), dataclasses.replace(dataset, objects=dataset.objects[:6]), tmp_path, settings("3-shot")
+    )
+    assert results["skipped"] == {TOO_FEW: 2} and results["objects"] == 4
+
+
+def test_pairs_of_the_same_group_are_told_from_others(dataset, tmp_path):
+    groups = ["a", "a", "b", None] * 3
+    data = dataclasses.replace(
+        dataset, objects=[dataclasses.replace(i, group=g) for i, g in zip(dataset.objects, groups, strict=True)]
+    )
+    results = run.evaluate(Copier(), data, tmp_path, settings("1-shot"))
+    pairs, _ = draw_pairs(data, Protocol.parse("1-shot"), None, 0)
+    expected = {scoring.SAME: 0, scoring.OTHER: 0, scoring.UNKNOWN: 0}
+    for pair in pairs:
+        mine, other = groups[pair.query], groups[pair.examples[0]]
+        expected[scoring.UNKNOWN if None in (mine, other) else scoring.SAME if mine == other else scoring.OTHER] += 1
+    assert {part: entry["pairs"] for part, entry in results["groups"].items()} == {
+        k: v for k, v in expected.items() if v
+    }
+
+
+def test_words_are_split_by_the_names_of_training(dataset, tmp_path):
+    first = dataset.objects[0].category
+    results = run.evaluate(Copier(), dataset, tmp_path, known_names=[name.upper() for name in first.names])
+    assert results["names"][scoring.SEEN]["pairs"] >= 4 and results["names"][scoring.NEW]["pairs"] >= 4
+    seen = [
+        part
+        for item, part in zip(dataset.objects, scoring.name_parts(dataset.objects, first.names), strict=True)
+        if item.category == first
+    ]
+    assert set(seen) == {scoring.SEEN}
+
+
+def test_names_are_scored_exactly_and_but_for_spelling(dataset, tmp_path):
+    free = run.evaluate(Namer(dataset), dataset, tmp_path / "a", settings("identify"))
+    assert free["semantics"]["exact"] == 0 and free["semantics"]["normalised"] == 100
+    chosen = run.evaluate(Namer(dataset), dataset, tmp_path / "b", settings("identify-names"))
+    assert chosen["semantics"]["category_mean"] == {"exact": 100, "normalised": 100}
+    assert chosen["semantics"]["points"] == sum(int((item.visibility > 0).sum()) for item in dataset.objects)
+    line = json.loads((tmp_path / "a" / run.PREDICTIONS).read_text().splitlines()[0])
+    assert line["names"][0].startswith("The ") and line["confidences"][0] == 0.9
+    assert run.evaluate(Namer(dataset), dataset, tmp_path / "a", settings("identify")) == free
+
+
+def test_a_model_that_cannot_be_asked_so_is_refused(dataset, tmp_path):
+    with pytest.raises(
+        InputError, match="'1-shot' needs a model that answers to 'example', but this one answers to text"
+    ):
+        run.evaluate(ImageCentre(), dataset, tmp_path, settings("1-shot"))
+    with pytest.raises(InputError, match="OKS is for the protocol text"):
+        run.evaluate(Copier(), dataset, tmp_path, settings("1-shot", oks="coco"))
+
+
+def test_a_perfect_answer_has_an_oks_of_a_hundred_and_other_sigmas_are_refused(dataset, tmp_path, monkeypatch):
+    one = dataset.objects[0].category_id
+    data = dataclasses.replace(dataset, objects=[item for item in dataset.objects if item.category_id == one])
+    monkeypatch.setattr(scoring, "sigmas", lambda name: np.full(len(data.objects[0].points), 0.05))
+
+    class Oracle:
+        def predict(self, image, category, *, box):
+            item = next(item for item in data.objects if item.image == image)
+            return SimpleNamespace(xy=item.points, confidence=np.ones(len(item.points)))
+
+    results = run.evaluate(Oracle(), data, tmp_path, settings("text", oks="mine"))
+    assert results["oks"]["AP"] == pytest.approx(100) and results["oks"]["sigmas"] == "mine"
+    monkeypatch.setattr(scoring, "sigmas", lambda name: np.full(3, 0.05))
+    with pytest.raises(InputError, match="are for 3 points"):
+        run.evaluate(Oracle(), data, tmp_path / "b", settings("text", oks="mine"))
+
+
+# --- many processes ------------------------------------------------------------------------------------------------
+
+
+def shared_run(dataset, out, count, model=Copier, **more):
+    """The run by so many workers at once, threads that meet where processes would; the first one's results."""
+    barrier, results, errors = threading.Barrier(count), {}, []
+
+    def work(rank):
+        try:
+            workers = asking.Workers(rank, count, barrier.wait)
+            results[rank] = run.evaluate(model(), dataset, out, settings("1-shot", **more), workers=workers)
+        except Exception as error:
+            errors.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results, errors
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_any_number_of_workers_writes_the_same_files(dataset, tmp_path, count):
+    alone = run.evaluate(Copier(), dataset, tmp_path / "one", settings("1-shot"))
+    results, errors = shared_run(dataset, tmp_path / "many", count)
+    assert not errors and results[0] == alone and {results[rank] for rank in range(1, count)} == {None}
+    for name in (run.PREDICTIONS, run.RESULTS, run.PER_CATEGORY, run.PER_OBJECT):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "many").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+
+
+def test_a_run_of_three_that_is_killed_is_ended_by_two_or_one(dataset, tmp_path):
+    asked = []
+
+    class Mortal(Copier):
+        def predict(self, image, category, **options):
+            asked.append(image)
+            if len(asked) > 7:
+                raise RuntimeError("killed")
+            return super().predict(image, category, **options)
+
+    for name, count in (("two", 2), ("one", 1)):
+        asked.clear()
+        assert shared_run(dataset, tmp_path / name, 3, Mortal)[1]
+        parts = sorted((tmp_path / name).glob("predictions.*.jsonl"))
+        written = sum(len(part.read_text().splitlines()) for part in parts)
+        with parts[0].open("a") as file:
+            file.write('{"id": 3, "exam')  # killed in the middle of a line
+        rest = []
+
+        class Counting(Copier):
+            def predict(self, image, category, rest=rest, **options):
+                rest.append(image)
+                return super().predict(image, category, **options)
+
+        results, errors = shared_run(dataset, tmp_path / name, count, Counting)
+        assert not errors and written + len(rest) == len(dataset.objects)
+        assert results[0] == run.evaluate(Copier(), dataset, tmp_path / f"{name} alone", settings("1-shot"))
+        assert not list((tmp_path / name).glob("predictions.*.jsonl"))
