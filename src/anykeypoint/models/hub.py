@@ -21,6 +21,14 @@ def load_config(source: str) -> Any:
         return AutoConfig.from_pretrained(_checked(source), trust_remote_code=False)
 
 
+def read_config(source: str) -> dict[str, Any]:
+    """The config.json of a hub id or folder as it is, also of a model type that transformers does not have."""
+    from transformers import PretrainedConfig
+
+    with _one_sentence(source):
+        return PretrainedConfig.get_config_dict(_checked(source))[0]
+
+
 def load_tokenizer(source: str) -> Any:
     """The tokenizer of a hub id or folder; InputError with one sentence where it cannot be had."""
     from transformers import AutoTokenizer
