@@ -3,7 +3,7 @@
 Most are what `torch.save` writes, a pickle; only its plain data are ever read (`weights_only`), never code.
 """
 
-import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,25 +52,26 @@ def read_released(path: str | Path, limit: int = LIMIT) -> dict[str, Tensor]:
 def _check_size(path: Path, limit: int) -> None:
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # entries may be compressed
-            size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        try:
+            with zipfile.ZipFile(path) as archive:  # entries may be compressed
+                size = max(size, sum(entry.file_size for entry in archive.infolist()))
+        except zipfile.BadZipFile as error:
+            raise _damaged(path) from error
     if size > limit:
         raise InputError(f"{path} holds {size} bytes, but at most {limit} are read; give the checkpoint's own file.")
 
 
 def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
+    with path.open("rb") as file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # what a damaged pickle asks for can fail in any way
+            if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
+                raise InputError(
+                    f"{path} needs code of its own to be read, which is never run; save its state dict alone as "
+                    "safetensors."
+                ) from error
             raise _damaged(path) from error
-        raise InputError(
-            f"{path} needs code of its own to be read, which is never run; save its state dict alone as safetensors."
-        ) from error
-    except Exception as error:  # a damaged pickle can ask for anything
-        raise _damaged(path) from error
 
 
 def _damaged(path: Path) -> InputError:
