@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from anykeypoint.errors import InputError
@@ -291,6 +293,39 @@ def test_unknown_missing_and_wrongly_shaped_tensors_are_listed_in_one_sentence(n
 def test_tensors_of_something_else_are_refused(name, state):
     with pytest.raises(InputError, match="weights must hold"):
         backbone_from_released(state, BackboneConfig(name, image_size=128))
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+@given(data=st.data())
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+def test_whatever_is_wrong_with_released_tensors_is_told_in_one_sentence(name, data):
+    backbone = tiny(name)
+    state = with_tables(backbone) if name == "swinv2-t" else released(backbone, name)
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from(sorted(state)))
+        match data.draw(st.sampled_from(["gone", "other", "flat", "whole", "moved"])):
+            case "gone":
+                del state[key]
+            case "other":
+                state[key] = torch.zeros(data.draw(st.lists(st.integers(0, 5), max_size=5)))
+            case "flat":
+                state[key] = state[key].flatten()
+            case "whole":
+                state[key] = state[key].int()
+            case "moved":
+                state[key.replace("0", str(data.draw(st.integers(0, 10**6))))] = state[key]
+    try:
+        backbone_from_released(state, BackboneConfig(name, image_size=128))
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_whole_numbers_are_no_weights():
+    state = released(tiny("resnet50"), "resnet50")
+    with pytest.raises(InputError, match=r"conv1.weight is torch.int8, but torch.float32 or alike is needed"):
+        backbone_from_released(
+            {**state, "conv1.weight": state["conv1.weight"].to(torch.int8)}, BackboneConfig("resnet50")
+        )
 
 
 def test_names_that_a_network_has_none_of_are_refused():

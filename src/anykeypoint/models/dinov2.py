@@ -110,7 +110,7 @@ def load_official_dinov2(
             expected[f"blocks.{i}.attn.lora_B_{role}"] = (width, r)
     check_tensors(expected, state, "The DINOv2 weights")
 
-    weights = placed(places, state, dtype)
+    weights = placed(places, state, model, dtype)
     adapters = {}
     for i in range(blocks):
         for role in roles:

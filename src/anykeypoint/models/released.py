@@ -102,10 +102,19 @@ def released_shapes(places: Places, model: nn.Module) -> dict[str, tuple[int, ..
     return shapes
 
 
-def placed(places: Places, state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Copies of the tensors under our names, floats as `dtype`; `state` must have been checked."""
+def placed(places: Places, state: Mapping[str, Tensor], model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Copies of the tensors under our names, floats as `dtype`; the shapes in `state` must have been checked.
+
+    Raises InputError where whole numbers stand for floats, as in quantised files, or the other way round.
+    """
+    own = model.state_dict()
     weights = {}
     for key, names in places.items():
+        if state[key].is_floating_point() != own[names[0]].is_floating_point():
+            raise InputError(
+                f"The tensor {key} is {state[key].dtype}, but {own[names[0]].dtype} or alike is needed; give weights "
+                "that are not quantised."
+            )
         for name, part in zip(names, state[key].chunk(len(names)) if len(names) > 1 else [state[key]], strict=True):
             weights[name] = part.to(dtype if part.is_floating_point() else part.dtype, copy=True)
     return weights

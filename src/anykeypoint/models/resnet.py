@@ -30,7 +30,7 @@ def load_official_resnet(state: Mapping[str, Tensor], dtype: torch.dtype = torch
     counters = {key: torch.tensor(0) for key in places if key.endswith(".num_batches_tracked")}
     state = counters | state
     check_tensors(released_shapes(places, model), state, "The ResNet weights")
-    model.load_state_dict(placed(places, state, dtype), assign=True)
+    model.load_state_dict(placed(places, state, model, dtype), assign=True)
     return model.eval()
 
 

@@ -46,7 +46,7 @@ def load_official_swinv2(
     expected = released_shapes(places, model) | _table_shapes(model, tables)
     check_tensors(expected, rest | tables, "The Swin V2 weights")
     _check_tables(tables)
-    model.load_state_dict(placed(places, rest, dtype), assign=True)
+    model.load_state_dict(placed(places, rest, model, dtype), assign=True)
     for block in blocks_of(model):  # tables are no weights: those made on the device "meta" are made anew
         attention = block.attention.self
         coordinates, attention.relative_position_index = attention.create_coords_table_and_index()
@@ -149,6 +149,7 @@ def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> S
         depths=depths or [1],
         num_heads=heads or [1],
         window_size=window,
+        pretrained_window_sizes=[0] * max(len(depths), 1),
         drop_path_rate=0.0,
     )
     with torch.device("meta"):
