@@ -74,7 +74,7 @@ CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "dinov2.safetensors": check_dinov2,
     "dinov2_reg*.safetensors": check_dinov2,
     "swinv2_*.safetensors": golden_backbones.check_swinv2,
-    "graphcape_ckpt.pth": golden_backbones.check_checkpoint,
+    "*_ckpt.pth": golden_backbones.check_checkpoint,
     "capellm_forward.io.safetensors": golden_capellm.check_forward,
     "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
     "capellm_text.json": golden_capellm.check_text,

@@ -32,8 +32,8 @@ def check_swinv2(path: Path) -> list[Measure]:
 
 def check_checkpoint(path: Path) -> list[Measure]:
     """The query's map in the end-to-end numbers, from the backbone of the checkpoint file."""
-    tensors = load_file(path.with_name("graphcape_e2e.safetensors"))
-    facts = json.loads(path.with_name("graphcape_e2e.json").read_text(encoding="utf-8"))
+    beside = path.with_name(path.name.replace("_ckpt.pth", "_e2e.json"))
+    tensors, facts = load_file(beside.with_suffix(".safetensors")), json.loads(beside.read_text(encoding="utf-8"))
     backbone = backbone_from_released(read_released(path), BackboneConfig("swinv2-t", image_size=facts["image_size"]))
     return [
         compare(

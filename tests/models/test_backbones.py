@@ -503,7 +503,9 @@ def test_the_full_resnet_takes_torchvisions_names():
 # --- golden numbers ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", ["swinv2_a.safetensors", "swinv2_b.safetensors", "graphcape_ckpt.pth"])
+@pytest.mark.parametrize(
+    "file", ["swinv2_a.safetensors", "swinv2_b.safetensors", "graphcape_ckpt.pth", "capex_ckpt.pth"]
+)
 def test_published_numbers_are_reproduced(file, shared):
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
