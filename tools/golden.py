@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import golden_backbones
 import golden_capellm
 import golden_matching
 import golden_mp100
@@ -73,6 +74,8 @@ def _dinov2_outputs(encoder: torch.nn.Module, pixels: Tensor, registers: int) ->
 CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "dinov2.safetensors": check_dinov2,
     "dinov2_reg*.safetensors": check_dinov2,
+    "swinv2_*.safetensors": golden_backbones.check_swinv2,
+    "*_ckpt.pth": golden_backbones.check_checkpoint,
     "capellm_forward.io.safetensors": golden_capellm.check_forward,
     "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
     "capellm_text.json": golden_capellm.check_text,
@@ -87,6 +90,7 @@ BESIDE = (
     "README.md",
     "SHA256SUMS",
     "dinov2.json",
+    "swinv2.json",
     "capellm_forward.json",
     "capellm_forward.weights.safetensors",
     "capellm_ckpt/base_llm/*",

