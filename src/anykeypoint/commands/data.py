@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..data.coco import Dataset, from_document
 from ..data.doctor import KINDS, Fault, Report, examine
+from ..data.pictures import Pictures
 from ..data.readers import FORMS, load, parse, read
 from ..data.registry import KnownDataset, known_dataset, known_datasets
 from ..errors import InputError
@@ -57,13 +58,14 @@ def check(spec: str, images: Path, *, fix: Path | None, everything: bool) -> int
     if fix is not None:
         _outside(fix, images, parse(spec)[2])
     labels = load(spec, images)
-    report = examine(labels.document(), images)
+    pictures = Pictures(images)
+    report = examine(labels.document(), pictures)
     print(_sums(report))
     for reason, count in labels.left_out.items():
         print(f"left out by the reader: {count} {reason}")
     print(_faults(report.faults, None if everything else SHOWN))
     if fix is not None:
-        _fix(labels.document(), report.faults, images, fix)
+        _fix(labels.document(), report.faults, pictures, fix)
     return 1 if report.faults else 0
 
 
@@ -109,14 +111,14 @@ def _faults(faults: list[Fault], most: int | None) -> str:
     return "\n".join(lines)
 
 
-def _fix(document: dict, faults: list[Fault], images: Path, out: Path) -> None:
+def _fix(document: dict, faults: list[Fault], pictures: Pictures, out: Path) -> None:
     from ..data.repair import repair
 
     mended: Counter = Counter()
     for _ in range(_PASSES):
         document, done, left = repair(document, faults)
         mended.update(done)
-        faults = examine(document, images).faults
+        faults = examine(document, pictures).faults
         if not done:
             break
     write_bytes(out, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")

@@ -5,7 +5,6 @@ place, and the sums per category show how much of a data set is there. Frames: i
 """
 
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +15,15 @@ import numpy as np
 
 from ..category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
 from .coco import leaves_folder
-from .pictures import picture_size, pictures_below
+from .pictures import Pictures
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 DEEPFASHION2 = 294  # points of all its garments, which its files give to each
 SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
+
+FACING = (
+    0.6  # of an object's pairs must be told apart and agree before one against them is odd: from the side, limbs cross
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ KINDS: dict[str, str] = {
     "coordinates": "marks the point as not labelled",
     "visibility": "marks the point as not labelled",
     "num_keypoints": "counts again",
+    "area": "leaves it out",
     "box": "puts a box round the points, or leaves the object out where there are none",
     "box outside": "cuts it to the picture",
     "points outside the picture": "",
@@ -86,25 +90,27 @@ class Report:
     faults: list[Fault]
 
 
-def examine(document: Mapping[str, list], images: Path) -> Report:
+def examine(document: Mapping[str, list], images: Path | Pictures) -> Report:
     """Everything that is wrong with a COCO document whose pictures are in the folder `images`.
 
-    Only headers of pictures are read. Raises nothing for bad data.
+    Only headers of pictures are read, those of `Pictures` that were asked for before not again. Raises nothing for bad
+    data.
     """
-    doctor = _Doctor(document, images)
+    pictures = images if isinstance(images, Pictures) else Pictures(images)
+    doctor = _Doctor(document, pictures)
     doctor.categories()
     doctor.images()
     doctor.objects()
     doctor.sides()
     from .faults import known_faults
 
-    doctor.faults += known_faults(document, images, doctor.sums)
+    doctor.faults += known_faults(document, pictures.folder, doctor.sums)
     return Report(doctor.sums, doctor.faults)
 
 
 class _Doctor:
-    def __init__(self, document: Mapping[str, list], folder: Path) -> None:
-        self.document, self.folder = document, folder
+    def __init__(self, document: Mapping[str, list], pictures: Pictures) -> None:
+        self.document, self.pictures = document, pictures
         self.faults: list[Fault] = []
         self.sums: dict[Any, Sums] = {}
         self.names: dict[Any, list[str]] = {}
@@ -183,7 +189,6 @@ class _Doctor:
     # --- pictures --------------------------------------------------------------------------------------------------
 
     def images(self) -> None:
-        index: dict[str, list[Path]] | None = None
         for place, identity, entry in self.entries("images"):
             key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
             if not isinstance(name, str) or not name or leaves_folder(name):
@@ -191,22 +196,22 @@ class _Doctor:
                     "broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key
                 )
                 continue
-            path = self.folder / name
-            if not os.path.isfile(path):
+            path = self.pictures.folder / name
+            if not self.pictures.has(name):
                 self.sizes[identity] = None
-                index = pictures_below(self.folder) if index is None else index
+                index = self.pictures.below
                 found = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
                 said = (entry.get("width"), entry.get("height"))
                 if None not in said:  # many data sets number their pictures alike
-                    found = [other for other in found if picture_size(other) == said]
+                    found = [other for other in found if self.pictures.size(other) == said]
                 if len(found) == 1:
-                    here = found[0].relative_to(self.folder).as_posix()
+                    here = found[0].relative_to(self.pictures.folder).as_posix()
                     self.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
                 else:
                     also = f"; {len(found)} files elsewhere have its name and size" if found else ""
                     self.say("picture missing", where, f"{name} is missing{also}", key)
                 continue
-            stored = picture_size(path)
+            stored = self.pictures.size(path)
             if stored is None:
                 self.sizes[identity] = None
                 self.say("picture missing", where, f"{name} is no readable picture", key)
@@ -247,6 +252,10 @@ class _Doctor:
             if points is None:
                 continue
             sums.visible += int(np.isfinite(points[:, 0]).sum())
+            area = entry.get("area")
+            if area is not None and not 0 <= plain_number(area) < math.inf:
+                text = f"has the area {str(area)[:30]!r}, which must be a number from 0"
+                self.say("area", where, text, key, sums.name)
             self.box(entry, points, image, kind, where, key)
             same = (image, kind, str(entry.get("keypoints")))
             if np.isfinite(points).any() and same in seen:
@@ -313,44 +322,65 @@ class _Doctor:
         """Pairs whose order across the picture is against that of the object's other pairs.
 
         A subject turned to the camera has its left on the picture's right in every pair, one turned away the other way
-        round; seen from the side, pairs lie close together and say nothing (`SIDES`). So an object is suspicious when
-        one clear pair is against at least two others that agree, and a category when one pair is so in most objects.
+        round; seen from the side, pairs lie close together and say nothing (`SIDES`). So a category is suspicious when
+        its pairs fall into two sets that are against each other in most objects: the names of one set are exchanged,
+        and only a person can tell of which. An object is when, that apart, one clear pair is against most of its
+        others, which agree (`FACING`).
         """
         for kind, objects in self.labelled.items():
             labels, name = self.names[kind], self.sums[kind].name
-            pairs = mirrored_pairs(labels)
-            if len(pairs) < 3:
+            pairs = [pair if _left(labels[pair[0]]) else pair[::-1] for pair in mirrored_pairs(labels)]
+            if len(pairs) < 3 or not any(_left(labels[a]) for a, _ in pairs):
                 continue
-            against: Counter = Counter()
-            clear: Counter = Counter()
-            odd: list[tuple[int, tuple[int, int]]] = []
-            for place, points, width in objects:
-                gaps = np.array([points[a, 0] - points[b, 0] for a, b in pairs])
-                if sum(_left(labels[a]) for a, _ in pairs) == 0:
-                    continue
-                gaps *= [1 if _left(labels[a]) else -1 for a, _ in pairs]
-                order = np.where(np.abs(gaps) > SIDES * width, np.sign(gaps), 0)  # NaN compares as False
-                told = np.flatnonzero(order)
-                for i in told:
-                    rest = order[told[told != i]]
-                    if len(rest) >= 2 and abs(rest.sum()) == len(rest):
-                        clear[i] += 1
-                        if order[i] != rest[0]:
-                            against[i] += 1
-                            odd.append((place, pairs[i]))
-            usual = {i for i, count in against.items() if count > 2 and count > clear[i] / 2}
-            for i in sorted(usual):
-                a, b = pairs[i]
+            lefts, rights = ([pair[i] for pair in pairs] for i in (0, 1))
+            gaps = np.array([points[lefts, 0] - points[rights, 0] for _, points, _ in objects])
+            widths = np.array([width for *_, width in objects])[:, None]
+            orders = np.where(np.abs(gaps) > SIDES * widths, np.sign(gaps), 0)  # NaN compares as False
+            against, told, of = _opposed(orders)
+            if against.any():
+                fewer, more = ([_pair(labels, pairs[i]) for i in np.flatnonzero(side)] for side in (against, ~against))
                 text = (
-                    f"{labels[a]!r} and {labels[b]!r} are the other way round than its other pairs in {against[i]} of "
-                    f"{clear[i]} objects; their names may be exchanged"
+                    f"has two sets of pairs that are the other way round than each other in {told} of {of} objects, "
+                    f"{_listed(fewer)} against {_listed(more)}; the names of one set are exchanged"
                 )
                 self.say("left and right", f"category {kind}", text, ("categories", -1), name)
-            for place, (a, b) in odd:
-                if pairs.index((a, b)) not in usual:
-                    identity = self.document["annotations"][place]["id"]
-                    text = f"has {labels[a]!r} and {labels[b]!r} the other way round than all its other pairs"
-                    self.say("left and right", f"annotation {identity}", text, ("annotations", place), name)
+            for (place, *_), order in zip(objects, np.where(against, -1, 1) * orders, strict=True):
+                clear = np.flatnonzero(order)
+                for i in clear:
+                    rest = order[clear[clear != i]]
+                    if (
+                        len(rest) >= max(2, FACING * len(pairs))
+                        and abs(rest.sum()) == len(rest)
+                        and order[i] != rest[0]
+                    ):
+                        identity = self.document["annotations"][place]["id"]
+                        text = f"has {_pair(labels, pairs[i])} the other way round than all its other pairs"
+                        self.say("left and right", f"annotation {identity}", text, ("annotations", place), name)
+
+
+def _opposed(orders: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Which pairs (P,) are the fewer of two sets against each other in most objects; in how many that is so, of how
+    many that show both sets. orders: (N, P), 1, -1 or 0 for each object and pair; 0 says nothing."""
+    votes = orders.T @ orders
+    np.fill_diagonal(votes, 0)
+    sides = np.ones(orders.shape[1])
+    while (agreed := sides * (votes @ sides)).min() < 0:
+        sides[agreed.argmin()] *= -1  # the sum of all agreement grows, so this ends
+    against = sides != (1 if (sides > 0).sum() >= len(sides) / 2 else -1)
+    if not against.any():
+        return against, 0, 0
+    fewer, more = (np.sign(orders[:, side].sum(axis=1)) for side in (against, ~against))
+    both = fewer * more
+    told, of = int((both < 0).sum()), int((both != 0).sum())
+    return (against, told, of) if told > 2 and told > of / 2 else (np.zeros_like(against), 0, 0)
+
+
+def _pair(labels: list[str], pair: tuple[int, int]) -> str:
+    return f"{labels[pair[0]]!r} and {labels[pair[1]]!r}"
+
+
+def _listed(texts: list[str]) -> str:
+    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def skeleton_bases(categories: list) -> dict[Any, int]:
