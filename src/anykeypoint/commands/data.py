@@ -7,7 +7,7 @@ from pathlib import Path
 from ..data.coco import Dataset, from_document
 from ..data.doctor import KINDS, Fault, Report, examine
 from ..data.pictures import Pictures
-from ..data.readers import FORMS, load, parse, read
+from ..data.readers import FORMS, load, parse, pictures_of, read
 from ..data.registry import KnownDataset, known_dataset, known_datasets
 from ..errors import InputError
 from ..formats import write_bytes
@@ -53,12 +53,12 @@ def _described(entry: KnownDataset) -> str:
 # --- check ---------------------------------------------------------------------------------------------------------
 
 
-def check(spec: str, images: Path, *, fix: Path | None, everything: bool) -> int:
+def check(spec: str, images: Path | None, *, fix: Path | None, everything: bool) -> int:
     """Tell what there is and what is wrong; 1 if anything is. fix: write a mended copy there, as COCO."""
-    if fix is not None:
-        _outside(fix, images, parse(spec)[2])
     labels = load(spec, images)
-    pictures = Pictures(images)
+    pictures = Pictures(pictures_of(spec, images))
+    if fix is not None:
+        _outside(fix, pictures.folder, parse(spec)[2])
     report = examine(labels.document(), pictures)
     print(_sums(report))
     for reason, count in labels.left_out.items():
@@ -144,13 +144,14 @@ def _outside(out: Path, *sources: Path) -> None:
 # --- view ----------------------------------------------------------------------------------------------------------
 
 
-def view(spec: str, images: Path, out: Path, *, per_category: int, most: int, seed: int, own_names: bool) -> int:
+def view(spec: str, images: Path | None, out: Path, *, per_category: int, most: int, seed: int, own_names: bool) -> int:
     """Write a contact sheet of labelled objects; those with missing pictures are left out and counted."""
     from ..data.contact import choose, contact_sheet, with_labels
     from ..draw import save_picture
 
     if per_category < 1 or most < 1:
         raise InputError(f"A sheet shows at least one object, but got {min(per_category, most)}; ask for more.")
+    images = pictures_of(spec, images)
     _outside(out, images, parse(spec)[2])
     dataset = read(spec, images, allow_missing=True)
     chosen = choose(dataset, per_category, most, seed)
@@ -170,10 +171,11 @@ def _left_out(dataset: Dataset) -> None:
 # --- writing other files -------------------------------------------------------------------------------------------
 
 
-def convert(spec: str, images: Path, out: Path, *, to: str, allow_missing: bool) -> int:
+def convert(spec: str, images: Path | None, out: Path, *, to: str, allow_missing: bool) -> int:
     """Write labels in another form and say what it has no room for."""
     from ..data.convert import convert as write
 
+    images = pictures_of(spec, images)
     _outside(out, images, parse(spec)[2])
     dataset = read(spec, images, allow_missing=allow_missing)
     text, lost = write(dataset, images, to)
@@ -185,7 +187,7 @@ def convert(spec: str, images: Path, out: Path, *, to: str, allow_missing: bool)
     return 0
 
 
-def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int) -> int:
+def split(spec: str, images: Path | None, out: Path, *, by: str, shares: str, seed: int) -> int:
     """Write train.json, val.json and test.json, in COCO's form, into a folder."""
     from ..data.splits import NAMES
     from ..data.splits import split as cut
@@ -194,7 +196,7 @@ def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
-    path = parse(spec)[2]
+    images, path = pictures_of(spec, images), parse(spec)[2]
     _outside(out, images, path)
     document = load(spec, images).document()
     dataset = from_document(document, path, images, allow_missing=True)  # refuses what is broken, knows the skeletons

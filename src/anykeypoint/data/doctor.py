@@ -20,10 +20,7 @@ from .pictures import Pictures
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 DEEPFASHION2 = 294  # points of all its garments, which its files give to each
 SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
-
-FACING = (
-    0.6  # of an object's pairs must be told apart and agree before one against them is odd: from the side, limbs cross
-)
+FACING = 0.6  # share of pairs that must be clear and agree before one against them is odd: side views cross limbs
 
 
 @dataclass(frozen=True)
