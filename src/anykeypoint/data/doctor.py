@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
+from . import sides
 from .coco import leaves_folder
 from .pictures import Pictures
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 DEEPFASHION2 = 294  # points of all its garments, which its files give to each
-SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
-FACING = 0.6  # share of pairs that must be clear and agree before one against them is odd: side views cross limbs
 
 
 @dataclass(frozen=True)
@@ -316,64 +315,28 @@ class _Doctor:
     # --- left and right --------------------------------------------------------------------------------------------
 
     def sides(self) -> None:
-        """Pairs whose order across the picture is against that of the object's other pairs.
-
-        A subject turned to the camera has its left on the picture's right in every pair, one turned away the other way
-        round; seen from the side, pairs lie close together and say nothing (`SIDES`). So a category is suspicious when
-        its pairs fall into two sets that are against each other in most objects: the names of one set are exchanged,
-        and only a person can tell of which. An object is when, that apart, one clear pair is against most of its
-        others, which agree (`FACING`).
-        """
+        """Categories whose pairs fall into two sets that contradict each other, of which only a person can tell the
+        wrong one; and, that apart, objects with one pair against all the others."""
         for kind, objects in self.labelled.items():
             labels, name = self.names[kind], self.sums[kind].name
             pairs = [pair if _left(labels[pair[0]]) else pair[::-1] for pair in mirrored_pairs(labels)]
             if len(pairs) < 3 or not any(_left(labels[a]) for a, _ in pairs):
                 continue
-            lefts, rights = ([pair[i] for pair in pairs] for i in (0, 1))
-            gaps = np.array([points[lefts, 0] - points[rights, 0] for _, points, _ in objects])
-            widths = np.array([width for *_, width in objects])[:, None]
-            orders = np.where(np.abs(gaps) > SIDES * widths, np.sign(gaps), 0)  # NaN compares as False
-            against, told, of = _opposed(orders)
-            if against.any():
-                fewer, more = ([_pair(labels, pairs[i]) for i in np.flatnonzero(side)] for side in (against, ~against))
+            said = [f"{labels[a]!r} and {labels[b]!r}" for a, b in pairs]
+            places, points, widths = zip(*objects, strict=True)
+            table = sides.orders(np.array(points), widths, pairs)
+            fewer, against, shown = sides.opposed(table)
+            if against:
+                one, other = (_listed([said[i] for i in np.flatnonzero(chosen)]) for chosen in (fewer, ~fewer))
                 text = (
-                    f"has two sets of pairs that are the other way round than each other in {told} of {of} objects, "
-                    f"{_listed(fewer)} against {_listed(more)}; the names of one set are exchanged"
+                    f"has two sets of pairs that are the other way round than each other in {against} of {shown} "
+                    f"objects, {one} against {other}; the names of one set are exchanged"
                 )
                 self.say("left and right", f"category {kind}", text, ("categories", -1), name)
-            for (place, *_), order in zip(objects, np.where(against, -1, 1) * orders, strict=True):
-                clear = np.flatnonzero(order)
-                for i in clear:
-                    rest = order[clear[clear != i]]
-                    if (
-                        len(rest) >= max(2, FACING * len(pairs))
-                        and abs(rest.sum()) == len(rest)
-                        and order[i] != rest[0]
-                    ):
-                        identity = self.document["annotations"][place]["id"]
-                        text = f"has {_pair(labels, pairs[i])} the other way round than all its other pairs"
-                        self.say("left and right", f"annotation {identity}", text, ("annotations", place), name)
-
-
-def _opposed(orders: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Which pairs (P,) are the fewer of two sets against each other in most objects; in how many that is so, of how
-    many that show both sets. orders: (N, P), 1, -1 or 0 for each object and pair; 0 says nothing."""
-    votes = orders.T @ orders
-    np.fill_diagonal(votes, 0)
-    sides = np.ones(orders.shape[1])
-    while (agreed := sides * (votes @ sides)).min() < 0:
-        sides[agreed.argmin()] *= -1  # the sum of all agreement grows, so this ends
-    against = sides != (1 if (sides > 0).sum() >= len(sides) / 2 else -1)
-    if not against.any():
-        return against, 0, 0
-    fewer, more = (np.sign(orders[:, side].sum(axis=1)) for side in (against, ~against))
-    both = fewer * more
-    told, of = int((both < 0).sum()), int((both != 0).sum())
-    return (against, told, of) if told > 2 and told > of / 2 else (np.zeros_like(against), 0, 0)
-
-
-def _pair(labels: list[str], pair: tuple[int, int]) -> str:
-    return f"{labels[pair[0]]!r} and {labels[pair[1]]!r}"
+            for row, i in sides.odd(np.where(fewer, -1, 1) * table):
+                identity = self.document["annotations"][places[row]]["id"]
+                text = f"has {said[i]} the other way round than all its other pairs"
+                self.say("left and right", f"annotation {identity}", text, ("annotations", places[row]), name)
 
 
 def _listed(texts: list[str]) -> str:

@@ -105,11 +105,11 @@ def plan(sources: Path) -> list[Folder]:
             f"There is no mp100_*.json in {sources} or below; put MP-100's label files there, they name the pictures."
         )
     wanted: dict[str, dict[str, Any]] = {}
-    labels: dict[str, list[np.ndarray]] = defaultdict(list)
+    labels: dict[str, dict[bytes, np.ndarray]] = defaultdict(dict)  # an object is in several splits' files
     for path in files:
         for name, entry, objects in _needs(load_document(path)):
             wanted.setdefault(name, entry)
-            labels[name] += objects
+            labels[name] |= {table.tobytes(): table for table in objects}
     cars = _car_labels([path for path in books if path not in files], tables)
     frames = _frames(archives)
     folders: dict[str, Folder] = {}
@@ -117,9 +117,9 @@ def plan(sources: Path) -> list[Folder]:
         top = PurePosixPath(name).parts[0] if "/" in name else ""
         folder = folders.setdefault(top, Folder(top, source_of(top)))
         if folder.source == "carfusion" and not _at(index, name):
-            found = _car(labels[name], cars, index)
+            found = _car(labels[name].values(), cars, index)
         elif folder.source in INSECTS and archives[folder.source] and not _at(index, name):
-            found = _frame(labels[name], frames[folder.source])
+            found = _frame(labels[name].values(), frames[folder.source])
         else:
             found = _find(name, entry, index, SOURCES.get(folder.source, ()))
         if isinstance(found, str):
@@ -276,7 +276,7 @@ def _car_labels(books: Iterable[Path], tables: Iterable[Path]) -> dict[tuple, se
 
 
 def _car(
-    objects: list[np.ndarray], cars: Mapping[tuple, set[str]] | None, index: Mapping[str, list[Path]]
+    objects: Iterable[np.ndarray], cars: Mapping[tuple, set[str]] | None, index: Mapping[str, list[Path]]
 ) -> Path | str:
     if cars is None:
         return NO_LABELS
@@ -295,7 +295,7 @@ def _frames(archives: Mapping[str, list[Path]]) -> dict[str, list[Frames] | None
     return {insect: [read[path] for path in archives.get(insect, []) if read[path]] for insect in INSECTS}
 
 
-def _frame(objects: list[np.ndarray], frames: list[Frames] | None) -> Frame | str:
+def _frame(objects: Iterable[np.ndarray], frames: list[Frames] | None) -> Frame | str:
     if frames is None:
         return NO_H5PY
     found = {frame for table in objects for book in frames for frame in book.find(table[:, :2], table[:, 2])}
