@@ -70,6 +70,18 @@ def test_points_boxes_and_groups_are_read_as_written(read, tmp_path):
     assert first.visibility.tolist() == [2, 0, 1]
 
 
+def test_an_area_is_the_files_own_or_none(read):
+    first, second = read(changed(annotations__0__area=7.5)).objects
+    assert first.area == 7.5 and second.area is None
+    assert read(changed(annotations__0__area=None)).objects[0].area is None
+    assert (first.source, read(GOOD).weights) == ("", {})
+
+
+def test_objects_come_in_the_order_of_the_annotations(read):
+    data = changed(annotations__0__image_id=2, annotations__1__image_id=1)
+    assert [item.id for item in read(data).objects] == [10, 11]
+
+
 def test_an_unknown_category_keeps_its_labels_and_takes_its_name_as_noun(read):
     category = read(GOOD).categories[5]
     assert category.names == ["lamp top", "left base", "right base"]
@@ -148,6 +160,8 @@ def test_a_file_name_may_not_leave_the_images_folder(read, name):
         ({"annotations__0__bbox": [1, 1, 4, -4]}, "annotation 10.*'bbox'.*above 0"),
         ({"annotations__0__bbox": [1, 1, 4]}, "annotation 10.*'bbox'.*four numbers"),
         ({"annotations__0__bbox": [1, float("nan"), 4, 4]}, "annotation 10.*'bbox'.*finite"),
+        ({"annotations__0__area": "large"}, "annotation 10.*'area'.*finite"),
+        ({"annotations__0__area": -1}, "annotation 10.*'area'.*below 0"),
         ({"annotations__0__image_id": 9}, "annotation 10.*image_id 9"),
         ({"annotations__0__category_id": 9}, "annotation 10.*category_id 9"),
         ({"annotations__0__image_id": "1"}, "annotation 10.*'image_id'"),

@@ -97,6 +97,15 @@ def test_writing_is_the_same_every_time(source, form):
     assert convert(dataset, images, form) == convert(dataset, images, form)
 
 
+def test_coco_keeps_the_objects_own_area_and_else_has_the_boxs(source):
+    labels, images = source
+    document = json.loads(labels.read_text())
+    document["annotations"][0]["area"] = 12.5
+    labels.write_text(json.dumps(document))
+    written = json.loads(convert(read(f"coco:{labels}", images), images, "coco")[0])["annotations"]
+    assert [entry["area"] for entry in written] == [12.5, 1200, 6300, 81]
+
+
 def test_what_a_form_cannot_hold_at_all_is_refused(source):
     labels, images = source
     dataset = read(f"coco:{labels}", images)

@@ -100,6 +100,12 @@ def test_what_is_not_stated_does_not_speak_against_an_object(read):
     assert len(read(data).objects) == 3
 
 
+def test_an_object_keeps_its_area_and_its_outline(read):
+    data = changed(annotations__1__segmentation=[[1, 2, 3, 4, 5, 6]])
+    first, second, _ = read(data).objects
+    assert first.area == 9 and first.segmentation == [[1, 2, 3, 4, 5, 6]] and second.segmentation is None
+
+
 def test_capellms_rules_keep_empty_boxes_and_uncounted_points(read):
     data = changed(annotations__0__num_keypoints=0, annotations__1__bbox=[1, 2, 1, 1], annotations__2__area=0)
     assert [item.id for item in read(data, rules=mp100.CAPELLM).objects] == [11, 10]

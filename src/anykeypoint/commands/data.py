@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..data.coco import Dataset, from_document
 from ..data.doctor import KINDS, Fault, Report, examine
-from ..data.readers import FORMS, load, parse, read
+from ..data.pictures import Pictures
+from ..data.readers import FORMS, load, parse, pictures_of, read
 from ..data.registry import KnownDataset, known_dataset, known_datasets
 from ..errors import InputError
 from ..formats import write_bytes
@@ -52,18 +53,19 @@ def _described(entry: KnownDataset) -> str:
 # --- check ---------------------------------------------------------------------------------------------------------
 
 
-def check(spec: str, images: Path, *, fix: Path | None, everything: bool) -> int:
+def check(spec: str, images: Path | None, *, fix: Path | None, everything: bool) -> int:
     """Tell what there is and what is wrong; 1 if anything is. fix: write a mended copy there, as COCO."""
-    if fix is not None:
-        _outside(fix, images, parse(spec)[2])
     labels = load(spec, images)
-    report = examine(labels.document(), images)
+    pictures = Pictures(pictures_of(spec, images))
+    if fix is not None:
+        _outside(fix, pictures.folder, parse(spec)[2])
+    report = examine(labels.document(), pictures)
     print(_sums(report))
     for reason, count in labels.left_out.items():
         print(f"left out by the reader: {count} {reason}")
     print(_faults(report.faults, None if everything else SHOWN))
     if fix is not None:
-        _fix(labels.document(), report.faults, images, fix)
+        _fix(labels.document(), report.faults, pictures, fix)
     return 1 if report.faults else 0
 
 
@@ -109,14 +111,14 @@ def _faults(faults: list[Fault], most: int | None) -> str:
     return "\n".join(lines)
 
 
-def _fix(document: dict, faults: list[Fault], images: Path, out: Path) -> None:
+def _fix(document: dict, faults: list[Fault], pictures: Pictures, out: Path) -> None:
     from ..data.repair import repair
 
     mended: Counter = Counter()
     for _ in range(_PASSES):
         document, done, left = repair(document, faults)
         mended.update(done)
-        faults = examine(document, images).faults
+        faults = examine(document, pictures).faults
         if not done:
             break
     write_bytes(out, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
@@ -142,13 +144,14 @@ def _outside(out: Path, *sources: Path) -> None:
 # --- view ----------------------------------------------------------------------------------------------------------
 
 
-def view(spec: str, images: Path, out: Path, *, per_category: int, most: int, seed: int, own_names: bool) -> int:
+def view(spec: str, images: Path | None, out: Path, *, per_category: int, most: int, seed: int, own_names: bool) -> int:
     """Write a contact sheet of labelled objects; those with missing pictures are left out and counted."""
     from ..data.contact import choose, contact_sheet, with_labels
     from ..draw import save_picture
 
     if per_category < 1 or most < 1:
         raise InputError(f"A sheet shows at least one object, but got {min(per_category, most)}; ask for more.")
+    images = pictures_of(spec, images)
     _outside(out, images, parse(spec)[2])
     dataset = read(spec, images, allow_missing=True)
     chosen = choose(dataset, per_category, most, seed)
@@ -168,10 +171,11 @@ def _left_out(dataset: Dataset) -> None:
 # --- writing other files -------------------------------------------------------------------------------------------
 
 
-def convert(spec: str, images: Path, out: Path, *, to: str, allow_missing: bool) -> int:
+def convert(spec: str, images: Path | None, out: Path, *, to: str, allow_missing: bool) -> int:
     """Write labels in another form and say what it has no room for."""
     from ..data.convert import convert as write
 
+    images = pictures_of(spec, images)
     _outside(out, images, parse(spec)[2])
     dataset = read(spec, images, allow_missing=allow_missing)
     text, lost = write(dataset, images, to)
@@ -183,7 +187,7 @@ def convert(spec: str, images: Path, out: Path, *, to: str, allow_missing: bool)
     return 0
 
 
-def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int) -> int:
+def split(spec: str, images: Path | None, out: Path, *, by: str, shares: str, seed: int) -> int:
     """Write train.json, val.json and test.json, in COCO's form, into a folder."""
     from ..data.splits import NAMES
     from ..data.splits import split as cut
@@ -192,7 +196,7 @@ def split(spec: str, images: Path, out: Path, *, by: str, shares: str, seed: int
         numbers = [float(share) for share in shares.split(",")]
     except ValueError:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
-    path = parse(spec)[2]
+    images, path = pictures_of(spec, images), parse(spec)[2]
     _outside(out, images, path)
     document = load(spec, images).document()
     dataset = from_document(document, path, images, allow_missing=True)  # refuses what is broken, knows the skeletons

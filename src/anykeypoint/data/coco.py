@@ -7,10 +7,11 @@ that is not labelled (it becomes NaN here), 1 for labelled but hidden, 2 for vis
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,7 @@ MAX_BYTES = 2 << 30  # the largest public file of the format has a quarter of th
 CROWD = "crowd"
 UNLABELLED = "no labelled point"
 NO_IMAGE = "image file missing"
+_SHOWN = 3  # missing pictures that a sentence names
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class LabelledObject:
     points: (K, 2) float64 in image pixels, NaN where not labelled. visibility: (K,) 0, 1 or 2 as in COCO.
     group: the video, person or session the picture belongs to, where the file says so (`images[].group`).
     segmentation: the object's outline as the file has it, unread (see data.outlines); None where there is none.
+    area: the object's own in the file, in square pixels (COCO's is that of the outline, and what OKS asks for); None
+        where the file has none.
+    source: which of the data sets that were put together it is from (`joint:FILE`), "" where there is one.
     """
 
     id: int
@@ -44,6 +49,8 @@ class LabelledObject:
     visibility: np.ndarray
     group: str | None
     segmentation: Any = None
+    area: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,47 @@ class Dataset:
     """The usable objects in the file's order, all its categories by id, and how many objects were left out and why.
 
     missing: the `file_name`s of pictures that usable objects need and the folder does not have.
+    weights: of data sets that were put together, each source's share of the draws; empty where there is one.
     """
 
     objects: list[LabelledObject]
     categories: dict[int, Category]
     skipped: dict[str, int]
     missing: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+class Picture(NamedTuple):
+    """An entry of `images`: its path as the file has it, its group, and its size where the rules ask for one."""
+
+    file_name: str
+    group: str | None
+    size: tuple[int, int] | None
+
+
+Kept = tuple[Box, np.ndarray, np.ndarray, float | None]  # box, points (K, 2), visibility (K,), area
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What tells one way of reading a COCO document from another; `walk` is the way that they share.
+
+    keep: what an object's entry gives, or the reason why the object does not count. Its picture, its category and how
+        to name it in an error are told to it.
+    category: the category of an id, a name, the points' labels and a skeleton; None for one that no object may have.
+    place: the path of a picture by its `file_name`; None does not look for pictures, their paths are the names.
+    nowhere: where `place` looks, for the sentence about pictures that are not there.
+    from_zero: whether skeletons always count from 0. sized: whether each picture must state its width and height.
+    by_picture: whether the objects come in the order of the pictures, and of the annotations within one.
+    """
+
+    keep: Callable[[Mapping, Picture, Category, str], str | Kept]
+    category: Callable[[int, str, list[str], tuple[tuple[int, int], ...]], Category | None]
+    place: Callable[[str], Path] | None
+    nowhere: str
+    from_zero: bool = False
+    sized: bool = False
+    by_picture: bool = False
 
 
 def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
@@ -82,20 +124,35 @@ def from_document(
 
     annotations: the file it came from, named in errors. left_out: what its reader already left out, by reason.
     """
-    files = _image_files(data["images"], annotations)
-    categories = _categories(data["categories"], annotations)
-    objects, missing, seen = [], {}, set()
-    skipped = {**(left_out or {}), CROWD: 0, UNLABELLED: 0, NO_IMAGE: 0}
-    present: dict[Any, bool] = {}
+    rules = Rules(_keep, _category, images.joinpath, f"in {images}")
+    return walk(data, annotations, rules, allow_missing, left_out)
+
+
+def walk(
+    data: Mapping[str, list],
+    annotations: Path,
+    rules: Rules,
+    allow_missing: bool = False,
+    left_out: Mapping[str, int] | None = None,
+) -> Dataset:
+    """Every object of a COCO document that the rules keep, the others counted by their reason.
+
+    Raises InputError for what is malformed, and for missing pictures unless `allow_missing` is set.
+    """
+    pictures = _pictures(data["images"], annotations, rules.sized)
+    categories = _categories(data["categories"], annotations, rules)
+    found: list[tuple[int, LabelledObject]] = []
+    skipped = Counter(left_out or {})
+    seen = set()
     for index, entry in enumerate(data["annotations"]):
-        where = _entry(entry, f"{annotations}: annotations[{index}]")
+        where = entry_of(entry, f"{annotations}: annotations[{index}]")
         identity = _id(entry, "id", where)
         where = f"{annotations}: annotation {identity}"
         if identity in seen:
             raise InputError(f"{where} appears twice; give every annotation its own id.")
         seen.add(identity)
         image_id, category_id = _id(entry, "image_id", where), _id(entry, "category_id", where)
-        if image_id not in files:
+        if image_id not in pictures:
             raise InputError(
                 f"{where} has image_id {image_id}, which is not under 'images'; add it or remove the object."
             )
@@ -103,34 +160,35 @@ def from_document(
             raise InputError(
                 f"{where} has category_id {category_id}, which 'categories' does not list with its 'keypoints'."
             )
-        if entry.get("iscrowd", 0) not in (0, False):
-            skipped[CROWD] += 1
+        picture, category = pictures[image_id], categories[category_id]
+        kept = rules.keep(entry, picture, category, where)
+        if isinstance(kept, str):
+            skipped[kept] += 1
             continue
-        category = categories[category_id]
-        points, visibility = _keypoints(entry, category, where)
-        if not visibility.any():
-            skipped[UNLABELLED] += 1
-            continue
-        box = _box(entry, where)
-        file_name, group = files[image_id]
-        path = images / file_name
-        if image_id not in present:
-            present[image_id] = os.path.isfile(path)  # which, unlike the path's own, refuses no name
-            if not present[image_id]:
-                missing[file_name] = path
-        if not present[image_id]:
-            skipped[NO_IMAGE] += 1
-            continue
-        segmentation = entry.get("segmentation")
-        item = LabelledObject(identity, path, category_id, category, box, points, visibility, group, segmentation)
-        objects.append(item)
+        box, points, visibility, area = kept
+        outline, path = entry.get("segmentation"), Path(picture.file_name)
+        item = LabelledObject(
+            identity, path, category_id, category, box, points, visibility, picture.group, outline, area
+        )
+        found.append((image_id, item))
+    if rules.by_picture:
+        order = {image_id: place for place, image_id in enumerate(pictures)}
+        found.sort(key=lambda pair: order[pair[0]])  # which keeps the annotations' order within a picture
+    objects, missing = [item for _, item in found], {}
+    if rules.place is not None:
+        places = {i: rules.place(pictures[i].file_name) for i in dict.fromkeys(image_id for image_id, _ in found)}
+        there = {i for i, place in places.items() if os.path.isfile(place)}  # which, unlike Path's own, refuses no name
+        missing = {pictures[i].file_name: None for i in places if i not in there}
+        objects = [replace(item, image=places[image_id]) for image_id, item in found if image_id in there]
+        if len(objects) < len(found):
+            skipped[NO_IMAGE] += len(found) - len(objects)
     if missing and not allow_missing:
-        first = next(iter(missing.values()))
+        names = ", ".join([*missing][:_SHOWN]) + (" ..." if len(missing) > _SHOWN else "")
         raise InputError(
-            f"{len(missing)} of the pictures that {annotations} needs are not in {images} (first: {first}); "
+            f"{len(missing)} of the pictures that {annotations} needs are not {rules.nowhere} ({names}); "
             "give the right folder, or allow missing pictures to leave their objects out."
         )
-    return Dataset(objects, categories, {reason: count for reason, count in skipped.items() if count}, tuple(missing))
+    return Dataset(objects, categories, dict(skipped), tuple(missing))
 
 
 def without_descriptions(category: Category) -> Category:
@@ -170,13 +228,16 @@ def leaves_folder(name: str) -> bool:
     return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
 
 
-def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]:
-    files: dict[int, tuple[str, str | None]] = {}
+# --- pictures and categories ---------------------------------------------------------------------------------------
+
+
+def _pictures(entries: list, path: Path, sized: bool) -> dict[int, Picture]:
+    pictures: dict[int, Picture] = {}
     for index, entry in enumerate(entries):
-        where = _entry(entry, f"{path}: images[{index}]")
+        where = entry_of(entry, f"{path}: images[{index}]")
         identity = _id(entry, "id", where)
         where = f"{path}: image {identity}"
-        if identity in files:
+        if identity in pictures:
             raise InputError(f"{where} appears twice; give every image its own id.")
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
@@ -184,41 +245,51 @@ def _image_files(entries: list, path: Path) -> dict[int, tuple[str, str | None]]
         if leaves_folder(name):
             raise InputError(f"{where}, key 'file_name', leaves the images folder: {name!r}; use a path inside it.")
         group = entry.get("group")
-        files[identity] = (name, None if group is None else str(group))
-    return files
+        size = (entry.get("width"), entry.get("height")) if sized else None
+        if size is not None and not all(type(side) is int and side > 0 for side in size):
+            raise InputError(
+                f"{where}, keys 'width' and 'height', must be whole numbers above 0, but got {list(size)}."
+            )
+        pictures[identity] = Picture(name, None if group is None else str(group), size)  # type: ignore[arg-type]
+    return pictures
 
 
-def _categories(entries: list, path: Path) -> dict[int, Category]:
+def _categories(entries: list, path: Path, rules: Rules) -> dict[int, Category]:
     parsed: dict[int, tuple[str, list[str], list[list[int]]]] = {}
-    seen = set()
     for index, entry in enumerate(entries):
-        where = _entry(entry, f"{path}: categories[{index}]")
+        where = entry_of(entry, f"{path}: categories[{index}]")
         identity = _id(entry, "id", where)
         where = f"{path}: category {identity}"
-        if identity in seen:
+        if identity in parsed:
             raise InputError(f"{where} appears twice; give every category its own id.")
-        seen.add(identity)
-        name, labels, skeleton = entry.get("name"), entry.get("keypoints", []), entry.get("skeleton") or []
+        name, labels, skeleton = entry.get("name"), entry.get("keypoints"), entry.get("skeleton") or []
+        labels = [] if labels is None else labels
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
         if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
             raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
-        if labels:  # one without is a detection category; an annotation that uses it is refused
-            parsed[identity] = (name, labels, skeleton)
-    base = _skeleton_base(parsed, path)
+        parsed[identity] = (name, labels, skeleton)
+    base = 0 if rules.from_zero else _skeleton_base(parsed, path)
     categories = {}
     for identity, (name, labels, skeleton) in parsed.items():
-        edges = tuple((a - base, b - base) for a, b in skeleton)
         try:
-            categories[identity] = _category(name, labels, edges)
+            known = rules.category(identity, name, labels, tuple((a - base, b - base) for a, b in skeleton))
         except InputError as error:
             raise InputError(f"{path}: category {identity}: {error}") from error
+        if known is not None:
+            categories[identity] = known
     return categories
 
 
-def _category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category:
+def _category(_: int, name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category | None:
+    """COCO's rule: None for a category without points, which is one of detection."""
+    return own_category(name, labels, edges) if labels else None
+
+
+def own_category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category:
+    """A category with the library's words where it knows the labels, else with the labels themselves."""
     known = described(name, labels)
     if known is not None:
         return replace(known, name=name, skeleton=edges or known.skeleton)
@@ -233,6 +304,8 @@ def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], pa
     """0 or 1: COCO itself counts from 1, MP-100 and many others from 0, and the file does not say."""
     from_one = from_zero = None
     for identity, (_, labels, skeleton) in parsed.items():
+        if not labels:
+            continue
         indices = [index for edge in skeleton for index in edge]
         if any(index == len(labels) for index in indices):
             from_one = identity
@@ -246,7 +319,31 @@ def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], pa
     return 1 if from_one is not None else 0
 
 
-def _keypoints(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
+# --- objects -------------------------------------------------------------------------------------------------------
+
+
+def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
+    """COCO's rule: an object that is no crowd and has a labelled point, with its box as written."""
+    if is_crowd(entry):
+        return CROWD
+    points, visibility = keypoints_of(entry, category, where)
+    if not visibility.any():
+        return UNLABELLED
+    box = box_of(entry, where)
+    if min(box[2:]) <= 0:
+        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {entry['bbox']}.")
+    area = None if entry.get("area") is None else numbers_of([entry["area"]], "area", where)[0]
+    if area is not None and area < 0:
+        raise InputError(f"{where}, key 'area', must not be below 0, but got {area:g}.")
+    return box, points, visibility, area
+
+
+def is_crowd(entry: Mapping) -> bool:
+    return entry.get("iscrowd", 0) not in (0, False)
+
+
+def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 2) points in image pixels, NaN where not labelled, and (K,) visibility 0, 1 or 2."""
     values = entry.get("keypoints")
     if not isinstance(values, list) or len(values) != 3 * len(category):
         got = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
@@ -254,7 +351,7 @@ def _keypoints(entry: Mapping, category: Category, where: str) -> tuple[np.ndarr
             f"{where}, key 'keypoints', must hold 3 numbers for each of the {len(category)} keypoints of "
             f"{category.name!r}, but got {got}."
         )
-    table = np.array(_numbers(values, "keypoints", where)).reshape(-1, 3)
+    table = np.array(numbers_of(values, "keypoints", where)).reshape(-1, 3)
     if not np.isin(table[:, 2], (0, 1, 2)).all():
         odd = table[~np.isin(table[:, 2], (0, 1, 2)), 2][0]
         raise InputError(f"{where}, key 'keypoints', has the visibility {odd:g}; it must be 0, 1 or 2.")
@@ -262,17 +359,17 @@ def _keypoints(entry: Mapping, category: Category, where: str) -> tuple[np.ndarr
     return np.where(visibility[:, None] > 0, table[:, :2], np.nan), visibility
 
 
-def _box(entry: Mapping, where: str) -> Box:
+def box_of(entry: Mapping, where: str) -> Box:
+    """x, y, w, h as written: four finite numbers."""
     values = entry.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
         raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {values!r}.")
-    x, y, w, h = _numbers(values, "bbox", where)
-    if w <= 0 or h <= 0:
-        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {values}.")
+    x, y, w, h = numbers_of(values, "bbox", where)
     return x, y, w, h
 
 
-def _numbers(values: list, key: str, where: str) -> list[float]:
+def numbers_of(values: list, key: str, where: str) -> list[float]:
+    """The values as floats; InputError, naming `key`, for one that is no finite number."""
     numbers = []
     for value in values:
         try:
@@ -285,7 +382,7 @@ def _numbers(values: list, key: str, where: str) -> list[float]:
     return numbers
 
 
-def _entry(entry: Any, where: str) -> str:
+def entry_of(entry: Any, where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
     return where

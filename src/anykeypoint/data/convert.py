@@ -52,7 +52,7 @@ def coco(dataset: Dataset, images: Path) -> Written:
         more = {
             "num_keypoints": int(there.sum()),
             "bbox": list(item.box),
-            "area": item.box[2] * item.box[3],
+            "area": item.box[2] * item.box[3] if item.area is None else item.area,
             "iscrowd": 0,
         }
         outline = {} if item.segmentation is None else {"segmentation": item.segmentation}

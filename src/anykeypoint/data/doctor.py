@@ -5,7 +5,6 @@ place, and the sums per category show how much of a data set is there. Frames: i
 """
 
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
+from . import sides
 from .coco import leaves_folder
-from .pictures import picture_size, pictures_below
+from .pictures import Pictures
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 DEEPFASHION2 = 294  # points of all its garments, which its files give to each
-SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ KINDS: dict[str, str] = {
     "coordinates": "marks the point as not labelled",
     "visibility": "marks the point as not labelled",
     "num_keypoints": "counts again",
+    "area": "leaves it out",
     "box": "puts a box round the points, or leaves the object out where there are none",
     "box outside": "cuts it to the picture",
     "points outside the picture": "",
@@ -86,25 +86,27 @@ class Report:
     faults: list[Fault]
 
 
-def examine(document: Mapping[str, list], images: Path) -> Report:
+def examine(document: Mapping[str, list], images: Path | Pictures) -> Report:
     """Everything that is wrong with a COCO document whose pictures are in the folder `images`.
 
-    Only headers of pictures are read. Raises nothing for bad data.
+    Only headers of pictures are read, those of `Pictures` that were asked for before not again. Raises nothing for bad
+    data.
     """
-    doctor = _Doctor(document, images)
+    pictures = images if isinstance(images, Pictures) else Pictures(images)
+    doctor = _Doctor(document, pictures)
     doctor.categories()
     doctor.images()
     doctor.objects()
     doctor.sides()
     from .faults import known_faults
 
-    doctor.faults += known_faults(document, images, doctor.sums)
+    doctor.faults += known_faults(document, pictures.folder, doctor.sums)
     return Report(doctor.sums, doctor.faults)
 
 
 class _Doctor:
-    def __init__(self, document: Mapping[str, list], folder: Path) -> None:
-        self.document, self.folder = document, folder
+    def __init__(self, document: Mapping[str, list], pictures: Pictures) -> None:
+        self.document, self.pictures = document, pictures
         self.faults: list[Fault] = []
         self.sums: dict[Any, Sums] = {}
         self.names: dict[Any, list[str]] = {}
@@ -183,7 +185,6 @@ class _Doctor:
     # --- pictures --------------------------------------------------------------------------------------------------
 
     def images(self) -> None:
-        index: dict[str, list[Path]] | None = None
         for place, identity, entry in self.entries("images"):
             key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
             if not isinstance(name, str) or not name or leaves_folder(name):
@@ -191,22 +192,22 @@ class _Doctor:
                     "broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key
                 )
                 continue
-            path = self.folder / name
-            if not os.path.isfile(path):
+            path = self.pictures.folder / name
+            if not self.pictures.has(name):
                 self.sizes[identity] = None
-                index = pictures_below(self.folder) if index is None else index
+                index = self.pictures.below
                 found = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
                 said = (entry.get("width"), entry.get("height"))
                 if None not in said:  # many data sets number their pictures alike
-                    found = [other for other in found if picture_size(other) == said]
+                    found = [other for other in found if self.pictures.size(other) == said]
                 if len(found) == 1:
-                    here = found[0].relative_to(self.folder).as_posix()
+                    here = found[0].relative_to(self.pictures.folder).as_posix()
                     self.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
                 else:
                     also = f"; {len(found)} files elsewhere have its name and size" if found else ""
                     self.say("picture missing", where, f"{name} is missing{also}", key)
                 continue
-            stored = picture_size(path)
+            stored = self.pictures.size(path)
             if stored is None:
                 self.sizes[identity] = None
                 self.say("picture missing", where, f"{name} is no readable picture", key)
@@ -247,6 +248,10 @@ class _Doctor:
             if points is None:
                 continue
             sums.visible += int(np.isfinite(points[:, 0]).sum())
+            area = entry.get("area")
+            if area is not None and not 0 <= plain_number(area) < math.inf:
+                text = f"has the area {str(area)[:30]!r}, which must be a number from 0"
+                self.say("area", where, text, key, sums.name)
             self.box(entry, points, image, kind, where, key)
             same = (image, kind, str(entry.get("keypoints")))
             if np.isfinite(points).any() and same in seen:
@@ -310,47 +315,32 @@ class _Doctor:
     # --- left and right --------------------------------------------------------------------------------------------
 
     def sides(self) -> None:
-        """Pairs whose order across the picture is against that of the object's other pairs.
-
-        A subject turned to the camera has its left on the picture's right in every pair, one turned away the other way
-        round; seen from the side, pairs lie close together and say nothing (`SIDES`). So an object is suspicious when
-        one clear pair is against at least two others that agree, and a category when one pair is so in most objects.
-        """
+        """Categories whose pairs fall into two sets that contradict each other, of which only a person can tell the
+        wrong one; and, that apart, objects with one pair against all the others."""
         for kind, objects in self.labelled.items():
             labels, name = self.names[kind], self.sums[kind].name
-            pairs = mirrored_pairs(labels)
-            if len(pairs) < 3:
+            pairs = [pair if _left(labels[pair[0]]) else pair[::-1] for pair in mirrored_pairs(labels)]
+            if len(pairs) < 3 or not any(_left(labels[a]) for a, _ in pairs):
                 continue
-            against: Counter = Counter()
-            clear: Counter = Counter()
-            odd: list[tuple[int, tuple[int, int]]] = []
-            for place, points, width in objects:
-                gaps = np.array([points[a, 0] - points[b, 0] for a, b in pairs])
-                if sum(_left(labels[a]) for a, _ in pairs) == 0:
-                    continue
-                gaps *= [1 if _left(labels[a]) else -1 for a, _ in pairs]
-                order = np.where(np.abs(gaps) > SIDES * width, np.sign(gaps), 0)  # NaN compares as False
-                told = np.flatnonzero(order)
-                for i in told:
-                    rest = order[told[told != i]]
-                    if len(rest) >= 2 and abs(rest.sum()) == len(rest):
-                        clear[i] += 1
-                        if order[i] != rest[0]:
-                            against[i] += 1
-                            odd.append((place, pairs[i]))
-            usual = {i for i, count in against.items() if count > 2 and count > clear[i] / 2}
-            for i in sorted(usual):
-                a, b = pairs[i]
+            said = [f"{labels[a]!r} and {labels[b]!r}" for a, b in pairs]
+            places, points, widths = zip(*objects, strict=True)
+            table = sides.orders(np.array(points), widths, pairs)
+            fewer, against, shown = sides.opposed(table)
+            if against:
+                one, other = (_listed([said[i] for i in np.flatnonzero(chosen)]) for chosen in (fewer, ~fewer))
                 text = (
-                    f"{labels[a]!r} and {labels[b]!r} are the other way round than its other pairs in {against[i]} of "
-                    f"{clear[i]} objects; their names may be exchanged"
+                    f"has two sets of pairs that are the other way round than each other in {against} of {shown} "
+                    f"objects, {one} against {other}; the names of one set are exchanged"
                 )
                 self.say("left and right", f"category {kind}", text, ("categories", -1), name)
-            for place, (a, b) in odd:
-                if pairs.index((a, b)) not in usual:
-                    identity = self.document["annotations"][place]["id"]
-                    text = f"has {labels[a]!r} and {labels[b]!r} the other way round than all its other pairs"
-                    self.say("left and right", f"annotation {identity}", text, ("annotations", place), name)
+            for row, i in sides.odd(np.where(fewer, -1, 1) * table):
+                identity = self.document["annotations"][places[row]]["id"]
+                text = f"has {said[i]} the other way round than all its other pairs"
+                self.say("left and right", f"annotation {identity}", text, ("annotations", places[row]), name)
+
+
+def _listed(texts: list[str]) -> str:
+    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def skeleton_bases(categories: list) -> dict[Any, int]:

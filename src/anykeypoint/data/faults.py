@@ -40,8 +40,8 @@ def _of_category(kind: Any, sums: Mapping[Any, "Sums"], document: Mapping[str, l
         books = sorted(path.name for path in images.rglob("*.h5")) if images.is_dir() else []
         have = f" ({books[0]} is here)" if books else ""
         yield (
-            f"the source gives its pictures as one .h5 file{have}; write each of them out as NUMBER.jpg, NUMBER "
-            "its place in the file from 0"
+            f"the source gives its pictures as one .h5 file{have}, and the numbers that name them here are no places "
+            "in it; `data prepare mp100` finds them by their labels and writes them out"
         )
     if name in ("hand", "human hand"):
         yield from _hands(kind, document)

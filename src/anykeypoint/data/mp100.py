@@ -4,23 +4,22 @@ Frames as in data.coco. A kept object's `box` is the released code's clean box: 
 picture, and one pixel short on each side. Categories are keyed by id, as two are called "face".
 """
 
-from collections import Counter
+import os
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from ..category import MP100, Category, category, mp100_categories, plain_text
 from ..errors import InputError
 from ..geometry import Box
 from . import coco
-from .coco import CROWD, NO_IMAGE, UNLABELLED, Dataset, LabelledObject
+from .coco import CROWD, UNLABELLED, Dataset, Kept, Picture, Rules
 
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: the few-shot family's, and CapeLLM's and LocLLM's
 SPLITS, ROLES = (1, 2, 3, 4, 5), ("train", "val", "test")
 HELD_OUT = ("furniture", "human_body", "human_face", "vehicle")  # the cross-supercategory files: train and test
 NO_BOX, NO_AREA, EMPTY_BOX, NONE_COUNTED = "no box", "area 0", "nothing of the box in the picture", "num_keypoints 0"
-_SHOWN = 3  # missing pictures named in a sentence
 
 
 def annotation_file(root: str | Path, split: int | str, role: str) -> Path:
@@ -38,7 +37,7 @@ def annotation_file(root: str | Path, split: int | str, role: str) -> Path:
 def picture(root: str | Path, file_name: str) -> Path:
     """The picture: ROOT/images/<file_name>, or ROOT/<file_name> as CapeFormer has it; the first if in neither."""
     first, second = Path(root) / "images" / file_name, Path(root) / file_name
-    return second if not first.is_file() and second.is_file() else first
+    return second if not os.path.isfile(first) and os.path.isfile(second) else first
 
 
 def clean_box(box: Box, width: int, height: int) -> Box:
@@ -69,123 +68,71 @@ def read_mp100(
     The objects come in the released order: by the file's pictures, then its annotations.
     Raises InputError for pictures that are missing, unless `allow_missing`, and for anything malformed.
     """
-    if rules not in (PAIRS, CAPELLM):
-        raise InputError(f"The rules must be {PAIRS!r} or {CAPELLM!r}, but got {rules!r}.")
     path = Path(annotations)
     data = coco.load_document(path)
-    files = coco._image_files(data["images"], path)
-    sizes = {entry["id"]: _size(entry, f"{path}: image {entry['id']}") for entry in data["images"]}
-    categories = _categories(data["categories"], path)
-    found: dict[int, list[LabelledObject]] = {identity: [] for identity in files}  # by picture, in the file's order
-    skipped: Counter[str] = Counter()
-    seen = set()
-    for index, entry in enumerate(data["annotations"]):
-        where = coco._entry(entry, f"{path}: annotations[{index}]")
-        identity = coco._id(entry, "id", where)
-        where = f"{path}: annotation {identity}"
-        if identity in seen:
-            raise InputError(f"{where} appears twice; give every annotation its own id.")
-        seen.add(identity)
-        image_id, category_id = coco._id(entry, "image_id", where), coco._id(entry, "category_id", where)
-        if image_id not in files:
-            raise InputError(f"{where} has image_id {image_id}, which is not under 'images'; add it or remove it.")
-        if category_id not in categories:
-            raise InputError(f"{where} has category_id {category_id}, which is not under 'categories'; add it there.")
-        kept = _kept(entry, categories[category_id], sizes[image_id], rules, official, where)
-        if isinstance(kept, str):
-            skipped[kept] += 1
-            continue
-        box, points, visibility = kept
-        file_name, group = files[image_id]
-        item = LabelledObject(
-            identity, Path(file_name), category_id, categories[category_id], box, points, visibility, group
-        )
-        found[image_id].append(item)
-    objects, missing = [], []
-    for image_id, items in found.items():
-        if not items:
-            continue
-        place = files[image_id][0] if root is None else picture(root, files[image_id][0])
-        if root is not None and not place.is_file():
-            missing.append(files[image_id][0])
-            skipped[NO_IMAGE] += len(items)
-            continue
-        objects += [replace(item, image=Path(place)) for item in items]
-    if missing and not allow_missing:
-        names = ", ".join(missing[:_SHOWN]) + (" ..." if len(missing) > _SHOWN else "")
-        raise InputError(
-            f"{len(missing)} of the pictures that {path} needs are neither under {Path(root) / 'images'} nor {root} "
-            f"({names}); get them, or allow missing pictures to leave their objects out."
-        )
-    return Dataset(objects, categories, dict(skipped), tuple(missing))
+    return from_document(data, path, root, rules=rules, official=official, allow_missing=allow_missing)
 
 
-# --- reading -------------------------------------------------------------------------------------------------------
+def from_document(
+    data: Mapping[str, list],
+    annotations: Path,
+    root: str | Path | None = None,
+    *,
+    rules: str = PAIRS,
+    official: bool = False,
+    allow_missing: bool = False,
+) -> Dataset:
+    """What `read_mp100` makes of a document in memory. annotations: the file it came from, named in errors."""
+    if rules not in (PAIRS, CAPELLM):
+        raise InputError(f"The rules must be {PAIRS!r} or {CAPELLM!r}, but got {rules!r}.")
+    ours = Rules(
+        keep=partial(_keep, rules, official),
+        category=_category,
+        place=None if root is None else partial(picture, root),
+        nowhere="" if root is None else f"under {Path(root) / 'images'} or {root}",
+        from_zero=True,
+        sized=True,
+        by_picture=True,
+    )
+    return coco.walk(data, annotations, ours, allow_missing)
 
 
-def _kept(
-    entry: dict, kind: Category, size: tuple[int, int], rules: str, official: bool, where: str
-) -> str | tuple[Box, np.ndarray, np.ndarray]:
+# --- the rules -----------------------------------------------------------------------------------------------------
+
+
+def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Category, where: str) -> str | Kept:
     """The clean box, points and visibility of an annotation, or why it does not count."""
-    if entry.get("iscrowd", 0) not in (0, False):
+    if coco.is_crowd(entry):
         return CROWD
     if entry.get("bbox") is None:
         return NO_BOX
-    box = entry["bbox"]
-    if not isinstance(box, list) or len(box) != 4:
-        raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {box!r}.")
-    x, y, w, h = coco._numbers(box, "bbox", where)
-    if min(w, h) < 0 and not official:
-        raise InputError(f"{where}, key 'bbox', has a negative side: {box}; correct it or remove the object.")
+    box = coco.box_of(entry, where)
+    if min(box[2:]) < 0 and not official:
+        raise InputError(f"{where}, key 'bbox', has a negative side: {entry['bbox']}; correct it or remove the object.")
     if entry.get("keypoints") is None:
         return UNLABELLED
-    points, visibility = coco._keypoints(entry, kind, where)
-    if "area" in entry and coco._numbers([entry["area"]], "area", where)[0] <= 0:
+    points, visibility = coco.keypoints_of(entry, kind, where)
+    area = coco.numbers_of([entry["area"]], "area", where)[0] if "area" in entry else None
+    if area is not None and area <= 0:
         return NO_AREA
-    clean = clean_box((x, y, w, h), *size)
+    clean = clean_box(box, *picture.size)
     if min(clean[2:]) < 0 or (rules == PAIRS and min(clean[2:]) == 0):
         return EMPTY_BOX
     if max(entry["keypoints"]) == 0:
         return UNLABELLED
     if rules == PAIRS and entry.get("num_keypoints") == 0:
         return NONE_COUNTED
-    return clean, points, visibility
+    return clean, points, visibility, area
 
 
-def _size(entry: dict, where: str) -> tuple[int, int]:
-    size = entry.get("width"), entry.get("height")
-    if not all(type(side) is int and side > 0 for side in size):
-        raise InputError(f"{where}, keys 'width' and 'height', must be whole numbers above 0, but got {list(size)}.")
-    return size  # type: ignore[return-value]
-
-
-def _categories(entries: list, path: Path) -> dict[int, Category]:
-    categories: dict[int, Category] = {}
-    for index, entry in enumerate(entries):
-        where = coco._entry(entry, f"{path}: categories[{index}]")
-        identity = coco._id(entry, "id", where)
-        where = f"{path}: category {identity}"
-        if identity in categories:
-            raise InputError(f"{where} appears twice; give every category its own id.")
-        name, labels, skeleton = entry.get("name"), entry.get("keypoints") or [], entry.get("skeleton") or []
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
-        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
-        if not isinstance(skeleton, list) or not all(coco._is_edge(edge) for edge in skeleton):
-            raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
-        edges = tuple((a, b) for a, b in skeleton)
-        known = _library(identity, name, len(labels))
-        if known is None and not labels:
-            raise InputError(f"{where} ({name}), key 'keypoints', is empty; list the names of its points.")
-        try:
-            if known is None:
-                categories[identity] = coco._category(name, labels, edges)
-            else:
-                categories[identity] = replace(known, skeleton=edges or known.skeleton)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-    return categories
+def _category(identity: int, name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category:
+    """The library's by its id, else the file's own."""
+    known = _library(identity, name, len(labels))
+    if known is not None:
+        return replace(known, skeleton=edges or known.skeleton)
+    if not labels:
+        raise InputError(f"key 'keypoints' of {name!r} is empty; list the names of its points.")
+    return coco.own_category(name, labels, edges)
 
 
 def _library(identity: int, name: str, points: int) -> Category | None:

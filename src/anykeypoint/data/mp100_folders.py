@@ -2,7 +2,8 @@
 
 MP-100 gives out labels only; its pictures are those of thirteen data sets, copied or linked into a folder for each
 category. Where the label files (`mp100_*.json`) are among the sources every picture that they name is looked for, one
-by one; that is what tells how much is missing.
+by one; that is what tells how much is missing. Where names do not help, a picture is found by its labels: CarFusion's,
+and those that are inside an .h5 file (flies and locusts), which are written out.
 """
 
 import hashlib
@@ -14,11 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..images import SUFFIXES
 from .coco import load_document
-from .faults import VEHICLES
+from .deepposekit import Frame, Frames, installed, read_frames, write_frame
+from .doctor import plain_number
+from .faults import INSECTS, VEHICLES
 from .pictures import picture_size
+from .readers import carfusion
 from .readers.dialects import GARMENTS
 
 # Source -> what the path of one of its pictures may hold, in lower case, to tell it from other sources' pictures.
@@ -58,8 +64,10 @@ BIRDS = ("grebe", "gull", "kingfisher", "sparrow", "tern", "warbler", "woodpecke
 
 NOWHERE = "no file of that name among the sources"
 SEVERAL = "several files of that name, none of the size that the labels say"
-UNMATCHED = "no object of CarFusion's labels has the same box and points"
-NO_LABELS = "CarFusion's labels (COCO) are not among the sources"
+UNMATCHED = "no picture of its source, or more than one, has the same points"
+NO_LABELS = "CarFusion's labels (its own, or in COCO's form) are not among the sources"
+NO_H5PY = "its pictures are in an .h5 file, which needs the package h5py; install anykeypoint with the extra 'h5'"
+CAR_POINTS = 13  # that MP-100 took of CarFusion's 14
 
 
 def source_of(folder: str) -> str:
@@ -78,7 +86,7 @@ class Folder:
 
     name: str
     source: str
-    found: dict[str, Path] = field(default_factory=dict)
+    found: dict[str, Path | Frame] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -86,40 +94,43 @@ def plan(sources: Path) -> list[Folder]:
     """The folders that the label files among the sources need, with each picture found or missing, by name.
 
     A picture is found by its path's end, else by its name among its data set's files, else by its name alone; of
-    several the one whose size the labels say, or any of them if all are the same. CarFusion's are found by their
-    labels: the picture on which an object has the very box and points.
+    several the one whose size the labels say, or any of them if all are the same. CarFusion's, flies and locusts that
+    are not there by name are found by their labels: the picture on which an object has the very points.
     Raises InputError if there are no label files.
     """
-    index, books = _index(sources)
+    index, books, archives, tables = _index(sources)
     files = [path for path in books if path.name.startswith("mp100")]
     if not files:
         raise InputError(
             f"There is no mp100_*.json in {sources} or below; put MP-100's label files there, they name the pictures."
         )
     wanted: dict[str, dict[str, Any]] = {}
-    labels: dict[str, set[Any]] = defaultdict(set)
+    labels: dict[str, dict[bytes, np.ndarray]] = defaultdict(dict)  # an object is in several splits' files
     for path in files:
-        for name, entry, keys in _needs(load_document(path)):
+        for name, entry, objects in _needs(load_document(path)):
             wanted.setdefault(name, entry)
-            labels[name] |= keys
-    cars = _car_labels([path for path in books if path not in files])
+            labels[name] |= {table.tobytes(): table for table in objects}
+    cars = _car_labels([path for path in books if path not in files], tables)
+    frames = _frames(archives)
     folders: dict[str, Folder] = {}
     for name, entry in sorted(wanted.items()):
         top = PurePosixPath(name).parts[0] if "/" in name else ""
         folder = folders.setdefault(top, Folder(top, source_of(top)))
         if folder.source == "carfusion" and not _at(index, name):
-            found = _car(labels[name], cars, index)
+            found = _car(labels[name].values(), cars, index)
+        elif folder.source in INSECTS and archives[folder.source] and not _at(index, name):
+            found = _frame(labels[name].values(), frames[folder.source])
         else:
             found = _find(name, entry, index, SOURCES.get(folder.source, ()))
-        if isinstance(found, Path):
-            folder.found[name] = found
-        else:
+        if isinstance(found, str):
             folder.missing[name] = found
+        else:
+            folder.found[name] = found
     return list(folders.values())
 
 
 def build(folders: Iterable[Folder], out: Path, copy: bool) -> int:
-    """Link (or copy) every picture found to its place under `out`; how many. What is there already stays."""
+    """Link (or copy, or write out) every picture found to its place under `out`; how many. What is there stays."""
     count = 0
     for folder in folders:
         for name, path in folder.found.items():
@@ -130,7 +141,9 @@ def build(folders: Iterable[Folder], out: Path, copy: bool) -> int:
             if target.is_symlink():  # of a source that has moved
                 target.unlink()
             try:
-                if copy:
+                if isinstance(path, Frame):
+                    write_frame(path, target)
+                elif copy:
                     shutil.copyfile(path, target)
                 else:
                     os.symlink(path.resolve(), target)
@@ -144,12 +157,12 @@ def build(folders: Iterable[Folder], out: Path, copy: bool) -> int:
 # --- what is needed ------------------------------------------------------------------------------------------------
 
 
-def _needs(document: Mapping[str, list]) -> Iterator[tuple[str, dict[str, Any], set[Any]]]:
-    """Name, entry and objects' keys of each picture; what is broken is for `data check` to tell."""
-    keys: dict[Any, set[Any]] = defaultdict(set)
+def _needs(document: Mapping[str, list]) -> Iterator[tuple[str, dict[str, Any], list[np.ndarray]]]:
+    """Name, entry and objects' points of each picture; what is broken is for `data check` to tell."""
+    objects: dict[Any, list[np.ndarray]] = defaultdict(list)
     for entry in document["annotations"]:
         if isinstance(entry, dict) and type(entry.get("image_id")) is int:
-            keys[entry["image_id"]].add(_label_key(entry))
+            objects[entry["image_id"]].append(_points(entry.get("keypoints")))
     for entry in document["images"]:
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if (
@@ -158,27 +171,29 @@ def _needs(document: Mapping[str, list]) -> Iterator[tuple[str, dict[str, Any], 
             and not PurePosixPath(name).is_absolute()
             and ".." not in PurePosixPath(name).parts
         ):
-            yield name, entry, keys.get(entry.get("id"), set())
+            yield name, entry, objects.get(entry.get("id"), [])
 
 
-def _label_key(entry: Mapping[str, Any]) -> tuple:
-    """What an object has in common with itself in another file: its box and points, to a tenth of a pixel."""
-    numbers = []
-    for key in ("bbox", "keypoints"):
-        values = entry.get(key)
-        numbers.append(
-            tuple(round(v, 1) for v in values if type(v) in (int, float)) if isinstance(values, list) else ()
-        )
-    return tuple(numbers)
+def _points(values: Any) -> np.ndarray:
+    """(K, 3): x, y and visibility, 0 for a point that is not labelled or has no place; (0, 3) for anything else."""
+    if not isinstance(values, list) or len(values) % 3:
+        return np.zeros((0, 3))
+    table = np.array([plain_number(value) for value in values]).reshape(-1, 3)
+    return np.where(np.isfinite(table).all(axis=1, keepdims=True) & (table[:, 2:] > 0), table, 0.0)
 
 
 # --- where it is ---------------------------------------------------------------------------------------------------
 
 
-def _index(sources: Path) -> tuple[dict[str, list[Path]], list[Path]]:
-    """All pictures below the sources by their name in lower case, and all JSON files; links to folders are followed."""
+def _index(
+    sources: Path,
+) -> tuple[dict[str, list[Path]], list[Path], dict[str, list[Path]], set[Path]]:
+    """All pictures below the sources by their name in lower case, all JSON files, the .h5 files that may be of an
+    insect's, and the folders of CarFusion's sequences; links to folders are followed."""
     index: dict[str, list[Path]] = defaultdict(list)
     books: list[Path] = []
+    archives: dict[str, list[Path]] = defaultdict(list)
+    tables: set[Path] = set()
     seen: set[str] = set()
     for folder, below, files in os.walk(sources, followlinks=True):
         real = os.path.realpath(folder)
@@ -187,13 +202,24 @@ def _index(sources: Path) -> tuple[dict[str, list[Path]], list[Path]]:
             continue
         seen.add(real)
         below.sort()
+        here = Path(folder)
+        if here.name == "gt" and _is_of(here, "carfusion") and any(file.endswith(".txt") for file in files):
+            tables.add(here.parent.parent)
         for file in sorted(files):
             suffix = PurePosixPath(file).suffix.lower()
             if suffix in SUFFIXES:
-                index[file.lower()].append(Path(folder) / file)
+                index[file.lower()].append(here / file)
             elif suffix == ".json":
-                books.append(Path(folder) / file)
-    return index, books
+                books.append(here / file)
+            elif suffix == ".h5":
+                for insect in INSECTS:
+                    if _is_of(here / file, insect):
+                        archives[insect].append(here / file)
+    return index, books, archives, tables
+
+
+def _is_of(path: Path, source: str) -> bool:
+    return any(word in path.as_posix().lower() for word in SOURCES[source])
 
 
 def _at(index: Mapping[str, list[Path]], name: str) -> list[Path]:
@@ -221,29 +247,56 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _car_labels(books: Iterable[Path]) -> dict[tuple, set[str]] | None:
-    """Object's key -> the names of CarFusion's pictures that it is on; None if its labels are not there."""
-    found: dict[tuple, set[str]] = defaultdict(set)
-    any_file = False
+def _car_key(table: np.ndarray) -> tuple:
+    """What a car has in common with itself in another file: its points, cut to whole pixels as the conversion does."""
+    table = table[:CAR_POINTS]
+    return tuple((place, int(table[place, 0]), int(table[place, 1])) for place in np.flatnonzero(table[:, 2] > 0))
+
+
+def _car_labels(books: Iterable[Path], tables: Iterable[Path]) -> dict[tuple, set[str]] | None:
+    """Car's key -> the names of CarFusion's pictures that it is on; None if its labels are not there.
+
+    books: JSON files, of which some may be CarFusion's. tables: folders of its sequences.
+    """
+    documents = []
     for path in books:
-        if not any(word in path.as_posix().lower() for word in SOURCES["carfusion"]):
-            continue
-        try:
-            document = load_document(path)
-        except InputError:
-            continue  # some other JSON that lies there
-        any_file = True
-        for name, _, keys in _needs(document):
-            for key in keys:
-                found[key].add(name)
-    return found if any_file else None
+        if _is_of(path, "carfusion"):
+            try:
+                documents.append(load_document(path))
+            except InputError:
+                continue  # some other JSON that lies there
+    documents += [carfusion.read(folder, folder).document() for folder in sorted(tables)]
+    found: dict[tuple, set[str]] = defaultdict(set)
+    for document in documents:
+        for name, _, objects in _needs(document):
+            for table in objects:
+                if key := _car_key(table):
+                    found[key].add(name)
+    return found if documents else None
 
 
-def _car(keys: set[Any], cars: Mapping[tuple, set[str]] | None, index: Mapping[str, list[Path]]) -> Path | str:
+def _car(
+    objects: Iterable[np.ndarray], cars: Mapping[tuple, set[str]] | None, index: Mapping[str, list[Path]]
+) -> Path | str:
     if cars is None:
         return NO_LABELS
-    names = set().union(*(cars.get(key, set()) for key in keys), set())
+    known = [cars[key] for key in map(_car_key, objects) if key in cars]
+    names = set.intersection(*known) if known else set()
     if len(names) != 1:
         return UNMATCHED
-    found = _find("carfusion/" + names.pop(), {}, index, SOURCES["carfusion"])
-    return found
+    return _find("carfusion/" + names.pop(), {}, index, SOURCES["carfusion"])
+
+
+def _frames(archives: Mapping[str, list[Path]]) -> dict[str, list[Frames] | None]:
+    """Insect -> its .h5 files, None if the package that reads them is not there."""
+    if not installed():
+        return dict.fromkeys(INSECTS)
+    read = {path: read_frames(path) for path in {path for paths in archives.values() for path in paths}}
+    return {insect: [read[path] for path in archives.get(insect, []) if read[path]] for insect in INSECTS}
+
+
+def _frame(objects: Iterable[np.ndarray], frames: list[Frames] | None) -> Frame | str:
+    if frames is None:
+        return NO_H5PY
+    found = {frame for table in objects for book in frames for frame in book.find(table[:, :2], table[:, 2])}
+    return found.pop() if len(found) == 1 else UNMATCHED

@@ -1,6 +1,8 @@
 """What can be told of a folder of pictures without decoding one."""
 
+import os
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -30,3 +32,29 @@ def pictures_below(folder: Path) -> dict[str, list[Path]]:
             index[path.name.lower()].append(path)
             index[path.stem.lower()].append(path)
     return index
+
+
+class Pictures:
+    """A folder's pictures, each looked at once however often it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._sizes: dict[Path, tuple[int, int] | None] = {}
+        self._files: dict[str, bool] = {}
+
+    def has(self, name: str) -> bool:
+        """Is there a file of that name, relative to the folder?"""
+        if name not in self._files:
+            self._files[name] = os.path.isfile(self.folder / name)
+        return self._files[name]
+
+    def size(self, path: Path) -> tuple[int, int] | None:
+        """`picture_size`."""
+        if path not in self._sizes:
+            self._sizes[path] = picture_size(path)
+        return self._sizes[path]
+
+    @cached_property
+    def below(self) -> dict[str, list[Path]]:
+        """`pictures_below`."""
+        return pictures_below(self.folder)

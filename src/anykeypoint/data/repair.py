@@ -60,7 +60,7 @@ def repair(
 
 
 def _finite(value: Any, mended: Counter) -> Any:
-    """The value with null for infinite numbers and NaN, which JSON cannot say, where no reader looks (e.g. `area`)."""
+    """The value with null for infinite numbers and NaN, which JSON cannot say, where no reader looks."""
     if isinstance(value, dict):
         return {key: _finite(inner, mended) for key, inner in value.items()}
     if isinstance(value, list):
@@ -116,6 +116,10 @@ def _cut(entry: dict[str, Any], size: tuple[int, int]) -> bool:
     return True
 
 
+def _no_area(entry: dict[str, Any], _: Any) -> None:
+    del entry["area"]
+
+
 def _labelled(entry: dict[str, Any]) -> np.ndarray:
     """(N, 2): the labelled points."""
     table = np.array([plain_number(value) for value in entry["keypoints"]]).reshape(-1, 3)
@@ -129,6 +133,7 @@ _MENDERS: dict[str, Callable[[dict[str, Any], Any], bool | None]] = {
     "coordinates": _unlabel,
     "visibility": _unlabel,
     "num_keypoints": _count,
+    "area": _no_area,
     "box": _box,
     "box outside": _cut,
 }

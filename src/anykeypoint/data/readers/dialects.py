@@ -3,7 +3,7 @@
 Every function takes the file, the folder of the pictures and what stands after "/" in the specification.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,7 +37,7 @@ def coco(path: Path, images: Path, selection: str = "") -> Labels:
     parted by commas; AP-10K's groups are the animals' families, so `coco/Bovidae:FILE` is one side of CLAMP's
     zero-shot settings (Bovidae to Canidae across orders, Canidae to Felidae within one)."""
     labels = Labels.of(load_document(path))
-    return _select(labels, selection, path) if selection else labels
+    return select(labels, selection, path) if selection else labels
 
 
 def apt36k(path: Path, images: Path, selection: str = "") -> Labels:
@@ -84,7 +84,7 @@ def animal_kingdom(path: Path, images: Path, selection: str = "") -> Labels:
     wanted = _words(selection)
     kept = [entry for entry in _dicts(labels.annotations) if plain_text(str(entry.get("animal", ""))) in wanted]
     if not kept:
-        return _select(labels, selection, path)
+        return select(labels, selection, path)
     labels.annotations = kept
     return labels
 
@@ -189,17 +189,20 @@ def animal_pose(path: Path, images: Path, selection: str = "") -> Labels:
             flat += [row[0], row[1], 2 if row[2] else 0]
         more = {"id": entry.get("id", index + 1), "bbox": [left, top, right - left, bottom - top], "keypoints": flat}
         labels.annotations.append({**entry, **more})
-    return _select(labels, selection, path) if selection else labels
+    return select(labels, selection, path) if selection else labels
 
 
-def _select(labels: Labels, selection: str, path: Path) -> Labels:
-    """The categories that a selection names, and what is labelled with them."""
+def select(
+    labels: Labels, selection: str, path: Path, words_of: Callable[[dict[str, Any]], set[str]] | None = None
+) -> Labels:
+    """The categories that a selection names, and what is labelled with them. words_of: what a category answers to, in
+    plain words; its name and its group unless said."""
     wanted = _words(selection)
     known: set[str] = set()
     ids: set[int | None] = set()
     categories = []
     for entry in _dicts(labels.categories):
-        words = {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
+        words = (words_of or own_words)(entry)
         known |= words
         if words & wanted:
             ids.add(_id(entry, "id"))
@@ -210,6 +213,11 @@ def _select(labels: Labels, selection: str, path: Path) -> Labels:
     labels.categories = categories
     labels.annotations = [entry for entry in _dicts(labels.annotations) if _id(entry, "category_id") in ids]
     return labels
+
+
+def own_words(entry: Mapping[str, Any]) -> set[str]:
+    """A category's name and its group."""
+    return {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
 
 
 def _words(selection: str) -> set[str]:

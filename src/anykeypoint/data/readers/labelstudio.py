@@ -57,11 +57,18 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> list[tuple]:
+    apart = {  # labels of plain rectangles and points come as results of their own, with the same id
+        str(region.get("id")): region["value"]
+        for region in regions
+        if region.get("type") == "labels" and isinstance(region.get("value"), dict)
+    }
     boxes: dict[str, tuple[str, list[float]]] = {}
     for region in regions:
         if region.get("type") in ("rectanglelabels", "rectangle"):
             value, wide, high, at = _value(region, where)
             label = _label(value, "rectanglelabels", at) if "rectanglelabels" in value else loose
+            if label == loose and str(region.get("id")) in apart:
+                label = _label(apart[str(region.get("id"))], "labels", at)
             if value.get("rotation"):
                 raise InputError(
                     f"{at} is a turned rectangle, but a box has its sides along the picture's; set it upright."
@@ -71,14 +78,17 @@ def _objects(regions: list[dict], where: str, loose: str, labels: Labels) -> lis
                 raise InputError(f"{at} is a rectangle of {box[2]:g} x {box[3]:g} percent; it must have an area.")
             scaled = [box[0] * wide / 100, box[1] * high / 100, box[2] * wide / 100, box[3] * high / 100]
             boxes[str(region.get("id"))] = (label, scaled)
-        elif region.get("type") not in ("keypointlabels", "keypoint"):
+        elif region.get("type") not in ("keypointlabels", "keypoint", "labels"):
             labels.leave_out(f"{region.get('type')} regions")
     objects: dict[str, NamedPoints] = {}
     for region in regions:
         if region.get("type") not in ("keypointlabels", "keypoint"):
             continue
         value, wide, high, at = _value(region, where)
-        name = _label(value, "keypointlabels", at)
+        if "keypointlabels" not in value and str(region.get("id")) in apart:
+            name = _label(apart[str(region.get("id"))], "labels", at)
+        else:
+            name = _label(value, "keypointlabels", at)
         x, y = number(value.get("x"), "x", at) * wide / 100, number(value.get("y"), "y", at) * high / 100
         owner = _owner(str(region.get("parentID") or ""), boxes, x, y, at)
         meta = region.get("meta")
@@ -115,6 +125,10 @@ def _value(region: dict, where: str) -> tuple[dict, float, float, str]:
     value = region.get("value")
     if not isinstance(value, dict):
         raise InputError(f"{at}, key 'value', must be a JSON object, but got {str(value)[:40]!r}.")
+    if region.get("image_rotation"):
+        raise InputError(
+            f"{at} was drawn on the picture turned by {str(region['image_rotation'])[:9]}; set it upright."
+        )
     wide, high = (number(region.get(key), key, at) for key in ("original_width", "original_height"))
     return value, wide, high, at
 
