@@ -31,7 +31,10 @@ _DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), re
 
 # Options that several verbs take.
 Data = Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)]
-Images = Annotated[Path, typer.Option(metavar="DIR", help="The folder that the labels' file names start from.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The folder that the labels' file names start from, where they do not say."),
+]
 Asked = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")]
 Most = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")]
@@ -148,10 +151,7 @@ def evaluate(
         str | None, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.", show_default=False)
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="FORM:FILE", help=_DATA)] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder that the labels' file names start from, where they do not say."),
-    ] = None,
+    images: Images = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="For the report: results.json, report.html and the rest."),
@@ -250,10 +250,10 @@ def evaluate(
 def density(
     model: Asked,
     data: Data,
-    images: Images,
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")
     ],
+    images: Images = None,
     max_per_category: Most = None,
     seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects and examples.")] = 0,
     sigma: Annotated[
@@ -284,10 +284,10 @@ def density(
 @app.command()
 def train(
     data: Data,
-    images: Images,
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The run; a stopped one goes on from here.")
     ],
+    images: Images = None,
     model: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Describes a new model; the paper's by default.")
     ] = None,
@@ -325,7 +325,7 @@ def data_list(
 @data_app.command("check")
 def data_check(
     spec: Spec,
-    images: Images,
+    images: Images = None,
     fix: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO, outside the data's folder.")
     ] = None,
@@ -340,8 +340,8 @@ def data_check(
 @data_app.command("view")
 def data_view(
     spec: Spec,
-    images: Images,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The sheet: .png, .jpg or .webp.")],
+    images: Images = None,
     per_category: Annotated[int, typer.Option(metavar="N", help="Objects of each category.")] = 2,
     most: Annotated[int, typer.Option(metavar="N", help="Objects on the sheet.")] = 24,
     seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects.")] = 0,
@@ -359,8 +359,8 @@ def data_view(
 @data_app.command("convert")
 def data_convert(
     spec: Spec,
-    images: Images,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, outside the data.")],
+    images: Images = None,
     to: Annotated[str, typer.Option(metavar="FORM", help="coco, labelstudio, dlc or csv.")] = "coco",
     allow_missing: AllowMissing = False,
 ) -> None:
@@ -373,8 +373,8 @@ def data_convert(
 @data_app.command("split")
 def data_split(
     spec: Spec,
-    images: Images,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For train.json, val.json and test.json.")],
+    images: Images = None,
     by: Annotated[str, typer.Option(metavar="WHAT", help="What stays on one side: category or group.")] = "category",
     shares: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, val and test.")] = ".7,.1,.2",
     seed: Annotated[int, typer.Option(metavar="N", help="The same gives the same parts.")] = 0,

@@ -12,7 +12,7 @@ from .evaluate import bar
 def run(
     model: str,
     data: str,
-    images: Path,
+    images: Path | None,
     out: Path,
     *,
     max_per_category: int | None,

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..data.readers import fingerprint, parse, read
+from ..data.readers import FORMS, fingerprint, parse, read
 from ..evaluation.asking import Workers
 from ..evaluation.baselines import baselines
 from ..evaluation.compare import compare, table, write_comparison
@@ -44,7 +44,7 @@ def run(
     from .. import load
 
     asked = Protocol.parse(protocol)
-    dataset = read(data, images, allow_missing=allow_missing)
+    dataset = read(data, images, allow_missing=allow_missing, official=official)
     settings = Settings(
         model=model,
         data=fingerprint(data),
@@ -97,7 +97,11 @@ def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
     form, _, path = parse(data)
     if trained_on is None and form != "field":
         return None
-    known = read(trained_on or f"field/train:{path}", None if trained_on is None else Path(), allow_missing=True)
+    spec = trained_on or f"field/train:{path}"
+    form = parse(spec)[0]
+    # No picture is looked at: a form that does not know where they are may be told any folder.
+    placed = form == "joint" or FORMS[form].pictures is not None
+    known = read(spec, None if placed else Path(), allow_missing=True)
     return {name for category in known.categories.values() for name in category.names}
 
 

@@ -17,7 +17,7 @@ from ..training.report import crop_counts
 
 def run(
     data: str,
-    images: Path,
+    images: Path | None,
     out: Path,
     *,
     model: Path | None,
