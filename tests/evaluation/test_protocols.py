@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import anykeypoint
+from anykeypoint import cli
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.pairs import episodes
+from anykeypoint.data.readers import read
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import asking, run, scoring
@@ -252,3 +255,37 @@ def test_a_run_of_three_that_is_killed_is_ended_by_two_or_one(dataset, tmp_path)
         assert not errors and written + len(rest) == len(dataset.objects)
         assert results[0] == run.evaluate(Copier(), dataset, tmp_path / f"{name} alone", settings("1-shot"))
         assert not list((tmp_path / name).glob("predictions.*.jsonl"))
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+def test_mp100s_protocol_is_a_command(tmp_path, monkeypatch, capsys):
+    """Its folders are found from the label file, pairs are the released sampler's, a missing picture is told."""
+    write_dataset(tmp_path / "made", 36, seed=2, per_category=18, size=64)
+    labels = json.loads((tmp_path / "made" / ANNOTATIONS).read_text())
+    (tmp_path / "annotations").mkdir()
+    file = tmp_path / "annotations" / "mp100_split1_test.json"
+    file.write_text(json.dumps(labels))
+    (tmp_path / "made" / IMAGES).rename(tmp_path / "images")
+    lost = tmp_path / "images" / labels["images"][3]["file_name"]
+    lost.unlink()
+    monkeypatch.setattr(anykeypoint, "load", lambda name, device, image_size: Copier())
+    command = ["evaluate", "any", "--data", f"mp100:{file}", "--protocol", "1-shot", "--episodes", "2", "--official"]
+
+    def run_it(*more):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, "-o", str(tmp_path / "out"), *more])
+        return ended.value.code, capsys.readouterr()
+
+    code, said = run_it()
+    assert code == 2 and lost.name in said.err and not (tmp_path / "out").exists()
+    code, said = run_it("--allow-missing")
+    assert code == 0 and "60 pairs" in said.out and "left out: 1 (image file missing)" in said.out
+    results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
+    assert results["missing"] == [lost.name] and results["settings"]["official"]
+    assert lost.name in (tmp_path / "out" / "report.html").read_text()
+    data = read(f"mp100:{file}", allow_missing=True)
+    rows = (tmp_path / "out" / run.PER_OBJECT).read_text().splitlines()[1:]
+    drawn = [(str(data.objects[p.query].id), str(data.objects[p.examples[0]].id)) for p in episodes(data, 1, 2)]
+    assert [tuple(row.split(",")[1:3]) for row in rows] == drawn

@@ -85,6 +85,8 @@ def evaluate(
         kept = {item.id for item in chosen}
         pairs = [pair for pair in pairs if dataset.objects[pair.query].id in kept]
         skipped[NOT_DRAWN] = len(dataset.objects) - len(chosen)
+    if settings.oks is not None:
+        scoring.check_oks(settings.oks, [dataset.objects[pair.query] for pair in pairs])
     if not pairs:
         raise InputError("There is no object to measure on; check the data file and its categories.")
     asked = {key: _asked(dataset.categories[key], settings) for key in {item.category_id for item in dataset.objects}}

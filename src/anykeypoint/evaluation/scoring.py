@@ -167,6 +167,18 @@ def calibration(scored: Scored, answers: Sequence[np.ndarray], confidence: Seque
     return without_nan(figures)
 
 
+def check_oks(name: str, objects: Sequence[LabelledObject]) -> np.ndarray:
+    """The sigmas of a data set; InputError if there are none, or for another number of points than an object has."""
+    spread = sigmas(name)
+    for item in objects:
+        if len(item.category) != len(spread):
+            raise InputError(
+                f"The sigmas of {name!r} are for {len(spread)} points, but {item.category.name!r} has "
+                f"{len(item.category)}; leave OKS out, or measure a part of the data."
+            )
+    return spread
+
+
 def oks(
     name: str, objects: Sequence[LabelledObject], answers: Sequence[np.ndarray], sure: Sequence[np.ndarray]
 ) -> dict:
@@ -175,16 +187,11 @@ def oks(
     The detection's score is the mean confidence of its points. An absent point is put at the box's centre, as COCO's
     results have no way to leave one out. The area is the file's, or the box's where it has none.
     """
-    spread = sigmas(name)
+    spread = check_oks(name, objects)
     labels: dict[str, list] = {"images": [], "annotations": [], "categories": []}
     images: dict[Any, int] = {}
     detections = []
     for item, xy, values in zip(objects, answers, sure, strict=True):
-        if len(item.category) != len(spread):
-            raise InputError(
-                f"The sigmas of {name!r} are for {len(spread)} points, but {item.category.name!r} has "
-                f"{len(item.category)}; leave OKS out, or measure a part of the data."
-            )
         image = images.setdefault(item.image, len(images) + 1)
         x, y, w, h = item.box
         numbers = np.column_stack([np.nan_to_num(item.points), item.visibility])
@@ -194,7 +201,7 @@ def oks(
                 "image_id": image,
                 "category_id": item.category_id,
                 "bbox": [x, y, w, h],
-                "area": w * h if getattr(item, "area", None) is None else item.area,
+                "area": w * h if item.area is None else item.area,
                 "iscrowd": 0,
                 "keypoints": numbers.ravel().tolist(),
                 "num_keypoints": int((item.visibility > 0).sum()),
