@@ -55,7 +55,9 @@ def find(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*", "text/*"]))
+        return Path(
+            snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*", "text/*"])
+        )
     except Exception as error:
         from .hub import explain
 
