@@ -10,9 +10,7 @@ from PIL import Image
 from tiny_matchers import NAMES, matcher, picture
 
 from anykeypoint import cli
-from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.evaluation.run import Settings, evaluate
 from anykeypoint.models.matching.folder import load
 
 
@@ -116,18 +114,6 @@ def test_a_released_checkpoint_becomes_a_folder(shared, tmp_path, capsys):
     assert code == 2 and out == "" and told in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "protocol"),
-    [("graphcape", "1-shot"), ("capeformer", "2-shot"), ("capex", "text-pairs"), ("flf", "both"), ("dlf", "1-shot")],
-)
-def test_evaluation_asks_matchers_as_its_protocols_say(work, tmp_path, name, protocol):
-    dataset = read_coco(work / "data" / ANNOTATIONS, work / "data" / IMAGES)
-    results = evaluate(load(work / name), dataset, tmp_path, Settings(model=name, protocol=protocol))
-    assert results["pairs"] == 6 and 0 <= results["category_mean"]["pck@0.2"] <= 100
-    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
-    assert all(np.isfinite(np.array(line["points"], dtype=float)).all() for line in lines)
-
-
 def test_evaluation_on_the_command_line(work, tmp_path, capsys):
     data = ["--data", f"coco:{work / 'data' / ANNOTATIONS}", "--images", work / "data" / IMAGES]
     code, out, _ = run(
@@ -136,14 +122,3 @@ def test_evaluation_on_the_command_line(work, tmp_path, capsys):
     assert code == 0 and "pck@0.2" in out
     code, _, err = run(capsys, "evaluate", work / "graphcape", *data, "--protocol", "both", "-o", tmp_path / "other")
     assert code == 2 and "answers to example" in err
-
-
-def test_labels_outside_the_picture_are_not_shown_to_a_model(work, tmp_path):
-    labels = json.loads((work / "data" / ANNOTATIONS).read_text())
-    for entry in labels["annotations"]:
-        entry["keypoints"][:3] = [-30, 10, 2]
-    (tmp_path / "labels.json").write_text(json.dumps(labels))
-    dataset = read_coco(tmp_path / "labels.json", work / "data" / IMAGES)
-    evaluate(load(work / "graphcape"), dataset, tmp_path / "run", Settings(protocol="1-shot"))
-    lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
-    assert all(line["points"][0] == [None, None] and line["points"][1] != [None, None] for line in lines)
