@@ -16,6 +16,7 @@ from anykeypoint.models.matching.fusion import (
     consistency_loss,
 )
 from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.losses import matching_losses
 
 HEAD = HeadConfig(
     image_width=12, support_width=10, width=16, heads=2, hidden=24, gate=8, encoder_layers=1, decoder_layers=2
@@ -276,7 +277,11 @@ def test_a_keypoint_that_one_matcher_was_not_asked_for_is_the_others(answer):
     found = fusion.found(made)
     assert torch.equal(found[0, 1], made.image.found[0, 1]) and torch.equal(found[0, 3], made.text.found[0, 3])
     assert close(made.text.points, fusion.head(query, text, told, SKELETONS).points)
-    losses = fusion.losses(made, torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10), valid, valid)
+    points, heat = torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10)
+    losses = fusion.losses(made, points, heat, valid, valid)
+    for name, known in (("text", told), ("image", shown)):
+        for part, value in matching_losses(getattr(made, name), points, heat, known).items():
+            assert torch.equal(losses[f"{name}_{part}"], value)
     asked = torch.where(told & shown, 1.0, 0.0)
     apart = (made.text.found - made.image.found).square().mean(-1) * asked
     expected = (apart.sum(1) / asked.sum(1).clamp(min=1)).mean()
