@@ -1,6 +1,7 @@
 """Matchers on the command line: predict by examples, convert, and evaluate, end to end on tiny models."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -112,6 +113,17 @@ def test_a_released_checkpoint_becomes_a_folder(shared, tmp_path, capsys):
     code, out, err = run(capsys, "convert", tmp_path / "broken.pth", *options)
     told = "unknown: keypoint_head.more; missing: keypoint_head.query_proj.bias"
     assert code == 2 and out == "" and told in err and err.count("\n") == 1
+
+
+def test_weights_that_a_matcher_needs_are_those_of_its_text_encoder(work, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
+    assert run(capsys, "weights", work / "capex")[:2] == (0, "")  # its encoder is in the folder
+    path = shutil.copytree(work / "capex", tmp_path / "model") / "config.json"
+    config = json.loads(path.read_text()) | {"text": {"name": "minilm-l6"}}
+    path.write_text(json.dumps(config))
+    fetched = []
+    monkeypatch.setattr("anykeypoint.commands.weights.fetch", lambda name, report: fetched.append(name))
+    assert run(capsys, "weights", path.parent)[0] == 0 and fetched == ["minilm-l6"]
 
 
 def test_evaluation_on_the_command_line(work, tmp_path, capsys):

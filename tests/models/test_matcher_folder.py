@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_a_saved_matcher_comes_back_wherever_its_folder_goes(name, tmp_path):
 
 def test_published_text_encoders_are_not_saved(tmp_path):
     made = matcher("capex", tmp_path)
-    made.config = folders.replace(made.config, text=text_config("gte-base-en-v1.5"))
+    made.config = replace(made.config, text=text_config("gte-base-en-v1.5"))
     made.save_pretrained(tmp_path / "made")
     assert not (tmp_path / "made" / "text").exists()
     assert all(key.startswith(("backbone.", "head.")) for key in load_file(tmp_path / "made" / "model.safetensors"))
