@@ -201,6 +201,15 @@ def test_an_episodes_loss_is_what_it_is_alone_and_without_padding(kind):
     assert alone[0] != alone[1]
 
 
+@pytest.mark.parametrize("kind", ["protonet", "projected", "maml"])
+def test_nothing_is_learnt_from_a_keypoint_of_the_query_that_no_example_shows(kind):
+    model, batch = make(kind), one(episodes(), 0)
+    batch.visible[:, :, 3] = False
+    loss = model.loss(batch)
+    batch.query_visible[:, 3] = False
+    assert torch.equal(model.loss(batch), loss)
+
+
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_query_is_answered_as_it_would_be_alone(kind):
     adapted, queries = make(kind).fit(*examples(2)), examples(3, seed=9)[0]

@@ -201,6 +201,13 @@ def test_a_saved_model_answers_as_before(method, name, tmp_path):
     assert again.config.options == model.config.options and not again.training
 
 
+def test_a_folder_needs_nothing_but_itself(tmp_path):
+    model = fewshot.build(config("protonet"))
+    model.config = replace(model.config, backbone=BackboneConfig("dinov2-s", image_size=112))  # published weights
+    model.save_pretrained(tmp_path)
+    assert fewshot.load(tmp_path).config.backbone.weights is None
+
+
 def test_the_seed_decides_and_leaves_torchs_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()

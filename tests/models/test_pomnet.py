@@ -119,6 +119,23 @@ def test_a_heat_map_is_one_keypoint_matched_with_the_map():
         assert close(model.matching(torch.cat([memory, token], dim=1))[0, 0], heat[0, k])
 
 
+@torch.no_grad()
+def test_cells_are_known_by_their_code_and_not_by_their_order():
+    """The code stands in queries and keys, not in what is looked up."""
+    model = head()
+    x, cells, code, valid = torch.randn(2, 3, 32), torch.randn(2, 6, 32), torch.randn(6, 32), torch.ones(2, 3).bool()
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    pairs = [
+        lambda cells, code: model.decoder[0](x, valid, cells, code),
+        lambda cells, code: model.encoder[0](cells, code)[:, code.sum(dim=1).argsort()],
+    ]
+    for layer in pairs:
+        assert close(layer(cells[:, order], code[order]), layer(cells, code))
+        assert not close(layer(cells, code.flip(0)), layer(cells, code))
+    alike = cells[:, :1].expand(2, 6, 32)  # where all cells look alike their places tell nothing
+    assert close(model.decoder[0](x, valid, alike, code), model.decoder[0](x, valid, alike, code * 3))
+
+
 def test_the_released_sizes_make_maps_of_64_cells():
     model = POMNet(POMNetConfig(width=32, hidden=8)).eval()
     with torch.no_grad():
@@ -155,14 +172,16 @@ def test_the_loss_is_the_released_one_over_labelled_keypoints():
     assert float(head().losses(HeatMatch(heat), None, targets, labelled)["heat"]) == pytest.approx(float(slow))
 
 
-def test_nothing_to_learn_from_gives_no_loss_and_no_gradient():
-    for asked in (True, False):
-        model = head()
-        query, support, valid = inputs()
-        loss = model.losses(model(query, support, valid & asked), None, torch.zeros(3, 5, 8, 12), valid & False)["heat"]
-        loss.backward()
-        assert loss == 0
-        assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_nothing_to_learn_from_gives_no_loss_and_no_gradient(asked, training):
+    model = head().train(training)
+    query, support, valid = inputs()
+    match = model(query, support, valid & asked)
+    loss = model.losses(match, None, torch.full((3, 5, 8, 12), torch.nan), valid & False)["heat"]
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is None or (p.grad == 0).all() for p in model.parameters())
 
 
 def test_targets_of_another_size_are_refused():

@@ -188,10 +188,10 @@ class FewShotModel(nn.Module):
         return Episodes(
             examples.unflatten(0, (-1, shots)),
             tensor(batch.examples.points).float(),
-            tensor(batch.examples.visible & batch.real[:, None]),
+            tensor(batch.examples.visible),
             query,
             tensor(batch.query.points).float(),
-            tensor(batch.query.visible & batch.real),
+            tensor(batch.query.visible),
             tuple((category.name, len(category)) for category in batch.categories),
         )
 

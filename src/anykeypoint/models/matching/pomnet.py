@@ -166,7 +166,7 @@ class POMNet(nn.Module):
         for layer in self.decoder:
             tokens = layer(tokens, seen, cells, code)
         # Only slots that are asked for are matched, so that the others change no statistics of the batch.
-        rows, slots = (valid if valid.any() else seen).nonzero(as_tuple=True)
+        rows, slots = valid.nonzero(as_tuple=True)
         memory = cells.transpose(1, 2).unflatten(2, image.shape[-2:])
         asked = self.norm(tokens[rows, slots])[..., None, None].expand(-1, -1, *image.shape[-2:])
         found = self.matching(torch.cat([memory[rows], asked], dim=1))[:, 0]
