@@ -1,7 +1,7 @@
 """Fine-tuning (Nakamura & Harada 2019, on keypoints): a head trained on known categories gets a new last layer, which
 is trained on the examples when they are given.
 
-The papers do not say what is trained then, nor for how long. Nakamura & Harada advise a low rate, an adaptive optimiser
+Chosen here: what is trained then, and for how long. Nakamura & Harada advise a low rate, an adaptive optimiser
 (Adam here) and, where the new categories are far from the known, training everything: `trains` has the head's last
 layer, or all of the head; the backbone stays as it is.
 

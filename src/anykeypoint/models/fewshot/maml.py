@@ -4,9 +4,8 @@ examples make it a detector of their keypoints.
     weights <- weights - rate * gradient of the examples' loss        `steps` times, on the examples alone
     meta-training: the loss of the query with the weights so found, back through the steps
 
-The papers do not say what is adapted, nor how one head serves categories with different numbers of keypoints. Here the
-head on the backbone's map is adapted, all of it, and the backbone is not. The last layer has a row for each keypoint,
-and all rows begin as the same learnt one: any number and any order of keypoints are alike to it.
+Chosen here: all of the head on the backbone's map is adapted, and the backbone is not. The last layer has a row for
+each keypoint, and all rows begin as the same learnt one: any number and any order of keypoints are alike to it.
 
 Letters: S examples, Q queries, K keypoints, C channels, h x w cells.
 """
@@ -31,7 +30,7 @@ class MAMLConfig:
     enlarge: int = 1  # how many times the backbone's map is enlarged on each side
     rate: float = 0.5  # of the inner steps
     steps: int = 5  # of meta-training
-    fit_steps: int = 20  # when examples are given; more than in training, as is usual
+    fit_steps: int = 20  # when examples are given
     first_order: bool = False  # True: the gradients of the inner steps count as constants
 
     def __post_init__(self) -> None:

@@ -1,8 +1,7 @@
 """What the few-shot baselines share: episodes as feature maps, scores over cells, and answers read off them.
 
 A method scores every cell of a query's map for each keypoint; the softmax over the cells is the density of the place,
-and training asks for it by cross-entropy. (The published ones may have been trained by squared error of heat maps; on
-maps of 8 to 16 cells a side that mostly teaches zeros.)
+and training asks for it by cross-entropy.
 
 Letters: B episodes, S examples, Q queries, K keypoints, C channels, h x w cells.
 """

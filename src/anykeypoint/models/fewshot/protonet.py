@@ -3,8 +3,8 @@
     prototype = mean over the examples that show the keypoint, of the map at its place
     score     = -scale * |cell - prototype|^2 / C
 
-The papers do not say whether what is compared is the backbone's map or a learnt projection of it, nor how distances
-become a loss; by default it is the map as it comes, with one learnt scale.
+Chosen here: what is compared is the backbone's map as it comes, or a learnt projection of it; its distances get one
+learnt scale, and their softmax over the cells is what cross-entropy trains.
 
 Letters: S examples, Q queries, K keypoints, C channels, h x w cells.
 """

@@ -5,8 +5,8 @@ Everything").
     support = decoder(support_projection(tokens), image)           keypoint interaction: with each other and the cells
     heat    = matching(image beside one keypoint's support)        a relation, then deconvolutions to the heat map
 
-Layers and sizes are those of the released configuration. The interaction has no order and no place of the keypoints in
-it: a keypoint is known by its looks alone.
+Layers and sizes are those of the released configuration, in which example and query have a backbone each. The
+interaction has no order and no place of the keypoints in it: a keypoint is known by its looks alone.
 
 Letters: B objects, h x w cells, N = h * w, K keypoints, C channels, H x W cells of the heat maps.
 """
@@ -101,7 +101,7 @@ class HeatMatch:
     def found(self) -> Tensor:
         """The answer (B K 2), fractions of the query's crop: the density's peak, between cells.
 
-        The released code moves the best cell a quarter towards its second-best neighbour instead.
+        The released code moves the best cell by a quarter towards the higher neighbour on each axis instead.
         """
         return peaks(self.density.flatten(2), self.grid, self.places)[0]
 
