@@ -87,7 +87,7 @@ def test_it_finds_the_points_of_its_own_examples(kind, shots):
 def test_a_point_between_cells_is_found_between_cells():
     features, _, visible = examples(count=2)
     points = torch.tensor([[[2.8, 1.3], [3.9, 4.6]]]) / 6
-    found = make("maml", fit_steps=300).fit(features, points, visible).locate(features)
+    found = make("maml", fit_steps=1000).fit(features, points, visible).locate(features)
     assert (found.points - points).abs().max() < 0.1 / 6
 
 
@@ -148,7 +148,9 @@ def plain_scores(weights, features):
     centred = features - features.mean(dim=(1, 2, 3), keepdim=True)
     normed = centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-5).sqrt()
     normed = normed * weights["norm.weight"][:, None, None] + weights["norm.bias"][:, None, None]
-    hidden = F.conv2d(normed, weights["hidden.weight"], weights["hidden.bias"], padding=1).relu()
+    hidden = F.conv2d(
+        normed * (256 / CHANNELS) ** 0.5, weights["hidden.weight"], weights["hidden.bias"], padding=1
+    ).relu()
     return F.conv2d(hidden, weights[ROWS][:, :, None, None])
 
 
@@ -162,7 +164,7 @@ def test_the_meta_gradient_is_that_of_the_steps_written_out(first_order):
     for _ in range(3):
         inner = map_loss(plain_scores(weights, batch.examples[0]), batch.points[0], batch.visible[0])
         for name, slope in zip(weights, torch.autograd.grad(inner, weights.values(), create_graph=True), strict=True):
-            weights[name] = weights[name] - 0.5 * (slope.detach() if first_order else slope)
+            weights[name] = weights[name] - 0.05 * (slope.detach() if first_order else slope)
     asked = batch.query_visible & batch.visible[0].any(dim=0)
     outer = map_loss(plain_scores(weights, batch.query), batch.query_points, asked)
     plain = torch.autograd.grad(outer, list(model.parameters()))
@@ -310,6 +312,24 @@ def test_heads_scores_are_those_written_out():
     weights = model.first(3)
     features = examples(2)[0]
     assert close(head_scores(model.trunk, weights, features), plain_scores(weights, features))
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05])
+def test_a_rate_does_the_same_for_maps_of_more_channels(rate):
+    """Maps whose channels are doubled, with the weights that give the same hidden map, move alike."""
+    features, points, visible = examples()
+    small = make("maml", rate=rate)
+    large = MAML(replace(small.config), 2 * CHANNELS)
+    with torch.no_grad():
+        large.row.copy_(small.row)
+        large.trunk.hidden.bias.copy_(small.trunk.hidden.bias)
+        large.trunk.hidden.weight.copy_(small.trunk.hidden.weight.repeat(1, 2, 1, 1) / 2**0.5)
+    query = examples(seed=9)[0]
+    found = [
+        model.fit(features.repeat(1, times, 1, 1), points, visible).locate(query.repeat(1, times, 1, 1))
+        for times, model in enumerate((small, large), 1)
+    ]
+    assert close(found[0].density, found[1].density, 1e-2)
 
 
 def test_pretraining_knows_categories_by_name_and_size():

@@ -18,6 +18,7 @@ from ...errors import InputError
 from ..matching.proposals import cell_centres, peaks, share_within
 
 SIGMA = 0.5  # of the targets, in cells: the mean over 3 x 3 cells then gives the place back between cells
+CHANNELS = 256  # whose maps the heads take as they come
 NEAR = 0.1  # of the crop: what counts as the answer's surroundings, as in the other models' confidence
 
 
@@ -139,7 +140,8 @@ class Trunk(nn.Module):
     """Maps (S C h w) -> hidden maps (S width h' w'), enlarged; a linear row for each keypoint scores their cells.
 
     The norm is over all of a picture's map, so that backbones of any loudness fit the same steps and no picture of a
-    batch is told of another.
+    batch is told of another. Maps of more channels are made quieter and begin with louder weights: what a gradient step
+    changes in the hidden map would otherwise grow with them, and one rate would not do for all backbones.
     """
 
     def __init__(self, channels: int, width: int, enlarge: int) -> None:
@@ -147,9 +149,12 @@ class Trunk(nn.Module):
         self.norm = nn.GroupNorm(1, channels)
         self.hidden = nn.Conv2d(channels, width, 3, padding=1)
         self.enlarge = enlarge
+        self.loudness = (CHANNELS / channels) ** 0.5
+        with torch.no_grad():
+            self.hidden.weight /= self.loudness
 
     def forward(self, features: Tensor) -> Tensor:
-        features = self.norm(features)
+        features = self.norm(features) * self.loudness
         if self.enlarge > 1:
             features = F.interpolate(features, scale_factor=self.enlarge, mode="bilinear", align_corners=False)
         return self.hidden(features).relu()
