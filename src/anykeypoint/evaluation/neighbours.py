@@ -22,6 +22,8 @@ from ..errors import InputError
 from ..example import Example
 from ..geometry import Box, square_crop
 from ..images import crop_pixels, read_image
+from ..models.matching import proposals
+from ..models.matching.support import features_at
 from .baselines import CROP_SCALE, Prediction, carried, check_examples, example_box
 
 SIZE = 320  # pixels a side of the crop; stride 16 makes it 20 x 20 cells
@@ -114,17 +116,12 @@ def at_points(features: Tensor, places: Tensor) -> Tensor:
 
     A place beyond the outermost cells' centres has what the nearest of them has.
     """
-    found = F.grid_sample(
-        features[None], places[None, :, None] * 2 - 1, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return F.normalize(found[0, :, :, 0].T, dim=1)
+    return F.normalize(features_at(features[None], places[None])[0], dim=1)
 
 
 def cell_centres(side: int) -> Tensor:
     """(N, 2) x and y of the cells' centres, row by row, as fractions of the crop."""
-    ticks = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+    return proposals.cell_centres(side, side, like=torch.zeros(()))
 
 
 def gaussian(places: Tensor, side: int) -> Tensor:
@@ -141,9 +138,5 @@ def peaks(scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
     side = round(scores.shape[1] ** 0.5)
     centres = cell_centres(side)
     shares = (scores / WARMTH).softmax(dim=1)
-    best = centres[scores.argmax(dim=1)]
-    near = (centres - best[:, None]).abs().amax(dim=-1) < 1.5 / side
-    window = shares * near
-    xy = window @ centres / window.sum(dim=1, keepdim=True)
-    within = (centres - xy[:, None]).square().sum(dim=-1) < NEAR**2
-    return xy.double().numpy(), (shares * within).sum(dim=1).double().numpy()
+    xy, _ = proposals.peaks(shares, (side, side), centres)
+    return xy.double().numpy(), proposals.share_within(shares, centres, xy, NEAR).double().numpy()

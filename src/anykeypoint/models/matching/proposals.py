@@ -43,10 +43,8 @@ class ProposalGenerator(nn.Module):
         with torch.autocast(similarity.device.type, enabled=False):
             similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
             probability = similarity.softmax(dim=-1)
-            near = probability * _window(similarity, grid)
-            mass = near.sum(dim=-1)
             centres = cell_centres(*grid, like=similarity)
-            peak = near @ centres / (mass + 1e-10)[..., None]
+            peak, mass = peaks(probability, grid, centres)
             return Proposals(similarity.unflatten(-1, grid), probability @ centres, peak, mass)
 
 
@@ -58,7 +56,24 @@ def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=-1)
 
 
-def _window(similarity: Tensor, grid: tuple[int, int]) -> Tensor:
-    """1 in the 3 x 3 cells round the best of each keypoint, else 0: (B K N)."""
-    best = F.one_hot(similarity.argmax(dim=-1), similarity.shape[-1]).to(similarity.dtype)
-    return F.max_pool2d(best.unflatten(-1, grid), kernel_size=3, stride=1, padding=1).flatten(2)
+def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares (... K N) of a grid of (h, w) cells whose places are centres (N 2) -> where they peak, and how much.
+
+    The peak (... K 2) is the expected place within the 3 x 3 cells round the heaviest (of equals the first); with it
+    comes the share (... K) of those cells.
+    """
+    near = probability * _window(probability, grid)
+    mass = near.sum(dim=-1)
+    return near @ centres / (mass + 1e-10)[..., None], mass
+
+
+def share_within(probability: Tensor, centres: Tensor, points: Tensor, radius: float) -> Tensor:
+    """The share (... K) of the cells whose places lie within `radius` of the points (... K 2)."""
+    near = (centres - points[..., None, :]).square().sum(dim=-1) < radius**2
+    return (probability * near).sum(dim=-1)
+
+
+def _window(values: Tensor, grid: tuple[int, int]) -> Tensor:
+    """1 in the 3 x 3 cells round the highest of each row of values (... K N), else 0."""
+    best = F.one_hot(values.argmax(dim=-1), values.shape[-1]).to(values.dtype)
+    return F.max_pool2d(best.unflatten(-1, grid), kernel_size=3, stride=1, padding=1).flatten(-2)

@@ -35,6 +35,16 @@ def pool(features: Tensor, heat_maps: Tensor, shown: Tensor | None = None) -> Te
     return tokens.masked_fill(~shown[..., None], 0).sum(dim=1) / counts[..., None]
 
 
+def features_at(features: Tensor, points: Tensor) -> Tensor:
+    """Maps (S C h w) at points (S K 2), finite fractions of the crop, between cells bilinearly -> (S K C).
+
+    A point beyond the outermost cells' centres has what the nearest of them has.
+    """
+    places = points[:, :, None].to(features.dtype) * 2 - 1
+    found = F.grid_sample(features, places, mode="bilinear", padding_mode="border", align_corners=False)
+    return found[..., 0].transpose(1, 2)
+
+
 def _enlargement(cells: int, size: int, like: Tensor) -> Tensor:
     """The matrix (size, cells) of bilinear resizing along one side, as `interpolate` does it."""
     identity = torch.eye(cells, dtype=like.dtype, device=like.device)

@@ -1,0 +1,250 @@
+"""A few-shot baseline as a model: a backbone and a method, asked with examples; and as a folder.
+
+A folder holds config.json and model.safetensors with all weights, the backbone's among them.
+
+Letters: B episodes, S examples, K keypoints, C channels, h x w cells.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...category import Category
+from ...data.augment import visible_in
+from ...data.episodes import EpisodeBatch
+from ...density import Density
+from ...errors import InputError
+from ...example import Example
+from ...geometry import MATCHER_CROP, Box, square_crop
+from ...images import ImageSource, crop_pixels, read_image
+from ...pose import Pose, with_uncertainty
+from ..backbones import Backbone, BackboneConfig, build_backbone
+from ..lora import check_tensors, known_fields
+from .finetune import FineTune, FineTuneConfig
+from .maml import MAML, MAMLConfig
+from .maps import Adapted, Episodes
+from .protonet import ProtoNet, ProtoNetConfig
+
+MODEL_TYPE = "few_shot"
+METHODS = {"protonet": (ProtoNetConfig, ProtoNet), "maml": (MAMLConfig, MAML), "finetune": (FineTuneConfig, FineTune)}
+
+
+@dataclass(frozen=True)
+class FewShotConfig:
+    """A baseline. method: one of METHODS, with its own options; None takes them as they come."""
+
+    method: str = "protonet"
+    options: ProtoNetConfig | MAMLConfig | FineTuneConfig | None = None
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig("resnet50", image_size=MATCHER_CROP[1]))
+    crop_scale: float = MATCHER_CROP[0]  # crop side over the box's longer side
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"A few-shot method must be one of {', '.join(METHODS)}, but got {self.method!r}.")
+        kind = METHODS[self.method][0]
+        if self.options is None:
+            object.__setattr__(self, "options", kind())
+        if not isinstance(self.options, kind):
+            raise InputError(f"The options of {self.method} must be a {kind.__name__}, but got {self.options!r}.")
+        if type(self.crop_scale) not in (int, float) or not 0 < self.crop_scale < float("inf"):
+            raise InputError(f"crop_scale must be a finite number above 0, but got {self.crop_scale!r}.")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "FewShotConfig":
+        """Read the form of `to_dict`; unknown keys are refused."""
+        values = known_fields(cls, data, "The options of a few-shot model")
+        if values.get("options") is not None and values.get("method", "protonet") in METHODS:
+            values["options"] = METHODS[values.get("method", "protonet")][0].from_dict(values["options"])
+        if "backbone" in values:
+            values["backbone"] = BackboneConfig.from_dict(values["backbone"])
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        own = {"options": self.options.to_dict(), "backbone": self.backbone.to_dict()}
+        return {"method": self.method, **own, "crop_scale": self.crop_scale}
+
+
+class FewShotModel(nn.Module):
+    """See above. Asked with examples alone; names and descriptions are never read."""
+
+    prompts = ("example",)
+
+    def __init__(self, config: FewShotConfig, backbone: Backbone) -> None:
+        super().__init__()
+        self.config = config
+        self.name = config.method
+        self.backbone = backbone
+        self.method = METHODS[config.method][1](config.options, backbone.channels)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        image: ImageSource,
+        category: Category,
+        *,
+        box: Box | None = None,
+        example: Example | Sequence[Example],
+        words: bool = False,
+        density: bool = False,
+        **_: Any,
+    ) -> Pose:
+        """Where the category's keypoints are, in original image pixels, in the category's order.
+
+        box: x, y, w, h in image pixels; None takes the whole picture. example: one or more; the method learns from them
+        anew at each call. A keypoint that none of them shows inside its crop is absent. words: not used, as what any
+        other model is asked with besides. density: also each keypoint's distribution over the cells of the map. The
+        confidence is the probability, by that distribution, that the point lies within a tenth of the crop of the
+        answer. Raises InputError where the examples do not fit the category.
+        """
+        adapted = self.fit(example, len(category))
+        picture = read_image(image)
+        box = (0.0, 0.0, *map(float, picture.size)) if box is None else box
+        crop = square_crop(box, self.config.crop_scale)
+        found = adapted.locate(self._look(crop_pixels(picture, crop, self.backbone.config.image_size)[None]))
+        points = found.points[0].double().cpu().numpy()
+        pose = Pose(
+            names=category.names,
+            xy=crop.to_image(points),
+            confidence=found.confidence[0].double().cpu().numpy(),
+            present=~np.isnan(points).any(axis=1),
+            box=tuple(box),
+            image_size=picture.size,
+            skeleton=category.skeleton,
+            category=category.name,
+            image=str(image) if isinstance(image, str | Path) else "",
+        )
+        if not density:
+            return pose
+        grids = found.density[0].double().cpu().numpy()
+        grids /= grids.sum(axis=(1, 2), keepdims=True)
+        shown = {key: Density(crop, grids[i]) for i, key in enumerate(pose.keys) if pose.present[i]}
+        return with_uncertainty(replace(pose, density=shown))
+
+    def fit(self, examples: Example | Sequence[Example], count: int) -> Adapted:
+        """What the method learns from examples of `count` keypoints each.
+
+        Raises InputError unless each has so many and a point or more of them lies in an example's crop.
+        """
+        examples = [examples] if isinstance(examples, Example) else list(examples)
+        if not examples:
+            raise InputError("A few-shot model needs one or more examples, but got none.")
+        pixels, points = [], []
+        for shown in examples:
+            if len(shown) != count:
+                raise InputError(f"The example has {len(shown)} points, but {count} are asked for; give one for each.")
+            picture = read_image(shown.image)
+            crop = square_crop(shown.box or (0.0, 0.0, *map(float, picture.size)), self.config.crop_scale)
+            pixels.append(crop_pixels(picture, crop, self.backbone.config.image_size))
+            points.append(crop.normalise(shown.points))
+        visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
+        if not visible.any():
+            raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
+        maps = self._look(np.stack(pixels))
+        with torch.inference_mode(False):  # fitting takes gradients, whoever asks
+            places = torch.from_numpy(np.stack(points)).float().to(self.device)
+            return self.method.fit(maps, places, torch.from_numpy(visible).to(self.device))
+
+    def _look(self, pixels: np.ndarray) -> Tensor:
+        """Crops uint8 N S S 3 -> maps N C h w without a gradient, each as it would be alone."""
+        with torch.inference_mode(False), torch.no_grad():
+            crops = torch.from_numpy(pixels).to(self.device)
+            return torch.cat([self.backbone(self.backbone.normalise(crop[None])) for crop in crops])
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def loss(self, batch: EpisodeBatch) -> Tensor:
+        """The method's loss on a batch of episodes; gradients reach the backbone where it is tuned."""
+        return self.method.loss(self.episodes(batch))
+
+    def episodes(self, batch: EpisodeBatch) -> Episodes:
+        """A batch of pictures as maps; InputError where they are of another size than the backbone's."""
+        side, own = batch.query.pixels.shape[1], self.backbone.config.image_size
+        if side != own:
+            raise InputError(
+                f"This model looks at crops of {own} pixels, but the episodes have {side}; draw that size."
+            )
+        shots = batch.examples.pixels.shape[1]
+        pixels = np.concatenate([batch.examples.pixels.reshape(-1, side, side, 3), batch.query.pixels])
+        maps = self.backbone(self.backbone.normalise(torch.from_numpy(pixels).to(self.device)))
+        examples, query = maps.split([len(pixels) - len(batch.query.pixels), len(batch.query.pixels)])
+
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(self.device)
+
+        return Episodes(
+            examples.unflatten(0, (-1, shots)),
+            tensor(batch.examples.points).float(),
+            tensor(batch.examples.visible),
+            query,
+            tensor(batch.query.points).float(),
+            tensor(batch.query.visible),
+            tuple((category.name, len(category)) for category in batch.categories),
+        )
+
+    # --- folder -------------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the folder that `load` reads."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
+        config = replace(self.config, backbone=self.backbone.saved_config())
+        scratch = folder / f".model.{os.getpid()}"
+        save_file(tensors, scratch, {"format": "pt"})
+        scratch.chmod(0o644)  # safetensors keeps its files to their owner
+        os.replace(scratch, folder / "model.safetensors")
+        scratch.write_text(json.dumps({"model_type": MODEL_TYPE, **config.to_dict()}, indent=1) + "\n")
+        os.replace(scratch, folder / "config.json")
+
+
+def build(config: FewShotConfig, seed: int = 0) -> FewShotModel:
+    """A baseline in eval mode whose random weights come from the seed; raises InputError as `build_backbone`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return FewShotModel(config, build_backbone(config.backbone)).eval()
+
+
+def load(folder: str | Path) -> FewShotModel:
+    """The baseline of a folder, in eval mode; InputError for one that holds none, or other tensors than it should."""
+    folder = Path(folder)
+    path = folder / "config.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
+        ) from error
+    if not isinstance(data, dict) or data.pop("model_type", None) != MODEL_TYPE:
+        raise InputError(f"{path} does not describe a {MODEL_TYPE} model; give a folder that this library saved.")
+    model = build(FewShotConfig.from_dict(data))
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"Cannot read {folder / 'model.safetensors'}: {str(error).splitlines()[0]}.") from error
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_tensors(shapes, tensors, f"The weights in {folder}")
+    model.load_state_dict(tensors)
+    return model
+
+
+def training_step(model: FewShotModel, optimiser: torch.optim.Optimizer, batch: EpisodeBatch) -> float:
+    """One step of (meta-)training in the mode that the model is in; the loss before it."""
+    optimiser.zero_grad()
+    loss = model.loss(batch)
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach())
