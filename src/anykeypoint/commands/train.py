@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLMConfig
 from ..models.generative.folder import build, load
 from ..models.loading import find
+from ..training.capellm import train
 from ..training.config import TrainConfig, load_config
-from ..training.loop import train
 from ..training.report import crop_counts
 
 
