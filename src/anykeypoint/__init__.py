@@ -13,6 +13,7 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     from .models.generative.capellm import CapeLLM
+    from .models.matching.model import MatchingModel
 
 __version__ = "0.1.0"
 __all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
@@ -20,11 +21,12 @@ __all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", 
 
 def load(
     name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> "CapeLLM":
+) -> "CapeLLM | MatchingModel":
     """A model ready to predict.
 
-    name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained`, or the id of
-    such a folder on the hub. device: "auto" takes a GPU where there is one. dtype: of the language model.
+    name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained` or by
+    `anykeypoint convert`, or the id of such a folder on the hub. What is in it decides the kind of model. device: "auto"
+    takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head.
     image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the
     model's own.
     """

@@ -53,7 +53,7 @@ def feature(**options) -> FeatureFusion:
 
 
 def decision(**options) -> DecisionFusion:
-    return shaken(DecisionFusion(DecisionFusionConfig(head=HEAD, image_support_width=7, **options)))
+    return shaken(DecisionFusion(Head(HEAD), DecisionFusionConfig(image_support_width=7, **options)))
 
 
 def close(ours: torch.Tensor, other: torch.Tensor) -> bool:
@@ -149,7 +149,7 @@ def test_shared_projections_need_tokens_of_one_width():
 
 def test_decision_fusion_adds_the_published_number_of_parameters():
     with torch.device("meta"):
-        fusion = DecisionFusion(DecisionFusionConfig())
+        fusion = DecisionFusion(Head(HEADS["capex"]), DecisionFusionConfig())
     count = sum(parameter.numel() for parameter in fusion.parameters())
     count -= sum(parameter.numel() for parameter in fusion.head.parameters())
     assert f"{(195_518_504 + count) / 1e6:.3f}" == "203.742"
@@ -216,7 +216,7 @@ def _mean_norm(row: torch.Tensor) -> torch.Tensor:
         (DecisionFusionConfig, {"answer": "median"}),
         (DecisionFusionConfig, {"consistency": -1}),
         (DecisionFusionConfig, {"consistency": float("nan")}),
-        (DecisionFusionConfig, {"head": {"widths": 1}}),
+        (DecisionFusionConfig, {"heads": 1}),
     ],
 )
 def test_a_fusion_that_cannot_be_is_refused(kind, wrong):
@@ -224,6 +224,6 @@ def test_a_fusion_that_cannot_be_is_refused(kind, wrong):
         kind.from_dict(wrong)
 
 
-@pytest.mark.parametrize("config", [FeatureFusionConfig("both", "projections"), DecisionFusionConfig(head=HEAD)])
+@pytest.mark.parametrize("config", [FeatureFusionConfig("both", "projections"), DecisionFusionConfig(12, "mean")])
 def test_fusion_configs_come_back_as_they_were(config):
     assert type(config).from_dict(config.to_dict()) == config

@@ -1,5 +1,6 @@
 """From a name to a model on a device."""
 
+import json
 from importlib import resources
 from pathlib import Path
 
@@ -8,19 +9,37 @@ import torch
 from ..errors import InputError
 from .generative import folder, published
 from .generative.capellm import CapeLLM
+from .matching import folder as matchers
+from .matching.model import MatchingModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None) -> CapeLLM:
+def load(
+    name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None
+) -> CapeLLM | MatchingModel:
     """See `anykeypoint.load`."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
     place = pick_device(device)  # before the weights, which may take minutes
-    model = folder.load(find(name), DTYPES[dtype]).to(place)
+    model = from_folder(find(name), DTYPES[dtype]).to(place)
     if image_size is not None:
         model.resize(image_size)
     return model
+
+
+def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | MatchingModel:
+    """The model of a folder, whatever kind its config.json says it is."""
+    return (matchers if model_type(path) == matchers.MODEL_TYPE else folder).load(path, dtype)
+
+
+def model_type(path: Path) -> str | None:
+    """The model_type of a folder's config.json; None where it cannot be read."""
+    try:
+        data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data.get("model_type") if isinstance(data, dict) else None
 
 
 def find(name: str) -> Path:
@@ -36,7 +55,9 @@ def find(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*"]))
+        return Path(
+            snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*", "text/*"])
+        )
     except Exception as error:
         from .hub import explain
 

@@ -1,5 +1,8 @@
 """An example and words at once: features fused before a matcher (FLF), or two matchers that must agree (DLF).
 
+Either may be missing, of all keypoints or of some: a keypoint without a word, or that no example shows, is found by the
+other alone. So a model that was trained with both, now and then with one left out, also answers to one.
+
 The fusion paper (Sec. 3) puts both on CapeX's head; neither code nor weights are published. Where its text leaves a
 choice, the choice is here, and the parameters of its Table 5 decide the default (CapeX with Swin-V2-S 195.519 M, FLF
 195.715, DLF 203.742).
@@ -18,7 +21,6 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..lora import known_fields
-from .config import HEADS, HeadConfig
 from .graph import Skeleton
 from .head import Head, Match, Matcher, clean, initialise, something
 from .losses import HEAT_WEIGHT, matching_losses, mean_labelled
@@ -85,12 +87,18 @@ class CrossModalAttention(nn.Module):
         self.norm = norm
 
     def forward(self, lead: Tensor, other: Tensor, valid: Tensor) -> Tensor:
-        """Tokens of the leading modality and of the other (both B K C) -> fused (B K C); valid (B K) bool."""
+        """Tokens of the leading modality and of the other (both B K C) -> fused (B K C).
+
+        valid (B K) bool: where the other has tokens; a row where it has none keeps the leading tokens.
+        """
         seen = F.scaled_dot_product_attention(
             self.query(lead), self.key(other), self.value(other), attn_mask=something(valid)[:, None, :]
         )
-        fused = lead + self.gamma * seen
-        return F.layer_norm(fused, fused.shape[-1:]) if self.norm else fused
+        return self.finish(lead + self.gamma * seen * valid.any(dim=1)[:, None, None])
+
+    def finish(self, tokens: Tensor) -> Tensor:
+        """What tokens pass through last, also those of a keypoint that only one modality knows."""
+        return F.layer_norm(tokens, tokens.shape[-1:]) if self.norm else tokens
 
 
 class FeatureFusion(nn.Module):
@@ -125,25 +133,51 @@ class FeatureFusion(nn.Module):
         return self
 
     def forward(
-        self, query: Tensor, text: Tensor, image: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None = None
+        self,
+        query: Tensor,
+        text: Tensor | None,
+        image: Tensor | None,
+        valid: Tensor,
+        skeletons: Sequence[Skeleton] | None = None,
+        told: Tensor | None = None,
+        shown: Tensor | None = None,
     ) -> Match:
-        """As `Head.forward`, with support tokens of words (B K C_text) and of examples (B K C_image)."""
-        tokens = self.fused(text, image, valid)
-        return self.head.match(query, tokens, valid, skeletons)
+        """As `Head.forward`, with support tokens of words (B K C_text) and of examples (B K C_image).
 
-    def fused(self, text: Tensor, image: Tensor, valid: Tensor) -> Tensor:
+        told, shown (B K) bool: which keypoints have words, and which an example; None for all. A modality that is None
+        has nothing. What has neither is not valid.
+        """
+        told, shown = _given(text, told, valid), _given(image, shown, valid)
+        tokens = self.fused(text, image, valid, told, shown)
+        return self.head.match(query, tokens, told | shown, skeletons)
+
+    def fused(
+        self,
+        text: Tensor | None,
+        image: Tensor | None,
+        valid: Tensor,
+        told: Tensor | None = None,
+        shown: Tensor | None = None,
+    ) -> Tensor:
         """The support tokens (B K C) that the matcher gets."""
+        told, shown = _given(text, told, valid), _given(image, shown, valid)
         host = self.head.support_projection
         guest = self.guest_projection or host
-        words = (host if self.config.host == "text" else guest)(clean(text, valid))
-        looks = (host if self.config.host == "image" else guest)(clean(image, valid))
-        led_by_image, led_by_text = (looks, words), (words, looks)
-        pairs = {
+        words = None if text is None else (host if self.config.host == "text" else guest)(clean(text, told))
+        looks = None if image is None else (host if self.config.host == "image" else guest)(clean(image, shown))
+        if words is None or looks is None:
+            return self.attention.finish(looks if words is None else words)
+        led_by_image, led_by_text = (looks, words, shown, told), (words, looks, told, shown)
+        ways = {
             "text_to_image": (led_by_image,),
             "image_to_text": (led_by_text,),
             "both": (led_by_image, led_by_text),
         }[self.config.direction]
-        return torch.stack([self.attention(lead, other, valid) for lead, other in pairs]).mean(dim=0)
+        fused = []
+        for lead, other, leads, follows in ways:
+            alone = (follows & ~leads)[..., None]
+            fused.append(torch.where(alone, self.attention.finish(other), self.attention(lead, other, follows)))
+        return torch.stack(fused).mean(dim=0)
 
 
 # --- decision level --------------------------------------------------------------------------------------------------
@@ -151,9 +185,8 @@ class FeatureFusion(nn.Module):
 
 @dataclass(frozen=True)
 class DecisionFusionConfig:
-    """Two matchers for one query. `head` is the words' one; the example's is its equal."""
+    """Two matchers for one query: the head's own for words, and its equal for examples."""
 
-    head: HeadConfig = HEADS["capex"]
     image_support_width: int = 768  # channels of an example's support token
     answer: str = "text"  # text or image: that matcher's; mean; confidence: weighted by the mass of their proposals
     consistency: float = 1.0  # weight of Eq. 5
@@ -174,10 +207,7 @@ class DecisionFusionConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DecisionFusionConfig":
         """Read the form of `to_dict`; unknown keys are refused."""
-        values = known_fields(cls, data, "The options of a decision fusion")
-        if "head" in values:
-            values["head"] = HeadConfig.from_dict(values["head"])
-        return cls(**values)
+        return cls(**known_fields(cls, data, "The options of a decision fusion"))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -185,19 +215,36 @@ class DecisionFusionConfig:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What the two matchers of a decision fusion answer."""
+    """What the two matchers of a decision fusion answer; None of one that was given nothing.
 
-    text: Match
-    image: Match
+    told, shown: (B K) bool, which keypoints each of them was asked for.
+    """
+
+    text: Match | None
+    image: Match | None
+    told: Tensor
+    shown: Tensor
+
+    def share(self, answer: str) -> Tensor:
+        """How much the words' matcher counts in an answer (B K), from 0 to 1, by one of ANSWERS.
+
+        A keypoint that only one of the two was asked for is that one's.
+        """
+        _check_choice("A decision fusion", "answer", answer, ANSWERS)
+        if self.text is None or self.image is None:
+            return torch.full(self.told.shape, float(self.image is None), device=self.told.device)
+        mass = self.text.proposals.mass
+        if answer == "confidence":
+            both = mass / (mass + self.image.proposals.mass)
+        else:
+            both = torch.full_like(mass, {"text": 1.0, "image": 0.0, "mean": 0.5}[answer])
+        return torch.where(self.told == self.shown, both, self.told.to(both.dtype))
 
     def found(self, answer: str) -> Tensor:
         """The answer (B K 2), by one of ANSWERS."""
-        _check_choice("A decision fusion", "answer", answer, ANSWERS)
-        if answer in MODALITIES:
-            return getattr(self, answer).found
-        if answer == "mean":
-            return (self.text.found + self.image.found) / 2
-        share = self.text.proposals.mass / (self.text.proposals.mass + self.image.proposals.mass)
+        share = self.share(answer)
+        if self.text is None or self.image is None:
+            return (self.text or self.image).found
         return torch.lerp(self.image.found, self.text.found, share[..., None])
 
 
@@ -208,27 +255,37 @@ class DecisionFusion(nn.Module):
     steps are shared.
     """
 
-    def __init__(self, config: DecisionFusionConfig) -> None:
+    def __init__(self, head: Head, config: DecisionFusionConfig) -> None:
         super().__init__()
         self.config = config
-        self.head = Head(config.head)
-        self.image_support_projection = nn.Linear(config.image_support_width, config.head.width)
-        self.image_matcher = Matcher(config.head)
+        self.head = head
+        self.image_support_projection = nn.Linear(config.image_support_width, head.config.width)
+        self.image_matcher = Matcher(head.config)
         for new in (self.image_support_projection, self.image_matcher):
             initialise(new)
+        self.train(head.training)
 
     def forward(
-        self, query: Tensor, text: Tensor, image: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None = None
+        self,
+        query: Tensor,
+        text: Tensor | None,
+        image: Tensor | None,
+        valid: Tensor,
+        skeletons: Sequence[Skeleton] | None = None,
+        told: Tensor | None = None,
+        shown: Tensor | None = None,
     ) -> Decision:
-        """As `Head.forward`, with support tokens of words (B K C_text) and of examples (B K C_image)."""
+        """As `FeatureFusion.forward`; a matcher is asked for what its modality has, and for nothing does not run."""
         head, cells = self.head, self.head.image_projection(query)
-        words = head.support_tokens(text, valid)
-        looks = self.image_support_projection(clean(image, valid))
-        code = head.order(words)
-        return Decision(
-            head.matcher(cells, words, code, valid, skeletons, head.steps),
-            self.image_matcher(cells, looks, code, valid, skeletons, head.steps),
-        )
+        told, shown = _given(text, told, valid), _given(image, shown, valid)
+        words = looks = None
+        if text is not None:
+            tokens = head.support_tokens(text, told)
+            words = head.matcher(cells, tokens, head.order(tokens), told, skeletons, head.steps)
+        if image is not None:
+            tokens = self.image_support_projection(clean(image, shown))
+            looks = self.image_matcher(cells, tokens, head.order(tokens), shown, skeletons, head.steps)
+        return Decision(words, looks, told, shown)
 
     def found(self, decision: Decision) -> Tensor:
         """The answer (B K 2) that the config asks for."""
@@ -243,19 +300,32 @@ class DecisionFusion(nn.Module):
         valid: Tensor,
         heat_weight: float = HEAT_WEIGHT,
     ) -> dict[str, Tensor]:
-        """Both matchers' losses (`matching_losses`), text_* and image_*, and `consistency` (Eq. 5); each weighted."""
+        """The matchers' losses (`matching_losses`), text_* and image_*, and `consistency` (Eq. 5); each weighted.
+
+        A matcher has losses where it was asked; they agree or not where both were.
+        """
         losses = {}
-        for name in MODALITIES:
-            parts = matching_losses(getattr(decision, name), points, heat_maps, labelled, heat_weight)
-            losses |= {f"{name}_{part}": value for part, value in parts.items()}
-        losses["consistency"] = self.config.consistency * consistency_loss(decision, valid, self.config.distance)
+        for name, asked in (("text", decision.told), ("image", decision.shown)):
+            if (match := getattr(decision, name)) is not None:
+                parts = matching_losses(match, points, heat_maps, labelled & asked, heat_weight)
+                losses |= {f"{name}_{part}": value for part, value in parts.items()}
+        if decision.text is not None and decision.image is not None:
+            losses["consistency"] = self.config.consistency * consistency_loss(decision, valid, self.config.distance)
         return losses
 
 
 def consistency_loss(decision: Decision, valid: Tensor, distance: str = "squared") -> Tensor:
     """How far the two answers are from each other in the valid keypoints (B K bool), labelled or not (Eq. 5)."""
     apart = decision.text.found - decision.image.found
-    return mean_labelled(apart.square().mean(dim=-1) if distance == "squared" else apart.norm(dim=-1), valid)
+    each = apart.square().mean(dim=-1) if distance == "squared" else apart.norm(dim=-1)
+    return mean_labelled(each, valid & decision.told & decision.shown)
+
+
+def _given(tokens: Tensor | None, known: Tensor | None, valid: Tensor) -> Tensor:
+    """Which of the valid keypoints (B K) a modality's tokens are for."""
+    if tokens is None:
+        return torch.zeros_like(valid)
+    return valid if known is None else valid & known
 
 
 def _check_choice(what: str, name: str, value: Any, known: Sequence[Any]) -> None:

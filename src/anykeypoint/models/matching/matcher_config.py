@@ -1,0 +1,138 @@
+"""What makes one whole matcher: backbone, text encoder, head, fusion, and how pictures are cut for them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ...data.heatmaps import STRIDE
+from ...errors import InputError
+from ...geometry import MATCHER_CROP
+from ..backbones import BackboneConfig
+from ..lora import known_fields
+from ..text import TextConfig
+from .config import HEADS, HeadConfig
+from .fusion import DecisionFusionConfig, FeatureFusionConfig
+
+# Name -> what it is asked with: any one of these prompts.
+PROMPTS = {
+    "capeformer": ("example",),
+    "graphcape": ("example",),
+    "capex": ("text",),
+    "flf": ("text", "example", "both"),
+    "dlf": ("text", "example", "both"),
+}
+_FUSIONS = {"flf": FeatureFusionConfig, "dlf": DecisionFusionConfig}
+_BACKBONES = {"capeformer": "resnet50", "graphcape": "swinv2-t", "capex": "swinv2-t"}  # the fusion paper has Small
+_TEXT = "gte-base-en-v1.5"
+
+
+@dataclass(frozen=True)
+class MatcherConfig:
+    """Everything that makes one matcher. What is left out is as published for the name.
+
+    name: capeformer, graphcape (by examples), capex (by words), flf or dlf (by either or both; the fusion paper's).
+    text: the encoder of words; None where the name has none. fusion: of flf or dlf, else None.
+    head, fusion: None takes the published one, fitted to what backbone and text encoder give.
+    crop_scale: side of a crop over the box's longer side. released_crop: cut pictures and mark examples as MP-100's
+        released code does (`images.warp_pixels`), for weights that were trained so.
+    sigma, cells: of an example's heat maps, in cells, and cells a side; None takes 2 for capeformer, else 1, and one
+        cell for 4 pixels.
+    described: a keypoint's phrase is its name alone, as in CapeX; True adds its description.
+    """
+
+    name: str
+    backbone: BackboneConfig | None = None
+    text: TextConfig | None = None
+    head: HeadConfig | None = None
+    fusion: FeatureFusionConfig | DecisionFusionConfig | None = None
+    crop_scale: float = MATCHER_CROP[0]
+    released_crop: bool = False
+    sigma: int | None = None
+    cells: int | None = None
+    described: bool = False
+
+    def __post_init__(self) -> None:
+        def settle(field: str, value: Any) -> None:
+            object.__setattr__(self, field, value)
+
+        if self.name not in PROMPTS:
+            raise InputError(f"There is no matcher {self.name!r}; known are {', '.join(PROMPTS)}.")
+        if self.backbone is None:
+            settle("backbone", BackboneConfig(_BACKBONES.get(self.name, "swinv2-s")))
+        if self.text is None and self.reads:
+            settle("text", TextConfig(_TEXT))
+        if self.text is not None and not self.reads:
+            raise InputError(f"{self.name} is asked by examples and has no text encoder; leave text out.")
+        wanted = _FUSIONS.get(self.name, type(None))
+        if self.fusion is not None and not isinstance(self.fusion, wanted):
+            fits = "none" if wanted is type(None) else f"a {wanted.__name__}"
+            raise InputError(f"The fusion of {self.name} must be {fits}, but got {self.fusion!r}.")
+        if self.sigma is None:
+            settle("sigma", 2 if self.name == "capeformer" else 1)
+        if self.cells is None:
+            settle("cells", max(1, round(self.backbone.image_size / STRIDE)))
+        for field in ("sigma", "cells"):
+            if type(value := getattr(self, field)) is not int or value < 1:
+                raise InputError(f"A matcher's {field} must be a whole number from 1, but got {value!r}.")
+        scale = self.crop_scale
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+            raise InputError(f"A matcher's crop_scale must be a finite number above 0, but got {scale!r}.")
+        for field in ("released_crop", "described"):
+            if type(value := getattr(self, field)) is not bool:
+                raise InputError(f"A matcher's {field} must be true or false, but got {value!r}.")
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What it answers to: of "text", "example", "both"."""
+        return PROMPTS[self.name]
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has a use for words."""
+        return "text" in self.prompts
+
+    @property
+    def looks(self) -> bool:
+        """Whether it has a use for examples."""
+        return "example" in self.prompts
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "MatcherConfig":
+        """Read the form of `to_dict`; unknown keys are refused. What a head leaves out is as published for the name."""
+        values = known_fields(cls, data, "The options of a matcher")
+        name = values.get("name")
+        if name not in PROMPTS:
+            raise InputError(f"The options of a matcher must have a name of {', '.join(PROMPTS)}, but got {name!r}.")
+        parts = {
+            "backbone": BackboneConfig.from_dict,
+            "text": TextConfig.from_dict,
+            "head": lambda head: HeadConfig.from_dict(_merged(published_head(name), head)),
+            "fusion": lambda fusion: _fusion(name, fusion),
+        }
+        for key, read in parts.items():
+            if values.get(key) is not None:
+                values[key] = read(values[key])
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `from_dict` reads."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for key in ("backbone", "text", "head", "fusion"):
+            values[key] = None if values[key] is None else values[key].to_dict()
+        return values
+
+
+def published_head(name: str) -> HeadConfig:
+    """The head that a matcher of that name was published with."""
+    return HEADS.get(name, HEADS["capex"])  # the fusions are on CapeX's
+
+
+def _merged(head: HeadConfig, changes: Any) -> Any:
+    return {**head.to_dict(), **changes} if isinstance(changes, Mapping) else changes
+
+
+def _fusion(name: str, data: Any) -> FeatureFusionConfig | DecisionFusionConfig:
+    if name not in _FUSIONS:
+        raise InputError(f"{name} has no fusion; leave it out, or choose {' or '.join(_FUSIONS)}.")
+    return _FUSIONS[name].from_dict(data)

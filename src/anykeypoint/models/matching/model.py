@@ -1,0 +1,323 @@
+"""A matcher as a whole: a query, and examples or words of a category, in; a pose out.
+
+    features = backbone(crop)                     of the query, and of every example
+    support  = features under the keypoints       of examples (`support.pool`), or phrases of a text encoder, or both
+    points   = head(features, support, skeleton)
+
+CapeFormer, GraphCape and CapeX are this with a `Head`, the fusion paper's two with a `FeatureFusion` or a
+`DecisionFusion` round it. Training calls the same `forward`.
+
+Letters: B objects, M examples, K keypoints, S crop side in pixels, C channels, h x w cells of features, N x N cells of
+heat maps, D channels of a phrase.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...category import Category
+from ...errors import InputError
+from ...example import Example
+from ...geometry import Box
+from ...images import ImageSource, read_image
+from ...pose import Pose
+from ..backbones import Backbone, build_backbone
+from ..text import TextEncoder, build_text_encoder
+from .config import HeadConfig
+from .fusion import Decision, DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
+from .graph import Skeleton
+from .head import Head, Match
+from .losses import HEAT_WEIGHT, matching_losses
+from .matcher_config import MatcherConfig, published_head
+from .support import pool
+
+if TYPE_CHECKING:
+    from .inputs import Encoded
+    from .view import MatchView
+
+KEPT = 64  # examples whose features are kept
+
+
+class MatchingModel(nn.Module):
+    """backbone, head (a Head, FeatureFusion or DecisionFusion) and text (a frozen TextEncoder, or None).
+
+    config: with the sizes of this very head. Built by `build`, or loaded from a folder.
+    """
+
+    def __init__(
+        self, config: MatcherConfig, backbone: Backbone, head: nn.Module, text: TextEncoder | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.head = head
+        self.text = text
+        self._seen: dict[bytes, Tensor] = {}  # features of examples by their pixels
+        self.register_load_state_dict_post_hook(lambda module, keys: module._seen.clear())
+
+    def _apply(self, *arguments: Any, **options: Any) -> "MatchingModel":
+        self._seen.clear()  # another device or precision gives other bits
+        return super()._apply(*arguments, **options)
+
+    def train(self, mode: bool = True) -> "MatchingModel":
+        """Features of examples are forgotten, as the weights may change in training."""
+        self._seen.clear()
+        return super().train(mode)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.head.parameters()).device
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What it answers to: of "text", "example", "both"."""
+        return self.config.prompts
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write the folder that `from_pretrained` and `anykeypoint.load` read (see `folder.save`)."""
+        from . import folder as folders
+
+        folders.save(self, folder, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "MatchingModel":
+        """The model of a folder."""
+        from . import folder as folders
+
+        return folders.load(folder, dtype)
+
+    def resize(self, image_size: int) -> None:
+        """Look at objects in so many pixels a side from now on, with the same weights.
+
+        InputError for a size that the backbone cannot take.
+        """
+        kept = replace(self.backbone.saved_config(), image_size=image_size)
+        backbone = build_backbone(kept)  # Swin's windows are laid out for one size
+        backbone.load_state_dict(self.backbone.state_dict())
+        like = next(self.backbone.parameters())
+        self.backbone = backbone.to(like.device, like.dtype).train(self.training)
+        cells = max(1, round(self.config.cells * image_size / self.config.backbone.image_size))
+        self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size), cells=cells)
+        self._seen.clear()
+
+    # --- tensors -----------------------------------------------------------------------------------------------------
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised crops ... 3 S S -> feature maps ... C h w, for any leading dimensions."""
+        return self.backbone(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
+
+    def phrases(self, category: Category) -> Tensor:
+        """A category's keypoints as the text encoder reads them: K D."""
+        if self.text is None:
+            raise InputError(f"{self.config.name} has no text encoder and reads no words; show it an example.")
+        return self.text.phrases([self._phrase(point) for point in category.keypoints])
+
+    def _phrase(self, point: Any) -> str:
+        name = " ".join(point.name.replace("_", " ").split())
+        return f"{name}: {point.description}" if self.config.described and point.description else name
+
+    def forward(
+        self,
+        query: Tensor,
+        valid: Tensor,
+        skeletons: Sequence[Skeleton] | None = None,
+        *,
+        examples: Tensor | None = None,
+        heat: Tensor | None = None,
+        shown: Tensor | None = None,
+        phrases: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Match | Decision:
+        """`match` from pixels: normalised crops of the queries (B 3 S S) and of the examples (B M 3 S S)."""
+        looks = None if examples is None else self.features(examples)
+        return self.match(
+            self.features(query), valid, skeletons, examples=looks, heat=heat, shown=shown, phrases=phrases, told=told
+        )
+
+    def match(
+        self,
+        query: Tensor,
+        valid: Tensor,
+        skeletons: Sequence[Skeleton] | None = None,
+        *,
+        examples: Tensor | None = None,
+        heat: Tensor | None = None,
+        shown: Tensor | None = None,
+        phrases: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Match | Decision:
+        """Find K keypoints in each of B queries from feature maps (B C h w).
+
+        valid (B K) bool: the slots that are keypoints and asked for; skeletons: see `Head.forward`.
+        examples: feature maps (B M C h w) with heat maps (B M K N N); shown (B M K) bool: which keypoints an example
+        shows; None for all. phrases: (B K D); told (B K) bool: which keypoints have one; None for all. A row of False
+        is an object without examples, or without words: fusions find it by the other. A slot for which there is
+        neither means nothing in the answer; `asked` says which those are.
+        Raises InputError where the prompt is none that this model answers to.
+        """
+        self._check_prompt(examples is not None, phrases is not None)
+        looks = seen = None
+        if examples is not None:
+            if heat is None:
+                raise InputError("Examples need their heat maps, B M K N N; pass heat too.")
+            looks = pool(examples, heat.to(examples.dtype), shown)
+            seen = None if shown is None else shown.any(dim=1)
+        words = None if phrases is None else phrases.to(query.dtype)
+        if isinstance(self.head, Head):
+            known = told if looks is None else seen
+            valid = valid if known is None else valid & known
+            return self.head(query, words if looks is None else looks, valid, skeletons)
+        return self.head(query, words, looks, valid, skeletons, told, seen)
+
+    def found(self, answer: Match | Decision) -> Tensor:
+        """The points (B K 2), fractions of the crop."""
+        return answer.found if isinstance(answer, Match) else self.head.found(answer)
+
+    def similarity(self, answer: Match | Decision) -> Tensor:
+        """Where the points seemed to be at first: probabilities (B K h w) over the cells of the query's crop.
+
+        It is the softmax of the proposals' similarity maps; of a decision fusion both matchers' count as in the answer.
+        """
+        if isinstance(answer, Match):
+            return _probabilities(answer)
+        if answer.text is None or answer.image is None:
+            return _probabilities(answer.text or answer.image)
+        share = answer.share(self.head.config.answer)[..., None, None]
+        return torch.lerp(_probabilities(answer.image), _probabilities(answer.text), share)
+
+    def losses(
+        self,
+        answer: Match | Decision,
+        points: Tensor,
+        heat_maps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heat_weight: float = HEAT_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """What training minimises the sum of: `matching_losses`, or both matchers' and their consistency (DLF).
+
+        points, heat_maps, labelled: see `matching_losses`; labelled are those that the prompt covers, too.
+        """
+        if isinstance(answer, Match):
+            return matching_losses(answer, points, heat_maps, labelled, heat_weight)
+        return self.head.losses(answer, points, heat_maps, labelled, valid, heat_weight)
+
+    def _check_prompt(self, examples: bool, words: bool) -> None:
+        """InputError unless it answers to what it is given."""
+        given = {(True, True): "both", (True, False): "example", (False, True): "text"}.get((examples, words))
+        if given in self.prompts:
+            return
+        name = self.config.name
+        if self.text is None:
+            raise InputError(
+                f"{name} has no text encoder and cannot be asked by words; ask with an example alone."
+                if words
+                else f"{name} needs an example of the category; pass one or more as example."
+            )
+        if not self.config.looks:
+            raise InputError(
+                f"{name} reads words and looks at no example; leave the example out."
+                if examples
+                else f"{name} is asked by words alone; ask with words."
+            )
+        raise InputError(f"{name} needs words or an example; pass an example, or ask with words.")
+
+    # --- pictures ----------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, image: ImageSource, box: Box | None = None) -> "MatchView":
+        """Look at one object once; ask the returned view as often as you like.
+
+        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
+        """
+        from .inputs import cut
+        from .view import MatchView
+
+        picture = read_image(image)
+        pixels, crop, box = cut(picture, box, self.config)
+        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
+        return MatchView(self, self._look(pixels), crop, box, picture.size, name)
+
+    def predict(
+        self,
+        image: ImageSource,
+        category: Category,
+        box: Box | None = None,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+        **options: Any,
+    ) -> Pose:
+        """Find a category's keypoints in one picture: `encode` and `MatchView.predict` in one call."""
+        return self.encode(image, box).predict(category, example, words, **options)
+
+    def _look(self, pixels: Any) -> Tensor:
+        """A crop S S 3 uint8 -> features 1 C h w."""
+        return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)))
+
+    def _look_at(self, example: "Encoded") -> Tensor:
+        """The features of an example's crop, 1 C h w; those of the last KEPT are kept, by the crop's pixels."""
+        key = example.key
+        known = self._seen.pop(key, None)
+        self._seen[key] = self._look(example.pixels) if known is None else known
+        while len(self._seen) > KEPT:
+            del self._seen[next(iter(self._seen))]
+        return self._seen[key]
+
+
+def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:
+    """A matcher with pretrained backbone and text encoder and an untrained head, drawn from the seed, in eval mode.
+
+    Raises InputError where weights cannot be had, and for a head or fusion that does not fit the backbone and text
+    encoder.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = build_backbone(config.backbone)
+        text = None if config.text is None else build_text_encoder(config.text)
+        model = assemble(config, backbone, text)
+    for part in (model.backbone, model.head):
+        part.to(dtype)
+    return model.eval()
+
+
+def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None) -> MatchingModel:
+    """A matcher of these parts, with a head as `build` makes it."""
+    looks, words = backbone.channels, None if text is None else text.dim
+    fusion = config.fusion
+    host_looks = not config.reads or isinstance(fusion, FeatureFusionConfig) and fusion.host == "image"
+    own, guest = (looks, words) if host_looks else (words, looks)
+    sizes = {"image_width": looks, "support_width": own}
+    head = config.head or replace(published_head(config.name), **sizes)
+    _check_widths(head, sizes, "head")
+    if config.name == "flf":
+        fusion = fusion or FeatureFusionConfig(guest_width=guest)
+        _check_widths(fusion, {"guest_width": guest}, "fusion")
+    elif config.name == "dlf":
+        fusion = fusion or DecisionFusionConfig(image_support_width=looks)
+        _check_widths(fusion, {"image_support_width": looks}, "fusion")
+    return MatchingModel(replace(config, head=head, fusion=fusion), backbone, _head(head, fusion), text)
+
+
+def _head(head: HeadConfig, fusion: FeatureFusionConfig | DecisionFusionConfig | None) -> nn.Module:
+    plain = Head(head)
+    if isinstance(fusion, FeatureFusionConfig):
+        return FeatureFusion(plain, fusion)
+    return plain if fusion is None else DecisionFusion(plain, fusion)
+
+
+def _check_widths(config: Any, wanted: dict[str, int], what: str) -> None:
+    for name, width in wanted.items():
+        if (found := getattr(config, name)) != width:
+            raise InputError(
+                f"The {what}'s {name} is {found}, but the backbone or text encoder gives {width} channels there; write "
+                f"{name}: {width}, or leave the {what} out."
+            )
+
+
+def _probabilities(match: Match) -> Tensor:
+    similarity = match.proposals.similarity
+    return similarity.flatten(2).softmax(dim=-1).view_as(similarity)
