@@ -79,7 +79,7 @@ def compute_features(
     mine = range(accelerator.process_index, len(plan.objects), accelerator.num_processes)
     missing = [index for index in mine if not done[index]]
     for index in track(missing, "features", disable=not (missing and accelerator.is_main_process)):
-        found = features(_crops(plan, index)).cpu().numpy().astype(maps.dtype)
+        found = features(_crops(plan, index)).half().cpu().numpy()
         if not np.isfinite(found).all():
             raise InputError(
                 f"The features of object {plan.objects[index].id} are beyond {maps.dtype}; train with features: live."

@@ -1,11 +1,10 @@
-"""Everything a matcher's training run is told. Size and scale of the crops are the model's."""
+"""Everything a matcher's training run is told. How crops are cut and marked is the model's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.augment import MATCHER, AugmentConfig
 from ..data.episodes import SAMPLINGS
-from ..data.heatmaps import CELLS
 from ..errors import InputError
 from .config import load_config
 
@@ -40,10 +39,7 @@ class MatcherTrainConfig:
     sampling: str = "released"  # epochs of equally many episodes of each category; "balanced": see `EpisodeConfig`
     support_points_fraction: float | None = None  # share of the keypoints asked for; null: those the examples show
     modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
-    describe: float = 0.0  # share of episodes whose words are descriptions, where there are some, not names
-    sigma: int = 1  # of the heat maps, in cells; 2 for POMNet and CapeFormer
-    cells: int = CELLS  # a side of the heat maps
-    released_crop: bool = False  # cut and label as the released code does (see `episodes.mark`)
+    describe: float = 1.0  # share of episodes in which a model whose phrases have descriptions is told them
     heat_weight: float = 2.0  # of the similarity maps' loss beside the points'
     features: str = "live"  # "cached": a frozen backbone's, computed once of `versions` crops of each object
     versions: int = 0  # augmented crops that an object has in the whole run; 0 cuts every one anew
@@ -76,7 +72,7 @@ class MatcherTrainConfig:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
-        for name in ("shots", "sigma", "cells", "epochs", "batch", "accumulate", "save_every", "keep"):
+        for name in ("shots", "epochs", "batch", "accumulate", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
         for name in ("versions", "steps", "warmup", "heat_weight"):

@@ -1,0 +1,163 @@
+"""What the episodes of a matcher's training ask, and what its recipe may say."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_matchers
+from accelerate import Accelerator
+
+from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.training.config import from_mapping, to_mapping
+from anykeypoint.training.matching import MatchingCourse, train
+from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+
+CONFIG = MatcherTrainConfig(sampling="balanced", steps=2, batch=2, lr=1e-3, warmup=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data")
+    return read_coco(write_dataset(folder, 8, seed=2), folder / "images")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Where the tiny text encoder lies."""
+    return tmp_path_factory.mktemp("base")
+
+
+def settled(model, data, config, tmp_path) -> MatchingCourse:
+    """A course that is ready to open passes."""
+    course = MatchingCourse(model, data, config)
+    course.settle(Accelerator(), tmp_path)
+    return course
+
+
+def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
+    model = tiny_matchers.matcher("flf", base)
+    config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.3, example=0.2), describe=0.6)
+    course = MatchingCourse(model, data, config)
+    asked = [course.asked(at, 5) for at in range(4000)]
+    kinds = [(one.words, one.example) for one in asked]
+    shares = [kinds.count(kind) / 4000 for kind in ((True, False), (False, True), (True, True), (False, False))]
+    assert shares == pytest.approx([0.3, 0.2, 0.5, 0.0], abs=0.03)
+    assert np.mean([one.described for one in asked]) == pytest.approx(0.6, abs=0.03)
+    assert all(one.keypoints is None for one in asked)
+    whole = MatchingCourse(model, data, CONFIG)
+    assert {(one.words, one.example, one.described) for one in (whole.asked(at, 5) for at in range(99))} == {
+        (True, True, True)
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), [("capex", (True, False)), ("graphcape", (False, True))])
+def test_a_model_of_one_modality_is_asked_by_it(base, data, name, kind):
+    course = MatchingCourse(tiny_matchers.matcher(name, base), data, CONFIG)
+    assert {(one.words, one.example) for one in (course.asked(at, 4) for at in range(50))} == {kind}
+
+
+def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
+    config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words=0.3, example=0.3))
+    course = settled(tiny_matchers.matcher("dlf", base), data, config, tmp_path)
+    opened = course.opened(list(range(16)), 0)
+    ((batch, share),) = opened.batches
+    assert share == 1.0 and len({(one.words, one.example) for one in batch.asked}) == 3
+    assert opened.skipped == int((batch.labelled.sum(dim=1) == 0).sum()) and opened.crops + opened.skipped == 16
+    rows = [row for row, one in enumerate(batch.asked) if one.example]
+    assert batch.looking.tolist() == rows and len(batch.examples) == len(rows)
+    for row, one in enumerate(batch.asked):
+        episode = course.episodes.episode(row)
+        count = len(episode.category)
+        shown = np.stack([example.visible for example in episode.examples])
+        assert not batch.valid[row, count:].any()
+        assert np.array_equal(batch.valid[row, :count], shown.all(axis=0))
+        assert np.array_equal(batch.labelled[row, :count], episode.common)
+        assert np.array_equal(batch.told[row, :count], shown.all(axis=0) & one.words)
+        assert np.array_equal(batch.shown[row, :, :count], np.tile(shown.all(axis=0) & one.example, (2, 1)))
+        assert np.allclose(batch.points[row, :count], episode.query.points, atol=1e-6, equal_nan=True)
+        assert np.array_equal(batch.query[row], episode.query.pixels)
+    for place, row in enumerate(rows):
+        pixels = np.stack([example.pixels for example in course.episodes.episode(row).examples])
+        assert np.array_equal(batch.examples[place], pixels)
+
+
+def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, base, data):
+    hidden = [replace(item, points=item.points.copy()) for item in data.objects]
+    for item in hidden:
+        item.points[0] = np.nan
+    blind = replace(data, objects=hidden)
+    config = replace(CONFIG, batch=32, support_points_fraction=0.5)
+    counts = {}
+    for name in ("capex", "graphcape"):
+        course = settled(tiny_matchers.matcher(name, base), blind, config, tmp_path)
+        ((batch, _),) = course.opened(list(range(32)), 0).batches
+        counts[name] = batch.valid[:, 0].sum()
+        for row, one in enumerate(batch.asked):
+            count = len(batch.categories[row])
+            assert one.keypoints.sum() == max(1, count // 2) and len(one.keypoints) == count
+            assert (batch.valid[row, :count].numpy() <= one.keypoints).all()
+            if name == "capex":
+                assert np.array_equal(batch.valid[row, :count].numpy(), one.keypoints)
+    assert counts["capex"] > 5 and counts["graphcape"] == 0
+
+
+def test_a_pass_without_any_point_to_learn_from_trains_nothing_and_says_so(tmp_path, base, data):
+    far = replace(data, objects=[replace(item, points=item.points + 10_000) for item in data.objects])
+    for name in ("capex", "graphcape", "dlf"):
+        train(tiny_matchers.matcher(name, base), far, CONFIG, tmp_path / name, stop_after=1)
+        (line,) = map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
+        assert (line["crops"], line["skipped"], line["loss"]) == (0, 2, 0.0)
+
+
+def test_descriptions_are_told_to_a_model_that_reads_them_as_often_as_configured(tmp_path, base, data, monkeypatch):
+    kinds = {key: _described(category) for key, category in data.categories.items()}
+    told = replace(
+        data,
+        categories=kinds,
+        objects=[replace(item, category=kinds[item.category_id]) for item in data.objects],
+    )
+    for described, share, wanted in ((True, 1.0, {True}), (True, 0.5, {True, False}), (False, 1.0, {False})):
+        model = tiny_matchers.matcher("capex", base, described=described)
+        read = []
+        phrases = model.text.phrases
+        monkeypatch.setattr(model.text, "phrases", lambda given, p=phrases, r=read: r.extend(given) or p(given))
+        train(model, told, replace(CONFIG, describe=share, steps=4), tmp_path / f"{described}{share}")
+        assert {": a place" in phrase for phrase in read} == wanted
+
+
+def _described(category):
+    return replace(category, keypoints=tuple(replace(p, description="a place") for p in category.keypoints))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"shot": 1}, "unknown key 'shot'; known are shots"),
+        ({"sampling": "epoch"}, "released, balanced"),
+        ({"sampling": "balanced"}, "say how many optimiser steps"),
+        ({"features": "cached"}, "say how many with 'versions'"),
+        ({"features": "kept"}, "live, cached"),
+        ({"schedule": "linear"}, "step, cosine"),
+        ({"modality_dropout": {"words": 0.6, "example": 0.6}}, "must be 1 together at most"),
+        ({"modality_dropout": {"words": -0.1}}, "modality_dropout's words is a share"),
+        ({"modality_dropout": {"both": 1}}, "unknown key 'both'"),
+        ({"support_points_fraction": 0}, "above 0 and at most 1"),
+        ({"drops": [160, 180]}, "Each of drops is a share"),
+        ({"warmup": -1}, "warmup must be 0 or more"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"describe": 2}, "describe is a share"),
+        ({"sigma": 2}, "unknown key 'sigma'"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
+    with pytest.raises(InputError, match=words):
+        from_mapping(MatcherTrainConfig, settings, "recipe")
+
+
+def test_a_recipe_survives_being_written_down():
+    told = {"modality_dropout": ModalityDropout(words=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
+    for config in (replace(CONFIG, **told), MatcherTrainConfig()):
+        assert from_mapping(MatcherTrainConfig, to_mapping(config), "recipe") == config
