@@ -208,6 +208,7 @@ def test_the_verbs_and_their_options_are_these():
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
+            *("--example", "--no-words"),
         },
         "categories": {"name", "--check"},
         "evaluate": {
@@ -228,6 +229,7 @@ def test_the_verbs_and_their_options_are_these():
             *("--allow-missing", "--device"),
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
+        "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
         "data list": {"name"},
         "data check": {"spec", "--images", "--fix", "--all"},

@@ -1,62 +1,90 @@
-"""Tiny random matchers with tiny text encoders, made in the test."""
+"""Tiny random matchers, made in the test: heads that are not silent, on a tiny backbone and a tiny text encoder."""
 
 from pathlib import Path
 
-import tiny
+import numpy as np
+import tiny_backbones
 import torch
-from tiny_backbones import TINY
-from transformers import BertConfig, BertModel
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from anykeypoint.category import Category
+from anykeypoint.example import Example
 from anykeypoint.models.backbones import BackboneConfig
 from anykeypoint.models.matching.config import HeadConfig
-from anykeypoint.models.matching.fusion import DecisionFusionConfig, FeatureFusionConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
 from anykeypoint.models.text import TextConfig
 
-PIXELS, CHANNELS, PHRASE = 64, 64, 24
+NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]
+FISH = Category.from_text("nose; left ear; right ear; tail tip; rear paw", name="fish", noun="fish")
+SIDE = 64
 
 
-def text(folder: Path) -> TextConfig:
-    """A random encoder, in a folder of its own."""
-    target = folder / "text_encoder"
-    if not target.exists():
-        tok = tiny.tokenizer()
-        sizes = {"vocab_size": len(tok), "hidden_size": PHRASE, "num_hidden_layers": 1, "num_attention_heads": 2}
+def text_encoder(folder: Path, width: int = 24) -> str:
+    """A folder with a random BERT and its tokenizer of WORDS."""
+    if not folder.exists():
+        sizes = {"vocab_size": len(WORDS), "hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2}
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            BertModel(BertConfig(**sizes, intermediate_size=32, initializer_range=0.5)).save_pretrained(target)
-        tok.save_pretrained(target)
-    return TextConfig("minilm-l6", str(target))
+            model = BertModel(BertConfig(**sizes, intermediate_size=32, initializer_range=0.3))
+        model.save_pretrained(folder)
+        tok = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+        tok.pre_tokenizer = pre_tokenizers.Whitespace()
+        ends = [("[CLS]", 2), ("[SEP]", 3)]
+        tok.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+        special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        PreTrainedTokenizerFast(tokenizer_object=tok, **special).save_pretrained(folder)
+    return str(folder)
 
 
-def config(name: str, folder: Path, tuning: str = "frozen", dropout: float = 0.0, **options: object) -> MatcherConfig:
-    """A matcher on crops of 64 pixels (4 x 4 cells)."""
-    reads = name in ("capex", "flf", "dlf")
+def config(name: str, folder: Path, **options) -> MatcherConfig:
+    sizes = {"embedding_size": 8, "hidden_sizes": (8, 12, 16, 20), "depths": (1, 1, 1, 1)}
+    text = TextConfig("bert", text_encoder(folder / "encoder")) if name in ("capex", "flf", "dlf") else None
     head = HeadConfig(
-        image_width=CHANNELS,
-        support_width=PHRASE if reads else CHANNELS,
-        width=32,
-        heads=4,
-        hidden=32,
-        gate=16,
+        image_width=20,
+        support_width=20 if text is None else 24,
+        width=16,
+        heads=2,
+        hidden=24,
+        gate=8,
         encoder_layers=1,
         decoder_layers=2,
-        dropout=dropout,
         graph="none" if name == "capeformer" else "pre",
         order="fixed" if name == "capeformer" else "none",
     )
-    fusion = {
-        "flf": FeatureFusionConfig(guest_width=CHANNELS, gamma=0.5),
-        "dlf": DecisionFusionConfig(image_support_width=CHANNELS),
+    fusion = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"image_support_width": 20, "answer": "mean"}}
+    given = {
+        "name": name,
+        "backbone": BackboneConfig("resnet50", weights=None, image_size=SIDE, sizes=sizes).to_dict(),
+        "text": None if text is None else text.to_dict(),
+        "head": head.to_dict(),
+        "fusion": fusion.get(name),
+        **options,
     }
-    backbone = BackboneConfig(
-        "swinv2-t", weights=None, image_size=PIXELS, tuning=tuning, drop_path=dropout, sizes=TINY["swinv2-t"]
-    )
-    return MatcherConfig(
-        name, backbone, text(folder) if reads else None, head, options.pop("fusion", fusion.get(name)), **options
-    )
+    return MatcherConfig.from_dict(given)
 
 
-def matcher(name: str, folder: Path, tuning: str = "frozen", seed: int = 0, **options: object) -> MatchingModel:
-    return build(config(name, folder, tuning, **options), seed)
+def matcher(name: str, folder: Path, seed: int = 0, **options) -> MatchingModel:
+    """Random in all its parts; its answers depend on picture, example, words and skeleton."""
+    model = build(config(name, folder, **options), seed)
+    tiny_backbones.loud(model.backbone)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=draw)
+    return model
+
+
+def picture(seed: int = 0, width: int = 90, height: int = 70) -> np.ndarray:
+    """Smooth coloured noise, H W 3 uint8."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((10, 10, 1), dtype=np.uint8))[:height, :width]
+
+
+def example(seed: int = 1, hidden: tuple[int, ...] = (), category: Category | None = FISH, **options) -> Example:
+    """A picture with the points of a fish."""
+    points = np.random.default_rng(seed).uniform([10, 10], [80, 60], (len(FISH), 2))
+    points[list(hidden)] = np.nan
+    return Example(picture(seed), points, category=category, **options)

@@ -1,14 +1,20 @@
-"""Golden checks of the matchers' heads: every stage, the losses and their gradients."""
+"""Golden checks of the matchers: every stage of the heads, losses and gradients; the answers of checkpoints."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from golden_measures import Measure, compare
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
+from transformers import BertConfig, PreTrainedTokenizerFast
 
+from anykeypoint.category import Category, Keypoint
+from anykeypoint.geometry import Crop
+from anykeypoint.models.matching.convert import convert
 from anykeypoint.models.matching.graph import adjacency
 from anykeypoint.models.matching.head import Head, something
 from anykeypoint.models.matching.losses import matching_losses
@@ -17,6 +23,7 @@ from anykeypoint.models.matching.support import pool
 
 SIMILARITY = {"relative": 0.0, "absolute": 1e-4}
 GRADIENTS = {"relative": 1e-3, "absolute": 1e-9}
+PIXELS = {"relative": 0.0, "absolute": 1e-3}
 
 
 def check_head(path: Path) -> list[Measure]:
@@ -132,3 +139,69 @@ def _run(head: Head, facts: dict[str, Any], inputs: dict[str, Tensor]) -> tuple[
     labelled = valid & (inputs["target_weight_query"][..., 0] > 0)
     points = inputs["keypoints_query_px"] / facts["image_size"]
     return ours, matching_losses(match, points, inputs["target_heatmap_query"], labelled)
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def check_end_to_end(path: Path) -> list[Measure]:
+    """A released checkpoint, converted and loaded: from normalised crops to points in image pixels."""
+    facts, tensors = json.loads(path.read_text(encoding="utf-8")), load_file(path.with_suffix(".safetensors"))
+    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    slots, edges = facts["slots"], [tuple(edge) for edge in facts["skeleton"]]
+    with tempfile.TemporaryDirectory() as folder:
+        text = _text_encoder(Path(folder) / "encoder", facts) if "phrases" in facts else None
+        heads = facts["model"]["keypoint_head"]["transformer"]["nhead"]
+        options = {"text": text, "image_size": facts["image_size"], "heads": heads}
+        model = convert(path.with_name(facts["checkpoint"]), Path(folder) / "model", **options)
+    measures, words = [], {}
+    left = {key for key in tensors if "out/" in key and not key.endswith("/boxes")}  # boxes only pass through
+    if text is not None:
+        # Two of the phrases are the same: descriptions, which CapeX does not read, make them two points.
+        points = tuple(Keypoint(phrase, f"number {i}") for i, phrase in enumerate(facts["phrases"]))
+        found = model.phrases(Category("made up", points))
+        measures.append(compare("text_cls_normalised", found, tensors["out/text_cls_normalised"]))
+        left.discard("out/text_cls_normalised")
+        words = {"phrases": torch.cat([found, torch.zeros(slots - len(found), found.shape[1])])[None]}
+    for name, case in facts["cases"].items():
+        shots, query = case["support"], case["query"]
+        valid = tensors[f"{name}/in/mask_used"][..., 0] > 0
+        prompt = words or {
+            "examples": torch.stack([tensors[f"in/image_{shot}"] for shot in shots], dim=1),
+            "heat": torch.stack([tensors[f"in/target_heatmap_{shot}"] for shot in shots], dim=1),
+        }
+        match = model(tensors[f"in/image_{query}"], valid, [edges], **prompt)
+        (side, _), (x, y) = (tensors[f"in/scale_{query}"] * 200).tolist(), tensors[f"in/center_{query}"].tolist()
+        pixels = Crop(x - side / 2, y - side / 2, side).to_image(model.found(match).numpy())
+        ours = {
+            "query_feature": model.features(tensors[f"in/image_{query}"]),
+            "similarity_map": match.proposals.similarity,
+            "proposals_for_loss": match.proposals.mean,
+            "points": torch.cat([match.proposals.mean, *match.points]),
+            "output": match.points,
+            "preds_image_px": torch.from_numpy(pixels).float(),
+        }
+        if words:
+            ours["text_tokens"] = words["phrases"] * valid[..., None]
+        rules = {"similarity_map": SIMILARITY, "preds_image_px": PIXELS}
+        for key, value in ours.items():
+            stored = tensors[f"{name}/out/{key}"]
+            left.discard(f"{name}/out/{key}")
+            stored = stored[..., :2] if key == "preds_image_px" else stored  # the third is a score
+            measures.append(compare(f"{name}/{key}", value, stored, **rules.get(key, {})))
+    if left:
+        raise ValueError(f"there is nothing to compare {', '.join(sorted(left))} with")
+    return measures
+
+
+def _text_encoder(folder: Path, facts: dict[str, Any]) -> str:
+    """The config and tokenizer of the checkpoint's text encoder, which a released file does not hold."""
+    BertConfig(**facts["text_config"]).save_pretrained(folder)
+    words = {word: i for i, word in enumerate(facts["text_vocab"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [(end, words[end]) for end in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return str(folder)

@@ -25,8 +25,8 @@ def load(
     """A model ready to predict.
 
     name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained` or by
-    `anykeypoint convert`, or the id of such a folder on the hub. What is in it decides the kind of model. device: "auto"
-    takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head.
+    `anykeypoint convert`, or the id of such a folder on the hub; its config.json says which kind of model it is.
+    device: "auto" takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head.
     image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the
     model's own.
     """

@@ -15,7 +15,7 @@ from .errors import InputError
 
 app = typer.Typer(
     name="anykeypoint",
-    help="Find keypoints of any object from words.",
+    help="Find keypoints of any object from words or an example.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,  # brackets in help texts are brackets
@@ -70,6 +70,17 @@ def predict(
         ),
     ] = None,
     noun: Annotated[str | None, typer.Option(metavar="TEXT", help="The word for the object, e.g. 'cat'.")] = None,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PICTURE:FILE",
+            help='Show the points in a picture: FILE is JSON {"nose": [x, y], ...} in pixels, or what predict wrote '
+            "(COCO, CSV). May be repeated. Without --category or --keypoints its points are looked for.",
+        ),
+    ] = None,
+    no_words: Annotated[
+        bool, typer.Option("--no-words", help="With --example: names and descriptions are not read.")
+    ] = False,
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +112,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Find the keypoints of an object in pictures. Without -o a table is printed."""
+    """Find the keypoints of an object in pictures, by words, by examples or both. Without -o a table is printed."""
     from .commands import predict as verb
 
     code = verb.run(
@@ -109,6 +120,8 @@ def predict(
         category=category,
         keypoints=keypoints,
         noun=noun,
+        examples=example or (),
+        words=not no_words,
         boxes=boxes,
         model=model,
         strategy=strategy,
@@ -397,6 +410,36 @@ def data_prepare(
     from .commands import data as verb
 
     raise typer.Exit(verb.prepare(name, sources, out, copy=copy))
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="A released checkpoint, .pth or .safetensors.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The model folder to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="graphcape, capex or capeformer; else what its tensors' names tell."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR", help="CapeX's text encoder: gte-base-en-v1.5, clip, minilm-l6, a folder or a hub id."
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Pixels a side that it was trained at; 256 unless said.")
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(metavar="N", help="Attention heads of its head, which no tensor tells; 8 unless said.")
+    ] = None,
+) -> None:
+    """Make a model folder of a checkpoint that the released CapeFormer, GraphCape or CapeX code wrote."""
+    from .commands import convert as verb
+
+    raise typer.Exit(verb.run(checkpoint, out, model=model, text=text, image_size=image_size, heads=heads))
 
 
 # --- weights -------------------------------------------------------------------------------------------------------

@@ -89,13 +89,7 @@ class Pose:
     @property
     def keys(self) -> list[str]:
         """The names made unique, for `density`: the second "wheel" is "wheel (2)"."""
-        taken: list[str] = []
-        for name in self.names:
-            key, number = name, 2
-            while key in taken:
-                key, number = f"{name} ({number})", number + 1
-            taken.append(key)
-        return taken
+        return unique_names(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -183,6 +177,17 @@ class Pose:
             raise
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise InputError(f"This is not a pose as Pose.to_dict writes it: {str(error).splitlines()[0]}.") from error
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names with a number behind those that came before: the second "wheel" is "wheel (2)"."""
+    taken: list[str] = []
+    for name in names:
+        key, number = name, 2
+        while key in taken:
+            key, number = f"{name} ({number})", number + 1
+        taken.append(key)
+    return taken
 
 
 def with_uncertainty(pose: Pose) -> Pose:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_matchers
+import tiny_trainees
 import torch
 from accelerate import Accelerator
 from training.test_matching_episodes import settled
@@ -55,7 +55,7 @@ def kept(plan, folder, counter, weight=1.0):
 
 @pytest.mark.parametrize("name", ["flf", "graphcape"])
 def test_cached_features_are_those_of_the_same_crops_to_half_precision(tmp_path, base, data, name):
-    model = tiny_matchers.matcher(name, base)
+    model = tiny_trainees.matcher(name, base)
     dropout = ModalityDropout(words=0.3, example=0.3) if name == "flf" else ModalityDropout()
     courses = [
         settled(model, data, replace(config, modality_dropout=dropout, batch=8), tmp_path) for config in (LIVE, CACHED)
@@ -96,7 +96,7 @@ def test_the_pairs_are_those_of_freely_cut_episodes(data):
 
 
 def test_a_training_run_computes_each_crop_once(tmp_path, base, data):
-    model = tiny_matchers.matcher("graphcape", base)
+    model = tiny_trainees.matcher("graphcape", base)
     seen = []
     model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     train(model, data, CACHED, tmp_path, stop_after=2)

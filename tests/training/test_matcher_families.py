@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import tiny_matchers
+import tiny_trainees
 import yaml
 
 from anykeypoint import cli
@@ -45,13 +45,13 @@ def data(folder) -> Dataset:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, name):
-    model, losses = tiny_matchers.matcher(name, folder), []
+    model, losses = tiny_trainees.matcher(name, folder), []
     train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
 
 
 def test_the_verb_trains_what_the_model_file_describes_and_goes_on_from_it(tmp_path, folder, capsys):
-    described = tiny_matchers.config("flf", folder).to_dict()
+    described = tiny_trainees.config("flf", folder).to_dict()
     recipe = {"sampling": "balanced", "steps": 2, "batch": 2, "warmup": 1, "seed": 3}
     (tmp_path / "both.yaml").write_text(yaml.safe_dump({"model": described, "recipe": recipe}))
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "modality_dropout": {"words": 0.5}}))
@@ -66,7 +66,7 @@ def test_the_verb_trains_what_the_model_file_describes_and_goes_on_from_it(tmp_p
     pose = MatchingModel.from_pretrained(tmp_path / "second" / "model").predict(
         made / "images" / "000000.png", _category(made)
     )
-    assert np.isfinite(pose.points).all()
+    assert np.isfinite(pose.xy).all()
 
 
 def _category(made):

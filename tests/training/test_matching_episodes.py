@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_matchers
+import tiny_trainees
 from accelerate import Accelerator
 
 from anykeypoint.data.coco import Dataset, read_coco
@@ -38,7 +38,7 @@ def settled(model, data, config, tmp_path) -> MatchingCourse:
 
 
 def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
-    model = tiny_matchers.matcher("flf", base)
+    model = tiny_trainees.matcher("flf", base)
     config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.3, example=0.2), describe=0.6)
     course = MatchingCourse(model, data, config)
     asked = [course.asked(at, 5) for at in range(4000)]
@@ -55,13 +55,13 @@ def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
 
 @pytest.mark.parametrize(("name", "kind"), [("capex", (True, False)), ("graphcape", (False, True))])
 def test_a_model_of_one_modality_is_asked_by_it(base, data, name, kind):
-    course = MatchingCourse(tiny_matchers.matcher(name, base), data, CONFIG)
+    course = MatchingCourse(tiny_trainees.matcher(name, base), data, CONFIG)
     assert {(one.words, one.example) for one in (course.asked(at, 4) for at in range(50))} == {kind}
 
 
 def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
     config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words=0.3, example=0.3))
-    course = settled(tiny_matchers.matcher("dlf", base), data, config, tmp_path)
+    course = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
     opened = course.opened(list(range(16)), 0)
     ((batch, share),) = opened.batches
     assert share == 1.0 and len({(one.words, one.example) for one in batch.asked}) == 3
@@ -92,7 +92,7 @@ def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, ba
     config = replace(CONFIG, batch=32, support_points_fraction=0.5)
     counts = {}
     for name in ("capex", "graphcape"):
-        course = settled(tiny_matchers.matcher(name, base), blind, config, tmp_path)
+        course = settled(tiny_trainees.matcher(name, base), blind, config, tmp_path)
         ((batch, _),) = course.opened(list(range(32)), 0).batches
         counts[name] = batch.valid[:, 0].sum()
         for row, one in enumerate(batch.asked):
@@ -107,7 +107,7 @@ def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, ba
 def test_a_pass_without_any_point_to_learn_from_trains_nothing_and_says_so(tmp_path, base, data):
     far = replace(data, objects=[replace(item, points=item.points + 10_000) for item in data.objects])
     for name in ("capex", "graphcape", "dlf"):
-        train(tiny_matchers.matcher(name, base), far, CONFIG, tmp_path / name, stop_after=1)
+        train(tiny_trainees.matcher(name, base), far, CONFIG, tmp_path / name, stop_after=1)
         (line,) = map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
         assert (line["crops"], line["skipped"], line["loss"]) == (0, 2, 0.0)
 
@@ -120,7 +120,7 @@ def test_descriptions_are_told_to_a_model_that_reads_them_as_often_as_configured
         objects=[replace(item, category=kinds[item.category_id]) for item in data.objects],
     )
     for described, share, wanted in ((True, 1.0, {True}), (True, 0.5, {True, False}), (False, 1.0, {False})):
-        model = tiny_matchers.matcher("capex", base, described=described)
+        model = tiny_trainees.matcher("capex", base, described=described)
         read = []
         phrases = model.text.phrases
         monkeypatch.setattr(model.text, "phrases", lambda given, p=phrases, r=read: r.extend(given) or p(given))

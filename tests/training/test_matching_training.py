@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
-import tiny_matchers
+import tiny_trainees
 import torch
 from safetensors.torch import load_file
 
@@ -50,7 +50,7 @@ def base(tmp_path_factory):
 def run(base, data, out, config=CONFIG, name="dlf", model=None, **options):
     """A run from the same start; its model and the figures of its steps."""
     figures = []
-    model = model or tiny_matchers.matcher(name, base, "full", dropout=0.1)
+    model = model or tiny_trainees.matcher(name, base, "full", dropout=0.1)
     train(model, data, config, out, on_step=lambda step, found: figures.append(found), **options)
     return model, figures
 
@@ -84,8 +84,8 @@ folder, base = Path(sys.argv[2]), Path(sys.argv[3])
 t.run(base, t.read_coco(folder / "annotations.json", folder / "images"), Path(sys.argv[4]), t.LONG, "flf")
 """
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folder, text = data.objects[0].image.parent.parent, tiny_matchers.text(base)
-    assert text.source is not None
+    folder = data.objects[0].image.parent.parent
+    tiny_trainees.config("flf", base)  # writes the text encoder
     command = [sys.executable, "-c", code, tests, str(folder), str(base), str(tmp_path / "killed")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     log = tmp_path / "killed" / "log.jsonl"
@@ -108,7 +108,7 @@ t.run(base, t.read_coco(folder / "annotations.json", folder / "images"), Path(sy
 def test_two_passes_are_one_of_twice_the_episodes(tmp_path, base, data):
     def trained(out, **options):
         config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.4, example=0.4), **options)
-        model = tiny_matchers.matcher("dlf", base)  # no dropout: its draws are a pass's own
+        model = tiny_trainees.matcher("dlf", base)  # no dropout: its draws are a pass's own
         return run(base, data, tmp_path / out, config, model=model)
 
     (twice, figures), (once, others) = trained("twice", batch=2, accumulate=2), trained("once", batch=4)
@@ -121,7 +121,7 @@ def test_two_passes_are_one_of_twice_the_episodes(tmp_path, base, data):
 
 
 def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base, data):
-    model = tiny_matchers.matcher("flf", base)
+    model = tiny_trainees.matcher("flf", base)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     run(base, data, tmp_path / "out", model=model)
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -130,7 +130,7 @@ def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base,
 
 
 def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
-    model = tiny_matchers.matcher("graphcape", base, "full")
+    model = tiny_trainees.matcher("graphcape", base, "full")
     course = MatchingCourse(model, data, replace(CONFIG, backbone_lr=1e-5))
     head, backbone = course.groups()
     assert (head["lr"], backbone["lr"]) == (1e-3, 1e-5)
@@ -142,7 +142,7 @@ def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
 
 
 def test_the_average_of_the_weights_is_what_is_saved(tmp_path, base, data):
-    model = tiny_matchers.matcher("capex", base)
+    model = tiny_trainees.matcher("capex", base)
     parameter = model.head.steps[-1][-1].bias
     average, decay = parameter.detach().clone(), 0.6
 
@@ -156,7 +156,7 @@ def test_the_average_of_the_weights_is_what_is_saved(tmp_path, base, data):
 
 
 def test_every_phrase_is_encoded_once(tmp_path, base, data, monkeypatch):
-    model = tiny_matchers.matcher("capex", base)
+    model = tiny_trainees.matcher("capex", base)
     encoded = []
     encode = model.text._encode
     monkeypatch.setattr(model.text, "_encode", lambda phrase: encoded.append(phrase) or encode(phrase))
@@ -165,7 +165,7 @@ def test_every_phrase_is_encoded_once(tmp_path, base, data, monkeypatch):
 
 
 def test_the_step_rate_reaches_the_optimiser(tmp_path, base, data):
-    _, figures = run(base, data, tmp_path, name="graphcape", model=tiny_matchers.matcher("graphcape", base))
+    _, figures = run(base, data, tmp_path, name="graphcape", model=tiny_trainees.matcher("graphcape", base))
     shares = [0.001, 0.5005, 0.1, 0.1]
     assert [found["lr"] for found in figures] == pytest.approx([1e-3 * share for share in shares], rel=1e-12)
 
@@ -174,14 +174,14 @@ def test_the_step_rate_reaches_the_optimiser(tmp_path, base, data):
 
 
 def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
-    capex = tiny_matchers.matcher("capex", base)
+    capex = tiny_trainees.matcher("capex", base)
     with pytest.raises(InputError, match="capex takes one of them only"):
         MatchingCourse(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words=0.5)))
     with pytest.raises(InputError, match="set its tuning to frozen"):
-        tuned = tiny_matchers.matcher("graphcape", base, "full")
+        tuned = tiny_trainees.matcher("graphcape", base, "full")
         MatchingCourse(tuned, data, replace(CONFIG, features="cached", versions=2))
     with pytest.raises(InputError, match="Nothing of the model is trainable"):
-        train(tiny_matchers.matcher("capex", base).requires_grad_(False), data, CONFIG, tmp_path)
+        train(tiny_trainees.matcher("capex", base).requires_grad_(False), data, CONFIG, tmp_path)
 
 
 def test_a_warm_up_longer_than_the_run_is_refused():
@@ -198,7 +198,7 @@ def test_another_run_is_not_continued(tmp_path, base, data):
 
 
 def test_a_nan_loss_stops_with_the_objects_named(tmp_path, base, data):
-    model = tiny_matchers.matcher("graphcape", base)
+    model = tiny_trainees.matcher("graphcape", base)
     with torch.no_grad():
         model.head.support_projection.bias.fill_(float("nan"))
     with pytest.raises(InputError, match=r"loss became nan at step 1 on objects \d"):

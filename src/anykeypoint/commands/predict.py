@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..category import Category
 from ..category import category as named_category
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
+from ..example_files import MarkedPicture, asked_category, read_marked, to_example
 from ..formats import write_coco, write_csv, write_json
 from ..instructions import check_describe
 from ..panels import draw_densities
@@ -33,6 +35,8 @@ def run(
     category: str | None = None,
     keypoints: str | None = None,
     noun: str | None = None,
+    examples: Sequence[str] = (),
+    words: bool = True,
     boxes: str | None = None,
     model: str = "default",
     strategy: str | None = None,
@@ -48,25 +52,37 @@ def run(
 
     Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
     """
-    asked = choose_category(category, keypoints, noun)
+    marked = [read_marked(text) for text in examples]
+    asked = choose_category(category, keypoints, noun, marked)
     if strategy is not None:
         from ..decoding import Strategy  # which loads torch: other requests fail faster
 
         Strategy.parse(strategy)
     if grid is not None and not density:
         raise InputError("--grid says how fine a density is; give it together with --density.")
+    if not words and not marked:
+        raise InputError("--no-words asks by examples alone; give --example PICTURE:FILE, or leave it out.")
+    check_describe(descriptions)
     options = {"strategy": strategy, "seed": seed, "cumulative": cumulative, "density": grid or density}
-    options["describe"] = check_describe(descriptions)
+    usual = {"strategy": None, "seed": 0, "cumulative": False, "density": False, "describe": "detailed"}
+    options = {key: value for key, value in {**options, "describe": descriptions}.items() if value != usual[key]}
+    if marked:
+        options["example"] = [to_example(one, asked) for one in marked]
+    if not words:
+        options["words"] = False
     paths = list(dict.fromkeys(path for source in sources for path in find_images(source)))
     located = None if boxes is None else read_boxes(boxes)
     if located is not None:
         located.assign(paths)  # refuses what does not fit while nothing is lost
     kept = [*paths, *(Path(given) for given in (boxes, category) if given)]
+    kept += [path for one in marked for path in (one.picture, one.file)]
     sinks = plan_outputs(outputs, paths, kept, density)
 
     from .. import load
 
-    results = predict_files(load(model, device=device), paths, asked, located, **options)
+    loaded = load(model, device=device)
+    check_prompt(loaded, bool(marked))
+    results = predict_files(loaded, paths, asked, located, **options)
     failed = 0
     try:
         with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
@@ -87,8 +103,12 @@ def run(
     return 1 if failed or unsaved else 0
 
 
-def choose_category(name: str | None, keypoints: str | None, noun: str | None) -> Category:
-    """The category that --category or --keypoints mean; exactly one of them must be given."""
+def choose_category(
+    name: str | None, keypoints: str | None, noun: str | None, marked: Sequence[MarkedPicture] = ()
+) -> Category:
+    """The category that --category or --keypoints mean, one of them; without both, all points of the examples."""
+    if name is None and keypoints is None and marked:
+        return asked_category(marked, noun)
     if (name is None) == (keypoints is None):
         given = "neither" if name is None else "both"
         raise InputError(f"Say what to find with either --category or --keypoints, but got {given}.")
@@ -97,6 +117,15 @@ def choose_category(name: str | None, keypoints: str | None, noun: str | None) -
         return Category.from_text(keypoints, name=word, noun=word)
     found = named_category(name)
     return found if noun is None else replace(found, noun=noun)
+
+
+def check_prompt(model: Any, shown: bool) -> None:
+    """InputError where a model cannot be asked so, before the first picture is read; it judges the rest itself."""
+    prompts = getattr(model, "prompts", ("text",))
+    if shown and not {"example", "both"} & set(prompts):
+        raise InputError("This model is asked by words alone; leave --example out, or choose another --model.")
+    if not shown and "text" not in prompts:
+        raise InputError("This model is asked by an example; give one as --example PICTURE:FILE.")
 
 
 def text_table(result: Result) -> str:

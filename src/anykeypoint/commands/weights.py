@@ -2,7 +2,8 @@
 
 from ..errors import InputError
 from ..models.generative.folder import read_config
-from ..models.loading import find
+from ..models.loading import find, model_type
+from ..models.matching import folder as matchers
 from ..weights import PACKAGES, fetch, fetched
 
 
@@ -20,7 +21,11 @@ def run(name: str | None) -> int:
 
 def _needs(name: str) -> list[str]:
     try:
-        config = read_config(find(name))
+        path = find(name)
+        if model_type(path) == matchers.MODEL_TYPE:  # its backbone is in the folder
+            text = matchers.read_config(path).text
+            return [text.name] if text is not None and text.name in PACKAGES and text.source is None else []
+        config = read_config(path)
     except InputError as error:
         raise InputError(
             f"{name!r} is neither a model nor packaged weights; known weights are {', '.join(PACKAGES)}."

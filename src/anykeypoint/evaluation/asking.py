@@ -16,6 +16,7 @@ import numpy as np
 
 from ..category import Category
 from ..data.coco import LabelledObject
+from ..data.pictures import picture_size
 from ..errors import InputError
 from ..example import Example
 from . import protocols
@@ -138,7 +139,7 @@ def _ask(model: Model, question: Question, protocol: protocols.Protocol, options
     extra: dict[str, Any] = {}
     if protocol.shown:
         told = category if protocol.words else None
-        extra["example"] = [Example(shown.image, shown.points, shown.box, told) for shown in question.examples]
+        extra["example"] = [_example(shown, told) for shown in question.examples]
         extra["words"] = protocol.words
     answer = model.predict(item.image, category, box=item.box, **extra, **options)
     xy, confidence = np.asarray(answer.xy, dtype=np.float64), np.asarray(answer.confidence, dtype=np.float64)
@@ -147,6 +148,17 @@ def _ask(model: Model, question: Question, protocol: protocols.Protocol, options
             f"the model must answer with {count} points and confidences, but got {xy.shape} and {confidence.shape}."
         )
     return Answered(xy, confidence)
+
+
+def _example(shown: LabelledObject, told: Category | None) -> Example:
+    """A labelled object as an example. What its labels put outside the picture, as some data sets do, is not shown."""
+    points = shown.points
+    if (size := picture_size(shown.image)) is not None:
+        with np.errstate(invalid="ignore"):
+            inside = ((points >= 0) & (points <= size)).all(axis=1)
+        if inside.any():  # else the model says that there is nothing to see
+            points = np.where(inside[:, None], points, np.nan)
+    return Example(shown.image, points, shown.box, told)
 
 
 # --- lines ---------------------------------------------------------------------------------------------------------

@@ -288,7 +288,7 @@ def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None
     """A matcher of these parts, with a head as `build` makes it."""
     looks, words = backbone.channels, None if text is None else text.dim
     fusion = config.fusion
-    host_looks = not config.reads or isinstance(fusion, FeatureFusionConfig) and fusion.host == "image"
+    host_looks = not config.reads or (isinstance(fusion, FeatureFusionConfig) and fusion.host == "image")
     own, guest = (looks, words) if host_looks else (words, looks)
     sizes = {"image_width": looks, "support_width": own}
     head = config.head or replace(published_head(config.name), **sizes)
