@@ -27,7 +27,7 @@ def ran(capsys, *arguments):
 
 NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
 SHORT = MatcherTrainConfig(
-    sampling="balanced", steps=20, batch=4, lr=3e-3, warmup=2, features="cached", versions=1, save_every=100
+    sampling="balanced", steps=30, batch=4, lr=5e-3, warmup=2, drops=(), features="cached", versions=1, save_every=100
 )
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny_matchers
 import tiny_trainees
+import torch
 from accelerate import Accelerator
 
 from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.training.config import from_mapping, to_mapping
-from anykeypoint.training.matching import MatchingCourse, train
+from anykeypoint.training.matching import MatchingCourse, Plan, train
 from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
 
 CONFIG = MatcherTrainConfig(sampling="balanced", steps=2, batch=2, lr=1e-3, warmup=1)
@@ -59,11 +61,21 @@ def test_a_model_of_one_modality_is_asked_by_it(base, data, name, kind):
     assert {(one.words, one.example) for one in (course.asked(at, 4) for at in range(50))} == {kind}
 
 
+def with_gaps(data: Dataset) -> Dataset:
+    """The data with two points of each object not labelled, not the same ones."""
+    objects = [replace(item, points=item.points.copy()) for item in data.objects]
+    for place, item in enumerate(objects):
+        item.points[[place % len(item.points), (2 * place + 1) % len(item.points)]] = np.nan
+    return replace(data, objects=objects)
+
+
 def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
+    data = with_gaps(data)
     config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words=0.3, example=0.3))
     course = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
     opened = course.opened(list(range(16)), 0)
     ((batch, share),) = opened.batches
+    assert not torch.equal(batch.labelled, batch.valid)
     assert share == 1.0 and len({(one.words, one.example) for one in batch.asked}) == 3
     assert opened.skipped == int((batch.labelled.sum(dim=1) == 0).sum()) and opened.crops + opened.skipped == 16
     rows = [row for row, one in enumerate(batch.asked) if one.example]
@@ -82,6 +94,63 @@ def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
     for place, row in enumerate(rows):
         pixels = np.stack([example.pixels for example in course.episodes.episode(row).examples])
         assert np.array_equal(batch.examples[place], pixels)
+
+
+@pytest.mark.parametrize("name", ["capex", "graphcape", "flf", "dlf"])
+def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_path, base, data, name):
+    dropout = ModalityDropout(words=0.3, example=0.3) if name in ("flf", "dlf") else ModalityDropout()
+    config = replace(CONFIG, shots=2, batch=6, modality_dropout=dropout)
+    model = tiny_matchers.matcher(name, base)  # whose answers depend on all that is given
+    course = settled(model, with_gaps(data), config, tmp_path)
+    alone = []
+    with torch.no_grad():
+        ((batch, _),) = course.opened(list(range(6)), 0).batches
+        whole = course.losses(batch, 0)
+        for place in range(6):
+            episode, asked = course.episodes.episode(place), course.asked(place, 4)
+
+            def pixels(marked):
+                return model.backbone.normalise(torch.from_numpy(np.stack([one.pixels for one in marked])))
+
+            shown = torch.from_numpy(np.stack([one.visible for one in episode.examples]).all(axis=0))[None]
+            given = {}
+            if asked.example:
+                given["examples"] = pixels(episode.examples)[None]
+                given["heat"] = torch.from_numpy(np.stack([one.heat for one in episode.examples]))[None]
+            if asked.words:
+                given["phrases"] = model.phrases(episode.category)[None]
+            answer = model(pixels([episode.query]), shown, [episode.category.skeleton], **given)
+            points, heat = (
+                torch.from_numpy(episode.query.points).float()[None],
+                torch.from_numpy(episode.query.heat)[None],
+            )
+            common = torch.from_numpy(episode.common)[None]
+            alone.append(sum(model.losses(answer, points, heat, common, shown).values()).item())
+    assert whole["loss"].item() == pytest.approx(np.mean(alone), rel=1e-4)
+    assert whole["loss"].item() == pytest.approx(sum(v.item() for k, v in whole.items() if k != "loss"), rel=1e-5)
+
+
+def test_half_precision_gives_nearly_the_same_loss_and_leaves_the_words_as_they_are(tmp_path, base, data):
+    losses = []
+    for half in (False, True):
+        course = settled(tiny_trainees.matcher("flf", base, "full"), data, CONFIG, tmp_path)
+        ((batch, _),) = course.opened([0, 1], 0).batches
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses.append(course.losses(batch, 0)["loss"])
+        losses[-1].backward()
+        assert all(p.grad.isfinite().all() for p in course.model.parameters() if p.grad is not None)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.05) and losses[0] != losses[1]
+    fresh = tiny_trainees.matcher("flf", base)
+    assert all(torch.equal(course.model.phrases(c), fresh.phrases(c)) for c in batch.categories)
+
+
+def test_every_pass_has_dropout_of_its_own_and_the_same_when_it_is_run_again(tmp_path, base, data):
+    course = settled(tiny_trainees.matcher("graphcape", base), data, replace(CONFIG, accumulate=3), tmp_path)
+    plan = Plan(course.episodes.per_epoch, course.config, 2)
+    passes = [items for step in range(2) for process in range(2) for items in plan.items(step, process)]
+    seeds = [course.opened(items, 0).seed for items in passes]
+    assert sorted(place for items in passes for place in items) == list(range(24))
+    assert len(set(seeds)) == 12 and seeds == [course.opened(items, 1).seed for items in passes]
 
 
 def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, base, data):

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..models.generative.capellm import CapeLLM
 from . import loop
 from .config import TrainConfig
-from .course import Course, Pass, nothing_trains
+from .course import Course, Pass
 from .losses import make_readers, training_loss
 from .memory import idle_pass, recomputed, spread
 from .rates import cosine_rate
@@ -135,8 +135,6 @@ class CapeLLMCourse(Course):
         encoder = [p for p in self.model.encoder.parameters() if p.requires_grad]
         known = {id(p) for p in encoder}
         rest = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
-        if not rest and not encoder:
-            raise InputError(nothing_trains())
         groups = [{"params": [*rest, *self.beside().values()], "lr": self.config.lr}]
         if encoder:
             groups.append({"params": encoder, "lr": self.config.encoder_lr or self.config.lr})

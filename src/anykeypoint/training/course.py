@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from accelerate import Accelerator
@@ -49,12 +50,12 @@ class Course:
     free: tuple[str, ...] = ("save_every", "keep")
     together: bool = False
 
-    def settle(self, accelerator: Accelerator, out: Any) -> Plan:
-        """Bring the model to its device and plan the run; all else is called after it."""
+    def settle(self, accelerator: Accelerator, out: Path) -> Plan:
+        """Bring the model to its device and plan the run in the folder `out`; all else is called after it."""
         raise NotImplementedError
 
     def groups(self) -> list[dict]:
-        """What trains, as parameter groups with their full rates; InputError when nothing does."""
+        """What trains, as parameter groups with their full rates."""
         raise NotImplementedError
 
     def beside(self) -> Mapping[str, nn.Parameter]:
@@ -84,8 +85,3 @@ class Course:
     def idle(self) -> None:
         """Run the model forward and backward for nothing, where `together`."""
         raise NotImplementedError
-
-
-def nothing_trains() -> str:
-    """The words for a model that is frozen altogether."""
-    return "Nothing of the model is trainable: all of it has requires_grad off; build or load it anew."

@@ -41,6 +41,8 @@ def run(
             "Accelerate's FSDP setting is not used here; turn it off and write 'shard: true' in the recipe."
         )
     model, config = course.model, course.config
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     plan = course.settle(accelerator, out)
     groups = course.groups()

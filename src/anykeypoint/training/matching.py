@@ -21,7 +21,7 @@ from ..data.episodes import EpisodeBatch, EpisodeConfig, EpisodePlan, collate
 from ..errors import InputError
 from ..models.matching.model import MatchingModel
 from . import loop
-from .course import Course, Pass, nothing_trains
+from .course import Course, Pass
 from .features import CachedPlan, VersionedPlan, compute_features
 from .matching_config import MatcherTrainConfig
 from .rates import cosine_rate, step_rate
@@ -130,8 +130,6 @@ class MatchingCourse(Course):
         backbone = [p for p in self.model.backbone.parameters() if p.requires_grad]
         known = {id(p) for p in backbone}
         rest = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
-        if not rest and not backbone:
-            raise InputError(nothing_trains())
         groups = [{"params": rest, "lr": self.config.lr}]
         if backbone:
             groups.append({"params": backbone, "lr": self.config.backbone_lr or self.config.lr})
@@ -176,7 +174,8 @@ class MatchingCourse(Course):
             words = torch.zeros(*batch.told.shape, model.text.dim, device=query.device)
             for row, (category, one) in enumerate(zip(batch.categories, batch.asked, strict=True)):
                 if one.words:
-                    words[row, : len(category)] = model.phrases(category, one.described)
+                    with torch.autocast(query.device.type, enabled=False):  # as they are when the model is asked
+                        words[row, : len(category)] = model.phrases(category, one.described)
         answer = model.match(
             query,
             batch.valid,
