@@ -18,6 +18,7 @@ from anykeypoint.images import crop_pixels, read_image
 from anykeypoint.models.matching.inputs import encode_example
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import build
+from anykeypoint.models.matching.support import pool
 from anykeypoint.models.matching.view import regrid
 
 PROMPTS = {
@@ -177,17 +178,13 @@ def test_the_same_example_twice_says_no_more_than_once(models, name):
     assert not same(once, models[name].predict(picture(), FISH, example=[example(), example(2)]))
 
 
-def test_an_example_of_a_part_counts_only_for_what_it_shows(models):
-    full, part = example(1), example(2, hidden=(0, 1, 2, 3))
-    pose = models["graphcape"]
-    one, two = pose.predict(picture(), FISH, example=full), pose.predict(picture(), FISH, example=[full, part])
-    assert not np.allclose(one.xy[4], two.xy[4], atol=1e-3)
-    blank = Example(np.zeros_like(part.image), np.where(np.arange(5)[:, None] == 4, part.points, np.nan))
-    again = Example(np.full_like(part.image, 255), blank.points)
-    assert not same(pose.predict(picture(), FISH, example=[full, blank]), two)
-    assert not same(
-        pose.predict(picture(), FISH, example=[full, again]), pose.predict(picture(), FISH, example=[full, blank])
-    )
+@pytest.mark.parametrize("name", ["graphcape", "flf", "dlf"])
+def test_what_no_example_shows_says_nothing_to_the_rest(models, name):
+    shown, kept = example(category=None, hidden=(0, 2)), [1, 3, 4]
+    part = Category("fish", tuple(FISH.keypoints[i] for i in kept), ((0, 1),), noun="fish")
+    whole = models[name].predict(picture(), replace(FISH, skeleton=((1, 3), (2, 4))), example=shown, words=False)
+    alone = models[name].predict(picture(), part, example=Example(shown.image, shown.points[kept]), words=False)
+    assert np.allclose(whole.xy[kept], alone.xy, atol=1e-3)
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------------
@@ -260,6 +257,19 @@ def test_training_reaches_all_that_is_new(models, name, tmp_path):
     silent = [key for key, value in model.head.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == [] and ("consistency" in losses) is (name == "dlf")
     assert all(value.grad is None for value in model.text.parameters()) if model.text else model.text is None
+
+
+@torch.no_grad()
+def test_an_example_counts_only_for_what_it_shows(models):
+    model = models["graphcape"]
+    query, valid, skeletons, prompt = batch(model)
+    shots = [pool(model.features(prompt["examples"][:, [i]]), prompt["heat"][:, [i]]) for i in (0, 1)]
+    weights = prompt["shown"].float()[..., None]
+    tokens = (torch.stack(shots, dim=1) * weights).sum(1) / weights.sum(1).clamp(min=1)
+    known = valid & prompt["shown"].any(dim=1)
+    assert (prompt["shown"].sum(dim=1) == 1).any()
+    expected = model.head(model.features(query), tokens, known, skeletons).found
+    assert torch.allclose(model(query, valid, skeletons, **prompt).found[known], expected[known], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["flf", "dlf"])

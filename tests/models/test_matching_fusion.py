@@ -16,6 +16,7 @@ from anykeypoint.models.matching.fusion import (
     consistency_loss,
 )
 from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.losses import matching_losses
 
 HEAD = HeadConfig(
     image_width=12, support_width=10, width=16, heads=2, hidden=24, gate=8, encoder_layers=1, decoder_layers=2
@@ -201,6 +202,90 @@ def test_losses_are_those_of_both_matchers_and_their_consistency():
 
 def _mean_norm(row: torch.Tensor) -> torch.Tensor:
     return row.norm(dim=-1).mean()
+
+
+# --- one modality alone ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["text_to_image", "image_to_text", "both"])
+@torch.no_grad()
+def test_feature_fusion_with_one_modality_takes_its_tokens_alone(direction):
+    query, text, image, valid = inputs()
+    fusion = feature(direction=direction, gamma=0.5)
+    words = fusion.head.support_projection(text.masked_fill(~valid[..., None], 0))
+    looks = fusion.guest_projection(image.masked_fill(~valid[..., None], 0))
+    plain = [torch.nn.functional.layer_norm(tokens, (16,)) for tokens in (words, looks)]
+    assert close(fusion.fused(text, None, valid), plain[0]) and close(fusion.fused(None, image, valid), plain[1])
+    whole = fusion(query, text, None, valid, SKELETONS)
+    assert close(whole.points, fusion.head.match(query, plain[0], valid, SKELETONS).points)
+
+
+@pytest.mark.parametrize("direction", ["text_to_image", "image_to_text", "both"])
+@torch.no_grad()
+def test_a_keypoint_that_one_modality_lacks_takes_the_other_and_lends_nothing(direction):
+    query, text, image, valid = inputs()
+    fusion = feature(direction=direction, gamma=0.5)
+    told, shown = valid.clone(), valid.clone()
+    told[0, 1], shown[0, 3], shown[1] = False, False, False
+    spoilt = text.masked_fill(~told[..., None], torch.nan), image.masked_fill(~shown[..., None], torch.nan)
+    words, looks = fusion.head.support_projection(text), fusion.guest_projection(image)
+
+    def led(lead, other, leads, follows):
+        """Slot by slot: what leads attends to what follows there is; where nothing leads, the other alone."""
+        rows = torch.zeros_like(lead)
+        for b, k in valid.nonzero().tolist():
+            kept = follows[b]
+            if not leads[b, k]:
+                rows[b, k] = fusion.attention.finish(other[b, k])
+            elif kept.any():
+                every = torch.ones(1, int(kept.sum()), dtype=torch.bool)
+                rows[b, k] = fusion.attention(lead[b : b + 1, k : k + 1], other[b : b + 1, kept], every)[0, 0]
+            else:
+                rows[b, k] = fusion.attention.finish(lead[b, k])
+        return rows
+
+    ways = {"text_to_image": led(looks, words, shown, told), "image_to_text": led(words, looks, told, shown)}
+    expected = ways[direction] if direction in ways else sum(ways.values()) / 2
+    fused = fusion.fused(*spoilt, valid, told, shown)
+    assert close(fused[valid], expected[valid])
+    made = fusion(query, *spoilt, valid, SKELETONS, told, shown)
+    known = told | shown
+    assert close(made.points[:, :2], fusion.head.match(query, fused, known, SKELETONS).points[:, :2])
+    assert made.points.isfinite().all()
+
+
+@torch.no_grad()
+def test_decision_fusion_with_one_modality_is_that_matcher():
+    query, text, image, valid = inputs()
+    fusion = decision(answer="mean")
+    both = fusion(query, text, image, valid, SKELETONS)
+    words, looks = fusion(query, text, None, valid, SKELETONS), fusion(query, None, image, valid, SKELETONS)
+    assert words.image is None and looks.text is None
+    assert torch.equal(fusion.found(words), both.text.found) and torch.equal(fusion.found(looks), both.image.found)
+    labelled, points, heat = valid, torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10)
+    assert all(name.startswith("text_") for name in fusion.losses(words, points, heat, labelled, valid))
+    assert all(name.startswith("image_") for name in fusion.losses(looks, points, heat, labelled, valid))
+
+
+@pytest.mark.parametrize("answer", ["text", "image", "mean", "confidence"])
+def test_a_keypoint_that_one_matcher_was_not_asked_for_is_the_others(answer):
+    query, text, image, valid = inputs()
+    fusion = decision(answer=answer)
+    told, shown = valid.clone(), valid.clone()
+    told[0, 1], shown[0, 3] = False, False
+    made = fusion(query, text, image, valid, SKELETONS, told, shown)
+    found = fusion.found(made)
+    assert torch.equal(found[0, 1], made.image.found[0, 1]) and torch.equal(found[0, 3], made.text.found[0, 3])
+    assert close(made.text.points, fusion.head(query, text, told, SKELETONS).points)
+    points, heat = torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10)
+    losses = fusion.losses(made, points, heat, valid, valid)
+    for name, known in (("text", told), ("image", shown)):
+        for part, value in matching_losses(getattr(made, name), points, heat, known).items():
+            assert torch.equal(losses[f"{name}_{part}"], value)
+    asked = torch.where(told & shown, 1.0, 0.0)
+    apart = (made.text.found - made.image.found).square().mean(-1) * asked
+    expected = (apart.sum(1) / asked.sum(1).clamp(min=1)).mean()
+    assert float(losses["consistency"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 # --- configs ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,28 @@ def test_the_skeleton_acts_in_the_released_places(checks, shared):
     assert [measure for measure in measures if not measure.ok] == []
 
 
+@pytest.mark.parametrize("name", ["graphcape", "capex"])
+def test_a_released_checkpoint_gives_the_released_points(checks, shared, name):
+    with torch.no_grad():
+        measures = checks.check_end_to_end(shared / "golden" / f"{name}_e2e.json")
+    assert [measure for measure in measures if not measure.ok] == []
+    assert {f"{case}/preds_image_px" for case in ("pair", "two_shot")} <= {measure.what for measure in measures}
+
+
+@torch.no_grad()
+def test_each_stored_number_of_a_checkpoint_counts(checks, shared, tmp_path):
+    for source in [*(shared / "golden").glob("capex_e2e.*"), shared / "golden" / "capex_ckpt.pth"]:
+        shutil.copyfile(source, tmp_path / source.name)
+    file = tmp_path / "capex_e2e.safetensors"
+    stored = load_file(file)
+    save_file({key: tensor + 1e-2 if "out/" in key else tensor for key, tensor in stored.items()}, file)
+    measures = checks.check_end_to_end(tmp_path / "capex_e2e.json")
+    assert len(measures) > 10 and [measure.what for measure in measures if measure.ok] == []
+    save_file({**stored, "pair/out/something_new": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match="something_new"):
+        checks.check_end_to_end(tmp_path / "capex_e2e.json")
+
+
 def test_each_stored_number_counts(checks, shared, tmp_path):
     for source in (shared / "golden").glob("capex_head.*"):
         shutil.copyfile(source, tmp_path / source.name)

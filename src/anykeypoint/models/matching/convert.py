@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -69,14 +70,10 @@ def convert(
             if weights := _part(state, TEXT):
                 described = _text_folder(Path(scratch), described, weights)
             encoder = build_text_encoder(described)
-        config = MatcherConfig(
-            found,
-            backbone.config,
-            None if encoder is None else encoder.config,
-            head.config,
-            released_crop=True,
-        )
-        made = assemble(config, backbone, encoder)
+        words = None if encoder is None else encoder.config
+        config = MatcherConfig(found, backbone.config, words, head.config, released_crop=True)
+        with torch.random.fork_rng():  # random weights that are overwritten
+            made = assemble(config, backbone, encoder)
         made.head.load_state_dict(head.state_dict())
         folders.save(made, out)
     return folders.load(out)

@@ -156,10 +156,10 @@ class MatchingModel(nn.Module):
         examples: feature maps (B M C h w) with heat maps (B M K N N); shown (B M K) bool: which keypoints an example
         shows; None for all. phrases: (B K D); told (B K) bool: which keypoints have one; None for all. A row of False
         is an object without examples, or without words: fusions find it by the other. A slot for which there is
-        neither means nothing in the answer; `asked` says which those are.
+        neither means nothing in the answer, and must not be labelled in the losses.
         Raises InputError where the prompt is none that this model answers to.
         """
-        self._check_prompt(examples is not None, phrases is not None)
+        self.check_prompt(examples is not None, phrases is not None)
         looks = seen = None
         if examples is not None:
             if heat is None:
@@ -200,13 +200,13 @@ class MatchingModel(nn.Module):
     ) -> dict[str, Tensor]:
         """What training minimises the sum of: `matching_losses`, or both matchers' and their consistency (DLF).
 
-        points, heat_maps, labelled: see `matching_losses`; labelled are those that the prompt covers, too.
+        points, heat_maps, labelled: see `matching_losses`; labelled are at most those that the prompt covers.
         """
         if isinstance(answer, Match):
             return matching_losses(answer, points, heat_maps, labelled, heat_weight)
         return self.head.losses(answer, points, heat_maps, labelled, valid, heat_weight)
 
-    def _check_prompt(self, examples: bool, words: bool) -> None:
+    def check_prompt(self, examples: bool, words: bool) -> None:
         """InputError unless it answers to what it is given."""
         given = {(True, True): "both", (True, False): "example", (False, True): "text"}.get((examples, words))
         if given in self.prompts:
@@ -258,7 +258,7 @@ class MatchingModel(nn.Module):
         """A crop S S 3 uint8 -> features 1 C h w."""
         return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)))
 
-    def _look_at(self, example: "Encoded") -> Tensor:
+    def look_at(self, example: "Encoded") -> Tensor:
         """The features of an example's crop, 1 C h w; those of the last KEPT are kept, by the crop's pixels."""
         key = example.key
         known = self._seen.pop(key, None)

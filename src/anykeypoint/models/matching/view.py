@@ -61,7 +61,7 @@ class MatchView:
         model = self.model
         examples = check_examples(example, category)
         words = model.config.reads if words is None else words
-        model._check_prompt(bool(examples), words)
+        model.check_prompt(bool(examples), words)
         valid = torch.ones(1, len(category), dtype=torch.bool, device=model.device)
         present = np.full(len(category), words)
         prompt: dict[str, Tensor] = {}
@@ -71,7 +71,7 @@ class MatchView:
             encoded = [encode_example(one, model.config) for one in examples]
             shown = np.stack([one.shown for one in encoded])
             present |= shown.any(axis=0)
-            prompt["examples"] = torch.stack([model._look_at(one) for one in encoded], dim=1)
+            prompt["examples"] = torch.stack([model.look_at(one) for one in encoded], dim=1)
             prompt["heat"] = torch.from_numpy(np.stack([one.heat for one in encoded]))[None].to(model.device)
             prompt["shown"] = torch.from_numpy(shown)[None].to(model.device)
         answer = model.match(self.features, valid, [category.skeleton], **prompt)

@@ -1,0 +1,42 @@
+"""Matchers measured by examples, by words and by both, end to end on tiny models and made-up objects."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny_matchers import matcher
+
+from anykeypoint.data.coco import read_coco
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.evaluation.run import Settings, evaluate
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with made-up objects."""
+    folder = tmp_path_factory.mktemp("work")
+    write_dataset(folder / "data", 3, seed=4, per_category=3, size=64)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [("graphcape", "1-shot"), ("capeformer", "2-shot"), ("capex", "text-pairs"), ("flf", "both"), ("dlf", "1-shot")],
+)
+def test_evaluation_asks_matchers_as_its_protocols_say(work, tmp_path, name, protocol):
+    dataset = read_coco(work / "data" / ANNOTATIONS, work / "data" / IMAGES)
+    results = evaluate(matcher(name, work), dataset, tmp_path, Settings(model=name, protocol=protocol))
+    assert results["pairs"] == 3 and 0 <= results["category_mean"]["pck@0.2"] <= 100
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(np.array(line["points"], dtype=float)).all() for line in lines)
+
+
+def test_labels_outside_the_picture_are_not_shown_to_a_model(work, tmp_path):
+    labels = json.loads((work / "data" / ANNOTATIONS).read_text())
+    for entry in labels["annotations"]:
+        entry["keypoints"][:3] = [-30, 10, 2]
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    dataset = read_coco(tmp_path / "labels.json", work / "data" / IMAGES)
+    evaluate(matcher("graphcape", work), dataset, tmp_path / "run", Settings(protocol="1-shot"))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert all(line["points"][0] == [None, None] and line["points"][1] != [None, None] for line in lines)

@@ -1,0 +1,117 @@
+"""Examples from files: the forms that are read, and the points that they are for."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anykeypoint.category import Category
+from anykeypoint.errors import InputError
+from anykeypoint.example_files import asked_category, read_marked, to_example
+from anykeypoint.formats import write_coco, write_csv
+from anykeypoint.pose import Pose
+
+CAT = Category.from_text("nose; left ear; tail tip")
+NAN = float("nan")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30)).save("a.png")
+    Image.new("RGB", (40, 30)).save("b.png")
+    return tmp_path
+
+
+def pose(image: str = "a.png", names=("nose", "wheel", "wheel"), **options) -> Pose:
+    present = np.array([True, False, True])
+    xy = np.where(present[:, None], [[1.5, 2], [3, 4], [5, 6.25]], np.nan)
+    options = {"box": (1.0, 2.0, 20.0, 10.0), "skeleton": ((0, 1), (0, 2)), "category": "cart", **options}
+    return Pose(names=list(names), xy=xy, confidence=np.where(present, 0.5, np.nan), present=present,
+                image_size=(40, 30), image=image, **options)  # fmt: skip
+
+
+def points(content) -> str:
+    with open("points.json", "w") as file:
+        json.dump(content, file)
+    return "a.png:points.json"
+
+
+def test_names_and_places_are_read_whatever_the_order_and_case(folder):
+    marked = read_marked(points({"tail_tip": [5, 6], "Nose": [1.5, 2], "left ear": None}))
+    example = to_example(marked, CAT)
+    assert np.array_equal(example.points, [[1.5, 2], [NAN, NAN], [5, 6]], equal_nan=True)
+    assert example.category == CAT and example.box is None and str(example.image) == "a.png"
+    assert np.isnan(to_example(read_marked(points({"nose": [1, 2]})), CAT).points[1:]).all()
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_coco, "poses.json"), (write_csv, "poses.csv")])
+def test_what_predict_writes_is_read_back(folder, write, name):
+    write([pose("photos/b.png", category="other"), pose("photos/a.png")], name)
+    marked = read_marked(f"a.png:{name}")
+    assert marked.names == ["nose", "wheel", "wheel"] and list(marked.places) == ["nose", "wheel", "wheel (2)"]
+    kind = Category.from_dict(
+        {"name": "cart", "keypoints": ["nose", {"name": "wheel", "description": "a"}, {"name": "wheel"}]}
+    )
+    example = to_example(marked, kind)
+    assert np.array_equal(example.points, pose().xy, equal_nan=True)
+    if write is write_coco:
+        assert marked.box == (1, 2, 20, 10) and marked.skeleton == ((0, 1), (0, 2)) and marked.category == "cart"
+
+
+def test_without_a_category_the_points_of_all_examples_are_asked_for(folder):
+    write_coco([pose(names=("nose", "left_ear", "tail tip"))], "poses.json")
+    marked = [read_marked("a.png:poses.json"), read_marked(points({"nose": [1, 2], "paw": [3, 4]}))]
+    kind = asked_category(marked)
+    assert kind.names == ["nose", "left ear", "tail tip", "paw"] and kind.skeleton == ((0, 1), (0, 2))
+    assert (kind.name, kind.noun) == ("cart", "cart") and asked_category(marked, "dog").noun == "dog"
+    assert [int(to_example(one, kind).shown.sum()) for one in marked] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"nose": [1]}, r"'nose' must be \[x, y\]"),
+        ({"nose": [1, "2"]}, r"must be \[x, y\]"),
+        ({"nose": [True, 2]}, r"must be \[x, y\]"),
+        ({"nose": 3}, r"must be \[x, y\]"),
+        ([[1, 2]], "must be a JSON object"),
+        ({}, "must be a JSON object"),
+        ({"annotations": []}, "images"),
+        ({"images": [], "annotations": [], "categories": []}, "one object of a.png, but has none"),
+        (
+            {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1}], "categories": []},
+            "ValueError",
+        ),
+    ],
+)
+def test_a_file_that_says_no_places_is_refused(folder, content, told):
+    with pytest.raises(InputError, match=told) as error:
+        read_marked(points(content))
+    assert str(error.value).count("\n") == 0
+
+
+def test_several_objects_of_a_picture_are_refused(folder):
+    for write, name in ((write_coco, "poses.json"), (write_csv, "poses.csv")):
+        write([pose(), pose()], name)
+        with pytest.raises(InputError, match="but has 2"):
+            read_marked(f"a.png:{name}")
+
+
+@pytest.mark.parametrize("text", ["a.png", "a.png:", ":points.json", "a.png:none.json", "c.png:points.json"])
+def test_what_is_no_picture_with_a_file_is_refused(folder, text):
+    points({"nose": [1, 2]})
+    with pytest.raises(InputError, match=r"There is no file|as in dog.jpg:dog.json"):
+        read_marked(text)
+    (folder / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="Cannot read"):
+        read_marked("a.png:bad.json")
+    (folder / "bad.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match="columns"):
+        read_marked("a.png:bad.csv")
+
+
+def test_a_point_that_the_category_does_not_have_is_refused(folder):
+    with pytest.raises(InputError, match=r"'beak', but .* it has nose, left ear, tail tip"):
+        to_example(read_marked(points({"nose": [1, 2], "beak": [3, 4]})), CAT)
