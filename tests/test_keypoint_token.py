@@ -17,8 +17,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.instructions import instruction
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
+from anykeypoint.training.capellm import train
 from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
 from anykeypoint.training.sequences import build_sequences, collate
 

@@ -14,8 +14,8 @@ from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import Point, instruction, instruction_names
+from anykeypoint.training.capellm import train
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.loop import train
 from anykeypoint.training.losses import training_loss
 from anykeypoint.training.sequences import ConversationWriter, build_sequences, collate
 

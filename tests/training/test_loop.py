@@ -23,9 +23,9 @@ from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.models.generative.folder import changed_tensors
+from anykeypoint.training.capellm import Plan, train
 from anykeypoint.training.checkpoints import save_checkpoint
 from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.loop import Plan, rate, train
 from anykeypoint.training.sequences import build_sequences
 
 CONFIG = TrainConfig(
@@ -166,12 +166,6 @@ def test_several_sources_are_drawn_by_their_weights_and_an_epoch_has_all_their_o
     assert np.mean([name == "a" for name in drawn]) == pytest.approx(0.75, abs=0.04)
     epoch = Plan(sourced, replace(config, sampling="epoch", accumulate=len(sourced)), weights={"a": 3, "b": 1})
     assert sorted(item.id for turn in epoch.items(0, 0) for item, _ in turn) == sorted(item.id for item in sourced)
-
-
-def test_the_rate_rises_for_three_percent_and_falls_to_nothing():
-    rates = [rate(step, 1000, 0.03) for step in range(1000)]
-    assert rates[0] == pytest.approx(1 / 30) and rates[29] == 1.0
-    assert rates[30] == 1.0 and rates[515] == pytest.approx(0.5, abs=1e-3) and rates[-1] < 1e-5
 
 
 def test_objects_without_points_in_the_crop_are_counted(tmp_path, objects):

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny
+import tiny_trainees
 import torch
 from safetensors.torch import load_file
 from training.test_loop import CONFIG, run
@@ -16,11 +18,16 @@ from training.test_loop import CONFIG, run
 from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.models.generative.folder import changed_tensors
+from anykeypoint.training import matching
 from anykeypoint.training.config import TrainConfig
+from anykeypoint.training.matching_config import MatcherTrainConfig
 from anykeypoint.training.report import crop_counts
 
 # Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
 EPOCHS = TrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
+MATCHER = MatcherTrainConfig(
+    sampling="balanced", steps=3, batch=2, lr=1e-3, warmup=1, features="cached", versions=2, save_every=1
+)
 CODE = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
@@ -42,6 +49,7 @@ model, first = t.run(folder, some, folder / "spread", spread, stop_after=2)
 _, rest = t.run(folder, some, folder / "spread", spread)
 weights = {name: weight for name, weight in model.named_parameters() if isinstance(weight, DTensor)}
 shares = {name: [weight.requires_grad, weight.numel(), weight.to_local().numel()] for name, weight in weights.items()}
+p.match(folder, p.MATCHER, folder / "matched")
 seen = {"whole": whole, "spread": first + rest, "shares": shares}
 (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(seen))
 """
@@ -49,6 +57,12 @@ seen = {"whole": whole, "spread": first + rest, "shares": shares}
 
 def data(folder):
     return read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
+
+
+def match(folder, config, out):
+    """A matcher trained in `out`."""
+    dataset = read_coco(folder / "data" / "annotations.json", folder / "data" / "images")
+    return matching.train(tiny_trainees.matcher("flf", folder / "base"), dataset, config, out)
 
 
 def with_far_ones(objects):
@@ -60,6 +74,7 @@ def launched(tmp_path_factory):
     """The folder that two processes trained in."""
     folder = tmp_path_factory.mktemp("two")
     config = tiny.capellm(folder / "base", "lora").config.to_dict()
+    tiny_trainees.config("flf", folder / "base")  # writes the text encoder
     (folder / "model.yaml").write_text(json.dumps(config))  # JSON is YAML
     (folder / "recipe.yaml").write_text(json.dumps({"epochs": 1, "accumulate": 1, "precision": "fp32"}))
     write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
@@ -109,6 +124,18 @@ def test_the_verb_trains_on_all_processes_and_one_of_them_speaks(launched):
     assert [line["crops"] for line in log] == [2, 2, 2, 2]  # eight objects, one in each process
     said = (launched / "said.txt").read_text()
     assert said.count("0 of 8 crops were skipped") == said.count("Written to") == 1
+
+
+def test_a_matcher_is_trained_by_two_processes_as_by_one_with_twice_the_passes(launched):
+    """And they share the computing of its features."""
+    one = match(launched, replace(MATCHER, accumulate=2), launched / "matched-alone")
+    logs = [(launched / out / "log.jsonl").read_text().splitlines() for out in ("matched", "matched-alone")]
+    losses = [[json.loads(line)["loss"] for line in lines] for lines in logs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3) and len(losses[0]) == 3
+    maps = [np.load(launched / out / "features" / "features.npy") for out in ("matched", "matched-alone")]
+    assert np.allclose(*maps, rtol=2e-3, atol=1e-4) and maps[0].any(axis=(1, 2, 3, 4)).all()
+    saved = load_file(launched / "matched" / "model" / "model.safetensors")
+    assert torch.allclose(saved["head.guest_projection.weight"], one.head.guest_projection.weight, atol=1e-4)
 
 
 def test_crops_are_counted_over_all_processes(launched):

@@ -1,18 +1,64 @@
 """`anykeypoint train`: a model config, a recipe and labelled data in; a model folder out."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 
+from ..data.coco import Dataset
 from ..data.readers import read
 from ..errors import InputError
 from ..models.generative.capellm import CapeLLMConfig
-from ..models.generative.folder import build, load
-from ..models.loading import find
-from ..training.config import TrainConfig, load_config
-from ..training.loop import train
+from ..models.generative.folder import build
+from ..models.loading import find, from_folder, model_type
+from ..models.matching.folder import MODEL_TYPE
+from ..models.matching.matcher_config import MatcherConfig
+from ..models.matching.model import build as build_matcher
+from ..training import capellm, matching
+from ..training.config import TrainConfig, from_mapping, load_yaml
+from ..training.matching_config import MatcherTrainConfig
 from ..training.report import crop_counts
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: how its YAML is read, its recipe, how a new one is built and trained, and what a skip means."""
+
+    keys: frozenset[str]
+    described: Callable[[dict, str], Any]
+    recipe: type
+    build: Callable[[Any, int], Any]
+    train: Callable[[Any, Dataset, Any, Path], Any]
+    skipped: str
+
+
+def _train_capellm(model: Any, data: Dataset, config: TrainConfig, out: Path) -> None:
+    capellm.train(model, data.objects, config, out, weights=getattr(data, "weights", None))
+
+
+def _keys(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
+
+
+CAPELLM = Family(
+    _keys(CapeLLMConfig),
+    lambda data, origin: from_mapping(CapeLLMConfig, data, origin),
+    TrainConfig,
+    build,
+    _train_capellm,
+    "crops were skipped: no labelled point was inside",
+)
+MATCHER = Family(
+    _keys(MatcherConfig),
+    lambda data, origin: MatcherConfig.from_dict(data),
+    MatcherTrainConfig,
+    build_matcher,
+    matching.train,
+    "episodes had nothing to learn from: no keypoint was to be seen in the query that was asked for",
+)
 
 
 def run(
@@ -28,15 +74,46 @@ def run(
     """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO file."""
     if model is not None and start is not None:
         raise InputError("Give either --model for a new model or --start for a saved one, not both.")
-    config = TrainConfig() if recipe is None else TrainConfig.from_file(recipe)
-    described = CapeLLMConfig() if model is None else load_config(CapeLLMConfig, model)
+    described, own = ({}, {}) if model is None else parts(load_yaml(model), str(model))
+    told = own if recipe is None else load_yaml(recipe)
+    if start is None:
+        family = family_of(described, str(model))
+        new = family.described(described, str(model))
+    else:
+        family = MATCHER if model_type(find(start)) == MODEL_TYPE else CAPELLM
+    config = from_mapping(family.recipe, told, str(recipe or model))
     dataset = read(data, images, allow_missing=allow_missing)
     for reason, count in dataset.skipped.items():
         print(f"left out: {count} ({reason})", file=sys.stderr)
-    built = build(described, config.seed) if start is None else load(find(start))
-    train(built, dataset.objects, config, out, weights=getattr(dataset, "weights", None))
+    built = family.build(new, config.seed) if start is None else from_folder(find(start))
+    family.train(built, dataset, config, out)
     if PartialState().is_main_process:  # of many, one speaks
         trained, skipped = crop_counts(out)
-        print(f"{skipped} of {trained + skipped} crops were skipped: no labelled point was inside.")
+        print(f"{skipped} of {trained + skipped} {family.skipped}.")
         print(f"Written to {out / 'model'}")
     return 0
+
+
+def parts(data: Any, origin: str) -> tuple[Any, Any]:
+    """A model's description and its recipe: of a file with `model` and `recipe`, else of one that is the first only."""
+    if not isinstance(data, dict):
+        raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
+    if set(data) == {"model", "recipe"}:
+        return data["model"], data["recipe"]
+    return data, {}
+
+
+def family_of(described: Any, origin: str) -> Family:
+    """Which kind of model a YAML file describes, by the keys that only one kind has; CapeLLM without any."""
+    if not isinstance(described, dict):
+        raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
+    of_matcher = [key for key in described if key in MATCHER.keys - CAPELLM.keys]
+    of_capellm = [key for key in described if key in CAPELLM.keys - MATCHER.keys]
+    unknown = [key for key in described if key not in MATCHER.keys | CAPELLM.keys]
+    if unknown or (of_matcher and of_capellm):
+        odd = f"the unknown key {unknown[0]!r}" if unknown else f"{of_matcher[0]!r} beside {of_capellm[0]!r}"
+        raise InputError(
+            f"{origin} has {odd}; a matcher has {', '.join(sorted(MATCHER.keys))}, and a CapeLLM "
+            f"{', '.join(sorted(CAPELLM.keys))}."
+        )
+    return MATCHER if of_matcher else CAPELLM

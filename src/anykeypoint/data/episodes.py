@@ -55,7 +55,7 @@ class EpisodeConfig:
 class Marked:
     """A crop with its marks; in a batch all have the same leading dimensions."""
 
-    pixels: np.ndarray  # S S 3 uint8
+    pixels: np.ndarray  # S S 3 uint8; or what a backbone made of such a crop, C h w float16 (see `training.features`)
     points: np.ndarray  # K 2 float64, fractions of the crop, also outside of it; NaN where not labelled
     visible: np.ndarray  # K bool: labelled and in the crop
     heat: np.ndarray  # K N N float32, peak 1; 0 where not visible
@@ -119,16 +119,18 @@ class EpisodePlan:
             self._epoch = (epoch, training_pairs(self._data, self.config.shots, seed))
         return self._epoch[1][index]
 
-    def episode(self, at: int) -> Episode:
-        """The episode at a place; raises InputError where a picture cannot be read."""
-        pair, config = self.pair(at), self.config
-        query = self.objects[pair.query]
-        rngs = [np.random.default_rng([config.seed, 1, at, picture]) for picture in range(config.shots + 1)]
-        examples = [
-            mark(self.objects[index], config, rng, config.example_pixels)
-            for index, rng in zip(pair.examples, rngs[1:], strict=True)
-        ]
-        return Episode(tuple(examples), mark(query, config, rngs[0]), query.category)
+    def episode(self, at: int, example_pixels: bool = True) -> Episode:
+        """The episode at a place; raises InputError where a picture cannot be read.
+
+        example_pixels: False leaves the examples' pictures black and unread, as the config's own does for all episodes.
+        """
+        pair, read = self.pair(at), example_pixels and self.config.example_pixels
+        examples = [self.marked(index, at, picture, read) for picture, index in enumerate(pair.examples, start=1)]
+        return Episode(tuple(examples), self.marked(pair.query, at, 0), self.objects[pair.query].category)
+
+    def marked(self, index: int, at: int, picture: int, read: bool = True) -> Marked:
+        """The crop of an object as one of the pictures of the episode at a place: 0 for the query, examples from 1."""
+        return mark(self.objects[index], self.config, np.random.default_rng([self.config.seed, 1, at, picture]), read)
 
     def _balanced(self, at: int) -> Pair:
         rng = np.random.default_rng([self.config.seed, 2, at])

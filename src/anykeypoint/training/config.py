@@ -109,11 +109,15 @@ class TrainConfig:
 
 def load_config(kind: type, path: str | Path) -> Any:
     """A YAML file as a frozen dataclass; InputError names the file and the key that does not fit."""
+    return from_mapping(kind, load_yaml(path), str(path))
+
+
+def load_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, an empty one {}; InputError names the file that cannot be read."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the config {path}: {str(error).splitlines()[0]}.") from error
-    return from_mapping(kind, data or {}, str(path))
 
 
 def from_mapping(kind: type, data: Any, origin: str) -> Any:

@@ -110,15 +110,15 @@ class MatchingModel(nn.Module):
         """Normalised crops ... 3 S S -> feature maps ... C h w, for any leading dimensions."""
         return self.backbone(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
-    def phrases(self, category: Category) -> Tensor:
-        """A category's keypoints as the text encoder reads them: K D."""
+    def phrases(self, category: Category, described: bool = True) -> Tensor:
+        """A category's keypoints as the text encoder reads them: K D. described: False leaves descriptions out."""
         if self.text is None:
             raise InputError(f"{self.config.name} has no text encoder and reads no words; show it an example.")
-        return self.text.phrases([self._phrase(point) for point in category.keypoints])
+        return self.text.phrases([self._phrase(point, described) for point in category.keypoints])
 
-    def _phrase(self, point: Any) -> str:
+    def _phrase(self, point: Any, described: bool = True) -> str:
         name = " ".join(point.name.replace("_", " ").split())
-        return f"{name}: {point.description}" if self.config.described and point.description else name
+        return f"{name}: {point.description}" if described and self.config.described and point.description else name
 
     def forward(
         self,

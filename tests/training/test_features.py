@@ -1,0 +1,148 @@
+"""Features that are computed once: the same as computed on the fly, and kept through stops."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_trainees
+import torch
+from accelerate import Accelerator
+from training.test_matching_episodes import settled
+
+from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.data.episodes import EpisodeConfig, EpisodePlan
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.training.features import VersionedPlan, compute_features
+from anykeypoint.training.matching import train
+from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+
+LIVE = MatcherTrainConfig(sampling="balanced", steps=3, batch=4, lr=1e-3, warmup=1, versions=2)
+CACHED = replace(LIVE, features="cached")
+CROPS = EpisodeConfig(size=64, cells=16)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data")
+    return read_coco(write_dataset(folder, 8, seed=2), folder / "images")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tmp_path_factory.mktemp("base")
+
+
+class Counter:
+    """A pretended backbone: the mean colour of each quarter of a crop; it remembers how many crops it saw."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.crops, self.scale = 0, scale
+
+    def __call__(self, crops: np.ndarray) -> torch.Tensor:
+        self.crops += len(crops)
+        quarters = torch.from_numpy(crops).float().unflatten(1, (2, -1)).unflatten(3, (2, -1))  # B 2 s 2 s 3
+        return self.scale * quarters.mean(dim=(2, 4)).permute(0, 3, 1, 2)
+
+
+def kept(plan, folder, counter, weight=1.0):
+    backbone = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(backbone.weight, weight)
+    torch.nn.init.zeros_(backbone.bias)
+    return compute_features(plan, backbone, counter, folder, Accelerator())
+
+
+@pytest.mark.parametrize("name", ["flf", "graphcape"])
+def test_cached_features_are_those_of_the_same_crops_to_half_precision(tmp_path, base, data, name):
+    model = tiny_trainees.matcher(name, base)
+    dropout = ModalityDropout(words=0.3, example=0.3) if name == "flf" else ModalityDropout()
+    courses = [
+        settled(model, data, replace(config, modality_dropout=dropout, batch=8), tmp_path) for config in (LIVE, CACHED)
+    ]
+    live, cached = (course.opened(list(range(8)), 0).batches[0][0] for course in courses)
+    for field in ("looking", "example_heat", "shown", "told", "valid", "labelled", "heat"):
+        assert torch.equal(getattr(live, field), getattr(cached, field)), field
+    assert torch.equal(live.points.nan_to_num(-1), cached.points.nan_to_num(-1))
+    with torch.no_grad():
+        for field in ("query", "examples"):
+            computed = courses[0]._features(getattr(live, field))
+            assert torch.allclose(computed.half().float(), getattr(cached, field).float(), rtol=2e-3, atol=1e-4)
+    live, cached = (course.losses(course.opened(list(range(8)), 0).batches[0][0], 0) for course in courses)
+    for part in live:
+        assert live[part].item() == pytest.approx(cached[part].item(), rel=1e-2), part
+
+
+def test_each_version_is_one_crop_wherever_it_is_drawn(data):
+    plan = VersionedPlan(data, CROPS, 3)
+    first = [plan.version(0, number).pixels for number in range(3)]
+    assert all(np.array_equal(pixels, plan.version(0, number).pixels) for number, pixels in enumerate(first))
+    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[1], first[2])
+    known = {(index, number): plan.version(index, number).pixels.tobytes() for index in range(8) for number in range(3)}
+    drawn = set()
+    for at in range(30):
+        pair, episode = plan.pair(at), plan.episode(at)
+        for index, picture in zip((pair.query, *pair.examples), (episode.query, *episode.examples), strict=True):
+            found = [key for key, pixels in known.items() if pixels == picture.pixels.tobytes()]
+            assert len(found) == 1 and found[0][0] == index
+            drawn.add(found[0])
+    assert len(drawn) > 15
+
+
+def test_the_pairs_are_those_of_freely_cut_episodes(data):
+    assert [VersionedPlan(data, CROPS, 2).pair(at) for at in range(20)] == [
+        EpisodePlan(data, CROPS).pair(at) for at in range(20)
+    ]
+
+
+def test_a_training_run_computes_each_crop_once(tmp_path, base, data):
+    model = tiny_trainees.matcher("graphcape", base)
+    seen = []
+    model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    train(model, data, CACHED, tmp_path, stop_after=2)
+    assert sum(seen) == len(data.objects) * 2 + 1  # one more tells the size
+    train(model, data, CACHED, tmp_path)
+    assert sum(seen) == len(data.objects) * 2 + 1
+
+
+def test_a_stopped_computation_goes_on_with_what_is_missing(tmp_path, data):
+    plan = VersionedPlan(data, CROPS, 2)
+    whole = kept(plan, tmp_path / "whole", Counter())
+    broken = Counter()
+
+    def stops(crops):
+        if broken.crops > 6:
+            raise KeyboardInterrupt
+        return broken(crops)
+
+    with pytest.raises(KeyboardInterrupt):
+        kept(plan, tmp_path / "parts", stops)
+    rest = Counter()
+    parts = kept(plan, tmp_path / "parts", rest)
+    assert np.array_equal(whole, parts) and whole.dtype == np.float16 and whole.shape == (8, 2, 3, 2, 2)
+    assert 0 < rest.crops < 16 and broken.crops + rest.crops == 16 + 1
+    for index in range(8):
+        crops = np.stack([plan.version(index, number).pixels for number in range(2)])
+        assert np.array_equal(whole[index], Counter()(crops).half().numpy())
+
+
+def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data):
+    kept(VersionedPlan(data, CROPS, 2), tmp_path, Counter())
+    fewer = replace(data, objects=data.objects[:6])
+    for other in (
+        VersionedPlan(data, CROPS, 3),
+        VersionedPlan(data, replace(CROPS, seed=1), 2),
+        VersionedPlan(data, replace(CROPS, crop_scale=1.5), 2),
+        VersionedPlan(fewer, CROPS, 2),
+    ):
+        with pytest.raises(InputError, match="other crops or another backbone; remove it"):
+            kept(other, tmp_path, Counter())
+    with pytest.raises(InputError, match="other crops or another backbone"):
+        kept(VersionedPlan(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
+    assert json.loads((tmp_path / "about.json").read_text())["versions"] == 2
+    kept(VersionedPlan(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
+
+
+def test_features_beyond_half_precision_are_refused(tmp_path, data):
+    with pytest.raises(InputError, match="beyond float16; train with features: live"):
+        kept(VersionedPlan(data, CROPS, 1), tmp_path, Counter(scale=1e6))

@@ -1,0 +1,104 @@
+"""Every kind of matcher learns what it sees, from a model file to a folder that answers."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_trainees
+import yaml
+
+from anykeypoint import cli
+from anykeypoint.commands.train import CAPELLM, MATCHER, family_of
+from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.models.matching.model import MatchingModel
+from anykeypoint.training.matching import train
+from anykeypoint.training.matching_config import MatcherTrainConfig
+
+
+def ran(capsys, *arguments):
+    """Exit code, standard output and standard error of one command line."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
+SHORT = MatcherTrainConfig(
+    sampling="balanced", steps=30, batch=4, lr=5e-3, warmup=2, drops=(), features="cached", versions=1, save_every=100
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder / "made", 6, seed=2, per_category=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(folder) -> Dataset:
+    return read_coco(folder / "made" / "annotations.json", folder / "made" / "images")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, name):
+    model, losses = tiny_trainees.matcher(name, folder), []
+    train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+def test_the_verb_trains_what_the_model_file_describes_and_goes_on_from_it(tmp_path, folder, capsys):
+    described = tiny_trainees.config("flf", folder).to_dict()
+    recipe = {"sampling": "balanced", "steps": 2, "batch": 2, "warmup": 1, "seed": 3}
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"model": described, "recipe": recipe}))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "modality_dropout": {"words": 0.5}}))
+    made = folder / "made"
+    verb = ["train", "--data", f"coco:{made / 'annotations.json'}", "--images", str(made / "images")]
+    said = ran(capsys, *verb, "--model", tmp_path / "both.yaml", "-o", tmp_path / "first")[1]
+    assert "of 4 episodes had nothing to learn from" in said and "Written to" in said
+    first = tmp_path / "first" / "model"
+    assert json.loads((first / "config.json").read_text())["model_type"] == "matcher"
+    again = ["--start", first, "--recipe", tmp_path / "recipe.yaml", "-o", tmp_path / "second"]
+    assert ran(capsys, *verb, *again)[0] == 0
+    pose = MatchingModel.from_pretrained(tmp_path / "second" / "model").predict(
+        made / "images" / "000000.png", _category(made)
+    )
+    assert np.isfinite(pose.xy).all()
+
+
+def _category(made):
+    return read_coco(made / "annotations.json", made / "images").objects[0].category
+
+
+def test_the_kind_of_a_model_is_told_by_its_keys():
+    assert family_of({"name": "capex"}, "m.yaml") is MATCHER
+    assert family_of({"name": "flf", "crop_scale": 1.0}, "m.yaml") is MATCHER
+    assert family_of({"vision": {}}, "m.yaml") is CAPELLM
+    assert family_of({"crop_scale": 1.0}, "m.yaml") is CAPELLM
+    assert family_of({}, "m.yaml") is CAPELLM
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        ({"visions": {}}, "m.yaml has the unknown key 'visions'; a matcher has .*backbone.*, and a CapeLLM .*vision"),
+        ({"backbone": {}, "language": {}}, "m.yaml has 'backbone' beside 'language'"),
+        ([], "must describe a model by a mapping"),
+    ],
+)
+def test_a_file_that_describes_no_model_is_refused_in_a_sentence(described, words):
+    with pytest.raises(InputError, match=words):
+        family_of(described, "m.yaml")
+
+
+def test_a_recipe_of_the_other_kind_is_refused(tmp_path, folder, capsys):
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"name": "capex"}))
+    (tmp_path / "recipe.yaml").write_text("rounds: 4\n")
+    made = folder / "made"
+    verb = ["train", "--data", f"coco:{made / 'annotations.json'}", "--images", str(made / "images")]
+    options = ["--model", tmp_path / "model.yaml", "--recipe", tmp_path / "recipe.yaml", "-o", tmp_path / "out"]
+    code, _, err = ran(capsys, *verb, *options)
+    assert code == 2 and "recipe.yaml has the unknown key 'rounds'; known are shots" in err

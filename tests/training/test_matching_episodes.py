@@ -1,0 +1,232 @@
+"""What the episodes of a matcher's training ask, and what its recipe may say."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_matchers
+import tiny_trainees
+import torch
+from accelerate import Accelerator
+
+from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.training.config import from_mapping, to_mapping
+from anykeypoint.training.matching import MatchingCourse, Plan, train
+from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+
+CONFIG = MatcherTrainConfig(sampling="balanced", steps=2, batch=2, lr=1e-3, warmup=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data")
+    return read_coco(write_dataset(folder, 8, seed=2), folder / "images")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Where the tiny text encoder lies."""
+    return tmp_path_factory.mktemp("base")
+
+
+def settled(model, data, config, tmp_path) -> MatchingCourse:
+    """A course that is ready to open passes."""
+    course = MatchingCourse(model, data, config)
+    course.settle(Accelerator(), tmp_path)
+    return course
+
+
+def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
+    model = tiny_trainees.matcher("flf", base)
+    config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.3, example=0.2), describe=0.6)
+    course = MatchingCourse(model, data, config)
+    asked = [course.asked(at, 5) for at in range(4000)]
+    kinds = [(one.words, one.example) for one in asked]
+    shares = [kinds.count(kind) / 4000 for kind in ((True, False), (False, True), (True, True), (False, False))]
+    assert shares == pytest.approx([0.3, 0.2, 0.5, 0.0], abs=0.03)
+    assert np.mean([one.described for one in asked]) == pytest.approx(0.6, abs=0.03)
+    assert all(one.keypoints is None for one in asked)
+    whole = MatchingCourse(model, data, CONFIG)
+    assert {(one.words, one.example, one.described) for one in (whole.asked(at, 5) for at in range(99))} == {
+        (True, True, True)
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), [("capex", (True, False)), ("graphcape", (False, True))])
+def test_a_model_of_one_modality_is_asked_by_it(base, data, name, kind):
+    course = MatchingCourse(tiny_trainees.matcher(name, base), data, CONFIG)
+    assert {(one.words, one.example) for one in (course.asked(at, 4) for at in range(50))} == {kind}
+
+
+def with_gaps(data: Dataset) -> Dataset:
+    """The data with two points of each object not labelled, not the same ones."""
+    objects = [replace(item, points=item.points.copy()) for item in data.objects]
+    for place, item in enumerate(objects):
+        item.points[[place % len(item.points), (2 * place + 1) % len(item.points)]] = np.nan
+    return replace(data, objects=objects)
+
+
+def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
+    data = with_gaps(data)
+    config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words=0.3, example=0.3))
+    course = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
+    opened = course.opened(list(range(16)), 0)
+    ((batch, share),) = opened.batches
+    assert not torch.equal(batch.labelled, batch.valid)
+    assert share == 1.0 and len({(one.words, one.example) for one in batch.asked}) == 3
+    assert opened.skipped == int((batch.labelled.sum(dim=1) == 0).sum()) and opened.crops + opened.skipped == 16
+    rows = [row for row, one in enumerate(batch.asked) if one.example]
+    assert batch.looking.tolist() == rows and len(batch.examples) == len(rows)
+    for row, one in enumerate(batch.asked):
+        episode = course.episodes.episode(row)
+        count = len(episode.category)
+        shown = np.stack([example.visible for example in episode.examples])
+        assert not batch.valid[row, count:].any()
+        assert np.array_equal(batch.valid[row, :count], shown.all(axis=0))
+        assert np.array_equal(batch.labelled[row, :count], episode.common)
+        assert np.array_equal(batch.told[row, :count], shown.all(axis=0) & one.words)
+        assert np.array_equal(batch.shown[row, :, :count], np.tile(shown.all(axis=0) & one.example, (2, 1)))
+        assert np.allclose(batch.points[row, :count], episode.query.points, atol=1e-6, equal_nan=True)
+        assert np.array_equal(batch.query[row], episode.query.pixels)
+    for place, row in enumerate(rows):
+        pixels = np.stack([example.pixels for example in course.episodes.episode(row).examples])
+        assert np.array_equal(batch.examples[place], pixels)
+
+
+@pytest.mark.parametrize("name", ["capex", "graphcape", "flf", "dlf"])
+def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_path, base, data, name):
+    dropout = ModalityDropout(words=0.3, example=0.3) if name in ("flf", "dlf") else ModalityDropout()
+    config = replace(CONFIG, shots=2, batch=6, modality_dropout=dropout)
+    model = tiny_matchers.matcher(name, base)  # whose answers depend on all that is given
+    course = settled(model, with_gaps(data), config, tmp_path)
+    alone = []
+    with torch.no_grad():
+        ((batch, _),) = course.opened(list(range(6)), 0).batches
+        whole = course.losses(batch, 0)
+        for place in range(6):
+            episode, asked = course.episodes.episode(place), course.asked(place, 4)
+
+            def pixels(marked):
+                return model.backbone.normalise(torch.from_numpy(np.stack([one.pixels for one in marked])))
+
+            shown = torch.from_numpy(np.stack([one.visible for one in episode.examples]).all(axis=0))[None]
+            given = {}
+            if asked.example:
+                given["examples"] = pixels(episode.examples)[None]
+                given["heat"] = torch.from_numpy(np.stack([one.heat for one in episode.examples]))[None]
+            if asked.words:
+                given["phrases"] = model.phrases(episode.category)[None]
+            answer = model(pixels([episode.query]), shown, [episode.category.skeleton], **given)
+            points, heat = (
+                torch.from_numpy(episode.query.points).float()[None],
+                torch.from_numpy(episode.query.heat)[None],
+            )
+            common = torch.from_numpy(episode.common)[None]
+            alone.append(sum(model.losses(answer, points, heat, common, shown).values()).item())
+    assert whole["loss"].item() == pytest.approx(np.mean(alone), rel=1e-4)
+    assert whole["loss"].item() == pytest.approx(sum(v.item() for k, v in whole.items() if k != "loss"), rel=1e-5)
+
+
+def test_half_precision_gives_nearly_the_same_loss_and_leaves_the_words_as_they_are(tmp_path, base, data):
+    losses = []
+    for half in (False, True):
+        course = settled(tiny_trainees.matcher("flf", base, "full"), data, CONFIG, tmp_path)
+        ((batch, _),) = course.opened([0, 1], 0).batches
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses.append(course.losses(batch, 0)["loss"])
+        losses[-1].backward()
+        assert all(p.grad.isfinite().all() for p in course.model.parameters() if p.grad is not None)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.05) and losses[0] != losses[1]
+    fresh = tiny_trainees.matcher("flf", base)
+    assert all(torch.equal(course.model.phrases(c), fresh.phrases(c)) for c in batch.categories)
+
+
+def test_every_pass_has_dropout_of_its_own_and_the_same_when_it_is_run_again(tmp_path, base, data):
+    course = settled(tiny_trainees.matcher("graphcape", base), data, replace(CONFIG, accumulate=3), tmp_path)
+    plan = Plan(course.episodes.per_epoch, course.config, 2)
+    passes = [items for step in range(2) for process in range(2) for items in plan.items(step, process)]
+    seeds = [course.opened(items, 0).seed for items in passes]
+    assert sorted(place for items in passes for place in items) == list(range(24))
+    assert len(set(seeds)) == 12 and seeds == [course.opened(items, 1).seed for items in passes]
+
+
+def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, base, data):
+    hidden = [replace(item, points=item.points.copy()) for item in data.objects]
+    for item in hidden:
+        item.points[0] = np.nan
+    blind = replace(data, objects=hidden)
+    config = replace(CONFIG, batch=32, support_points_fraction=0.5)
+    counts = {}
+    for name in ("capex", "graphcape"):
+        course = settled(tiny_trainees.matcher(name, base), blind, config, tmp_path)
+        ((batch, _),) = course.opened(list(range(32)), 0).batches
+        counts[name] = batch.valid[:, 0].sum()
+        for row, one in enumerate(batch.asked):
+            count = len(batch.categories[row])
+            assert one.keypoints.sum() == max(1, count // 2) and len(one.keypoints) == count
+            assert (batch.valid[row, :count].numpy() <= one.keypoints).all()
+            if name == "capex":
+                assert np.array_equal(batch.valid[row, :count].numpy(), one.keypoints)
+    assert counts["capex"] > 5 and counts["graphcape"] == 0
+
+
+def test_a_pass_without_any_point_to_learn_from_trains_nothing_and_says_so(tmp_path, base, data):
+    far = replace(data, objects=[replace(item, points=item.points + 10_000) for item in data.objects])
+    for name in ("capex", "graphcape", "dlf"):
+        train(tiny_trainees.matcher(name, base), far, CONFIG, tmp_path / name, stop_after=1)
+        (line,) = map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
+        assert (line["crops"], line["skipped"], line["loss"]) == (0, 2, 0.0)
+
+
+def test_descriptions_are_told_to_a_model_that_reads_them_as_often_as_configured(tmp_path, base, data, monkeypatch):
+    kinds = {key: _described(category) for key, category in data.categories.items()}
+    told = replace(
+        data,
+        categories=kinds,
+        objects=[replace(item, category=kinds[item.category_id]) for item in data.objects],
+    )
+    for described, share, wanted in ((True, 1.0, {True}), (True, 0.5, {True, False}), (False, 1.0, {False})):
+        model = tiny_trainees.matcher("capex", base, described=described)
+        read = []
+        phrases = model.text.phrases
+        monkeypatch.setattr(model.text, "phrases", lambda given, p=phrases, r=read: r.extend(given) or p(given))
+        train(model, told, replace(CONFIG, describe=share, steps=4), tmp_path / f"{described}{share}")
+        assert {": a place" in phrase for phrase in read} == wanted
+
+
+def _described(category):
+    return replace(category, keypoints=tuple(replace(p, description="a place") for p in category.keypoints))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"shot": 1}, "unknown key 'shot'; known are shots"),
+        ({"sampling": "epoch"}, "released, balanced"),
+        ({"sampling": "balanced"}, "say how many optimiser steps"),
+        ({"features": "cached"}, "say how many with 'versions'"),
+        ({"features": "kept"}, "live, cached"),
+        ({"schedule": "linear"}, "step, cosine"),
+        ({"modality_dropout": {"words": 0.6, "example": 0.6}}, "must be 1 together at most"),
+        ({"modality_dropout": {"words": -0.1}}, "modality_dropout's words is a share"),
+        ({"modality_dropout": {"both": 1}}, "unknown key 'both'"),
+        ({"support_points_fraction": 0}, "above 0 and at most 1"),
+        ({"drops": [160, 180]}, "Each of drops is a share"),
+        ({"warmup": -1}, "warmup must be 0 or more"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"describe": 2}, "describe is a share"),
+        ({"sigma": 2}, "unknown key 'sigma'"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
+    with pytest.raises(InputError, match=words):
+        from_mapping(MatcherTrainConfig, settings, "recipe")
+
+
+def test_a_recipe_survives_being_written_down():
+    told = {"modality_dropout": ModalityDropout(words=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
+    for config in (replace(CONFIG, **told), MatcherTrainConfig()):
+        assert from_mapping(MatcherTrainConfig, to_mapping(config), "recipe") == config

@@ -1,0 +1,205 @@
+"""Training matchers: what an episode asks, exact resumes, and what stays as it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import tiny_trainees
+import torch
+from safetensors.torch import load_file
+
+from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.models.matching.folder import kept_tensors
+from anykeypoint.models.matching.model import MatchingModel
+from anykeypoint.training.matching import MatchingCourse, Plan, train
+from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+
+CONFIG = MatcherTrainConfig(sampling="balanced", steps=4, batch=2, lr=1e-3, warmup=2, drops=(0.5,), save_every=2)
+ALL = replace(  # everything at once that a checkpoint could forget
+    CONFIG,
+    accumulate=2,
+    ema=0.9,
+    clip=1.0,
+    backbone_lr=1e-4,
+    support_points_fraction=0.7,
+    modality_dropout=ModalityDropout(words=0.3, example=0.3),
+)
+LONG = replace(ALL, steps=500, save_every=1, versions=2)
+EPOCHS = replace(CONFIG, sampling="released", steps=0, epochs=1, schedule="cosine", weight_decay=0.1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data")
+    return read_coco(write_dataset(folder, 8, seed=2), folder / "images")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Where the tiny text encoder lies."""
+    return tmp_path_factory.mktemp("base")
+
+
+def run(base, data, out, config=CONFIG, name="dlf", model=None, **options):
+    """A run from the same start; its model and the figures of its steps."""
+    figures = []
+    model = model or tiny_trainees.matcher(name, base, "full", dropout=0.1)
+    train(model, data, config, out, on_step=lambda step, found: figures.append(found), **options)
+    return model, figures
+
+
+def same(one: MatchingModel, other: MatchingModel) -> bool:
+    ours, theirs = kept_tensors(one), kept_tensors(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [ALL, EPOCHS], ids=["all", "epochs"])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, base, data, config):
+    whole, figures = run(base, data, tmp_path / "whole", config)
+    _, first = run(base, data, tmp_path / "parts", config, stop_after=3)  # the checkpoint is from step 2
+    resumed, second = run(base, data, tmp_path / "parts", config)
+    assert first + second[1:] == figures and second[0] == first[2] and len(figures) == 4
+    assert same(whole, resumed)
+    saved = MatchingModel.from_pretrained(tmp_path / "parts" / "model")
+    assert same(saved, whole) and not saved.training
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, base, data):
+    code = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/training"]
+from pathlib import Path
+import test_matching_training as t
+folder, base = Path(sys.argv[2]), Path(sys.argv[3])
+t.run(base, t.read_coco(folder / "annotations.json", folder / "images"), Path(sys.argv[4]), t.LONG, "flf")
+"""
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folder = data.objects[0].image.parent.parent
+    tiny_trainees.config("flf", base)  # writes the text encoder
+    command = [sys.executable, "-c", code, tests, str(folder), str(base), str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    log = tmp_path / "killed" / "log.jsonl"
+    for _ in range(600):
+        if log.exists() and log.read_text().count("\n") >= 2:
+            break
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    before = len(log.read_text().splitlines())
+    run(base, data, tmp_path / "killed", LONG, "flf", stop_after=before + 2)
+    _, figures = run(base, data, tmp_path / "whole", LONG, "flf", stop_after=before + 2)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, before + 3))
+    assert [line["loss"] for line in lines] == [found["loss"] for found in figures]
+
+
+def test_two_passes_are_one_of_twice_the_episodes(tmp_path, base, data):
+    def trained(out, **options):
+        config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.4, example=0.4), **options)
+        model = tiny_trainees.matcher("dlf", base)  # no dropout: its draws are a pass's own
+        return run(base, data, tmp_path / out, config, model=model)
+
+    (twice, figures), (once, others) = trained("twice", batch=2, accumulate=2), trained("once", batch=4)
+    for found, other in zip(figures, others, strict=True):
+        assert found == pytest.approx(other, rel=1e-4)
+    for name, tensor in kept_tensors(twice).items():
+        if name.endswith("in_proj_bias"):  # the keys' part has no gradient but rounding, which Adam makes large
+            continue
+        assert torch.allclose(tensor, kept_tensors(once)[name], atol=1e-5), name
+
+
+def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base, data):
+    model = tiny_trainees.matcher("flf", base)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run(base, data, tmp_path / "out", model=model)
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved and all(name.startswith("head.") for name in moved)
+    assert {"head.attention.gamma", "head.guest_projection.weight"} <= moved
+
+
+def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
+    model = tiny_trainees.matcher("graphcape", base, "full")
+    course = MatchingCourse(model, data, replace(CONFIG, backbone_lr=1e-5))
+    head, backbone = course.groups()
+    assert (head["lr"], backbone["lr"]) == (1e-3, 1e-5)
+    assert len(head["params"]) + len(backbone["params"]) == len(list(model.parameters()))
+    assert [group["lr"] for group in MatchingCourse(model, data, CONFIG).groups()] == [1e-3, 1e-3]
+    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    run(base, data, tmp_path, replace(CONFIG, backbone_lr=1e-5), model=model, stop_after=1)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+
+
+def test_the_average_of_the_weights_is_what_is_saved(tmp_path, base, data):
+    model = tiny_trainees.matcher("capex", base)
+    parameter = model.head.steps[-1][-1].bias
+    average, decay = parameter.detach().clone(), 0.6
+
+    def follow(step, figures):
+        average.lerp_(parameter.detach(), 1 - min(decay, step / (step + 9)))
+
+    train(model, data, replace(CONFIG, ema=decay), tmp_path, on_step=follow)
+    saved = load_file(tmp_path / "model" / "model.safetensors")
+    assert torch.allclose(saved[f"head.steps.{len(model.head.steps) - 1}.6.bias"], average, atol=1e-7)
+    assert torch.equal(parameter.detach(), saved[f"head.steps.{len(model.head.steps) - 1}.6.bias"])
+
+
+def test_every_phrase_is_encoded_once(tmp_path, base, data, monkeypatch):
+    model = tiny_trainees.matcher("capex", base)
+    encoded = []
+    encode = model.text._encode
+    monkeypatch.setattr(model.text, "_encode", lambda phrase: encoded.append(phrase) or encode(phrase))
+    run(base, data, tmp_path, model=model)
+    assert encoded and len(encoded) == len(set(encoded))
+
+
+def test_the_step_rate_reaches_the_optimiser(tmp_path, base, data):
+    _, figures = run(base, data, tmp_path, name="graphcape", model=tiny_trainees.matcher("graphcape", base))
+    shares = [0.001, 0.5005, 0.1, 0.1]
+    assert [found["lr"] for found in figures] == pytest.approx([1e-3 * share for share in shares], rel=1e-12)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
+    capex = tiny_trainees.matcher("capex", base)
+    with pytest.raises(InputError, match="capex takes one of them only"):
+        MatchingCourse(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words=0.5)))
+    with pytest.raises(InputError, match="set its tuning to frozen"):
+        tuned = tiny_trainees.matcher("graphcape", base, "full")
+        MatchingCourse(tuned, data, replace(CONFIG, features="cached", versions=2))
+    with pytest.raises(InputError, match="Nothing of the model is trainable"):
+        train(tiny_trainees.matcher("capex", base).requires_grad_(False), data, CONFIG, tmp_path)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused():
+    with pytest.raises(InputError, match=r"rises for 1000 steps, but the run has 80; write a smaller warmup"):
+        Plan(50, MatcherTrainConfig(epochs=20))
+
+
+def test_another_run_is_not_continued(tmp_path, base, data):
+    run(base, data, tmp_path, stop_after=2)
+    with pytest.raises(InputError, match="other settings"):
+        run(base, data, tmp_path, replace(CONFIG, lr=0.5))
+    with pytest.raises(InputError, match="another model"):
+        run(base, data, tmp_path, name="graphcape")
+
+
+def test_a_nan_loss_stops_with_the_objects_named(tmp_path, base, data):
+    model = tiny_trainees.matcher("graphcape", base)
+    with torch.no_grad():
+        model.head.support_projection.bias.fill_(float("nan"))
+    with pytest.raises(InputError, match=r"loss became nan at step 1 on objects \d"):
+        train(model, data, CONFIG, tmp_path)
