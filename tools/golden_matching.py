@@ -172,7 +172,7 @@ def check_end_to_end(path: Path) -> list[Measure]:
         }
         match = model(tensors[f"in/image_{query}"], valid, [edges], **prompt)
         (side, _), (x, y) = (tensors[f"in/scale_{query}"] * 200).tolist(), tensors[f"in/center_{query}"].tolist()
-        pixels = Crop(x - side / 2, y - side / 2, side).to_image(model.found(match).numpy())
+        pixels = Crop(x - side / 2, y - side / 2, side).to_image(match.found.numpy())
         ours = {
             "query_feature": model.features(tensors[f"in/image_{query}"]),
             "similarity_map": match.proposals.similarity,

@@ -213,11 +213,11 @@ def batch(model, rows: int = 3):
 def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(models, name):
     model = models[name]
     query, valid, skeletons, prompt = batch(model)
-    together = model.found(model(query, valid, skeletons, **prompt))
+    together = model(query, valid, skeletons, **prompt).found
     for row in range(3):
         alone = model(query[row : row + 1], valid[row : row + 1], [skeletons[row]],
                       **{key: tensor[row : row + 1] for key, tensor in prompt.items()})  # fmt: skip
-        assert torch.allclose(model.found(alone)[0][valid[row]], together[row][valid[row]], atol=1e-5)
+        assert torch.allclose(alone.found[0][valid[row]], together[row][valid[row]], atol=1e-5)
 
     def widened(key: str, tensor: torch.Tensor) -> torch.Tensor:
         """Two more slots of junk."""
@@ -227,7 +227,7 @@ def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(mode
 
     wide = {key: tensor if key == "examples" else widened(key, tensor) for key, tensor in prompt.items()}
     slots = torch.cat([valid, torch.zeros(3, 2, dtype=torch.bool)], dim=1)
-    padded = model.found(model(query, slots, skeletons, **wide))[:, :5]
+    padded = model(query, slots, skeletons, **wide).found[:, :5]
     assert torch.allclose(padded[valid], together[valid], atol=1e-5)
 
 
@@ -241,8 +241,8 @@ def test_features_may_be_kept_from_before(models, name):
         prompt["examples"] = model.features(prompt["examples"])
         assert prompt["examples"].shape == (3, 2, 20, 2, 2)
     kept = model.match(model.features(query), valid, skeletons, **prompt)
-    assert torch.equal(model.found(whole), model.found(kept))
-    chances = model.similarity(kept)
+    assert torch.equal(whole.found, kept.found)
+    chances = kept.chances
     assert chances.shape == (3, 5, 2, 2) and torch.allclose(chances.sum(dim=(2, 3)), torch.ones(3, 5))
 
 
@@ -279,12 +279,12 @@ def test_rows_of_a_batch_may_lack_one_prompt_or_the_other(models, name):
     query, valid, skeletons, prompt = batch(model)
     told = torch.tensor([[True], [False], [True]]).expand(3, 5)
     shown = prompt["shown"] & torch.tensor([True, True, False])[:, None, None]
-    mixed = model.found(model(query, valid, skeletons, **{**prompt, "shown": shown, "told": told}))
+    mixed = model(query, valid, skeletons, **{**prompt, "shown": shown, "told": told}).found
     words = {"phrases": prompt["phrases"]}
     looks = {key: prompt[key] for key in ("examples", "heat", "shown")}
     usable = valid & prompt["shown"].any(dim=1)
     for row, own, where in ((0, prompt, valid), (1, looks, usable), (2, words, valid)):
-        alone = model.found(model(query, valid, skeletons, **own))
+        alone = model(query, valid, skeletons, **own).found
         assert torch.allclose(alone[row][where[row]], mixed[row][where[row]], atol=1e-5)
 
 
@@ -313,7 +313,7 @@ def test_pictures_are_cut_and_marked_as_said_and_points_come_back_in_pixels(mode
     match = model(
         query, torch.ones(1, 5, dtype=torch.bool), [[]], examples=looks[None], heat=torch.tensor(heat)[None, None]
     )
-    expected = crops[0].to_image(model.found(match)[0].double().numpy())
+    expected = crops[0].to_image(match.found[0].double().numpy())
     assert np.allclose(model.predict(picture(), FISH, box=box, example=shown).xy, expected, atol=1e-3)
 
 

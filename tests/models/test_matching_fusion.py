@@ -1,6 +1,7 @@
 """Two modalities in one matcher: what each fusion adds, and what it leaves alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -173,12 +174,12 @@ def test_answers_of_two_matchers():
     fusion = decision(answer="mean")
     made = fusion(query, text, image, valid, SKELETONS)
     a, b = made.text.found, made.image.found
-    assert torch.equal(made.found("text"), a) and torch.equal(made.found("image"), b)
-    assert close(fusion.found(made), (a + b) / 2)
+    assert torch.equal(replace(made, answer="text").found, a) and torch.equal(replace(made, answer="image").found, b)
+    assert close(made.found, (a + b) / 2)
     mass = torch.stack([made.text.proposals.mass, made.image.proposals.mass])[..., None]
-    assert close(made.found("confidence"), (mass * torch.stack([a, b])).sum(0) / mass.sum(0))
+    assert close(replace(made, answer="confidence").found, (mass * torch.stack([a, b])).sum(0) / mass.sum(0))
     with pytest.raises(InputError, match="median"):
-        made.found("median")
+        replace(made, answer="median")
 
 
 def test_losses_are_those_of_both_matchers_and_their_consistency():
@@ -261,7 +262,7 @@ def test_decision_fusion_with_one_modality_is_that_matcher():
     both = fusion(query, text, image, valid, SKELETONS)
     words, looks = fusion(query, text, None, valid, SKELETONS), fusion(query, None, image, valid, SKELETONS)
     assert words.image is None and looks.text is None
-    assert torch.equal(fusion.found(words), both.text.found) and torch.equal(fusion.found(looks), both.image.found)
+    assert torch.equal(words.found, both.text.found) and torch.equal(looks.found, both.image.found)
     labelled, points, heat = valid, torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10)
     assert all(name.startswith("text_") for name in fusion.losses(words, points, heat, labelled, valid))
     assert all(name.startswith("image_") for name in fusion.losses(looks, points, heat, labelled, valid))
@@ -274,7 +275,7 @@ def test_a_keypoint_that_one_matcher_was_not_asked_for_is_the_others(answer):
     told, shown = valid.clone(), valid.clone()
     told[0, 1], shown[0, 3] = False, False
     made = fusion(query, text, image, valid, SKELETONS, told, shown)
-    found = fusion.found(made)
+    found = made.found
     assert torch.equal(found[0, 1], made.image.found[0, 1]) and torch.equal(found[0, 3], made.text.found[0, 3])
     assert close(made.text.points, fusion.head(query, text, told, SKELETONS).points)
     points, heat = torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10)

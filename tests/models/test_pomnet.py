@@ -52,7 +52,7 @@ def test_a_row_alone_is_the_row_in_a_batch():
         one = slice(row, row + 1)
         alone = model(query[one], support[one], valid[one])
         assert close(alone.heat.where(valid[one][..., None, None], 0), together.heat[one])
-    assert together.heat.isfinite().all() and together.found.isfinite().all() and together.tiles.isfinite().all()
+    assert together.heat.isfinite().all() and together.found.isfinite().all() and together.chances.isfinite().all()
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -154,7 +154,7 @@ def test_it_learns_one_object_by_heart():
     for _ in range(120):
         match = model(query, support, valid)
         optimiser.zero_grad()
-        model.losses(match, points, torch.from_numpy(target)[None], valid)["heat"].backward()
+        model.losses(match, points, torch.from_numpy(target)[None], valid, valid)["heat"].backward()
         optimiser.step()
     assert (match.found - points).abs().max() < 1 / 8
     assert match.confidence.shape == (1, 3)
@@ -169,7 +169,9 @@ def test_the_loss_is_the_released_one_over_labelled_keypoints():
     labelled = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 1, 0, 0]]).bool()
     slow = sum(F.mse_loss(heat[b, k], targets[b, k]) for b, k in labelled.nonzero()) / (2 * 100)
     targets[~labelled] = torch.nan
-    assert float(head().losses(HeatMatch(heat), None, targets, labelled)["heat"]) == pytest.approx(float(slow))
+    assert float(head().losses(HeatMatch(heat), None, targets, labelled, labelled)["heat"]) == pytest.approx(
+        float(slow)
+    )
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -178,7 +180,7 @@ def test_nothing_to_learn_from_gives_no_loss_and_no_gradient(asked, training):
     model = head().train(training)
     query, support, valid = inputs()
     match = model(query, support, valid & asked)
-    loss = model.losses(match, None, torch.full((3, 5, 8, 12), torch.nan), valid & False)["heat"]
+    loss = model.losses(match, None, torch.full((3, 5, 8, 12), torch.nan), valid & False, valid)["heat"]
     loss.backward()
     assert loss == 0
     assert all(p.grad is None or (p.grad == 0).all() for p in model.parameters())
@@ -187,7 +189,7 @@ def test_nothing_to_learn_from_gives_no_loss_and_no_gradient(asked, training):
 def test_targets_of_another_size_are_refused():
     model, (query, support, valid) = head(), inputs()
     with pytest.raises(InputError, match="cells 12"):
-        model.losses(model(query, support, valid), None, torch.zeros(3, 5, 64, 64), valid)
+        model.losses(model(query, support, valid), None, torch.zeros(3, 5, 64, 64), valid, valid)
 
 
 # --- what is read off the maps ---------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ def test_tiles_hold_the_places_of_the_cells():
     heat = torch.zeros(1, 1, 16, 16)
     heat[0, 0, 5, 9] = 2
     match = HeatMatch(heat)
-    tiled = Density(Crop(0, 0, 16), match.tiles[0, 0].numpy())
+    tiled = Density(Crop(0, 0, 16), match.chances[0, 0].numpy())
     assert tiled.mean() == pytest.approx([9, 5])
     assert close(match.found[0, 0] * 16, torch.tensor([9.0, 5.0]))
 

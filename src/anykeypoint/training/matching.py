@@ -142,10 +142,7 @@ class MatchingCourse(Course):
         return step_rate(step, self.steps, config.warmup, config.warmup_from, config.drops)
 
     def parts(self, step: int) -> tuple[str, ...]:
-        parts = ["heat", "proposals", *(f"layer_{i}" for i in range(self.model.config.head.decoder_layers))]
-        if self.model.config.name == "dlf":
-            parts = [*(f"{name}_{part}" for name in ("text", "image") for part in parts), "consistency"]
-        return ("loss", *parts)
+        return ("loss", *self.model.head.parts)
 
     def opened(self, items: list[int], step: int) -> Pass:
         pairs = [self.episodes.pair(at) for at in items]

@@ -151,6 +151,23 @@ class FeatureFusion(nn.Module):
         tokens = self.fused(text, image, valid, told, shown)
         return self.head.match(query, tokens, told | shown, skeletons)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what `losses` gives."""
+        return self.head.parts
+
+    def losses(
+        self,
+        match: Match,
+        points: Tensor,
+        heat_maps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heat_weight: float = HEAT_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """Those of the head."""
+        return self.head.losses(match, points, heat_maps, labelled, valid, heat_weight)
+
     def fused(
         self,
         text: Tensor | None,
@@ -217,35 +234,43 @@ class DecisionFusionConfig:
 class Decision:
     """What the two matchers of a decision fusion answer; None of one that was given nothing.
 
-    told, shown: (B K) bool, which keypoints each of them was asked for.
+    told, shown: (B K) bool, which keypoints each of them was asked for. answer: one of ANSWERS, which of them counts.
     """
 
     text: Match | None
     image: Match | None
     told: Tensor
     shown: Tensor
+    answer: str = "text"
 
-    def share(self, answer: str) -> Tensor:
-        """How much the words' matcher counts in an answer (B K), from 0 to 1, by one of ANSWERS.
+    def __post_init__(self) -> None:
+        _check_choice("A decision fusion", "answer", self.answer, ANSWERS)
 
-        A keypoint that only one of the two was asked for is that one's.
-        """
-        _check_choice("A decision fusion", "answer", answer, ANSWERS)
+    @property
+    def share(self) -> Tensor:
+        """How much the words' matcher counts (B K), from 0 to 1; one that alone was asked for a keypoint counts all."""
         if self.text is None or self.image is None:
             return torch.full(self.told.shape, float(self.image is None), device=self.told.device)
         mass = self.text.proposals.mass
-        if answer == "confidence":
+        if self.answer == "confidence":
             both = mass / (mass + self.image.proposals.mass)
         else:
-            both = torch.full_like(mass, {"text": 1.0, "image": 0.0, "mean": 0.5}[answer])
+            both = torch.full_like(mass, {"text": 1.0, "image": 0.0, "mean": 0.5}[self.answer])
         return torch.where(self.told == self.shown, both, self.told.to(both.dtype))
 
-    def found(self, answer: str) -> Tensor:
-        """The answer (B K 2), by one of ANSWERS."""
-        share = self.share(answer)
+    @property
+    def found(self) -> Tensor:
+        """The answer (B K 2)."""
         if self.text is None or self.image is None:
             return (self.text or self.image).found
-        return torch.lerp(self.image.found, self.text.found, share[..., None])
+        return torch.lerp(self.image.found, self.text.found, self.share[..., None])
+
+    @property
+    def chances(self) -> Tensor:
+        """Where the points seemed to be at first (B K h w): both matchers' count as in the answer."""
+        if self.text is None or self.image is None:
+            return (self.text or self.image).chances
+        return torch.lerp(self.image.chances, self.text.chances, self.share[..., None, None])
 
 
 class DecisionFusion(nn.Module):
@@ -285,11 +310,12 @@ class DecisionFusion(nn.Module):
         if image is not None:
             tokens = self.image_support_projection(clean(image, shown))
             looks = self.image_matcher(cells, tokens, head.order(tokens), shown, skeletons, head.steps)
-        return Decision(words, looks, told, shown)
+        return Decision(words, looks, told, shown, self.config.answer)
 
-    def found(self, decision: Decision) -> Tensor:
-        """The answer (B K 2) that the config asks for."""
-        return decision.found(self.config.answer)
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what `losses` may give."""
+        return *(f"{name}_{part}" for name in MODALITIES for part in self.head.parts), "consistency"
 
     def losses(
         self,

@@ -23,6 +23,7 @@ from .config import HeadConfig
 from .decoder import Decoder, make_step
 from .encoder import Encoder
 from .graph import Skeleton, adjacency
+from .losses import HEAT_WEIGHT, matching_losses
 from .positions import grid_code
 from .proposals import ProposalGenerator, Proposals
 
@@ -43,6 +44,12 @@ class Match:
     def found(self) -> Tensor:
         """The answer (B K 2)."""
         return self.points[-1]
+
+    @property
+    def chances(self) -> Tensor:
+        """Where the points seemed to be at first (B K h w): the softmax of the proposals' similarity maps."""
+        similarity = self.proposals.similarity
+        return similarity.flatten(2).softmax(dim=-1).view_as(similarity)
 
 
 class Matcher(nn.Module):
@@ -111,6 +118,23 @@ class Head(nn.Module):
         """The head behind its support projection: tokens are (B K width), all else as in `forward`."""
         image = self.image_projection(query)
         return self.matcher(image, tokens, self.order(tokens), valid, skeletons, self.steps)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what `losses` gives."""
+        return "heat", "proposals", *(f"layer_{layer}" for layer in range(self.config.decoder_layers))
+
+    def losses(
+        self,
+        match: Match,
+        points: Tensor,
+        heat_maps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heat_weight: float = HEAT_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """See `matching_losses`; valid is not used."""
+        return matching_losses(match, points, heat_maps, labelled, heat_weight)
 
 
 class Order(nn.Module):

@@ -6,16 +6,19 @@ counts as 0. (The fusion paper's Eq. 7 divides by the layers and leaves the prop
 Letters: B objects, K keypoints, h x w cells of the similarity maps, H x W of the heat maps.
 """
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from .head import Match
+if TYPE_CHECKING:
+    from .head import Match
 
 HEAT_WEIGHT = 2.0
 
 
 def matching_losses(
-    match: Match, points: Tensor, heat_maps: Tensor, labelled: Tensor, heat_weight: float = HEAT_WEIGHT
+    match: "Match", points: Tensor, heat_maps: Tensor, labelled: Tensor, heat_weight: float = HEAT_WEIGHT
 ) -> dict[str, Tensor]:
     """The parts of the loss, each a scalar with its weight in it: heat, proposals, layer_0, layer_1, ...
 

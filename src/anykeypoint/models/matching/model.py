@@ -14,7 +14,7 @@ heat maps, D channels of a phrase.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +28,10 @@ from ...pose import Pose
 from ..backbones import Backbone, build_backbone
 from ..text import TextEncoder, build_text_encoder
 from .config import HeadConfig
-from .fusion import Decision, DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
+from .fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
 from .graph import Skeleton
-from .head import Head, Match
-from .losses import HEAT_WEIGHT, matching_losses
+from .head import Head
+from .losses import HEAT_WEIGHT
 from .matcher_config import MatcherConfig, published_head
 from .support import pool
 
@@ -40,6 +40,20 @@ if TYPE_CHECKING:
     from .view import MatchView
 
 KEPT = 64  # examples whose features are kept
+
+
+class Answer(Protocol):
+    """What any head answers; in slots that were not asked for it is finite and means nothing.
+
+    found: the points (B K 2), fractions of the query's crop. chances: where they seem to be, probabilities (B K h w)
+    over cells that tile the crop. A head has `losses`, of an answer of its own, and their names, `parts`.
+    """
+
+    @property
+    def found(self) -> Tensor: ...
+
+    @property
+    def chances(self) -> Tensor: ...
 
 
 class MatchingModel(nn.Module):
@@ -131,7 +145,7 @@ class MatchingModel(nn.Module):
         shown: Tensor | None = None,
         phrases: Tensor | None = None,
         told: Tensor | None = None,
-    ) -> Match | Decision:
+    ) -> Answer:
         """`match` from pixels: normalised crops of the queries (B 3 S S) and of the examples (B M 3 S S)."""
         looks = None if examples is None else self.features(examples)
         return self.match(
@@ -149,7 +163,7 @@ class MatchingModel(nn.Module):
         shown: Tensor | None = None,
         phrases: Tensor | None = None,
         told: Tensor | None = None,
-    ) -> Match | Decision:
+    ) -> Answer:
         """Find K keypoints in each of B queries from feature maps (B C h w).
 
         valid (B K) bool: the slots that are keypoints and asked for; skeletons: see `Head.forward`.
@@ -167,43 +181,25 @@ class MatchingModel(nn.Module):
             looks = pool(examples, heat.to(examples.dtype), shown)
             seen = None if shown is None else shown.any(dim=1)
         words = None if phrases is None else phrases.to(query.dtype)
-        if isinstance(self.head, Head):
+        if self.config.fusion is None:
             known = told if looks is None else seen
             valid = valid if known is None else valid & known
             return self.head(query, words if looks is None else looks, valid, skeletons)
         return self.head(query, words, looks, valid, skeletons, told, seen)
 
-    def found(self, answer: Match | Decision) -> Tensor:
-        """The points (B K 2), fractions of the crop."""
-        return answer.found if isinstance(answer, Match) else self.head.found(answer)
-
-    def similarity(self, answer: Match | Decision) -> Tensor:
-        """Where the points seemed to be at first: probabilities (B K h w) over the cells of the query's crop.
-
-        It is the softmax of the proposals' similarity maps; of a decision fusion both matchers' count as in the answer.
-        """
-        if isinstance(answer, Match):
-            return _probabilities(answer)
-        if answer.text is None or answer.image is None:
-            return _probabilities(answer.text or answer.image)
-        share = answer.share(self.head.config.answer)[..., None, None]
-        return torch.lerp(_probabilities(answer.image), _probabilities(answer.text), share)
-
     def losses(
         self,
-        answer: Match | Decision,
+        answer: Answer,
         points: Tensor,
         heat_maps: Tensor,
         labelled: Tensor,
         valid: Tensor,
         heat_weight: float = HEAT_WEIGHT,
     ) -> dict[str, Tensor]:
-        """What training minimises the sum of: `matching_losses`, or both matchers' and their consistency (DLF).
+        """What training minimises the sum of, by the head's own choice.
 
         points, heat_maps, labelled: see `matching_losses`; labelled are at most those that the prompt covers.
         """
-        if isinstance(answer, Match):
-            return matching_losses(answer, points, heat_maps, labelled, heat_weight)
         return self.head.losses(answer, points, heat_maps, labelled, valid, heat_weight)
 
     def check_prompt(self, examples: bool, words: bool) -> None:
@@ -316,8 +312,3 @@ def _check_widths(config: Any, wanted: dict[str, int], what: str) -> None:
                 f"The {what}'s {name} is {found}, but the backbone or text encoder gives {width} channels there; write "
                 f"{name}: {width}, or leave the {what} out."
             )
-
-
-def _probabilities(match: Match) -> Tensor:
-    similarity = match.proposals.similarity
-    return similarity.flatten(2).softmax(dim=-1).view_as(similarity)

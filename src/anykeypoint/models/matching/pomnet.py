@@ -111,15 +111,15 @@ class HeatMatch:
         return share_within(self.density.flatten(2), self.places, self.found, NEAR)
 
     @cached_property
-    def tiles(self) -> Tensor:
+    def chances(self) -> Tensor:
         """The density (B K H W) over cells that tile the crop, as `Density` has them: half a cell beside the map's.
 
         A map's cell is shared out evenly; what reaches out of the crop is left out, and the rest normed.
         """
         cells = F.pad(self.density, (0, 1, 0, 1))
         rows = (cells[..., :-1, :] + cells[..., 1:, :]) / 2
-        tiles = (rows[..., :-1] + rows[..., 1:]) / 2
-        return tiles / tiles.sum(dim=(-2, -1), keepdim=True)
+        chances = (rows[..., :-1] + rows[..., 1:]) / 2
+        return chances / chances.sum(dim=(-2, -1), keepdim=True)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -173,11 +173,24 @@ class POMNet(nn.Module):
         heat = found.new_zeros(*valid.shape, *found.shape[-2:])
         return HeatMatch(heat.index_put((rows, slots), found))
 
-    def losses(self, match: HeatMatch, points: Tensor, heat_maps: Tensor, labelled: Tensor) -> dict[str, Tensor]:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what `losses` gives."""
+        return ("heat",)
+
+    def losses(
+        self,
+        match: HeatMatch,
+        points: Tensor,
+        heat_maps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heat_weight: float = 1.0,
+    ) -> dict[str, Tensor]:
         """The one part of the loss, `heat`: squared distance from the targets (B K H W) where labelled (B K bool).
 
         As released, each labelled keypoint counts alike: the mean over the objects of the sum over their keypoints, a
-        hundredth of it. points are not used. Raises InputError for targets of another size than the maps.
+        hundredth of it. points and valid are not used. Raises InputError for targets of another size than the maps.
         """
         if heat_maps.shape != match.heat.shape:
             raise InputError(
@@ -185,7 +198,7 @@ class POMNet(nn.Module):
                 f"draw episodes with cells {match.heat.shape[-1]}."
             )
         apart = (match.heat - heat_maps.where(labelled[..., None, None], 0)).square().mean(dim=(-2, -1))
-        return {"heat": apart.where(labelled, 0).sum(dim=1).mean() / SLOTS}
+        return {"heat": heat_weight * apart.where(labelled, 0).sum(dim=1).mean() / SLOTS}
 
 
 class CellLayer(nn.Module):

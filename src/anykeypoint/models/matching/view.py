@@ -14,12 +14,10 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import Box, Crop
 from ...pose import Pose, with_uncertainty
-from .fusion import Decision
-from .head import Match
 from .inputs import check_examples, encode_example
 
 if TYPE_CHECKING:
-    from .model import MatchingModel
+    from .model import Answer, MatchingModel
 
 CONFIDENCE_RADIUS = 0.1  # of the crop
 
@@ -77,10 +75,10 @@ class MatchView:
         answer = model.match(self.features, valid, [category.skeleton], **prompt)
         return self._pose(category, answer, present, density)
 
-    def _pose(self, category: Category, answer: Match | Decision, present: np.ndarray, density: bool | int) -> Pose:
-        points = self.model.found(answer)[0].double().cpu().numpy()
+    def _pose(self, category: Category, answer: "Answer", present: np.ndarray, density: bool | int) -> Pose:
+        points = answer.found[0].double().cpu().numpy()
         xy = np.where(present[:, None], self.crop.to_image(points), np.nan)
-        grids = self.model.similarity(answer)[0].double().cpu().numpy()
+        grids = answer.chances[0].double().cpu().numpy()
         guesses = {k: Density(self.crop, _whole(grids[k])) for k in np.flatnonzero(present).tolist()}
         confidence = np.full(len(category), np.nan)
         for k, guess in guesses.items():
