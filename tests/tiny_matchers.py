@@ -12,11 +12,12 @@ from anykeypoint.category import Category
 from anykeypoint.example import Example
 from anykeypoint.models.backbones import BackboneConfig
 from anykeypoint.models.matching.config import HeadConfig
+from anykeypoint.models.matching.evidence import EvidenceConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
 from anykeypoint.models.text import TextConfig
 
-NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
+NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]
 FISH = Category.from_text("nose; left ear; right ear; tail tip; rear paw", name="fish", noun="fish")
 SIDE = 64
@@ -41,7 +42,7 @@ def text_encoder(folder: Path, width: int = 24) -> str:
 
 def config(name: str, folder: Path, **options) -> MatcherConfig:
     sizes = {"embedding_size": 8, "hidden_sizes": (8, 12, 16, 20), "depths": (1, 1, 1, 1)}
-    text = TextConfig("bert", text_encoder(folder / "encoder")) if name in ("capex", "flf", "dlf") else None
+    text = TextConfig("bert", text_encoder(folder / "encoder")) if name in ("capex", "flf", "dlf", "evidence") else None
     head = HeadConfig(
         image_width=20,
         support_width=20 if text is None else 24,
@@ -54,6 +55,8 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
         graph="none" if name == "capeformer" else "pre",
         order="fixed" if name == "capeformer" else "none",
     )
+    if name == "evidence":
+        head = EvidenceConfig(20, 24, (8, 12), width=16, heads=2, layers=2, blocks=1, likeness=4)
     fusion = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"image_support_width": 20, "answer": "mean"}}
     given = {
         "name": name,

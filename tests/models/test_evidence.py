@@ -81,7 +81,7 @@ def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs
     junk = {name: value.clone() for name, value in inputs.items()}
     for row, slot in (~valid).nonzero().tolist():
         junk["phrases"][row, slot] = float("nan")
-        junk["heat"][row, :, slot] = 7
+        junk["heat"][row, :, slot] = float("nan")
         junk["shown"][row, :, slot] = True
         junk["told"][row, slot] = True
     after = head(**junk)
@@ -147,7 +147,7 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
 
     def loss(scores):
         maps = (scores.expand(1, 2, -1).unflatten(-1, (R, R)),) * 3
-        return sum(head.losses(evidence.Answer(maps), points, labelled).values())
+        return sum(head.losses(evidence.Answer(maps), points, None, labelled).values())
 
     best = loss(target.log())
     entropy = -(target * target.log()).sum()
@@ -165,7 +165,7 @@ def test_learning_lowers_the_loss_and_reaches_every_parameter(inputs):
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     losses = []
     for _ in range(30):
-        loss = sum(head.losses(head(**inputs), points, labelled).values())
+        loss = sum(head.losses(head(**inputs), points, None, labelled).values())
         optimiser.zero_grad()
         loss.backward()
         losses.append(loss.item())

@@ -176,10 +176,15 @@ class EvidenceHead(nn.Module):
         kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
         return Answer(tuple(stage.to(kind).unflatten(-1, grid) for stage in stages))
 
-    def losses(self, answer: Answer, points: Tensor, labelled: Tensor) -> dict[str, Tensor]:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what `losses` gives."""
+        return tuple(f"map_{stage}" for stage in range(self.config.layers + 1))
+
+    def losses(self, answer: Answer, points: Tensor, heat_maps: Any, labelled: Tensor, *_: Any) -> dict[str, Tensor]:
         """Cross-entropy of every stage's map with a Gaussian round the true place, the stages before the last at 0.3.
 
-        points: (B K 2), fractions of the crop, NaN where absent; labelled: (B K) bool.
+        points: (B K 2), fractions of the crop, NaN where absent; labelled: (B K) bool. Heat maps are not used.
         """
         grid = tuple(answer.maps[-1].shape[-2:])
         places = cell_centres(*grid, like=answer.maps[-1])
@@ -211,6 +216,7 @@ class EvidenceHead(nn.Module):
             return nothing, self.absent[1].expand(*count, -1), torch.zeros_like(valid)
         shots = examples.shape[1]
         shown = valid[:, None].expand(-1, shots, -1) if shown is None else shown & valid[:, None]
+        heat = heat.masked_fill(~shown[..., None, None], 0)  # whatever the others hold
         samples = self._normed(pool(examples.flatten(0, 1)[:, None], heat.flatten(0, 1)[:, None])).unflatten(
             0, (count[0], shots)
         )  # B M K C

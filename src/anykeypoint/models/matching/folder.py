@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...errors import InputError
-from ..backbones import build_backbone
+from ..backbones import PUBLISHED, build_backbone
 from ..lora import check_tensors
 from ..text import TextConfig, build_text_encoder
 from .matcher_config import MatcherConfig
@@ -29,10 +29,13 @@ _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 def kept_tensors(model: MatchingModel) -> dict[str, Tensor]:
-    """The tensors of model.safetensors under their names there: backbone.* and head.*."""
+    """The tensors of model.safetensors under their names there: head.*, and backbone.* unless it is a published one
+    that was never tuned."""
+    backbone = model.config.backbone
+    as_published = backbone.tuning == "frozen" and backbone.weights == PUBLISHED
     return {
         f"{part}.{name}": tensor
-        for part in ("backbone", "head")
+        for part in (("head",) if as_published else ("backbone", "head"))
         for name, tensor in getattr(model, part).state_dict().items()
     }
 
@@ -46,7 +49,9 @@ def save(model: MatchingModel, folder: str | Path, dtype: torch.dtype | None = N
     for name, tensor in kept_tensors(model).items():
         tensor = tensor.detach().cpu().contiguous().clone()
         tensors[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-    config = replace(model.config, backbone=model.backbone.saved_config(), text=_saved_text(model.config.text, folder))
+    kept = any(name.startswith("backbone.") for name in tensors)
+    backbone = model.backbone.saved_config() if kept else model.config.backbone
+    config = replace(model.config, backbone=backbone, text=_saved_text(model.config.text, folder))
     scratch = folder / f".model.{os.getpid()}"
     save_file(tensors, scratch, {"format": "pt"})
     scratch.chmod(0o644)  # safetensors keeps its files to their owner

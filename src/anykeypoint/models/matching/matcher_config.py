@@ -12,6 +12,7 @@ from ..backbones import BackboneConfig
 from ..lora import known_fields
 from ..text import TextConfig
 from .config import HEADS, HeadConfig
+from .evidence import EvidenceConfig
 from .fusion import DecisionFusionConfig, FeatureFusionConfig
 
 # Name -> what it is asked with: any one of these prompts.
@@ -21,9 +22,16 @@ PROMPTS = {
     "capex": ("text",),
     "flf": ("text", "example", "both"),
     "dlf": ("text", "example", "both"),
+    "evidence": ("text", "example", "both"),
 }
 _FUSIONS = {"flf": FeatureFusionConfig, "dlf": DecisionFusionConfig}
-_BACKBONES = {"capeformer": "resnet50", "graphcape": "swinv2-t", "capex": "swinv2-t"}  # the fusion paper has Small
+_BACKBONES = {  # the fusion paper has Small
+    "capeformer": BackboneConfig("resnet50"),
+    "graphcape": BackboneConfig("swinv2-t"),
+    "capex": BackboneConfig("swinv2-t"),
+    "evidence": BackboneConfig("efficientnet-lite2", image_size=320, tuning="frozen"),
+}
+_TEXTS = {"evidence": "minilm-l6"}
 _TEXT = "gte-base-en-v1.5"
 
 
@@ -31,7 +39,8 @@ _TEXT = "gte-base-en-v1.5"
 class MatcherConfig:
     """Everything that makes one matcher. What is left out is as published for the name.
 
-    name: capeformer, graphcape (by examples), capex (by words), flf or dlf (by either or both; the fusion paper's).
+    name: capeformer, graphcape (by examples), capex (by words), flf, dlf (by either or both; the fusion paper's) or
+        evidence (by either or both; ours, see `evidence`).
     text: the encoder of words; None where the name has none. fusion: of flf or dlf, else None.
     head, fusion: None takes the published one, fitted to what backbone and text encoder give.
     crop_scale: side of a crop over the box's longer side. released_crop: cut pictures and mark examples as MP-100's
@@ -44,7 +53,7 @@ class MatcherConfig:
     name: str
     backbone: BackboneConfig | None = None
     text: TextConfig | None = None
-    head: HeadConfig | None = None
+    head: HeadConfig | EvidenceConfig | None = None
     fusion: FeatureFusionConfig | DecisionFusionConfig | None = None
     crop_scale: float = MATCHER_CROP[0]
     released_crop: bool = False
@@ -59,15 +68,18 @@ class MatcherConfig:
         if self.name not in PROMPTS:
             raise InputError(f"There is no matcher {self.name!r}; known are {', '.join(PROMPTS)}.")
         if self.backbone is None:
-            settle("backbone", BackboneConfig(_BACKBONES.get(self.name, "swinv2-s")))
+            settle("backbone", _BACKBONES.get(self.name) or BackboneConfig("swinv2-s"))
         if self.text is None and self.reads:
-            settle("text", TextConfig(_TEXT))
+            settle("text", TextConfig(_TEXTS.get(self.name, _TEXT)))
         if self.text is not None and not self.reads:
             raise InputError(f"{self.name} is asked by examples and has no text encoder; leave text out.")
         wanted = _FUSIONS.get(self.name, type(None))
         if self.fusion is not None and not isinstance(self.fusion, wanted):
             fits = "none" if wanted is type(None) else f"a {wanted.__name__}"
             raise InputError(f"The fusion of {self.name} must be {fits}, but got {self.fusion!r}.")
+        kind = type(published_head(self.name))
+        if self.head is not None and not isinstance(self.head, kind):
+            raise InputError(f"The head of {self.name} must be a {kind.__name__}, but got {self.head!r}.")
         if self.sigma is None:
             settle("sigma", 2 if self.name == "capeformer" else 1)
         if self.cells is None:
@@ -107,7 +119,7 @@ class MatcherConfig:
         parts = {
             "backbone": BackboneConfig.from_dict,
             "text": TextConfig.from_dict,
-            "head": lambda head: HeadConfig.from_dict(_merged(published_head(name), head)),
+            "head": lambda head: type(published_head(name)).from_dict(_merged(published_head(name), head)),
             "fusion": lambda fusion: _fusion(name, fusion),
         }
         for key, read in parts.items():
@@ -123,12 +135,12 @@ class MatcherConfig:
         return values
 
 
-def published_head(name: str) -> HeadConfig:
+def published_head(name: str) -> HeadConfig | EvidenceConfig:
     """The head that a matcher of that name was published with."""
-    return HEADS.get(name, HEADS["capex"])  # the fusions are on CapeX's
+    return EvidenceConfig() if name == "evidence" else HEADS.get(name, HEADS["capex"])  # the fusions are on CapeX's
 
 
-def _merged(head: HeadConfig, changes: Any) -> Any:
+def _merged(head: HeadConfig | EvidenceConfig, changes: Any) -> Any:
     return {**head.to_dict(), **changes} if isinstance(changes, Mapping) else changes
 
 

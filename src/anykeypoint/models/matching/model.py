@@ -28,6 +28,7 @@ from ...pose import Pose
 from ..backbones import Backbone, build_backbone
 from ..text import TextEncoder, build_text_encoder
 from .config import HeadConfig
+from .evidence import EvidenceConfig, EvidenceHead
 from .fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
 from .graph import Skeleton
 from .head import Head
@@ -175,9 +176,13 @@ class MatchingModel(nn.Module):
         """
         self.check_prompt(examples is not None, phrases is not None)
         looks = seen = None
+        if examples is not None and heat is None:
+            raise InputError("Examples need their heat maps, B M K N N; pass heat too.")
+        if isinstance(self.head, EvidenceHead):  # it compares with each example by itself
+            heat = None if heat is None else heat.to(query.dtype)
+            words = None if phrases is None else phrases.to(query.dtype)
+            return self.head(query, valid, examples=examples, heat=heat, shown=shown, phrases=words, told=told)
         if examples is not None:
-            if heat is None:
-                raise InputError("Examples need their heat maps, B M K N N; pass heat too.")
             looks = pool(examples, heat.to(examples.dtype), shown)
             seen = None if shown is None else shown.any(dim=1)
         words = None if phrases is None else phrases.to(query.dtype)
@@ -284,6 +289,13 @@ def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None
     """A matcher of these parts, with a head as `build` makes it."""
     looks, words = backbone.channels, None if text is None else text.dim
     fusion = config.fusion
+    if config.name == "evidence":
+        sizes = {"image_width": looks, "text_width": words}
+        known = sum(EvidenceConfig.groups) == looks
+        own = EvidenceConfig(**sizes, groups=EvidenceConfig.groups if known else (looks,))
+        evidence = config.head or own
+        _check_widths(evidence, sizes, "head")
+        return MatchingModel(replace(config, head=evidence), backbone, EvidenceHead(evidence), text)
     host_looks = not config.reads or (isinstance(fusion, FeatureFusionConfig) and fusion.host == "image")
     own, guest = (looks, words) if host_looks else (words, looks)
     sizes = {"image_width": looks, "support_width": own}
