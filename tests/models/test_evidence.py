@@ -1,0 +1,226 @@
+"""The evidence head: what its maps say before training, and what may not change an answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anykeypoint.data.heatmaps import heat_targets
+from anykeypoint.errors import InputError
+from anykeypoint.models.matching import evidence
+from anykeypoint.models.matching.evidence import EvidenceConfig, EvidenceHead
+from anykeypoint.models.matching.proposals import cell_centres
+
+SMALL = EvidenceConfig(
+    image_width=12, text_width=6, groups=(5, 7), width=16, heads=2, layers=2, blocks=1, likeness=4, dropout=0.0
+)
+B, K, M, R, N = 3, 5, 2, 8, 32
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    made = EvidenceHead(SMALL)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.8)
+    return made.double().eval()  # so that rounding is no matter
+
+
+def heat_of(points):
+    """Heat maps (..., K, N, N) of points (..., K, 2), fractions; NaN has none."""
+    points = np.asarray(points)
+    flat = points.reshape(-1, points.shape[-2], 2)
+    maps = [heat_targets(one * N, ~np.isnan(one).any(axis=1), 1, N, 1.0)[0] for one in flat]
+    return torch.from_numpy(np.stack(maps).reshape(*points.shape[:-1], N, N))
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(1)
+    points = torch.rand(B, M, K, 2).double().numpy() * 0.8 + 0.1
+    made = {
+        "query": torch.randn(B, 12, R, R),
+        "valid": torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0]]).bool(),
+        "examples": torch.randn(B, M, 12, R, R),
+        "heat": heat_of(points),
+        "shown": torch.rand(B, M, K) > 0.3,
+        "phrases": torch.randn(B, K, 6),
+        "told": torch.rand(B, K) > 0.3,
+    }
+    return {name: value.double() if value.is_floating_point() else value for name, value in made.items()}
+
+
+def close(a, b, where=None):
+    where = slice(None) if where is None else where
+    torch.testing.assert_close(a[where], b[where], rtol=1e-6, atol=1e-7)
+
+
+PROMPTS = {
+    "text": ("examples", "heat", "shown"),
+    "example": ("phrases", "told"),
+    "both": (),
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_row_is_answered_as_it_would_be_alone(head, inputs, prompt):
+    inputs |= dict.fromkeys(PROMPTS[prompt])
+    whole = head(**inputs)
+    for row in range(B):
+        one = {name: None if value is None else value[row : row + 1] for name, value in inputs.items()}
+        valid = inputs["valid"][row]
+        close(head(**one).found[0], whole.found[row], valid)
+        close(head(**one).maps[-1][0], whole.maps[-1][row], valid)
+
+
+def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs):
+    before, valid = head(**inputs), inputs["valid"]
+    junk = {name: value.clone() for name, value in inputs.items()}
+    for row, slot in (~valid).nonzero().tolist():
+        junk["phrases"][row, slot] = float("nan")
+        junk["heat"][row, :, slot] = 7
+        junk["shown"][row, :, slot] = True
+        junk["told"][row, slot] = True
+    after = head(**junk)
+    close(after.found, before.found, valid)
+    assert torch.isfinite(after.maps[-1][valid]).all()
+
+
+def test_the_order_of_keypoints_and_of_examples_does_not_matter(head, inputs):
+    order, turned = torch.tensor([3, 0, 4, 2, 1]), dict(inputs)
+    for name in ("valid", "phrases", "told"):
+        turned[name] = inputs[name][:, order]
+    turned["heat"], turned["shown"] = inputs["heat"][:, :, order].flip(1), inputs["shown"][:, :, order].flip(1)
+    turned["examples"] = inputs["examples"].flip(1)
+    valid = inputs["valid"][:, order]
+    close(head(**turned).found, head(**inputs).found[:, order], valid)
+
+
+def test_one_example_shown_twice_is_one_example(head, inputs):
+    once = inputs | {name: inputs[name][:, :1] for name in ("examples", "heat", "shown")}
+    twice = once | {name: once[name].repeat_interleave(2, dim=1) for name in ("examples", "heat", "shown")}
+    close(head(**twice).maps[-1], head(**once).maps[-1], inputs["valid"])
+
+
+def test_a_keypoint_that_an_example_does_not_show_is_found_by_the_others_or_by_words(head, inputs):
+    """What a picture has where a point is not shown is never read."""
+    inputs["shown"][:, 1, 2] = False
+    other = dict(inputs, heat=inputs["heat"].clone())
+    other["heat"][:, 1, 2] = heat_of(np.full((B, 1, 2), 0.7))[:, 0].double()
+    close(head(**other).found, head(**inputs).found, inputs["valid"])
+
+
+def test_words_and_examples_both_have_a_say(head, inputs):
+    valid = inputs["valid"] & inputs["told"] & inputs["shown"].any(dim=1)
+    found = {name: head(**(inputs | dict.fromkeys(without))).found for name, without in PROMPTS.items()}
+    for one, other in (("text", "both"), ("example", "both"), ("text", "example")):
+        assert (found[one] - found[other]).abs()[valid].max() > 1e-3
+
+
+def test_before_training_the_same_picture_is_found_again():
+    """Untrained, with its own picture as example, a point is found where it was marked: looks decide."""
+    torch.manual_seed(0)
+    plain = EvidenceHead(replace(SMALL, groups=(12,))).eval()
+    picture = torch.randn(1, 12, R, R)
+    points = cell_centres(R, R, like=picture)[[9, 20, 33, 50, 13]].double().numpy()
+    answer = plain(picture, torch.ones(1, 5).bool(), examples=picture[:, None], heat=heat_of(points[None, None]))
+    np.testing.assert_allclose(answer.found[0].detach().numpy(), points, atol=0.5 / R)
+
+
+def test_chances_are_probabilities_whose_peak_is_the_answer(head, inputs):
+    answer = head(**inputs)
+    chances = answer.chances
+    torch.testing.assert_close(chances.sum(dim=(-2, -1)), torch.ones(B, K).double())
+    places = cell_centres(R, R, like=chances)
+    best = places[chances.flatten(2).argmax(dim=-1)]
+    assert ((answer.found - best).abs() <= 1 / R + 1e-6).all()
+
+
+def test_the_loss_is_least_where_the_answer_is_the_target(head):
+    points = torch.tensor([[[0.3, 0.6], [float("nan")] * 2]])
+    labelled = torch.tensor([[True, False]])
+    places = cell_centres(R, R, like=points)
+    target = (-((places - points[:, :1]) * R).square().sum(dim=-1) / 2).softmax(dim=-1)
+
+    def loss(scores):
+        maps = (scores.expand(1, 2, -1).unflatten(-1, (R, R)),) * 3
+        return sum(head.losses(evidence.Answer(maps), points, labelled).values())
+
+    best = loss(target.log())
+    entropy = -(target * target.log()).sum()
+    torch.testing.assert_close(best, entropy * (1 + 2 * 0.3))
+    assert loss(torch.zeros(1, 1, R * R)) > best
+
+
+def test_learning_lowers_the_loss_and_reaches_every_parameter(inputs):
+    torch.manual_seed(0)
+    head = EvidenceHead(SMALL).double()
+    inputs["shown"] &= torch.tensor([1, 1, 0]).bool()[:, None, None]
+    inputs["told"] &= torch.tensor([1, 0, 1]).bool()[:, None]
+    labelled = inputs["valid"] & (inputs["told"] | inputs["shown"].any(dim=1))
+    points = torch.rand(B, K, 2).double()
+    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        loss = sum(head.losses(head(**inputs), points, labelled).values())
+        optimiser.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+        assert not [name for name, p in head.named_parameters() if p.grad is None]
+        optimiser.step()
+    assert losses[-1] < 0.6 * losses[0]
+
+
+# --- its parts -----------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10_000))
+def test_the_affine_map_is_the_ridge_solution(seed):
+    rng = np.random.default_rng(seed)
+    source, target, weight = rng.random((4, 2)), rng.random((4, 2)), rng.random(4) + 0.1
+    weight /= weight.sum()
+    x, y = source - weight @ source, target - weight @ target
+    rows = np.vstack([np.sqrt(weight)[:, None] * x, np.sqrt(evidence.STIFFNESS) * np.eye(2)])
+    wanted = np.vstack([np.sqrt(weight)[:, None] * y, np.sqrt(evidence.STIFFNESS) * np.eye(2)])
+    matrix = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+    ours = evidence.affine(*(torch.from_numpy(value)[None] for value in (source, target, weight)))
+    np.testing.assert_allclose(ours[0].numpy(), x @ matrix + weight @ target, atol=1e-9)
+
+
+def test_a_moved_and_grown_object_is_followed_by_its_shape():
+    """Every point looks like itself alone, but one looks like nothing: the others say where it is."""
+    size = 20
+    places = cell_centres(size, size, like=torch.zeros(1))
+    points = torch.tensor([[[0.3, 0.3], [0.7, 0.3], [0.3, 0.7], [0.7, 0.7], [0.5, 0.5]]])
+    moved = (points - 0.5) * 1.2 + torch.tensor([0.58, 0.45])
+    looks = evidence.bump(moved, places, 0.04)
+    looks[:, 4] = 0
+    shown = torch.ones(1, 5).bool()
+    found = evidence.fitted(looks, points, shown, places)
+    assert (found - moved).abs().max() < 0.03 < (points - moved).abs().max()
+    alone = evidence.fitted(looks[:, 4:], points[:, 4:], shown[:, 4:], places)
+    assert (alone - points[:, 4:]).abs().max() < 0.03  # nothing to go by: it stays
+
+
+def test_centres_of_heat_are_the_points_they_were_drawn_round():
+    points = np.array([[0.25, 0.5], [0.75, 0.125], [np.nan, np.nan]])
+    found = evidence.centroids(heat_of(points))
+    np.testing.assert_allclose(found.numpy(), [[0.25, 0.5], [0.75, 0.125], [0.5, 0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"groups": (5, 6)}, r"\[5, 6\] are not 12"),
+        ({"width": 15}, "multiple of its 2 heads"),
+        ({"layers": 0}, "layers must be a whole number from 1"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        replace(SMALL, **change)
+    assert EvidenceConfig.from_dict(SMALL.to_dict()) == SMALL
