@@ -69,7 +69,7 @@ def same(one: FewShotModel, other: FewShotModel) -> bool:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loss_falls_on_what_is_seen_again_and_again(tmp_path, data, method):
-    recipe = replace(CONFIG, steps=40, batch=4, accumulate=1, lr=5e-3, drops=(), ema=0.0, augment=PLAIN)
+    recipe = replace(CONFIG, steps=25, batch=4, accumulate=1, lr=5e-3, drops=(), ema=0.0, augment=PLAIN)
     few = replace(data, objects=data.objects[:3])
     _, figures = run(method, few, tmp_path, recipe)
     losses = [found["loss"] for found in figures]
@@ -96,6 +96,8 @@ def test_a_fine_tuned_head_gets_rows_for_the_datas_categories_once(tmp_path, dat
     assert set(model.method.config.known) == known
     other = baseline("finetune")
     train(other, less, replace(CONFIG, steps=1, warmup=0), tmp_path / "second")
+    with pytest.raises(InputError, match="weights of another model"):
+        train(baseline("finetune"), less, CONFIG, tmp_path / "first")
     with pytest.raises(InputError, match="was not made to be trained on"):
         train(other, data, CONFIG, tmp_path / "third")
     assert not (tmp_path / "third").exists()
@@ -143,3 +145,8 @@ def test_a_baseline_is_trained_trained_on_and_measured(tmp_path, folder, capsys,
     assert len(lines) == 6 and all(any(point[0] is not None for point in line["points"]) for line in lines)
     assert ran(capsys, *asked[:-4], "text", "-o", tmp_path / "other")[0] == 2
     assert ran(capsys, "weights", second)[:2] == (0, "")
+    picture = folder / IMAGES / "000000.png"
+    (tmp_path / "points.json").write_text(json.dumps({"nose": [20, 20], "tail": [40, 30], "paw": None}))
+    shown = ["--model", second, "--example", f"{picture}:{tmp_path / 'points.json'}"]
+    code, out, _ = ran(capsys, "predict", picture, *shown)
+    assert code == 0 and [word in out for word in ("nose", "tail", "absent")] == [True] * 3

@@ -161,7 +161,7 @@ def _resume(course: Course, out: Path, plan: Plan, state: dict, optimizer: torch
         for name, table in state.items():
             if table:
                 found = load_file(checkpoint / f"{name}.safetensors")
-                if set(found) != set(table):
+                if {key: t.shape for key, t in found.items()} != {key: t.shape for key, t in table.items()}:
                     raise InputError(f"{checkpoint} holds the weights of another model; give another output folder.")
                 for key, tensor in found.items():
                     table[key].copy_(tensor)

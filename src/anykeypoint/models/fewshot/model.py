@@ -176,7 +176,10 @@ class FewShotModel(nn.Module):
         visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
-        key = hashlib.sha256(np.stack(pixels).tobytes() + np.stack(points).tobytes()).digest()
+        seen = hashlib.sha256(f"{len(points)} {count} ".encode())
+        for part in (*pixels, *points):
+            seen.update(np.ascontiguousarray(part))
+        key = seen.digest()
         known = self._fitted.pop(key, None)
         self._fitted[key] = self._learn(pixels, points, visible) if known is None else known
         while len(self._fitted) > KEPT:
