@@ -5,21 +5,26 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.commands.train import MATCHER, family_of, parts
+from anykeypoint.commands.train import FEW_SHOT, MATCHER, family_of, parts
 from anykeypoint.data.augment import MATCHER as AUGMENT
 from anykeypoint.models.backbones import SIZES
-from anykeypoint.models.matching.matcher_config import MatcherConfig, published_head
+from anykeypoint.models.fewshot.model import FewShotConfig
+from anykeypoint.models.matching.matcher_config import published_head
 from anykeypoint.training.config import from_mapping, load_yaml
-from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.matching_config import FewShotTrainConfig, MatcherTrainConfig, ModalityDropout
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))
-NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
+NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf")
 MISPRINTS = {(2, "CapeX-CLIP"): 90.39, (6, "DLF"): 90.73}  # whose printed mean is not that of the splits; what it is
 
 
+FEW_SHOTS = ("protonet", "maml", "finetune")
+
+
 def configured(described, recipe):
-    return MatcherConfig.from_dict(described), from_mapping(MatcherTrainConfig, recipe, "recipe")
+    family = family_of(described, "model")
+    return family.described(described, "model"), from_mapping(family.recipe, recipe, "recipe")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -29,9 +34,32 @@ def test_a_shipped_matcher_is_a_model_file_with_its_recipe(name):
     model, run = configured(described, recipe)
     assert model.name == name and model.backbone.tuning == "full" and model.backbone.image_size == 256
     assert model.released_crop and model.crop_scale == 1.25 and model.cells == 64
-    assert model.sigma == (2 if name == "capeformer" else 1)
+    assert model.sigma == (2 if name in ("pomnet", "capeformer") else 1)
     assert (model.text is not None) == (name in ("capex", "flf", "dlf"))
-    assert run.batch == (16 if name == "capeformer" else 8)
+    assert run.batch == (16 if name in ("pomnet", "capeformer") else 8)
+
+
+def test_pomnet_is_trained_as_released():
+    model, run = configured(*parts(load_yaml(FOLDER / "pomnet.yaml"), "pomnet"))
+    assert model.own_example_backbone and model.backbone.name == "resnet50"
+    assert (run.lr, run.epochs, run.batch, run.warmup, run.warmup_from) == (5e-4, 210, 16, 500, 0.001)
+    assert [round(drop * run.epochs) for drop in run.drops] == [170, 200] and run.heat_weight == 1
+
+
+@pytest.mark.parametrize("name", FEW_SHOTS)
+def test_a_shipped_baseline_is_a_model_file_with_its_recipe(name):
+    described, recipe = parts(load_yaml(FOLDER / f"{name}.yaml"), name)
+    assert family_of(described, name) is FEW_SHOT
+    model, run = configured(described, recipe)
+    assert isinstance(model, FewShotConfig) and isinstance(run, FewShotTrainConfig)
+    assert (model.method, model.backbone.name, model.backbone.image_size) == (name, "resnet50", 256)
+
+
+@pytest.mark.parametrize("name", ["ProtoNet", "MAML", "POMNet", "Fine-tune"])
+def test_rows_of_older_papers_are_the_shipped_files(name):
+    (row,) = [row for row in ROWS if row["row"] == name]
+    described, recipe = parts(load_yaml(FOLDER / f"{name.lower().replace('-', '')}.yaml"), name)
+    assert (row["model"], row["recipe"]) == (described, recipe)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['table']} {row['row']}")
@@ -46,7 +74,7 @@ def test_a_row_of_the_tables_is_a_valid_configuration_with_the_printed_figures(r
 
 
 def test_the_tables_have_their_rows_and_no_two_rows_of_a_table_are_alike():
-    assert [row["table"] for row in ROWS] == [2, 2, 3, 3, 4, 4, 4, 6, 6, 6, 6]
+    assert [row["table"] for row in ROWS] == [2, 2, 3, 3, 4, 4, 4, "KptLLM++ 2", 4, 4, 4, 6, 6, 6, 6]
     for table in {row["table"] for row in ROWS}:
         models = [configured(row["model"], row["recipe"]) for row in ROWS if row["table"] == table]
         assert all(models.count(model) == 1 for model in models)

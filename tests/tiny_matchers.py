@@ -15,9 +15,10 @@ from anykeypoint.models.matching.config import HeadConfig
 from anykeypoint.models.matching.evidence import EvidenceConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
+from anykeypoint.models.matching.pomnet import POMNetConfig
 from anykeypoint.models.text import TextConfig
 
-NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
+NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]
 FISH = Category.from_text("nose; left ear; right ear; tail tip; rear paw", name="fish", noun="fish")
 SIDE = 64
@@ -57,6 +58,8 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
     )
     if name == "evidence":
         head = EvidenceConfig(20, 24, (8, 12), width=16, heads=2, layers=2, blocks=1, likeness=4)
+    if name == "pomnet":
+        head = POMNetConfig(20, 20, width=16, heads=2, hidden=24, encoder_layers=1, decoder_layers=1)
     fusion = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"image_support_width": 20, "answer": "mean"}}
     given = {
         "name": name,

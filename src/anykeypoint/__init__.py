@@ -12,6 +12,7 @@ from .category import Category, Keypoint, category, library_names
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .models.fewshot.model import FewShotModel
     from .models.generative.capellm import CapeLLM
     from .models.matching.model import MatchingModel
 
@@ -21,12 +22,13 @@ __all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", 
 
 def load(
     name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> "CapeLLM | MatchingModel":
+) -> "CapeLLM | MatchingModel | FewShotModel":
     """A model ready to predict.
 
     name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained` or by
     `anykeypoint convert`, or the id of such a folder on the hub; its config.json says which kind of model it is.
-    device: "auto" takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head.
+    device: "auto" takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head;
+    few-shot baselines are float32.
     image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the
     model's own.
     """

@@ -303,13 +303,13 @@ def train(
     images: Images = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="YAML", help="Describes a new model, CapeLLM or matcher; by default the paper's CapeLLM."),
+        typer.Option(metavar="YAML", help="Describes a new model, of any kind; by default the paper's CapeLLM."),
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="NAME", help="Train on from this saved model instead.")] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: AllowMissing = False,
 ) -> None:
-    """Train CapeLLM or a matcher. `accelerate launch -m anykeypoint.cli train ...` uses all GPUs and hosts."""
+    """Train CapeLLM, a matcher or a few-shot baseline; `accelerate launch -m anykeypoint.cli train` uses all GPUs."""
     from .commands import train as verb
 
     code = verb.run(data, images, out, model=model, start=start, recipe=recipe, allow_missing=allow_missing)

@@ -21,7 +21,14 @@ def work(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "protocol"),
-    [("graphcape", "1-shot"), ("capeformer", "2-shot"), ("capex", "text-pairs"), ("flf", "both"), ("dlf", "1-shot")],
+    [
+        ("pomnet", "1-shot"),
+        ("graphcape", "1-shot"),
+        ("capeformer", "2-shot"),
+        ("capex", "text-pairs"),
+        ("flf", "both"),
+        ("dlf", "1-shot"),
+    ],
 )
 def test_evaluation_asks_matchers_as_its_protocols_say(work, tmp_path, name, protocol):
     dataset = read_coco(work / "data" / ANNOTATIONS, work / "data" / IMAGES)

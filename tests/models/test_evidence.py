@@ -147,7 +147,7 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
 
     def loss(scores):
         maps = (scores.expand(1, 2, -1).unflatten(-1, (R, R)),) * 3
-        return sum(head.losses(evidence.Answer(maps), points, None, labelled).values())
+        return sum(head.losses(evidence.Evidence(maps), points, None, labelled).values())
 
     best = loss(target.log())
     entropy = -(target * target.log()).sum()

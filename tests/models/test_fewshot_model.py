@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from tiny_backbones import PIXELS, TINY
 
+import anykeypoint
 from anykeypoint.category import Category
 from anykeypoint.data.coco import LabelledObject
 from anykeypoint.data.episodes import Episode, Marked, collate
@@ -20,7 +21,7 @@ from anykeypoint.models.backbones import BackboneConfig
 from anykeypoint.models.fewshot import model as fewshot
 from anykeypoint.models.fewshot.finetune import FineTuneConfig
 from anykeypoint.models.fewshot.maml import MAMLConfig
-from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel, training_step
+from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel
 from anykeypoint.models.fewshot.protonet import ProtoNetConfig
 
 CATEGORY = Category.from_text("nose; tail; paw", name="cat")
@@ -141,6 +142,60 @@ def test_an_evaluation_can_ask_it(model, tmp_path):
     assert len(answers) == 3 and all(np.isfinite(answer.xy).all() for answer in answers)
 
 
+def test_the_same_examples_are_learnt_from_once_and_the_answer_does_not_tell(model, monkeypatch):
+    shown, pictures = [Example(noise(seed), POINTS, BOX) for seed in range(2)], [noise(seed) for seed in range(5, 7)]
+    learnt, fit = [], model.method.fit
+    monkeypatch.setattr(model.method, "fit", lambda *inputs: learnt.append(1) or fit(*inputs))
+    model.eval()
+    first = [model.predict(picture, CATEGORY, box=BOX, example=shown) for picture in pictures]
+    assert len(learnt) == 1
+    fresh = []
+    for picture in pictures:
+        model.eval()  # forgets
+        fresh.append(model.predict(picture, CATEGORY, box=BOX, example=shown))
+    assert len(learnt) == 3
+    assert all(np.array_equal(one.xy, other.xy) for one, other in zip(first, fresh, strict=True))
+    model.predict(pictures[0], CATEGORY, box=BOX, example=[shown[0]])
+    moved = [Example(shown[0].image, POINTS - 0.5, BOX), shown[1]]
+    hidden = [Example(shown[0].image, np.where([[True], [False], [True]], POINTS, np.nan), BOX), shown[1]]
+    for others in (moved, hidden):
+        model.predict(pictures[0], CATEGORY, box=BOX, example=others)
+    assert len(learnt) == 6
+    again = model.state_dict()
+    for forget in (lambda: model.train().eval(), model.float, lambda: model.load_state_dict(again)):
+        forget()
+        model.predict(pictures[0], CATEGORY, box=BOX, example=shown)
+    assert len(learnt) == 9
+
+
+def test_only_so_many_examples_are_kept():
+    model = fewshot.build(config("protonet"))
+    for seed in range(fewshot.KEPT + 2):
+        model.fit(Example(noise(seed), POINTS, BOX), 3)
+    kept = list(model._fitted)
+    assert len(kept) == fewshot.KEPT
+    model.fit(Example(noise(2), POINTS, BOX), 3)  # used again, it stays longest
+    assert list(model._fitted) == [*kept[1:], kept[0]]
+
+
+def test_a_model_may_look_in_more_pixels_and_a_density_have_other_cells(model):
+    shown, picture = Example(noise(0), POINTS, BOX), noise(1)
+    pose = model.predict(picture, CATEGORY, box=BOX, example=shown, density=5)
+    assert pose.density["nose"].grid.shape == (5, 5) and pose.density["nose"].mass == pytest.approx(1)
+    other = fewshot.build(config(model.name))
+    before = other.predict(picture, CATEGORY, box=BOX, example=shown)
+    other.resize(140)
+    assert other.config.backbone.image_size == other.backbone.config.image_size == 140
+    assert not same(other.predict(picture, CATEGORY, box=BOX, example=shown), before)
+
+
+def test_what_it_cannot_be_asked_is_refused(model):
+    with pytest.raises(InputError, match="one or more examples, but got none"):
+        model.predict(noise(1), CATEGORY, box=BOX)
+    with pytest.raises(InputError, match="no choice of strategy"):
+        model.predict(noise(1), CATEGORY, box=BOX, example=Example(noise(0), POINTS, BOX), strategy="greedy")
+
+
 # --- training --------------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +220,12 @@ def test_steps_of_training_lower_the_loss_and_reach_the_backbone_where_it_is_tun
     batch = collate([episode(CATEGORY, 0, 112), episode(PAIR, 1, 112)])
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
-    losses = [training_step(model, optimiser, batch) for _ in range(6)]
+    losses = []
+    for _ in range(6):
+        optimiser.zero_grad()
+        losses.append(model.loss(batch))
+        losses[-1].backward()
+        optimiser.step()
     assert losses[-1] < losses[0]
     moved = any(not torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
     assert moved == (tuning == "full")
@@ -228,6 +288,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match="do not fit"):
         fewshot.load(tmp_path)
+    with pytest.raises(InputError, match="computes in float32, but got bfloat16"):
+        anykeypoint.load(str(tmp_path), "cpu", "bfloat16")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,12 @@ from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.geometry import square_crop
 from anykeypoint.images import crop_pixels, read_image
+from anykeypoint.models.matching.config import HeadConfig
+from anykeypoint.models.matching.folder import kept_tensors
 from anykeypoint.models.matching.inputs import encode_example
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import build
+from anykeypoint.models.matching.pomnet import POMNetConfig
 from anykeypoint.models.matching.support import pool
 from anykeypoint.models.matching.view import regrid
 
@@ -231,6 +234,11 @@ def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(mode
     assert torch.allclose(padded[valid], together[valid], atol=1e-5)
 
 
+def grid(name):
+    """Of the answer's chances: those of POMNet are its heat maps."""
+    return (16, 16) if name == "pomnet" else (2, 2)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_features_may_be_kept_from_before(models, name):
@@ -238,12 +246,12 @@ def test_features_may_be_kept_from_before(models, name):
     query, valid, skeletons, prompt = batch(model)
     whole = model(query, valid, skeletons, **prompt)
     if "examples" in prompt:
-        prompt["examples"] = model.features(prompt["examples"])
+        prompt["examples"] = model.features(prompt["examples"], examples=True)
         assert prompt["examples"].shape == (3, 2, 20, 2, 2)
     kept = model.match(model.features(query), valid, skeletons, **prompt)
     assert torch.equal(whole.found, kept.found)
     chances = kept.chances
-    assert chances.shape == (3, 5, 2, 2) and torch.allclose(chances.sum(dim=(2, 3)), torch.ones(3, 5))
+    assert chances.shape == (3, 5, *grid(name)) and torch.allclose(chances.sum(dim=(2, 3)), torch.ones(3, 5))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -336,7 +344,7 @@ def test_confidence_is_the_mass_round_the_answer_and_densities_are_the_first_gue
     side = 60 * 1.25
     for i, key in enumerate(pose.keys):
         density = pose.density[key]
-        assert density.grid.shape == (2, 2) and density.mass == pytest.approx(1)
+        assert density.grid.shape == grid(name) and density.mass == pytest.approx(1)
         assert density.crop.side == side
         assert pose.confidence[i] == pytest.approx(density.mass_within(pose.xy[i], side / 10))
     fine = models[name].predict(picture(), FISH, box=(5, 5, 60, 50), density=3, **asked(name))
@@ -427,6 +435,10 @@ def test_what_a_config_leaves_out_is_as_published():
     for name in NAMES:
         made = MatcherConfig(name)
         assert MatcherConfig.from_dict(made.to_dict()) == made and made.crop_scale == 1.25
+        assert made.own_example_backbone is (name == "pomnet")
+    pomnet = MatcherConfig("pomnet")
+    assert (pomnet.backbone.name, pomnet.sigma, pomnet.cells, pomnet.prompts) == ("resnet50", 2, 64, ("example",))
+    assert MatcherConfig.from_dict({"name": "pomnet", "head": {"width": 64}}).head == POMNetConfig(width=64)
 
 
 def test_widths_follow_the_parts_and_others_are_refused(tmp_path):
@@ -439,3 +451,33 @@ def test_widths_follow_the_parts_and_others_are_refused(tmp_path):
     with pytest.raises(InputError, match="support_width: 24"):
         build(replace(full, head=replace(full.head, support_width=20)))
     assert text_encoder(tmp_path / "encoder") == full.text.source
+
+
+def test_pomnet_makes_heat_maps_of_the_examples_cells(tmp_path):
+    full = config("pomnet", tmp_path)
+    assert build(replace(full, head=None, cells=8)).config.head.doublings == 2  # of 2 x 2 cells
+    with pytest.raises(InputError, match=r"doublings is 3, but .* need 2"):
+        build(replace(full, cells=8))
+    with pytest.raises(InputError, match="never gives 12; write cells: 16"):
+        build(replace(full, cells=12))
+    with pytest.raises(InputError, match="must be a POMNetConfig"):
+        replace(full, head=HeadConfig())
+    with pytest.raises(InputError, match="capex looks at no example"):
+        MatcherConfig("capex", own_example_backbone=True)
+
+
+@torch.no_grad()
+def test_examples_have_a_backbone_of_their_own_where_it_is_asked_for(tmp_path):
+    for own in (True, False):
+        model = matcher("pomnet", tmp_path, own_example_backbone=own)
+        before = model.predict(picture(), FISH, example=example()).confidence
+        assert {key.split(".")[0] for key in kept_tensors(model)} == {"backbone", "head"} | (
+            {"example_backbone"} if own else set()
+        )
+        view = model.encode(picture())
+        (model.example_backbone if own else model.backbone).encoder.model.embedder.embedder.convolution.weight.neg_()
+        assert torch.equal(model.encode(picture()).features, view.features) is own
+        model.eval()
+        assert not np.allclose(model.predict(picture(), FISH, example=example()).confidence, before)
+        model.resize(96)
+        assert model.config.cells == 24 and model.predict(picture(), FISH, example=example()).present.all()

@@ -160,7 +160,7 @@ def test_a_capex_without_its_text_encoder_takes_the_one_that_is_named(shared, tm
     options = {"image_size": 128, "heads": 2}
     made = convert(write(tmp_path, bare), tmp_path / "model", text=text_encoder(tmp_path / "wide", 40), **options)
     assert made.config.name == "capex" and made.predict(picture(), FISH).present.all()
-    with pytest.raises(InputError, match="24 channels"):
+    with pytest.raises(InputError, match="need 24; write support_width: 24"):
         convert(write(tmp_path, bare), tmp_path / "other", text=text_encoder(tmp_path / "narrow"), **options)
     with pytest.raises(InputError, match="type resnet"):
         (tmp_path / "eyes").mkdir()

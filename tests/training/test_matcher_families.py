@@ -8,7 +8,7 @@ import tiny_trainees
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.commands.train import CAPELLM, MATCHER, family_of
+from anykeypoint.commands.train import CAPELLM, FEW_SHOT, MATCHER, family_of
 from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
@@ -25,7 +25,7 @@ def ran(capsys, *arguments):
     return ended.value.code, printed.out, printed.err
 
 
-NAMES = ("capeformer", "graphcape", "capex", "flf", "dlf")
+NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf")
 SHORT = MatcherTrainConfig(
     sampling="balanced", steps=30, batch=4, lr=5e-3, warmup=2, drops=(), features="cached", versions=1, save_every=100
 )
@@ -45,7 +45,7 @@ def data(folder) -> Dataset:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, name):
-    model, losses = tiny_trainees.matcher(name, folder), []
+    model, losses = tiny_trainees.matcher(name, folder, own_example_backbone=False), []  # cached features are of one
     train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
 
@@ -79,13 +79,18 @@ def test_the_kind_of_a_model_is_told_by_its_keys():
     assert family_of({"vision": {}}, "m.yaml") is CAPELLM
     assert family_of({"crop_scale": 1.0}, "m.yaml") is CAPELLM
     assert family_of({}, "m.yaml") is CAPELLM
+    assert family_of({"method": "maml", "backbone": {}}, "m.yaml") is FEW_SHOT
 
 
 @pytest.mark.parametrize(
     ("described", "words"),
     [
-        ({"visions": {}}, "m.yaml has the unknown key 'visions'; a matcher has .*backbone.*, and a CapeLLM .*vision"),
+        ({"visions": {}}, "m.yaml has the unknown key 'visions'; a matcher has .*backbone.*; a CapeLLM has .*vision"),
         ({"backbone": {}, "language": {}}, "m.yaml has 'backbone' beside 'language'"),
+        (
+            {"backbone": {}, "method": "maml", "head": {}},
+            "m.yaml has 'method' beside 'head'; .*a few-shot baseline has",
+        ),
         ([], "must describe a model by a mapping"),
     ],
 )

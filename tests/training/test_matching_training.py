@@ -74,6 +74,13 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, base, data,
     assert same(saved, whole) and not saved.training
 
 
+def test_what_batch_norms_remember_is_resumed_too(tmp_path, base, data):
+    whole, _ = run(base, data, tmp_path / "whole", name="pomnet")
+    run(base, data, tmp_path / "parts", name="pomnet", stop_after=3)
+    resumed, _ = run(base, data, tmp_path / "parts", name="pomnet")
+    assert same(whole, resumed) and whole.head.matching[1].num_batches_tracked == 4
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, base, data):
     code = """
 import sys
@@ -180,6 +187,9 @@ def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
     with pytest.raises(InputError, match="set its tuning to frozen"):
         tuned = tiny_trainees.matcher("graphcape", base, "full")
         MatchingCourse(tuned, data, replace(CONFIG, features="cached", versions=2))
+    with pytest.raises(InputError, match="set own_example_backbone to false"):
+        pomnet = tiny_trainees.matcher("pomnet", base)
+        MatchingCourse(pomnet, data, replace(CONFIG, features="cached", versions=2))
     with pytest.raises(InputError, match="Nothing of the model is trainable"):
         train(tiny_trainees.matcher("capex", base).requires_grad_(False), data, CONFIG, tmp_path)
 

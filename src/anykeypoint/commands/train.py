@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from accelerate import PartialState
 from ..data.coco import Dataset
 from ..data.readers import read
 from ..errors import InputError
+from ..models.fewshot import model as fewshots
 from ..models.generative.capellm import CapeLLMConfig
 from ..models.generative.folder import build
 from ..models.loading import find, from_folder, model_type
 from ..models.matching.folder import MODEL_TYPE
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.model import build as build_matcher
-from ..training import capellm, matching
+from ..training import capellm, fewshot, matching
 from ..training.config import TrainConfig, from_mapping, load_yaml
-from ..training.matching_config import MatcherTrainConfig
+from ..training.matching_config import FewShotTrainConfig, MatcherTrainConfig
 from ..training.report import crop_counts
 
 
@@ -59,6 +61,15 @@ MATCHER = Family(
     matching.train,
     "episodes had nothing to learn from: no keypoint was to be seen in the query that was asked for",
 )
+FEW_SHOT = Family(
+    _keys(fewshots.FewShotConfig),
+    lambda data, origin: fewshots.FewShotConfig.from_dict(data),
+    FewShotTrainConfig,
+    fewshots.build,
+    fewshot.train,
+    "episodes had nothing to learn from: no keypoint was to be seen that the examples show",
+)
+FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM}
 
 
 def run(
@@ -80,7 +91,7 @@ def run(
         family = family_of(described, str(model))
         new = family.described(described, str(model))
     else:
-        family = MATCHER if model_type(find(start)) == MODEL_TYPE else CAPELLM
+        family = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT}.get(model_type(find(start)), CAPELLM)
     config = from_mapping(family.recipe, told, str(recipe or model))
     dataset = read(data, images, allow_missing=allow_missing)
     for reason, count in dataset.skipped.items():
@@ -104,16 +115,16 @@ def parts(data: Any, origin: str) -> tuple[Any, Any]:
 
 
 def family_of(described: Any, origin: str) -> Family:
-    """Which kind of model a YAML file describes, by the keys that only one kind has; CapeLLM without any."""
+    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines."""
     if not isinstance(described, dict):
         raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
-    of_matcher = [key for key in described if key in MATCHER.keys - CAPELLM.keys]
-    of_capellm = [key for key in described if key in CAPELLM.keys - MATCHER.keys]
-    unknown = [key for key in described if key not in MATCHER.keys | CAPELLM.keys]
-    if unknown or (of_matcher and of_capellm):
-        odd = f"the unknown key {unknown[0]!r}" if unknown else f"{of_matcher[0]!r} beside {of_capellm[0]!r}"
-        raise InputError(
-            f"{origin} has {odd}; a matcher has {', '.join(sorted(MATCHER.keys))}, and a CapeLLM "
-            f"{', '.join(sorted(CAPELLM.keys))}."
-        )
-    return MATCHER if of_matcher else CAPELLM
+    for family in (CAPELLM, MATCHER, FEW_SHOT):
+        if described.keys() <= family.keys:
+            return family
+    known = "; ".join(f"{what} has {', '.join(sorted(family.keys))}" for what, family in FAMILIES.items())
+    apart = [
+        pair for pair in combinations(described, 2) if not any(family.keys >= {*pair} for family in FAMILIES.values())
+    ]
+    unknown = [key for key in described if not any(key in family.keys for family in FAMILIES.values())]
+    odd = f"the unknown key {unknown[0]!r}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
+    raise InputError(f"{origin} has {odd}; {known}.")

@@ -1,6 +1,7 @@
 """`anykeypoint weights`: fetch what a model needs, once, so that it works offline afterwards."""
 
 from ..errors import InputError
+from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
 from ..models.generative.folder import read_config
 from ..models.loading import find, model_type
 from ..models.matching import folder as matchers
@@ -22,6 +23,8 @@ def run(name: str | None) -> int:
 def _needs(name: str) -> list[str]:
     try:
         path = find(name)
+        if model_type(path) == FEW_SHOT:  # all is in the folder
+            return []
         if model_type(path) == matchers.MODEL_TYPE:  # its backbone is in the folder
             text = matchers.read_config(path).text
             return [text.name] if text is not None and text.name in PACKAGES and text.source is None else []

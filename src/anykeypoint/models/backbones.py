@@ -173,6 +173,13 @@ class Backbone(nn.Module):
         sizes = {key: getattr(own, key) for key in SIZES[self.config.name]}
         return replace(self.config, weights=None, sizes=sizes)
 
+    def resized(self, image_size: int) -> "Backbone":
+        """The same weights for pictures of so many pixels a side; InputError for a size that it cannot take."""
+        other = build_backbone(replace(self.saved_config(), image_size=image_size))  # Swin's windows fit one size
+        other.load_state_dict(self.state_dict())
+        like = next(self.parameters())
+        return other.to(like.device, like.dtype).train(self.training)
+
 
 def build_backbone(config: BackboneConfig, dtype: torch.dtype = torch.float32) -> Backbone:
     """The backbone of `config`, in eval mode, tuned as the config says.

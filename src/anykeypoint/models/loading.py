@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
+from .fewshot import model as fewshot
+from .fewshot.model import FewShotModel
 from .generative import folder, published
 from .generative.capellm import CapeLLM
 from .matching import folder as matchers
@@ -17,7 +19,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 def load(
     name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> CapeLLM | MatchingModel:
+) -> CapeLLM | MatchingModel | FewShotModel:
     """See `anykeypoint.load`."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
@@ -28,9 +30,10 @@ def load(
     return model
 
 
-def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | MatchingModel:
+def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | MatchingModel | FewShotModel:
     """The model of a folder, whatever kind its config.json says it is."""
-    return (matchers if model_type(path) == matchers.MODEL_TYPE else folder).load(path, dtype)
+    kinds = {matchers.MODEL_TYPE: matchers, fewshot.MODEL_TYPE: fewshot}
+    return kinds.get(model_type(path), folder).load(path, dtype)
 
 
 def model_type(path: Path) -> str | None:

@@ -50,7 +50,8 @@ def run(
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)  # without decay it is Adam
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad} | course.beside()
     average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
-    start = _resume(course, out, plan, trained, average, optimizer)
+    state = {"weights": trained, "average": average, "statistics": _statistics(model)}
+    start = _resume(course, out, plan, state, optimizer)
     main = accelerator.is_main_process
     with course.running(), Report(out, plan.steps, start, main) as report:
         for step in range(start, plan.steps):
@@ -62,7 +63,7 @@ def run(
             figures["lr"] = optimizer.param_groups[0]["lr"]
             report.step(step + 1, figures)
             if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
-                _save(course, out, step + 1, plan, trained, average, optimizer)
+                _save(course, out, step + 1, plan, state, optimizer)
             accelerator.wait_for_everyone()
             if on_step is not None:
                 on_step(step + 1, figures)
@@ -129,13 +130,19 @@ def _one_step(
     return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
 
 
-def _save(
-    course: Course, out: Path, step: int, plan: Plan, trained: dict, average: dict, optimizer: torch.optim.Optimizer
-) -> None:
+def _statistics(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What batch norms remember of the batches they see in training, which no gradient changes."""
+    model.train()  # those of a backbone stay as they are
+    kind = nn.modules.batchnorm._BatchNorm
+    norms = [(name, norm) for name, norm in model.named_modules() if isinstance(norm, kind) and norm.training]
+    return {f"{name}.{key}": value for name, norm in norms for key, value in norm.named_buffers(recurse=False)}
+
+
+def _save(course: Course, out: Path, step: int, plan: Plan, state: dict, optimizer: torch.optim.Optimizer) -> None:
     def write(folder: Path) -> None:
-        save_file({name: p.detach().contiguous() for name, p in trained.items()}, folder / "weights.safetensors")
-        if average:
-            save_file(average, folder / "average.safetensors")
+        for name, table in state.items():
+            if table:
+                save_file({key: t.detach().contiguous() for key, t in table.items()}, folder / f"{name}.safetensors")
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")  # read back with weights_only
         (folder / "config.json").write_text(json.dumps(to_mapping(course.config)))
         (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.per_step}))
@@ -143,9 +150,7 @@ def _save(
     save_checkpoint(out / "checkpoints", step, write, course.config.keep)
 
 
-def _resume(
-    course: Course, out: Path, plan: Plan, trained: dict, average: dict, optimizer: torch.optim.Optimizer
-) -> int:
+def _resume(course: Course, out: Path, plan: Plan, state: dict, optimizer: torch.optim.Optimizer) -> int:
     """Load the newest valid checkpoint; returns the step to go on with."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = newest_valid(out / "checkpoints")
@@ -153,10 +158,10 @@ def _resume(
         return 0
     _check_settings(course, out, checkpoint, plan)
     with torch.no_grad():
-        for table, name in ((trained, "weights"), (average, "average")):
+        for name, table in state.items():
             if table:
                 found = load_file(checkpoint / f"{name}.safetensors")
-                if set(found) != set(table):
+                if {key: t.shape for key, t in found.items()} != {key: t.shape for key, t in table.items()}:
                     raise InputError(f"{checkpoint} holds the weights of another model; give another output folder.")
                 for key, tensor in found.items():
                     table[key].copy_(tensor)

@@ -23,8 +23,10 @@ from ..models.matching.model import MatchingModel
 from . import loop
 from .course import Course, Pass
 from .features import CachedPlan, VersionedPlan, compute_features
-from .matching_config import MatcherTrainConfig
+from .matching_config import EpisodeTrainConfig, MatcherTrainConfig
 from .rates import cosine_rate, step_rate
+
+BACKBONES = ("backbone.", "example_backbone.")  # how the names of their parameters begin
 
 
 def train(
@@ -47,7 +49,7 @@ def train(
 class Plan:
     """Which episodes every optimiser step of one process sees, by their places in the run."""
 
-    def __init__(self, per_epoch: int, config: MatcherTrainConfig, processes: int = 1) -> None:
+    def __init__(self, per_epoch: int, config: EpisodeTrainConfig, processes: int = 1) -> None:
         self.config, self.processes = config, processes
         self.per_step = config.batch * config.accumulate * processes
         self.steps = config.steps or config.epochs * math.ceil(per_epoch / self.per_step)
@@ -105,7 +107,27 @@ class Batch:
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
-class MatchingCourse(Course):
+class EpisodeCourse(Course):
+    """What the courses on episodes share: rates, and their backbones' own."""
+
+    steps: int
+
+    def groups(self) -> list[dict]:
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in named if name.startswith(BACKBONES)]
+        groups = [{"params": [p for name, p in named if not name.startswith(BACKBONES)], "lr": self.config.lr}]
+        if backbone:
+            groups.append({"params": backbone, "lr": self.config.backbone_lr or self.config.lr})
+        return groups
+
+    def rate(self, step: int) -> float:
+        config = self.config
+        if config.schedule == "cosine":
+            return cosine_rate(step, self.steps, config.warmup / self.steps)
+        return step_rate(step, self.steps, config.warmup, config.warmup_from, config.drops)
+
+
+class MatchingCourse(EpisodeCourse):
     """See `Course`. Every episode weighs the same, one without a keypoint to learn from as 0, as released."""
 
     def __init__(self, model: MatchingModel, data: Dataset, config: MatcherTrainConfig) -> None:
@@ -118,6 +140,8 @@ class MatchingCourse(Course):
             )
         if config.features == "cached" and model.config.backbone.tuning != "frozen":
             raise InputError("features 'cached' need a backbone that stays as it is; set its tuning to frozen.")
+        if config.features == "cached" and model.config.own_example_backbone:
+            raise InputError("features 'cached' are of one backbone; set own_example_backbone to false.")
 
     def settle(self, accelerator: Accelerator, out: Path) -> Plan:
         self.model.to(accelerator.device)
@@ -125,21 +149,6 @@ class MatchingCourse(Course):
         plan = Plan(self.episodes.per_epoch, self.config, accelerator.num_processes)
         self.steps = plan.steps
         return plan
-
-    def groups(self) -> list[dict]:
-        backbone = [p for p in self.model.backbone.parameters() if p.requires_grad]
-        known = {id(p) for p in backbone}
-        rest = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
-        groups = [{"params": rest, "lr": self.config.lr}]
-        if backbone:
-            groups.append({"params": backbone, "lr": self.config.backbone_lr or self.config.lr})
-        return groups
-
-    def rate(self, step: int) -> float:
-        config = self.config
-        if config.schedule == "cosine":
-            return cosine_rate(step, self.steps, config.warmup / self.steps)
-        return step_rate(step, self.steps, config.warmup, config.warmup_from, config.drops)
 
     def parts(self, step: int) -> tuple[str, ...]:
         return ("loss", *self.model.head.parts)
@@ -165,7 +174,7 @@ class MatchingCourse(Course):
         query = self._features(batch.query)
         looks = words = None
         if len(batch.looking):
-            found = self._features(batch.examples)
+            found = self._features(batch.examples, examples=True)
             looks = found.new_zeros(len(query), *found.shape[1:]).index_copy(0, batch.looking, found)
         if any(one.words for one in batch.asked):
             words = torch.zeros(*batch.told.shape, model.text.dim, device=query.device)
@@ -231,12 +240,12 @@ class MatchingCourse(Course):
         maps = compute_features(plan, self.model.backbone, features, folder, accelerator)
         return CachedPlan(self.data, drawn, maps)
 
-    def _features(self, pictures: Tensor) -> Tensor:
+    def _features(self, pictures: Tensor, examples: bool = False) -> Tensor:
         """Pixels ... S S 3 uint8, or their features ... C h w float16 -> features ... C h w."""
         if pictures.dtype != torch.uint8:
             return pictures.float()
         flat = self.model.backbone.normalise(pictures.flatten(0, -4))
-        return self.model.features(flat).unflatten(0, pictures.shape[:-3])
+        return self.model.features(flat, examples).unflatten(0, pictures.shape[:-3])
 
 
 def _batch(episodes: EpisodeBatch, asked: Sequence[Asked]) -> Batch:

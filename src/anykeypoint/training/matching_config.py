@@ -1,7 +1,8 @@
-"""Everything a matcher's training run is told. How crops are cut and marked is the model's."""
+"""Everything a training run on episodes is told. How crops are cut and marked is the model's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from ..data.augment import MATCHER, AugmentConfig
 from ..data.episodes import SAMPLINGS
@@ -32,17 +33,11 @@ class ModalityDropout:
 
 
 @dataclass(frozen=True)
-class MatcherTrainConfig:
-    """One run. The defaults are the recipe that GraphCape and CapeX share, for Swin-V2-T (Small has batch 8)."""
+class EpisodeTrainConfig:
+    """What all runs on episodes are told. The defaults are those of `MatcherTrainConfig`."""
 
     shots: int = 1  # examples of an episode
     sampling: str = "released"  # epochs of equally many episodes of each category; "balanced": see `EpisodeConfig`
-    support_points_fraction: float | None = None  # share of the keypoints asked for; null: those the examples show
-    modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
-    describe: float = 1.0  # share of episodes in which a model whose phrases have descriptions is told them
-    heat_weight: float = 2.0  # of the similarity maps' loss beside the points'
-    features: str = "live"  # "cached": a frozen backbone's, computed once of `versions` crops of each object
-    versions: int = 0  # augmented crops that an object has in the whole run; 0 cuts every one anew
     epochs: int = 200
     steps: int = 0  # optimiser steps; 0 takes `epochs`
     batch: int = 16  # episodes in one forward pass of one process
@@ -63,37 +58,68 @@ class MatcherTrainConfig:
     augment: AugmentConfig = MATCHER  # where a file gives some of its keys, the others are AugmentConfig's own
 
     def __post_init__(self) -> None:
-        choices = {
-            "sampling": SAMPLINGS,
-            "features": FEATURES,
-            "schedule": SCHEDULES,
-            "precision": ("bf16", "fp32"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
+        _check_choices(self, sampling=SAMPLINGS, schedule=SCHEDULES, precision=("bf16", "fp32"))
         for name in ("shots", "epochs", "batch", "accumulate", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
-        for name in ("versions", "steps", "warmup", "heat_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be 0 or more, but got {getattr(self, name)}.")
-        _check_share("describe", self.describe)
+        for name in ("steps", "warmup"):
+            _check_from_zero(self, name)
         _check_share("warmup_from", self.warmup_from)
         for drop in self.drops:
             _check_share("Each of drops", drop)
+        if self.sampling == "balanced" and self.steps < 1:
+            raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a YAML file; unknown keys and wrong types are refused by name."""
+        return load_config(cls, path)
+
+
+@dataclass(frozen=True)
+class FewShotTrainConfig(EpisodeTrainConfig):
+    """(Meta-)training of a few-shot baseline. No paper says how: the defaults are ours."""
+
+    epochs: int = 50
+    batch: int = 8
+    lr: float = 1e-4
+    warmup: int = 500
+    clip: float = 1.0  # a MAML step now and then has a gradient of another size
+
+
+@dataclass(frozen=True)
+class MatcherTrainConfig(EpisodeTrainConfig):
+    """A matcher's run. The defaults are the recipe of GraphCape and CapeX, for Swin-V2-T (Small has batch 8)."""
+
+    support_points_fraction: float | None = None  # share of the keypoints asked for; null: those the examples show
+    modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
+    describe: float = 1.0  # share of episodes in which a model whose phrases have descriptions is told them
+    heat_weight: float = 2.0  # of the similarity maps' loss beside the points'; POMNet's has no other part
+    features: str = "live"  # "cached": a frozen backbone's, computed once of `versions` crops of each object
+    versions: int = 0  # augmented crops that an object has in the whole run; 0 cuts every one anew
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_choices(self, features=FEATURES)
+        for name in ("versions", "heat_weight"):
+            _check_from_zero(self, name)
+        _check_share("describe", self.describe)
         fraction = self.support_points_fraction
         if fraction is not None and not 0 < fraction <= 1:
             raise InputError(f"support_points_fraction must be above 0 and at most 1, but got {fraction}.")
-        if self.sampling == "balanced" and self.steps < 1:
-            raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
         if self.features == "cached" and self.versions < 1:
             raise InputError("features 'cached' are of so many crops of each object; say how many with 'versions'.")
 
-    @classmethod
-    def from_file(cls, path: str | Path) -> "MatcherTrainConfig":
-        """Read a YAML file; unknown keys and wrong types are refused by name."""
-        return load_config(cls, path)
+
+def _check_choices(config: EpisodeTrainConfig, **choices: tuple[str, ...]) -> None:
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(config, name)!r}.")
+
+
+def _check_from_zero(config: EpisodeTrainConfig, name: str) -> None:
+    if getattr(config, name) < 0:
+        raise InputError(f"{name} must be 0 or more, but got {getattr(config, name)}.")
 
 
 def _check_share(name: str, value: float) -> None:

@@ -12,7 +12,7 @@ Letters: S examples, K keypoints, C channels, h x w cells.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -77,7 +77,14 @@ class FineTune(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = Trunk(channels, config.width, config.enlarge)
-        self.rows = nn.Parameter(torch.zeros(sum(count for _, count in config.known), config.width))
+        self.know(config.known)
+
+    def know(self, categories: tuple[tuple[str, int], ...]) -> None:
+        """Have rows of zeros for these names and numbers of keypoints in place of what it had."""
+        self.config = replace(self.config, known=categories)
+        self.rows = nn.Parameter(
+            self.trunk.hidden.weight.new_zeros(sum(count for _, count in categories), self.config.width)
+        )
 
     def fit(self, features: Tensor, points: Tensor, visible: Tensor) -> Adapted:
         """Maps (S C h w), points (S K 2), visible (S K) bool -> the tuned head; see `maps.Method`."""

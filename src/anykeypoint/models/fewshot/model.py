@@ -5,9 +5,10 @@ A folder holds config.json and model.safetensors with all weights, the backbone'
 Letters: B episodes, S examples, K keypoints, C channels, h x w cells.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
 from ..backbones import Backbone, BackboneConfig, build_backbone
 from ..lora import check_tensors, known_fields
+from ..matching.view import regrid
 from .finetune import FineTune, FineTuneConfig
 from .maml import MAML, MAMLConfig
 from .maps import Adapted, Episodes
 from .protonet import ProtoNet, ProtoNetConfig
 
 MODEL_TYPE = "few_shot"
+KEPT = 8  # lists of examples of which what was learnt is kept
 METHODS = {"protonet": (ProtoNetConfig, ProtoNet), "maml": (MAMLConfig, MAML), "finetune": (FineTuneConfig, FineTune)}
 
 
@@ -84,6 +87,23 @@ class FewShotModel(nn.Module):
         self.name = config.method
         self.backbone = backbone
         self.method = METHODS[config.method][1](config.options, backbone.channels)
+        self._fitted: dict[bytes, Adapted] = {}  # by the examples' pixels and points
+        self.register_load_state_dict_post_hook(lambda module, keys: module._fitted.clear())
+
+    def _apply(self, *arguments: Any, **options: Any) -> "FewShotModel":
+        self._fitted.clear()  # another device or precision gives other bits
+        return super()._apply(*arguments, **options)
+
+    def train(self, mode: bool = True) -> "FewShotModel":
+        """What was learnt from examples is forgotten, as the weights may change in training."""
+        self._fitted.clear()
+        return super().train(mode)
+
+    def resize(self, image_size: int) -> None:
+        """Look at objects in so many pixels a side from now on; InputError for a size that the backbone cannot take."""
+        self.backbone = self.backbone.resized(image_size)
+        self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size))
+        self._fitted.clear()
 
     @property
     def device(self) -> torch.device:
@@ -95,21 +115,22 @@ class FewShotModel(nn.Module):
         self,
         image: ImageSource,
         category: Category,
-        *,
         box: Box | None = None,
-        example: Example | Sequence[Example],
-        words: bool = False,
-        density: bool = False,
-        **_: Any,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+        density: bool | int = False,
+        **others: Any,
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        box: x, y, w, h in image pixels; None takes the whole picture. example: one or more; the method learns from them
-        anew at each call. A keypoint that none of them shows inside its crop is absent. words: not used, as what any
-        other model is asked with besides. density: also each keypoint's distribution over the cells of the map. The
-        confidence is the probability, by that distribution, that the point lies within a tenth of the crop of the
-        answer. Raises InputError where the examples do not fit the category.
+        box: x, y, w, h in image pixels; None takes the whole picture. example: one or more; what the method learns from
+        the last KEPT lists of them is kept. A keypoint that none of them shows inside its crop is absent. words: not
+        used, as what any other model is asked with besides. density: also each keypoint's distribution over the cells
+        of the map, or over so many a side. The confidence is the probability, by that distribution, that the point lies
+        within a tenth of the crop of the answer. Raises InputError where the examples do not fit the category.
         """
+        if others:
+            raise InputError(f"A few-shot baseline has no choice of {next(iter(others))}; leave it out.")
         adapted = self.fit(example, len(category))
         picture = read_image(image)
         box = (0.0, 0.0, *map(float, picture.size)) if box is None else box
@@ -130,16 +151,18 @@ class FewShotModel(nn.Module):
         if not density:
             return pose
         grids = found.density[0].double().cpu().numpy()
+        if density is not True:
+            grids = np.stack([regrid(grid, density) for grid in grids])
         grids /= grids.sum(axis=(1, 2), keepdims=True)
         shown = {key: Density(crop, grids[i]) for i, key in enumerate(pose.keys) if pose.present[i]}
         return with_uncertainty(replace(pose, density=shown))
 
-    def fit(self, examples: Example | Sequence[Example], count: int) -> Adapted:
-        """What the method learns from examples of `count` keypoints each.
+    def fit(self, examples: Example | Sequence[Example] | None, count: int) -> Adapted:
+        """What the method learns from examples of `count` keypoints each; it is kept for when they come again.
 
         Raises InputError unless each has so many and a point or more of them lies in an example's crop.
         """
-        examples = [examples] if isinstance(examples, Example) else list(examples)
+        examples = [examples] if isinstance(examples, Example) else list(examples or ())
         if not examples:
             raise InputError("A few-shot model needs one or more examples, but got none.")
         pixels, points = [], []
@@ -153,6 +176,17 @@ class FewShotModel(nn.Module):
         visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
+        seen = hashlib.sha256(f"{len(points)} {count} ".encode())
+        for part in (*pixels, *points):
+            seen.update(np.ascontiguousarray(part))
+        key = seen.digest()
+        known = self._fitted.pop(key, None)
+        self._fitted[key] = self._learn(pixels, points, visible) if known is None else known
+        while len(self._fitted) > KEPT:
+            del self._fitted[next(iter(self._fitted))]
+        return self._fitted[key]
+
+    def _learn(self, pixels: list[np.ndarray], points: list[np.ndarray], visible: np.ndarray) -> Adapted:
         maps = self._look(np.stack(pixels))
         with torch.inference_mode(False):  # fitting takes gradients, whoever asks
             places = torch.from_numpy(np.stack(points)).float().to(self.device)
@@ -165,6 +199,25 @@ class FewShotModel(nn.Module):
             return torch.cat([self.backbone(self.backbone.normalise(crop[None])) for crop in crops])
 
     # --- training -----------------------------------------------------------------------------------------------------
+
+    def meet(self, categories: Iterable[tuple[str, int]]) -> None:
+        """Get ready to be trained on categories, names and numbers of keypoints: a fine-tuned head gets rows for them.
+
+        Raises InputError where it has rows already, but not for one of these.
+        """
+        if not isinstance(self.method, FineTune):
+            return
+        categories = tuple(dict.fromkeys(categories))
+        if not self.method.config.known:
+            self.method.know(categories)
+            self.config = replace(self.config, options=self.method.config)
+        for category in categories:
+            self.method.rows_of(category)
+
+    def learnable(self, batch: EpisodeBatch) -> np.ndarray:
+        """(B,) bool: which of the episodes have something to learn from."""
+        shown, query = batch.examples.visible.any(axis=1), batch.query.visible
+        return (shown | query if isinstance(self.method, FineTune) else shown & query).any(axis=1)
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         """The method's loss on a batch of episodes; gradients reach the backbone where it is tuned."""
@@ -218,8 +271,13 @@ def build(config: FewShotConfig, seed: int = 0) -> FewShotModel:
         return FewShotModel(config, build_backbone(config.backbone)).eval()
 
 
-def load(folder: str | Path) -> FewShotModel:
-    """The baseline of a folder, in eval mode; InputError for one that holds none, or other tensors than it should."""
+def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel:
+    """The baseline of a folder, in eval mode; InputError for one that holds none, or other tensors than it should.
+
+    dtype: float32 alone, as the steps that a method takes on examples are too small for less.
+    """
+    if dtype != torch.float32:
+        raise InputError(f"A few-shot baseline computes in float32, but got {str(dtype).removeprefix('torch.')}.")
     folder = Path(folder)
     path = folder / "config.json"
     try:
@@ -239,12 +297,3 @@ def load(folder: str | Path) -> FewShotModel:
     check_tensors(shapes, tensors, f"The weights in {folder}")
     model.load_state_dict(tensors)
     return model
-
-
-def training_step(model: FewShotModel, optimiser: torch.optim.Optimizer, batch: EpisodeBatch) -> float:
-    """One step of (meta-)training in the mode that the model is in; the loss before it."""
-    optimiser.zero_grad()
-    loss = model.loss(batch)
-    loss.backward()
-    optimiser.step()
-    return float(loss.detach())

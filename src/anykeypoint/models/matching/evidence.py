@@ -88,7 +88,7 @@ class EvidenceConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Evidence:
     """maps: per stage the scores (B K h w) before the softmax, the last one's are the answer's.
 
     found: (B K 2), fractions of the crop. chances: (B K h w), the softmax of the last.
@@ -143,7 +143,7 @@ class EvidenceHead(nn.Module):
         shown: Tensor | None = None,
         phrases: Tensor | None = None,
         told: Tensor | None = None,
-    ) -> Answer:
+    ) -> Evidence:
         """See `MatchingModel.match`. Skeletons are not used."""
         grid = tuple(query.shape[-2:])
         features = self._normed(query.flatten(2).transpose(1, 2))  # B n C
@@ -174,14 +174,14 @@ class EvidenceHead(nn.Module):
             tokens = layer(tokens, self.point_place(octaves(guess)), image, where, blank)
             stages.append(scores(number, tokens))
         kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
-        return Answer(tuple(stage.to(kind).unflatten(-1, grid) for stage in stages))
+        return Evidence(tuple(stage.to(kind).unflatten(-1, grid) for stage in stages))
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of what `losses` gives."""
         return tuple(f"map_{stage}" for stage in range(self.config.layers + 1))
 
-    def losses(self, answer: Answer, points: Tensor, heat_maps: Any, labelled: Tensor, *_: Any) -> dict[str, Tensor]:
+    def losses(self, answer: Evidence, points: Tensor, heat_maps: Any, labelled: Tensor, *_: Any) -> dict[str, Tensor]:
         """Cross-entropy of every stage's map with a Gaussian round the true place, the stages before the last at 0.3.
 
         points: (B K 2), fractions of the crop, NaN where absent; labelled: (B K) bool. Heat maps are not used.

@@ -1,4 +1,4 @@
-"""A matcher as a folder: config.json, and model.safetensors with its backbone and head.
+"""A matcher as a folder: config.json, and model.safetensors with its backbones and head.
 
 The text encoder is not in it where the config names published weights. One that was read from a folder of its own, as
 that of a released checkpoint, lies under `text/`, so that the folder is whole wherever it goes.
@@ -29,15 +29,12 @@ _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 def kept_tensors(model: MatchingModel) -> dict[str, Tensor]:
-    """The tensors of model.safetensors under their names there: head.*, and backbone.* unless it is a published one
-    that was never tuned."""
+    """The tensors of model.safetensors under their names there: head.*, also example_backbone.*, and backbone.* unless
+    it is a published one that was never tuned."""
     backbone = model.config.backbone
     as_published = backbone.tuning == "frozen" and backbone.weights == PUBLISHED
-    return {
-        f"{part}.{name}": tensor
-        for part in (("head",) if as_published else ("backbone", "head"))
-        for name, tensor in getattr(model, part).state_dict().items()
-    }
+    kept = {part: value for part, value in model.kept.items() if not (part == "backbone" and as_published)}
+    return {f"{part}.{name}": value for part, module in kept.items() for name, value in module.state_dict().items()}
 
 
 def save(model: MatchingModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -110,6 +107,6 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingMode
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(given[name])  # state dicts share memory with the model
-    for part in (model.backbone, model.head):
+    for part in model.kept.values():
         part.to(dtype)
     return model.eval()

@@ -14,9 +14,13 @@ from ..text import TextConfig
 from .config import HEADS, HeadConfig
 from .evidence import EvidenceConfig
 from .fusion import DecisionFusionConfig, FeatureFusionConfig
+from .pomnet import POMNetConfig
+
+AnyHead = HeadConfig | POMNetConfig | EvidenceConfig
 
 # Name -> what it is asked with: any one of these prompts.
 PROMPTS = {
+    "pomnet": ("example",),
     "capeformer": ("example",),
     "graphcape": ("example",),
     "capex": ("text",),
@@ -26,6 +30,7 @@ PROMPTS = {
 }
 _FUSIONS = {"flf": FeatureFusionConfig, "dlf": DecisionFusionConfig}
 _BACKBONES = {  # the fusion paper has Small
+    "pomnet": BackboneConfig("resnet50"),
     "capeformer": BackboneConfig("resnet50"),
     "graphcape": BackboneConfig("swinv2-t"),
     "capex": BackboneConfig("swinv2-t"),
@@ -39,27 +44,29 @@ _TEXT = "gte-base-en-v1.5"
 class MatcherConfig:
     """Everything that makes one matcher. What is left out is as published for the name.
 
-    name: capeformer, graphcape (by examples), capex (by words), flf, dlf (by either or both; the fusion paper's) or
-        evidence (by either or both; ours, see `evidence`).
+    name: pomnet, capeformer, graphcape (by examples), capex (by words), flf, dlf (by either or both; the fusion
+        paper's) or evidence (by either or both; ours, see `evidence`).
     text: the encoder of words; None where the name has none. fusion: of flf or dlf, else None.
     head, fusion: None takes the published one, fitted to what backbone and text encoder give.
     crop_scale: side of a crop over the box's longer side. released_crop: cut pictures and mark examples as MP-100's
         released code does (`images.warp_pixels`), for weights that were trained so.
-    sigma, cells: of an example's heat maps, in cells, and cells a side; None takes 2 for capeformer, else 1, and one
-        cell for 4 pixels.
+    sigma, cells: of an example's heat maps, in cells, and cells a side; None takes 2 for pomnet and capeformer, else 1,
+        and one cell for 4 pixels.
+    own_example_backbone: examples are looked at by a second backbone of the same kind; None has one for pomnet alone.
     described: a keypoint's phrase is its name alone, as in CapeX; True adds its description.
     """
 
     name: str
     backbone: BackboneConfig | None = None
     text: TextConfig | None = None
-    head: HeadConfig | EvidenceConfig | None = None
+    head: AnyHead | None = None
     fusion: FeatureFusionConfig | DecisionFusionConfig | None = None
     crop_scale: float = MATCHER_CROP[0]
     released_crop: bool = False
     sigma: int | None = None
     cells: int | None = None
     described: bool = False
+    own_example_backbone: bool | None = None
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:
@@ -73,15 +80,17 @@ class MatcherConfig:
             settle("text", TextConfig(_TEXTS.get(self.name, _TEXT)))
         if self.text is not None and not self.reads:
             raise InputError(f"{self.name} is asked by examples and has no text encoder; leave text out.")
+        kind = type(published_head(self.name))
+        if self.head is not None and not isinstance(self.head, kind):
+            raise InputError(f"The head of {self.name} must be a {kind.__name__}, but got {self.head!r}.")
         wanted = _FUSIONS.get(self.name, type(None))
         if self.fusion is not None and not isinstance(self.fusion, wanted):
             fits = "none" if wanted is type(None) else f"a {wanted.__name__}"
             raise InputError(f"The fusion of {self.name} must be {fits}, but got {self.fusion!r}.")
-        kind = type(published_head(self.name))
-        if self.head is not None and not isinstance(self.head, kind):
-            raise InputError(f"The head of {self.name} must be a {kind.__name__}, but got {self.head!r}.")
         if self.sigma is None:
-            settle("sigma", 2 if self.name == "capeformer" else 1)
+            settle("sigma", 2 if self.name in ("pomnet", "capeformer") else 1)
+        if self.own_example_backbone is None:
+            settle("own_example_backbone", self.name == "pomnet")
         if self.cells is None:
             settle("cells", max(1, round(self.backbone.image_size / STRIDE)))
         for field in ("sigma", "cells"):
@@ -90,9 +99,11 @@ class MatcherConfig:
         scale = self.crop_scale
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
             raise InputError(f"A matcher's crop_scale must be a finite number above 0, but got {scale!r}.")
-        for field in ("released_crop", "described"):
+        for field in ("released_crop", "described", "own_example_backbone"):
             if type(value := getattr(self, field)) is not bool:
                 raise InputError(f"A matcher's {field} must be true or false, but got {value!r}.")
+        if self.own_example_backbone and not self.looks:
+            raise InputError(f"{self.name} looks at no example and has no backbone for one; leave it out.")
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -135,12 +146,13 @@ class MatcherConfig:
         return values
 
 
-def published_head(name: str) -> HeadConfig | EvidenceConfig:
+def published_head(name: str) -> AnyHead:
     """The head that a matcher of that name was published with."""
-    return EvidenceConfig() if name == "evidence" else HEADS.get(name, HEADS["capex"])  # the fusions are on CapeX's
+    own = {"pomnet": POMNetConfig, "evidence": EvidenceConfig}
+    return own[name]() if name in own else HEADS.get(name, HEADS["capex"])  # the fusions are on CapeX's
 
 
-def _merged(head: HeadConfig | EvidenceConfig, changes: Any) -> Any:
+def _merged(head: AnyHead, changes: Any) -> Any:
     return {**head.to_dict(), **changes} if isinstance(changes, Mapping) else changes
 
 

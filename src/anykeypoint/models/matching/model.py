@@ -4,13 +4,14 @@
     support  = features under the keypoints       of examples (`support.pool`), or phrases of a text encoder, or both
     points   = head(features, support, skeleton)
 
-CapeFormer, GraphCape and CapeX are this with a `Head`, the fusion paper's two with a `FeatureFusion` or a
-`DecisionFusion` round it. Training calls the same `forward`.
+CapeFormer, GraphCape and CapeX are this with a `Head`, POMNet with a `POMNet`, the fusion paper's two with a
+`FeatureFusion` or a `DecisionFusion` round a `Head`. Training calls the same `forward`.
 
 Letters: B objects, M examples, K keypoints, S crop side in pixels, C channels, h x w cells of features, N x N cells of
 heat maps, D channels of a phrase.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,8 @@ from .fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, Feature
 from .graph import Skeleton
 from .head import Head
 from .losses import HEAT_WEIGHT
-from .matcher_config import MatcherConfig, published_head
+from .matcher_config import AnyHead, MatcherConfig, published_head
+from .pomnet import POMNet, POMNetConfig
 from .support import pool
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .view import MatchView
 
 KEPT = 64  # examples whose features are kept
+_HEADS = {HeadConfig: Head, POMNetConfig: POMNet, EvidenceConfig: EvidenceHead}
 
 
 class Answer(Protocol):
@@ -58,17 +61,24 @@ class Answer(Protocol):
 
 
 class MatchingModel(nn.Module):
-    """backbone, head (a Head, FeatureFusion or DecisionFusion) and text (a frozen TextEncoder, or None).
+    """backbone, head (a Head, POMNet, EvidenceHead, FeatureFusion or DecisionFusion) and text (a frozen TextEncoder, or None).
 
-    config: with the sizes of this very head. Built by `build`, or loaded from a folder.
+    example_backbone: what looks at examples; None where the one backbone looks at both. config: with the sizes of this
+    very head. Built by `build`, or loaded from a folder.
     """
 
     def __init__(
-        self, config: MatcherConfig, backbone: Backbone, head: nn.Module, text: TextEncoder | None = None
+        self,
+        config: MatcherConfig,
+        backbone: Backbone,
+        head: nn.Module,
+        text: TextEncoder | None = None,
+        example_backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone
+        self.example_backbone = example_backbone
         self.head = head
         self.text = text
         self._seen: dict[bytes, Tensor] = {}  # features of examples by their pixels
@@ -92,6 +102,17 @@ class MatchingModel(nn.Module):
         """What it answers to: of "text", "example", "both"."""
         return self.config.prompts
 
+    @property
+    def kept(self) -> dict[str, nn.Module]:
+        """What is saved with it, by name: all but the text encoder."""
+        parts = {"backbone": self.backbone, "example_backbone": self.example_backbone, "head": self.head}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def looker(self) -> Backbone:
+        """The backbone that looks at examples."""
+        return self.backbone if self.example_backbone is None else self.example_backbone
+
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read (see `folder.save`)."""
         from . import folder as folders
@@ -110,20 +131,19 @@ class MatchingModel(nn.Module):
 
         InputError for a size that the backbone cannot take.
         """
-        kept = replace(self.backbone.saved_config(), image_size=image_size)
-        backbone = build_backbone(kept)  # Swin's windows are laid out for one size
-        backbone.load_state_dict(self.backbone.state_dict())
-        like = next(self.backbone.parameters())
-        self.backbone = backbone.to(like.device, like.dtype).train(self.training)
+        resized = {name: part.resized(image_size) for name, part in self.kept.items() if name != "head"}
+        for name, backbone in resized.items():
+            setattr(self, name, backbone)
         cells = max(1, round(self.config.cells * image_size / self.config.backbone.image_size))
         self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size), cells=cells)
         self._seen.clear()
 
     # --- tensors -----------------------------------------------------------------------------------------------------
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """Normalised crops ... 3 S S -> feature maps ... C h w, for any leading dimensions."""
-        return self.backbone(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
+    def features(self, pixels: Tensor, examples: bool = False) -> Tensor:
+        """Normalised crops of queries, or of examples, ... 3 S S -> feature maps ... C h w."""
+        backbone = self.looker if examples else self.backbone
+        return backbone(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
     def phrases(self, category: Category, described: bool = True) -> Tensor:
         """A category's keypoints as the text encoder reads them: K D. described: False leaves descriptions out."""
@@ -148,7 +168,7 @@ class MatchingModel(nn.Module):
         told: Tensor | None = None,
     ) -> Answer:
         """`match` from pixels: normalised crops of the queries (B 3 S S) and of the examples (B M 3 S S)."""
-        looks = None if examples is None else self.features(examples)
+        looks = None if examples is None else self.features(examples, examples=True)
         return self.match(
             self.features(query), valid, skeletons, examples=looks, heat=heat, shown=shown, phrases=phrases, told=told
         )
@@ -255,15 +275,15 @@ class MatchingModel(nn.Module):
         """Find a category's keypoints in one picture: `encode` and `MatchView.predict` in one call."""
         return self.encode(image, box).predict(category, example, words, **options)
 
-    def _look(self, pixels: Any) -> Tensor:
+    def _look(self, pixels: Any, example: bool = False) -> Tensor:
         """A crop S S 3 uint8 -> features 1 C h w."""
-        return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)))
+        return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)), example)
 
     def look_at(self, example: "Encoded") -> Tensor:
         """The features of an example's crop, 1 C h w; those of the last KEPT are kept, by the crop's pixels."""
         key = example.key
         known = self._seen.pop(key, None)
-        self._seen[key] = self._look(example.pixels) if known is None else known
+        self._seen[key] = self._look(example.pixels, example=True) if known is None else known
         while len(self._seen) > KEPT:
             del self._seen[next(iter(self._seen))]
         return self._seen[key]
@@ -280,7 +300,7 @@ def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float
         backbone = build_backbone(config.backbone)
         text = None if config.text is None else build_text_encoder(config.text)
         model = assemble(config, backbone, text)
-    for part in (model.backbone, model.head):
+    for part in model.kept.values():
         part.to(dtype)
     return model.eval()
 
@@ -289,17 +309,16 @@ def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None
     """A matcher of these parts, with a head as `build` makes it."""
     looks, words = backbone.channels, None if text is None else text.dim
     fusion = config.fusion
-    if config.name == "evidence":
-        sizes = {"image_width": looks, "text_width": words}
-        known = sum(EvidenceConfig.groups) == looks
-        own = EvidenceConfig(**sizes, groups=EvidenceConfig.groups if known else (looks,))
-        evidence = config.head or own
-        _check_widths(evidence, sizes, "head")
-        return MatchingModel(replace(config, head=evidence), backbone, EvidenceHead(evidence), text)
     host_looks = not config.reads or (isinstance(fusion, FeatureFusionConfig) and fusion.host == "image")
     own, guest = (looks, words) if host_looks else (words, looks)
-    sizes = {"image_width": looks, "support_width": own}
-    head = config.head or replace(published_head(config.name), **sizes)
+    published, sizes = published_head(config.name), {"image_width": looks, "support_width": own}
+    if config.name == "pomnet":
+        sizes["doublings"] = _doublings(config, backbone)
+    fitted: dict[str, Any] = sizes
+    if isinstance(published, EvidenceConfig):
+        sizes = {"image_width": looks, "text_width": words}
+        fitted = {**sizes, "groups": published.groups if looks == published.image_width else (looks,)}
+    head = config.head or replace(published, **fitted)
     _check_widths(head, sizes, "head")
     if config.name == "flf":
         fusion = fusion or FeatureFusionConfig(guest_width=guest)
@@ -307,11 +326,24 @@ def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None
     elif config.name == "dlf":
         fusion = fusion or DecisionFusionConfig(image_support_width=looks)
         _check_widths(fusion, {"image_support_width": looks}, "fusion")
-    return MatchingModel(replace(config, head=head, fusion=fusion), backbone, _head(head, fusion), text)
+    second = build_backbone(config.backbone) if config.own_example_backbone else None
+    return MatchingModel(replace(config, head=head, fusion=fusion), backbone, _head(head, fusion), text, second)
 
 
-def _head(head: HeadConfig, fusion: FeatureFusionConfig | DecisionFusionConfig | None) -> nn.Module:
-    plain = Head(head)
+def _doublings(config: MatcherConfig, backbone: Backbone) -> int:
+    """How often POMNet doubles the sides of the backbone's map, so that its heat maps have the config's cells."""
+    cells = config.backbone.image_size // backbone.stride
+    times = max(0, round(math.log2(config.cells / cells)))
+    if cells * 2**times != config.cells:
+        raise InputError(
+            f"POMNet doubles the sides of the backbone's map of {cells} cells, but that never gives {config.cells}; "
+            f"write cells: {cells * 2**times}."
+        )
+    return times
+
+
+def _head(head: AnyHead, fusion: FeatureFusionConfig | DecisionFusionConfig | None) -> nn.Module:
+    plain = _HEADS[type(head)](head)
     if isinstance(fusion, FeatureFusionConfig):
         return FeatureFusion(plain, fusion)
     return plain if fusion is None else DecisionFusion(plain, fusion)
@@ -321,6 +353,6 @@ def _check_widths(config: Any, wanted: dict[str, int], what: str) -> None:
     for name, width in wanted.items():
         if (found := getattr(config, name)) != width:
             raise InputError(
-                f"The {what}'s {name} is {found}, but the backbone or text encoder gives {width} channels there; write "
+                f"The {what}'s {name} is {found}, but backbone and text encoder need {width}; write "
                 f"{name}: {width}, or leave the {what} out."
             )
