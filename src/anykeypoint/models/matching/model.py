@@ -61,7 +61,7 @@ class Answer(Protocol):
 
 
 class MatchingModel(nn.Module):
-    """backbone, head (a Head, POMNet, EvidenceHead, FeatureFusion or DecisionFusion) and text (a frozen TextEncoder, or None).
+    """backbone, head (of _HEADS, or a fusion round one) and text (a frozen TextEncoder, or None).
 
     example_backbone: what looks at examples; None where the one backbone looks at both. config: with the sizes of this
     very head. Built by `build`, or loaded from a folder.
