@@ -39,6 +39,15 @@ def test_a_shipped_matcher_is_a_model_file_with_its_recipe(name):
     assert run.batch == (16 if name in ("pomnet", "capeformer") else 8)
 
 
+def test_the_fast_recipe_trains_a_head_on_features_of_a_published_backbone():
+    model, run = configured(*parts(load_yaml(FOLDER / "fast.yaml"), "fast"))
+    assert (model.name, model.backbone.name, model.backbone.tuning) == ("evidence", "efficientnet-lite2", "frozen")
+    assert model.text.name == "minilm-l6" and model.prompts == ("text", "example", "both")
+    assert (
+        run.features == "cached" and run.versions > 1 and run.modality_dropout.words + run.modality_dropout.example < 1
+    )
+
+
 def test_pomnet_is_trained_as_released():
     model, run = configured(*parts(load_yaml(FOLDER / "pomnet.yaml"), "pomnet"))
     assert model.own_example_backbone and model.backbone.name == "resnet50"

@@ -25,7 +25,7 @@ def ran(capsys, *arguments):
     return ended.value.code, printed.out, printed.err
 
 
-NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf")
+NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 SHORT = MatcherTrainConfig(
     sampling="balanced", steps=30, batch=4, lr=5e-3, warmup=2, drops=(), features="cached", versions=1, save_every=100
 )
