@@ -14,7 +14,6 @@ that costs 12.8, and 6.799 for ten phrases of six tokens.
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -58,34 +57,29 @@ class Words(nn.Module):
 def table() -> dict[str, Row]:
     """The rows by the models' names."""
     with torch.device("meta"):
-        return {name: _row(name) for name in PRINTED}
+        backbone, words = build_backbone(BackboneConfig("swinv2-s", None, SIZE)), Words().eval()
+        look = cost(backbone, torch.zeros(1, 3, SIZE, SIZE)).macs
+        read = cost(words.model, torch.zeros(KEYPOINTS, TOKENS, dtype=torch.long)).macs
+        unused = count_parameters(nn.Linear(backbone.channels, CLASSES))
+        rows = {}
+        for name in PRINTED:
+            config = MatcherConfig(name, backbone.config)
+            model = assemble(config, backbone, words if config.reads else None)
+            macs = look * (1 + config.looks) + read * config.reads + _matching(model)
+            rows[name] = Row(count_parameters(model) + unused, macs)
+        return rows
 
 
-def _row(name: str) -> Row:
-    config = MatcherConfig(name, BackboneConfig("swinv2-s", None, SIZE))
-    words = Words() if config.reads else None
-    model = assemble(config, build_backbone(config.backbone), words)
-    found = cost(model, *_question(), **_prompt(model))
-    classifier = count_parameters(nn.Linear(model.backbone.channels, CLASSES))
-    reading = 0
-    if words is not None:
-        ids = torch.zeros(KEYPOINTS, TOKENS, dtype=torch.long)
-        reading = count_macs(lambda: words.model.eval()(input_ids=ids))
-    return Row(found.parameters + classifier, found.macs + reading)
-
-
-def _question() -> tuple[Any, ...]:
-    return torch.zeros(1, 3, SIZE, SIZE), torch.ones(1, KEYPOINTS, dtype=torch.bool)
-
-
-def _prompt(model: MatchingModel) -> dict[str, torch.Tensor]:
+def _matching(model: MatchingModel) -> int:
+    """The multiply-accumulates behind backbone and text encoder."""
+    side = SIZE // model.backbone.stride
+    features = torch.zeros(1, model.backbone.channels, side, side)
     given = {}
     if model.config.reads:
         given["phrases"] = torch.zeros(1, KEYPOINTS, model.text.dim)
     if model.config.looks:
-        given["examples"] = torch.zeros(1, 1, 3, SIZE, SIZE)
-        given["heat"] = torch.zeros(1, 1, KEYPOINTS, CELLS, CELLS)
-    return given
+        given["examples"], given["heat"] = features[:, None], torch.zeros(1, 1, KEYPOINTS, CELLS, CELLS)
+    return count_macs(lambda: model.eval().match(features, torch.ones(1, KEYPOINTS, dtype=torch.bool), **given))
 
 
 def main(say: Callable[[str], None] = print, arguments: Sequence[str] | None = None) -> int:
