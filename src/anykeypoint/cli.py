@@ -103,6 +103,10 @@ def predict(
     grid: Annotated[
         int | None, typer.Option(metavar="N", help="Cells on a side of a density; 100 unless said.")
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also draw how a matcher finds each point: its attention, layer by layer."),
+    ] = False,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     device: Device = "auto",
     output: Annotated[
@@ -132,6 +136,7 @@ def predict(
         cumulative=cumulative,
         density=density,
         grid=grid,
+        explain=explain,
         descriptions=descriptions,
         device=device,
         outputs=output or (),
