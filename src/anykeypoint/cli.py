@@ -447,6 +447,21 @@ def convert(
     raise typer.Exit(verb.run(checkpoint, out, model=model, text=text, image_size=image_size, heads=heads))
 
 
+@app.command()
+def export(
+    model: Asked,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, .onnx.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it will be asked with: text, example or both; else all it can be."),
+    ] = None,
+) -> None:
+    """Write a matcher as an ONNX file for one picture and any number of keypoints and examples."""
+    from .commands import export as verb
+
+    raise typer.Exit(verb.run(model, out, prompt=prompt))
+
+
 # --- weights -------------------------------------------------------------------------------------------------------
 
 
