@@ -8,6 +8,9 @@ in ms for one image, and each one's share of it that the backbone takes. CapeX i
 once. Many categories: the query's features once and then N matches, beside looking anew for each. Batch, keypoints and
 model are compared within one round, so the machine cancels out of the ratios.
 
+--onnx: the same forward pass for one image by ONNX Runtime beside torch (exporting takes a minute or more before).
+Both are given the example's features, so both look once.
+
 --model: a saved matcher from the encoded file in memory to points in original pixels, by each prompt that it answers
 to. `example` has the example's features kept, as in use; `new_example` looks at it too.
 """
@@ -15,6 +18,7 @@ to. `example` has the example's features kept, as in use; `new_example` looks at
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +31,7 @@ import anykeypoint as ak
 from anykeypoint.example import Example
 from anykeypoint.models.backbones import BackboneConfig, build_backbone
 from anykeypoint.models.matching.config import HEADS
+from anykeypoint.models.matching.export import Asked, export
 from anykeypoint.models.matching.head import Head
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel
@@ -105,6 +110,42 @@ def many_categories(backbone: str, categories: int, keypoints: int, repeats: int
     }
 
 
+def runtime(model: MatchingModel, inputs: Mapping[str, Tensor], threads: int, repeats: int) -> dict[str, float]:
+    """One image by ONNX Runtime and by torch, from the same inputs."""
+    import onnxruntime
+
+    asked = Asked(model, "text" if "phrases" in inputs else "example")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export(model, path, asked.prompt)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given = {name: inputs[name] for name in asked.names}
+    arrays = {name: tensor.numpy() for name, tensor in given.items()}
+    runs = {"torch": lambda: asked(*given.values()), "onnx": lambda: session.run(None, arrays)}
+    taken = rounds(runs, repeats)
+    apart = np.abs(session.run(["points"], arrays)[0] - asked(*given.values())[0].numpy()).max()
+    return {
+        **{f"{name}_ms": 1000 * statistics.median(values) for name, values in taken.items()},
+        "onnx_of_torch": ratio(taken["onnx"], taken["torch"]),
+        "pixels_apart": float(apart) * SIZE,
+    }
+
+
+def runtimes(backbone: str, keypoints: int, threads: int, repeats: int) -> dict[str, float]:
+    """`runtime` of GraphCape and CapeX at their published sizes."""
+    figures = {}
+    for name in ("graphcape", "capex"):
+        model, inputs = random_matcher(name, backbone), prompt(name, 1, keypoints)
+        inputs |= {"pixels": torch.randn(1, 3, SIZE, SIZE), "skeleton": torch.zeros(1, keypoints, keypoints)}
+        if "examples" in inputs:
+            inputs["examples"] = model.features(inputs["examples"])
+            inputs["shown"] = torch.ones(1, 1, keypoints, dtype=torch.bool)
+        figures |= {f"{name} {key}": value for key, value in runtime(model, inputs, threads, repeats).items()}
+    return figures
+
+
 def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
     """ms from an encoded picture to its pose, by each prompt; 17 points of a body."""
     category = ak.category("human_body")
@@ -136,6 +177,7 @@ def main() -> None:
     parser.add_argument("--keypoints", type=int, nargs="+", default=[17, 100])
     parser.add_argument("--categories", type=int, default=10)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--onnx", action="store_true", help="ONNX Runtime beside torch, too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -154,6 +196,9 @@ def main() -> None:
                 count = options.keypoints[0]
                 key = f"{backbone}, {options.categories} categories, K {count}, "
                 found[key] = many_categories(backbone, options.categories, count, options.repeats)
+                if options.onnx:
+                    key = f"{backbone}, K {count}, "
+                    found[key] = runtimes(backbone, count, threads, options.repeats)
         for key, values in found.items():
             for name, value in values.items():
                 figures[f"{key}threads {threads}, {name}"] = value

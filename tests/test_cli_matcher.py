@@ -121,6 +121,21 @@ def test_explanations_need_a_folder_and_a_matcher(work, tmp_path, capsys, monkey
     assert code == 2 and "no matcher" in err and err.count("\n") == 1
 
 
+def test_a_matcher_is_exported_and_another_model_is_refused(work, tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def export(model, path, prompt):
+        asked.append((model.config.name, path.name, prompt))
+        return ["pixels", "phrases"]
+
+    monkeypatch.setattr("anykeypoint.models.matching.export.export", export)
+    code, out, _ = run(capsys, "export", work / "flf", "--prompt", "text", "-o", tmp_path / "a.onnx")
+    assert code == 0 and asked == [("flf", "a.onnx", "text")] and "flf: pixels, phrases -> points" in out
+    monkeypatch.setattr("anykeypoint.load", lambda *_, **__: object())
+    code, _, err = run(capsys, "export", work / "flf", "-o", tmp_path / "b.onnx")
+    assert code == 2 and "Only matchers can be exported" in err and err.count("\n") == 1
+
+
 def test_a_released_checkpoint_becomes_a_folder(shared, tmp_path, capsys):
     options = ["--image-size", 128, "--heads", 4, "-o", tmp_path / "model"]
     code, out, _ = run(capsys, "convert", shared / "golden" / "graphcape_ckpt.pth", "--model", "graphcape", *options)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_matchers import FISH, SIDE, example, matcher, picture
+from tiny_matchers import FISH, example, matcher, picture
 
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
@@ -15,6 +15,7 @@ from anykeypoint.example import Example
 from anykeypoint.models.matching.export import export, prompt_inputs
 from anykeypoint.models.matching.graph import adjacency
 
+SIDE, DINO = 56, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 BOX = (5, 5, 60, 50)
 NAMES = ("nose", "left ear", "right ear", "tail tip", "rear paw", "paw", "tip")
 
@@ -26,7 +27,14 @@ def exported(tmp_path_factory):
     pytest.importorskip("onnxscript", reason="exporting needs anykeypoint[onnx]")
     runtime = pytest.importorskip("onnxruntime", reason="the exported file is run by ONNX Runtime: anykeypoint[onnx]")
     folder = tmp_path_factory.mktemp("export")
-    model = matcher("flf", folder)
+    head = {"image_width": 16, "support_width": 24, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
+    model = matcher(  # small, as exporting takes its time for every layer
+        "flf",
+        folder,
+        backbone={"name": "dinov2-s", "weights": None, "image_size": SIDE, "sizes": DINO},
+        head={**head, "encoder_layers": 1, "decoder_layers": 1},
+        fusion={"guest_width": 16, "gamma": 2.0},
+    )
     path = folder / "model.onnx"
     export(model, path)
     return model, path, runtime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -43,7 +43,7 @@ class Asked(nn.Module):
 
     def __init__(self, model: MatchingModel, prompt: str) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.prompt = model, prompt
         self.names = input_names(model, prompt)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
