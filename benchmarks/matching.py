@@ -168,7 +168,7 @@ def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
     return figures | others
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="time this saved matcher instead: a name or a folder")

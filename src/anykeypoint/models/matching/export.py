@@ -10,8 +10,9 @@ Inputs, float32 unless said, of a square crop of S pixels with h x w cells; what
     shown     (1, M, K) bool    which keypoints an example shows
 
 Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), the probabilities of the first guess; and
-features (1, C, h, w). The text encoder is not in the file: phrases are read once. The file's metadata says under
-`anykeypoint` (JSON) how pictures are cut and normalised.
+features (1, C, h, w). The answer for a keypoint that has no phrase and that no example shows means nothing. The text
+encoder is not in the file: phrases are read once. The file's metadata says under `anykeypoint` (JSON) how pictures are
+cut and normalised.
 """
 
 import json
@@ -131,7 +132,7 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
 
 
 def _sample(model: MatchingModel, name: str) -> Tensor:
-    """An input of one picture, two examples and three keypoints: sizes that no other size has by chance."""
+    """An input of two examples and three keypoints: sizes of 1 would be taken for fixed."""
     config, size = model.config, model.config.backbone.image_size
     cells, examples, keypoints = size // model.backbone.stride, 2, 3
     draw = torch.Generator().manual_seed(0)
@@ -140,7 +141,7 @@ def _sample(model: MatchingModel, name: str) -> Tensor:
     shape = {
         "pixels": (1, 3, size, size),
         "skeleton": (1, keypoints, keypoints),
-        "phrases": (1, keypoints, 1 if model.text is None else model.text.dim),
+        "phrases": (1, keypoints, config.head.support_width if model.text is None else model.text.dim),
         "examples": (1, examples, model.backbone.channels, cells, cells),
         "heat": (1, examples, keypoints, config.cells, config.cells),
     }[name]
