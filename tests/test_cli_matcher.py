@@ -101,6 +101,41 @@ def test_requests_that_do_not_fit_the_model_say_so(work, tmp_path, capsys):
         assert code == expected and told in err and out == "", (options, err)
 
 
+def test_how_points_are_found_is_drawn_beside_them(work, tmp_path, capsys):
+    asked = ["--model", work / "flf", "--example", f"{work / 'b.png'}:{work / 'b.json'}"]
+    plain, told = tmp_path / "plain", tmp_path / "told"
+    assert run(capsys, "predict", work / "a.png", work / "c.png", *asked, "-o", f"{plain}/")[0] == 0
+    assert run(capsys, "predict", work / "a.png", work / "c.png", *asked, "--explain", "-o", f"{told}/")[0] == 0
+    added = {path.name for path in told.iterdir()} - {path.name for path in plain.iterdir()}
+    assert added == {"a_explained.png", "c_explained.png"}
+    assert (plain / "poses.json").read_bytes() == (told / "poses.json").read_bytes()
+    assert Image.open(told / "a_explained.png").width == 4 * 190 + 10  # similarity, two layers, the path
+
+
+def test_explanations_need_a_folder_and_a_matcher(work, tmp_path, capsys, monkeypatch):
+    asked = ["predict", work / "a.png", "--model", work / "capex", "--keypoints", "nose", "--explain"]
+    code, _, err = run(capsys, *asked, "-o", tmp_path / "a.png")
+    assert code == 2 and "--explain needs a folder" in err
+    monkeypatch.setattr("anykeypoint.load", lambda *_, **__: type("Other", (), {"prompts": ("text",)})())
+    code, _, err = run(capsys, *asked, "-o", f"{tmp_path}/")
+    assert code == 2 and "no matcher" in err and err.count("\n") == 1
+
+
+def test_a_matcher_is_exported_and_another_model_is_refused(work, tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def export(model, path, prompt):
+        asked.append((model.config.name, path.name, prompt))
+        return ["pixels", "phrases"]
+
+    monkeypatch.setattr("anykeypoint.models.matching.export.export", export)
+    code, out, _ = run(capsys, "export", work / "flf", "--prompt", "text", "-o", tmp_path / "a.onnx")
+    assert code == 0 and asked == [("flf", "a.onnx", "text")] and "flf: pixels, phrases -> points" in out
+    monkeypatch.setattr("anykeypoint.load", lambda *_, **__: object())
+    code, _, err = run(capsys, "export", work / "flf", "-o", tmp_path / "b.onnx")
+    assert code == 2 and "Only matchers can be exported" in err and err.count("\n") == 1
+
+
 def test_a_released_checkpoint_becomes_a_folder(shared, tmp_path, capsys):
     options = ["--image-size", 128, "--heads", 4, "-o", tmp_path / "model"]
     code, out, _ = run(capsys, "convert", shared / "golden" / "graphcape_ckpt.pth", "--model", "graphcape", *options)

@@ -103,6 +103,10 @@ def predict(
     grid: Annotated[
         int | None, typer.Option(metavar="N", help="Cells on a side of a density; 100 unless said.")
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also draw how a matcher finds each point: its attention, layer by layer."),
+    ] = False,
     descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
     device: Device = "auto",
     output: Annotated[
@@ -132,6 +136,7 @@ def predict(
         cumulative=cumulative,
         density=density,
         grid=grid,
+        explain=explain,
         descriptions=descriptions,
         device=device,
         outputs=output or (),
@@ -440,6 +445,21 @@ def convert(
     from .commands import convert as verb
 
     raise typer.Exit(verb.run(checkpoint, out, model=model, text=text, image_size=image_size, heads=heads))
+
+
+@app.command()
+def export(
+    model: Asked,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, .onnx.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it will be asked with: text, example or both; else all it can be."),
+    ] = None,
+) -> None:
+    """Write a matcher as an ONNX file for one picture and any number of keypoints and examples."""
+    from .commands import export as verb
+
+    raise typer.Exit(verb.run(model, out, prompt=prompt))
 
 
 # --- weights -------------------------------------------------------------------------------------------------------

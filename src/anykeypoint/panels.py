@@ -5,6 +5,7 @@ On one picture many heats hide one another; here each has its own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -29,7 +30,7 @@ class Panel:
 
     image: RGB. window: the square of it that is shown, in image pixels. lines: the words below, the first in `colour`.
     density: its heat and outline. point, truth: [2] image pixels, drawn as a dot and as a white cross.
-    frame: a square drawn as a thin line.
+    frame: a square drawn as a thin line. way: [P, 2] image pixels, drawn as a line from a small dot on.
     """
 
     image: Image.Image
@@ -40,6 +41,7 @@ class Panel:
     point: np.ndarray | None = None
     truth: np.ndarray | None = None
     frame: Crop | None = None
+    way: np.ndarray | None = None
 
 
 def draw_densities(image: ImageSource, poses: Sequence[Pose], side: int = 220) -> Image.Image:
@@ -108,6 +110,8 @@ def _draw(panel: Panel, side: int) -> Image.Image:
         last = np.clip([first, first + panel.frame.side * zoom], -2, side + 2)
         ImageDraw.Draw(picture).rectangle([tuple(corner) for corner in last.tolist()], outline=_PAPER)
     canvas, size = np.array(picture), side / 220
+    if panel.way is not None:
+        paint_way(canvas, window.normalise(panel.way) * side, panel.colour, size)
     if panel.truth is not None:
         paint_cross(canvas, window.normalise(panel.truth) * side, size)
     if panel.point is not None:
@@ -120,6 +124,17 @@ def paint_cross(canvas: np.ndarray, truth: np.ndarray, size: float) -> None:
     for width, ink in ((2.4 * size, DARK), (1.2 * size, (255, 255, 255))):
         for arm in ((6 * size, 6 * size), (6 * size, -6 * size)):
             stroke(canvas, truth - arm, truth + arm, width, ink, ink, 1.0)
+
+
+def paint_way(canvas: np.ndarray, way: np.ndarray, colour: Colour, size: float) -> None:
+    """Points [P, 2], in the canvas's pixels, joined by a line that runs from white to their colour."""
+    inks = np.linspace(_PAPER, colour, len(way))
+    for a, b in pairwise(way):
+        stroke(canvas, a, b, 3 * size, DARK, DARK, 0.6)
+    for i in range(len(way) - 1):
+        stroke(canvas, way[i], way[i + 1], 1.8 * size, inks[i], inks[i + 1], 1.0)
+    for radius, ink in ((3.5 * size, DARK), (2.5 * size, _PAPER)):
+        stroke(canvas, way[0], way[0], radius, ink, ink, 1.0)
 
 
 def paint_dot(canvas: np.ndarray, point: np.ndarray, colour: Colour, size: float) -> None:

@@ -8,13 +8,16 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .category import Category
 from .errors import InputError
 from .geometry import Box, check_box
 from .images import SUFFIXES, read_image
 from .pose import Pose
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
 
 MAX_BOX_FILE = 64 * 2**20  # bytes
 
@@ -70,11 +73,15 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file: its poses, one per box, or one sentence that says why there are none."""
+    """What became of one file: its poses, one per box, or one sentence that says why there are none.
+
+    explanations: one per pose where they were asked for.
+    """
 
     path: Path
     poses: tuple[Pose, ...] = ()
     error: str | None = None
+    explanations: tuple["Explanation", ...] = ()
 
 
 def find_images(source: str | Path) -> list[Path]:
@@ -134,12 +141,18 @@ def read_boxes(source: str | Path) -> Boxes:
 
 
 def predict_files(
-    model: Model, paths: Iterable[Path], category: Category, boxes: Boxes | None = None, **options: Any
+    model: Model,
+    paths: Iterable[Path],
+    category: Category,
+    boxes: Boxes | None = None,
+    explain: bool = False,
+    **options: Any,
 ) -> Iterator[Result]:
     """Ask the model about each file; one Result per path, in order, as they come.
 
     boxes: from `read_boxes`; each box of a file gives a pose. Without boxes the whole picture is the box. With boxes by
         file, a file they do not name is an error (nobody said where to look), and one with an empty list has no poses.
+    explain: ask `model.explain` instead, whose Explanation holds the pose; results have both.
     options: passed on to `model.predict` (strategy, density, describe).
 
     A file that cannot be read or predicted, for whatever reason, becomes a Result with an error sentence and the rest
@@ -147,22 +160,33 @@ def predict_files(
     """
     paths = list(paths)
     assigned: list[Sequence[Box] | None] = [[None]] * len(paths) if boxes is None else boxes.assign(paths)  # type: ignore
-    return (_predict_file(model, path, category, wanted, options) for path, wanted in zip(paths, assigned, strict=True))
+    return (
+        _predict_file(model, path, category, wanted, explain, options)
+        for path, wanted in zip(paths, assigned, strict=True)
+    )
 
 
 def _predict_file(
-    model: Model, path: Path, category: Category, wanted: Sequence[Box | None] | None, options: dict[str, Any]
+    model: Model,
+    path: Path,
+    category: Category,
+    wanted: Sequence[Box | None] | None,
+    explain: bool,
+    options: dict[str, Any],
 ) -> Result:
     try:
         if wanted is None:
             raise InputError(f"The box file does not name {path}; add its box, or an empty list if it shows no object.")
         picture = read_image(path)
-        poses = []
+        poses, explanations = [], []
         for box in wanted:
             if box is not None:
                 _check_overlap(box, picture.size, path)
-            poses.append(replace(model.predict(picture, category, box=box, **options), image=str(path)))
-        return Result(path, tuple(poses))
+            found = (model.explain if explain else model.predict)(picture, category, box=box, **options)
+            poses.append(replace(found.pose if explain else found, image=str(path)))
+            if explain:
+                explanations.append(replace(found, pose=poses[-1]))
+        return Result(path, tuple(poses), explanations=tuple(explanations))
     except InputError as error:
         sentence = str(error)
         return Result(path, error=sentence if path.name in sentence else f"{path}: {sentence}")

@@ -16,6 +16,7 @@ from ..category import category as named_category
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..example_files import MarkedPicture, asked_category, read_marked, to_example
+from ..explanation import draw_explanations
 from ..formats import write_coco, write_csv, write_json
 from ..instructions import check_describe
 from ..panels import draw_densities
@@ -44,6 +45,7 @@ def run(
     cumulative: bool = False,
     density: bool = False,
     grid: int | None = None,
+    explain: bool = False,
     descriptions: str = "detailed",
     device: str = "auto",
     outputs: Sequence[str] = (),
@@ -76,13 +78,15 @@ def run(
         located.assign(paths)  # refuses what does not fit while nothing is lost
     kept = [*paths, *(Path(given) for given in (boxes, category) if given)]
     kept += [path for one in marked for path in (one.picture, one.file)]
-    sinks = plan_outputs(outputs, paths, kept, density)
+    sinks = plan_outputs(outputs, paths, kept, density, explain)
 
     from .. import load
 
     loaded = load(model, device=device)
     check_prompt(loaded, bool(marked))
-    results = predict_files(loaded, paths, asked, located, **options)
+    if explain and not hasattr(loaded, "explain"):
+        raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
+    results = predict_files(loaded, paths, asked, located, explain, **options)
     failed = 0
     try:
         with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
@@ -152,6 +156,7 @@ class Outputs:
     pictures: dict[Path, list[Path]] = field(default_factory=dict)  # image -> pictures to draw
     densities: dict[Path, Path] = field(default_factory=dict)  # image -> JSON with all that its poses hold
     panels: dict[Path, Path] = field(default_factory=dict)  # image -> picture with a panel per keypoint
+    explained: dict[Path, Path] = field(default_factory=dict)  # image -> picture with a row of stages per keypoint
     tables: list[Path] = field(default_factory=list)
     poses: list[Pose] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
@@ -185,6 +190,8 @@ class Outputs:
             yield lambda: write_json(result.poses, path)
         if (sheet := self.panels.get(result.path)) is not None and any(pose.density for pose in result.poses):
             yield lambda: save_picture(draw_densities(result.path, result.poses), sheet)
+        if (stages := self.explained.get(result.path)) is not None and any(p.present.any() for p in result.poses):
+            yield lambda: save_picture(draw_explanations(result.path, result.explanations), stages)
 
     def save(self) -> list[str]:
         """Write the tables, unless no picture went right; the sentences of those that could not be."""
@@ -198,7 +205,9 @@ class Outputs:
         return errors
 
 
-def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[Path], density: bool) -> Outputs:
+def plan_outputs(
+    outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[Path], density: bool, explain: bool = False
+) -> Outputs:
     """Decide every file name before anything is computed, and make the folders.
 
     kept: files that must not be overwritten. Raises InputError for an output of no known kind, without a folder to lie
@@ -214,6 +223,8 @@ def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[P
                 if density:
                     plan.densities[image] = path / f"{stem}.density.json"
                     plan.panels[image] = path / f"{stem}_densities.png"
+                if explain:
+                    plan.explained[image] = path / f"{stem}_explained.png"
             plan.tables += [path / "poses.json", path / "poses.csv"]
             continue
         if suffix in PICTURES:
@@ -229,10 +240,13 @@ def plan_outputs(outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[P
             raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
     if density and not plan.pictures:
         raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
+    if explain and not plan.explained:
+        raise InputError("--explain needs a folder to be written to; add e.g. -o out/.")
     drawn = [file for files in plan.pictures.values() for file in files]
-    if twice := {_identity(file) for file in drawn} & {_identity(file) for file in plan.panels.values()}:
-        raise InputError(f"Two outputs would be called {min(twice)}; give that image another name or no --density.")
-    files = [*plan.tables, *plan.densities.values(), *plan.panels.values(), *drawn]
+    for sheets, option in ((plan.panels, "--density"), (plan.explained, "--explain")):
+        if twice := {_identity(file) for file in drawn} & {_identity(file) for file in sheets.values()}:
+            raise InputError(f"Two outputs would be called {min(twice)}; give that image another name or no {option}.")
+    files = [*plan.tables, *plan.densities.values(), *plan.panels.values(), *plan.explained.values(), *drawn]
     inputs = {_identity(path): path for path in kept}
     for file in files:
         if (lost := inputs.get(_identity(file))) is not None:

@@ -35,7 +35,7 @@ class _Positions:
     def interpolate_pos_encoding(self, embeddings: Tensor, height: int, width: int) -> Tensor:
         """Positions 1 1+N C for a picture of height x width pixels: CLS first, then row by row."""
         grid = self.position_embeddings
-        if grid.requires_grad and torch.is_grad_enabled():
+        if torch.compiler.is_exporting() or (grid.requires_grad and torch.is_grad_enabled()):
             return self._sample(height, width)
         stamp = (grid.data_ptr(), 0 if grid.is_inference() else grid._version, grid.device, grid.dtype)
         found = self._sampled.get((height, width))

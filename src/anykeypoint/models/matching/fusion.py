@@ -91,9 +91,8 @@ class CrossModalAttention(nn.Module):
 
         valid (B K) bool: where the other has tokens; a row where it has none keeps the leading tokens.
         """
-        seen = F.scaled_dot_product_attention(
-            self.query(lead), self.key(other), self.value(other), attn_mask=something(valid)[:, None, :]
-        )
+        given = (each[:, None] for each in (self.query(lead), self.key(other), self.value(other)))  # one head
+        seen = F.scaled_dot_product_attention(*given, attn_mask=something(valid)[:, None, None])[:, 0]
         return self.finish(lead + self.gamma * seen * valid.any(dim=1)[:, None, None])
 
     def finish(self, tokens: Tensor) -> Tensor:

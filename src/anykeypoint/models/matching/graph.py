@@ -13,14 +13,24 @@ from ...errors import InputError
 Skeleton = Sequence[Sequence[int]]  # pairs of indices of keypoints, counted from 0
 
 
-def adjacency(skeletons: Sequence[Skeleton], valid: Tensor) -> Tensor:
+def adjacency(skeletons: Sequence[Skeleton] | Tensor, valid: Tensor) -> Tensor:
     """Skeletons of B objects and their valid keypoints (B K bool) -> (B 2 K K) float32: itself, and its neighbours.
+
+    skeletons: pairs, or already B K K, 1 where two keypoints are joined, in both directions, else 0.
 
     Edges have no direction and count once however often they are listed; those of keypoints that are not valid are left
     out. Row v of the second says how v's feature is shared out among its neighbours: its weights sum to 1, or to 0
     where it has none. Raises InputError for a list of skeletons of another length and for an edge between points that
     are not there.
     """
+    linked = skeletons if isinstance(skeletons, Tensor) else _linked(skeletons, valid)
+    usable = valid.float()
+    linked = linked.to(valid.device) * usable[:, :, None] * usable[:, None, :]
+    shared = linked / linked.sum(-1, keepdim=True).clamp(min=1)
+    return torch.stack([torch.diag_embed(usable), shared], dim=1)
+
+
+def _linked(skeletons: Sequence[Skeleton], valid: Tensor) -> Tensor:
     count, slots = valid.shape
     if len(skeletons) != count:
         raise InputError(f"There must be one skeleton for each of the {count} objects, but got {len(skeletons)}.")
@@ -32,10 +42,7 @@ def adjacency(skeletons: Sequence[Skeleton], valid: Tensor) -> Tensor:
                     f"A skeleton's edges must be pairs of numbers from 0 to {slots - 1}, but got ({first}, {second})."
                 )
             row[first, second] = row[second, first] = 1
-    usable = valid.float()
-    linked = linked.to(valid.device) * usable[:, :, None] * usable[:, None, :]
-    shared = linked / linked.sum(-1, keepdim=True).clamp(min=1)
-    return torch.stack([torch.diag_embed(usable), shared], dim=1)
+    return linked
 
 
 class GraphLinear(nn.Module):

@@ -39,6 +39,7 @@ from .pomnet import POMNet, POMNetConfig
 from .support import pool
 
 if TYPE_CHECKING:
+    from ...explanation import Explanation
     from .inputs import Encoded
     from .view import MatchView
 
@@ -274,6 +275,10 @@ class MatchingModel(nn.Module):
     ) -> Pose:
         """Find a category's keypoints in one picture: `encode` and `MatchView.predict` in one call."""
         return self.encode(image, box).predict(category, example, words, **options)
+
+    def explain(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> "Explanation":
+        """How `predict` comes to its answer: `encode` and `MatchView.explain` in one call."""
+        return self.encode(image, box).explain(category, **options)
 
     def _look(self, pixels: Any, example: bool = False) -> Tensor:
         """A crop S S 3 uint8 -> features 1 C h w."""

@@ -3,6 +3,7 @@
 Letters: B objects, N = h * w cells, K keypoints, C width.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -40,12 +41,18 @@ class ProposalGenerator(nn.Module):
         pattern = pattern * (1 + self.gate(pattern).tanh())
         similarity = pattern @ self.query(image).transpose(1, 2)  # B K N
         # Half precision would cut places to a hundredth of the crop.
-        with torch.autocast(similarity.device.type, enabled=False):
+        with _full_precision(similarity.device.type):
             similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
             probability = similarity.softmax(dim=-1)
             centres = cell_centres(*grid, like=similarity)
             peak, mass = peaks(probability, grid, centres)
             return Proposals(similarity.unflatten(-1, grid), probability @ centres, peak, mass)
+
+
+def _full_precision(device: str) -> AbstractContextManager:
+    """No autocast, where it is on: the device "meta" and exported graphs know of none."""
+    known = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if known and torch.is_autocast_enabled(device) else nullcontext()
 
 
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:

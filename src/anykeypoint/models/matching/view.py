@@ -12,8 +12,10 @@ from ...category import Category
 from ...density import Density
 from ...errors import InputError
 from ...example import Example
+from ...explanation import Explanation
 from ...geometry import Box, Crop
 from ...pose import Pose, with_uncertainty
+from .explain import stages, watched
 from .inputs import check_examples, encode_example
 
 if TYPE_CHECKING:
@@ -54,6 +56,42 @@ class MatchView:
         Raises InputError for a prompt that this model does not answer to, and for examples that are not of the
         category or whose points lie outside their picture.
         """
+        answer, present = self._ask(category, example, words, others)
+        return self._pose(category, answer, present, density)
+
+    @torch.inference_mode()
+    def explain(
+        self,
+        category: Category,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+        density: bool | int = False,
+        **others: Any,
+    ) -> Explanation:
+        """How `predict` comes to its answer, of the same question: the answer and the stages on the way to it.
+
+        Raises InputError as `predict`, and for a head without a decoder that looks at the picture.
+        """
+        with watched(self.model.head) as seen:
+            answer, present = self._ask(category, example, words, others)
+        pose, found = self._pose(category, answer, present, density), stages(self.model, answer, seen)
+
+        def shown(values: Tensor, axis: int) -> np.ndarray:
+            there = np.expand_dims(present, [i for i in range(values.ndim) if i != axis])
+            return np.where(there, values.double().cpu().numpy(), np.nan)
+
+        path = self.crop.to_image(shown(found.path[:, 0], 1))
+        similarity = shown(answer.chances[0], 0)
+        return Explanation(pose, self.crop, shown(found.attention[:, 0], 1), similarity, path)
+
+    def _ask(
+        self,
+        category: Category,
+        example: Example | Sequence[Example] | None,
+        words: bool | None,
+        others: dict[str, Any],
+    ) -> tuple["Answer", np.ndarray]:
+        """The head's answer, and which keypoints (K bool) the prompt covers."""
         if others:
             raise InputError(f"A matcher has no choice of {next(iter(others))}; leave it out.")
         model = self.model
@@ -72,8 +110,7 @@ class MatchView:
             prompt["examples"] = torch.stack([model.look_at(one) for one in encoded], dim=1)
             prompt["heat"] = torch.from_numpy(np.stack([one.heat for one in encoded]))[None].to(model.device)
             prompt["shown"] = torch.from_numpy(shown)[None].to(model.device)
-        answer = model.match(self.features, valid, [category.skeleton], **prompt)
-        return self._pose(category, answer, present, density)
+        return model.match(self.features, valid, [category.skeleton], **prompt), present
 
     def _pose(self, category: Category, answer: "Answer", present: np.ndarray, density: bool | int) -> Pose:
         points = answer.found[0].double().cpu().numpy()

@@ -1,0 +1,211 @@
+"""How long matchers take: the published sizes with random weights, looking once for many categories, any saved model.
+
+    python benchmarks/matching.py --json matching.json
+    python benchmarks/matching.py --model folder/ --threads 1 2
+
+Forward: GraphCape (one example) and CapeX (words) with Swin-V2-T and -S at 256 pixels, from normalised crops to points,
+in ms for one image, and each one's share of it that the backbone takes. CapeX is given its phrases, as they are read
+once. Many categories: the query's features once and then N matches, beside looking anew for each. Batch, keypoints and
+model are compared within one round, so the machine cancels out of the ratios.
+
+--onnx: the same forward pass for one image by ONNX Runtime beside torch (exporting takes a minute or more before).
+Both are given the example's features, so both look once.
+
+--model: a saved matcher from the encoded file in memory to points in original pixels, by each prompt that it answers
+to. `example` has the example's features kept, as in use; `new_example` looks at it too.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import anykeypoint as ak
+from anykeypoint.example import Example
+from anykeypoint.models.backbones import BackboneConfig, build_backbone
+from anykeypoint.models.matching.config import HEADS
+from anykeypoint.models.matching.export import Asked, export
+from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.matcher_config import MatcherConfig
+from anykeypoint.models.matching.model import MatchingModel
+
+PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
+SIZE, CELLS, WORDS = 256, 64, 768  # pixels a side; cells a side of a heat map; channels of a phrase
+
+
+def rounds(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run in each of `repeats` rounds, in which all take turns; a first round is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                found[name].append(time.perf_counter() - start)
+    return found
+
+
+def ratio(first: list[float], second: list[float]) -> float:
+    """The median over the rounds of first / second."""
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def random_matcher(name: str, backbone: str) -> MatchingModel:
+    """GraphCape or CapeX at its published size, without a text encoder."""
+    config = MatcherConfig(name, BackboneConfig(backbone, None, SIZE), head=HEADS[name])
+    torch.manual_seed(0)
+    return MatchingModel(config, build_backbone(config.backbone), Head(config.head)).eval()
+
+
+def prompt(name: str, batch: int, keypoints: int) -> dict[str, Tensor]:
+    """What the head is told beside the query: a random example for GraphCape, random phrases for CapeX."""
+    if name == "capex":
+        return {"phrases": torch.randn(batch, keypoints, WORDS)}
+    heat = torch.rand(batch, 1, keypoints, CELLS, CELLS)
+    return {"examples": torch.randn(batch, 1, 3, SIZE, SIZE), "heat": heat}
+
+
+def forward(backbone: str, batch: int, keypoints: int, repeats: int) -> dict[str, float]:
+    """Times of one forward pass, for one image of the batch."""
+    query, valid = torch.randn(batch, 3, SIZE, SIZE), torch.ones(batch, keypoints, dtype=torch.bool)
+    skeletons = [[(i, i + 1) for i in range(keypoints - 1)]] * batch
+    models = {name: random_matcher(name, backbone) for name in ("graphcape", "capex")}
+    told = {name: prompt(name, batch, keypoints) for name in models}
+    runs = {name: lambda name=name: models[name](query, valid, skeletons, **told[name]) for name in models}
+    taken = rounds({"backbone": lambda: models["capex"].features(query), **runs}, repeats)
+    return {
+        **{f"{name}_ms": 1000 * statistics.median(taken[name]) / batch for name in models},
+        "capex_of_graphcape": ratio(taken["capex"], taken["graphcape"]),
+        "backbone_of_graphcape": 2 * ratio(taken["backbone"], taken["graphcape"]),
+        "backbone_of_capex": ratio(taken["backbone"], taken["capex"]),
+    }
+
+
+def many_categories(backbone: str, categories: int, keypoints: int, repeats: int) -> dict[str, float]:
+    """Asking one picture about N categories by words: with its features kept, and looking at it for each."""
+    model = random_matcher("capex", backbone)
+    query, valid = torch.randn(1, 3, SIZE, SIZE), torch.ones(1, keypoints, dtype=torch.bool)
+    asked = [prompt("capex", 1, keypoints) for _ in range(categories)]
+
+    def once() -> list[Tensor]:
+        features = model.features(query)
+        return [model.match(features, valid, **one).found for one in asked]
+
+    def anew() -> list[Tensor]:
+        return [model(query, valid, **one).found for one in asked]
+
+    taken = rounds({"once": once, "anew": anew}, repeats)
+    return {
+        "once_ms": 1000 * statistics.median(taken["once"]),
+        "anew_ms": 1000 * statistics.median(taken["anew"]),
+        "speedup": ratio(taken["anew"], taken["once"]),
+        "same_points": all(torch.equal(a, b) for a, b in zip(once(), anew(), strict=True)),
+    }
+
+
+def runtime(model: MatchingModel, inputs: Mapping[str, Tensor], threads: int, repeats: int) -> dict[str, float]:
+    """One image by ONNX Runtime and by torch, from the same inputs."""
+    import onnxruntime
+
+    asked = Asked(model, "text" if "phrases" in inputs else "example")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export(model, path, asked.prompt)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given = {name: inputs[name] for name in asked.names}
+    arrays = {name: tensor.numpy() for name, tensor in given.items()}
+    runs = {"torch": lambda: asked(*given.values()), "onnx": lambda: session.run(None, arrays)}
+    taken = rounds(runs, repeats)
+    apart = np.abs(session.run(["points"], arrays)[0] - asked(*given.values())[0].numpy()).max()
+    return {
+        **{f"{name}_ms": 1000 * statistics.median(values) for name, values in taken.items()},
+        "onnx_of_torch": ratio(taken["onnx"], taken["torch"]),
+        "pixels_apart": float(apart) * SIZE,
+    }
+
+
+def runtimes(backbone: str, keypoints: int, threads: int, repeats: int) -> dict[str, float]:
+    """`runtime` of GraphCape and CapeX at their published sizes."""
+    figures = {}
+    for name in ("graphcape", "capex"):
+        model, inputs = random_matcher(name, backbone), prompt(name, 1, keypoints)
+        inputs |= {"pixels": torch.randn(1, 3, SIZE, SIZE), "skeleton": torch.zeros(1, keypoints, keypoints)}
+        if "examples" in inputs:
+            inputs["examples"] = model.features(inputs["examples"])
+            inputs["shown"] = torch.ones(1, 1, keypoints, dtype=torch.bool)
+        figures |= {f"{name} {key}": value for key, value in runtime(model, inputs, threads, repeats).items()}
+    return figures
+
+
+def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
+    """ms from an encoded picture to its pose, by each prompt; 17 points of a body."""
+    category = ak.category("human_body")
+    photo = PHOTO.read_bytes()
+    places = np.random.default_rng(0).uniform(150, 350, (len(category), 2))
+    shown = Example(PHOTO, places, category=category)
+    asked = {"text": {"words": True}, "example": {"example": shown, "words": False}}
+    asked["both"] = {"example": shown, "words": True}
+    asked = {name: options for name, options in asked.items() if name in model.prompts}
+    runs = {name: lambda o=options: model.predict(photo, category, **o) for name, options in asked.items()}
+
+    def new_example() -> None:
+        model.eval()  # forgets the examples' features
+        model.predict(photo, category, **asked["example"])
+
+    taken = rounds(runs | ({"new_example": new_example} if "example" in asked else {}), repeats)
+    figures = {f"{name}_ms": 1000 * statistics.median(values) for name, values in taken.items()}
+    first = next(iter(asked))
+    others = {f"{name}_of_{first}": ratio(taken[name], taken[first]) for name in taken if name != first}
+    return figures | others
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="time this saved matcher instead: a name or a folder")
+    parser.add_argument("--backbones", nargs="+", default=["swinv2-t", "swinv2-s"])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--keypoints", type=int, nargs="+", default=[17, 100])
+    parser.add_argument("--categories", type=int, default=10)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--onnx", action="store_true", help="ONNX Runtime beside torch, too")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures: dict[str, float] = {}
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        if options.model is not None:
+            found = {"": saved(ak.load(options.model, device="cpu"), options.repeats)}
+        else:
+            found = {}
+            for backbone in options.backbones:
+                for batch in options.batch:
+                    for count in options.keypoints:
+                        key = f"{backbone}, batch {batch}, K {count}, "
+                        found[key] = forward(backbone, batch, count, options.repeats)
+                count = options.keypoints[0]
+                key = f"{backbone}, {options.categories} categories, K {count}, "
+                found[key] = many_categories(backbone, options.categories, count, options.repeats)
+                if options.onnx:
+                    key = f"{backbone}, K {count}, "
+                    found[key] = runtimes(backbone, count, threads, options.repeats)
+        for key, values in found.items():
+            for name, value in values.items():
+                figures[f"{key}threads {threads}, {name}"] = value
+                print(f"{key + f'threads {threads}, ' + name:64} {value:.4g}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

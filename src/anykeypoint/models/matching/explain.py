@@ -1,0 +1,82 @@
+"""The stages of a matcher's answer, watched from outside while it is found, so that watching changes nothing.
+
+Letters: B objects, K keypoints, N = h * w cells, L layers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from .fusion import Decision
+from .head import Match, Matcher
+
+if TYPE_CHECKING:
+    from .model import MatchingModel
+
+Seen = dict[nn.Module, list[Tensor]]  # a matcher -> what its layers' cross-attention was (B K N), layer by layer
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """attention: (L B K h w), sums to 1 over the cells. path: (L+1 B K 2), the first guess and each layer's answer."""
+
+    attention: Tensor
+    path: Tensor
+
+
+@contextmanager
+def watched(head: nn.Module) -> Iterator[Seen]:
+    """While this lasts, what a head's decoders look at is kept.
+
+    Each attention is worked out once more beside the answer, which stays the same to the bit. Raises InputError for a
+    head without such a decoder.
+    """
+    seen: Seen = {part: [] for part in head.modules() if isinstance(part, Matcher)}
+    if not seen:
+        raise InputError("This model has no decoder that looks at the picture, so its answers cannot be explained.")
+
+    def keeper(kept: list[Tensor]) -> Any:
+        def keep(attention: nn.MultiheadAttention, given: tuple, options: dict[str, Any], _: Any) -> None:
+            kept.append(attention.forward(*given, **{**options, "need_weights": True})[1].float())
+
+        return keep
+
+    handles = [
+        layer.cross_attention.register_forward_hook(keeper(kept), with_kwargs=True)
+        for matcher, kept in seen.items()
+        for layer in matcher.decoder.layers
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def stages(model: "MatchingModel", answer: Match | Decision, seen: Seen) -> Stages:
+    """The stages of what was answered while `seen` was watched; of a decision fusion both matchers' count as in the
+    answer."""
+    if isinstance(answer, Match):
+        return _of(answer, next(iter(seen.values())))
+    asked = {"text": model.head.head.matcher, "image": model.head.image_matcher}
+    found = {
+        name: _of(match, seen[matcher])
+        for name, matcher in asked.items()
+        if (match := getattr(answer, name)) is not None
+    }
+    if len(found) == 1:
+        return next(iter(found.values()))
+    share = answer.share(model.head.config.answer)[..., None]
+    words, looks = found["text"], found["image"]
+    attention = torch.lerp(looks.attention, words.attention, share[..., None])
+    return Stages(attention, torch.lerp(looks.path, words.path, share))
+
+
+def _of(match: Match, attention: list[Tensor]) -> Stages:
+    grid = match.proposals.similarity.shape[-2:]
+    return Stages(torch.stack(attention).unflatten(-1, grid), torch.cat([match.proposals.peak[None], match.points]))
