@@ -208,9 +208,10 @@ def test_the_verbs_and_their_options_are_these():
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
-            *("--example", "--no-words"),
+            *("--example", "--no-words", "--explain"),
         },
         "categories": {"name", "--check"},
+        "export": {"model", "--prompt", "--output", "-o"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--strategy", "--cumulative", "--image-size"),

@@ -71,7 +71,7 @@ def stages(model: "MatchingModel", answer: Match | Decision, seen: Seen) -> Stag
     }
     if len(found) == 1:
         return next(iter(found.values()))
-    share = answer.share(model.head.config.answer)[..., None]
+    share = answer.share[..., None]
     words, looks = found["text"], found["image"]
     attention = torch.lerp(looks.attention, words.attention, share[..., None])
     return Stages(attention, torch.lerp(looks.path, words.path, share))
