@@ -1,4 +1,4 @@
-"""Find keypoints of any object from words.
+"""Find keypoints of any object from words or from an example.
 
 import anykeypoint as ak
 model = ak.load()
