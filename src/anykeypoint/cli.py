@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from . import cli_data
+from .cli_options import DATA, DESCRIPTIONS, STRATEGIES, AllowMissing, Asked, Data, Device, Images, Most
 from .errors import InputError
 
 app = typer.Typer(
@@ -22,23 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_STRATEGIES = (
-    "How points are read off the model: greedy, sampling, temperature-T, top-K, nucleus-P, contrastive-A, expected, "
-    "mode or mode-R; else the model's own way."
-)
-_DATA = "The labels: coco:FILE, mp100:FILE, field, labelstudio:FILE, dlc:FILE, ...; `data list` shows all forms."
-_DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
-
-# Options that several verbs take.
-Data = Annotated[str, typer.Option(metavar="FORM:FILE", help=_DATA)]
-Images = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The folder that the labels' file names start from, where they do not say."),
-]
-Asked = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")]
-Most = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
+app.add_typer(cli_data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,7 +78,7 @@ def predict(
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
-    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=_STRATEGIES)] = None,
+    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=STRATEGIES)] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the strategies that draw.")] = 0,
     cumulative: Annotated[
         bool, typer.Option("--cumulative", help="Ask in one conversation, each point with the answers before in view.")
@@ -107,7 +93,7 @@ def predict(
         bool,
         typer.Option("--explain", help="Also draw how a matcher finds each point: its attention, layer by layer."),
     ] = False,
-    descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
+    descriptions: Annotated[str, typer.Option(metavar="NAME", help=DESCRIPTIONS)] = "detailed",
     device: Device = "auto",
     output: Annotated[
         list[str] | None,
@@ -168,7 +154,7 @@ def evaluate(
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.", show_default=False)
     ] = None,
-    data: Annotated[str | None, typer.Option(metavar="FORM:FILE", help=_DATA)] = None,
+    data: Annotated[str | None, typer.Option(metavar="FORM:FILE", help=DATA)] = None,
     images: Images = None,
     out: Annotated[
         Path | None,
@@ -201,8 +187,8 @@ def evaluate(
         int,
         typer.Option(metavar="N", help="For the choice of objects and examples, intervals and strategies that draw."),
     ] = 0,
-    descriptions: Annotated[str, typer.Option(metavar="NAME", help=_DESCRIPTIONS)] = "detailed",
-    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=_STRATEGIES)] = None,
+    descriptions: Annotated[str, typer.Option(metavar="NAME", help=DESCRIPTIONS)] = "detailed",
+    strategy: Annotated[str | None, typer.Option(metavar="NAME", help=STRATEGIES)] = None,
     cumulative: Annotated[
         bool, typer.Option("--cumulative", help="Ask in one conversation, each point with the answers before in view.")
     ] = False,
@@ -319,102 +305,6 @@ def train(
 
     code = verb.run(data, images, out, model=model, start=start, recipe=recipe, allow_missing=allow_missing)
     raise typer.Exit(code)
-
-
-# --- data ----------------------------------------------------------------------------------------------------------
-
-data_app = typer.Typer(
-    help="Look after labelled data: list, check, view, convert, split, prepare.", no_args_is_help=True
-)
-app.add_typer(data_app, name="data")
-
-Spec = Annotated[str, typer.Argument(metavar="FORM:FILE", help="The labels; `data list` shows the forms.")]
-
-
-@data_app.command("list")
-def data_list(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all that is known of this one.")] = None,
-) -> None:
-    """Data sets that are known by name, and the forms of labels that can be read."""
-    from .commands import data as verb
-
-    raise typer.Exit(verb.list_known(name))
-
-
-@data_app.command("check")
-def data_check(
-    spec: Spec,
-    images: Images = None,
-    fix: Annotated[
-        Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO, outside the data's folder.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Tell every fault, not the first few of a kind.")] = False,
-) -> None:
-    """What there is of each category and what is wrong with it; exit code 1 if anything is."""
-    from .commands import data as verb
-
-    raise typer.Exit(verb.check(spec, images, fix=fix, everything=everything))
-
-
-@data_app.command("view")
-def data_view(
-    spec: Spec,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The sheet: .png, .jpg or .webp.")],
-    images: Images = None,
-    per_category: Annotated[int, typer.Option(metavar="N", help="Objects of each category.")] = 2,
-    most: Annotated[int, typer.Option(metavar="N", help="Objects on the sheet.")] = 24,
-    seed: Annotated[int, typer.Option(metavar="N", help="For the choice of objects.")] = 0,
-    own_names: Annotated[
-        bool, typer.Option("--own-names", help="Write the file's names of points, not the library's.")
-    ] = False,
-) -> None:
-    """A contact sheet of labelled objects with their points and names."""
-    from .commands import data as verb
-
-    code = verb.view(spec, images, out, per_category=per_category, most=most, seed=seed, own_names=own_names)
-    raise typer.Exit(code)
-
-
-@data_app.command("convert")
-def data_convert(
-    spec: Spec,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, outside the data.")],
-    images: Images = None,
-    to: Annotated[str, typer.Option(metavar="FORM", help="coco, labelstudio, dlc or csv.")] = "coco",
-    allow_missing: AllowMissing = False,
-) -> None:
-    """Write labels in another form; what that has no room for is said."""
-    from .commands import data as verb
-
-    raise typer.Exit(verb.convert(spec, images, out, to=to, allow_missing=allow_missing))
-
-
-@data_app.command("split")
-def data_split(
-    spec: Spec,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For train.json, val.json and test.json.")],
-    images: Images = None,
-    by: Annotated[str, typer.Option(metavar="WHAT", help="What stays on one side: category or group.")] = "category",
-    shares: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, val and test.")] = ".7,.1,.2",
-    seed: Annotated[int, typer.Option(metavar="N", help="The same gives the same parts.")] = 0,
-) -> None:
-    """Cut labels into train, val and test, whole categories or groups on one side."""
-    from .commands import data as verb
-
-    raise typer.Exit(verb.split(spec, images, out, by=by, shares=shares, seed=seed))
-
-
-@data_app.command("prepare")
-def data_prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The data set to put together: mp100.")],
-    sources: Annotated[Path, typer.Option(metavar="DIR", help="The data sets you have and MP-100's label files.")],
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the folders and missing.tsv.")],
-    copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; else they are linked.")] = False,
-) -> None:
-    """Build MP-100's folders from the data sets they come from; what is missing is listed."""
-    from .commands import data as verb
-
-    raise typer.Exit(verb.prepare(name, sources, out, copy=copy))
 
 
 # --- models --------------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def ask_all(
     with mine.open("a", encoding="utf-8") as lines:
         for question in bar(left, title) if workers.rank == 0 else left:
             try:
-                answer = _ask(model, question, protocol, options)
+                answer = ask(model, question, protocol, options)
             except InputError as error:
                 raise InputError(f"Object {question.item.id} ({question.item.image}): {error}") from error
             done[question.key] = answer
@@ -122,7 +122,8 @@ def ask_all(
     return [done[question.key] for question in questions]
 
 
-def _ask(model: Model, question: Question, protocol: protocols.Protocol, options: Mapping[str, Any]) -> Answered:
+def ask(model: Model, question: Question, protocol: protocols.Protocol, options: Mapping[str, Any]) -> Answered:
+    """One answer; InputError where it is not of the form that was asked for."""
     item, category = question.item, question.category
     count = len(category)
     if protocol.names:

@@ -20,7 +20,7 @@ from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..instructions import check_describe
 from . import metrics, naming, scoring
-from .asking import Answered, Model, Progress, Question, Workers, ask_all
+from .asking import Answered, Model, Progress, Question, Workers, ask, ask_all
 from .folder import claim, write, write_results
 from .protocols import Protocol, draw_pairs
 from .report import Shown, choose, write_report
@@ -170,9 +170,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _baseline(baseline: Any, questions: Sequence[Question], protocol: Protocol, bar: Progress) -> list[Answered]:
-    from .asking import _ask
-
-    return [_ask(baseline, question, protocol, {}) for question in bar(questions, baseline.name.replace("_", " "))]
+    return [ask(baseline, question, protocol, {}) for question in bar(questions, baseline.name.replace("_", " "))]
 
 
 # --- points --------------------------------------------------------------------------------------------------------
