@@ -30,7 +30,7 @@ from .graph import Skeleton
 from .head import something
 from .losses import mean_labelled
 from .proposals import cell_centres, peaks
-from .support import pool
+from .support import features_at
 
 PLACE, SHAPE = 0.25, 0.1  # standard deviations of the two Gaussians, as shares of the crop
 STIFFNESS = 0.02  # of the affine map: how strongly it is held near a mere shift
@@ -217,10 +217,9 @@ class EvidenceHead(nn.Module):
         shots = examples.shape[1]
         shown = valid[:, None].expand(-1, shots, -1) if shown is None else shown & valid[:, None]
         heat = heat.masked_fill(~shown[..., None, None], 0)  # whatever the others hold
-        samples = self._normed(pool(examples.flatten(0, 1)[:, None], heat.flatten(0, 1)[:, None])).unflatten(
-            0, (count[0], shots)
-        )  # B M K C
         points = centroids(heat)  # B M K 2
+        samples = features_at(examples.flatten(0, 1), points.flatten(0, 1)).unflatten(0, (count[0], shots))
+        samples = self._normed(samples)  # B M K C
         looks = samples @ features[:, None].transpose(2, 3)  # B M K n
         likeness = F.normalize(self.likeness(samples), dim=-1) @ F.normalize(self.likeness(features), dim=-1)[
             :, None
