@@ -5,10 +5,8 @@ import os
 import subprocess
 import sys
 
-import pytest
 import tiny
 
-from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 
 
@@ -17,25 +15,15 @@ def test_two_processes_write_the_report_of_one(tmp_path):
     tiny.capellm(tmp_path / "base").save_pretrained(tmp_path / "model")
     data = ["--data", f"coco:{tmp_path / 'data' / ANNOTATIONS}", "--images", str(tmp_path / "data" / IMAGES)]
     asked = ["evaluate", str(tmp_path / "model"), *data, "--no-baselines", "--device", "cpu", "-o"]
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anykeypoint.cli"]
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anykeypoint.cli"]
+    # Both in processes of their own with one thread: the number of threads may change the last bit of a sum.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [*launch, *asked, str(tmp_path / "two")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("Written to") == 1
-    with pytest.raises(SystemExit) as ended:
-        cli.main([*asked, str(tmp_path / "one")])
-    assert ended.value.code == 0
+    for name, module in (("two", launch), ("one", ["anykeypoint.cli"])):
+        command = [sys.executable, "-m", *module, *asked, str(tmp_path / name)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("Written to") == 1
     for name in ("predictions.jsonl", "per_category.csv", "per_object.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]
