@@ -6,8 +6,6 @@ Letters: B episodes, S examples, K keypoints, C channels, h x w cells.
 """
 
 import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ...category import Category
@@ -29,7 +25,8 @@ from ...geometry import MATCHER_CROP, Box, square_crop
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
 from ..backbones import Backbone, BackboneConfig, build_backbone
-from ..lora import check_tensors, known_fields
+from ..folders import fill, read_settings, write_folder
+from ..lora import known_fields
 from ..matching.view import regrid
 from .finetune import FineTune, FineTuneConfig
 from .maml import MAML, MAMLConfig
@@ -254,14 +251,8 @@ class FewShotModel(nn.Module):
         """Write the folder that `load` reads."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
         config = replace(self.config, backbone=self.backbone.saved_config())
-        scratch = folder / f".model.{os.getpid()}"
-        save_file(tensors, scratch, {"format": "pt"})
-        scratch.chmod(0o644)  # safetensors keeps its files to their owner
-        os.replace(scratch, folder / "model.safetensors")
-        scratch.write_text(json.dumps({"model_type": MODEL_TYPE, **config.to_dict()}, indent=1) + "\n")
-        os.replace(scratch, folder / "config.json")
+        write_folder(folder, MODEL_TYPE, config.to_dict(), self.state_dict(), None)
 
 
 def build(config: FewShotConfig, seed: int = 0) -> FewShotModel:
@@ -279,21 +270,6 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel
     if dtype != torch.float32:
         raise InputError(f"A few-shot baseline computes in float32, but got {str(dtype).removeprefix('torch.')}.")
     folder = Path(folder)
-    path = folder / "config.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
-        ) from error
-    if not isinstance(data, dict) or data.pop("model_type", None) != MODEL_TYPE:
-        raise InputError(f"{path} does not describe a {MODEL_TYPE} model; give a folder that this library saved.")
-    model = build(FewShotConfig.from_dict(data))
-    try:
-        tensors = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {folder / 'model.safetensors'}: {str(error).splitlines()[0]}.") from error
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    check_tensors(shapes, tensors, f"The weights in {folder}")
-    model.load_state_dict(tensors)
+    model = build(FewShotConfig.from_dict(read_settings(folder, MODEL_TYPE)))
+    fill(folder, model.state_dict())
     return model

@@ -5,20 +5,15 @@ weights (tuning "lora"), all of it ("full"), or nothing ("frozen"). The base wei
 pinned package, as the config says.
 """
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...errors import InputError
 from ..efficientnet import EfficientNetLite2
+from ..folders import fill, read_settings, write_folder
 from ..language import build_language
-from ..lora import check_tensors, lora_state
+from ..lora import lora_state
 from ..vision import VisionEncoder, build_encoder, encoder_from_model
 from . import published
 from .capellm import CapeLLM, CapeLLMConfig
@@ -55,30 +50,12 @@ def save(model: CapeLLM, folder: str | Path, dtype: torch.dtype | None = None) -
     """Write config.json and model.safetensors; floats as `dtype` where one is given."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
-    for name, tensor in changed_tensors(model).items():
-        tensor = tensor.detach().cpu().contiguous().clone()
-        tensors[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-    scratch = folder / f".model.{os.getpid()}"
-    save_file(tensors, scratch, {"format": "pt"})
-    scratch.chmod(0o644)  # safetensors keeps its files to their owner
-    os.replace(scratch, folder / "model.safetensors")
-    scratch.write_text(json.dumps({"model_type": MODEL_TYPE, **model.config.to_dict()}, indent=1) + "\n")
-    os.replace(scratch, folder / "config.json")
+    write_folder(folder, MODEL_TYPE, model.config.to_dict(), changed_tensors(model), dtype)
 
 
 def read_config(folder: Path) -> CapeLLMConfig:
     """The config of a saved model; InputError when the folder holds none of ours."""
-    path = folder / "config.json"
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
-        ) from error
-    if not isinstance(data, dict) or data.pop("model_type", None) != MODEL_TYPE:
-        raise InputError(f"{path} does not describe a {MODEL_TYPE} model; give a folder that this library saved.")
-    return CapeLLMConfig.from_dict(data)
+    return CapeLLMConfig.from_dict(read_settings(folder, MODEL_TYPE))
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
@@ -97,15 +74,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
         encoder = build_encoder(config.vision)
     language, tokenizer = build_language(config.language, dtype)
     model = CapeLLM(config, encoder, language, tokenizer)
-    try:
-        given = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {folder / 'model.safetensors'}: {str(error).splitlines()[0]}.") from error
-    own = changed_tensors(model)
-    check_tensors({name: tuple(tensor.shape) for name, tensor in own.items()}, given, f"The weights in {folder}")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(given[name])  # state dicts share memory with the model
+    fill(folder, changed_tensors(model))
     return model.eval()
 
 
