@@ -13,6 +13,7 @@ from tiny_matchers import NAMES, matcher, picture
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.matching.folder import load
+from anykeypoint.models.matching.matcher_config import MatcherConfig
 
 
 def run(capsys, *arguments):
@@ -169,3 +170,10 @@ def test_evaluation_on_the_command_line(work, tmp_path, capsys):
     assert code == 0 and "pck@0.2" in out
     code, _, err = run(capsys, "evaluate", work / "graphcape", *data, "--protocol", "both", "-o", tmp_path / "other")
     assert code == 2 and "answers to example" in err
+
+
+def test_weights_that_a_matcher_needs_are_its_backbone_too_where_the_folder_has_none(tmp_path, capsys, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "matcher", **MatcherConfig("evidence").to_dict()}))
+    fetched = []
+    monkeypatch.setattr("anykeypoint.commands.weights.fetch", lambda name, report: fetched.append(name))
+    assert run(capsys, "weights", tmp_path)[0] == 0 and sorted(fetched) == ["efficientnet-lite2", "minilm-l6"]

@@ -25,9 +25,12 @@ def _needs(name: str) -> list[str]:
         path = find(name)
         if model_type(path) == FEW_SHOT:  # all is in the folder
             return []
-        if model_type(path) == matchers.MODEL_TYPE:  # its backbone is in the folder
-            text = matchers.read_config(path).text
-            return [text.name] if text is not None and text.name in PACKAGES and text.source is None else []
+        if model_type(path) == matchers.MODEL_TYPE:
+            matcher = matchers.read_config(path)
+            parts = [matcher.text] if matcher.text is not None and matcher.text.source is None else []
+            if matchers.as_published(matcher):  # else it is in the folder
+                parts.append(matcher.backbone)
+            return [part.name for part in parts if part.name in PACKAGES]
         config = read_config(path)
     except InputError as error:
         raise InputError(
