@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from anykeypoint.data.coco import Dataset
 from anykeypoint.data.heatmaps import heat_targets
 from anykeypoint.data.mp100 import CAPELLM, read_mp100
-from anykeypoint.data.pairs import episodes, padded, queries_only, training_pairs, visible
+from anykeypoint.data.pairs import episodes, one_each, padded, training_pairs, visible
 from anykeypoint.evaluation.metrics import common_points, pair_means, score_pairs
 from anykeypoint.evaluation.oks import oks_matrices, oks_statistics, sigmas
 from anykeypoint.geometry import CAPELLM_CROP, MATCHER_CROP, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
@@ -142,7 +142,7 @@ def _means(name: str, ours: dict[str, float], reference: dict[str, float]) -> It
 
 
 def _query_only(data: Dataset, reference: dict, predicted: np.ndarray) -> Iterator[Measure]:
-    rows = [pair.query for pair in queries_only(data)]
+    rows = [pair.query for pair in one_each(data, shots=0, seed=0)]
     points = padded([data.objects[i].points for i in rows], np.nan)
     sides = [max(data.objects[i].box[2:]) for i in rows]
     found = score_pairs(predicted[:, : points.shape[1]], points, visible(data)[rows], sides, official=True)

@@ -222,7 +222,7 @@ def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
             category = dataclasses.replace(item.category, keypoints=names)
             answers.append(model.predict(item.image, category, item.box).xy)
         pairs = [Pair((), row) for row in range(len(answers))]
-        scored = Scored.of(dataset.objects, pairs, labels, official=False)
+        scored = Scored.of(dataset, pairs, labels, official=False)
         return metrics.pair_means(scored.score(answers), labels)["category_mean"]
 
     centre, mean = measured(baselines.ImageCentre()), measured(baselines.MeanPosition.shipped())
@@ -243,6 +243,6 @@ def test_on_the_field_data_copying_is_where_it_was_measured(shared, shots, pck):
         for query, pair in zip(queries, pairs, strict=True)
     ]
     labels = [item.category.name for item in objects]
-    scored = Scored.of(objects, pairs, labels, official=False)
+    scored = Scored.of(dataset, pairs, labels, official=False)
     means = metrics.pair_means(scored.score([answer.xy for answer in answers]), scored.labels)["category_mean"]
     assert (means["pck@0.2"], means["pck@0.1"]) == pytest.approx(pck, abs=0.1)

@@ -82,17 +82,14 @@ def episodes(
     return pairs()
 
 
-def queries_only(data: Dataset) -> Iterator[Pair]:
-    """Every object once, without an example: CapeLLM's "only query images"."""
-    return (Pair((), index) for index in range(len(data.objects)))
-
-
 def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
     """Every object once as a query, with `shots` examples drawn from the others of its category; none if too few.
 
     The draw hangs on the seed and on the ids of the category's objects, not on their order in the file, and more shots
     keep the examples of fewer. The pairs are in the data set's order.
     """
+    if not shots:
+        return [Pair((), query) for query in range(len(data.objects))]
     pairs = []
     members = {key: sorted(rows, key=lambda row: data.objects[row].id) for key, rows in by_category(data).items()}
     for query, item in enumerate(data.objects):

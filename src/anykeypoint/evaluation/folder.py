@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import secrets
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from ..category import Category
 from ..data.coco import LabelledObject
 from ..errors import InputError
+from ..formats import write_bytes
 
 _PACKAGES = ("anykeypoint", "numpy", "pillow", "torch", "transformers")
 
@@ -80,9 +79,7 @@ def whole_lines(path: Path) -> list[bytes]:
 
 def write(path: Path, text: str) -> None:
     """Whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_bytes(path, text.encode())
 
 
 def write_results(path: Path, figures: Mapping[str, Any], settings: Any, command: str) -> dict[str, Any]:

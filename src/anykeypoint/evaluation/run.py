@@ -97,7 +97,10 @@ def evaluate(
     claim(out, settings, objects, asked, [*patterns, RESULTS], SETTINGS)
 
     def answers(of: Any, name: str, title: str) -> list[Answered]:
-        found = ask_all(of, unique, protocol, out / name, _options(settings), workers, bar, title)
+        return spread(ask_all(of, unique, protocol, out / name, _options(settings), workers, bar, title))
+
+    def spread(found: Sequence[Answered]) -> list[Answered]:
+        """The answers to the unique questions -> one for every pair."""
         by_key = {question.key: answer for question, answer in zip(unique, found, strict=True)}
         return [by_key[question.key] for question in questions]
 
@@ -107,7 +110,8 @@ def evaluate(
     if workers.rank:
         return None
     for baseline in baselines:
-        theirs[baseline.name] = _baseline(baseline, questions, protocol, bar)
+        title = baseline.name.replace("_", " ")
+        theirs[baseline.name] = spread([ask(baseline, question, protocol, {}) for question in bar(unique, title)])
     labels = label_objects(dataset, dataset.objects)
     measure = naming.figures if protocol.names else _figures
     figures, rows, shown = measure(dataset, pairs, labels, mine, theirs, settings, known_names)
@@ -169,10 +173,6 @@ def _options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def _baseline(baseline: Any, questions: Sequence[Question], protocol: Protocol, bar: Progress) -> list[Answered]:
-    return [ask(baseline, question, protocol, {}) for question in bar(questions, baseline.name.replace("_", " "))]
-
-
 # --- points --------------------------------------------------------------------------------------------------------
 
 
@@ -187,7 +187,7 @@ def _figures(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[list[Shown], list[Shown]]]:
     """The results, a row for each pair, and the best and worst pictures."""
     objects = dataset.objects
-    scored = Scored.of(objects, pairs, labels, settings.official)
+    scored = Scored.of(dataset, pairs, labels, settings.official)
     points, sure = [answer.xy for answer in mine], [answer.confidence for answer in mine]
     scores = scored.score(points)
     overall = scoring.means(scores, scored.labels)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.coco import LabelledObject
-from ..data.pairs import Pair, padded
+from ..data.coco import Dataset, LabelledObject
+from ..data.pairs import Pair, padded, visible
 from ..errors import InputError
 from . import metrics
 from .calibration import reliability, sparsification
@@ -43,16 +43,12 @@ class Scored:
     official: bool = False
 
     @classmethod
-    def of(cls, objects: Sequence[LabelledObject], pairs: Sequence[Pair], labels: Sequence[str], official: bool):
-        """Pairs by the indices of objects; labels: the category of each object, by a name of its own."""
-        seen = padded([item.visibility > 0 for item in objects])
-        query = np.array([pair.query for pair in pairs])
-        mask = seen[query]
-        for place in range(len(pairs[0].examples)):
-            mask &= seen[[pair.examples[place] for pair in pairs]]
+    def of(cls, data: Dataset, pairs: Sequence[Pair], labels: Sequence[str], official: bool) -> "Scored":
+        """labels: the category of each of the data's objects, by a name of its own."""
+        objects, query = data.objects, np.array([pair.query for pair in pairs])
         return cls(
             padded([item.points for item in objects], np.nan)[query],
-            mask,
+            metrics.common_points(visible(data), [(*pair.examples, pair.query) for pair in pairs]),
             np.array([max(item.box[2:]) for item in objects], dtype=np.float64)[query],
             [labels[row] for row in query],
             query,
