@@ -44,10 +44,12 @@ def test_a_map_is_the_encoders_tokens_row_by_row(name):
 
 @pytest.mark.parametrize("name", TINY)
 def test_a_picture_gets_the_same_map_alone_and_in_company(name):
-    backbone, pictures = loud(tiny(name)), noise(PIXELS[name], batch=3)
+    # In float64: a processor may take another kernel for one picture than for three, and loud weights amplify rounding.
+    backbone, pictures = loud(tiny(name)).double(), noise(PIXELS[name], batch=3).double()
     with torch.no_grad():
         together, alone = backbone(pictures), torch.cat([backbone(picture[None]) for picture in pictures])
-    assert (together - alone).abs().max() <= 1e-5 * together.abs().max()
+    assert together.dtype == torch.float64
+    assert (together - alone).abs().max() <= 1e-9 * together.abs().max()
 
 
 @pytest.mark.parametrize(
