@@ -26,7 +26,7 @@ class Explanation:
     pose: the answer, as `predict` gives it. crop: what the cells tile, in image pixels.
     attention: [L, K, h, w], how each decoder layer's cross-attention is shared out over the cells, the mean of its
         heads (the fusion paper's Fig. 8); a keypoint's cells sum to 1.
-    similarity: [K, h, w], the probabilities of the first guess (the proposals).
+    similarity: [K, h, w], the probabilities of the first guess (the proposals); of an evidence head the answer's own.
     path: [L + 1, K, 2] image pixels, from the first guess on the answer of each layer; the last is the pose's.
     """
 

@@ -12,7 +12,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.models.matching.explain import watched
 
 LAYERS, BOX = 2, (5, 5, 60, 50)
-DECODERS = [name for name in NAMES if name not in ("pomnet", "evidence")]
+DECODERS = [name for name in NAMES if name != "pomnet"]
 
 
 @pytest.fixture(scope="module")

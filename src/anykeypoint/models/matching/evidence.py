@@ -1,11 +1,13 @@
 """A head for few training objects (ours): maps of evidence that need no training, and a small decoder beside them.
 
-Where an example is shown, each keypoint has four maps over the query's cells before anything is learnt:
+Where an example is shown, each keypoint has five maps over the query's cells before anything is learnt:
 
-    looks     cosine of the query's features and those under the example's point, each group of channels by itself
-    likeness  the same after one learnt projection
+    looks     cosine of the query's features and those under the example's point, each group of channels by itself, less
+              a share of how well the cell suits the example anywhere
+    back      how much of what a cell resembles most in the example lies round the point
+    likeness  the cosine after one learnt projection
     place     a Gaussian round the point's place in the example's crop
-    shape     a Gaussian round where an affine map of the example's points puts it, fitted to the first two maps
+    shape     a Gaussian round where an affine map of the example's points puts it, fitted to looks, back and place
 
 The last is what makes it robust: parts that look alike (legs, wheels, corners) are told apart by where the other points
 went. A decoder over keypoint tokens of words, examples or both writes a fifth map. What is answered is the softmax of
@@ -37,7 +39,9 @@ STIFFNESS = 0.02  # of the affine map: how strongly it is held near a mere shift
 _WARMTH, _TURNS = 0.02, 2  # of the first matching; how often map and matching are fitted to each other
 _FIRST, _THEN, _NEAR = 0.1, 0.2, 0.12  # weights of the priors during the fit, and the second one's width
 CODE = 64  # channels of a place's code
-WEIGHTS = (20.0, 5.0, 2.0, 3.0)  # of the four maps at first
+_COMMON, _BEST = 0.3, 10  # the share that is taken off for cells that suit everything, judged by so many best
+_BACK, _RETURN, _ROUND = 0.3, 0.05, 0.1  # weight, warmth and width of the way back during the fit
+WEIGHTS = (20.0, 6.0, 5.0, 2.0, 3.0)  # of the five maps at first
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,20 @@ class Evidence:
 
     @property
     def chances(self) -> Tensor:
-        last = self.maps[-1]
-        return last.flatten(2).softmax(dim=-1).view_as(last)
+        return self._chances(-1)
 
     @property
     def found(self) -> Tensor:
-        grid = tuple(self.maps[-1].shape[-2:])
-        return peaks(self.chances.flatten(2), grid, cell_centres(*grid, like=self.maps[-1]))[0]
+        return self.peaks(-1)
+
+    def peaks(self, stage: int) -> Tensor:
+        """The points (B K 2) after a stage."""
+        grid = tuple(self.maps[stage].shape[-2:])
+        return peaks(self._chances(stage).flatten(2), grid, cell_centres(*grid, like=self.maps[stage]))[0]
+
+    def _chances(self, stage: int) -> Tensor:
+        scores = self.maps[stage]
+        return scores.flatten(2).softmax(dim=-1).view_as(scores)
 
 
 class EvidenceHead(nn.Module):
@@ -208,11 +219,11 @@ class EvidenceHead(nn.Module):
         heat: Tensor | None,
         shown: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The four maps (B 4 K n) and tokens (B K D), means over the examples that show a keypoint, and which any shows
+        """The five maps (B 5 K n) and tokens (B K D), means over the examples that show a keypoint, and which any shows
         (B K)."""
         count = features.shape[0], valid.shape[1]
         if examples is None:
-            nothing = features.new_zeros(count[0], 4, count[1], features.shape[1])
+            nothing = features.new_zeros(count[0], len(WEIGHTS), count[1], features.shape[1])
             return nothing, self.absent[1].expand(*count, -1), torch.zeros_like(valid)
         shots = examples.shape[1]
         shown = valid[:, None].expand(-1, shots, -1) if shown is None else shown & valid[:, None]
@@ -220,18 +231,27 @@ class EvidenceHead(nn.Module):
         points = centroids(heat)  # B M K 2
         samples = features_at(examples.flatten(0, 1), points.flatten(0, 1)).unflatten(0, (count[0], shots))
         samples = self._normed(samples)  # B M K C
-        looks = samples @ features[:, None].transpose(2, 3)  # B M K n
+        looks, back = self._matched(samples, points, examples, features)
         likeness = F.normalize(self.likeness(samples), dim=-1) @ F.normalize(self.likeness(features), dim=-1)[
             :, None
         ].transpose(2, 3)
-        shape = fitted(looks.flatten(0, 1).detach(), points.flatten(0, 1), shown.flatten(0, 1), places)
+        shape = fitted((looks + _BACK * back).flatten(0, 1).detach(), points.flatten(0, 1), shown.flatten(0, 1), places)
         shape = shape.unflatten(0, (count[0], shots))
-        maps = torch.stack([looks, likeness, bump(points, places, PLACE), bump(shape, places, SHAPE)], dim=2)
+        maps = torch.stack([looks, back, likeness, bump(points, places, PLACE), bump(shape, places, SHAPE)], dim=2)
         tokens = self.sample(samples * math.sqrt(self.config.image_width)) + self.point_place(octaves(points))
         share = shown.to(maps.dtype) / shown.sum(dim=1, keepdim=True).clamp(min=1)  # B M K
         seen = shown.any(dim=1)
         tokens = torch.einsum("bmk,bmkd->bkd", share, tokens)
         return torch.einsum("bmk,bmekn->bekn", share, maps), torch.where(seen[..., None], tokens, self.absent[1]), seen
+
+    def _matched(self, samples: Tensor, points: Tensor, examples: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Looks and the way back (B M K n), of the features (B M K C) at an example's points and its map (B M C h w)."""
+        shown = self._normed(examples.flatten(3).transpose(2, 3))  # B M cells C
+        cosines = shown @ features[:, None].transpose(2, 3)  # B M cells n
+        common = cosines.topk(min(_BEST, cosines.shape[2]), dim=2).values.mean(dim=2, keepdim=True)
+        looks = samples @ features[:, None].transpose(2, 3) - _COMMON * common
+        near = bump(points, cell_centres(*examples.shape[-2:], like=features), _ROUND)  # B M K cells
+        return looks, near @ (cosines / _RETURN).softmax(dim=2)
 
     def _normed(self, features: Tensor) -> Tensor:
         """Features (... C) whose inner product is the mean over the groups of their cosines."""
@@ -261,7 +281,7 @@ def bump(points: Tensor, places: Tensor, width: float) -> Tensor:
 def fitted(looks: Tensor, points: Tensor, shown: Tensor, places: Tensor) -> Tensor:
     """Where an affine map of each object's points (B K 2) puts them, so that it agrees with what looks like them.
 
-    looks: cosines (B K n) at places (n 2). Each point counts by how sure its matching is; shown (B K): which count.
+    looks: how well each cell (n 2) suits a point (B K n). Each point counts by how sure its matching is; shown (B K): which count.
     """
     guess, width, height = points, PLACE, _FIRST
     for _ in range(_TURNS):

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from .evidence import Evidence, EvidenceHead
 from .fusion import Decision
 from .head import Match, Matcher
 
 if TYPE_CHECKING:
     from .model import MatchingModel
 
-Seen = dict[nn.Module, list[Tensor]]  # a matcher -> what its layers' cross-attention was (B K N), layer by layer
+Seen = dict[nn.Module, list[Tensor]]  # a decoder's owner -> its layers' cross-attention (B K N), layer by layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ def watched(head: nn.Module) -> Iterator[Seen]:
     Each attention is worked out once more beside the answer, which stays the same to the bit. Raises InputError for a
     head without such a decoder.
     """
-    seen: Seen = {part: [] for part in head.modules() if isinstance(part, Matcher)}
+    looking = {part: found for part in head.modules() if (found := _looking(part))}
+    seen: Seen = {part: [] for part in looking}
     if not seen:
         raise InputError("This model has no decoder that looks at the picture, so its answers cannot be explained.")
 
@@ -47,9 +49,9 @@ def watched(head: nn.Module) -> Iterator[Seen]:
         return keep
 
     handles = [
-        layer.cross_attention.register_forward_hook(keeper(kept), with_kwargs=True)
-        for matcher, kept in seen.items()
-        for layer in matcher.decoder.layers
+        attention.register_forward_hook(keeper(seen[part]), with_kwargs=True)
+        for part, attentions in looking.items()
+        for attention in attentions
     ]
     try:
         yield seen
@@ -58,9 +60,19 @@ def watched(head: nn.Module) -> Iterator[Seen]:
             handle.remove()
 
 
-def stages(model: "MatchingModel", answer: Match | Decision, seen: Seen) -> Stages:
+def _looking(part: nn.Module) -> list[nn.MultiheadAttention]:
+    """What looks at the picture in a decoder, layer by layer; nothing of any other part."""
+    if isinstance(part, Matcher):
+        return [layer.cross_attention for layer in part.decoder.layers]
+    return [layer.at_image for layer in part.layers] if isinstance(part, EvidenceHead) else []
+
+
+def stages(model: "MatchingModel", answer: Match | Decision | Evidence, seen: Seen) -> Stages:
     """The stages of what was answered while `seen` was watched; of a decision fusion both matchers' count as in the
     answer."""
+    if isinstance(answer, Evidence):
+        attention = torch.stack(next(iter(seen.values()))).unflatten(-1, answer.maps[-1].shape[-2:])
+        return Stages(attention, torch.stack([answer.peaks(stage) for stage in range(len(answer.maps))]))
     if isinstance(answer, Match):
         return _of(answer, next(iter(seen.values())))
     asked = {"text": model.head.head.matcher, "image": model.head.image_matcher}

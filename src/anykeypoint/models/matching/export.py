@@ -150,7 +150,8 @@ def _sample(model: MatchingModel, name: str) -> Tensor:
 
 def _dynamic(model: MatchingModel) -> dict[str, dict[int, Any]]:
     """Which of an input's sizes may change."""
-    slots = model.config.head.order_slots if model.config.head.order != "none" else MOST
+    head = model.config.head
+    slots = head.order_slots if getattr(head, "order", "none") != "none" else MOST
     keypoints, examples = torch.export.Dim("keypoints", max=slots), torch.export.Dim("examples", max=MOST)
     return {
         "pixels": {},
