@@ -57,7 +57,7 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
         order="fixed" if name == "capeformer" else "none",
     )
     if name == "evidence":
-        head = EvidenceConfig(20, 24, (8, 12), width=16, heads=2, layers=2, blocks=1, likeness=4)
+        head = EvidenceConfig(20, 24, (8, 12), members=2, width=16, heads=2, layers=2, blocks=1, likeness=4)
     if name == "pomnet":
         head = POMNetConfig(20, 20, width=16, heads=2, hidden=24, encoder_layers=1, decoder_layers=1)
     fusion = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"image_support_width": 20, "answer": "mean"}}

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from anykeypoint.data.heatmaps import heat_targets
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching import evidence
-from anykeypoint.models.matching.evidence import EvidenceConfig, EvidenceHead
+from anykeypoint.models.matching import cues
+from anykeypoint.models.matching.evidence import Evidence, EvidenceConfig, EvidenceHead
 from anykeypoint.models.matching.proposals import cell_centres
 
-SMALL = EvidenceConfig(
-    image_width=12, text_width=6, groups=(5, 7), width=16, heads=2, layers=2, blocks=1, likeness=4, dropout=0.0
-)
+SIZES = {"image_width": 12, "text_width": 6, "groups": (5, 7), "width": 16, "heads": 2, "likeness": 4}
+SMALL = EvidenceConfig(**SIZES, members=2, layers=2, blocks=1, dropout=0.0)
 B, K, M, R, N = 3, 5, 2, 8, 32
 
 
@@ -25,7 +24,7 @@ def head():
     torch.manual_seed(0)
     made = EvidenceHead(SMALL)
     for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.8)
+        parameter.data += 0.5 * torch.randn_like(parameter)
     return made.double().eval()  # so that rounding is no matter
 
 
@@ -73,7 +72,7 @@ def test_a_row_is_answered_as_it_would_be_alone(head, inputs, prompt):
         one = {name: None if value is None else value[row : row + 1] for name, value in inputs.items()}
         valid = inputs["valid"][row]
         close(head(**one).found[0], whole.found[row], valid)
-        close(head(**one).maps[-1][0], whole.maps[-1][row], valid)
+        close(head(**one).maps[-1][:, 0, valid], whole.maps[-1][:, row, valid])
 
 
 def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs):
@@ -86,7 +85,7 @@ def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs
         junk["told"][row, slot] = True
     after = head(**junk)
     close(after.found, before.found, valid)
-    assert torch.isfinite(after.maps[-1][valid]).all()
+    assert torch.isfinite(after.maps[-1][:, valid]).all()
 
 
 def test_the_order_of_keypoints_and_of_examples_does_not_matter(head, inputs):
@@ -102,7 +101,7 @@ def test_the_order_of_keypoints_and_of_examples_does_not_matter(head, inputs):
 def test_one_example_shown_twice_is_one_example(head, inputs):
     once = inputs | {name: inputs[name][:, :1] for name in ("examples", "heat", "shown")}
     twice = once | {name: once[name].repeat_interleave(2, dim=1) for name in ("examples", "heat", "shown")}
-    close(head(**twice).maps[-1], head(**once).maps[-1], inputs["valid"])
+    close(head(**twice).chances, head(**once).chances, inputs["valid"])
 
 
 def test_a_keypoint_that_an_example_does_not_show_is_found_by_the_others_or_by_words(head, inputs):
@@ -146,8 +145,8 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
     target = (-((places - points[:, :1]) * R).square().sum(dim=-1) / 2).softmax(dim=-1)
 
     def loss(scores):
-        maps = (scores.expand(1, 2, -1).unflatten(-1, (R, R)),) * 3
-        return sum(head.losses(evidence.Evidence(maps), points, None, labelled).values())
+        maps = (scores.expand(1, 1, 2, -1).unflatten(-1, (R, R)),) * 3
+        return sum(head.losses(Evidence(maps), points, None, labelled).values())
 
     best = loss(target.log())
     entropy = -(target * target.log()).sum()
@@ -183,10 +182,10 @@ def test_the_affine_map_is_the_ridge_solution(seed):
     source, target, weight = rng.random((4, 2)), rng.random((4, 2)), rng.random(4) + 0.1
     weight /= weight.sum()
     x, y = source - weight @ source, target - weight @ target
-    rows = np.vstack([np.sqrt(weight)[:, None] * x, np.sqrt(evidence.STIFFNESS) * np.eye(2)])
-    wanted = np.vstack([np.sqrt(weight)[:, None] * y, np.sqrt(evidence.STIFFNESS) * np.eye(2)])
+    rows = np.vstack([np.sqrt(weight)[:, None] * x, np.sqrt(cues.STIFFNESS) * np.eye(2)])
+    wanted = np.vstack([np.sqrt(weight)[:, None] * y, np.sqrt(cues.STIFFNESS) * np.eye(2)])
     matrix = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-    ours = evidence.affine(*(torch.from_numpy(value)[None] for value in (source, target, weight)))
+    ours = cues.affine(*(torch.from_numpy(value)[None] for value in (source, target, weight)))
     np.testing.assert_allclose(ours[0].numpy(), x @ matrix + weight @ target, atol=1e-9)
 
 
@@ -196,18 +195,18 @@ def test_a_moved_and_grown_object_is_followed_by_its_shape():
     places = cell_centres(size, size, like=torch.zeros(1))
     points = torch.tensor([[[0.3, 0.3], [0.7, 0.3], [0.3, 0.7], [0.7, 0.7], [0.5, 0.5]]])
     moved = (points - 0.5) * 1.2 + torch.tensor([0.58, 0.45])
-    looks = evidence.bump(moved, places, 0.04)
+    looks = cues.bump(moved, places, 0.04)
     looks[:, 4] = 0
     shown = torch.ones(1, 5).bool()
-    found = evidence.fitted(looks, points, shown, places)
+    found = cues.fitted(looks, points, shown, places)
     assert (found - moved).abs().max() < 0.03 < (points - moved).abs().max()
-    alone = evidence.fitted(looks[:, 4:], points[:, 4:], shown[:, 4:], places)
+    alone = cues.fitted(looks[:, 4:], points[:, 4:], shown[:, 4:], places)
     assert (alone - points[:, 4:]).abs().max() < 0.03  # nothing to go by: it stays
 
 
 def test_centres_of_heat_are_the_points_they_were_drawn_round():
     points = np.array([[0.25, 0.5], [0.75, 0.125], [np.nan, np.nan]])
-    found = evidence.centroids(heat_of(points))
+    found = cues.centroids(heat_of(points))
     np.testing.assert_allclose(found.numpy(), [[0.25, 0.5], [0.75, 0.125], [0.5, 0.5]], atol=1e-6)
 
 

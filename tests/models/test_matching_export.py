@@ -24,7 +24,7 @@ HEADS = {  # small, as exporting takes its time for every layer
     "flf": {"image_width": 16, "support_width": 24, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
     | {"encoder_layers": 1, "decoder_layers": 1},
     "evidence": {"image_width": 16, "text_width": 24, "groups": [16], "width": 16, "heads": 2, "likeness": 4}
-    | {"layers": 1, "blocks": 1},
+    | {"layers": 1, "blocks": 1, "members": 2},
 }
 FUSIONS = {"flf": {"guest_width": 16, "gamma": 2.0}}
 
@@ -75,7 +75,12 @@ def test_it_answers_as_the_model_does_for_any_number_of_keypoints_and_examples(e
     import onnx
 
     said = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}["anykeypoint"]
-    assert (said["model"], said["prompt"], said["image_size"], said["crop_scale"]) == (model.config.name, "both", SIDE, 1.25)
+    assert (said["model"], said["prompt"], said["image_size"], said["crop_scale"]) == (
+        model.config.name,
+        "both",
+        SIDE,
+        1.25,
+    )
     view = model.encode(picture(), BOX)
     crop = pixels(model, view).transpose(2, 0, 1)[None] / 255
     mean, deviation = (np.array(said[key]).reshape(3, 1, 1) for key in ("mean", "deviation"))

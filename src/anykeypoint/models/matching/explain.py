@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from .evidence import Evidence, EvidenceHead
+from .evidence import Evidence, Member
 from .fusion import Decision
 from .head import Match, Matcher
 
@@ -64,14 +64,15 @@ def _looking(part: nn.Module) -> list[nn.MultiheadAttention]:
     """What looks at the picture in a decoder, layer by layer; nothing of any other part."""
     if isinstance(part, Matcher):
         return [layer.cross_attention for layer in part.decoder.layers]
-    return [layer.at_image for layer in part.layers] if isinstance(part, EvidenceHead) else []
+    return [layer.at_image for layer in part.layers] if isinstance(part, Member) else []
 
 
 def stages(model: "MatchingModel", answer: Match | Decision | Evidence, seen: Seen) -> Stages:
     """The stages of what was answered while `seen` was watched; of a decision fusion both matchers' count as in the
     answer."""
     if isinstance(answer, Evidence):
-        attention = torch.stack(next(iter(seen.values()))).unflatten(-1, answer.maps[-1].shape[-2:])
+        members = torch.stack([torch.stack(layers) for layers in seen.values()])
+        attention = members.mean(dim=0).unflatten(-1, answer.maps[-1].shape[-2:])
         return Stages(attention, torch.stack([answer.peaks(stage) for stage in range(len(answer.maps))]))
     if isinstance(answer, Match):
         return _of(answer, next(iter(seen.values())))
