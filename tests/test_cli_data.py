@@ -125,3 +125,17 @@ def test_nothing_is_written_into_the_data(made, verb, capsys):
 def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
     code, out, err = run(capsys, *arguments)
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
+
+
+def test_made_up_objects_are_drawn_as_a_data_set_that_has_no_faults(tmp_path, capsys):
+    code, out, _ = run(capsys, "draw", tmp_path / "a", "--count", 5, "--poses", 2, "--size", 96, "--seed", 3)
+    assert code == 0 and "5 objects of 3 kinds" in out
+    spec, images = out.split("--data ")[1].split()[0], out.split()[-1]
+    data = read(spec, images)
+    assert len(data.objects) == 5 and len(data.categories) == 3
+    assert run(capsys, "check", spec, "--images", images)[0] == 0
+    run(capsys, "draw", tmp_path / "b", "--count", 5, "--poses", 2, "--size", 96, "--seed", 3)
+    written = [sorted(path.read_bytes() for path in (tmp_path / name).rglob("*.*")) for name in "ab"]
+    assert written[0] == written[1]
+    code, _, err = run(capsys, "draw", tmp_path / "a", "--count", 5)
+    assert code == 2 and "not an empty folder" in err

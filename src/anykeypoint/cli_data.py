@@ -7,7 +7,7 @@ import typer
 
 from .cli_options import AllowMissing, Images
 
-app = typer.Typer(help="Look after labelled data: list, check, view, convert, split, prepare.", no_args_is_help=True)
+app = typer.Typer(help="Look after labelled data.", no_args_is_help=True)
 
 Spec = Annotated[str, typer.Argument(metavar="FORM:FILE", help="The labels; `data list` shows the forms.")]
 
@@ -96,3 +96,17 @@ def prepare(
     from .commands import data as verb
 
     raise typer.Exit(verb.prepare(name, sources, out, copy=copy))
+
+
+@app.command("draw")
+def draw(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty; for the pictures and annotations.json.")],
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", help="Objects, one a picture.")],
+    poses: Annotated[int, typer.Option(metavar="N", help="Objects of each kind.")] = 4,
+    size: Annotated[int, typer.Option(metavar="PIXELS", help="Side of the pictures.")] = 256,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same gives the same bytes.")] = 0,
+) -> None:
+    """Draw made-up objects with named points, COCO-style: more kinds to train on, without rights of others."""
+    from .commands import data as verb
+
+    raise typer.Exit(verb.draw(out, count, poses=poses, size=size, seed=seed))

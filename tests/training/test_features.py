@@ -131,7 +131,6 @@ def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data)
     fewer = replace(data, objects=data.objects[:6])
     for other in (
         VersionedPlan(data, CROPS, 3),
-        VersionedPlan(data, replace(CROPS, seed=1), 2),
         VersionedPlan(data, replace(CROPS, crop_scale=1.5), 2),
         VersionedPlan(fewer, CROPS, 2),
     ):
@@ -141,6 +140,17 @@ def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data)
         kept(VersionedPlan(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
     assert json.loads((tmp_path / "about.json").read_text())["versions"] == 2
     kept(VersionedPlan(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
+
+
+def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
+    first, other = (VersionedPlan(data, replace(CROPS, seed=seed), 2) for seed in (0, 1))
+    kept(first, tmp_path, Counter())
+    again = Counter()
+    kept(other, tmp_path, again)
+    assert again.crops == 0
+    assert np.array_equal(first.version(3, 1).pixels, other.version(3, 1).pixels)
+    drawn = [[int(plan.marked(0, at, 0).pixels.sum()) for at in range(12)] for plan in (first, other)]
+    assert drawn[0] != drawn[1] and set(drawn[0]) == set(drawn[1])
 
 
 def test_features_beyond_half_precision_are_refused(tmp_path, data):

@@ -219,6 +219,15 @@ def split(spec: str, images: Path | None, out: Path, *, by: str, shares: str, se
     return 0
 
 
+def draw(out: Path, count: int, *, poses: int, size: int, seed: int) -> int:
+    """Write a data set of made-up objects."""
+    from ..data.synthetic import IMAGES, write_dataset
+
+    path = write_dataset(out, count, seed, poses, size)
+    print(f"{count} objects of {-(-count // poses)} kinds: --data coco:{path} --images {out / IMAGES}")
+    return 0
+
+
 def prepare(name: str, sources: Path, out: Path, *, copy: bool) -> int:
     """Build MP-100's folders from the source data sets; 1 if anything is missing."""
     from ..data.mp100_folders import build, plan

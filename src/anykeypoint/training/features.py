@@ -28,8 +28,8 @@ ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
 class VersionedPlan(EpisodePlan):
     """Episodes whose pictures are drawn among `versions` fixed augmented crops of each object.
 
-    Which one a picture takes hangs on the seed and its place, and what a version is on the seed, the object's number in
-    the data and the version's own.
+    Which one a picture takes hangs on the seed and its place. What a version is hangs on the object's number in the
+    data and its own alone, so that trainings with other seeds can share their features.
     """
 
     def __init__(self, data: Dataset, config: EpisodeConfig, versions: int) -> None:
@@ -42,7 +42,7 @@ class VersionedPlan(EpisodePlan):
 
     def version(self, index: int, number: int, read: bool = True) -> Marked:
         """One of an object's crops, numbered from 0."""
-        return mark(self.objects[index], self.config, np.random.default_rng([self.config.seed, 7, index, number]), read)
+        return mark(self.objects[index], self.config, np.random.default_rng([7, index, number]), read)
 
 
 class CachedPlan(VersionedPlan):
@@ -121,7 +121,7 @@ def _about(plan: VersionedPlan, backbone: nn.Module) -> dict[str, Any]:
     for name, tensor in sorted(backbone.state_dict().items()):
         weights.update(name.encode())
         weights.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-    crops = {name: getattr(config, name) for name in ("size", "crop_scale", "released_crop", "seed")}
+    crops = {name: getattr(config, name) for name in ("size", "crop_scale", "released_crop")}
     return {
         "versions": plan.versions,
         **crops,
