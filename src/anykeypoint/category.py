@@ -281,9 +281,14 @@ def mirrored_name(name: str) -> str:
     return re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), plain_text(name))
 
 
+def spoken(name: str) -> str:
+    """A label as words: single spaces and no underscores."""
+    return " ".join(name.replace("_", " ").split())
+
+
 def plain_text(text: str) -> str:
     """Lower case, single spaces and no underscores: what two names must share to mean the same."""
-    return " ".join(text.replace("_", " ").casefold().split())
+    return spoken(text.casefold())
 
 
 def _keypoint(item: Any, origin: str) -> Keypoint:

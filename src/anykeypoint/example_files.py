@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .category import Category, Keypoint
+from .category import Category, Keypoint, plain_text, spoken
 from .errors import InputError
 from .example import Example
 from .formats import CSV_COLUMNS
@@ -69,7 +69,7 @@ def asked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> 
     for one in marked[1:]:
         names |= {key: name for key, name in zip(one.places, one.names, strict=True) if key not in names}
     word = noun or first.category.replace("_", " ")
-    points = tuple(Keypoint(" ".join(name.replace("_", " ").split())) for name in names.values())
+    points = tuple(Keypoint(spoken(name)) for name in names.values())
     return Category(first.category, points, first.skeleton, noun=word)
 
 
@@ -78,20 +78,16 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
     Raises InputError for a marked point that the category does not have.
     """
-    known = {_plain(name): i for i, name in enumerate(unique_names(category.names))}
+    known = {plain_text(name): i for i, name in enumerate(unique_names(category.names))}
     points = np.full((len(category), 2), np.nan)
     for name, place in marked.places.items():
-        if _plain(name) not in known:
+        if plain_text(name) not in known:
             raise InputError(
                 f"{marked.file} has a point {name!r}, but {category.name!r} has none of that name; it has "
                 f"{', '.join(category.names)[:200]}."
             )
-        points[known[_plain(name)]] = place
+        points[known[plain_text(name)]] = place
     return Example(marked.picture, points, marked.box, category)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..category import Category, Keypoint, described
+from ..category import Category, Keypoint, described, spoken
 from ..errors import InputError
 from ..geometry import Box
 
@@ -295,7 +295,7 @@ def own_category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...
         return replace(known, name=name, skeleton=edges or known.skeleton)
     keypoints = []
     for label in labels:
-        plain = " ".join(label.replace("_", " ").split())
+        plain = spoken(label)
         keypoints.append(Keypoint(plain, label=label if label != plain else ""))
     return Category(name, tuple(keypoints), edges, noun=name.replace("_", " "))
 

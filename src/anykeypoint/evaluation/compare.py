@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..formats import write_bytes
 from . import page
 from .page import INKS, UNKNOWN, number, paragraph, section
-from .report import TITLES, setting
+from .report import TITLES, order, setting
 
 RESULTS, ROWS = "results.json", "per_object.csv"
 FIGURES = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck", "auc", "nme")
@@ -267,7 +267,7 @@ def write_comparison(path: str | Path, result: Mapping[str, Any]) -> None:
     alt = "Difference B - A of each figure with its interval, as in the table"
     drawn = page.picture(page.chart(lambda axes: _paint(axes, result), (6.4, 2.8)), "svg+xml", alt, alt)
     shown = [(key, part) for key in (MAIN, "mpck", "nme") for part in ("a", "b", "difference")]
-    ranked = sorted(result["per_category"].items(), key=lambda row: (-_order(row[1][MAIN]["difference"]), row[0]))
+    ranked = sorted(result["per_category"].items(), key=lambda row: (-order(row[1][MAIN]["difference"]), row[0]))
     cells = [
         (label, entry["rows"], *(_figure(entry[key][part], key, part == "difference") for key, part in shown))
         for label, entry in ranked
@@ -335,7 +335,3 @@ def _paint(axes: Any, result: Mapping[str, Any]) -> None:
     axes.axvline(0, color="#555555", linewidth=1)
     axes.set_yticks(range(len(keys)), [TITLES[key] for key in reversed(keys)])
     axes.set(xlabel="B - A, percent", ylim=(-0.6, len(keys) - 0.4))
-
-
-def _order(value: float | None) -> float:
-    return -math.inf if value is None else value

@@ -23,6 +23,7 @@ from ..example import Example
 from ..geometry import Box, square_crop
 from ..images import crop_pixels, read_image
 from ..models.matching import proposals
+from ..models.matching.cues import bump
 from ..models.matching.support import features_at
 from .baselines import CROP_SCALE, Prediction, carried, check_examples, example_box
 
@@ -76,7 +77,7 @@ class NearestNeighbour:
             wanted = at_points(self.features(shown.image, frame), torch.from_numpy(places[shown.shown]).float())
             similarity = wanted @ query.flatten(1)  # K N
             copied = torch.from_numpy(crop.normalise(carried(shown, box))[shown.shown]).float()
-            total[seen] += similarity + self.prior * gaussian(copied, side)
+            total[seen] += similarity + self.prior * bump(copied, cell_centres(side), SIGMA)
             count += seen
         xy, confidence = peaks(total / count.clamp(min=1)[:, None])
         missing = (count == 0).numpy()
@@ -122,12 +123,6 @@ def at_points(features: Tensor, places: Tensor) -> Tensor:
 def cell_centres(side: int) -> Tensor:
     """(N, 2) x and y of the cells' centres, row by row, as fractions of the crop."""
     return proposals.cell_centres(side, side, like=torch.zeros(()))
-
-
-def gaussian(places: Tensor, side: int) -> Tensor:
-    """(K, 2) fractions of the crop -> (K, N), 1 at the place itself and falling with SIGMA."""
-    distance = (cell_centres(side) - places[:, None]).square().sum(dim=-1)
-    return torch.exp(-distance / (2 * SIGMA**2))
 
 
 def peaks(scores: Tensor) -> tuple[np.ndarray, np.ndarray]:

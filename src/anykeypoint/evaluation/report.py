@@ -204,7 +204,7 @@ def _categories(results: Mapping[str, Any]) -> str:
         keys, first = NAMING_KEYS, "normalised"
     else:
         keys, first = PAIR_KEYS, "pck@0.2"
-    ranked = sorted(results["per_category"].items(), key=lambda row: (-_order(row[1][first]), row[0]))
+    ranked = sorted(results["per_category"].items(), key=lambda row: (-order(row[1][first]), row[0]))
     rows = [(label, entry["objects"], entry["points"], *figure_cells(entry, keys)) for label, entry in ranked]
     titles = [TITLES.get(key, key) for key in keys]
     caption = f"Every category, the best {TITLES.get(first, first)} first"
@@ -337,5 +337,6 @@ def numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _order(value: float | None) -> float:
+def order(value: float | None) -> float:
+    """A key to sort by, in which what is not known comes last of all."""
     return -math.inf if value is None or math.isnan(value) else value

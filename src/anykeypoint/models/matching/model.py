@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...category import Category
+from ...category import Category, spoken
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
@@ -153,7 +153,7 @@ class MatchingModel(nn.Module):
         return self.text.phrases([self._phrase(point, described) for point in category.keypoints])
 
     def _phrase(self, point: Any, described: bool = True) -> str:
-        name = " ".join(point.name.replace("_", " ").split())
+        name = spoken(point.name)
         return f"{name}: {point.description}" if described and self.config.described and point.description else name
 
     def forward(
