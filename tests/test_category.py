@@ -245,3 +245,12 @@ def test_a_general_definition_stands_for_data_sets_of_its_labels():
     labels = [point.label or point.name for point in category("fly_body").keypoints]
     assert described("vinegar fly", labels) is category("field_17_vinegar_fly")
     assert described("fly", labels) is described("drosophila", labels) is category("fly_body")
+
+
+def test_a_category_of_some_keypoints_keeps_what_is_among_them():
+    points = tuple(Keypoint(name) for name in ("nose", "left ear", "right ear", "tail"))
+    whole = Category("cat", points, skeleton=((0, 1), (0, 2), (0, 3)), alone=(3,))
+    part = whole.only([3, 2, 0])
+    assert part.names == ["tail", "right ear", "nose"] and part.name == "cat"
+    assert part.skeleton == ((2, 1), (2, 0)) and part.pairs == () and part.alone == (0,)
+    assert whole.only([1, 2]).pairs == ((0, 1),) and whole.only(range(4)) == whole

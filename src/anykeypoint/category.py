@@ -6,7 +6,7 @@ indices) and left/right pairs. `left` is always the subject's own left.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -107,6 +107,21 @@ class Category:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def only(self, rows: Sequence[int]) -> "Category":
+        """The category of these keypoints alone, in this order, with the edges and pairs among them."""
+        places = {row: place for place, row in enumerate(rows)}
+
+        def kept(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+            return tuple((places[a], places[b]) for a, b in pairs if a in places and b in places)
+
+        return replace(
+            self,
+            keypoints=tuple(self.keypoints[row] for row in rows),
+            skeleton=kept(self.skeleton),
+            pairs=kept(self.pairs or ()),
+            alone=tuple(places[row] for row in self.alone if row in places),
+        )
 
     def mirrored(self) -> list[int]:
         """The permutation of indices that a horizontal flip of the picture makes: `new[i] = old[mirrored[i]]`."""

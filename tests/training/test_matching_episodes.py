@@ -173,6 +173,29 @@ def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, ba
     assert counts["capex"] > 5 and counts["graphcape"] == 0
 
 
+def test_an_episode_of_many_keypoints_is_cut_to_so_many_of_them(tmp_path, base, data):
+    model = tiny_trainees.matcher("flf", base)
+    course = settled(model, data, replace(CONFIG, most_keypoints=3), tmp_path)
+    whole = settled(model, data, CONFIG, tmp_path)
+    kept = set()
+    for at in range(12):
+        ((batch, _),), ((full, _),) = (one.opened([at], 0).batches for one in (course, whole))
+        (category,), (every,) = batch.categories, full.categories
+        rows = [every.names.index(name) for name in category.names]
+        assert rows == sorted(rows) and len(rows) == min(3, len(every))
+        kept.add(tuple(rows))
+        assert torch.equal(batch.points[0].nan_to_num(-1), full.points[0, rows].nan_to_num(-1))
+        assert torch.equal(batch.labelled[0], full.labelled[0, rows])
+        assert torch.equal(batch.example_heat[0], full.example_heat[0][:, rows])
+        edges = {tuple(category.names[i] for i in edge) for edge in category.skeleton}
+        assert edges == {
+            names
+            for names in (tuple(every.names[i] for i in edge) for edge in every.skeleton)
+            if set(names) <= set(category.names)
+        }
+    assert len(kept) > 2
+
+
 def test_a_pass_without_any_point_to_learn_from_trains_nothing_and_says_so(tmp_path, base, data):
     far = replace(data, objects=[replace(item, points=item.points + 10_000) for item in data.objects])
     for name in ("capex", "graphcape", "dlf"):

@@ -60,6 +60,10 @@ class Marked:
     visible: np.ndarray  # K bool: labelled and in the crop
     heat: np.ndarray  # K N N float32, peak 1; 0 where not visible
 
+    def only(self, rows: np.ndarray) -> "Marked":
+        """The crop with the marks of these keypoints alone."""
+        return Marked(self.pixels, self.points[rows], self.visible[rows], self.heat[rows])
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -73,6 +77,11 @@ class Episode:
     def common(self) -> np.ndarray:
         """(K,) bool: visible in the query and in all examples, which the losses are taken on. May be none."""
         return np.logical_and.reduce([one.visible for one in (*self.examples, self.query)])
+
+    def only(self, rows: np.ndarray) -> "Episode":
+        """The episode with these keypoints alone."""
+        examples, query = tuple(one.only(rows) for one in self.examples), self.query.only(rows)
+        return Episode(examples, query, self.category.only(rows.tolist()))
 
 
 @dataclass(frozen=True)

@@ -155,11 +155,12 @@ class MatchingCourse(EpisodeCourse):
 
     def opened(self, items: list[int], step: int) -> Pass:
         pairs = [self.episodes.pair(at) for at in items]
-        categories = [self.data.objects[pair.query].category for pair in pairs]
-        asked = [self.asked(at, len(category)) for at, category in zip(items, categories, strict=True)]
+        sizes = [len(self.data.objects[pair.query].category) for pair in pairs]
+        rows = [self._rows(at, size) for at, size in zip(items, sizes, strict=True)]
+        asked = [self.asked(at, len(kept)) for at, kept in zip(items, rows, strict=True)]
         with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:  # reading and cutting pictures
             episodes = pool.map(self.episodes.episode, items, [one.example for one in asked])
-            batch = _batch(collate(list(episodes)), asked)
+            batch = _batch(collate([one.only(kept) for one, kept in zip(episodes, rows, strict=True)]), asked)
         skipped = int((~batch.labelled.any(dim=1)).sum())
         return Pass(
             batches=[(batch, 1.0)],
@@ -195,6 +196,13 @@ class MatchingCourse(EpisodeCourse):
         weight = self.config.heat_weight
         parts = model.losses(answer, batch.points, batch.heat, batch.labelled, batch.valid, weight)
         return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
+
+    def _rows(self, at: int, keypoints: int) -> np.ndarray:
+        """Which of so many keypoints the episode at a place keeps."""
+        most = self.config.most_keypoints
+        if not 0 < most < keypoints:
+            return np.arange(keypoints)
+        return np.sort(np.random.default_rng([self.config.seed, 8, at]).choice(keypoints, most, replace=False))
 
     def asked(self, at: int, keypoints: int) -> Asked:
         """What is drawn for the episode at a place, of a category of so many keypoints."""

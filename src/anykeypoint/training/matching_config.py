@@ -92,6 +92,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     """A matcher's run. The defaults are the recipe of GraphCape and CapeX, for Swin-V2-T (Small has batch 8)."""
 
     support_points_fraction: float | None = None  # share of the keypoints asked for; null: those the examples show
+    most_keypoints: int = 0  # episodes of more are cut to so many, drawn anew each time; 0 cuts none
     modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
     describe: float = 1.0  # share of episodes in which a model whose phrases have descriptions is told them
     heat_weight: float = 2.0  # of the similarity maps' loss beside the points'; POMNet's has no other part
@@ -101,7 +102,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_choices(self, features=FEATURES)
-        for name in ("versions", "heat_weight"):
+        for name in ("versions", "heat_weight", "most_keypoints"):
             _check_from_zero(self, name)
         _check_share("describe", self.describe)
         fraction = self.support_points_fraction
