@@ -173,6 +173,23 @@ def test_learning_lowers_the_loss_and_reaches_every_parameter(inputs):
     assert losses[-1] < 0.6 * losses[0]
 
 
+def test_in_training_each_row_is_learnt_by_one_member_and_answered_as_that_one_answers(head, inputs):
+    whole = head(**inputs)
+    head.train()
+    learnt = head(**inputs)
+    for row in range(B):
+        valid = inputs["valid"][row]
+        close(learnt.maps[-1][0, row, valid], whole.maps[-1][row % 2, row, valid])
+    points = torch.rand(B, K, 2).double()
+    for row, own, other in ((0, 0, 1), (1, 1, 0)):
+        labelled = torch.zeros(B, K).bool()
+        labelled[row, 0] = True
+        head.zero_grad()
+        sum(head.losses(head(**inputs), points, None, labelled).values()).backward()
+        assert any(p.grad is not None and p.grad.abs().max() > 0 for p in head.members[own].parameters())
+        assert all(p.grad is None or not p.grad.any() for p in head.members[other].parameters())
+
+
 # --- its parts -----------------------------------------------------------------------------------------------------
 
 

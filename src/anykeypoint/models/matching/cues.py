@@ -50,6 +50,10 @@ class Cues:
     share: Tensor
     seen: Tensor
 
+    def __getitem__(self, rows: Tensor) -> "Cues":
+        """Those of some objects."""
+        return Cues(self.maps[rows], self.samples[rows], self.points[rows], self.share[rows], self.seen[rows])
+
 
 def cues_of(
     query: Tensor, places: Tensor, examples: Tensor, heat: Tensor, shown: Tensor, groups: tuple[int, ...]

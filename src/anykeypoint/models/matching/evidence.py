@@ -4,8 +4,8 @@ An example's cues (`cues`) are maps over the query's cells. A decoder over keypo
 writes one more, and what it answers is the softmax of their weighted sum. Trained matchers lose to plain matching on
 few categories (they learn the categories); here the plain matching stays in, and training can only weigh and add.
 
-Several decoders, alike but for their first weights, are trained side by side and answer together: on few categories
-each errs in its own way, and their mean is worth more than any change of one.
+Several decoders answer together: on few categories each errs in its own way, and their mean is worth more than any
+change of one. They are trained in one run, each on rows of its own; on the same rows their errors would be alike.
 
 Letters: B objects, M examples, K keypoints, n = h * w cells, C channels, D width, E members.
 """
@@ -36,7 +36,8 @@ class EvidenceConfig:
     """Sizes of an evidence head.
 
     groups: how the feature map's channels are grouped for the cosine (EfficientNet-Lite2: its two maps).
-    members: decoders that learn the same apart from one another, and whose answers are averaged.
+    members: decoders that learn apart from one another, each on every members-th row of a batch, and whose answers are
+        averaged.
     """
 
     image_width: int = 328
@@ -84,6 +85,7 @@ class EvidenceConfig:
 class Evidence:
     """maps: per stage each member's scores (E B K h w) before the softmax; the last stage's are the answer's.
 
+    In training E is 1, and each row has the scores of its own member.
     chances: (B K h w), the members' geometric mean. found: its peaks (B K 2), fractions of the crop.
     """
 
@@ -142,10 +144,24 @@ class EvidenceHead(nn.Module):
             told = valid if told is None else told & valid
             phrases = phrases.masked_fill(~told[..., None], 0)
         kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
-        stages = zip(
-            *(member(features, places, grid, valid, cues, phrases, told) for member in self.members), strict=True
-        )
-        return Evidence(tuple(torch.stack(stage).to(kind).unflatten(-1, grid) for stage in stages))
+        prompt = (valid, cues, phrases, told)
+        if self.training:
+            each = [self._shared_out(features, places, grid, prompt)]
+        else:
+            each = [member(features, places, grid, *prompt) for member in self.members]
+        return Evidence(tuple(torch.stack(stage).to(kind).unflatten(-1, grid) for stage in zip(*each, strict=True)))
+
+    def _shared_out(self, features: Tensor, places: Tensor, grid: tuple[int, int], prompt: tuple) -> list[Tensor]:
+        """Scores (B K n) of every stage, those of row b by member b modulo E."""
+        count = len(self.members)
+        rows = [torch.arange(number, len(features), count, device=features.device) for number in range(count)]
+        parts = [
+            member(features[some], places, grid, *(None if part is None else part[some] for part in prompt))
+            for member, some in zip(self.members, rows, strict=True)
+            if len(some)
+        ]
+        order = torch.cat(rows).argsort()
+        return [torch.cat(stage)[order] for stage in zip(*parts, strict=True)]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -155,7 +171,6 @@ class EvidenceHead(nn.Module):
     def losses(self, answer: Evidence, points: Tensor, heat_maps: Any, labelled: Tensor, *_: Any) -> dict[str, Tensor]:
         """Cross-entropy of every stage's map with a Gaussian round the true place, the stages before the last at 0.3.
 
-        Each member learns by itself; the losses are the members' means.
         points: (B K 2), fractions of the crop, NaN where absent; labelled: (B K) bool. Heat maps are not used.
         """
         grid = tuple(answer.maps[-1].shape[-2:])
