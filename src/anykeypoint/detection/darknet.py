@@ -14,7 +14,7 @@ from ..errors import InputError
 
 SIDE = 416  # pixels a side of what the network sees
 EPSILON = 1e-6  # darknet adds it to the deviation, not to the variance
-# Width and height in pixels of the square: the coarse grid's, the fine grid's. Today's published cfg gives the fine grid
+# Width and height in pixels of the square: the coarse grid's, the fine grid's. The cfg published today gives the latter
 # (10, 14) and the next two, but the weights were trained with these; with the others its boxes are too small.
 ANCHORS = (((81, 82), (135, 169), (344, 319)), ((23, 27), (37, 58), (81, 82)))
 
