@@ -143,8 +143,11 @@ def _download(package: Package, scratch: Path) -> list[Path]:
         backend = scratch / "backend" / "setuptools"  # the name that pip calls where an archive names none
         backend.mkdir(parents=True)
         (backend / "__init__.py").touch()
-        (backend / "build_meta.py").write_text(_BACKEND % dict(zip("nv", package.requirement.split("=="), strict=True)))
-        environment |= {"PYTHONPATH": str(backend.parent), "PIP_USE_PEP517": "1"}
+        name, version = package.requirement.split("==")
+        facts = {"name": name, "version": version, "folder": f"{name.replace('-', '_')}-{version}.dist-info"}
+        (backend / "build_meta.py").write_text(_BACKEND % facts)
+        first = os.pathsep.join(filter(None, (str(backend.parent), os.environ.get("PYTHONPATH"))))
+        environment |= {"PYTHONPATH": first, "PIP_USE_PEP517": "1"}
     run = subprocess.run(command, capture_output=True, text=True, env=environment)
     archives = [*scratch.glob("*.whl")] if package.source_sha256 is None else [*scratch.glob("*.tar.gz")]
     if run.returncode or len(archives) != 1:
@@ -179,9 +182,9 @@ class __legacy__:
 
     @staticmethod
     def prepare_metadata_for_build_wheel(folder, config_settings=None):
-        made = pathlib.Path(folder, "%(n)s-%(v)s.dist-info")
+        made = pathlib.Path(folder, "%(folder)s")
         made.mkdir()
-        (made / "METADATA").write_text("Metadata-Version: 2.1\\nName: %(n)s\\nVersion: %(v)s\\n")
+        (made / "METADATA").write_text("Metadata-Version: 2.1\\nName: %(name)s\\nVersion: %(version)s\\n")
         return made.name
 """
 

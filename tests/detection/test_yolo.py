@@ -174,7 +174,7 @@ def test_other_words_for_a_kind_are_understood_and_kept_as_they_were_said():
     assert set(known_words().values()) == set(range(80))
 
 
-@pytest.mark.parametrize("words", ["", " ", "dog;", ";", "dog; dog", [], ["dog", ""], [3], "duck", "mouse"])
+@pytest.mark.parametrize("words", ["", " ", "dog;", ";", "dog; dog", [], ["dog", ""], [3], None, "duck", "mouse"])
 def test_words_that_are_none_or_unknown_are_refused_with_one_sentence(words):
     with pytest.raises(InputError) as caught:
         YoloTiny(OneCell()).find(Image.new("RGB", (9, 9)), words)

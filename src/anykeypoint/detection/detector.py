@@ -70,8 +70,12 @@ def check_most(most: int) -> int:
 
 def split_words(words: str | Sequence[str]) -> list[str]:
     """The words of "dog; cat", or of a list; InputError unless there is at least one, none is blank and none twice."""
-    given = words.split(";") if isinstance(words, str) else list(words)
-    if not given or not all(isinstance(word, str) and word.strip() for word in given):
+    given = words.split(";") if isinstance(words, str) else words
+    if (
+        not isinstance(given, Sequence)
+        or not given
+        or not all(isinstance(word, str) and word.strip() for word in given)
+    ):
         raise InputError(f"The words to look for must be texts, as in 'dog; cat', and none blank, but got {words!r}.")
     found = [" ".join(word.split()) for word in given]
     if twice := [word for word in found if found.count(word) > 1]:

@@ -18,7 +18,7 @@ def load(name: str, device: str = "auto") -> Detector:
         from ..weights import fetch
 
         found: Detector = YoloTiny.load(fetch(name))
-    elif name and Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/", "~"))):
+    elif (name and Path(name).is_dir()) or (name.count("/") == 1 and not name.startswith((".", "/", "~"))):
         found = _from_source(name)
     else:
         raise InputError(
