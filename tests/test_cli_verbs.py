@@ -209,6 +209,7 @@ def test_the_verbs_and_their_options_are_these():
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
             *("--example", "--no-words", "--explain"),
+            *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},
         "export": {"model", "--prompt", "--output", "-o"},
@@ -238,4 +239,5 @@ def test_the_verbs_and_their_options_are_these():
         "data convert": {"spec", "--images", "--output", "-o", "--to", "--allow-missing"},
         "data split": {"spec", "--images", "--output", "-o", "--by", "--shares", "--seed"},
         "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
+        "data draw": {"out", "--count", "-n", "--poses", "--size", "--seed"},
     }

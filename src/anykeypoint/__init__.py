@@ -12,12 +12,24 @@ from .category import Category, Keypoint, category, library_names
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from .detection.detector import Detector
     from .models.fewshot.model import FewShotModel
     from .models.generative.capellm import CapeLLM
     from .models.matching.model import MatchingModel
 
 __version__ = "0.1.0"
-__all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", "library_names", "load"]
+__all__ = [
+    "Category",
+    "Detection",
+    "Example",
+    "InputError",
+    "Keypoint",
+    "Pose",
+    "category",
+    "detector",
+    "library_names",
+    "load",
+]
 
 
 def load(
@@ -37,11 +49,26 @@ def load(
     return loading.load(name, device, dtype, image_size)
 
 
+def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
+    """What finds objects by words: `detector().find("street.jpg", "dog; cat")` gives Detections, the surest first.
+
+    name: "yolov3-tiny" (fetched once; knows the words of COCO's 80 kinds), or a folder or hub id with a GroundingDINO,
+    OWL-ViT or OWLv2, which take any words. Raises InputError where it cannot be had.
+    """
+    from .detection import loading
+
+    return loading.load(name, device)
+
+
 def __getattr__(name: str) -> Any:
     if name == "Pose":  # not imported before it is asked for: the command line starts faster
         from .pose import Pose
 
         return Pose
+    if name == "Detection":
+        from .detection.boxes import Detection
+
+        return Detection
     if name == "Example":
         from .example import Example
 

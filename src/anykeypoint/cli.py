@@ -77,6 +77,29 @@ def predict(
             help="The object's box in pixels, or a .json/.csv file of boxes by file name; else the whole picture.",
         ),
     ] = None,
+    detect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS", help="Find the objects first, by words parted by ';': 'dog; cat'. Each becomes a pose."
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="yolov3-tiny (COCO's words, offline; taken unless said), or a folder or hub id of a GroundingDINO, "
+            "OWL-ViT or OWLv2, which take any words.",
+        ),
+    ] = None,
+    detect_score: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", help="How sure a detector must be, 0 to 1; else 0.25 (YOLO), 0.3 (GroundingDINO), 0.1 (OWL)."
+        ),
+    ] = None,
+    detect_most: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many objects in a picture, the surest; 50 unless said.")
+    ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
     strategy: Annotated[str | None, typer.Option(metavar="NAME", help=STRATEGIES)] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the strategies that draw.")] = 0,
@@ -116,6 +139,10 @@ def predict(
         examples=example or (),
         words=not no_words,
         boxes=boxes,
+        detect=detect,
+        detector=detector,
+        detect_score=detect_score,
+        detect_most=detect_most,
         model=model,
         strategy=strategy,
         seed=seed,

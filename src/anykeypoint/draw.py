@@ -7,6 +7,7 @@ Text is set in the font that Pillow carries.
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ MOST_NAMES = 25  # more points than this get numbers and a legend,
 MOST_NUMBERS = 60  # and more than this no text at all: it would hide the picture
 
 DARK = (18, 18, 24)
+FRAME = (240, 240, 244)
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 HALF = 0.5  # of a density, whose cells get a line round them; 9 tenths of many points would cover one another
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
@@ -42,6 +44,7 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
         points with short names, numbers for up to 60 points, else none. A name in letters that the font has not is
         written as its number.
 
+    Boxes that a detector found are drawn, with its word and score unless `labels` is "none"; the caller's own are not.
     Absent points are not drawn. Densities are blended in as heat, each in its point's colour and the paler the more of
         them lie over one another, with a thin line round the cells that hold half of each. `panels.draw_densities`
         shows them one by one.
@@ -75,15 +78,20 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
     for density, colour in heats:
         outline(picture, density, HALF, colour, zoom, 1.3 * unit)
     canvas = np.array(picture)
+    found = [(_scaled(pose, zoom), pose) for pose in poses if pose.box is not None and pose.box_score is not None]
+    for frame, _ in found:
+        _frame(canvas, frame, unit)
     for dot in dots:
         dot.paint(canvas, unit)
 
     total = sum(len(dot.present) for dot in dots)
     font = ImageFont.load_default(size=max(picture.size) / 640 * float(np.interp(total, (10, MOST_NAMES), (14, 11.5))))
+    if labels == "none":
+        return Image.fromarray(canvas)
     if labels == "auto":
         labels = _choose_labels(poses, total, font, picture.size)
     if labels == "none":
-        return Image.fromarray(canvas)
+        return _write_tags(Image.fromarray(canvas), found, font)
     texts = []
     for pose in poses:
         numbers = [str(i + 1) for i in range(len(pose))]
@@ -91,7 +99,7 @@ def draw_poses(image: ImageSource, poses: Sequence[Pose], labels: str = "auto", 
             fitting(name, font, size[0] * 0.45) or number for name, number in zip(pose.names, numbers, strict=True)
         ]
         texts.append(names if labels == "names" else numbers)
-    drawn = _write_labels(canvas, dots, texts, font, unit)
+    drawn = _write_tags(_write_labels(canvas, dots, texts, font, unit), found, font)
     if labels == "numbers":
         drawn = _with_legend(drawn, poses, font)
     return drawn
@@ -158,6 +166,20 @@ def _unit(size: tuple[int, int], points: list[np.ndarray]) -> float:
     distances = np.hypot(*(flat[:, None] - flat[None]).transpose(2, 0, 1))
     np.fill_diagonal(distances, np.inf)
     return float(np.clip(np.median(distances.min(axis=1)) / 14, 0.4 * largest, largest))
+
+
+def _scaled(pose: Pose, zoom: float) -> Rectangle:
+    """The pose's box on the canvas."""
+    x, y, w, h = (value * zoom for value in pose.box or ())
+    return x, y, x + w, y + h
+
+
+def _frame(canvas: np.ndarray, frame: Rectangle, unit: float) -> None:
+    left, top, right, bottom = frame
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+    for radius, ink in ((2.0 * unit, DARK), (1.0 * unit, FRAME)):
+        for start, end in pairwise(corners):
+            stroke(canvas, start, end, radius, ink, ink, 0.9)
 
 
 def _dot(canvas: np.ndarray, centre: np.ndarray, radius: float, colour: Sequence[int], alpha: float) -> None:
@@ -263,6 +285,23 @@ def _write_labels(
         if place is not None:
             middle = ((place[0] + place[2]) / 2, (place[1] + place[3]) / 2)
             pen.text(middle, word, font=font, fill=_pale(ink), anchor="mm")
+    return drawn
+
+
+def _write_tags(
+    drawn: Image.Image, found: Sequence[tuple[Rectangle, Pose]], font: ImageFont.FreeTypeFont
+) -> Image.Image:
+    """A detector's word and score on a dark plate over the top left corner of each box, or in it for want of room."""
+    high = _line_height(font)
+    pen = ImageDraw.Draw(drawn)
+    for (left, top, *_), pose in found:
+        word = fitting(pose.box_word, font, drawn.width * 0.45)
+        text = f"{word} {pose.box_score:.2f}".strip()
+        wide = font.getlength(text) + 0.6 * high
+        x = min(max(left, 0.0), max(drawn.width - wide, 0.0))
+        y = min(top - high if top >= high else max(top, 0.0), max(drawn.height - high, 0.0))
+        pen.rectangle((x, y, x + wide, y + high), fill=DARK)
+        pen.text((x + wide / 2, y + high / 2), text, font=font, fill=FRAME, anchor="mm")
     return drawn
 
 

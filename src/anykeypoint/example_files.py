@@ -19,7 +19,7 @@ import numpy as np
 from .category import Category, Keypoint, plain_text, spoken
 from .errors import InputError
 from .example import Example
-from .formats import CSV_COLUMNS
+from .formats import CSV_COLUMNS, without_detections
 from .geometry import Box
 from .pose import unique_names
 
@@ -117,7 +117,7 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
     from .data.readers.common import number, read_table
 
-    head, *rows = read_table(file)
+    head, *rows = without_detections(read_table(file))
     if tuple(head) != CSV_COLUMNS:
         raise InputError(
             f"{file} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."

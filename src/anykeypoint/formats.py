@@ -19,6 +19,7 @@ from .errors import InputError
 from .pose import Pose
 
 CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
+DETECTION_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # behind those, where there are any
 
 
 def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
@@ -28,12 +29,14 @@ def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, categ
     keypoint_confidence: what COCO has no room for; null where absent or unknown.
     bbox: the pose's box, the whole picture if it has none. area is the bbox's.
     score: the mean confidence of the present points, 0 if there are none; null if one of them is unknown.
+    box_score, box_word: of the detector that found the box; left out where there was none.
     """
     box = pose.box or (0.0, 0.0, float(pose.image_size[0]), float(pose.image_size[1]))
     keypoints: list[float] = []
     for (x, y), present in zip(pose.xy.tolist(), pose.present.tolist(), strict=True):
         keypoints += [x, y, 2] if present else [0, 0, 0]
     there = pose.confidence[pose.present]
+    detected = {} if pose.box_score is None else {"box_score": pose.box_score, "box_word": pose.box_word}
     return {
         "id": annotation_id,
         "image_id": image_id,
@@ -45,6 +48,7 @@ def coco_annotation(pose: Pose, image_id: int = 1, annotation_id: int = 1, categ
         "area": box[2] * box[3],
         "iscrowd": 0,
         "score": None if np.isnan(there).any() else float(there.mean()) if len(there) else 0.0,
+        **detected,
     }
 
 
@@ -76,22 +80,35 @@ def csv_text(poses: Iterable[Pose]) -> str:
 
     image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true
     or false); x, y and confidence are empty where absent, confidence where unknown. Numbers have all the digits needed
-    to read them back.
+    to read them back. If a detector found some of the boxes, DETECTION_COLUMNS follow on every line: the box in image
+    pixels, the detector's score and the word; empty for poses that it did not find.
     """
+    poses = list(poses)
+    detected = any(pose.box_score is not None for pose in poses)
     counts: dict[str, int] = {}
     lines = _Lines()
     writer = csv.writer(lines, lineterminator="\r\n")  # makes the writer quote both of them inside a cell
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow((*CSV_COLUMNS, *DETECTION_COLUMNS) if detected else CSV_COLUMNS)
     for pose in poses:
         counts[pose.image] = counts.get(pose.image, 0) + 1
         start = [pose.image, counts[pose.image], pose.category]
+        found = [""] * len(DETECTION_COLUMNS) if detected else []
+        if pose.box is not None and pose.box_score is not None:
+            found = [*pose.box, pose.box_score, pose.box_word]
         for name, xy, confidence, present in zip(
             pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
         ):
             sure = "" if np.isnan(confidence) else confidence
             numbers = [*xy, sure, "true"] if present else ["", "", "", "false"]
-            writer.writerow([*start, name, *numbers])
+            writer.writerow([*start, name, *numbers, *found])
     return "\n".join([*lines, ""])
+
+
+def without_detections(rows: list[list[str]]) -> list[list[str]]:
+    """The rows of a CSV table as they would be without DETECTION_COLUMNS; as they are where they have none."""
+    if not rows or tuple(rows[0]) != (*CSV_COLUMNS, *DETECTION_COLUMNS):
+        return rows
+    return [row[: len(CSV_COLUMNS)] if len(row) == len(rows[0]) else row for row in rows]
 
 
 def write_coco(poses: Iterable[Pose], path: str | Path) -> None:

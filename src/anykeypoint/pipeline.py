@@ -17,6 +17,7 @@ from .images import SUFFIXES, read_image
 from .pose import Pose
 
 if TYPE_CHECKING:
+    from .detection.search import Search
     from .explanation import Explanation
 
 MAX_BOX_FILE = 64 * 2**20  # bytes
@@ -75,13 +76,15 @@ class Boxes:
 class Result:
     """What became of one file: its poses, one per box, or one sentence that says why there are none.
 
-    explanations: one per pose where they were asked for.
+    explanations: one per pose where they were asked for. note: one sentence for a picture in which a detector found
+    nothing, which is no error.
     """
 
     path: Path
     poses: tuple[Pose, ...] = ()
     error: str | None = None
     explanations: tuple["Explanation", ...] = ()
+    note: str | None = None
 
 
 def find_images(source: str | Path) -> list[Path]:
@@ -144,7 +147,7 @@ def predict_files(
     model: Model,
     paths: Iterable[Path],
     category: Category,
-    boxes: Boxes | None = None,
+    boxes: "Boxes | Search | None" = None,
     explain: bool = False,
     **options: Any,
 ) -> Iterator[Result]:
@@ -152,6 +155,7 @@ def predict_files(
 
     boxes: from `read_boxes`; each box of a file gives a pose. Without boxes the whole picture is the box. With boxes by
         file, a file they do not name is an error (nobody said where to look), and one with an empty list has no poses.
+        With a Search a detector finds the boxes, surest first; a file in which it finds none has no poses but a note.
     explain: ask `model.explain` instead, whose Explanation holds the pose; results have both.
     options: passed on to `model.predict` (strategy, density, describe).
 
@@ -159,7 +163,10 @@ def predict_files(
     goes on. Raises InputError at once, before the first file, if the boxes do not fit the paths.
     """
     paths = list(paths)
-    assigned: list[Sequence[Box] | None] = [[None]] * len(paths) if boxes is None else boxes.assign(paths)  # type: ignore
+    if isinstance(boxes, Boxes):
+        assigned: Sequence[Sequence[Box | None] | Search | None] = boxes.assign(paths)
+    else:
+        assigned = [[None] if boxes is None else boxes] * len(paths)
     return (
         _predict_file(model, path, category, wanted, explain, options)
         for path, wanted in zip(paths, assigned, strict=True)
@@ -170,7 +177,7 @@ def _predict_file(
     model: Model,
     path: Path,
     category: Category,
-    wanted: Sequence[Box | None] | None,
+    wanted: "Sequence[Box | None] | Search | None",
     explain: bool,
     options: dict[str, Any],
 ) -> Result:
@@ -178,15 +185,21 @@ def _predict_file(
         if wanted is None:
             raise InputError(f"The box file does not name {path}; add its box, or an empty list if it shows no object.")
         picture = read_image(path)
-        poses, explanations = [], []
-        for box in wanted:
+        poses, explanations, note = [], [], None
+        if isinstance(wanted, Sequence):
+            places = [(box, {}) for box in wanted]
+        else:
+            found = wanted.find(picture)
+            places = [(one.box, {"box_score": one.score, "box_word": one.word}) for one in found]
+            note = None if found else f"{path}: {wanted.nothing()}"
+        for box, detected in places:
             if box is not None:
                 _check_overlap(box, picture.size, path)
-            found = (model.explain if explain else model.predict)(picture, category, box=box, **options)
-            poses.append(replace(found.pose if explain else found, image=str(path)))
+            answer = (model.explain if explain else model.predict)(picture, category, box=box, **options)
+            poses.append(replace(answer.pose if explain else answer, image=str(path), **detected))
             if explain:
-                explanations.append(replace(found, pose=poses[-1]))
-        return Result(path, tuple(poses), explanations=tuple(explanations))
+                explanations.append(replace(answer, pose=poses[-1]))
+        return Result(path, tuple(poses), explanations=tuple(explanations), note=note)
     except InputError as error:
         sentence = str(error)
         return Result(path, error=sentence if path.name in sentence else f"{path}: {sentence}")

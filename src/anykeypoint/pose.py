@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .density import Density, frozen_array
+from .detection.boxes import check_share
 from .errors import InputError
 from .geometry import Box, Crop, check_box
 
@@ -31,6 +32,8 @@ class Pose:
     present: [K] bool.
     image_size: (width, height) of the upright picture, in pixels.
     box: [x, y, w, h] image pixels that the object was looked for in; None for the whole picture.
+    box_score, box_word: where a detector found the box, how sure it is (0 to 1), and the word it was asked by; else
+        None and "".
     skeleton: edges as pairs of 0-based indices.
     category, image: their name and file name, "" where there is none.
     density: Densities by `keys`, of all points or some; None if not asked for.
@@ -51,6 +54,8 @@ class Pose:
     density: Mapping[str, Density] | None = None
     covariance: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    box_score: float | None = None
+    box_word: str = ""
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:
@@ -71,7 +76,11 @@ class Pose:
             raise InputError(f"A pose's confidence must be 0 to 1, but got {sure[(sure < 0) | (sure > 1)][0]:g}.")
         if self.box is not None:
             settle("box", check_box(self.box))
-        for field in ("category", "image"):
+        if self.box_score is not None:
+            settle("box_score", check_share(self.box_score, "A pose's box_score"))
+            if self.box is None:
+                raise InputError("A pose with a box_score must have the box that it is of; pass box= too.")
+        for field in ("category", "image", "box_word"):
             if not isinstance(getattr(self, field), str):
                 raise InputError(f"A pose's {field} must be text, but got {getattr(self, field)!r}; pass its name.")
         if self.density is not None:
@@ -100,6 +109,8 @@ class Pose:
             parts.insert(0, repr(self.category))
         parts += [f"xy={self.xy.shape}", "image={}x{}".format(*self.image_size)]
         parts.append("no box" if self.box is None else "box")
+        if self.box_score is not None:
+            parts[-1] += f" of {self.box_word!r} at {self.box_score:.2f}"
         if self.density is not None:
             sizes = {density.grid.shape for density in self.density.values()}
             parts.append(f"density={len(self.density)} of {', '.join(map(str, sorted(sizes)))}")
@@ -147,6 +158,8 @@ class Pose:
             "image_size": list(self.image_size),
             "category": self.category,
             "box": None if self.box is None else list(self.box),
+            "box_score": self.box_score,
+            "box_word": self.box_word,
             "names": list(self.names),
             "xy": _nulls(self.xy),
             "confidence": _nulls(self.confidence),

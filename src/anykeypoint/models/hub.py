@@ -37,6 +37,14 @@ def load_tokenizer(source: str) -> Any:
         return AutoTokenizer.from_pretrained(_checked(source), trust_remote_code=False)
 
 
+def load_image_processor(source: str) -> Any:
+    """What prepares pictures for a hub id or folder; with Pillow, so that it gives the same numbers everywhere."""
+    from transformers import AutoImageProcessor
+
+    with _one_sentence(source), _quiet():
+        return AutoImageProcessor.from_pretrained(_checked(source), trust_remote_code=False, backend="pil")
+
+
 def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any) -> Any:
     """`model_class` with the weights of a hub id or folder.
 

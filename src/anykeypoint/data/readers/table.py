@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...formats import CSV_COLUMNS
+from ...formats import CSV_COLUMNS, without_detections
 from .common import Labels, number, read_table
 
 
@@ -14,7 +14,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
     Raises InputError for other columns, and if objects of one category have other keypoints.
     """
-    head, *rows = read_table(path)
+    head, *rows = without_detections(read_table(path))
     if tuple(head) != CSV_COLUMNS:
         raise InputError(
             f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."

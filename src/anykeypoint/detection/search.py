@@ -1,0 +1,34 @@
+"""What to look for in every picture of a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..images import ImageSource
+from .boxes import Detection, check_share
+from .detector import MOST, Detector, check_most
+
+
+@dataclass(frozen=True)
+class Search:
+    """A detector with the words to look for; score and most as in `Detector.find`.
+
+    Raises InputError at once for what `find` would refuse at the first picture.
+    """
+
+    detector: Detector
+    words: str | Sequence[str]
+    score: float | None = None
+    most: int = MOST
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", tuple(self.detector.check(self.words)))
+        least = self.detector.usual_score if self.score is None else self.score
+        object.__setattr__(self, "score", check_share(least, "The least score of a detection"))
+        check_most(self.most)
+
+    def find(self, image: ImageSource) -> list[Detection]:
+        return self.detector.find(image, self.words, self.score, most=self.most)
+
+    def nothing(self) -> str:
+        """What to say of a picture in which `find` found nothing."""
+        return f"no {' or '.join(self.words)} was found with a score of {self.score:g} or more; a lower one finds more."

@@ -1,0 +1,76 @@
+"""The offline detector: YOLOv3-tiny, small, quick on a CPU, for the 80 kinds of object of COCO."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ..errors import InputError
+from ..models.folders import fill, read_settings
+from .boxes import Detection
+from .darknet import SIDE, YoloTinyNetwork, decode
+from .detector import Detector, as_detections
+from .letterbox import letterbox
+
+MODEL_TYPE = "yolov3-tiny"
+
+
+class YoloTiny(Detector):
+    """Finds what COCO has a word for, or one of the other words for it in `coco_words.json`."""
+
+    usual_score = 0.25
+
+    def __init__(self, network: YoloTinyNetwork) -> None:
+        self.network = network.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "YoloTiny":
+        """From config.json, which may say a `width`, and model.safetensors. Raises InputError where they are wrong."""
+        settings = read_settings(folder, MODEL_TYPE)
+        width = settings.pop("width", 16)
+        if settings or isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= 64:
+            raise InputError(
+                f"{folder / 'config.json'} must have a width from 1 to 64 and nothing else; fetch it again."
+            )
+        network = YoloTinyNetwork(width)
+        fill(folder, network.state_dict())
+        return cls(network)
+
+    def check(self, words: str | Sequence[str]) -> list[str]:
+        asked = super().check(words)
+        for word in asked:
+            if word.casefold() not in known_words():
+                names = ", ".join(next(iter(kind)) for kind in _kinds())
+                raise InputError(
+                    f"The detector {MODEL_TYPE} does not know {word!r}, only {names}; give one of these, or a detector "
+                    "that takes any words, as --detector IDEA-Research/grounding-dino-tiny."
+                )
+        return asked
+
+    @torch.inference_mode()
+    def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterator[Detection]:
+        pixels, crop = letterbox(picture, SIDE)
+        place = next(self.network.parameters()).device
+        coarse, fine = self.network(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().to(place))
+        boxes, scores = decode((coarse[0], fine[0]))
+        boxes[:, :2] = crop.to_image(boxes[:, :2])
+        boxes[:, 2:] *= crop.side
+        for word in words:
+            yield from as_detections(boxes, scores[:, known_words()[word.casefold()]], word, score, picture.size)
+
+
+@cache
+def known_words() -> dict[str, int]:
+    """Every word that is understood -> the number of its class."""
+    return {word: number for number, kind in enumerate(_kinds()) for word in kind}
+
+
+@cache
+def _kinds() -> list[list[str]]:
+    """For each of COCO's 80 classes, in the network's order, its word and others that mean the same things."""
+    text = (resources.files("anykeypoint.detection") / "coco_words.json").read_text(encoding="utf-8")
+    return json.loads(text)
