@@ -14,6 +14,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .models.fewshot.model import FewShotModel
     from .models.generative.capellm import CapeLLM
+    from .models.generative.kptllm import KptLLM
     from .models.matching.model import MatchingModel
 
 __version__ = "0.1.0"
@@ -22,7 +23,7 @@ __all__ = ["Category", "Example", "InputError", "Keypoint", "Pose", "category", 
 
 def load(
     name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> "CapeLLM | MatchingModel | FewShotModel":
+) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel":
     """A model ready to predict.
 
     name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained` or by
