@@ -332,10 +332,12 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
 
+        kept = {name for name, value in vars(self).items() if value is None or isinstance(value, int)}
+
         def move(value):
             return tuple(map(move, value)) if isinstance(value, tuple) else value.to(device)
 
-        moved = {name: move(value) for name, value in vars(self).items() if name != "answers"}
+        moved = {name: move(value) for name, value in vars(self).items() if name not in kept}
         return replace(self, **moved)
 
 
