@@ -296,11 +296,17 @@ def train(
         Path | None,
         typer.Option(metavar="YAML", help="Describes a new model, of any kind; by default the paper's CapeLLM."),
     ] = None,
-    start: Annotated[str | None, typer.Option(metavar="NAME", help="Train on from this saved model instead.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train on from this saved model instead; with --model, the CapeLLM that a new KptLLM starts from.",
+        ),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: AllowMissing = False,
 ) -> None:
-    """Train CapeLLM, a matcher or a few-shot baseline; `accelerate launch -m anykeypoint.cli train` uses all GPUs."""
+    """Train CapeLLM, KptLLM, a matcher or a baseline; `accelerate launch -m anykeypoint.cli train` uses all GPUs."""
     from .commands import train as verb
 
     code = verb.run(data, images, out, model=model, start=start, recipe=recipe, allow_missing=allow_missing)
