@@ -135,7 +135,7 @@ def identify(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
     at: Annotated[
         list[str] | None,
-        typer.Option(metavar="x,y", help="A point to name, in pixels of the picture; may be repeated."),
+        typer.Option(metavar="x,y", help="A point to name, in pixels; may be repeated."),
     ] = None,
     box: Annotated[
         str | None, typer.Option(metavar="x,y,w,h", help="The object's box in pixels; else the whole picture.")
