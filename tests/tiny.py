@@ -153,7 +153,7 @@ def kptllm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: int
     options = {"heads": 2, "frequencies": 4, **options}
     model = moved(build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
     with torch.no_grad():
-        for name, parameter in model.extractor.named_parameters():
+        for parameter in model.extractor.parameters():
             if parameter.ndim > 1:
                 parameter *= 3
         model.prompt_projection.weight *= 4
