@@ -26,7 +26,7 @@ POINTS = np.array([[5.0, 6.0], [30.0, 8.0], [20.5, 30.25], [11.0, 40.0]])
 LIMIT = 6  # tokens of a name
 PLACES = np.array([[3.0, 4.0], [30.5, 20.0], [59.0, 39.0]])
 IDENTIFY = "\nUSER: What is the name of the keypoint shown above?\nASSISTANT:"
-EXAMPLE = "\nUSER: Name the keypoint shown above and find it on the object in the image.\nASSISTANT:"
+EXAMPLE = "\nUSER: Find the keypoint shown above on the object in the image.\nASSISTANT:"
 
 
 def example(seed=5, points=POINTS, size=50, **more) -> Example:

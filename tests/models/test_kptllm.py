@@ -79,6 +79,13 @@ def test_the_digits_are_those_of_plain_generation(model, plain_model, task, firs
     assert len({tuple(answer) for answer in answers}) > 1
 
 
+@pytest.mark.parametrize("kind", ["triples", "sentencepiece"])
+def test_a_language_models_own_spelling_of_numbers_and_names_is_kept(tmp_path, kind):
+    model, shown = tiny.kptllm(tmp_path, "lora", kind), example(size=42, points=POINTS * 0.8)
+    assert found(model, example=shown, words=False) == [expected(model, "example", k, shown) for k in range(4)]
+    assert found(model) == [expected(model, "text", k) for k in range(4)]
+
+
 @pytest.mark.parametrize("options", [{}, {"projector": "mlp", "extractor": "pool", "instruction": "kptllm"}])
 def test_any_projector_and_extractor_answers(place, options):
     model = tiny.kptllm(place, "lora", **options)

@@ -8,14 +8,13 @@ Letters: B branches, T cached tokens, N prefix tokens, D model width, n new toke
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
 PACKED = 2048  # tokens in one forward pass at most; more questions go in several
-Item = TypeVar("Item", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -95,12 +94,12 @@ class Branches:
         self.positions[branch] -= count
 
 
-def passes(questions: Iterable[Item], tokens: Callable[[Item], int] = len) -> Iterator[list[Item]]:
+def passes(questions: Iterable[Any], tokens: Callable[[Any], int] = len) -> Iterator[list[Any]]:
     """Tokenised questions in runs of at most PACKED tokens; a longer one has a run of its own.
 
     tokens: how many an item needs, where it is no list of them.
     """
-    run: list[Item] = []
+    run: list[Any] = []
     size = 0
     for question in questions:
         if run and size + tokens(question) > PACKED:

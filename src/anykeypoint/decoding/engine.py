@@ -273,9 +273,8 @@ class Engine:
         if how.by_digit:
             before = torch.zeros(len(chosen))  # the probability of what each branch has read of its number
             for b in inside if not mixture.alone else ():
-                before[b] = (
-                    lead[b, 0] * tables[0][b, indices[b][0]] * tables[1][b, indices[b][0], indices[b][1]]
-                ).item()
+                first, second, _ = indices[b]
+                before[b] = (lead[b, 0] * tables[0][b, first] * tables[1][b, first, second]).item()
             last = mixture.given(before.log()).mean(thirds)
             for k, value in enumerate(groups):
                 if value < 1000:

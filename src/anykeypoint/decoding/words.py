@@ -51,11 +51,10 @@ def write(
         going = list(range(len(some)))
         ended: dict[int, int] = {}  # by branch, how many of its tokens are the ending
         for step in range(limit):
-            logits = _logits(engine, states[going]).log_softmax(-1)
-            for b, row in zip(going, logits, strict=True):
-                token = int(row.argmax())
+            best = _logits(engine, states[going]).log_softmax(-1).max(-1)
+            for b, token, chance in zip(going, best.indices.tolist(), best.values.tolist(), strict=True):
                 ids[b].append(token)
-                log_prob[b] += float(row[token])
+                log_prob[b] += chance
                 if ids[b][-len(ending) :] == list(ending):
                     ended[b] = len(ending)
                 elif token == stop:

@@ -76,8 +76,8 @@ class KptView:
     def identify(self, points: Any, category: Category | None = None) -> Identified | list[Identified]:
         """The names of P places, (P, 2) in original image pixels; of a single (x, y) the one answer by itself.
 
-        category: None lets the model say what it sees, in at most NAME_TOKENS tokens; else the likeliest of its names
-        is given with the probabilities of all, the softmax of what the model gives each whole name.
+        category: None lets the model say what it sees, cut off behind NAME_TOKENS tokens; else the likeliest of its
+        names is given with the probabilities of all, the softmax of what the model gives each whole name.
         A place outside the box's crop is asked about like any other, though what is there is not seen.
         Raises InputError for points outside the picture.
         """
@@ -193,12 +193,12 @@ class KptView:
     def _look_at(self, example: Example) -> Shown:
         """Raises InputError for points outside the picture, and where the crop shows none."""
         model = self.model
-        size = read_image(example.image).size
-        check_inside(example, size)
-        sight = model.look(example.image, example.box)
+        picture = read_image(example.image)
+        check_inside(example, picture.size)
+        sight = model.look(picture, example.box)
         points = sight.crop.normalise(example.points)
         shown = visible_in(points)
-        check_shown(example, shown, sight.crop, size)
+        check_shown(example, shown, sight.crop, picture.size)
         key = pixels_key(sight.pixels)
         features = model.remembered(key, lambda: model.encoder(model.normalised(sight.pixels)))
         return Shown(features, points, shown, key + np.where(shown[:, None], points, np.nan).tobytes())
