@@ -149,9 +149,15 @@ def capellm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: in
 
 
 def kptllm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: int = 0, **options: object) -> KptLLM:
-    """The same of KptLLM; options are those of `KptLLMConfig`."""
+    """The same of KptLLM, whose prompt tokens differ from place to place; options are those of `KptLLMConfig`."""
     options = {"heads": 2, "frequencies": 4, **options}
-    return moved(build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+    model = moved(build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+    with torch.no_grad():
+        for parameter in model.extractor.parameters():
+            if parameter.ndim > 1:
+                parameter *= 3
+        model.prompt_projection.weight *= 4
+    return model
 
 
 def towers(folder: Path, tuning: str, kind: str) -> tuple[VisionConfig, LanguageConfig]:

@@ -131,6 +131,31 @@ def predict(
 
 
 @app.command()
+def identify(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y", help="A point to name, in pixels; may be repeated."),
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="x,y,w,h", help="The object's box in pixels; else the whole picture.")
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Choose among this category's names; else the model's own words."),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
+    device: Device = "auto",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
+) -> None:
+    """Say which keypoint is at a point of a picture."""
+    from .commands import identify as verb
+
+    code = verb.run(image, at=at or (), box=box, category=category, model=model, device=device, output=json)
+    raise typer.Exit(code)
+
+
+@app.command()
 def categories(
     name: Annotated[
         str | None,

@@ -49,6 +49,10 @@ class TaskForm:
             raise InputError(f"{what} must have one before and one ending for all tasks; write them beside the tasks.")
         if any(form.first for form in forms):
             raise InputError(f"{what} can have no rounds in front of the question; leave first out.")
+        if not self.identify.ending:
+            raise InputError(
+                f"{what} must have an ending, by which a name is known to be whole; leave it out for </s>."
+            )
         if self.identify.answer != "{name}":
             raise InputError(f"{what} must answer identify with {{name}} alone, but got {self.identify.answer!r}.")
         for task, form in zip(TASKS[1:], forms[1:], strict=True):

@@ -7,6 +7,7 @@
 Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 
 from ...category import Category
 from ...coordinates import CoordinateCodec, bin_centres, mass_near
-from ...decoding import Answers
+from ...decoding import Answers, Engine, Prefix
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
-from ...pose import Pose
+from ...pose import Density, Pose, with_uncertainty
 from ..vision import VisionEncoder
 from .keypoint_token import KeypointToken
 
@@ -157,3 +158,27 @@ def confidences(answers: Answers) -> np.ndarray:
         centres = bin_centres(distribution.shape[1])
         confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
     return confidence.double().clamp(0, 1).numpy()
+
+
+def with_densities(
+    pose: Pose,
+    crop: Crop,
+    engine: Engine,
+    prefix: Prefix,
+    questions: Mapping[int, Sequence[Sequence[int]]],
+    cells: bool | int,
+) -> Pose:
+    """The pose with the joint distribution of each keypoint that was asked about, on so many cells a side.
+
+    questions: of each keypoint those whose equal mixture it is. cells: True takes GRID; False leaves the pose as it is.
+    """
+    if not cells:
+        return pose
+    cells = GRID if cells is True else cells
+    densities = {}
+    for k, group in questions.items():
+        grids = [engine.density(prefix, question, cells=cells)[0].double() for question in group]
+        grid = torch.stack(grids).mean(0)
+        # Sums of float32 products may pass 1 by a rounding error.
+        densities[pose.keys[k]] = Density(crop, (grid / max(1.0, float(grid.sum()))).numpy())
+    return with_uncertainty(replace(pose, density=densities))

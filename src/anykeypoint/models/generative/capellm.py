@@ -9,7 +9,7 @@ Letters: B images, S crop side in pixels, N image tokens, C encoder width, D mod
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
 from ...instructions import Instruction, Point, instruction, settled
-from ...pose import Density, Pose, with_uncertainty
+from ...pose import Pose
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
-from .base import ANSWERS, GRID, GenerativeModel, Sight, confidences
+from .base import ANSWERS, GenerativeModel, Sight, confidences, with_densities
 
 
 @dataclass(frozen=True)
@@ -204,13 +204,8 @@ class View:
         else:
             answers = self.engine.answer(self.prefix, questions, how, seed)
         pose = self.sight.pose(category, answers.values.double().numpy() / 1000, confidences(answers))
-        if not density:
-            return pose
-        cells = GRID if density is True else density
-        grids = [self.engine.density(self.prefix, question, cells=cells)[0].double() for question in questions]
-        # Sums of float32 products may pass 1 by a rounding error.
-        densities = [Density(self.sight.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
-        return with_uncertainty(replace(pose, density=dict(zip(pose.keys, densities, strict=True))))
+        asked = {k: [question] for k, question in enumerate(questions)}
+        return with_densities(pose, self.sight.crop, self.engine, self.prefix, asked, density)
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:

@@ -20,15 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...category import Category
+from ...category import Category, Keypoint
 from ...decoding import Engine, packed_forward
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource
-from ...instructions import Segment, Text
+from ...instructions import neutral
 from ...instructions.tasks import TaskForm, settled_tasks, task_form
 from ...pose import Pose
+from ..examples import RemembersExamples
 from ..language import LanguageConfig
 from ..lora import ROLES, LoraOptions
 from ..vision import VisionConfig, VisionEncoder
@@ -37,9 +38,11 @@ from .keypoint_token import KEYPOINT
 from .prompts import PooledPrompts, PromptExtractor
 
 if TYPE_CHECKING:
+    from ...identified import Identified
     from .kptllm_view import KptView
 
 PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")
+NOTHING_SAID = Category("object", (Keypoint("point"),))  # for questions without words
 PROMPT = KEYPOINT - 1  # in lists of token ids, PROMPT - r stands for the prompt token of row r
 
 _LORA = LoraOptions(r=128, alpha=256, targets=ROLES)
@@ -116,7 +119,7 @@ PRESETS = {
 }
 
 
-class KptLLM(GenerativeModel):
+class KptLLM(GenerativeModel, RemembersExamples):
     """The model (Fig. 2). `language` is a causal LM of transformers, `tokenizer` its own."""
 
     model_type = "kptllm"
@@ -220,11 +223,22 @@ class KptLLM(GenerativeModel):
 
     def identify(
         self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: Category | None = None
-    ) -> Any:
+    ) -> "Identified | list[Identified]":
         """What is at these points of one picture: `encode` and `KptView.identify` in one call."""
         return self.encode(image, box).identify(points, category)
 
-    def tokens(self, segments: Sequence[Segment]) -> list[int]:
-        """The ids of stretches of text, each tokenised by itself."""
-        texts = [segment.text for segment in segments if isinstance(segment, Text)]
-        return [token for ids in self.tokenize(texts) for token in ids]
+    def question(
+        self, task: str, category: Category = NOTHING_SAID, keypoint: int = 0, describe: str = "detailed"
+    ) -> list[int]:
+        """The tokenised question of one of `instructions.tasks.TASKS`, to follow the prefix and a prompt token, if the
+        task has one. category, keypoint, describe: for tasks that are asked in words."""
+        segments = self.form.of(task).prompt(category, keypoint, describe, special=self.control_tokens)
+        return [token for ids in self.tokenize([segment.text for segment in segments]) for token in ids]
+
+    def name_tokens(self, name: str) -> list[int]:
+        """A name as an answer starts with it, without what ends it."""
+        return self.tokenize([self.form.named(name, self.control_tokens)])[0]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What written tokens say, in one line."""
+        return neutral(self.tokenizer.decode(list(ids), skip_special_tokens=True))
