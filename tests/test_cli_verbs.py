@@ -170,7 +170,6 @@ def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
     ("arguments", "words"),
     [
         (["train", "--data", "labels.json", "--images", "x", "-o", "y"], "coco:FILE.json"),
-        (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--model", "m", "--start", "s"], "not both"),
         (["train", "--data", "coco:a.json", "--images", "x", "-o", "y", "--recipe", "none.yaml"], "Cannot read"),
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["density", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),

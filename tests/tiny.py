@@ -18,6 +18,7 @@ from transformers import (
 
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.folder import build
+from anykeypoint.models.generative.kptllm import KptLLM, KptLLMConfig
 from anykeypoint.models.language import LanguageConfig
 from anykeypoint.models.lora import LoraOptions
 from anykeypoint.models.vision import VisionConfig
@@ -144,14 +145,32 @@ def capellm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: in
     folder: where its base weights are written, in folders of their own. tuning: of both towers; whatever it lets train
     is moved away from where it starts. options: of `CapeLLMConfig`.
     """
+    return moved(build(CapeLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+
+
+def kptllm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: int = 0, **options: object) -> KptLLM:
+    """The same of KptLLM, whose prompt tokens differ from place to place; options are those of `KptLLMConfig`."""
+    options = {"heads": 2, "frequencies": 4, **options}
+    model = moved(build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+    with torch.no_grad():
+        for parameter in model.extractor.parameters():
+            if parameter.ndim > 1:
+                parameter *= 3
+        model.prompt_projection.weight *= 4
+    return model
+
+
+def towers(folder: Path, tuning: str, kind: str) -> tuple[VisionConfig, LanguageConfig]:
     vision, language = bases(folder, kind)
     lora = LoraOptions(r=2, alpha=4)
-    config = CapeLLMConfig(
+    return (
         VisionConfig("dinov2-l", str(vision), image_size=42, tuning=tuning, lora=lora),
         LanguageConfig("vicuna-7b", str(language), tuning=tuning, lora=lora),
-        **options,
     )
-    model = build(config, seed)
+
+
+def moved(model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """A model with all that trains moved away from where it starts."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

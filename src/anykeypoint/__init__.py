@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .detection.detector import Detector
     from .models.fewshot.model import FewShotModel
     from .models.generative.capellm import CapeLLM
+    from .models.generative.kptllm import KptLLM
     from .models.matching.model import MatchingModel
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ __all__ = [
 
 def load(
     name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> "CapeLLM | MatchingModel | FewShotModel":
+) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel":
     """A model ready to predict.
 
     name: "default" (shipped; its language model is fetched once), a folder written by `save_pretrained` or by

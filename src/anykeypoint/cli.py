@@ -158,6 +158,31 @@ def predict(
 
 
 @app.command()
+def identify(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y", help="A point to name, in pixels; may be repeated."),
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="x,y,w,h", help="The object's box in pixels; else the whole picture.")
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Choose among this category's names; else the model's own words."),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
+    device: Device = "auto",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
+) -> None:
+    """Say which keypoint is at a point of a picture."""
+    from .commands import identify as verb
+
+    code = verb.run(image, at=at or (), box=box, category=category, model=model, device=device, output=json)
+    raise typer.Exit(code)
+
+
+@app.command()
 def categories(
     name: Annotated[
         str | None,
@@ -323,11 +348,17 @@ def train(
         Path | None,
         typer.Option(metavar="YAML", help="Describes a new model, of any kind; by default the paper's CapeLLM."),
     ] = None,
-    start: Annotated[str | None, typer.Option(metavar="NAME", help="Train on from this saved model instead.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train on from this saved model instead; with --model, the CapeLLM that a new KptLLM starts from.",
+        ),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: AllowMissing = False,
 ) -> None:
-    """Train CapeLLM, a matcher or a few-shot baseline; `accelerate launch -m anykeypoint.cli train` uses all GPUs."""
+    """Train CapeLLM, KptLLM, a matcher or a baseline; `accelerate launch -m anykeypoint.cli train` uses all GPUs."""
     from .commands import train as verb
 
     code = verb.run(data, images, out, model=model, start=start, recipe=recipe, allow_missing=allow_missing)

@@ -40,6 +40,8 @@ class Pose:
     covariance: [K, 2, 2] square image pixels, NaN where absent or unknown; None if all are unknown.
     entropy: [K] bits of the density's cells, from 0 up, NaN where absent or unknown; None if all are unknown.
         `with_uncertainty` fills both from the densities.
+    identified: K texts, what the model itself calls the point that it was shown, None where it was not asked; None if
+        it named no point.
     """
 
     names: list[str]
@@ -56,6 +58,7 @@ class Pose:
     entropy: np.ndarray | None = None
     box_score: float | None = None
     box_word: str = ""
+    identified: Sequence[str | None] | None = None
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:
@@ -94,6 +97,9 @@ class Pose:
             known = _check_known("entropy", self.entropy, self.present, self.names)
             if (low := self.entropy[known] < 0).any():
                 raise InputError(f"A pose's entropy must be 0 bits or more, but got {self.entropy[known][low][0]:g}.")
+
+        if self.identified is not None:
+            settle("identified", _identified(self.identified, count))
 
     @property
     def keys(self) -> list[str]:
@@ -170,6 +176,7 @@ class Pose:
             else {name: density.to_dict() for name, density in self.density.items()},
             "covariance": None if self.covariance is None else _nulls(self.covariance),
             "entropy": None if self.entropy is None else _nulls(self.entropy),
+            "identified": None if self.identified is None else list(self.identified),
         }
 
     @classmethod
@@ -234,6 +241,13 @@ def _names(value: Any) -> list[str]:
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"A pose's names must be texts that are not empty, but got {name!r}.")
     return list(value)
+
+
+def _identified(value: Any, count: int) -> tuple[str | None, ...]:
+    names = () if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
+    if len(names) != count or not all(name is None or isinstance(name, str) for name in names):
+        raise InputError(f"A pose's identified must be {count} texts, None where not asked, but got {value!r}.")
+    return names
 
 
 def _presence(value: Any, count: int) -> np.ndarray:

@@ -15,12 +15,14 @@ from ..errors import InputError
 from ..models.fewshot import model as fewshots
 from ..models.generative.capellm import CapeLLMConfig
 from ..models.generative.folder import build
+from ..models.generative.kptllm import KptLLM, KptLLMConfig
 from ..models.loading import find, from_folder, model_type
 from ..models.matching.folder import MODEL_TYPE
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.model import build as build_matcher
-from ..training import capellm, fewshot, matching
+from ..training import capellm, fewshot, kptllm, matching
 from ..training.config import TrainConfig, from_mapping, load_yaml
+from ..training.kptllm_config import KptTrainConfig
 from ..training.matching_config import FewShotTrainConfig, MatcherTrainConfig
 from ..training.report import crop_counts
 
@@ -69,7 +71,16 @@ FEW_SHOT = Family(
     fewshot.train,
     "episodes had nothing to learn from: no keypoint was to be seen that the examples show",
 )
-FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM}
+KPTLLM = Family(
+    _keys(KptLLMConfig) | {"preset"},
+    lambda data, origin: KptLLMConfig.from_dict(data),
+    KptTrainConfig,
+    build,
+    kptllm.train,
+    "crops were skipped: nothing that a task needs was inside",
+)
+FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}
+SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: KPTLLM}
 
 
 def run(
@@ -82,21 +93,32 @@ def run(
     recipe: Path | None,
     allow_missing: bool,
 ) -> int:
-    """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO file."""
-    if model is not None and start is not None:
-        raise InputError("Give either --model for a new model or --start for a saved one, not both.")
+    """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO file.
+
+    With both, a new KptLLM starts from a saved CapeLLM: its towers, adapters and projection.
+    """
     described, own = ({}, {}) if model is None else parts(load_yaml(model), str(model))
     told = own if recipe is None else load_yaml(recipe)
-    if start is None:
+    if model is not None or start is None:
         family = family_of(described, str(model))
         new = family.described(described, str(model))
+        if start is not None and (family is not KPTLLM or model_type(find(start)) in SAVED):
+            raise InputError(
+                "Give either --model for a new model or --start for a saved one, not both; only a KptLLM can start "
+                "from another model, a CapeLLM."
+            )
     else:
-        family = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT}.get(model_type(find(start)), CAPELLM)
+        family, new = SAVED.get(model_type(find(start)), CAPELLM), None
     config = from_mapping(family.recipe, told, str(recipe or model))
     dataset = read(data, images, allow_missing=allow_missing)
     for reason, count in dataset.skipped.items():
         print(f"left out: {count} ({reason})", file=sys.stderr)
-    built = family.build(new, config.seed) if start is None else from_folder(find(start))
+    if start is None:
+        built = family.build(new, config.seed)
+    else:
+        built = from_folder(find(start))
+        if new is not None:
+            built = kptllm.from_capellm(new, built, config.seed)
     family.train(built, dataset, config, out)
     if PartialState().is_main_process:  # of many, one speaks
         trained, skipped = crop_counts(out)
@@ -115,10 +137,10 @@ def parts(data: Any, origin: str) -> tuple[Any, Any]:
 
 
 def family_of(described: Any, origin: str) -> Family:
-    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines."""
+    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines, KptLLM."""
     if not isinstance(described, dict):
         raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
-    for family in (CAPELLM, MATCHER, FEW_SHOT):
+    for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM):
         if described.keys() <= family.keys:
             return family
     known = "; ".join(f"{what} has {', '.join(sorted(family.keys))}" for what, family in FAMILIES.items())

@@ -8,6 +8,7 @@ Letters: B branches, T cached tokens, N prefix tokens, D model width, n new toke
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,10 @@ class Branches:
         return replace(self, cache=_cache(layers), sees=self.sees[index], positions=positions)
 
     def advance(self, tokens: Sequence[Sequence[int]], last: int = 1) -> Tensor:
-        """Every branch reads its tokens in one forward pass; returns the states after the `last` ones: last B D."""
+        """Every branch reads its tokens in one forward pass; returns the states after the `last` ones: last B D.
+
+        A branch may read none, if another reads some; its states then mean nothing.
+        """
         device = self.states.device
         before = self.states.shape[0]
         counts = [len(t) for t in tokens]
@@ -90,16 +94,19 @@ class Branches:
         self.positions[branch] -= count
 
 
-def passes(questions: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """Tokenised questions in runs of at most PACKED tokens; a longer one has a run of its own."""
-    run: list[Sequence[int]] = []
+def passes(questions: Iterable[Any], tokens: Callable[[Any], int] = len) -> Iterator[list[Any]]:
+    """Tokenised questions in runs of at most PACKED tokens; a longer one has a run of its own.
+
+    tokens: how many an item needs, where it is no list of them.
+    """
+    run: list[Any] = []
     size = 0
     for question in questions:
-        if run and size + len(question) > PACKED:
+        if run and size + tokens(question) > PACKED:
             yield run
             run, size = [], 0
         run.append(question)
-        size += len(question)
+        size += tokens(question)
     if run:
         yield run
 

@@ -10,7 +10,7 @@ The digits are those of one plain `generate` per keypoint. Letters: B branches, 
 K questions, V values of a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,9 @@ from ..coordinates import CoordinateCodec, bin_centres, expected_value, mode_val
 from ..errors import InputError
 from .branches import Branches, Prefix, passes, read_prefix
 from .density import joint
+from .mixture import Mixture
 from .strategies import CANDIDATES, Strategy, penalty, seeded_draws
+from .words import Written, score, write
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,22 @@ class Opened:
 
 @dataclass(frozen=True)
 class _Number:
-    values: list[int]  # thousandths per branch
+    values: list[int]  # thousandths per group
     log_prob: Tensor  # B
-    distribution: Tensor  # B V
+    distribution: Tensor  # K V
     unread: list[list[int]]  # ids the branch has still to read: the last digit
 
 
 @dataclass
 class Engine:
-    """Answers questions about one prefix with a language model and the codec of its tokenizer."""
+    """Answers questions about one prefix with a language model and the codec of its tokenizer.
+
+    Questions are lists of token ids, or of whatever else `embed` knows.
+    """
 
     language: nn.Module  # a causal LM of transformers with rotary positions
     codec: CoordinateCodec
+    embed: Callable[[Tensor], Tensor] | None = None  # tokens n -> embeddings n D; None takes the model's own table
     _head: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,12 +92,34 @@ class Engine:
         strategy: see `Strategy`. seed: of the strategies that draw; a question's draws are its own, whatever is asked
         beside it.
         """
+        return self.answer_together(prefix, [[question] for question in questions], strategy, seed)
+
+    @torch.inference_mode()
+    def answer_together(
+        self,
+        prefix: Prefix,
+        groups: Sequence[Sequence[Sequence[int]]],
+        strategy: str = "greedy",
+        seed: int = 0,
+        keys: Sequence[Sequence[int]] | None = None,
+    ) -> Answers:
+        """One answer to each group of questions, read off the equal mixture of the M distributions that they get.
+
+        p(x) is the mean of p_m(x), and p(y | x) the sum of p_m(x) p_m(y | x) over that of p_m(x); likewise within the
+        digits of a number. A strategy that looks at hidden states has no mixture: InputError.
+        keys: numbers that a group's draws depend on beside the seed; None takes its first question's tokens.
+        """
         how = Strategy.parse(strategy)
-        _check_questions(questions)
+        _check_questions([question for group in groups for question in group] if all(groups) else [])
+        if how.kind == "contrastive" and any(len(group) > 1 for group in groups):
+            raise InputError("Contrastive search reads one question at a time; take another strategy, or one example.")
+        keys = [group[0] for group in groups] if keys is None else keys
         parts = []
-        for some in passes(questions):
-            branches, opened = self.ask(prefix, some)
-            parts.append(self._points(branches, opened, how, [self._draws(how, q, seed) for q in some])[0])
+        for some in passes(zip(groups, keys, strict=True), lambda item: sum(map(len, item[0]))):
+            branches, opened = self.ask(prefix, [question for group, _ in some for question in group])
+            mixture = Mixture.equal([len(group) for group, _ in some])
+            draws = [self._draws(how, key, seed) for _, key in some]
+            parts.append(self._points(branches, opened, how, draws, mixture)[0])
         return Answers.join(parts)
 
     @torch.inference_mode()
@@ -108,7 +136,7 @@ class Engine:
         branches, opened = self.ask(prefix, questions[:1])
         parts = []
         for i, question in enumerate(questions):
-            part, unread = self._points(branches, opened, how, [self._draws(how, question, seed)])
+            part, unread = self._points(branches, opened, how, [self._draws(how, question, seed)], Mixture.equal([1]))
             parts.append(part)
             if i + 1 < len(questions):
                 tokens = [*unread[0], *self.codec.closing, *questions[i + 1], *self.codec.opening]
@@ -121,22 +149,23 @@ class Engine:
         return seeded_draws(question, seed, 2 * free).reshape(2, free) if how.draws else np.zeros((2, free))
 
     def _points(
-        self, branches: Branches, opened: Opened, how: Strategy, draws: list[np.ndarray]
+        self, branches: Branches, opened: Opened, how: Strategy, draws: list[np.ndarray], mixture: Mixture
     ) -> tuple[Answers, list[list[int]]]:
-        """Both numbers of every branch, and the digits of y that the branches have not read."""
-        x = self._number(branches, opened, how, [d[0] for d in draws])
+        """Both numbers of every group of branches, and the digits of y that the branches have not read."""
+        x = self._number(branches, opened, how, [d[0] for d in draws], mixture)
         # The last digits of x ride along with the comma and the assumed "0." of y.
         opened = self.open_number(branches, [[*rest, *self.codec.comma] for rest in x.unread])
-        y = self._number(branches, opened, how, [d[1] for d in draws])
+        y = self._number(branches, opened, how, [d[1] for d in draws], mixture.given(x.log_prob))
         values = torch.tensor([x.values, y.values]).T
-        return Answers(values, x.log_prob + y.log_prob, x.distribution.cpu(), y.distribution.cpu()), y.unread
+        log_prob = mixture.total(x.log_prob + y.log_prob)
+        return Answers(values, log_prob, x.distribution.cpu(), y.distribution.cpu()), y.unread
 
     # --- one number ---------------------------------------------------------------------------------------------------
 
     def ask(self, prefix: Prefix, questions: Sequence[Sequence[int]]) -> tuple[Branches, Opened]:
         """Branches that have read their question and the answer's opening, with the first number opened."""
         shared = _common_start(questions)
-        trunk = Branches.of(self.language, prefix)
+        trunk = Branches.of(self.language, prefix, self.embed)
         if shared:
             trunk.advance([list(questions[0][:shared])])
         branches = trunk.alike(len(questions))
@@ -151,16 +180,19 @@ class Engine:
         ends = torch.tensor([len(t) + len(guess) for t in tokens]).cumsum(0) + before
         return Opened(lead=states[0], first=states[-1], guess=len(guess), ends=ends.tolist())
 
-    def _number(self, branches: Branches, opened: Opened, how: Strategy, draws: list[np.ndarray]) -> _Number:
-        """Choose one number per branch and read all of it but its last digit."""
+    def _number(
+        self, branches: Branches, opened: Opened, how: Strategy, draws: list[np.ndarray], mixture: Mixture
+    ) -> _Number:
+        """Choose one number per group and let its branches read all of it but its last digit."""
         codec = self.codec
         lead = self.probabilities(opened.lead, codec.leads)  # B 2
         tables = [self.probabilities(opened.first, codec.digits[0])]  # B 10 or B 1000
         if codec.base == 10:
             tables.append(self._second_digits(branches))  # B 10 10
-        distribution = codec.distribution(lead, tables)
+        distribution = mixture.mean(codec.distribution(lead, tables))  # K V
         if how.by_digit:
-            chosen = [self._by_digit(how, lead[b], [table[b] for table in tables], d) for b, d in enumerate(draws)]
+            leads, mixed = mixture.digits(lead, tables)
+            chosen = [self._by_digit(how, leads[k], [table[k] for table in mixed], d) for k, d in enumerate(draws)]
         elif how.kind == "contrastive":
             chosen = self._contrastive(branches, lead, tables[0], how.number)
         else:
@@ -170,7 +202,7 @@ class Engine:
             else:
                 points = mode_value(distribution, centres, how.number)
             chosen = [min(round(value * 1000), 1000) for value in points.tolist()]
-        values, unread, log_prob = self._commit(branches, opened, lead, tables, chosen, how, draws)
+        values, unread, log_prob = self._commit(branches, opened, lead, tables, chosen, how, draws, mixture)
         return _Number(values, log_prob, distribution, unread)
 
     def _by_digit(self, how: Strategy, lead: Tensor, tables: list[Tensor], draws: np.ndarray) -> int:
@@ -214,9 +246,14 @@ class Engine:
         chosen: list[int],
         how: Strategy,
         draws: list[np.ndarray],
+        mixture: Mixture,
     ) -> tuple[list[int], list[list[int]], Tensor]:
-        """Read the numbers but their last digit, which strategies by digit choose here; values, unread ids, log p."""
+        """Read the numbers but their last digit, which strategies by digit choose here.
+
+        Returns the values of the groups, and of the branches the unread ids and log p.
+        """
         codec = self.codec
+        groups, chosen = chosen, mixture.spread(chosen)
         ones = [b for b, value in enumerate(chosen) if value == 1000]
         for b in ones:  # the guessed "0." was wrong
             branches.step_back(b, opened.ends[b], opened.guess)
@@ -228,18 +265,25 @@ class Engine:
             for b in inside:
                 log_prob[b] += tables[0][b, chosen[b]].log().item()
             unread = [number if b in ones else number[-1:] for b, number in enumerate(ids)]
-            return chosen, unread, log_prob
+            return groups, unread, log_prob
         # A branch whose number is 1.000 reads all of it but the last zero; its digits are certain.
         known = [number[:-1] if b in ones else number[-3:-1] for b, number in enumerate(ids)]
         thirds = self.probabilities(branches.advance(known)[-1], codec.digits[2])
-        values = list(chosen)
+        values = list(groups)
+        if how.by_digit:
+            before = torch.zeros(len(chosen))  # the probability of what each branch has read of its number
+            for b in inside if not mixture.alone else ():
+                first, second, _ = indices[b]
+                before[b] = (lead[b, 0] * tables[0][b, first] * tables[1][b, first, second]).item()
+            last = mixture.given(before.log()).mean(thirds)
+            for k, value in enumerate(groups):
+                if value < 1000:
+                    values[k] += how.pick(last[k], draws[k][3])
+        written = mixture.spread(values)
         for b in inside:
-            first, second, third = indices[b]
-            if how.by_digit:
-                third = how.pick(thirds[b], draws[b][3])
-                values[b] += third
+            first, second, third = codec.digit_indices(written[b])
             log_prob[b] += (tables[0][b, first] * tables[1][b, first, second] * thirds[b, third]).log().item()
-        return values, [list(codec.encode_value(value))[-1:] for value in values], log_prob
+        return values, [list(codec.encode_value(value))[-1:] for value in written], log_prob
 
     def _second_digits(self, branches: Branches) -> Tensor:
         """p(second digit | first digit) for all ten first digits of every branch: B 10 10."""
@@ -256,6 +300,21 @@ class Engine:
         """The joint distribution of one keypoint on a grid, and the mass that it covers; see `density.joint`."""
         _check_questions([question])
         return joint(self, prefix, question, **options)
+
+    @torch.inference_mode()
+    def write(
+        self, prefix: Prefix, questions: Sequence[Sequence[int]], ending: Sequence[int], limit: int, stop: int | None
+    ) -> list[Written]:
+        """Answers in words, written greedily; see `words.write`."""
+        _check_questions(questions)
+        return write(self, prefix, questions, ending, limit, stop)
+
+    @torch.inference_mode()
+    def score(self, prefix: Prefix, questions: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]]) -> Tensor:
+        """log p of each candidate as the answer to each question: Q W float64; see `words.score`."""
+        _check_questions(questions)
+        _check_questions(candidates)
+        return score(self, prefix, questions, candidates)
 
 
 def _check_questions(questions: Sequence[Sequence[int]]) -> None:

@@ -34,6 +34,15 @@ def write_folder(
     os.replace(scratch, folder / "config.json")
 
 
+def model_type(path: Path) -> str | None:
+    """The model_type of a folder's config.json; None where it cannot be read."""
+    try:
+        data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data.get("model_type") if isinstance(data, dict) else None
+
+
 def read_settings(folder: Path, model_type: str) -> dict[str, Any]:
     """What config.json holds beside the model_type; InputError where there is none, or it is of another type."""
     path = folder / "config.json"

@@ -1,6 +1,5 @@
 """From a name to a model on a device."""
 
-import json
 from importlib import resources
 from pathlib import Path
 
@@ -9,8 +8,10 @@ import torch
 from ..errors import InputError
 from .fewshot import model as fewshot
 from .fewshot.model import FewShotModel
+from .folders import model_type
 from .generative import folder, published
 from .generative.capellm import CapeLLM
+from .generative.kptllm import KptLLM
 from .matching import folder as matchers
 from .matching.model import MatchingModel
 
@@ -19,7 +20,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 def load(
     name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> CapeLLM | MatchingModel | FewShotModel:
+) -> CapeLLM | KptLLM | MatchingModel | FewShotModel:
     """See `anykeypoint.load`."""
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
@@ -30,19 +31,10 @@ def load(
     return model
 
 
-def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | MatchingModel | FewShotModel:
+def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | KptLLM | MatchingModel | FewShotModel:
     """The model of a folder, whatever kind its config.json says it is."""
     kinds = {matchers.MODEL_TYPE: matchers, fewshot.MODEL_TYPE: fewshot}
     return kinds.get(model_type(path), folder).load(path, dtype)
-
-
-def model_type(path: Path) -> str | None:
-    """The model_type of a folder's config.json; None where it cannot be read."""
-    try:
-        data = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return data.get("model_type") if isinstance(data, dict) else None
 
 
 def find(name: str) -> Path:

@@ -160,7 +160,7 @@ class CapeLLMCourse(Course):
 
     def opened(self, items: list[tuple[LabelledObject | MadeUp, np.random.Generator]], step: int) -> Pass:
         answered = self._answered(step)
-        built = [build_sequences(self.model, item, self.config, rng, answered) for item, rng in items]
+        built = [self.built(item, rng, answered) for item, rng in items]
         sequences = [sequence for of_one in built for sequence in of_one]
         total = _questions(sequences)
         parts = [sequences[i : i + self.config.batch] for i in range(0, len(sequences), self.config.batch)]
@@ -172,6 +172,12 @@ class CapeLLMCourse(Course):
             seed=int(items[0][1].integers(2**31)),
             names=[str(item.id) for item, _ in items],
         )
+
+    def built(
+        self, item: LabelledObject | MadeUp, rng: np.random.Generator, answered: bool = True
+    ) -> list[PackedSequence]:
+        """An object's sequences."""
+        return build_sequences(self.model, item, self.config, rng, answered)
 
     def losses(self, batch: list[PackedSequence], step: int) -> dict[str, Tensor]:
         moved = collate(batch, self.model.codec.base).to(self.model.device)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..decoding import packed_forward
 from ..errors import InputError
+from ..models.generative.base import GenerativeModel
 from ..models.generative.capellm import CapeLLM
 from .config import GuideConfig, TrainConfig
 from .sequences import Batch, training_form
@@ -26,23 +27,52 @@ def training_loss(
     answered: False when the batch holds questions only; guidance is then the whole loss.
     readers: those of `make_readers`, where the recipe has any.
     """
-    prefix = model.prefix(model.encoder.normalise(batch.pixels), training_form(model, config))  # B P D
-    count, size = prefix.shape[:2]
-    length = batch.tokens.shape[1]
-    embeddings = torch.cat([prefix, model.embed(batch.tokens)], dim=1)
-    sees = torch.ones(count, size + length, size + length, dtype=torch.bool, device=prefix.device).tril()
-    sees[:, size:, size:] = batch.sees
-    positions = torch.cat([torch.arange(size, device=prefix.device).expand(count, -1), batch.positions + size], dim=1)
+
+    def states() -> Tensor:
+        prefix = model.prefix(model.encoder.normalise(batch.pixels), training_form(model, config))  # B P D
+        count, size = prefix.shape[:2]
+        embeddings = torch.cat([prefix, model.embed(batch.tokens)], dim=1)
+        start = torch.arange(size, device=prefix.device).expand(count, -1)
+        positions = torch.cat([start, batch.positions + size], dim=1)
+        return packed_forward(model.language, embeddings, whole_mask(batch.sees, size), positions)[:, size:]
+
+    def answers(hidden: Tensor) -> dict[str, Tensor]:
+        return {"answers": _answer_loss(model, hidden, batch, config)}
+
+    return guided_loss(model, batch, config.guide, states, answers, answered, readers)
+
+
+def guided_loss(
+    model: GenerativeModel,
+    batch: Batch,
+    config: GuideConfig,
+    states: Callable[[], Tensor],
+    answers: Callable[[Tensor], dict[str, Tensor]],
+    answered: bool = True,
+    readers: nn.ModuleDict | None = None,
+) -> dict[str, Tensor]:
+    """Any model's loss: what its answers cost, and guidance where the recipe has any. As `training_loss`.
+
+    states: runs the model; its final hidden states of the text, B T D. answers: the parts that these cost.
+    """
     parts = {}
-    with Guide(model, config.guide, stop=not answered) as guide:
-        hidden = packed_forward(model.language, embeddings, sees, positions)[:, size:]  # B T D
-        if config.guide.layers:
-            parts["guide"] = config.guide.weight * guide.loss(batch, size, sees)
-        if answered and readers is not None:
-            parts["read"] = config.guide.read * guide.reading_loss(batch, size, readers)
+    with Guide(model, config, stop=not answered) as guide:
+        hidden = states()
+        if config.layers and batch.answers:
+            parts["guide"] = config.weight * guide.loss(batch)
+        if answered and readers is not None and batch.answers:
+            parts["read"] = config.read * guide.reading_loss(batch, readers)
     if answered:
-        parts["answers"] = _answer_loss(model, hidden, batch, config)
+        parts |= answers(hidden)
     return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
+
+
+def whole_mask(sees: Tensor, size: int) -> Tensor:
+    """What text sees of text, B T T, -> what all see of all, B P+T P+T, behind a prefix of `size` tokens."""
+    count, length = sees.shape[:2]
+    whole = torch.ones(count, size + length, size + length, dtype=torch.bool, device=sees.device).tril()
+    whole[:, size:, size:] = sees
+    return whole
 
 
 def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
@@ -50,14 +80,22 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConf
 
     A <KEYPOINT> answer costs the distance of its point from the true one, L1 in fractions of the crop.
     """
-    head = model.language.get_output_embeddings().weight
     if model.keypoint_token is not None:
-        places, points = batch.looks
-        found = model.keypoint_token(hidden[places[:, 0], places[:, 1]])
-        distance = (found - points).abs().sum(-1).mean()
-        return distance + _text_loss(hidden, head, batch) if len(batch.text) else distance
-    if config.loss == "text":
-        return _text_loss(hidden, head, batch)
+        distance = point_loss(model, hidden, batch)
+        return distance + text_loss(model, hidden, batch.text) if len(batch.text) else distance
+    return text_loss(model, hidden, batch.text) if config.loss == "text" else digits_loss(model, hidden, batch)
+
+
+def point_loss(model: GenerativeModel, hidden: Tensor, batch: Batch) -> Tensor:
+    """How far points of <KEYPOINT> answers are from the true ones: the mean of their L1, in fractions of the crop."""
+    places, points = batch.looks
+    found = model.keypoint_token(hidden[places[:, 0], places[:, 1]])
+    return (found - points).abs().sum(-1).mean()
+
+
+def digits_loss(model: GenerativeModel, hidden: Tensor, batch: Batch) -> Tensor:
+    """Divergence from the target distributions at the free positions, a sum over an answer's, the mean of answers."""
+    head = model.language.get_output_embeddings().weight
     total = hidden.new_zeros((), dtype=torch.float32)
     for (places, target), ids in ((batch.lead, model.codec.leads), (batch.digits, model.codec.digits[0])):
         logits = (hidden[places[:, 0], places[:, 1]] @ head[list(ids)].T).float()
@@ -66,13 +104,13 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: Batch, config: TrainConf
     return total / batch.answers
 
 
-def _text_loss(hidden: Tensor, head: Tensor, batch: Batch) -> Tensor:
-    """Mean over tokens, as every causal LM is trained."""
-    states = hidden[batch.text[:, 0], batch.text[:, 1]]
-    return F.cross_entropy((states @ head.T).float(), batch.text[:, 2])
+def text_loss(model: GenerativeModel, hidden: Tensor, text: Tensor) -> Tensor:
+    """Mean over tokens (n 3: image, place, next id), as every causal LM is trained."""
+    states = hidden[text[:, 0], text[:, 1]]
+    return F.cross_entropy((states @ model.language.get_output_embeddings().weight.T).float(), text[:, 2])
 
 
-def make_readers(model: CapeLLM, config: GuideConfig) -> nn.ModuleDict | None:
+def make_readers(model: GenerativeModel, config: GuideConfig) -> nn.ModuleDict | None:
     """A linear map from hidden state to point for each layer behind a guided one; for training only, never saved."""
     if not config.read:
         return None
@@ -94,7 +132,7 @@ class Guide:
     computed twice (`memory.recomputed`) do the same both times.
     """
 
-    def __init__(self, model: CapeLLM, config: GuideConfig, stop: bool = False) -> None:
+    def __init__(self, model: GenerativeModel, config: GuideConfig, stop: bool = False) -> None:
         """stop: guide the first of the layers only, and run none but those in front of it."""
         self.config = config
         self.decoder = model.language.base_model
@@ -150,8 +188,10 @@ class Guide:
         keys = _rotate(keys, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=2)
         return _rotate(queries, cos, sin), keys
 
-    def loss(self, batch: Batch, prefix: int, sees: Tensor) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Mean divergence from the target heat map over guided layers, heads and the answers' tokens."""
+        prefix = self._prefix(batch)
+        sees = whole_mask(batch.sees, prefix)
         rows, columns = self.grid
         places, points = batch.looks
         image, token = places[:, 0], places[:, 1] + prefix
@@ -171,9 +211,14 @@ class Guide:
                 total = total + F.kl_div(look, wanted, reduction="sum") / look.shape[1]
         return total / (len(target) * len(self.layers))
 
-    def reading_loss(self, batch: Batch, prefix: int, readers: nn.ModuleDict) -> Tensor:
+    def _prefix(self, batch: Batch) -> int:
+        """How many tokens stand before the text."""
+        return self.inputs[self.layers[0]].shape[1] - batch.tokens.shape[1]
+
+    def reading_loss(self, batch: Batch, readers: nn.ModuleDict) -> Tensor:
         """How far, in tenths of the crop, points read off the answers' hidden states are from the true ones: L1."""
         places, points = batch.looks
+        prefix = self._prefix(batch)
         total = points.new_zeros((), dtype=torch.float32)
         for name, reader in readers.items():
             i = int(name)

@@ -6,6 +6,7 @@ prefix and sees the prefix and its own past (a block mask), which is what it wou
 Letters: B images of a batch, T text tokens (padded), P prefix tokens, S crop side, n numbers' free positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -14,16 +15,18 @@ import torch
 from torch import Tensor
 
 from ..coordinates import CoordinateCodec, thousandths
-from ..data.augment import crop_placed, jitter, place, visible_in
+from ..data.augment import Placed, crop_placed, jitter, place, visible_in
 from ..data.coco import LabelledObject
 from ..data.rounds import grouped, pack
 from ..data.synthetic import SyntheticObject, draw_object
 from ..errors import InputError
 from ..images import read_image
 from ..instructions import Instruction, Point, Segment, Text, instruction
+from ..models.generative.base import GenerativeModel
 from ..models.generative.capellm import CapeLLM
 from ..models.generative.keypoint_token import KEYPOINT
 from .config import TrainConfig
+from .kptllm_config import KptTrainConfig
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,7 @@ def build_sequences(
     They are one sequence, or several behind the same crop where one would hold more than `pack` questions.
     answered: False leaves every answer out; each question is then a conversation of its own.
     """
-    if isinstance(item, MadeUp):
-        item = draw_object(item.kind, item.pose)
-        image = item.image
-    else:
-        image = read_image(item.image)
+    item = drawn(item)
     placed = place(item.box, model.config.crop_scale, config.augment, rng)
     points = placed.labels(item.points, item.category)
     inside = np.flatnonzero(visible_in(points)).tolist()
@@ -93,9 +92,7 @@ def build_sequences(
         packed = packed[:1]
     if not packed:
         return []
-    if config.augment.colour:
-        image = jitter(image, config.augment.colour, rng)
-    pixels = crop_placed(image, placed, model.config.vision.image_size)
+    pixels = cut(item, placed, model, config, rng)
     built = []
     for sequence in packed:
         writer = ConversationWriter(model, config, rng)
@@ -108,6 +105,25 @@ def build_sequences(
         lists = (writer.tokens, writer.conversation, writer.places, writer.answers)
         built.append(PackedSequence(pixels, *lists, count, writer.words))
     return built
+
+
+def drawn(item: LabelledObject | MadeUp) -> LabelledObject | SyntheticObject:
+    """The object itself where it is a made-up one's name."""
+    return draw_object(item.kind, item.pose) if isinstance(item, MadeUp) else item
+
+
+def cut(
+    item: LabelledObject | SyntheticObject,
+    placed: Placed,
+    model: GenerativeModel,
+    config: TrainConfig | KptTrainConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The object's placed crop as the model takes it, S S 3 uint8, in random colours as the recipe has it."""
+    image = item.image if isinstance(item, SyntheticObject) else read_image(item.image)
+    if config.augment.colour:
+        image = jitter(image, config.augment.colour, rng)
+    return crop_placed(image, placed, model.config.vision.image_size)
 
 
 def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
@@ -136,38 +152,28 @@ def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
     return form
 
 
-def reference(config: TrainConfig, rng: np.random.Generator) -> str:
+def reference(config: TrainConfig | KptTrainConfig, rng: np.random.Generator) -> str:
     """Draw how a question gives its description, one of `instructions.DESCRIBE`."""
     if rng.random() >= config.describe:
         return "removed"
     return "replaced" if config.replace and rng.random() < config.replace else config.descriptions
 
 
-class ConversationWriter:
-    """Appends conversations to a growing token sequence."""
+class Writer:
+    """Appends conversations to a growing token sequence. ending: of the form that it writes in."""
 
-    def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
-        self.model, self.config, self.rng = model, config, rng
-        self.form = training_form(model, config)
+    def __init__(
+        self, model: GenerativeModel, config: TrainConfig | KptTrainConfig, rng: np.random.Generator, ending: str
+    ) -> None:
+        self.model, self.config, self.rng, self.ending = model, config, rng, ending
         self.tokens: list[int] = []
         self.conversation: list[int] = []
         self.places: list[int] = []
         self.answers: list[Answer] = []
         self.words: list[tuple[int, int]] = []
 
-    def ask(self, item: LabelledObject | SyntheticObject, keypoint: int, points: np.ndarray) -> None:
-        """One question without its answer."""
-        ((describe,), (wording,), options) = self._choices(item, [keypoint], points)
-        prompt = self.form.prompt(item.category, keypoint, describe, wordings=[wording], **options)
-        self._append([token for ids in self._tokenize(prompt) for token in ids], self._next(), 0)
-        last = len(self.tokens) - 1
-        self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
-
-    def converse(self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray) -> None:
-        """One conversation: a question and its answer for every keypoint of a group."""
-        describe, wordings, options = self._choices(item, group, points)
-        segments = self.form.conversation(item.category, group, describe, wordings=wordings, **options)
-        number, place = self._next(), 0
+    def _write(self, segments: Sequence[Segment], points: np.ndarray, number: int, place: int) -> None:
+        """Segments of a conversation from a position on; points: K 2, what the segments' keypoints have."""
         before: Segment | None = None
         for segment, ids in zip(segments, self._tokenize(segments), strict=True):
             if isinstance(segment, Point):
@@ -176,18 +182,19 @@ class ConversationWriter:
                 self._learn(ids, isinstance(before, Point))
             place = self._append(ids, number, place)
             before = segment
-        if self.config.loss == "digits":  # nothing behind the last free position is ever asked for
-            spare = len(self.model.codec.closing) + len(self._tokenize([Text(self.form.ending)])[0]) + 1
+        if self.config.loss == "digits" and any(isinstance(segment, Point) for segment in segments):
+            # Nothing behind the last free position is ever asked for.
+            spare = len(self.model.codec.closing) + len(self._tokenize([Text(self.ending)])[0]) + 1
             for line in (self.tokens, self.conversation, self.places):
                 del line[-spare:]
 
     def _choices(
-        self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray
+        self, form: Instruction, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray
     ) -> tuple[list[str], list[int], dict]:
         """What is drawn for a conversation: how each question describes its keypoint, its wording, and the noun."""
         noun = item.category.noun if self.rng.random() < self.config.noun else "object"
         describe = [self._describe(item.category.keypoints[i].description) for i in group]
-        count = len(self.form.wordings)
+        count = len(form.wordings)
         wordings = [int(self.rng.integers(count)) if count > 1 else 0 for _ in group]
         visible = np.flatnonzero(visible_in(points)).tolist()
         return describe, wordings, {"noun": noun, "visible": visible, "special": self.model.control_tokens}
@@ -197,7 +204,7 @@ class ConversationWriter:
         way = reference(self.config, self.rng)
         return "removed" if way == "replaced" and not description else way
 
-    def _tokenize(self, segments: list[Segment]) -> list[list[int]]:
+    def _tokenize(self, segments: Sequence[Segment]) -> list[list[int]]:
         """The ids of each segment's text; none for a point."""
         return self.model.tokenize([segment.text if isinstance(segment, Text) else "" for segment in segments])
 
@@ -247,6 +254,28 @@ class ConversationWriter:
         return Answer(text, lead, digits, point, (start - 1, last))
 
 
+class ConversationWriter(Writer):
+    """CapeLLM's: rounds about groups of keypoints, in the run's form."""
+
+    def __init__(self, model: CapeLLM, config: TrainConfig, rng: np.random.Generator) -> None:
+        self.form = training_form(model, config)
+        super().__init__(model, config, rng, self.form.ending)
+
+    def ask(self, item: LabelledObject | SyntheticObject, keypoint: int, points: np.ndarray) -> None:
+        """One question without its answer."""
+        ((describe,), (wording,), options) = self._choices(self.form, item, [keypoint], points)
+        prompt = self.form.prompt(item.category, keypoint, describe, wordings=[wording], **options)
+        self._append([token for ids in self._tokenize(prompt) for token in ids], self._next(), 0)
+        last = len(self.tokens) - 1
+        self.answers.append(Answer([], [], [], tuple(points[keypoint].tolist()), (last, last)))
+
+    def converse(self, item: LabelledObject | SyntheticObject, group: list[int], points: np.ndarray) -> None:
+        """One conversation: a question and its answer for every keypoint of a group."""
+        describe, wordings, options = self._choices(self.form, item, group, points)
+        segments = self.form.conversation(item.category, group, describe, wordings=wordings, **options)
+        self._write(segments, points, self._next(), 0)
+
+
 @dataclass(frozen=True)
 class _Soft:
     """A target number: the value written in the sequence, and the target distribution at each free position."""
@@ -294,6 +323,7 @@ class Batch:
     positions: Tensor  # B T, behind the prefix
     sees: Tensor  # B T T bool, text to text; text sees the whole prefix
     text: Tensor  # n 3: image, place, next id
+    words: Tensor  # n 3: those of them that are in words
     lead: tuple[Tensor, Tensor]  # n 2: image, place; n 2 distributions
     digits: tuple[Tensor, Tensor]  # n 2: image, place; n base distributions
     looks: tuple[Tensor, Tensor]  # n 2: image, place; n 2 true points, for every place of an answer
@@ -302,10 +332,12 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
 
+        kept = {name for name, value in vars(self).items() if value is None or isinstance(value, int)}
+
         def move(value):
             return tuple(map(move, value)) if isinstance(value, tuple) else value.to(device)
 
-        moved = {name: move(value) for name, value in vars(self).items() if name != "answers"}
+        moved = {name: move(value) for name, value in vars(self).items() if name not in kept}
         return replace(self, **moved)
 
 
@@ -315,14 +347,16 @@ def collate(sequences: list[PackedSequence], base: int) -> Batch:
     tokens = torch.zeros(len(sequences), length, dtype=torch.long)
     positions = torch.zeros(len(sequences), length, dtype=torch.long)
     sees = torch.eye(length, dtype=torch.bool).repeat(len(sequences), 1, 1)
-    text, lead, digits, looks = [], ([], []), ([], []), ([], [])
+    text, words, lead, digits, looks = [], [], ([], []), ([], []), ([], [])
     for b, sequence in enumerate(sequences):
         n = len(sequence.tokens)
         tokens[b, :n] = torch.tensor(sequence.tokens)
         positions[b, :n] = torch.tensor(sequence.places)
         owner = torch.tensor(sequence.conversation)
         sees[b, :n, :n] = (owner[:, None] == owner[None]).tril()
-        text += [(b, place, token) for place, token in sequence.words]
+        own = [(b, place, token) for place, token in sequence.words]
+        text += own
+        words += own
         for answer in sequence.answers:
             text += [(b, place, token) for place, token in answer.text]
             for where, targets in ((lead, answer.lead), (digits, answer.digits)):
@@ -337,9 +371,10 @@ def collate(sequences: list[PackedSequence], base: int) -> Batch:
         positions=positions,
         sees=sees,
         text=torch.tensor(text, dtype=torch.long).view(-1, 3),
+        words=torch.tensor(words, dtype=torch.long).view(-1, 3),
         lead=_stacked(*lead, width=2),
         digits=_stacked(*digits, width=base),
-        looks=(torch.tensor(looks[0]), torch.tensor(looks[1])),
+        looks=(torch.tensor(looks[0], dtype=torch.long).view(-1, 2), torch.tensor(looks[1]).view(-1, 2)),
         answers=sum(len(sequence.answers) for sequence in sequences),
     )
 

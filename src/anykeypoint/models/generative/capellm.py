@@ -9,8 +9,7 @@ Letters: B images, S crop side in pixels, N image tokens, C encoder width, D mod
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
-from ...coordinates import CoordinateCodec, bin_centres, mass_near
 from ...decoding import Engine, Prefix
 from ...errors import InputError
-from ...geometry import Box, Crop, square_crop
-from ...images import ImageSource, crop_pixels, read_image
+from ...geometry import Box
+from ...images import ImageSource
 from ...instructions import Instruction, Point, instruction, settled
-from ...pose import Density, Pose, with_uncertainty
+from ...pose import Pose
 from ..language import LanguageConfig
 from ..vision import VisionConfig, VisionEncoder
-from .keypoint_token import KeypointToken
-
-CONFIDENCE_RADIUS = 0.1  # of the crop
-GRID = 100  # cells on a side of a density, unless another number is asked for
-ANSWERS = ("text", "token")
+from .base import ANSWERS, GenerativeModel, Sight, confidences, with_densities
 
 
 @dataclass(frozen=True)
@@ -73,75 +67,24 @@ class CapeLLMConfig:
         return asdict(self)
 
 
-class CapeLLM(nn.Module):
+class CapeLLM(GenerativeModel):
     """The model (Fig. 2). `language` is a causal LM of transformers, `tokenizer` its own."""
 
+    model_type = "capellm"
+
     def __init__(self, config: CapeLLMConfig, encoder: VisionEncoder, language: nn.Module, tokenizer: Any) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = encoder
-        self.language = language
-        self.tokenizer = tokenizer
-        self.projection = nn.Linear(encoder.dim, language.config.hidden_size)
+        projection = nn.Linear(encoder.dim, language.config.hidden_size)
+        super().__init__(config, encoder, language, tokenizer, projection)
         self.instruction = instruction(config.instruction)
-        self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
-        token = config.answer == "token"
-        self.keypoint_token = KeypointToken(language.get_input_embeddings().weight) if token else None
-        # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
-        added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
-        self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
-
-    @property
-    def device(self) -> torch.device:
-        return self.projection.weight.device
-
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write the folder that `from_pretrained` and `anykeypoint.load` read."""
-        from . import folder as folders
-
-        folders.save(self, folder, dtype)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "CapeLLM":
-        """The model of a folder."""
-        from . import folder as folders
-
-        return folders.load(folder, dtype)
-
-    def untrained(self) -> "CapeLLM":
-        """The same model before any training of ours: pretrained towers, a random projection."""
-        from . import folder as folders
-
-        return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
-
-    def resize(self, image_size: int) -> None:
-        """Look at objects in so many pixels a side from now on, with the same weights (Table 8).
-
-        InputError for a size that the encoder cannot take.
-        """
-        self.encoder.grid(image_size)
-        self.config = replace(self.config, vision=replace(self.config.vision, image_size=image_size))
 
     # --- tensors ------------------------------------------------------------------------------------------------------
 
-    def visual(self, pixels: Tensor) -> Tensor:
-        """Normalised crops B 3 S S -> visual tokens B N D in the language model's precision (Eq. 1, 2)."""
-        tokens = self.encoder(pixels)
-        return self.projection(tokens.to(self.projection.weight.dtype)).to(self.language.dtype)
-
     def prefix(self, pixels: Tensor, form: Instruction | None = None) -> Tensor:
-        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D; without BOS where the tokenizer has none.
+        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D (Eq. 1, 2); without BOS where the tokenizer has none.
 
         What a form (None: the model's own) puts before the image stands between the two.
         """
-        visual = self.visual(pixels)
-        bos = self.tokenizer.bos_token_id
-        before = (form or self.instruction).before
-        ids = [*([] if bos is None else [bos]), *(self.tokenize([before])[0] if before else [])]
-        if not ids:
-            return visual
-        start = self.language.get_input_embeddings()(torch.tensor(ids, device=visual.device))
-        return torch.cat([start.expand(len(visual), -1, -1), visual], dim=1)
+        return self.begun(self.visual(pixels), (form or self.instruction).before)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token ids, among them KEYPOINT where the model answers with it, of any shape -> embeddings."""
@@ -166,10 +109,6 @@ class CapeLLM(nn.Module):
         embeddings = embeddings.masked_scatter(place[..., None], visual)
         return self.language(inputs_embeds=embeddings, use_cache=False, **kwargs).logits
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, without BOS."""
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
@@ -178,14 +117,9 @@ class CapeLLM(nn.Module):
 
         image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
         """
-        picture = read_image(image)
-        box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
-        crop = square_crop(box, self.config.crop_scale)
-        pixels = torch.from_numpy(crop_pixels(picture, crop, self.config.vision.image_size))
+        sight = self.look(image, box)
         engine = Engine(self.language, self.codec)
-        prefix = engine.read(self.prefix(self.encoder.normalise(pixels[None].to(self.device))))
-        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
-        return View(self, engine, prefix, crop, tuple(box), picture.size, name)
+        return View(self, sight, engine, engine.read(self.prefix(self.normalised(sight.pixels))))
 
     def predict(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Pose:
         """Find a category's keypoints in one picture: `encode` and `View.predict(category, **options)` in one call."""
@@ -225,12 +159,9 @@ class View:
     """One object seen: the image prefix in the language model, and where its crop lies."""
 
     model: CapeLLM
+    sight: Sight
     engine: Engine
     prefix: Prefix
-    crop: Crop
-    box: Box
-    image_size: tuple[int, int]  # width, height
-    image: str
 
     @torch.inference_mode()
     def predict(
@@ -263,7 +194,7 @@ class View:
                     "This model answers with <KEYPOINT>, not digits; ask without strategy, density and cumulative."
                 )
             points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
-            return self._pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
+            return self.sight.pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
         if cumulative:
             order = _checked_order(order, len(category))
             turns = self.model.turns(category, order, describe)
@@ -272,33 +203,9 @@ class View:
             raise InputError("An order is for cumulative reasoning only; ask with cumulative, or leave the order out.")
         else:
             answers = self.engine.answer(self.prefix, questions, how, seed)
-        values = answers.values.double() / 1000
-        confidence = torch.ones(len(questions))
-        for axis, distribution in enumerate((answers.x, answers.y)):
-            centres = bin_centres(distribution.shape[1])
-            confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
-        pose = self._pose(category, values.numpy(), confidence.double().clamp(0, 1).numpy())
-        if not density:
-            return pose
-        cells = GRID if density is True else density
-        grids = [self.engine.density(self.prefix, question, cells=cells)[0].double() for question in questions]
-        # Sums of float32 products may pass 1 by a rounding error.
-        densities = [Density(self.crop, (grid / max(1.0, float(grid.sum()))).numpy()) for grid in grids]
-        return with_uncertainty(replace(pose, density=dict(zip(pose.keys, densities, strict=True))))
-
-    def _pose(self, category: Category, points: np.ndarray, confidence: np.ndarray) -> Pose:
-        """Points K 2, fractions of the crop, as a pose in image pixels."""
-        return Pose(
-            names=category.names,
-            xy=self.crop.to_image(points),
-            confidence=confidence,
-            present=np.ones(len(points), dtype=bool),
-            box=self.box,
-            image_size=self.image_size,
-            skeleton=category.skeleton,
-            category=category.name,
-            image=self.image,
-        )
+        pose = self.sight.pose(category, answers.values.double().numpy() / 1000, confidences(answers))
+        asked = {k: [question] for k, question in enumerate(questions)}
+        return with_densities(pose, self.sight.crop, self.engine, self.prefix, asked, density)
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:

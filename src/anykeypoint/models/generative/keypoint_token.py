@@ -7,7 +7,7 @@ comes without density and without confidence.
 Letters: K keypoints, N prefix tokens, D model width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -37,12 +37,19 @@ class KeypointToken(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             return self.decoder(states.float()).sigmoid()
 
-    def locate(self, language: nn.Module, prefix: Prefix, questions: Sequence[Sequence[int]]) -> Tensor:
+    def locate(
+        self,
+        language: nn.Module,
+        prefix: Prefix,
+        questions: Sequence[Sequence[int]],
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Where the keypoints of K tokenised questions about one image are: K 2, fractions of the crop.
 
-        All questions are read in one pass behind the prefix, none seeing another.
+        All questions are read in one pass behind the prefix, none seeing another. embed: of what they hold and of
+        KEYPOINT; None takes the language model's table and the token's own.
         """
-        embed = partial(self.embed, language.get_input_embeddings())
+        embed = embed or partial(self.embed, language.get_input_embeddings())
         points = []
         for some in passes([[*question, KEYPOINT] for question in questions]):
             branches = Branches.of(language, prefix, embed).alike(len(some))

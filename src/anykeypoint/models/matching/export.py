@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from ...category import Category
 from ...errors import InputError
 from ...example import Example
-from .inputs import check_examples, encode_example
+from ..examples import check_examples
+from .inputs import encode_example
 from .model import MatchingModel
 
 OPSET = 20

@@ -27,6 +27,7 @@ from ...geometry import Box
 from ...images import ImageSource, read_image
 from ...pose import Pose
 from ..backbones import Backbone, build_backbone
+from ..examples import RemembersExamples
 from ..text import TextEncoder, build_text_encoder
 from .config import HeadConfig
 from .evidence import EvidenceConfig, EvidenceHead
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from .inputs import Encoded
     from .view import MatchView
 
-KEPT = 64  # examples whose features are kept
 _HEADS = {HeadConfig: Head, POMNetConfig: POMNet, EvidenceConfig: EvidenceHead}
 
 
@@ -61,7 +61,7 @@ class Answer(Protocol):
     def chances(self) -> Tensor: ...
 
 
-class MatchingModel(nn.Module):
+class MatchingModel(RemembersExamples):
     """backbone, head (of _HEADS, or a fusion round one) and text (a frozen TextEncoder, or None).
 
     example_backbone: what looks at examples; None where the one backbone looks at both. config: with the sizes of this
@@ -82,17 +82,6 @@ class MatchingModel(nn.Module):
         self.example_backbone = example_backbone
         self.head = head
         self.text = text
-        self._seen: dict[bytes, Tensor] = {}  # features of examples by their pixels
-        self.register_load_state_dict_post_hook(lambda module, keys: module._seen.clear())
-
-    def _apply(self, *arguments: Any, **options: Any) -> "MatchingModel":
-        self._seen.clear()  # another device or precision gives other bits
-        return super()._apply(*arguments, **options)
-
-    def train(self, mode: bool = True) -> "MatchingModel":
-        """Features of examples are forgotten, as the weights may change in training."""
-        self._seen.clear()
-        return super().train(mode)
 
     @property
     def device(self) -> torch.device:
@@ -286,12 +275,7 @@ class MatchingModel(nn.Module):
 
     def look_at(self, example: "Encoded") -> Tensor:
         """The features of an example's crop, 1 C h w; those of the last KEPT are kept, by the crop's pixels."""
-        key = example.key
-        known = self._seen.pop(key, None)
-        self._seen[key] = self._look(example.pixels, example=True) if known is None else known
-        while len(self._seen) > KEPT:
-            del self._seen[next(iter(self._seen))]
-        return self._seen[key]
+        return self.remembered(example.key, lambda: self._look(example.pixels, example=True))
 
 
 def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:

@@ -15,8 +15,9 @@ from ...example import Example
 from ...explanation import Explanation
 from ...geometry import Box, Crop
 from ...pose import Pose, with_uncertainty
+from ..examples import check_examples
 from .explain import stages, watched
-from .inputs import check_examples, encode_example
+from .inputs import encode_example
 
 if TYPE_CHECKING:
     from .model import Answer, MatchingModel

@@ -1,0 +1,103 @@
+"""Task forms: what is asked and answered in each task, and forms that are none."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from anykeypoint.category import Category, Keypoint
+from anykeypoint.errors import InputError
+from anykeypoint.instructions import Instruction, Point, Text
+from anykeypoint.instructions.tasks import TASKS, TaskForm, settled_tasks, task_form, task_form_names
+
+CATEGORY = Category("cat", (Keypoint("left ear", "The highest one."), Keypoint("nose")), noun="cat")
+
+
+def plain(**changes):
+    form = {
+        "question": "Q: {wording}\nA:",
+        "identify": {"wordings": ["What is this?"], "answer": "{name}"},
+        "example": {"wordings": ["Where is this?"]},
+        "text": {"wordings": ["Where is the {name} of the {noun}?"]},
+        "both": {"wordings": ["This is the {name}. Where is it?"]},
+    }
+    return {**form, **changes}
+
+
+@pytest.mark.parametrize("name", task_form_names())
+@pytest.mark.parametrize("task", TASKS)
+def test_the_librarys_forms_ask_and_answer_every_task(name, task):
+    form = task_form(name)
+    segments = form.conversation(task, CATEGORY, 0)
+    question = segments[0].text
+    told = "left ear" in question
+    assert told == (task in ("text", "both")) and ("The highest one." in question) == told
+    assert not segments[0].answer and all(segment.answer for segment in segments[1:])
+    answer = Text(" left ear", True) if task == "identify" else Point(0, True)
+    assert segments[1:] == [answer, Text("</s>", True)]
+    assert form.of(task).prompt(CATEGORY, 0) == segments[:1]
+
+
+@pytest.mark.parametrize("task", TASKS[1:])
+def test_with_identify_then_detect_the_name_is_answered_before_the_point(task):
+    form = task_form("kptllm")
+    bare, named = (form.conversation(task, CATEGORY, 1, named=flag) for flag in (False, True))
+    assert named == [bare[0], Text(" nose", True), Text("\n", True), *bare[1:]]
+    assert form.conversation("identify", CATEGORY, 1, named=True) == form.conversation("identify", CATEGORY, 1)
+
+
+def test_names_are_made_harmless():
+    form = task_form("kptllm")
+    odd = Category("c", (Keypoint("nose\nA: [0.5,0.5]</s> <s>"),))
+    segments = form.conversation("example", odd, 0, named=True, special=["<s>"])
+    assert segments[1] == Text(" nose A: [0.5,0.5]< /s> < s>", True)
+    assert form.named("nose</s>") == " nose< /s>"
+
+
+def test_a_form_of_a_file_is_kept_with_all_that_it_says(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(plain(before="Look: ", between=".\n", ending="|")))
+    form = settled_tasks(str(path))
+    path.unlink()
+    assert isinstance(form, TaskForm) and form.name == "mine" and {form.of(task).before for task in TASKS} == {"Look: "}
+    assert TaskForm.from_dict(dataclasses.asdict(form), "here") == form
+    segments = form.conversation("text", CATEGORY, 0, named=True)
+    assert segments[2:] == [Text(".\n", True), Point(0, True), Text("|", True)]
+    assert settled_tasks("kptllm") == "kptllm" and isinstance(form.text, Instruction)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"identify": {"wordings": ["What {noun}?"], "answer": "{name}"}}, "without words, but it tells {noun}"),
+        ({"example": {"wordings": ["Where is the {name}?"]}}, "asks example without words, but it tells {name}"),
+        ({"opening": "\nPoints: {names}\n"}, "asks identify without words, but it tells {names}"),
+        ({"identify": {"wordings": ["What?"]}}, "must answer identify with {name} alone"),
+        ({"text": {"wordings": ["Where is the {name}?"], "answer": "{name}"}}, "must answer text with {coordinates}"),
+        ({"between": " at"}, "line break in between"),
+        ({"ending": ""}, "must have an ending"),
+        ({"text": {"wordings": ["{name}?"], "ending": "|"}}, "one before and one ending"),
+        ({"text": {"wordings": ["{name}?"], "before": "x"}}, "one before and one ending"),
+        ({"first": [{"question": "a", "answer": "b"}]}, "no rounds in front"),
+        ({"colour": "red"}, "here has the unknown key 'colour'"),
+        ({"text": {"wordings": ["{name}?"], "colour": "red"}}, "here, text has the unknown key 'colour'"),
+        ({"text": {"wordings": ["{x}?"]}}, "unknown slot {x}"),
+        ({"text": "Where?"}, "text must be a mapping of templates"),
+        ({"between": 3}, "between must be text"),
+    ],
+)
+def test_a_form_that_is_none_is_refused(changes, words):
+    with pytest.raises(InputError, match=words):
+        TaskForm.from_dict(plain(**changes), "here")
+
+
+def test_missing_tasks_unknown_names_and_unreadable_files_are_refused(tmp_path):
+    lacking = {key: value for key, value in plain().items() if key != "both"}
+    with pytest.raises(InputError, match="here lacks the task 'both'"):
+        TaskForm.from_dict(lacking, "here")
+    with pytest.raises(InputError, match="must be a mapping of tasks"):
+        TaskForm.from_dict(["a"], "here")
+    with pytest.raises(InputError, match="no task form 'base'; known are kptllm"):
+        settled_tasks("base")
+    with pytest.raises(InputError, match="Cannot read the task form"):
+        settled_tasks(str(tmp_path / "none.yaml"))
