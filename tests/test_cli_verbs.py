@@ -211,6 +211,7 @@ def test_the_verbs_and_their_options_are_these():
             *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},
+        "identify": {"image", "--at", "--box", "--category", "--model", "--device", "--json"},
         "export": {"model", "--prompt", "--output", "-o"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
