@@ -12,7 +12,8 @@ model are compared within one round, so the machine cancels out of the ratios.
 Both are given the example's features, so both look once.
 
 --model: a saved matcher from the encoded file in memory to points in original pixels, by each prompt that it answers
-to. `example` has the example's features kept, as in use; `new_example` looks at it too.
+to. `example` has the example's features kept, as in use; `new_example` looks at it too. With --onnx also the forward
+pass from the crop, by ONNX Runtime beside torch.
 """
 
 import argparse
@@ -29,10 +30,12 @@ from torch import Tensor
 
 import anykeypoint as ak
 from anykeypoint.example import Example
+from anykeypoint.images import read_image
 from anykeypoint.models.backbones import BackboneConfig, build_backbone
 from anykeypoint.models.matching.config import HEADS
-from anykeypoint.models.matching.export import Asked, export
+from anykeypoint.models.matching.export import Asked, export, prompt_inputs
 from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.inputs import cut
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel
 
@@ -110,11 +113,13 @@ def many_categories(backbone: str, categories: int, keypoints: int, repeats: int
     }
 
 
-def runtime(model: MatchingModel, inputs: Mapping[str, Tensor], threads: int, repeats: int) -> dict[str, float]:
+def runtime(
+    model: MatchingModel, prompt: str, inputs: Mapping[str, Tensor], threads: int, repeats: int
+) -> dict[str, float]:
     """One image by ONNX Runtime and by torch, from the same inputs."""
     import onnxruntime
 
-    asked = Asked(model, "text" if "phrases" in inputs else "example")
+    asked = Asked(model, prompt)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export(model, path, asked.prompt)
@@ -129,7 +134,7 @@ def runtime(model: MatchingModel, inputs: Mapping[str, Tensor], threads: int, re
     return {
         **{f"{name}_ms": 1000 * statistics.median(values) for name, values in taken.items()},
         "onnx_of_torch": ratio(taken["onnx"], taken["torch"]),
-        "pixels_apart": float(apart) * SIZE,
+        "pixels_apart": float(apart) * model.config.backbone.image_size,
     }
 
 
@@ -142,7 +147,8 @@ def runtimes(backbone: str, keypoints: int, threads: int, repeats: int) -> dict[
         if "examples" in inputs:
             inputs["examples"] = model.features(inputs["examples"])
             inputs["shown"] = torch.ones(1, 1, keypoints, dtype=torch.bool)
-        figures |= {f"{name} {key}": value for key, value in runtime(model, inputs, threads, repeats).items()}
+        asked = "example" if "examples" in inputs else "text"
+        figures |= {f"{name} {key}": value for key, value in runtime(model, asked, inputs, threads, repeats).items()}
     return figures
 
 
@@ -168,6 +174,23 @@ def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
     return figures | others
 
 
+def saved_runtimes(model: MatchingModel, threads: int, repeats: int) -> dict[str, float]:
+    """`runtime` of a saved matcher on the photo, by each prompt."""
+    category = ak.category("human_body")
+    places = np.random.default_rng(0).uniform(150, 350, (len(category), 2))
+    pixels, _, _ = cut(read_image(PHOTO), None, model.config)
+    figures = {}
+    for prompt in model.prompts:
+        shown = None if prompt == "text" else Example(PHOTO, places, category=category)
+        inputs = {
+            name: torch.from_numpy(value)
+            for name, value in prompt_inputs(model, category, shown, prompt != "example").items()
+        }
+        inputs["pixels"] = model.backbone.normalise(torch.from_numpy(pixels)[None])
+        figures |= {f"{prompt} {key}": value for key, value in runtime(model, prompt, inputs, threads, repeats).items()}
+    return figures
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,7 +208,10 @@ def main() -> None:
     for threads in options.threads:
         torch.set_num_threads(threads)
         if options.model is not None:
-            found = {"": saved(ak.load(options.model, device="cpu"), options.repeats)}
+            model = ak.load(options.model, device="cpu")
+            found = {"": saved(model, options.repeats)}
+            if options.onnx:
+                found[""] |= saved_runtimes(model, threads, options.repeats)
         else:
             found = {}
             for backbone in options.backbones:
