@@ -156,7 +156,7 @@ def kptllm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: int
         for parameter in model.extractor.parameters():
             if parameter.ndim > 1:
                 parameter *= 3
-        model.prompt_projection.weight *= 4
+        model.prompt_projection.weight *= 8
     return model
 
 

@@ -76,7 +76,7 @@ def test_the_digits_are_those_of_plain_generation(model, plain_model, task, firs
     options = {} if shown is None else {"example": shown, "words": task == "both"}
     answers = found(asked, **options)
     assert answers == [expected(asked, task, k, shown) for k in range(len(CATEGORY))]
-    assert len({tuple(answer) for answer in answers}) > 1
+    assert len(set(asked.predict(tiny.picture(), CATEGORY, **options).confidence)) > 2  # the questions matter
 
 
 @pytest.mark.parametrize("kind", ["triples", "sentencepiece"])
