@@ -173,6 +173,28 @@ def test_learning_lowers_the_loss_and_reaches_every_parameter(inputs):
     assert losses[-1] < 0.6 * losses[0]
 
 
+def test_whitened_phrases_differ_alike_in_every_direction(head, inputs):
+    """What hardly varied, as left and right do, counts as much as the rest; phrases keep their order of nearness."""
+    torch.manual_seed(2)
+    head.double()
+    scales = torch.tensor([4.0, 2.0, 1.0, 1.0, 0.5, 0.4]).double()
+    phrases = 3 + torch.randn(500, 6).double() * scales
+    assert not head.whitens
+    before = head(**inputs)
+    head.whiten(phrases)
+    assert head.whitens
+    white = (phrases - head.phrase_mean) @ head.phrase_whitener
+    assert white.norm(dim=1).mean().item() == pytest.approx(1)
+    spread = white.std(dim=0)
+    assert spread.max() / spread.min() < 2 < 5 < scales.max() / scales.min()
+    assert not torch.allclose(head(**inputs).found, before.found)
+    again = EvidenceHead(SMALL).double()
+    again.load_state_dict(head.state_dict())
+    close(again.eval()(**inputs).chances, head(**inputs).chances, inputs["valid"])
+    with pytest.raises(InputError, match="two or more"):
+        head.whiten(phrases[:1])
+
+
 def test_in_training_each_row_is_learnt_by_one_member_and_answered_as_that_one_answers(head, inputs):
     whole = head(**inputs)
     head.train()

@@ -1,10 +1,12 @@
 """Every kind of matcher learns what it sees, from a model file to a folder that answers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny_trainees
+import torch
 import yaml
 
 from anykeypoint import cli
@@ -48,6 +50,19 @@ def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, na
     model, losses = tiny_trainees.matcher(name, folder, own_example_backbone=False), []  # cached features are of one
     train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+def test_phrases_are_whitened_by_those_of_the_first_training(tmp_path, folder, data):
+    model = tiny_trainees.matcher("evidence", folder)
+    train(model, data, SHORT, tmp_path / "a", stop_after=1)
+    assert model.head.whitens
+    first = model.head.phrase_whitener.clone()
+    model.save_pretrained(tmp_path / "model")
+    kept = MatchingModel.from_pretrained(tmp_path / "model")
+    assert torch.equal(kept.head.phrase_whitener, first)
+    fewer = replace(data, objects=data.objects[:3])
+    train(kept, fewer, SHORT, tmp_path / "b", stop_after=1)
+    assert torch.equal(kept.head.phrase_whitener, first)
 
 
 def test_the_verb_trains_what_the_model_file_describes_and_goes_on_from_it(tmp_path, folder, capsys):

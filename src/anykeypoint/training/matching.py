@@ -19,6 +19,7 @@ from ..category import Category
 from ..data.coco import Dataset
 from ..data.episodes import EpisodeBatch, EpisodeConfig, EpisodePlan, collate
 from ..errors import InputError
+from ..models.matching.evidence import EvidenceHead
 from ..models.matching.model import MatchingModel
 from . import loop
 from .course import Course, Pass
@@ -145,6 +146,8 @@ class MatchingCourse(EpisodeCourse):
 
     def settle(self, accelerator: Accelerator, out: Path) -> Plan:
         self.model.to(accelerator.device)
+        if isinstance(head := self.model.head, EvidenceHead) and not head.whitens:
+            head.whiten(self._phrases())
         self.episodes = self._episodes(accelerator, out / "features")
         plan = Plan(self.episodes.per_epoch, self.config, accelerator.num_processes)
         self.steps = plan.steps
@@ -196,6 +199,11 @@ class MatchingCourse(EpisodeCourse):
         weight = self.config.heat_weight
         parts = model.losses(answer, batch.points, batch.heat, batch.labelled, batch.valid, weight)
         return {"loss": sum(parts.values()), **{name: part.detach() for name, part in parts.items()}}
+
+    def _phrases(self) -> Tensor:
+        """The vectors of all phrases that the data's keypoints have, each once, P D."""
+        points = {point for item in self.data.objects for point in item.category.keypoints}
+        return self.model.text.phrases(sorted({self.model.phrase(point) for point in points}))
 
     def _rows(self, at: int, keypoints: int) -> np.ndarray:
         """Which of so many keypoints the episode at a place keeps."""

@@ -7,6 +7,9 @@ few categories (they learn the categories); here the plain matching stays in, an
 Several decoders answer together: on few categories each errs in its own way, and their mean is worth more than any
 change of one. They are trained in one run, each on rows of its own; on the same rows their errors would be alike.
 
+Phrases are whitened by the training's: in a sentence encoder's vectors "left ear" and "right ear" are nearly one, as
+most of what sentences differ by is what they are about.
+
 Letters: B objects, M examples, K keypoints, n = h * w cells, C channels, D width, E members.
 """
 
@@ -28,6 +31,7 @@ from .losses import mean_labelled
 from .proposals import cell_centres, peaks
 
 CODE = 64  # channels of a place's code
+RIDGE = 0.1  # of whitening: what is added to each variance, a share of their mean
 WEIGHTS = (20.0, 6.0, 2.0, 3.0, 5.0)  # at first, of the cues and of a member's own likeness
 
 
@@ -118,6 +122,30 @@ class EvidenceHead(nn.Module):
         super().__init__()
         self.config = config
         self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+        self.register_buffer("phrase_mean", torch.zeros(config.text_width))
+        self.register_buffer("phrase_whitener", torch.eye(config.text_width))
+
+    @property
+    def whitens(self) -> bool:
+        """Whether `whiten` has been told what phrases are like."""
+        return not torch.equal(self.phrase_whitener, torch.eye(len(self.phrase_mean)).to(self.phrase_whitener))
+
+    @torch.no_grad()
+    def whiten(self, phrases: Tensor) -> None:
+        """Scale what differs among these phrases (P D) alike from now on; their mean length becomes 1.
+
+        InputError for fewer than two.
+        """
+        if len(phrases) < 2:
+            raise InputError(f"What phrases differ by takes two or more, but got {len(phrases)}.")
+        vectors = phrases.double().cpu()
+        mean = vectors.mean(dim=0)
+        variances, axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean) / (len(vectors) - 1))
+        variances = variances.clamp(min=0)
+        whitener = axes @ torch.diag((variances + RIDGE * variances.mean()).rsqrt()) @ axes.T
+        whitener /= ((vectors - mean) @ whitener).norm(dim=1).mean()
+        self.phrase_mean.copy_(mean)
+        self.phrase_whitener.copy_(whitener)
 
     def forward(
         self,
@@ -142,7 +170,7 @@ class EvidenceHead(nn.Module):
             cues = cues_of(features, places, examples, heat, shown, self.config.groups)
         if phrases is not None:
             told = valid if told is None else told & valid
-            phrases = phrases.masked_fill(~told[..., None], 0)
+            phrases = (phrases.masked_fill(~told[..., None], 0) - self.phrase_mean) @ self.phrase_whitener
         kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
         prompt = (valid, cues, phrases, told)
         if self.training:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...category import Category, spoken
+from ...category import Category, Keypoint, spoken
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
@@ -139,9 +139,10 @@ class MatchingModel(RemembersExamples):
         """A category's keypoints as the text encoder reads them: K D. described: False leaves descriptions out."""
         if self.text is None:
             raise InputError(f"{self.config.name} has no text encoder and reads no words; show it an example.")
-        return self.text.phrases([self._phrase(point, described) for point in category.keypoints])
+        return self.text.phrases([self.phrase(point, described) for point in category.keypoints])
 
-    def _phrase(self, point: Any, described: bool = True) -> str:
+    def phrase(self, point: Keypoint, described: bool = True) -> str:
+        """A keypoint as its text encoder reads it."""
         name = spoken(point.name)
         return f"{name}: {point.description}" if described and self.config.described and point.description else name
 
