@@ -44,7 +44,9 @@ def test_the_fast_recipe_trains_a_head_on_features_of_a_published_backbone():
     assert (model.name, model.backbone.name, model.backbone.tuning) == ("evidence", "efficientnet-lite2", "frozen")
     assert model.text.name == "minilm-l6" and model.prompts == ("text", "example", "both")
     assert (
-        run.features == "cached" and run.versions > 1 and run.modality_dropout.words + run.modality_dropout.example < 1
+        run.features == "cached"
+        and run.versions > 1
+        and run.modality_dropout.words_only + run.modality_dropout.example_only < 1
     )
 
 

@@ -1,5 +1,6 @@
 """Matchers as whole models: what they answer to, what changes an answer and what does not."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -214,13 +215,16 @@ def batch(model, rows: int = 3):
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(models, name):
-    model = models[name]
+    """In float64: another number of rows may take other kernels, and warm softmaxes amplify rounding."""
+    model = deepcopy(models[name]).double()
     query, valid, skeletons, prompt = batch(model)
+    query = query.double()
+    prompt = {key: tensor.double() if tensor.is_floating_point() else tensor for key, tensor in prompt.items()}
     together = model(query, valid, skeletons, **prompt).found
     for row in range(3):
         alone = model(query[row : row + 1], valid[row : row + 1], [skeletons[row]],
                       **{key: tensor[row : row + 1] for key, tensor in prompt.items()})  # fmt: skip
-        assert torch.allclose(alone.found[0][valid[row]], together[row][valid[row]], atol=1e-5)
+        assert torch.allclose(alone.found[0][valid[row]], together[row][valid[row]], atol=1e-9)
 
     def widened(key: str, tensor: torch.Tensor) -> torch.Tensor:
         """Two more slots of junk."""
@@ -231,7 +235,7 @@ def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(mode
     wide = {key: tensor if key == "examples" else widened(key, tensor) for key, tensor in prompt.items()}
     slots = torch.cat([valid, torch.zeros(3, 2, dtype=torch.bool)], dim=1)
     padded = model(query, slots, skeletons, **wide).found[:, :5]
-    assert torch.allclose(padded[valid], together[valid], atol=1e-5)
+    assert torch.allclose(padded[valid], together[valid], atol=1e-9)
 
 
 def grid(name):

@@ -56,7 +56,7 @@ def kept(plan, folder, counter, weight=1.0):
 @pytest.mark.parametrize("name", ["flf", "graphcape"])
 def test_cached_features_are_those_of_the_same_crops_to_half_precision(tmp_path, base, data, name):
     model = tiny_trainees.matcher(name, base)
-    dropout = ModalityDropout(words=0.3, example=0.3) if name == "flf" else ModalityDropout()
+    dropout = ModalityDropout(words_only=0.3, example_only=0.3) if name == "flf" else ModalityDropout()
     courses = [
         settled(model, data, replace(config, modality_dropout=dropout, batch=8), tmp_path) for config in (LIVE, CACHED)
     ]

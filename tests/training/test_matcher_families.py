@@ -69,7 +69,7 @@ def test_the_verb_trains_what_the_model_file_describes_and_goes_on_from_it(tmp_p
     described = tiny_trainees.config("flf", folder).to_dict()
     recipe = {"sampling": "balanced", "steps": 2, "batch": 2, "warmup": 1, "seed": 3}
     (tmp_path / "both.yaml").write_text(yaml.safe_dump({"model": described, "recipe": recipe}))
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "modality_dropout": {"words": 0.5}}))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "modality_dropout": {"words_only": 0.5}}))
     made = folder / "made"
     verb = ["train", "--data", f"coco:{made / 'annotations.json'}", "--images", str(made / "images")]
     said = ran(capsys, *verb, "--model", tmp_path / "both.yaml", "-o", tmp_path / "first")[1]

@@ -41,7 +41,7 @@ def settled(model, data, config, tmp_path) -> MatchingCourse:
 
 def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
     model = tiny_trainees.matcher("flf", base)
-    config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.3, example=0.2), describe=0.6)
+    config = replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.3, example_only=0.2), describe=0.6)
     course = MatchingCourse(model, data, config)
     asked = [course.asked(at, 5) for at in range(4000)]
     kinds = [(one.words, one.example) for one in asked]
@@ -71,7 +71,7 @@ def with_gaps(data: Dataset) -> Dataset:
 
 def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
     data = with_gaps(data)
-    config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words=0.3, example=0.3))
+    config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words_only=0.3, example_only=0.3))
     course = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
     opened = course.opened(list(range(16)), 0)
     ((batch, share),) = opened.batches
@@ -98,7 +98,7 @@ def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
 
 @pytest.mark.parametrize("name", ["capex", "graphcape", "flf", "dlf"])
 def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_path, base, data, name):
-    dropout = ModalityDropout(words=0.3, example=0.3) if name in ("flf", "dlf") else ModalityDropout()
+    dropout = ModalityDropout(words_only=0.3, example_only=0.3) if name in ("flf", "dlf") else ModalityDropout()
     config = replace(CONFIG, shots=2, batch=6, modality_dropout=dropout)
     model = tiny_matchers.matcher(name, base)  # whose answers depend on all that is given
     course = settled(model, with_gaps(data), config, tmp_path)
@@ -233,8 +233,8 @@ def _described(category):
         ({"features": "cached"}, "say how many with 'versions'"),
         ({"features": "kept"}, "live, cached"),
         ({"schedule": "linear"}, "step, cosine"),
-        ({"modality_dropout": {"words": 0.6, "example": 0.6}}, "must be 1 together at most"),
-        ({"modality_dropout": {"words": -0.1}}, "modality_dropout's words is a share"),
+        ({"modality_dropout": {"words_only": 0.6, "example_only": 0.6}}, "must be 1 together at most"),
+        ({"modality_dropout": {"words_only": -0.1}}, "modality_dropout's words_only is a share"),
         ({"modality_dropout": {"both": 1}}, "unknown key 'both'"),
         ({"support_points_fraction": 0}, "above 0 and at most 1"),
         ({"drops": [160, 180]}, "Each of drops is a share"),
@@ -250,6 +250,6 @@ def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
 
 
 def test_a_recipe_survives_being_written_down():
-    told = {"modality_dropout": ModalityDropout(words=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
+    told = {"modality_dropout": ModalityDropout(words_only=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
     for config in (replace(CONFIG, **told), MatcherTrainConfig()):
         assert from_mapping(MatcherTrainConfig, to_mapping(config), "recipe") == config

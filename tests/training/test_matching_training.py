@@ -29,7 +29,7 @@ ALL = replace(  # everything at once that a checkpoint could forget
     clip=1.0,
     backbone_lr=1e-4,
     support_points_fraction=0.7,
-    modality_dropout=ModalityDropout(words=0.3, example=0.3),
+    modality_dropout=ModalityDropout(words_only=0.3, example_only=0.3),
 )
 LONG = replace(ALL, steps=500, save_every=1, versions=2)
 EPOCHS = replace(CONFIG, sampling="released", steps=0, epochs=1, schedule="cosine", weight_decay=0.1)
@@ -114,7 +114,7 @@ t.run(base, t.read_coco(folder / "annotations.json", folder / "images"), Path(sy
 
 def test_two_passes_are_one_of_twice_the_episodes(tmp_path, base, data):
     def trained(out, **options):
-        config = replace(CONFIG, modality_dropout=ModalityDropout(words=0.4, example=0.4), **options)
+        config = replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.4, example_only=0.4), **options)
         model = tiny_trainees.matcher("dlf", base)  # no dropout: its draws are a pass's own
         return run(base, data, tmp_path / out, config, model=model)
 
@@ -183,7 +183,7 @@ def test_the_step_rate_reaches_the_optimiser(tmp_path, base, data):
 def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
     capex = tiny_trainees.matcher("capex", base)
     with pytest.raises(InputError, match="capex takes one of them only"):
-        MatchingCourse(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words=0.5)))
+        MatchingCourse(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.5)))
     with pytest.raises(InputError, match="set its tuning to frozen"):
         tuned = tiny_trainees.matcher("graphcape", base, "full")
         MatchingCourse(tuned, data, replace(CONFIG, features="cached", versions=2))

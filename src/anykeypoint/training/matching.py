@@ -134,7 +134,7 @@ class MatchingCourse(EpisodeCourse):
     def __init__(self, model: MatchingModel, data: Dataset, config: MatcherTrainConfig) -> None:
         self.model, self.data, self.config = model, data, config
         dropout = config.modality_dropout
-        if (dropout.words or dropout.example) and "both" not in model.prompts:
+        if (dropout.words_only or dropout.example_only) and "both" not in model.prompts:
             raise InputError(
                 f"modality_dropout leaves out words or the example, but {model.config.name} takes one of them only; "
                 "leave it out."
@@ -217,7 +217,7 @@ class MatchingCourse(EpisodeCourse):
         config, model = self.config, self.model.config
         rng = np.random.default_rng([config.seed, 4, at])
         draw, describe = rng.random(2)
-        words, example = config.modality_dropout.words, config.modality_dropout.example
+        words, example = config.modality_dropout.words_only, config.modality_dropout.example_only
         chosen = None
         if config.support_points_fraction is not None:
             kept = max(1, math.floor(round(keypoints * config.support_points_fraction, 6)))

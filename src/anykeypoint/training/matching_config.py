@@ -20,15 +20,16 @@ class ModalityDropout:
     A model that was trained so also answers to either alone.
     """
 
-    words: float = 0.0  # of episodes with words only
-    example: float = 0.0  # of episodes with an example only
+    words_only: float = 0.0
+    example_only: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("words", "example"):
+        for name in ("words_only", "example_only"):
             _check_share(f"modality_dropout's {name}", getattr(self, name))
-        if self.words + self.example > 1:
+        if self.words_only + self.example_only > 1:
             raise InputError(
-                f"The shares of modality_dropout must be 1 together at most, but got {self.words} and {self.example}."
+                f"The shares of modality_dropout must be 1 together at most, but got {self.words_only} and "
+                f"{self.example_only}."
             )
 
 
