@@ -5,7 +5,7 @@ writes one more, and what it answers is the softmax of their weighted sum. Train
 few categories (they learn the categories); here the plain matching stays in, and training can only weigh and add.
 
 Several decoders answer together: on few categories each errs in its own way, and their mean is worth more than any
-change of one. They are trained in one run, each on rows of its own; on the same rows their errors would be alike.
+change of one. They are trained in one run, each on rows of its own, which costs what one would cost on all rows.
 
 Phrases are whitened by the training's: in a sentence encoder's vectors "left ear" and "right ear" are nearly one, as
 most of what sentences differ by is what they are about.
