@@ -168,6 +168,18 @@ def test_names_are_scored_exactly_and_but_for_spelling(dataset, tmp_path):
     assert run.evaluate(Namer(dataset), dataset, tmp_path / "a", settings("identify")) == free
 
 
+def test_a_label_outside_its_picture_is_not_asked_for_its_name(dataset, tmp_path):
+    far = dataclasses.replace(dataset.objects[0], points=dataset.objects[0].points.copy())
+    far.points[0] = [5000, 10]
+    moved = dataclasses.replace(dataset, objects=[far, *dataset.objects[1:]])
+    whole = run.evaluate(Namer(dataset), dataset, tmp_path / "a", settings("identify-names"))
+    found = run.evaluate(Namer(moved), moved, tmp_path / "b", settings("identify-names"))
+    assert found["semantics"]["points"] == whole["semantics"]["points"] - 1
+    assert found["semantics"]["excluded"] == whole["semantics"]["excluded"] + 1
+    line = json.loads((tmp_path / "b" / run.PREDICTIONS).read_text().splitlines()[0])
+    assert line["names"][0] is None and None not in line["names"][1:]
+
+
 def test_a_model_that_cannot_be_asked_so_is_refused(dataset, tmp_path):
     with pytest.raises(
         InputError, match="'1-shot' needs a model that answers to 'example', but this one answers to text"

@@ -127,9 +127,9 @@ def ask(model: Model, question: Question, protocol: protocols.Protocol, options:
     item, category = question.item, question.category
     count = len(category)
     if protocol.names:
-        rows = np.flatnonzero(item.visibility > 0)
+        rows = np.flatnonzero((item.visibility > 0) & _inside(item))  # elsewhere there is nothing to name
         choice = category if protocol.chooses else None
-        found = list(model.identify(item.image, item.points[rows], box=item.box, category=choice))
+        found = list(model.identify(item.image, item.points[rows], box=item.box, category=choice)) if len(rows) else []
         if len(found) != len(rows):
             raise InputError(f"the model must name {len(rows)} points, but gave {len(found)} answers.")
         names: list[str | None] = [None] * count
@@ -153,13 +153,17 @@ def ask(model: Model, question: Question, protocol: protocols.Protocol, options:
 
 def _example(shown: LabelledObject, told: Category | None) -> Example:
     """A labelled object as an example. What its labels put outside the picture, as some data sets do, is not shown."""
-    points = shown.points
-    if (size := picture_size(shown.image)) is not None:
-        with np.errstate(invalid="ignore"):
-            inside = ((points >= 0) & (points <= size)).all(axis=1)
-        if inside.any():  # else the model says that there is nothing to see
-            points = np.where(inside[:, None], points, np.nan)
+    inside = _inside(shown)  # where none is, the model says that there is nothing to see
+    points = np.where(inside[:, None], shown.points, np.nan) if inside.any() else shown.points
     return Example(shown.image, points, shown.box, told)
+
+
+def _inside(item: LabelledObject) -> np.ndarray:
+    """(K,) bool: which labels lie in the picture; all where its size cannot be read."""
+    if (size := picture_size(item.image)) is None:
+        return np.ones(len(item.points), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return ((item.points >= 0) & (item.points <= size)).all(axis=1)
 
 
 # --- lines ---------------------------------------------------------------------------------------------------------

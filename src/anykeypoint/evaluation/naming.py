@@ -69,12 +69,16 @@ def figures(
 def _right(
     queries: Sequence[LabelledObject], answers: Sequence[Answered], excluded: Sequence[str]
 ) -> list[list[tuple[bool, bool]]]:
-    """For each object and point that counts: is the answer the name, and is it but for spelling?"""
+    """For each object and point that counts: is the answer the name, and is it but for spelling?
+
+    What was not asked, as its label lies outside the picture, does not count.
+    """
     found = []
     for item, answer in zip(queries, answers, strict=True):
         names = item.category.names
-        asked = [k for k in np.flatnonzero(item.visibility > 0) if not is_excluded(names[k], excluded)]
-        pairs = [((answer.names or ())[k], names[k]) for k in asked]
+        said = answer.names or ()
+        asked = [k for k, name in enumerate(said) if name is not None and not is_excluded(names[k], excluded)]
+        pairs = [(said[k], names[k]) for k in asked]
         found.append([(said.strip() == name.strip(), normalised(said) == normalised(name)) for said, name in pairs])
     return found
 
