@@ -34,7 +34,7 @@ def test_the_librarys_forms_ask_and_answer_every_task(name, task):
     assert told == (task in ("text", "both")) and ("The highest one." in question) == told
     assert not segments[0].answer and all(segment.answer for segment in segments[1:])
     answer = Text(" left ear", True) if task == "identify" else Point(0, True)
-    assert segments[1:] == [answer, Text("</s>", True)]
+    assert segments[1:] == [answer, Text({"kptllm": "</s>", "brief": "\n"}[name], True)]
     assert form.of(task).prompt(CATEGORY, 0) == segments[:1]
 
 
@@ -97,7 +97,7 @@ def test_missing_tasks_unknown_names_and_unreadable_files_are_refused(tmp_path):
         TaskForm.from_dict(lacking, "here")
     with pytest.raises(InputError, match="must be a mapping of tasks"):
         TaskForm.from_dict(["a"], "here")
-    with pytest.raises(InputError, match="no task form 'base'; known are kptllm"):
+    with pytest.raises(InputError, match="no task form 'base'; known are brief, kptllm"):
         settled_tasks("base")
     with pytest.raises(InputError, match="Cannot read the task form"):
         settled_tasks(str(tmp_path / "none.yaml"))
