@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..category import Category
 from ..data.coco import Dataset
-from ..data.episodes import EpisodeBatch, EpisodeConfig, EpisodePlan, collate
+from ..data.episodes import Episode, EpisodeBatch, EpisodeConfig, EpisodePlan, collate
 from ..errors import InputError
 from ..models.matching.evidence import EvidenceHead
 from ..models.matching.model import MatchingModel
@@ -163,7 +163,7 @@ class MatchingCourse(EpisodeCourse):
         asked = [self.asked(at, len(kept)) for at, kept in zip(items, rows, strict=True)]
         with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:  # reading and cutting pictures
             episodes = pool.map(self.episodes.episode, items, [one.example for one in asked])
-            batch = _batch(collate([one.only(kept) for one, kept in zip(episodes, rows, strict=True)]), asked)
+            batch = _batch(collate([_cut(one, kept) for one, kept in zip(episodes, rows, strict=True)]), asked)
         skipped = int((~batch.labelled.any(dim=1)).sum())
         return Pass(
             batches=[(batch, 1.0)],
@@ -262,6 +262,11 @@ class MatchingCourse(EpisodeCourse):
             return pictures.float()
         flat = self.model.backbone.normalise(pictures.flatten(0, -4))
         return self.model.features(flat, examples).unflatten(0, pictures.shape[:-3])
+
+
+def _cut(episode: Episode, rows: np.ndarray) -> Episode:
+    """The episode with these keypoints alone; itself where that is all of them."""
+    return episode if len(rows) == len(episode.category) else episode.only(rows)
 
 
 def _batch(episodes: EpisodeBatch, asked: Sequence[Asked]) -> Batch:
