@@ -70,41 +70,66 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.instruction:
             object.__setattr__(self, "instruction", settled(self.instruction))
-        choices = {
-            "grouping": GROUPINGS,
-            "loss": ("text", "digits"),
-            "sampling": ("epoch", "balanced"),
-            "precision": ("bf16", "fp32"),
-            "train_only": ("", "projection"),
-            "descriptions": ("detailed", "vague"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                words = ", ".join(choice or "''" for choice in known)
-                raise InputError(f"{name} must be one of {words}, but got {getattr(self, name)!r}.")
-        for name in ("rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
-        for name in ("describe", "replace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a share and must be from 0 to 1, but got {getattr(self, name)}.")
+        check_choices(self, grouping=GROUPINGS, train_only=("", "projection"), **CHOICES)
+        check_counts(self, "rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep")
+        check_shares(self, "describe", "replace")
         if self.pack < self.rounds:
             raise InputError(f"pack must be at least rounds ({self.rounds}), but got {self.pack}.")
-        if self.sampling == "balanced" and self.steps < 1:
-            raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
         if self.guide.alone and not self.guide.layers:
             raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")
-        if self.made_up and self.sampling != "balanced":
-            raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
-        if self.shard and self.guide.layers:
-            raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
-        if self.sigma and self.loss == "text":
-            raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
+        check_combinations(self)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "TrainConfig":
         """Read a YAML file; unknown keys and wrong types are refused by name."""
         return load_config(cls, path)
+
+
+# --- checks that runs of several kinds share: a config and names of its fields --------------------------------------
+
+CHOICES = {
+    "loss": ("text", "digits"),
+    "sampling": ("epoch", "balanced"),
+    "precision": ("bf16", "fp32"),
+    "descriptions": ("detailed", "vague"),
+}
+
+
+def check_choices(config: Any, **choices: tuple[str, ...]) -> None:
+    """InputError for a field that is none of its choices."""
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            words = ", ".join(choice or "''" for choice in known)
+            raise InputError(f"{name} must be one of {words}, but got {getattr(config, name)!r}.")
+
+
+def check_counts(config: Any, *names: str) -> None:
+    """InputError for a field below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} must be at least 1, but got {getattr(config, name)}.")
+
+
+def check_shares(config: Any, *names: str) -> None:
+    """InputError for a field that is not from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise InputError(f"{name} is a share and must be from 0 to 1, but got {getattr(config, name)}.")
+
+
+def check_combinations(config: Any) -> None:
+    """InputError for settings of a generative model's run that do not go together."""
+    if config.sampling == "balanced" and config.steps < 1:
+        raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
+    if config.made_up and config.sampling != "balanced":
+        raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
+    if config.shard and config.guide.layers:
+        raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
+    if config.sigma and config.loss == "text":
+        raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
 
 
 def load_config(kind: type, path: str | Path) -> Any:

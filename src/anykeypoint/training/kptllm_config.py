@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..data.augment import LOCLLM, AugmentConfig
 from ..errors import InputError
-from .config import GuideConfig, load_config
+from .config import CHOICES, GuideConfig, check_choices, check_combinations, check_counts, check_shares, load_config
 
 
 @dataclass(frozen=True)
@@ -72,34 +72,15 @@ class KptTrainConfig:
     guide: GuideConfig = field(default_factory=GuideConfig)
 
     def __post_init__(self) -> None:
-        choices = {
-            "loss": ("text", "digits"),
-            "sampling": ("epoch", "balanced"),
-            "precision": ("bf16", "fp32"),
-            "descriptions": ("detailed", "vague"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
-        for name in ("asks", "pack", "epochs", "batch", "accumulate", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
-        for name in ("describe", "replace", "noun", "made_up"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a share and must be from 0 to 1, but got {getattr(self, name)}.")
+        check_choices(self, **CHOICES)
+        check_counts(self, "asks", "pack", "epochs", "batch", "accumulate", "save_every", "keep")
+        check_shares(self, "describe", "replace", "noun", "made_up")
         for name in ("words", "point", "sigma"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be finite and 0 or more, but got {getattr(self, name)}.")
-        if self.sampling == "balanced" and self.steps < 1:
-            raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
-        if self.made_up and self.sampling != "balanced":
-            raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
-        if self.shard and self.guide.layers:
-            raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
         if self.guide.alone:
             raise InputError("guide.alone is CapeLLM's; start from a CapeLLM that was trained so, and leave it out.")
-        if self.sigma and self.loss == "text":
-            raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")
+        check_combinations(self)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "KptTrainConfig":

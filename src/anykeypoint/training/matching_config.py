@@ -7,7 +7,7 @@ from typing import Self
 from ..data.augment import MATCHER, AugmentConfig
 from ..data.episodes import SAMPLINGS
 from ..errors import InputError
-from .config import load_config
+from .config import check_choices, check_counts, load_config
 
 SCHEDULES = ("step", "cosine")
 FEATURES = ("live", "cached")
@@ -59,10 +59,8 @@ class EpisodeTrainConfig:
     augment: AugmentConfig = MATCHER  # where a file gives some of its keys, the others are AugmentConfig's own
 
     def __post_init__(self) -> None:
-        _check_choices(self, sampling=SAMPLINGS, schedule=SCHEDULES, precision=("bf16", "fp32"))
-        for name in ("shots", "epochs", "batch", "accumulate", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, but got {getattr(self, name)}.")
+        check_choices(self, sampling=SAMPLINGS, schedule=SCHEDULES, precision=("bf16", "fp32"))
+        check_counts(self, "shots", "epochs", "batch", "accumulate", "save_every", "keep")
         for name in ("steps", "warmup"):
             _check_from_zero(self, name)
         _check_share("warmup_from", self.warmup_from)
@@ -102,7 +100,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_choices(self, features=FEATURES)
+        check_choices(self, features=FEATURES)
         for name in ("versions", "heat_weight", "most_keypoints"):
             _check_from_zero(self, name)
         _check_share("describe", self.describe)
@@ -111,12 +109,6 @@ class MatcherTrainConfig(EpisodeTrainConfig):
             raise InputError(f"support_points_fraction must be above 0 and at most 1, but got {fraction}.")
         if self.features == "cached" and self.versions < 1:
             raise InputError("features 'cached' are of so many crops of each object; say how many with 'versions'.")
-
-
-def _check_choices(config: EpisodeTrainConfig, **choices: tuple[str, ...]) -> None:
-    for name, known in choices.items():
-        if getattr(config, name) not in known:
-            raise InputError(f"{name} must be one of {', '.join(known)}, but got {getattr(config, name)!r}.")
 
 
 def _check_from_zero(config: EpisodeTrainConfig, name: str) -> None:
