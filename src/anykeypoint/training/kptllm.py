@@ -44,6 +44,7 @@ def train(
 def from_capellm(config: KptLLMConfig, source: CapeLLM, seed: int = 0) -> KptLLM:
     """A new KptLLM round the towers, adapters and projection of a CapeLLM, which it takes over; the rest is random.
 
+    Prompt tokens are projected as the image's own at first, which the language model has learnt to read.
     Raises InputError unless both are described by the same towers and answers.
     """
     for key in ("vision", "language", "answer", "spaced"):
@@ -58,6 +59,7 @@ def from_capellm(config: KptLLMConfig, source: CapeLLM, seed: int = 0) -> KptLLM
         torch.manual_seed(seed)
         model = KptLLM(config, source.encoder, source.language, source.tokenizer)
     model.projection = source.projection
+    model.prompt_projection.load_state_dict(source.projection.state_dict())
     if source.keypoint_token is not None:
         model.keypoint_token = source.keypoint_token
     return model.eval()
