@@ -9,7 +9,6 @@ import tiny
 import torch
 from plain_kptllm import (
     CATEGORY,
-    LIMIT,
     NAMES,
     POINTS,
     example,
@@ -23,28 +22,6 @@ from anykeypoint.models.generative import folder as folders
 from anykeypoint.models.generative import kptllm_view
 from anykeypoint.models.generative.capellm import CapeLLM
 from anykeypoint.models.generative.kptllm import PRESETS, KptLLM, KptLLMConfig
-
-
-@pytest.fixture(autouse=True)
-def short_names(monkeypatch):
-    """A random model seldom ends a name."""
-    monkeypatch.setattr(kptllm_view, "NAME_TOKENS", LIMIT)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture(scope="module")
-def model(place):
-    return tiny.kptllm(place, "lora")
-
-
-@pytest.fixture(scope="module")
-def view(model):
-    return model.encode(tiny.picture(60, 40))
-
 
 # --- what is refused -----------------------------------------------------------------------------------------------
 

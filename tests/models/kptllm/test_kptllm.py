@@ -12,33 +12,6 @@ from plain_kptllm import CATEGORY, EXAMPLE, LIMIT, POINTS, example, ids, only, s
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative import kptllm_view
-
-
-@pytest.fixture(autouse=True)
-def short_names(monkeypatch):
-    """A random model seldom ends a name."""
-    monkeypatch.setattr(kptllm_view, "NAME_TOKENS", LIMIT)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture(scope="module")
-def model(place):
-    return tiny.kptllm(place, "lora")
-
-
-@pytest.fixture(scope="module")
-def plain_model(place):
-    return tiny.kptllm(place, "lora", identify_first=False)
-
-
-@pytest.fixture(scope="module")
-def view(model):
-    return model.encode(tiny.picture(60, 40))
 
 
 def found(model, **options):

@@ -3,37 +3,9 @@
 import numpy as np
 import pytest
 import tiny
-from plain_kptllm import CATEGORY, LIMIT, example, only
+from plain_kptllm import CATEGORY, example, only
 
 from anykeypoint.models import examples as memory
-from anykeypoint.models.generative import kptllm_view
-
-
-@pytest.fixture(autouse=True)
-def short_names(monkeypatch):
-    """A random model seldom ends a name."""
-    monkeypatch.setattr(kptllm_view, "NAME_TOKENS", LIMIT)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture(scope="module")
-def model(place):
-    return tiny.kptllm(place, "lora")
-
-
-@pytest.fixture(scope="module")
-def plain_model(place):
-    return tiny.kptllm(place, "lora", identify_first=False)
-
-
-@pytest.fixture(scope="module")
-def view(model):
-    return model.encode(tiny.picture(60, 40))
-
 
 STRATEGIES = ["greedy", "sampling", "expected", "mode"]
 

@@ -7,29 +7,7 @@ import torch
 from plain_kptllm import IDENTIFY, LIMIT, NAMES, PLACES, ids, start, token, written
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative import kptllm_view
 from anykeypoint.models.generative.kptllm import PROMPT
-
-
-@pytest.fixture(autouse=True)
-def short_names(monkeypatch):
-    """A random model seldom ends a name."""
-    monkeypatch.setattr(kptllm_view, "NAME_TOKENS", LIMIT)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture(scope="module")
-def model(place):
-    return tiny.kptllm(place, "lora")
-
-
-@pytest.fixture(scope="module")
-def view(model):
-    return model.encode(tiny.picture(60, 40))
 
 
 def test_own_words_are_those_of_plain_generation(model):
