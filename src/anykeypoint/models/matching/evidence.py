@@ -31,6 +31,7 @@ from .losses import mean_labelled
 from .proposals import cell_centres, peaks
 
 CODE = 64  # channels of a place's code
+READING = 0.07  # of the crop: how far round a cell counts when the answer is read off the chances
 RIDGE = 0.1  # of whitening: what is added to each variance, a share of their mean
 WEIGHTS = (20.0, 6.0, 2.0, 3.0, 5.0)  # at first, of the cues and of a member's own likeness
 
@@ -90,7 +91,8 @@ class Evidence:
     """maps: per stage each member's scores (E B K h w) before the softmax; the last stage's are the answer's.
 
     In training E is 1, and each row has the scores of its own member.
-    chances: (B K h w), the members' geometric mean. found: its peaks (B K 2), fractions of the crop.
+    chances: (B K h w), the members' geometric mean. found: its peaks (B K 2), fractions of the crop: where most of it
+    lies close together, as a point nearby is right too.
     """
 
     maps: tuple[Tensor, ...]
@@ -107,7 +109,7 @@ class Evidence:
         """The points (B K 2) after a stage."""
         chances = self._chances(stage)
         grid = tuple(chances.shape[-2:])
-        return peaks(chances.flatten(2), grid, cell_centres(*grid, like=chances))[0]
+        return peaks(chances.flatten(2), grid, cell_centres(*grid, like=chances), READING)[0]
 
     def _chances(self, stage: int) -> Tensor:
         scores = self.maps[stage]

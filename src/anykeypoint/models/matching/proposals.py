@@ -63,13 +63,17 @@ def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=-1)
 
 
-def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor) -> tuple[Tensor, Tensor]:
+def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor, spread: float = 0.0) -> tuple[Tensor, Tensor]:
     """Shares (... K N) of a grid of (h, w) cells whose places are centres (N 2) -> where they peak, and how much.
 
     The peak (... K 2) is the expected place within the 3 x 3 cells round the heaviest (of equals the first); with it
-    comes the share (... K) of those cells.
+    comes the share (... K) of those cells. spread: a cell is weighed with what lies round it, by a Gaussian of this
+    deviation in the centres' unit; 0 takes each by itself.
     """
-    near = probability * _window(probability, grid)
+    heavy = probability
+    if spread:
+        heavy = probability @ (-(centres[:, None] - centres).square().sum(dim=-1) / (2 * spread**2)).exp()
+    near = probability * _window(heavy, grid)
     mass = near.sum(dim=-1)
     return near @ centres / (mass + 1e-10)[..., None], mass
 
