@@ -73,7 +73,7 @@ def test_a_row_is_answered_as_it_would_be_alone(head, inputs, prompt):
         one = {name: None if value is None else value[row : row + 1] for name, value in inputs.items()}
         valid = inputs["valid"][row]
         close(head(**one).found[0], whole.found[row], valid)
-        close(head(**one).maps[-1][:, 0, valid], whole.maps[-1][:, row, valid])
+        close(head(**one).maps[-1][:, 0][:, :, valid], whole.maps[-1][:, row][:, :, valid])
 
 
 def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs):
@@ -86,7 +86,7 @@ def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs
         junk["told"][row, slot] = True
     after = head(**junk)
     close(after.found, before.found, valid)
-    assert torch.isfinite(after.maps[-1][:, valid]).all()
+    assert torch.isfinite(after.maps[-1].transpose(2, 3)[:, valid]).all()
 
 
 def test_the_order_of_keypoints_and_of_examples_does_not_matter(head, inputs):
@@ -103,6 +103,22 @@ def test_one_example_shown_twice_is_one_example(head, inputs):
     once = inputs | {name: inputs[name][:, :1] for name in ("examples", "heat", "shown")}
     twice = once | {name: once[name].repeat_interleave(2, dim=1) for name in ("examples", "heat", "shown")}
     close(head(**twice).chances, head(**once).chances, inputs["valid"])
+
+
+def test_examples_answer_one_by_one_and_are_mixed_by_how_sure_they_are(head, inputs):
+    whole = head(**inputs).chances.detach()
+    each = []
+    for m in range(M):
+        one = inputs | {name: inputs[name][:, m : m + 1] for name in ("examples", "heat", "shown")}
+        each.append(head(**one).chances.detach())
+    for b, k in (inputs["valid"] & inputs["shown"].any(dim=1)).nonzero().tolist():
+        total, mixed = 0.0, torch.zeros(R, R).double()
+        for m in range(M):
+            if inputs["shown"][b, m, k]:
+                chances = each[m][b, k]
+                sure = math.exp(sum(p * math.log(p) for p in chances.flatten().tolist() if p))
+                total, mixed = total + sure, mixed + sure * chances
+        close(whole[b, k], mixed / total)
 
 
 def test_a_keypoint_that_an_example_does_not_show_is_found_by_the_others_or_by_words(head, inputs):
@@ -143,10 +159,10 @@ def test_chances_are_probabilities_and_the_answer_lies_where_most_of_them_are_cl
 
 
 def test_a_hill_is_a_likelier_answer_than_a_lone_tall_cell():
-    scores = torch.full((1, 1, 1, 20, 20), -20.0)
+    scores = torch.full((1, 1, 1, 1, 20, 20), -20.0)
     scores[..., 3, 3] = math.log(0.3)
     scores[..., 10:13, 14:17] = math.log(0.7 / 9)
-    found = Evidence((scores,)).found[0, 0]
+    found = Evidence((scores,), torch.ones(1, 1, 1).bool()).found[0, 0]
     torch.testing.assert_close(found, torch.tensor([15.5 / 20, 11.5 / 20]))
 
 
@@ -157,8 +173,8 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
     target = (-((places - points[:, :1]) * R).square().sum(dim=-1) / 2).softmax(dim=-1)
 
     def loss(scores):
-        maps = (scores.expand(1, 1, 2, -1).unflatten(-1, (R, R)),) * 3
-        return sum(head.losses(Evidence(maps), points, None, labelled).values())
+        maps = (scores.expand(1, 1, 1, 2, -1).unflatten(-1, (R, R)),) * 3
+        return sum(head.losses(Evidence(maps, torch.ones(1, 1, 2).bool()), points, None, labelled).values())
 
     best = loss(target.log())
     entropy = -(target * target.log()).sum()
@@ -213,7 +229,7 @@ def test_in_training_each_row_is_learnt_by_one_member_and_answered_as_that_one_a
     learnt = head(**inputs)
     for row in range(B):
         valid = inputs["valid"][row]
-        close(learnt.maps[-1][0, row, valid], whole.maps[-1][row % 2, row, valid])
+        close(learnt.maps[-1][0, row][:, valid], whole.maps[-1][row % 2, row][:, valid])
     points = torch.rand(B, K, 2).double()
     for row, own, other in ((0, 0, 1), (1, 1, 0)):
         labelled = torch.zeros(B, K).bool()

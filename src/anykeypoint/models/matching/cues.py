@@ -9,7 +9,7 @@
 The last is what makes it robust: parts that look alike (legs, wheels, corners) are told apart by where the other points
 went.
 
-Letters: B objects, M examples, K keypoints, n = h * w cells, C channels.
+Letters: B objects, each with one example, K keypoints, n = h * w cells, C channels.
 """
 
 import math
@@ -28,55 +28,46 @@ STIFFNESS = 0.02  # of the affine map: how strongly it is held near a mere shift
 _COMMON, _BEST = 0.3, 10  # the share that is taken off for cells that suit everything, judged by so many best
 _RETURN, _ROUND = 0.05, 0.1  # warmth and width of the way back
 _WARMTH, _TURNS = 0.02, 2  # of the first matching; how often map and matching are fitted to each other
-_BACK, _FIRST, _THEN, _NEAR = (
-    0.3,
-    0.1,
-    0.2,
-    0.12,
-)  # weights of back and the two priors during the fit, the second's width
+_BACK, _FIRST, _THEN = 0.3, 0.1, 0.2  # during the fit: weights of back and of the two priors
+_NEAR = 0.12  # the second prior's width
 
 
 @dataclass(frozen=True, eq=False)
 class Cues:
-    """maps: (B 4 K n), in the order of NAMES, means over the examples that show a keypoint; 0 where none does.
+    """maps: (B 4 K n), in the order of NAMES; 0 where the example does not show a keypoint.
 
-    samples: the normalised features (B M K C) under the examples' points (B M K 2), fractions of their crops. share:
-    (B M K), how much each example counts for a keypoint. seen: (B K) bool, which any example shows.
+    samples: the normalised features (B K C) under the example's points (B K 2), fractions of its crop. shown: (B K).
     """
 
     maps: Tensor
     samples: Tensor
     points: Tensor
-    share: Tensor
-    seen: Tensor
+    shown: Tensor
 
     def __getitem__(self, rows: Tensor) -> "Cues":
         """Those of some objects."""
-        return Cues(self.maps[rows], self.samples[rows], self.points[rows], self.share[rows], self.seen[rows])
+        return Cues(self.maps[rows], self.samples[rows], self.points[rows], self.shown[rows])
 
 
 def cues_of(
-    query: Tensor, places: Tensor, examples: Tensor, heat: Tensor, shown: Tensor, groups: tuple[int, ...]
+    query: Tensor, places: Tensor, example: Tensor, heat: Tensor, shown: Tensor, groups: tuple[int, ...]
 ) -> Cues:
-    """Cues of examples (B M C h w) with heat maps (B M K N N), where shown (B M K), for a query.
+    """Cues of an example for each object (B C h w) with heat maps (B K N N), where shown (B K), for its query.
 
     query: `normed` features (B n C) at places (n 2). What a heat map holds where it is not shown is not read.
     """
-    points = centroids(heat.masked_fill(~shown[..., None, None], 0))  # B M K 2
-    samples = features_at(examples.flatten(0, 1), points.flatten(0, 1)).unflatten(0, examples.shape[:2])
-    samples = normed(samples, groups)
-    whole = normed(examples.flatten(3).transpose(2, 3), groups)  # B M cells C
-    others = query[:, None].transpose(2, 3)
-    cosines = whole @ others  # B M cells n
-    common = cosines.topk(min(_BEST, cosines.shape[2]), dim=2).values.mean(dim=2, keepdim=True)
-    looks = samples @ others - _COMMON * common  # B M K n
-    near = bump(points, cell_centres(*examples.shape[-2:], like=query), _ROUND)  # B M K cells
-    back = near @ (cosines / _RETURN).softmax(dim=2)
-    told = (looks + _BACK * back).detach()
-    shape = fitted(told.flatten(0, 1), points.flatten(0, 1), shown.flatten(0, 1), places).view_as(points)
-    maps = torch.stack([looks, back, bump(points, places, PLACE), bump(shape, places, SHAPE)], dim=2)
-    share = shown.to(maps.dtype) / shown.sum(dim=1, keepdim=True).clamp(min=1)
-    return Cues(torch.einsum("bmk,bmekn->bekn", share, maps), samples, points, share, shown.any(dim=1))
+    points = centroids(heat.masked_fill(~shown[..., None, None], 0))  # B K 2
+    samples = normed(features_at(example, points), groups)
+    whole = normed(example.flatten(2).transpose(1, 2), groups)  # B cells C
+    others = query.transpose(1, 2)
+    cosines = whole @ others  # B cells n
+    common = cosines.topk(min(_BEST, cosines.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
+    looks = samples @ others - _COMMON * common  # B K n
+    near = bump(points, cell_centres(*example.shape[-2:], like=query), _ROUND)  # B K cells
+    back = near @ (cosines / _RETURN).softmax(dim=1)
+    shape = fitted((looks + _BACK * back).detach(), points, shown, places)
+    maps = torch.stack([looks, back, bump(points, places, PLACE), bump(shape, places, SHAPE)], dim=1)
+    return Cues(maps * shown[:, None, :, None], samples, points, shown)
 
 
 def normed(features: Tensor, groups: tuple[int, ...]) -> Tensor:

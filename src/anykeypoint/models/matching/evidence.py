@@ -7,10 +7,13 @@ few categories (they learn the categories); here the plain matching stays in, an
 Several decoders answer together: on few categories each errs in its own way, and their mean is worth more than any
 change of one. They are trained in one run, each on rows of its own, which costs what one would cost on all rows.
 
+Several examples answer one by one, and the answer is the mixture of what they say, each weighted by how sure it is: an
+object seen from one side agrees with one of them, and the middle between two places is neither.
+
 Phrases are whitened by the training's: in a sentence encoder's vectors "left ear" and "right ear" are nearly one, as
 most of what sentences differ by is what they are about.
 
-Letters: B objects, M examples, K keypoints, n = h * w cells, C channels, D width, E members.
+Letters: B objects, M examples, R = B * M rows, K keypoints, n = h * w cells, C channels, D width, E members.
 """
 
 import math
@@ -41,8 +44,8 @@ class EvidenceConfig:
     """Sizes of an evidence head.
 
     groups: how the feature map's channels are grouped for the cosine (EfficientNet-Lite2: its two maps).
-    members: decoders that learn apart from one another, each on every members-th row of a batch, and whose answers are
-        averaged.
+    members: decoders that learn apart from one another, each on every members-th object of a batch, and whose answers
+        are averaged.
     """
 
     image_width: int = 328
@@ -88,14 +91,16 @@ class EvidenceConfig:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """maps: per stage each member's scores (E B K h w) before the softmax; the last stage's are the answer's.
+    """maps: per stage each member's scores (E B M K h w) before the softmax; the last stage's are the answer's.
 
-    In training E is 1, and each row has the scores of its own member.
-    chances: (B K h w), the members' geometric mean. found: its peaks (B K 2), fractions of the crop: where most of it
-    lies close together, as a point nearby is right too.
+    Without examples M is 1. In training E is 1, and each object has the scores of its own member. counts: (B M K) bool,
+    the examples that have a say about a keypoint: those that show it, or all where none does.
+    chances: (B K h w), the mixture over the examples of the members' geometric means. found: its peaks (B K 2),
+    fractions of the crop: where most of it lies close together, as a point nearby is right too.
     """
 
     maps: tuple[Tensor, ...]
+    counts: Tensor
 
     @property
     def chances(self) -> Tensor:
@@ -105,6 +110,11 @@ class Evidence:
     def found(self) -> Tensor:
         return self.peaks(-1)
 
+    @property
+    def share(self) -> Tensor:
+        """How much each example counts for a keypoint in the answer, B M K."""
+        return self._share(self._each(-1))
+
     def peaks(self, stage: int) -> Tensor:
         """The points (B K 2) after a stage."""
         chances = self._chances(stage)
@@ -112,9 +122,17 @@ class Evidence:
         return peaks(chances.flatten(2), grid, cell_centres(*grid, like=chances), READING)[0]
 
     def _chances(self, stage: int) -> Tensor:
-        scores = self.maps[stage]
-        together = scores.flatten(3).log_softmax(dim=-1).mean(dim=0)
-        return together.softmax(dim=-1).unflatten(-1, scores.shape[-2:])
+        each = self._each(stage)
+        return torch.einsum("bmk,bmkn->bkn", self._share(each), each).unflatten(-1, self.maps[stage].shape[-2:])
+
+    def _each(self, stage: int) -> Tensor:
+        """What each example says by itself, B M K n."""
+        return self.maps[stage].flatten(-2).log_softmax(dim=-1).mean(dim=0).softmax(dim=-1)
+
+    def _share(self, each: Tensor) -> Tensor:
+        """By one over the number of cells that an example is in doubt between, the exponent of its entropy."""
+        sure = torch.special.xlogy(each, each).sum(dim=-1).exp() * self.counts
+        return sure / sure.sum(dim=1, keepdim=True)
 
 
 class EvidenceHead(nn.Module):
@@ -162,29 +180,42 @@ class EvidenceHead(nn.Module):
         told: Tensor | None = None,
     ) -> Evidence:
         """See `MatchingModel.match`. Skeletons are not used."""
-        grid = tuple(query.shape[-2:])
+        grid, count = tuple(query.shape[-2:]), 1 if examples is None else examples.shape[1]
         features = normed(query.flatten(2).transpose(1, 2), self.config.groups)  # B n C
         places = cell_centres(*grid, like=features)
-        cues = None
+
+        def rows(values: Tensor) -> Tensor:
+            """B ... -> R ..., an object's examples one after another."""
+            return values[:, None].expand(-1, count, *values.shape[1:]).flatten(0, 1)
+
+        counts, cues = valid[:, None].expand(-1, count, -1), None
         if examples is not None:
-            every = valid[:, None].expand(-1, examples.shape[1], -1)
-            shown = every if shown is None else shown & every
-            cues = cues_of(features, places, examples, heat, shown, self.config.groups)
+            shown = counts if shown is None else shown & counts
+            parts = (examples.flatten(0, 1), heat.flatten(0, 1), shown.flatten(0, 1))
+            cues = cues_of(rows(features), places, *parts, self.config.groups)
+            counts = shown | ~shown.any(dim=1, keepdim=True)
+        else:
+            counts = torch.ones_like(counts)
         if phrases is not None:
             told = valid if told is None else told & valid
             phrases = (phrases.masked_fill(~told[..., None], 0) - self.phrase_mean) @ self.phrase_whitener
+            phrases, told = rows(phrases), rows(told)
         kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
-        prompt = (valid, cues, phrases, told)
+        prompt = (rows(valid), cues, phrases, told)
         if self.training:
-            each = [self._shared_out(features, places, grid, prompt)]
+            each = [self._shared_out(rows(features), places, grid, prompt, count)]
         else:
-            each = [member(features, places, grid, *prompt) for member in self.members]
-        return Evidence(tuple(torch.stack(stage).to(kind).unflatten(-1, grid) for stage in zip(*each, strict=True)))
+            each = [member(rows(features), places, grid, *prompt) for member in self.members]
+        stages = (torch.stack(stage).to(kind) for stage in zip(*each, strict=True))  # E R K n
+        return Evidence(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), counts)
 
-    def _shared_out(self, features: Tensor, places: Tensor, grid: tuple[int, int], prompt: tuple) -> list[Tensor]:
-        """Scores (B K n) of every stage, those of row b by member b modulo E."""
+    def _shared_out(
+        self, features: Tensor, places: Tensor, grid: tuple[int, int], prompt: tuple, examples: int
+    ) -> list[Tensor]:
+        """Scores (R K n) of every stage, those of object b by member b modulo E."""
         count = len(self.members)
-        rows = [torch.arange(number, len(features), count, device=features.device) for number in range(count)]
+        owner = torch.arange(len(features), device=features.device) // examples % count
+        rows = [(owner == number).nonzero()[:, 0] for number in range(count)]
         parts = [
             member(features[some], places, grid, *(None if part is None else part[some] for part in prompt))
             for member, some in zip(self.members, rows, strict=True)
@@ -210,7 +241,8 @@ class EvidenceHead(nn.Module):
         target = (-steps.square().sum(dim=-1) / (2 * self.config.spread**2)).softmax(dim=-1)
         losses = {}
         for stage, scores in enumerate(answer.maps):
-            off = -(target * scores.flatten(3).log_softmax(dim=-1)).sum(dim=-1).mean(dim=0)
+            off = -(target[:, None] * scores.flatten(-2).log_softmax(dim=-1)).sum(dim=-1).mean(dim=0)  # B M K
+            off = (off * answer.counts).sum(dim=1) / answer.counts.sum(dim=1)
             losses[f"map_{stage}"] = (1 if stage == len(answer.maps) - 1 else 0.3) * mean_labelled(off, labelled)
         return losses
 
@@ -250,7 +282,7 @@ class Member(nn.Module):
         phrases: Tensor | None,
         told: Tensor | None,
     ) -> list[Tensor]:
-        """Scores (B K n) of every stage; features: B n C, `normed`, at places (n 2)."""
+        """Scores (R K n) of every stage; features: R n C, `normed`, at places (n 2)."""
         tokens, maps = self._tokens(valid, cues, phrases, told), self._maps(features, cues)
         image = self.image(features * math.sqrt(features.shape[-1])) + self.cell_place(octaves(places))
         for block in self.blocks:
@@ -276,18 +308,16 @@ class Member(nn.Module):
         if phrases is not None:
             words = torch.where(told[..., None], self.words(phrases), words)
         if cues is not None:
-            each = self.sample(cues.samples * math.sqrt(cues.samples.shape[-1]))
-            each = each + self.point_place(octaves(cues.points))
-            looks = torch.where(cues.seen[..., None], torch.einsum("bmk,bmkd->bkd", cues.share, each), looks)
+            seen = self.sample(cues.samples * math.sqrt(cues.samples.shape[-1]))
+            looks = torch.where(cues.shown[..., None], seen + self.point_place(octaves(cues.points)), looks)
         return self.token_norm(words + looks)
 
     def _maps(self, features: Tensor, cues: Cues | None) -> Tensor | None:
-        """The cues (B 5 K n) and beside them the cosine after a projection of its own, 0 where no example shows."""
+        """The cues (R 5 K n) and beside them the cosine after a projection of its own, 0 where it shows none."""
         if cues is None:
             return None
-        shown = F.normalize(self.likeness(cues.samples), dim=-1)
-        shown = torch.einsum("bmk,bmks->bks", cues.share, shown)
-        likeness = shown @ F.normalize(self.likeness(features), dim=-1).transpose(1, 2)
+        sample, others = (F.normalize(self.likeness(part), dim=-1) for part in (cues.samples, features))
+        likeness = (sample @ others.transpose(1, 2)) * cues.shown[..., None]
         return torch.cat([cues.maps, likeness[:, None]], dim=1)
 
 

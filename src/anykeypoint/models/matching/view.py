@@ -47,8 +47,9 @@ class MatchView:
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        example: one, or several of which the mean is taken; their points are in the category's order. words: whether
-        names and descriptions are read; None where the model can. The skeleton always is.
+        example: one, or several, of which the mean is taken (by `evidence` the mixture of their answers); their points
+        are in the category's order. words: whether names and descriptions are read; None where the model can. The
+        skeleton always is.
         A keypoint that no example shows, and no word names, is absent.
         density: also each keypoint's first guess as a density, on the cells of the feature map or on so many a side.
 
