@@ -1,10 +1,18 @@
 """Fixtures shared by all tests."""
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+import anykeypoint
+from anykeypoint.category import Category
+from anykeypoint.errors import InputError
+from anykeypoint.example import Example
+from anykeypoint.example_files import asked_category, read_marked, to_example
 
 settings.register_profile("plain", deadline=None)  # a busy machine is no failure
 settings.load_profile("plain")
@@ -17,3 +25,28 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared folder with golden numbers and field data is not beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """A shipped model by name, loaded once; skips where its base weights are not here and cannot be fetched."""
+
+    @cache
+    def load(name: str) -> Any:
+        try:
+            return anykeypoint.load(name, device="cpu")
+        except InputError as error:
+            if "could not download" in str(error):
+                pytest.skip(f"the base weights of {name} are not here and cannot be fetched: {error}")
+            raise
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def sheet() -> tuple[Category, Example]:
+    """The four corners of a sheet of paper, and a photo on which they are marked."""
+    folder = Path(__file__).resolve().parents[1] / "examples"
+    marked = read_marked(f"{folder / 'paper_1.jpg'}:{folder / 'paper_1.json'}")
+    category = asked_category([marked], None)
+    return category, to_example(marked, category)

@@ -97,6 +97,14 @@ def test_without_an_output_a_table_is_printed(run, photos, loaded):
     assert loaded == [("default", "auto")]
 
 
+def test_a_shipped_model_that_can_do_what_is_asked_is_taken_unless_one_is_named(run, photos, loaded):
+    Path("b.json").write_text(json.dumps({"nose": [10, 10]}))
+    shown = ["--example", "photos/b.png:b.json"]
+    for options in (shown, ["--explain", "-o", "out"], [*shown, "--model", "mine"]):
+        run("predict", "photos/a.jpg", *POINTS, *options)
+    assert [name for name, _ in loaded] == ["fast", "fast", "mine"]
+
+
 def test_a_model_that_cannot_say_how_sure_it_is_leaves_it_unknown(run, photos, monkeypatch):
     monkeypatch.setattr(Fake, "sure", np.nan)
     _, out, _ = run("predict", "photos/a.jpg", *POINTS)

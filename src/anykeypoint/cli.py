@@ -100,7 +100,13 @@ def predict(
     detect_most: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many objects in a picture, the surest; 50 unless said.")
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model's name, a folder or a hub id; else `default`, or `fast` with --example or --explain.",
+        ),
+    ] = None,
     strategy: Annotated[str | None, typer.Option(metavar="NAME", help=STRATEGIES)] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the strategies that draw.")] = 0,
     cumulative: Annotated[
@@ -171,7 +177,7 @@ def identify(
         str | None,
         typer.Option(metavar="NAME|FILE", help="Choose among this category's names; else the model's own words."),
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "default",
+    model: Annotated[str, typer.Option(metavar="NAME", help="A model's name, a folder or a hub id.")] = "kpt",
     device: Device = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
 ) -> None:

@@ -222,18 +222,22 @@ def test_a_yaml_with_a_key_of_kptllms_alone_describes_one():
 EXPERIMENTS = Path(str(resources.files("anykeypoint") / "experiments"))
 
 
-@pytest.mark.parametrize("name", ["kptllm", "kptllm_pp", "kpt_small"])
+@pytest.mark.parametrize("name", ["kptllm", "kptllm_pp", "kpt"])
 def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
     described, recipe = parts(load_yaml(EXPERIMENTS / f"{name}.yaml"), name)
     assert family_of(described, name) is KPTLLM
     model, config = KptLLMConfig.from_dict(described), from_mapping(KptTrainConfig, recipe, name)
-    if name == "kpt_small":
+    if name == "kpt":
         default = read_config(find("default"))
         assert (model.vision, model.language, model.crop_scale) == (default.vision, default.language, 1.25)
     else:
         assert (config.lr, config.weight_decay, 8 * config.batch * config.accumulate) == (2e-4, 0, 128)
         assert (model.language.lora.r, model.language.lora.alpha, config.point) == (128, 256, 2)
         assert model.answer == ("token" if name == "kptllm" else "text")
+
+
+def test_the_second_run_of_the_shipped_model_is_a_recipe():
+    assert KptTrainConfig.from_file(EXPERIMENTS / "kpt_recipe_2.yaml").tasks.example == 2
 
 
 def test_the_joint_training_is_of_the_papers_eight_data_sets():

@@ -21,7 +21,7 @@ def run(
     at: Sequence[str],
     box: str | None = None,
     category: str | None = None,
-    model: str = "default",
+    model: str = "kpt",
     device: str = "auto",
     output: Path | None = None,
 ) -> int:

@@ -46,7 +46,7 @@ def run(
     detector: str | None = None,
     detect_score: float | None = None,
     detect_most: int | None = None,
-    model: str = "default",
+    model: str | None = None,
     strategy: str | None = None,
     seed: int = 0,
     cumulative: bool = False,
@@ -59,6 +59,7 @@ def run(
 ) -> int:
     """Predict every picture and write the poses as they come; 1 if some pictures failed, else 0.
 
+    model: None takes a shipped one that can do what is asked.
     Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
     """
     marked = [read_marked(text) for text in examples]
@@ -91,7 +92,7 @@ def run(
     from .. import load
 
     where = located if detect is None else load_search(detect, detector, detect_score, detect_most, device)
-    loaded = load(model, device=device)
+    loaded = load(model or ("fast" if marked or explain else "default"), device=device)
     check_prompt(loaded, bool(marked))
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
