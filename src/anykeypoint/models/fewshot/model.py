@@ -162,21 +162,19 @@ class FewShotModel(nn.Module):
         examples = [examples] if isinstance(examples, Example) else list(examples or ())
         if not examples:
             raise InputError("A few-shot model needs one or more examples, but got none.")
-        pixels, points = [], []
+        cuts = []
         for shown in examples:
             if len(shown) != count:
                 raise InputError(f"The example has {len(shown)} points, but {count} are asked for; give one for each.")
             picture = read_image(shown.image)
             crop = square_crop(shown.box or (0.0, 0.0, *map(float, picture.size)), self.config.crop_scale)
-            pixels.append(crop_pixels(picture, crop, self.backbone.config.image_size))
-            points.append(crop.normalise(shown.points))
+            cuts.append((crop_pixels(picture, crop, self.backbone.config.image_size), crop.normalise(shown.points)))
+        cuts.sort(key=_digest)  # many steps would make much of what their order rounds off
+        pixels, points = map(list, zip(*cuts, strict=True))
         visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
-        seen = hashlib.sha256(f"{len(points)} {count} ".encode())
-        for part in (*pixels, *points):
-            seen.update(np.ascontiguousarray(part))
-        key = seen.digest()
+        key = b"".join(map(_digest, cuts))
         known = self._fitted.pop(key, None)
         self._fitted[key] = self._learn(pixels, points, visible) if known is None else known
         while len(self._fitted) > KEPT:
@@ -273,3 +271,11 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel
     model = build(FewShotConfig.from_dict(read_settings(folder, MODEL_TYPE)))
     fill(folder, model.state_dict())
     return model
+
+
+def _digest(cut: tuple[np.ndarray, np.ndarray]) -> bytes:
+    """Of an example's pixels S S 3 and points K 2."""
+    found = hashlib.sha256(f"{len(cut[1])} ".encode())
+    for part in cut:
+        found.update(np.ascontiguousarray(part))
+    return found.digest()
