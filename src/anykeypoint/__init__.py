@@ -39,7 +39,8 @@ def load(
     """A model ready to predict.
 
     name: a shipped model (their base weights are fetched once): "default" (CapeLLM), "fast" (a matcher) or "kpt" (a
-    KptLLM); or a folder written by `save_pretrained` or by `anykeypoint convert`, or the id of such a folder on the hub; its config.json says which kind of model it is.
+    KptLLM); or a folder written by `save_pretrained` or by `anykeypoint convert`, or the id of such a folder on the
+    hub; its config.json says which kind of model it is.
     device: "auto" takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head;
     few-shot baselines are float32.
     image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the

@@ -188,14 +188,13 @@ class EvidenceHead(nn.Module):
             """B ... -> R ..., an object's examples one after another."""
             return values[:, None].expand(-1, count, *values.shape[1:]).flatten(0, 1)
 
-        counts, cues = valid[:, None].expand(-1, count, -1), None
+        counts, cues = torch.ones_like(valid)[:, None], None
         if examples is not None:
-            shown = counts if shown is None else shown & counts
+            every = valid[:, None].expand(-1, count, -1)
+            shown = every if shown is None else shown & every
             parts = (examples.flatten(0, 1), heat.flatten(0, 1), shown.flatten(0, 1))
             cues = cues_of(rows(features), places, *parts, self.config.groups)
             counts = shown | ~shown.any(dim=1, keepdim=True)
-        else:
-            counts = torch.ones_like(counts)
         if phrases is not None:
             told = valid if told is None else told & valid
             phrases = (phrases.masked_fill(~told[..., None], 0) - self.phrase_mean) @ self.phrase_whitener
