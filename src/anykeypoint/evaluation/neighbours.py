@@ -23,7 +23,6 @@ from ..example import Example
 from ..geometry import Box, square_crop
 from ..images import crop_pixels, read_image
 from ..models.matching import proposals
-from ..models.matching.cues import bump
 from ..models.matching.support import features_at
 from .baselines import CROP_SCALE, Prediction, carried, check_examples, example_box
 
@@ -77,7 +76,7 @@ class NearestNeighbour:
             wanted = at_points(self.features(shown.image, frame), torch.from_numpy(places[shown.shown]).float())
             similarity = wanted @ query.flatten(1)  # K N
             copied = torch.from_numpy(crop.normalise(carried(shown, box))[shown.shown]).float()
-            total[seen] += similarity + self.prior * bump(copied, cell_centres(side), SIGMA)
+            total[seen] += similarity + self.prior * proposals.bump(copied, cell_centres(side), SIGMA)
             count += seen
         xy, confidence = peaks(total / count.clamp(min=1)[:, None])
         missing = (count == 0).numpy()

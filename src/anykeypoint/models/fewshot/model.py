@@ -5,7 +5,6 @@ A folder holds config.json and model.safetensors with all weights, the backbone'
 Letters: B episodes, S examples, K keypoints, C channels, h x w cells.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ...geometry import MATCHER_CROP, Box, square_crop
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
 from ..backbones import Backbone, BackboneConfig, build_backbone
+from ..examples import pixels_key
 from ..folders import fill, read_settings, write_folder
 from ..lora import known_fields
 from ..matching.view import regrid
@@ -169,12 +169,12 @@ class FewShotModel(nn.Module):
             picture = read_image(shown.image)
             crop = square_crop(shown.box or (0.0, 0.0, *map(float, picture.size)), self.config.crop_scale)
             cuts.append((crop_pixels(picture, crop, self.backbone.config.image_size), crop.normalise(shown.points)))
-        cuts.sort(key=_digest)  # many steps would make much of what their order rounds off
+        cuts.sort(key=_key)  # many steps would make much of what their order rounds off
         pixels, points = map(list, zip(*cuts, strict=True))
         visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
-        key = b"".join(map(_digest, cuts))
+        key = b"".join(map(_key, cuts))
         known = self._fitted.pop(key, None)
         self._fitted[key] = self._learn(pixels, points, visible) if known is None else known
         while len(self._fitted) > KEPT:
@@ -273,9 +273,6 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel
     return model
 
 
-def _digest(cut: tuple[np.ndarray, np.ndarray]) -> bytes:
-    """Of an example's pixels S S 3 and points K 2."""
-    found = hashlib.sha256(f"{len(cut[1])} ".encode())
-    for part in cut:
-        found.update(np.ascontiguousarray(part))
-    return found.digest()
+def _key(cut: tuple[np.ndarray, np.ndarray]) -> bytes:
+    """The same for the same pixels S S 3 and points K 2 of an example."""
+    return pixels_key(cut[0]) + cut[1].tobytes()

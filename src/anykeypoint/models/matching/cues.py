@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .proposals import cell_centres
+from .proposals import bump, cell_centres
 from .support import features_at
 
 NAMES = ("looks", "back", "place", "shape")
@@ -87,11 +87,6 @@ def centroids(heat: Tensor) -> Tensor:
     x, y = (heat.sum(dim=-2) * ticks).sum(dim=-1), (heat.sum(dim=-1) * ticks).sum(dim=-1)
     middle = torch.where(mass > 0, 0.0, 0.5)
     return torch.stack([x, y], dim=-1) / mass.clamp(min=1e-8)[..., None] + middle[..., None]
-
-
-def bump(points: Tensor, places: Tensor, width: float) -> Tensor:
-    """A Gaussian of height 1 round points (... 2) at places (n 2): (... n)."""
-    return torch.exp(-(places - points[..., None, :]).square().sum(dim=-1) / (2 * width**2))
 
 
 @torch.no_grad()

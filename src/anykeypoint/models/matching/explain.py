@@ -72,8 +72,9 @@ def stages(model: "MatchingModel", answer: Match | Decision | Evidence, seen: Se
     answer."""
     if isinstance(answer, Evidence):
         members = torch.stack([torch.stack(layers) for layers in seen.values()])
-        rows = members.mean(dim=0).unflatten(1, answer.share.shape[:2])  # layers B M K n
-        attention = torch.einsum("bmk,lbmkn->lbkn", answer.share, rows).unflatten(-1, answer.maps[-1].shape[-2:])
+        share = answer.share
+        rows = members.mean(dim=0).unflatten(1, share.shape[:2])  # layers B M K n
+        attention = torch.einsum("bmk,lbmkn->lbkn", share, rows).unflatten(-1, answer.maps[-1].shape[-2:])
         return Stages(attention, torch.stack([answer.peaks(stage) for stage in range(len(answer.maps))]))
     if isinstance(answer, Match):
         return _of(answer, next(iter(seen.values())))

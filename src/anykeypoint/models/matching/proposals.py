@@ -63,6 +63,11 @@ def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=-1)
 
 
+def bump(points: Tensor, places: Tensor, width: float) -> Tensor:
+    """A Gaussian of height 1 round points (... 2) at places (n 2): (... n)."""
+    return torch.exp(-(places - points[..., None, :]).square().sum(dim=-1) / (2 * width**2))
+
+
 def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor, spread: float = 0.0) -> tuple[Tensor, Tensor]:
     """Shares (... K N) of a grid of (h, w) cells whose places are centres (N 2) -> where they peak, and how much.
 
@@ -70,9 +75,7 @@ def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor, spread: f
     comes the share (... K) of those cells. spread: a cell is weighed with what lies round it, by a Gaussian of this
     deviation in the centres' unit; 0 takes each by itself.
     """
-    heavy = probability
-    if spread:
-        heavy = probability @ (-(centres[:, None] - centres).square().sum(dim=-1) / (2 * spread**2)).exp()
+    heavy = probability @ bump(centres, centres, spread) if spread else probability
     near = probability * _window(heavy, grid)
     mass = near.sum(dim=-1)
     return near @ centres / (mass + 1e-10)[..., None], mass
