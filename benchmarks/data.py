@@ -27,16 +27,16 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import anykeypoint as ak
-from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.episodes import EpisodeConfig, EpisodePlan
 from anykeypoint.data.episodes import collate as collate_episodes
-from anykeypoint.data.readers import read
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.evaluation.metrics import pair_means, score_pairs
+from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.registry import read
 from anykeypoint.models.generative.capellm import CapeLLM
-from anykeypoint.training.config import TrainConfig
-from anykeypoint.training.sequences import build_sequences
-from anykeypoint.training.sequences import collate as collate_sequences
+from anykeypoint.training.generative.capellm_config import TrainConfig
+from anykeypoint.training.generative.sequences import build_sequences
+from anykeypoint.training.generative.sequences import collate as collate_sequences
 
 BATCH = 8
 CATEGORIES = 20  # of an MP-100 test split

@@ -17,7 +17,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 import anykeypoint as ak
-from anykeypoint.coordinates import CoordinateCodec
+from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.geometry import square_crop
 from anykeypoint.images import crop_pixels, read_image
 from anykeypoint.models.generative.capellm import CapeLLM

@@ -31,13 +31,13 @@ from torch import Tensor
 import anykeypoint as ak
 from anykeypoint.example import Example
 from anykeypoint.images import read_image
-from anykeypoint.models.backbones import BackboneConfig, build_backbone
-from anykeypoint.models.matching.config import HEADS
 from anykeypoint.models.matching.export import Asked, export, prompt_inputs
-from anykeypoint.models.matching.head import Head
+from anykeypoint.models.matching.heads.graph import Head
+from anykeypoint.models.matching.heads.graph_config import HEADS
 from anykeypoint.models.matching.inputs import cut
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel
+from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 SIZE, CELLS, WORDS = 256, 64, 768  # pixels a side; cells a side of a heat map; channels of a phrase

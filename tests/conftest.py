@@ -11,8 +11,7 @@ from hypothesis import settings
 import anykeypoint
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
-from anykeypoint.example import Example
-from anykeypoint.example_files import asked_category, read_marked, to_example
+from anykeypoint.example import Example, asked_category, read_marked, to_example
 
 settings.register_profile("plain", deadline=None)  # a busy machine is no failure
 settings.load_profile("plain")

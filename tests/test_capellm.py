@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative import folder as folders
+from anykeypoint.models.generative import storage as folders
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 
 CATEGORY = Category(

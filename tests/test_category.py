@@ -7,17 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anykeypoint
-from anykeypoint.category import (
-    MAX_KEYPOINTS,
-    MAX_TEXT,
-    Category,
-    Keypoint,
-    category,
-    described,
-    library_names,
-    mirrored_pairs,
-)
+from anykeypoint.category import MAX_KEYPOINTS, MAX_TEXT, Category, Keypoint, mirrored_pairs
 from anykeypoint.errors import InputError
+from anykeypoint.library.lookup import category, described, library_names
 
 
 def named(*names: str, **options) -> Category:

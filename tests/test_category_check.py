@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint import cli
-from anykeypoint.category import Category, Keypoint, category, library_names
-from anykeypoint.category_check import VAGUE_PHRASES, Finding, check, vague_phrases
+from anykeypoint.category import Category, Keypoint
+from anykeypoint.library.check import VAGUE_PHRASES, Finding, check, vague_phrases
+from anykeypoint.library.lookup import category, library_names
 
 
 def animal(*points: str | Keypoint, **options) -> Category:

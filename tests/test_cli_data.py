@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from anykeypoint import cli
-from anykeypoint.data.readers import FORMS, read
 from anykeypoint.data.registry import known_datasets
+from anykeypoint.forms.registry import FORMS, read
 
 
 def run(capsys, *arguments):

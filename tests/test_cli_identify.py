@@ -9,7 +9,7 @@ from PIL import Image
 import anykeypoint
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.example_files import asked_category, read_marked, to_example
+from anykeypoint.example import asked_category, read_marked, to_example
 from anykeypoint.models.generative import kptllm_view
 
 

@@ -12,8 +12,8 @@ from tiny_matchers import NAMES, matcher, picture
 
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.models.matching.folder import load
 from anykeypoint.models.matching.matcher_config import MatcherConfig
+from anykeypoint.models.matching.matcher_folder import load
 
 
 def run(capsys, *arguments):
@@ -158,7 +158,7 @@ def test_weights_that_a_matcher_needs_are_those_of_its_text_encoder(work, tmp_pa
     config = json.loads(path.read_text()) | {"text": {"name": "minilm-l6"}}
     path.write_text(json.dumps(config))
     fetched = []
-    monkeypatch.setattr("anykeypoint.commands.weights.fetch", lambda name, report: fetched.append(name))
+    monkeypatch.setattr("anykeypoint.cli.weights.fetch", lambda name, report: fetched.append(name))
     assert run(capsys, "weights", path.parent)[0] == 0 and fetched == ["minilm-l6"]
 
 
@@ -175,5 +175,5 @@ def test_evaluation_on_the_command_line(work, tmp_path, capsys):
 def test_weights_that_a_matcher_needs_are_its_backbone_too_where_the_folder_has_none(tmp_path, capsys, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "matcher", **MatcherConfig("evidence").to_dict()}))
     fetched = []
-    monkeypatch.setattr("anykeypoint.commands.weights.fetch", lambda name, report: fetched.append(name))
+    monkeypatch.setattr("anykeypoint.cli.weights.fetch", lambda name, report: fetched.append(name))
     assert run(capsys, "weights", tmp_path)[0] == 0 and sorted(fetched) == ["efficientnet-lite2", "minilm-l6"]

@@ -13,14 +13,13 @@ from PIL import Image
 import anykeypoint
 from anykeypoint import cli
 from anykeypoint.category import Category
-from anykeypoint.commands import categories as categories_verb
-from anykeypoint.commands import predict as predict_verb
-from anykeypoint.commands.predict import unique_stems
+from anykeypoint.cli import categories as categories_verb
+from anykeypoint.cli import predict as predict_verb
+from anykeypoint.cli.predict import unique_stems
 from anykeypoint.errors import InputError
-from anykeypoint.formats import read_json
 from anykeypoint.geometry import Crop
 from anykeypoint.images import read_image
-from anykeypoint.pose import Density, Pose
+from anykeypoint.pose import Density, Pose, read_json
 
 POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
 

@@ -6,8 +6,10 @@ import pytest
 import tiny
 import yaml
 
-from anykeypoint import cli, load, weights
+from anykeypoint import cli, load
+from anykeypoint.cli.app import app
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.models.sources import packages
 
 
 def run(capsys, *arguments):
@@ -188,7 +190,7 @@ def test_weights_are_listed_with_size_and_licence(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
     code, out, _ = run(capsys, "weights")
     assert code == 0
-    for name, package in weights.PACKAGES.items():
+    for name, package in packages.PACKAGES.items():
         assert name in out and package.licence in out
     assert "not fetched" in out
 
@@ -200,7 +202,7 @@ def test_the_verbs_and_their_options_are_these():
     def flags(verb):
         return {flag for parameter in verb.params for flag in (*parameter.opts, *parameter.secondary_opts)}
 
-    verbs = dict(get_command(cli.app).commands)
+    verbs = dict(get_command(app).commands)
     below = {f"data {name}": verb for name, verb in verbs.pop("data").commands.items()}
     face = {name: flags(verb) for name, verb in (verbs | below).items()}
     assert face == {

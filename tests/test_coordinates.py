@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.coordinates import (
+from anykeypoint.decoding.codec import (
     CoordinateCodec,
     bin_centres,
     mass_near,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from anykeypoint import draw
-from anykeypoint.draw import colours, draw_pose, draw_poses, place_labels, save_picture
+from anykeypoint.drawing import overlay
+from anykeypoint.drawing.overlay import colours, draw_pose, draw_poses, place_labels, save_picture
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
 from anykeypoint.pose import Density, Pose
@@ -177,21 +177,21 @@ def test_long_names_get_a_legend_instead_of_being_cut():
 
 def test_names_in_letters_the_font_lacks_become_numbers():
     font = ImageFont.load_default(size=14)
-    assert draw.fitting("nose", font, 200) == "nose"
-    assert draw.fitting("鼻子", font, 200) == ""
+    assert overlay.fitting("nose", font, 200) == "nose"
+    assert overlay.fitting("鼻子", font, 200) == ""
     by_name = draw_pose(grey(), pose([[400, 300]], names=["鼻子"]), labels="names")
     assert by_name.tobytes() == draw_pose(grey(), pose([[400, 300]], names=["1"]), labels="names").tobytes()
 
 
 def test_a_name_too_long_for_the_picture_is_cut_with_dots():
     font = ImageFont.load_default(size=14)
-    cut = draw.fitting("word " * 100, font, 200)
+    cut = overlay.fitting("word " * 100, font, 200)
     assert cut.endswith("...") and font.getlength(cut) <= 200
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 1), (3, 900)])
 def test_thin_pictures_are_survived(size):
-    for labels in draw.LABELS:
+    for labels in overlay.LABELS:
         draw_pose(grey(size), pose([[0.5, 0.5]], size), labels=labels)
 
 

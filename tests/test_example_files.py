@@ -8,8 +8,8 @@ from PIL import Image
 
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
-from anykeypoint.example_files import asked_category, read_marked, to_example
-from anykeypoint.formats import write_coco, write_csv
+from anykeypoint.example import asked_category, read_marked, to_example
+from anykeypoint.forms.poses import write_coco, write_csv
 from anykeypoint.pose import Pose
 
 CAT = Category.from_text("nose; left ear; tail tip")

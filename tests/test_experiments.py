@@ -10,7 +10,7 @@ from anykeypoint.decoding import Strategy
 from anykeypoint.evaluation.run import Settings
 from anykeypoint.instructions import check_describe, instruction
 from anykeypoint.models.generative.capellm import CapeLLMConfig
-from anykeypoint.training.config import TrainConfig, from_mapping, load_config
+from anykeypoint.training.generative.capellm_config import TrainConfig, from_mapping, load_config
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))

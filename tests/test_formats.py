@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anykeypoint import formats
 from anykeypoint.errors import InputError
-from anykeypoint.formats import coco_document, csv_text, read_json, write_bytes, write_coco, write_csv, write_json
+from anykeypoint.forms import poses as writers
+from anykeypoint.forms.poses import coco_document, csv_text, write_coco, write_csv, write_json
 from anykeypoint.geometry import Crop
-from anykeypoint.pose import Density, Pose
+from anykeypoint.io import write_bytes
+from anykeypoint.pose import Density, Pose, read_json
 
 NAN = float("nan")
 ODD_NAMES = [
@@ -139,7 +140,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
 @settings(max_examples=50, deadline=None)
 @given(poses())
 def test_coco_round_trip(made):
-    data = json.loads(formats._json(coco_document([made])))
+    data = json.loads(writers._json(coco_document([made])))
     triples = np.array(data["annotations"][0]["keypoints"], float).reshape(-1, 3)
     back = np.where(triples[:, 2:] > 0, triples[:, :2], NAN)
     assert np.array_equal(back, made.xy, equal_nan=True)

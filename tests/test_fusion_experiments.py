@@ -5,13 +5,13 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.commands.train import FEW_SHOT, MATCHER, family_of, parts
-from anykeypoint.data.augment import MATCHER as AUGMENT
-from anykeypoint.models.backbones import SIZES
+from anykeypoint.cli.train import FEW_SHOT, MATCHER, family_of, parts
+from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.models.fewshot.model import FewShotConfig
 from anykeypoint.models.matching.matcher_config import published_head
-from anykeypoint.training.config import from_mapping, load_yaml
-from anykeypoint.training.matching_config import FewShotTrainConfig, MatcherTrainConfig, ModalityDropout
+from anykeypoint.models.towers.backbones import SIZES
+from anykeypoint.training.generative.capellm_config import from_mapping, load_yaml
+from anykeypoint.training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig, ModalityDropout
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))

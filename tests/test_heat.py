@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from anykeypoint.density import Density
+from anykeypoint.drawing.heat import heat, outline, overlap
 from anykeypoint.geometry import Crop
-from anykeypoint.heat import heat, outline, overlap
 
 CROP = Crop(0, 0, 100)
 RED = (255, 0, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.coordinates import write_answer
+from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import DESCRIBE, Instruction, Point, instruction, instruction_names, neutral
 

@@ -9,18 +9,18 @@ import tiny
 import torch
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco
+from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import branches
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import read_coco
 from anykeypoint.instructions import instruction
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
-from anykeypoint.training.capellm import train
-from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.losses import training_loss
-from anykeypoint.training.sequences import build_sequences, collate
+from anykeypoint.training.generative.capellm import train
+from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
+from anykeypoint.training.generative.losses import training_loss
+from anykeypoint.training.generative.sequences import build_sequences, collate
 
 POINTS = (Keypoint("left ear tip", "The highest one."), Keypoint("nose"), Keypoint("tail tip", "Its end."))
 CATEGORY = Category("cat", POINTS, noun="cat")

@@ -8,9 +8,9 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from anykeypoint.errors import InputError
-from anykeypoint.models import hub
-from anykeypoint.models.language import PRESETS, LanguageConfig, build_language
-from anykeypoint.models.lora import LoraOptions, lora_state
+from anykeypoint.models.sources import hub
+from anykeypoint.models.towers.language import PRESETS, LanguageConfig, build_language
+from anykeypoint.models.tuning import LoraOptions, lora_state
 
 SIZES = {
     "vocab_size": 12,
@@ -195,9 +195,9 @@ def test_wrong_values_are_refused(changes, told):
 
 
 def test_the_small_model_comes_from_the_packaged_weights(folder, monkeypatch):
-    from anykeypoint import weights
+    from anykeypoint.models.sources import packages
 
     asked = []
-    monkeypatch.setattr(weights, "fetch", lambda name: asked.append(name) or folder)
+    monkeypatch.setattr(packages, "fetch", lambda name: asked.append(name) or folder)
     assert build_language(LanguageConfig("smollm2-135m"))[0].config.hidden_size == 16
     assert asked == ["smollm2-135m"]

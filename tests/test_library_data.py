@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from anykeypoint.category_check import vague_phrases
+from anykeypoint.library.check import vague_phrases
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "src" / "anykeypoint" / "library"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from anykeypoint.category import Category, category, library_names
+from anykeypoint.category import Category
+from anykeypoint.library.lookup import category, library_names
 
 CLOTHES = {
     "long_sleeved_dress": 37,

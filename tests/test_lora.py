@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.lora import (
+from anykeypoint.models.tuning import (
     ROLES,
     LoraOptions,
     apply_lora,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from anykeypoint import cli
-from anykeypoint.category import category, library_names, mp100_categories
 from anykeypoint.errors import InputError
+from anykeypoint.library.lookup import category, library_names, mp100_categories
 
 SHARED = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 ENTRIES = mp100_categories()

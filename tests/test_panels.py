@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from anykeypoint.draw import colours
+from anykeypoint.drawing.overlay import colours
+from anykeypoint.drawing.panels import Panel, beyond, draw_densities, sheet
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
-from anykeypoint.panels import Panel, beyond, draw_densities, sheet
 from anykeypoint.pose import Density, Pose
 
 NAN = float("nan")

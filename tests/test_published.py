@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.models.dinov2 import official_places
-from anykeypoint.models.generative import folder as folders
-from anykeypoint.models.generative import published
+from anykeypoint.models.generative import released_capellm
+from anykeypoint.models.generative import storage as folders
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
-from anykeypoint.models.language import LanguageConfig, build_language
-from anykeypoint.models.lora import LoraOptions, lora_state
-from anykeypoint.models.vision import VisionConfig, build_encoder, encoder_from_model
+from anykeypoint.models.towers.dinov2 import official_places
+from anykeypoint.models.towers.language import LanguageConfig, build_language
+from anykeypoint.models.towers.vision import VisionConfig, build_encoder, encoder_from_model
+from anykeypoint.models.tuning import LoraOptions, lora_state
 
 CATEGORY = Category("cat", tuple(map(Keypoint, ("left ear tip", "right ear tip", "nose", "tail base"))))
 SIDE = 42
@@ -129,7 +129,7 @@ def checkpoint(written, tmp_path):
 @pytest.mark.parametrize("registers", [False, True])
 def test_a_published_folder_answers_like_the_model_it_was_written_from(place, tmp_path, registers):
     model = original(place, registers)
-    found = published.load(write(model, tmp_path, tiny.bases(place)[1]), heads=2)
+    found = released_capellm.load(write(model, tmp_path, tiny.bases(place)[1]), heads=2)
     assert np.array_equal(answers(found), answers(model)) and len(np.unique(answers(found), axis=0)) > 1
     assert not found.training and found.config.vision.name == ("dinov2-reg-l" if registers else "dinov2-l")
     assert (found.config.instruction, found.config.spaced, found.config.crop_scale) == ("base", False, 1.0)
@@ -146,7 +146,7 @@ def test_anykeypoint_load_knows_such_a_folder(place, tmp_path):
 
 def test_half_precision_weights_are_read_as_they_are_and_adapters_exactly(place, tmp_path):
     model = original(place)
-    found = published.load(write(model, tmp_path, tiny.bases(place)[1], torch.bfloat16), heads=2)
+    found = released_capellm.load(write(model, tmp_path, tiny.bases(place)[1], torch.bfloat16), heads=2)
     mine, theirs = model.encoder.state_dict(), found.encoder.state_dict()
     for key, tensor in mine.items():
         assert theirs[key].dtype == torch.float32
@@ -155,7 +155,7 @@ def test_half_precision_weights_are_read_as_they_are_and_adapters_exactly(place,
 
 
 def test_it_can_be_saved_as_a_folder_of_ours(place, checkpoint, tmp_path):
-    found = published.load(checkpoint, heads=2)
+    found = released_capellm.load(checkpoint, heads=2)
     found.save_pretrained(tmp_path / "ours")
     again = folders.load(tmp_path / "ours")
     mine, theirs = found.state_dict(), again.state_dict()
@@ -165,7 +165,7 @@ def test_it_can_be_saved_as_a_folder_of_ours(place, checkpoint, tmp_path):
 
 
 def test_it_can_be_trained_on(checkpoint):
-    model = published.load(checkpoint, heads=2)
+    model = released_capellm.load(checkpoint, heads=2)
     token = model.tokenizer.convert_tokens_to_ids("<im_patch>")
     ids = torch.tensor([[1, *[token] * 9, 5, 6]])
     model(ids, torch.randn(1, 3, SIDE, SIDE), token, torch.tensor([True])).logsumexp(-1).sum().backward()
@@ -175,7 +175,7 @@ def test_it_can_be_trained_on(checkpoint):
 
 
 def test_the_untrained_model_has_the_encoder_without_its_adapters(place, checkpoint):
-    bare = published.load(checkpoint, heads=2).untrained()
+    bare = released_capellm.load(checkpoint, heads=2).untrained()
     plain = encoder_from_model(tiny.dinov2(), VisionConfig("dinov2-l", image_size=SIDE))
     pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -190,13 +190,13 @@ def test_a_model_whose_towers_were_frozen_is_read(place, checkpoint):
     change_tensors(file, drop=[key for key in load_file(file) if ".lora_" in key])
     (checkpoint / "adapter_model.safetensors").unlink()
     change(checkpoint / "config.json", lora_vision_enable=False, lora_llm_enable=False)
-    model = published.load(checkpoint, heads=2)
+    model = released_capellm.load(checkpoint, heads=2)
     assert (model.config.vision.tuning, model.config.language.tuning) == ("frozen", "frozen")
 
 
 def test_the_golden_checkpoint_is_read(shared, tmp_path):
     tiny.tokenizer().save_pretrained(tmp_path)
-    model = published.load(shared / "golden" / "capellm_ckpt", heads=2, tokenizer=str(tmp_path))
+    model = released_capellm.load(shared / "golden" / "capellm_ckpt", heads=2, tokenizer=str(tmp_path))
     assert len(lora_state(model.language)) == len(lora_state(model.encoder)) == 8
     with pytest.raises(InputError, match=r"has a tokenizer; copy the tokenizer files .* pass .* as tokenizer"):
         anykeypoint.load(str(shared / "golden" / "capellm_ckpt"))
@@ -210,32 +210,32 @@ def test_the_base_model_is_looked_for_beside_the_checkpoint_first(place, checkpo
     beside.parent.mkdir()
     beside.symlink_to(tiny.bases(place)[1])
     change(checkpoint / "config.json", llm_path="inner/base")
-    assert np.isfinite(answers(published.load(checkpoint, heads=2))).all()
+    assert np.isfinite(answers(released_capellm.load(checkpoint, heads=2))).all()
 
 
 def test_a_base_model_elsewhere_is_a_hub_id_or_must_be_given(place, checkpoint, monkeypatch):
     change(checkpoint / "config.json", llm_path="meta-llama/Some-Llama")
     asked = []
-    monkeypatch.setattr(published, "build_language", lambda config, dtype: asked.append(config) or 1 / 0)
+    monkeypatch.setattr(released_capellm, "build_language", lambda config, dtype: asked.append(config) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
     assert asked[0].source == "meta-llama/Some-Llama" and asked[0].tokenizer is None
     monkeypatch.undo()
     for elsewhere in ("/data/llms/llama", "../llama", "llama"):
         change(checkpoint / "config.json", llm_path=elsewhere)
         with pytest.raises(InputError, match=rf"names the base language model '{elsewhere}'.* as base"):
-            published.load(checkpoint, heads=2)
-    found = published.load(checkpoint, heads=2, base=str(tiny.bases(place)[1]))
+            released_capellm.load(checkpoint, heads=2)
+    found = released_capellm.load(checkpoint, heads=2, base=str(tiny.bases(place)[1]))
     assert np.isfinite(answers(found)).all()
 
 
 def test_the_checkpoints_own_tokenizer_comes_before_the_bases(place, checkpoint, tmp_path):
-    assert published.load(checkpoint, heads=2).codec.base == 10
+    assert released_capellm.load(checkpoint, heads=2).codec.base == 10
     tiny.tokenizer("triples").save_pretrained(checkpoint)
-    model = published.load(checkpoint, heads=2)
+    model = released_capellm.load(checkpoint, heads=2)
     assert model.codec.base == 1000 and model.config.language.tokenizer == str(checkpoint)
     tiny.tokenizer("digits").save_pretrained(tmp_path / "given")
-    assert published.load(checkpoint, heads=2, tokenizer=str(tmp_path / "given")).codec.base == 10
+    assert released_capellm.load(checkpoint, heads=2, tokenizer=str(tmp_path / "given")).codec.base == 10
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_tensors_that_do_not_fit_are_listed(checkpoint, file, gone, wrong):
         checkpoint / f"{file}.safetensors", drop=[gone], **{wrong: torch.zeros(5, 7), "strange": torch.zeros(1)}
     )
     with pytest.raises(InputError) as told:
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
     short = "base_model.model."
     assert "unknown: strange;" in str(told.value) and f"missing: {gone.removeprefix(short)};" in str(told.value)
     assert f"of the wrong shape: {wrong.removeprefix(short)} [5, 7]" in str(told.value)
@@ -270,10 +270,10 @@ def test_a_file_that_is_missing_or_cut_off_is_named(checkpoint, file):
     path = checkpoint / f"{file}.safetensors"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match=rf"Cannot read .*{file}.safetensors"):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
     path.unlink()
     with pytest.raises(InputError, match=rf"Cannot read .*{file}.safetensors"):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_file_that_is_missing_or_cut_off_is_named(checkpoint, file):
 def test_a_config_that_does_not_fit_its_files_is_refused(checkpoint, changes, told):
     change(checkpoint / "config.json", **changes)
     with pytest.raises(InputError, match=told):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
 
 
 @pytest.mark.parametrize(
@@ -316,15 +316,15 @@ def test_a_config_that_does_not_fit_its_files_is_refused(checkpoint, changes, to
 def test_adapters_of_another_kind_are_refused(checkpoint, changes, told):
     change(checkpoint / "adapter_config.json", **changes)
     with pytest.raises(InputError, match=told):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
 
 
 def test_settings_that_are_no_json_are_named(checkpoint):
     (checkpoint / "adapter_config.json").write_text("[1]")
     with pytest.raises(InputError, match=r"adapter_config.json must hold settings by name, but got list"):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
     (checkpoint / "adapter_config.json").write_text("{")
     with pytest.raises(InputError, match=r"Cannot read .*adapter_config.json"):
-        published.load(checkpoint, heads=2)
+        released_capellm.load(checkpoint, heads=2)
     (checkpoint / "config.json").write_text("{")
-    assert not published.is_published(checkpoint) and not published.is_published(checkpoint / "nowhere")
+    assert not released_capellm.is_published(checkpoint) and not released_capellm.is_published(checkpoint / "nowhere")

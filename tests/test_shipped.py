@@ -2,9 +2,9 @@
 
 import pytest
 
-from anykeypoint.commands import weights
+from anykeypoint.cli import weights
 from anykeypoint.models.loading import find
-from anykeypoint.weights import PACKAGES
+from anykeypoint.models.sources.packages import PACKAGES
 
 MOST = {"default": 25e6, "fast": 20e6, "kpt": 25e6}  # bytes
 NEEDED = {

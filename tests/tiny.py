@@ -17,11 +17,11 @@ from transformers import (
 )
 
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
-from anykeypoint.models.generative.folder import build
 from anykeypoint.models.generative.kptllm import KptLLM, KptLLMConfig
-from anykeypoint.models.language import LanguageConfig
-from anykeypoint.models.lora import LoraOptions
-from anykeypoint.models.vision import VisionConfig
+from anykeypoint.models.generative.storage import build
+from anykeypoint.models.towers.language import LanguageConfig
+from anykeypoint.models.towers.vision import VisionConfig
+from anykeypoint.models.tuning import LoraOptions
 
 _WORDS = [
     "User",

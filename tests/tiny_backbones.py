@@ -2,7 +2,7 @@
 
 import torch
 
-from anykeypoint.models.backbones import Backbone, BackboneConfig, build_backbone
+from anykeypoint.models.towers.backbones import Backbone, BackboneConfig, build_backbone
 
 TINY = {
     "swinv2-t": {"embed_dim": 8, "depths": (1, 2, 1, 1), "num_heads": (1, 2, 4, 4), "window_size": 4},

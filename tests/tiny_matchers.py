@@ -10,13 +10,13 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from anykeypoint.category import Category
 from anykeypoint.example import Example
-from anykeypoint.models.backbones import BackboneConfig
-from anykeypoint.models.matching.config import HeadConfig
-from anykeypoint.models.matching.evidence import EvidenceConfig
+from anykeypoint.models.matching.heads.evidence import EvidenceConfig
+from anykeypoint.models.matching.heads.graph_config import HeadConfig
+from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
-from anykeypoint.models.matching.pomnet import POMNetConfig
-from anykeypoint.models.text import TextConfig
+from anykeypoint.models.towers.backbones import BackboneConfig
+from anykeypoint.models.towers.text import TextConfig
 
 NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from anykeypoint.models.backbones import BackboneConfig, build_backbone
 from anykeypoint.models.counting import cost, count_macs, count_parameters
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, assemble
+from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
 
 # Model -> its printed parameters in millions, and its printed FLOPs in billions.
 PRINTED = {

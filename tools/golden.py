@@ -22,8 +22,8 @@ from golden_measures import Measure, compare
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anykeypoint.models.dinov2 import load_official_dinov2
-from anykeypoint.models.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.towers.dinov2 import load_official_dinov2
+from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
 
 
 def check_dinov2(path: Path) -> list[Measure]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from golden_measures import Measure, compare
 from safetensors.torch import load_file
 
-from anykeypoint.models.backbones import BackboneConfig, backbone_from_released
-from anykeypoint.models.released import read_released
+from anykeypoint.models.sources.released import read_released
+from anykeypoint.models.towers.backbones import BackboneConfig, backbone_from_released
 
 
 def check_swinv2(path: Path) -> list[Measure]:

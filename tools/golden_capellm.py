@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.coordinates import read_answer
-from anykeypoint.data.augment import visible_in
-from anykeypoint.data.coco import LabelledObject
-from anykeypoint.models.dinov2 import load_official_dinov2, official_places
-from anykeypoint.models.generative import folder, published
+from anykeypoint.decoding.codec import read_answer
+from anykeypoint.forms.dataset import LabelledObject
+from anykeypoint.geometry import visible_in
+from anykeypoint.models.generative import released_capellm, storage
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
-from anykeypoint.models.language import LanguageConfig
-from anykeypoint.models.lora import LoraOptions, apply_lora, load_lora_state
-from anykeypoint.models.vision import VisionConfig, encoder_from_model
-from anykeypoint.training.config import TrainConfig
-from anykeypoint.training.sequences import ConversationWriter
+from anykeypoint.models.towers.dinov2 import load_official_dinov2, official_places
+from anykeypoint.models.towers.language import LanguageConfig
+from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.tuning import LoraOptions, apply_lora, load_lora_state
+from anykeypoint.training.generative.capellm_config import TrainConfig
+from anykeypoint.training.generative.sequences import ConversationWriter
 
 FIRST = 252  # the position from which on the golden set has logits
 LOGITS = {"relative": 0.0, "absolute": 1e-4}
@@ -170,9 +170,9 @@ def check_checkpoint(path: Path) -> list[Measure]:
     with tempfile.TemporaryDirectory() as scratch:
         toy_tokenizer([]).save_pretrained(f"{scratch}/tokenizer")  # the checkpoint has none
         heads = facts["vision_config"]["num_heads"]
-        model = published.load(path.parent, tokenizer=f"{scratch}/tokenizer", heads=heads)
+        model = released_capellm.load(path.parent, tokenizer=f"{scratch}/tokenizer", heads=heads)
         model.save_pretrained(f"{scratch}/ours")
-        again = folder.load(f"{scratch}/ours")
+        again = storage.load(f"{scratch}/ours")
     measures = []
     for what, loaded in (("", model), ("saved again: ", again)):
         found = _answers(loaded, io, facts, "peft_")

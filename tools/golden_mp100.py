@@ -10,12 +10,12 @@ import torch
 from golden_measures import Measure, compare, same
 from safetensors.numpy import load_file
 
-from anykeypoint.data.coco import Dataset
-from anykeypoint.data.heatmaps import heat_targets
-from anykeypoint.data.mp100 import CAPELLM, read_mp100
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.data.pairs import episodes, one_each, padded, training_pairs, visible
 from anykeypoint.evaluation.metrics import common_points, pair_means, score_pairs
 from anykeypoint.evaluation.oks import oks_matrices, oks_statistics, sigmas
+from anykeypoint.forms.dataset import Dataset
+from anykeypoint.forms.mp100_rules import CAPELLM, read_mp100
 from anykeypoint.geometry import CAPELLM_CROP, MATCHER_CROP, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
 from anykeypoint.images import read_image, warp_pixels
 

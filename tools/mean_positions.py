@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from anykeypoint.data.coco import Dataset, read_coco
-from anykeypoint.evaluation import baselines
+from anykeypoint.evaluation.baselines import positions as baselines
+from anykeypoint.forms.dataset import Dataset, read_coco
 
 OUT = Path(baselines.__file__).with_name("mean_positions.json")
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anykeypoint.coordinates import CoordinateCodec
+from anykeypoint.decoding.codec import CoordinateCodec
 
 # The split in front of the merges, as both families publish it; they differ in how many digits stay together.
 _SPLIT = (

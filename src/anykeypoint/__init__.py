@@ -8,8 +8,9 @@ pose.draw("out.png")
 
 from typing import TYPE_CHECKING, Any
 
-from .category import Category, Keypoint, category, library_names
+from .category import Category, Keypoint
 from .errors import InputError
+from .library.lookup import category, library_names
 
 if TYPE_CHECKING:
     from .detection.detector import Detector

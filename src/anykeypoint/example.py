@@ -1,14 +1,19 @@
 """Example: an image with the keypoints of a category marked ("support" in the papers)."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .category import Category
+from .category import Category, Keypoint, plain_text, spoken
 from .density import frozen_array
 from .errors import InputError
+from .forms.poses import CSV_COLUMNS, without_detections
 from .geometry import Box, check_box
+from .pose import unique_names
 
 if TYPE_CHECKING:
     from .images import ImageSource
@@ -57,3 +62,140 @@ class Example:
     def __repr__(self) -> str:
         named: Any = "" if self.category is None else f"{self.category.name!r}, "
         return f"Example({named}{len(self)} keypoints, {int(self.shown.sum())} shown)"
+
+
+Place = tuple[float, float]  # NaN where not shown
+
+
+@dataclass(frozen=True)
+class MarkedPicture:
+    """A picture with named places; two points of one name are told apart as `pose.unique_names` does."""
+
+    picture: Path
+    file: Path
+    places: Mapping[str, Place]
+    names: Sequence[str]  # of the places, as the file has them
+    box: Box | None = None
+    category: str = "object"
+    skeleton: tuple[tuple[int, int], ...] = ()
+
+
+def read_marked(text: str) -> MarkedPicture:
+    """Read "PICTURE:FILE"; InputError where it is not that, or the file does not say where the points are."""
+    picture, _, file = text.rpartition(":")
+    if not picture or not file:
+        raise InputError(
+            f"An example must be a picture and a file with its points, as in dog.jpg:dog.json, but got {text!r}."
+        )
+    for path in (Path(picture), Path(file)):
+        if not path.is_file():
+            raise InputError(f"There is no file {path}, which the example {text!r} names; check the path.")
+    if file.lower().endswith(".csv"):
+        return _from_table(Path(picture), Path(file))
+    try:
+        data = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Cannot read the points in {file}: {str(error).splitlines()[0].rstrip('.')}.") from error
+    if not isinstance(data, dict) or not data:
+        raise InputError(f'{file} must be a JSON object as {{"nose": [x, y], ...}}, or COCO keypoints; write one.')
+    if "annotations" in data:
+        return _from_coco(Path(picture), Path(file))
+    places = {name: _place(value, f"{file}: the place of {name!r}") for name, value in data.items()}
+    return MarkedPicture(Path(picture), Path(file), places, list(places))
+
+
+def asked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> Category:
+    """The category of all points that the examples name: the first one's, then those that others add."""
+    first, names = marked[0], dict(zip(marked[0].places, marked[0].names, strict=True))
+    for one in marked[1:]:
+        names |= {key: name for key, name in zip(one.places, one.names, strict=True) if key not in names}
+    word = noun or first.category.replace("_", " ")
+    points = tuple(Keypoint(spoken(name)) for name in names.values())
+    return Category(first.category, points, first.skeleton, noun=word)
+
+
+def to_example(marked: MarkedPicture, category: Category) -> Example:
+    """The example for a category; points of it that are not marked are not shown.
+
+    Raises InputError for a marked point that the category does not have.
+    """
+    known = {plain_text(name): i for i, name in enumerate(unique_names(category.names))}
+    points = np.full((len(category), 2), np.nan)
+    for name, place in marked.places.items():
+        if plain_text(name) not in known:
+            raise InputError(
+                f"{marked.file} has a point {name!r}, but {category.name!r} has none of that name; it has "
+                f"{', '.join(category.names)[:200]}."
+            )
+        points[known[plain_text(name)]] = place
+    return Example(marked.picture, points, marked.box, category)
+
+
+def _from_coco(picture: Path, file: Path) -> MarkedPicture:
+    from .forms.dataset import load_document
+
+    data = load_document(file)
+    try:
+        ids = {image["id"] for image in data["images"] if PurePath(image["file_name"]).name == picture.name}
+        found = [entry for entry in data["annotations"] if entry["image_id"] in ids]
+        _check_one(len(found), picture, file)
+        (entry,) = found
+        (kind,) = [kind for kind in data["categories"] if kind["id"] == entry["category_id"]]
+        rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
+        points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
+        skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in kind.get("skeleton") or ())  # counts from 1, as COCO
+        box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
+        return _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise InputError(
+            f"{file} is no file of COCO keypoints ({reason}); mend it, or give names and places."
+        ) from error
+
+
+def _from_table(picture: Path, file: Path) -> MarkedPicture:
+    from .forms.document import number, read_table
+
+    head, *rows = without_detections(read_table(file))
+    if tuple(head) != CSV_COLUMNS:
+        raise InputError(
+            f"{file} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."
+        )
+    objects: dict[tuple[str, str], list[list[str]]] = {}
+    for count, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            raise InputError(f"{file}: row {count} under the header has {len(row)} cells, but the header {len(head)}.")
+        if PurePath(row[0]).name == picture.name:
+            objects.setdefault((row[0], row[1]), []).append(row)
+    _check_one(len(objects), picture, file)
+    (lines,) = objects.values()
+    points = np.full((len(lines), 2), np.nan)
+    for point, row in zip(points, lines, strict=True):
+        if row[-1] == "true":
+            point[:] = [number(row[4], "x", str(file)), number(row[5], "y", str(file))]
+    return _marked(picture, file, [row[3] for row in lines], points, None, lines[0][2] or "object", ())
+
+
+def _check_one(count: int, picture: Path, file: Path) -> None:
+    if count != 1:
+        raise InputError(
+            f"{file} must have one object of {picture.name}, but has {count or 'none'}; give a file with that one."
+        )
+
+
+def _marked(
+    picture: Path, file: Path, names: Sequence[str], points: np.ndarray, box: Any, category: str, skeleton: Any
+) -> MarkedPicture:
+    places = {key: (float(x), float(y)) for key, (x, y) in zip(unique_names(names), points, strict=True)}
+    return MarkedPicture(picture, file, places, list(names), box, category, skeleton)
+
+
+def _place(value: Any, what: str) -> Place:
+    if value is None:
+        return (np.nan, np.nan)
+    numbers = value if isinstance(value, list) and len(value) == 2 else [None]
+    if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
+        raise InputError(f"{what} must be [x, y] in pixels, or null where it is not shown, but got {str(value)[:60]}.")
+    return (float(numbers[0]), float(numbers[1]))

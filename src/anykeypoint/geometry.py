@@ -84,3 +84,19 @@ def invert_matrix(matrix: np.ndarray) -> np.ndarray:
 def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points [..., 2] through a (2, 3) matrix; NaN stays NaN."""
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def visible_in(normalised: np.ndarray) -> np.ndarray:
+    """Which points K 2 lie on a pixel of the crop (NaN does not).
+
+    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
+    """
+    with np.errstate(invalid="ignore"):
+        return ((normalised >= 0) & (normalised < 1)).all(axis=1)
+
+
+def check_share(value: float, what: str) -> float:
+    """The value as a float; InputError unless it is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise InputError(f"{what} must be a number from 0 to 1, but got {value!r}.")
+    return float(value)

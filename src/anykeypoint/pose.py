@@ -4,17 +4,17 @@ Absent points are NaN, never (0, 0). Confidence says how sure the model is of a 
 was found at all. K is the number of keypoints.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .density import Density, frozen_array
-from .detection.boxes import check_share
 from .errors import InputError
-from .geometry import Box, Crop, check_box
+from .geometry import Box, Crop, check_box, check_share
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,9 +83,9 @@ class Pose:
             settle("box_score", check_share(self.box_score, "A pose's box_score"))
             if self.box is None:
                 raise InputError("A pose with a box_score must have the box that it is of; pass box= too.")
-        for field in ("category", "image", "box_word"):
-            if not isinstance(getattr(self, field), str):
-                raise InputError(f"A pose's {field} must be text, but got {getattr(self, field)!r}; pass its name.")
+        for part in ("category", "image", "box_word"):
+            if not isinstance(getattr(self, part), str):
+                raise InputError(f"A pose's {part} must be text, but got {getattr(self, part)!r}; pass its name.")
         if self.density is not None:
             settle("density", _densities(self.density, self.keys))
         if self.covariance is not None:
@@ -132,7 +132,7 @@ class Pose:
         image: the picture; by default it is read from the file the pose names. Raises InputError if there is no
         picture, or it is not of the pose's size.
         """
-        from .draw import draw_pose, save_picture
+        from .drawing.overlay import draw_pose, save_picture
 
         if image is None:
             if not self.image:
@@ -145,13 +145,13 @@ class Pose:
 
     def to_coco(self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
         """One annotation of COCO's keypoint format (see formats.coco_annotation)."""
-        from .formats import coco_annotation
+        from .forms.poses import coco_annotation
 
         return coco_annotation(self, image_id, annotation_id, category_id)
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """One line per keypoint under a header line (see formats.csv_text); written to `path` too, if given."""
-        from .formats import csv_text, write_csv
+        from .forms.poses import csv_text, write_csv
 
         if path is not None:
             write_csv([self], path)
@@ -316,3 +316,64 @@ def _densities(value: Any, keys: list[str]) -> dict[str, Density]:
 def _nulls(array: np.ndarray) -> list[Any]:
     """Nested lists with None for NaN."""
     return np.where(np.isnan(array), None, array).tolist()
+
+
+def read_json(path: str | Path) -> list[Pose]:
+    """Read what `write_json` wrote. Raises InputError if it cannot be read or is not that."""
+    try:
+        items = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Cannot read the poses in {path}: {str(error).splitlines()[0].rstrip('.')}.") from error
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
+    return [Pose.from_dict(item) for item in items]
+
+
+@dataclass(frozen=True)
+class Identified:
+    """One answer to "which keypoint is this?".
+
+    name: in the model's own words, or the likeliest of a category's names.
+    confidence: in [0, 1]. Of own words, the probability of all their tokens and of the end behind them; of a category's
+        names, that of this one among them.
+    probabilities: of a category's names, each once, which sum to 1; None without a category.
+    """
+
+    name: str
+    confidence: float
+    probabilities: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The stages of one answer; those of an absent keypoint are NaN.
+
+    pose: the answer, as `predict` gives it. crop: what the cells tile, in image pixels.
+    attention: [L, K, h, w], how each decoder layer's cross-attention is shared out over the cells, the mean of its
+        heads (the fusion paper's Fig. 8); a keypoint's cells sum to 1.
+    similarity: [K, h, w], the probabilities of the first guess (the proposals); of an evidence head the answer's own.
+    path: [L + 1, K, 2] image pixels, from the first guess on the answer of each layer; the last is the pose's.
+    """
+
+    pose: Pose
+    crop: Crop
+    attention: np.ndarray = field(repr=False)
+    similarity: np.ndarray = field(repr=False)
+    path: np.ndarray = field(repr=False)
+
+    def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
+        """A row per keypoint, see `draw_explanations`; written to `path` too, if given (.png, .jpg or .webp).
+
+        image: the picture; by default it is read from the file the pose names.
+        """
+        from .drawing.explanations import draw_explanations
+        from .drawing.overlay import save_picture
+
+        if image is None:
+            if not self.pose.image:
+                raise InputError("This explanation does not know its picture's file; pass the picture as image=.")
+            image = self.pose.image
+        drawn = draw_explanations(image, [self])
+        if path is not None:
+            save_picture(drawn, path)
+        return drawn

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.category import Category
-from anykeypoint.data.augment import (
+from anykeypoint.crops.augment import (
     CAPELLM,
     LOCLLM,
     MATCHER,
@@ -20,10 +20,9 @@ from anykeypoint.data.augment import (
     crop_placed,
     jitter,
     place,
-    visible_in,
 )
 from anykeypoint.errors import InputError
-from anykeypoint.geometry import crop_matrix, square_crop
+from anykeypoint.geometry import crop_matrix, square_crop, visible_in
 
 WILD = AugmentConfig(scale=0.3, rotation=40, shift=0.2, flip=0.5, colour=0.4)
 EYES = Category.from_text("left eye; nose; right eye; left ear; right ear; tail")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.data.convert import FORMS, convert
-from anykeypoint.data.readers import read
 from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import read
+from anykeypoint.forms.writers import FORMS, convert
 
 KEPT = {  # form -> what survives it beside pictures, categories and points
     "coco": {"id", "box", "visibility", "group", "skeleton"},

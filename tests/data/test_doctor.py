@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anykeypoint.data import pictures
-from anykeypoint.data.coco import from_document, read_coco
-from anykeypoint.data.doctor import KINDS, examine
-from anykeypoint.data.pictures import picture_size
-from anykeypoint.data.repair import repair
+from anykeypoint.forms import pictures
+from anykeypoint.forms.dataset import from_document, read_coco
+from anykeypoint.forms.faults.doctor import KINDS, examine
+from anykeypoint.forms.faults.repair import repair
+from anykeypoint.forms.pictures import picture_size
 
 NAMES = ["nose", "left eye", "right eye", "left ear", "right ear", "left paw", "right paw"]
 FACING = [50, 30, 60, 20, 40, 20, 70, 25, 30, 25, 75, 60, 25, 60]  # its left on the picture's right

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.category import Category
-from anykeypoint.data.augment import PLAIN, AugmentConfig
-from anykeypoint.data.coco import Dataset, LabelledObject
+from anykeypoint.crops.augment import PLAIN, AugmentConfig
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.data.episodes import Episode, EpisodeConfig, EpisodePlan, Marked, collate, mark
-from anykeypoint.data.heatmaps import heat_targets
 from anykeypoint.data.pairs import balanced_weights
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import Dataset, LabelledObject
 from anykeypoint.geometry import crop_matrix, square_crop
 from anykeypoint.images import read_image, warp_pixels
 

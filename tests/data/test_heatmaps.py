@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.heatmaps import heat_targets
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
 
 places = st.tuples(st.floats(-40, 300), st.floats(-40, 300))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.category import mp100_categories
 from anykeypoint.data import mp100_folders
 from anykeypoint.data.mp100_folders import SOURCES, build, plan, source_of
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.errors import InputError
+from anykeypoint.library.lookup import mp100_categories
 
 
 def picture(path, size=(20, 10), colour=0):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.outlines import read_outline
 from anykeypoint.errors import InputError
+from anykeypoint.forms.outlines import read_outline
 from anykeypoint.geometry import Crop
 
 

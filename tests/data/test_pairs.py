@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.data import pairs
-from anykeypoint.data.coco import Dataset
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import Dataset
 
 
 def dataset(counts, ids=None):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.data.readers import read
 from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import read
 
 NAN = np.nan
 

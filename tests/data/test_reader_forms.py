@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.data.coco import read_coco
-from anykeypoint.data.readers import FORMS, fingerprint, parse, read
-from anykeypoint.data.readers.dialects import GARMENTS
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.dialects import GARMENTS
+from anykeypoint.forms.registry import FORMS, fingerprint, parse, read
 
 
 def test_a_specification_is_a_form_a_word_and_a_file():

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anykeypoint.data.coco import NO_IMAGE
-from anykeypoint.data.readers import read
-from anykeypoint.data.readers.common import box_round
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import NO_IMAGE
+from anykeypoint.forms.document import box_round
+from anykeypoint.forms.registry import read
 
 NAN = np.nan
 
@@ -361,7 +361,7 @@ def test_tricks_with_arrays_are_refused(tmp_path, capsys, arrays, message):
 
 def test_an_archive_that_unpacks_to_too_much_or_is_none_is_refused(tmp_path, monkeypatch):
     spec, images = packed(tmp_path)
-    monkeypatch.setattr("anykeypoint.data.readers.npz.MAX_BYTES", 300)
+    monkeypatch.setattr("anykeypoint.forms.npz.MAX_BYTES", 300)
     refuse(spec, images, "unpacks to more than")
     (tmp_path / "labels.npz").write_bytes(b"PK no archive")
     refuse(spec, images, "not a .npz file")

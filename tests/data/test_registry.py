@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from anykeypoint.data.readers import FORMS
 from anykeypoint.data.registry import known_dataset, known_datasets
 from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import FORMS
 
 ALL = {
     *("mp100", "coco", "humanart", "ap10k", "apt36k", "macaque", "animalweb", "animalkingdom", "carfusion"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.rounds import GROUPINGS, dynamic_rounds, fixed_rounds, grouped, locllm_rounds, pack
 from anykeypoint.errors import InputError
+from anykeypoint.training.generative.rounds import GROUPINGS, dynamic_rounds, fixed_rounds, grouped, locllm_rounds, pack
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 2**32))

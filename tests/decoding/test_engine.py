@@ -5,8 +5,8 @@ import tiny
 import torch
 from plain import slow
 
-from anykeypoint.coordinates import CoordinateCodec, bin_centres
 from anykeypoint.decoding import Engine
+from anykeypoint.decoding.codec import CoordinateCodec, bin_centres
 from anykeypoint.errors import InputError
 
 TEXTS = [

@@ -4,8 +4,8 @@ import pytest
 import tiny
 import torch
 
-from anykeypoint.coordinates import CoordinateCodec
 from anykeypoint.decoding import Engine
+from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.errors import InputError
 
 QUESTION = "\nUser: Where is the left ear tip of this object?\nAssistant:"

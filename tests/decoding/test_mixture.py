@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.coordinates import CoordinateCodec
 from anykeypoint.decoding import Engine
+from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.decoding.mixture import Mixture
 from anykeypoint.errors import InputError
 

@@ -6,8 +6,8 @@ import tiny
 import torch
 from test_joint import setting
 
-from anykeypoint.coordinates import bin_centres
 from anykeypoint.decoding import Strategy
+from anykeypoint.decoding.codec import bin_centres
 from anykeypoint.decoding.strategies import CANDIDATES, seeded_draws
 from anykeypoint.errors import InputError
 

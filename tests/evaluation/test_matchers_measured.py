@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_matchers import matcher
 
-from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.evaluation.run import Settings, evaluate
+from anykeypoint.forms.dataset import read_coco
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation.baselines import MeanPosition
-from anykeypoint.evaluation.naming_baselines import MostFrequentName, NearestMeanPosition, RandomName, shipped
+from anykeypoint.evaluation.baselines.names import MostFrequentName, NearestMeanPosition, RandomName, shipped
+from anykeypoint.evaluation.baselines.positions import MeanPosition
 
 POSITIONS = MeanPosition({"L_Eye": (0.3, 0.2), "right eye": (0.7, 0.2), "chin": (0.5, 0.9)})
 COUNTS = {"L_Eye": 3, "left eye": 4, "Nose": 6, "chin": 6}

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from anykeypoint import weights
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.data.coco import read_coco
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import neighbours
-from anykeypoint.evaluation.baselines import CopyExample
-from anykeypoint.evaluation.neighbours import NearestNeighbour
+from anykeypoint.evaluation.baselines import neighbours
+from anykeypoint.evaluation.baselines.neighbours import NearestNeighbour
+from anykeypoint.evaluation.baselines.positions import CopyExample
 from anykeypoint.example import Example
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.models.sources import packages
 
 BOX = (20, 10, 40, 32)  # of a picture 80 x 60
 POINTS = np.array([[25.0, 15.0], [38.0, 22.0], [55.0, 40.0]])
@@ -206,7 +206,7 @@ def test_what_cannot_be_matched_is_refused(model):
 
 def test_the_real_features_find_more_than_copying(shared):
     """On ten photos of one kind of object (from one video each), with the next photo's labels as the example."""
-    if not weights.fetched("efficientnet-lite2"):
+    if not packages.fetched("efficientnet-lite2"):
         pytest.skip("the EfficientNet weights are not in the cache; `anykeypoint weights default` fetches them")
     objects = read_coco(shared / "data" / "field_val.json", shared / "data" / "images").objects
     objects = [item for item in objects if item.category_id == objects[0].category_id][:10]

@@ -10,14 +10,14 @@ import pytest
 
 import anykeypoint
 from anykeypoint import cli
-from anykeypoint.data.coco import read_coco
 from anykeypoint.data.pairs import episodes
-from anykeypoint.data.readers import read
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import asking, run, scoring
-from anykeypoint.evaluation.baselines import ImageCentre
+from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.protocols import TOO_FEW, Protocol, draw_pairs
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.registry import read
 
 
 @pytest.fixture(scope="module")

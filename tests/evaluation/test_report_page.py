@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.category import Category
-from anykeypoint.data.coco import LabelledObject, read_coco
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.evaluation.metrics import PAIR_KEYS
 from anykeypoint.evaluation.report import NAMED, PAGE, PER_CATEGORY, Shown, choose, draw_pair, write_report
+from anykeypoint.forms.dataset import LabelledObject, read_coco
 
 EVIL = '<script>alert("1")</script>&\''
 VOID = {"meta", "img", "br"}

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import anykeypoint
-from anykeypoint import cli
-from anykeypoint.data.coco import read_coco
-from anykeypoint.data.readers import fingerprint, parse
+from anykeypoint.cli.app import app
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
-from anykeypoint.evaluation.baselines import ImageCentre
+from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.calibration import BINS
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.registry import fingerprint, parse
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
     labels = source / ANNOTATIONS
     arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])
-    outcome = CliRunner().invoke(cli.app, ["evaluate", *arguments, "-o", str(tmp_path / "out")])
+    outcome = CliRunner().invoke(app, ["evaluate", *arguments, "-o", str(tmp_path / "out")])
     assert outcome.exit_code == 0, outcome.output
     assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
     assert (tmp_path / "out" / "report.html").is_file()

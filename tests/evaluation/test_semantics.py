@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from anykeypoint.category import category
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.semantics import excluded_names, normalised, semantic_accuracy
+from anykeypoint.library.lookup import category
 
 
 @pytest.mark.parametrize("text", ["left eye", " Left  Eye.", "left_eye", "the left eye", "Left-eye"])

@@ -14,17 +14,17 @@ from safetensors.torch import save_file
 from tiny_backbones import PIXELS, TINY, loud, noise, tiny
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.backbones import (
+from anykeypoint.models.towers.backbones import (
     SIZES,
     BackboneConfig,
     backbone_from_model,
     backbone_from_released,
     build_backbone,
 )
-from anykeypoint.models.efficientnet import EfficientNetLite2
-from anykeypoint.models.resnet import load_official_resnet
-from anykeypoint.models.resnet import official_places as resnet_places
-from anykeypoint.models.swinv2 import blocks_of, official_places
+from anykeypoint.models.towers.efficientnet import EfficientNetLite2
+from anykeypoint.models.towers.resnet import load_official_resnet
+from anykeypoint.models.towers.resnet import official_places as resnet_places
+from anykeypoint.models.towers.swinv2 import blocks_of, official_places
 
 # --- weights ----------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from tiny_backbones import PIXELS, TINY, loud, noise, tiny
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.backbones import BackboneConfig, build_backbone
-from anykeypoint.models.lora import LoraOptions
-from anykeypoint.models.swinv2 import blocks_of
+from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
+from anykeypoint.models.towers.swinv2 import blocks_of
+from anykeypoint.models.tuning import LoraOptions
 
 CHANNELS = {"swinv2-t": 64, "resnet50": 20, "dinov2-s": 16, "efficientnet-lite2": 328}
 STRIDES = {"swinv2-t": 16, "resnet50": 32, "dinov2-s": 14, "efficientnet-lite2": 16}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from anykeypoint.models.backbones import BackboneConfig, build_backbone
 from anykeypoint.models.counting import Cost, cost, count_macs, count_parameters
+from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

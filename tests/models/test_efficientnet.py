@@ -4,14 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from anykeypoint.models.efficientnet import (
+from anykeypoint.models.towers.efficientnet import (
     POSITION_GAIN,
     EfficientNetLite2,
     _same_conv,
     position_code,
     tokens_from_maps,
 )
-from anykeypoint.models.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
 
 
 @pytest.fixture(scope="module")

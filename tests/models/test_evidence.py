@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.heatmaps import heat_targets
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching import cues
-from anykeypoint.models.matching.evidence import READING, Evidence, EvidenceConfig, EvidenceHead
-from anykeypoint.models.matching.proposals import cell_centres
+from anykeypoint.models.matching.heads.evidence import READING, Evidence, EvidenceConfig, EvidenceHead
+from anykeypoint.models.matching.parts import cues
+from anykeypoint.models.matching.parts.proposals import cell_centres
 
 SIZES = {"image_width": 12, "text_width": 6, "groups": (5, 7), "width": 16, "heads": 2, "likeness": 4}
 SMALL = EvidenceConfig(**SIZES, members=2, layers=2, blocks=1, dropout=0.0)

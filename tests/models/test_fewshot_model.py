@@ -11,18 +11,18 @@ from tiny_backbones import PIXELS, TINY
 
 import anykeypoint
 from anykeypoint.category import Category
-from anykeypoint.data.coco import LabelledObject
 from anykeypoint.data.episodes import Episode, Marked, collate
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.asking import Question, Workers, ask_all
 from anykeypoint.evaluation.protocols import Protocol
 from anykeypoint.example import Example
-from anykeypoint.models.backbones import BackboneConfig
+from anykeypoint.forms.dataset import LabelledObject
 from anykeypoint.models.fewshot import model as fewshot
 from anykeypoint.models.fewshot.finetune import FineTuneConfig
 from anykeypoint.models.fewshot.maml import MAMLConfig
 from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel
 from anykeypoint.models.fewshot.protonet import ProtoNetConfig
+from anykeypoint.models.towers.backbones import BackboneConfig
 
 CATEGORY = Category.from_text("nose; tail; paw", name="cat")
 PAIR = Category.from_text("tip; handle", name="tool")

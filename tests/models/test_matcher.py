@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from tiny_matchers import FISH, NAMES, SIDE, config, example, matcher, picture, text_encoder
 
 from anykeypoint.category import Category
-from anykeypoint.data.heatmaps import heat_targets
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.geometry import square_crop
 from anykeypoint.images import crop_pixels, read_image
-from anykeypoint.models.matching.config import HeadConfig
-from anykeypoint.models.matching.folder import kept_tensors
+from anykeypoint.models.matching.heads.graph_config import HeadConfig
+from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.inputs import encode_example
 from anykeypoint.models.matching.matcher_config import MatcherConfig
+from anykeypoint.models.matching.matcher_folder import kept_tensors
+from anykeypoint.models.matching.matcher_view import regrid
 from anykeypoint.models.matching.model import build
-from anykeypoint.models.matching.pomnet import POMNetConfig
-from anykeypoint.models.matching.support import pool
-from anykeypoint.models.matching.view import regrid
+from anykeypoint.models.matching.parts.support import pool
 
 PROMPTS = {
     "text": {"words": True},

@@ -13,8 +13,8 @@ from tiny_matchers import FISH, NAMES, example, matcher, picture
 import anykeypoint
 from anykeypoint.errors import InputError
 from anykeypoint.models import loading
-from anykeypoint.models.matching import folder as folders
-from anykeypoint.models.matching.convert import convert, text_config
+from anykeypoint.models.matching import matcher_folder as folders
+from anykeypoint.models.matching.conversion import convert, text_config
 from anykeypoint.models.matching.model import MatchingModel
 
 

@@ -9,7 +9,7 @@ from tiny_matchers import FISH, NAMES, SIDE, example, matcher, picture
 from torch import nn
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.explain import watched
+from anykeypoint.models.matching.stages import watched
 
 LAYERS, BOX = 2, (5, 5, 60, 50)
 DECODERS = [name for name in NAMES if name != "pomnet"]

@@ -13,7 +13,7 @@ from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.models.matching.export import export, prompt_inputs
-from anykeypoint.models.matching.graph import adjacency
+from anykeypoint.models.matching.parts.skeleton import adjacency
 
 SIDE, DINO = 56, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 BOX = (5, 5, 60, 50)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.config import HEADS, HeadConfig
-from anykeypoint.models.matching.fusion import (
+from anykeypoint.models.matching.heads.fusion import (
     CrossModalAttention,
     DecisionFusion,
     DecisionFusionConfig,
@@ -16,8 +15,9 @@ from anykeypoint.models.matching.fusion import (
     FeatureFusionConfig,
     consistency_loss,
 )
-from anykeypoint.models.matching.head import Head
-from anykeypoint.models.matching.losses import matching_losses
+from anykeypoint.models.matching.heads.graph import Head
+from anykeypoint.models.matching.heads.graph_config import HEADS, HeadConfig
+from anykeypoint.models.matching.parts.losses import matching_losses
 
 HEAD = HeadConfig(
     image_width=12, support_width=10, width=16, heads=2, hidden=24, gate=8, encoder_layers=1, decoder_layers=2

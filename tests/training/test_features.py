@@ -10,13 +10,13 @@ import torch
 from accelerate import Accelerator
 from training.test_matching_episodes import settled
 
-from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.episodes import EpisodeConfig, EpisodePlan
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.training.features import VersionedPlan, compute_features
-from anykeypoint.training.matching import train
-from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.training.matching.features import VersionedPlan, compute_features
+from anykeypoint.training.matching.matcher import train
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 
 LIVE = MatcherTrainConfig(sampling="balanced", steps=3, batch=4, lr=1e-3, warmup=1, versions=2)
 CACHED = replace(LIVE, features="cached")

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 
 import anykeypoint
 from anykeypoint import cli
-from anykeypoint.data.augment import PLAIN
-from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.crops.augment import PLAIN
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.models.backbones import BackboneConfig
+from anykeypoint.forms.dataset import Dataset, read_coco
 from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel, build
+from anykeypoint.models.towers.backbones import BackboneConfig
 from anykeypoint.training.fewshot import FewShotCourse, train
-from anykeypoint.training.matching_config import FewShotTrainConfig
+from anykeypoint.training.matching.matcher_config import FewShotTrainConfig
 
 METHODS = ("protonet", "maml", "finetune")
 OPTIONS = {

@@ -8,16 +8,16 @@ import tiny
 import torch
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.coordinates import write_answer
-from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco
+from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import read_coco
 from anykeypoint.instructions import Point, instruction, instruction_names
-from anykeypoint.training.capellm import train
-from anykeypoint.training.config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.losses import training_loss
-from anykeypoint.training.sequences import ConversationWriter, build_sequences, collate
+from anykeypoint.training.generative.capellm import train
+from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig, from_mapping, to_mapping
+from anykeypoint.training.generative.losses import training_loss
+from anykeypoint.training.generative.sequences import ConversationWriter, build_sequences, collate
 
 FINDING = [name for name in instruction_names() if instruction(name).finds]
 CONFIG = TrainConfig(rounds=2, pack=6, precision="fp32")

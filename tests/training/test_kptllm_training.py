@@ -11,20 +11,20 @@ import tiny
 import torch
 import yaml
 
-from anykeypoint.commands.train import KPTLLM, family_of, parts
-from anykeypoint.commands.train import run as train_verb
-from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco
-from anykeypoint.data.readers.joint import members
+from anykeypoint.cli.train import KPTLLM, family_of, parts
+from anykeypoint.cli.train import run as train_verb
+from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative.folder import changed_tensors, read_config
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.joint import members
 from anykeypoint.models.generative.kptllm import KptLLMConfig
+from anykeypoint.models.generative.storage import changed_tensors, read_config
 from anykeypoint.models.loading import find, from_folder
-from anykeypoint.training.config import GuideConfig, from_mapping, load_yaml, to_mapping
-from anykeypoint.training.kptllm import KptCourse, from_capellm, train
-from anykeypoint.training.kptllm_config import KptTrainConfig, TaskWeights
+from anykeypoint.training.generative.capellm_config import GuideConfig, from_mapping, load_yaml, to_mapping
+from anykeypoint.training.generative.kptllm import KptCourse, from_capellm, train
+from anykeypoint.training.generative.kptllm_config import KptTrainConfig, TaskWeights
 
 ALL = TaskWeights(identify=1, example=1, text=1, both=1)
 

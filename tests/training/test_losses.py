@@ -9,15 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.coordinates import CoordinateCodec
-from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco, without_descriptions
+from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
+from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.errors import InputError
-from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.losses import make_readers, training_loss
-from anykeypoint.training.sequences import MadeUp, _soft_number, build_sequences, collate
+from anykeypoint.forms.dataset import read_coco, without_descriptions
+from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
+from anykeypoint.training.generative.losses import make_readers, training_loss
+from anykeypoint.training.generative.sequences import MadeUp, _soft_number, build_sequences, collate
 
 
 @pytest.fixture(scope="module")

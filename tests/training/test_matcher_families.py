@@ -10,13 +10,13 @@ import torch
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.commands.train import CAPELLM, FEW_SHOT, MATCHER, family_of
-from anykeypoint.data.coco import Dataset, read_coco
+from anykeypoint.cli.train import CAPELLM, FEW_SHOT, MATCHER, family_of
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
+from anykeypoint.forms.dataset import Dataset, read_coco
 from anykeypoint.models.matching.model import MatchingModel
-from anykeypoint.training.matching import train
-from anykeypoint.training.matching_config import MatcherTrainConfig
+from anykeypoint.training.matching.matcher import train
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
 
 def ran(capsys, *arguments):

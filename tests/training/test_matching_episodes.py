@@ -10,12 +10,12 @@ import tiny_trainees
 import torch
 from accelerate import Accelerator
 
-from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.training.config import from_mapping, to_mapping
-from anykeypoint.training.matching import MatchingCourse, Plan, train
-from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.training.generative.capellm_config import from_mapping, to_mapping
+from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 
 CONFIG = MatcherTrainConfig(sampling="balanced", steps=2, batch=2, lr=1e-3, warmup=1)
 

@@ -13,13 +13,13 @@ import tiny_trainees
 import torch
 from safetensors.torch import load_file
 
-from anykeypoint.data.coco import Dataset, read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.folder import kept_tensors
+from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.models.matching.matcher_folder import kept_tensors
 from anykeypoint.models.matching.model import MatchingModel
-from anykeypoint.training.matching import MatchingCourse, Plan, train
-from anykeypoint.training.matching_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 
 CONFIG = MatcherTrainConfig(sampling="balanced", steps=4, batch=2, lr=1e-3, warmup=2, drops=(0.5,), save_every=2)
 ALL = replace(  # everything at once that a checkpoint could forget

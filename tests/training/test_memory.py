@@ -10,14 +10,14 @@ import torch
 from accelerate import Accelerator
 from test_vision import noise, tiny_encoder
 
-from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
-from anykeypoint.training.config import GuideConfig, TrainConfig
-from anykeypoint.training.losses import Guide, make_readers, training_loss
-from anykeypoint.training.memory import recomputed, spread
-from anykeypoint.training.sequences import build_sequences, collate
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
+from anykeypoint.training.generative.losses import Guide, make_readers, training_loss
+from anykeypoint.training.generative.memory import recomputed, spread
+from anykeypoint.training.generative.sequences import build_sequences, collate
 
 
 @pytest.fixture(scope="module")

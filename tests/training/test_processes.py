@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 from training.test_loop import CONFIG, run
 
-from anykeypoint.data.coco import read_coco
 from anykeypoint.data.synthetic import write_dataset
-from anykeypoint.models.generative.folder import changed_tensors
-from anykeypoint.training import matching
-from anykeypoint.training.config import TrainConfig
-from anykeypoint.training.matching_config import MatcherTrainConfig
-from anykeypoint.training.report import crop_counts
+from anykeypoint.forms.dataset import read_coco
+from anykeypoint.models.generative.storage import changed_tensors
+from anykeypoint.training.generative.capellm_config import TrainConfig
+from anykeypoint.training.matching import matcher
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+from anykeypoint.training.progress import crop_counts
 
 # Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
 EPOCHS = TrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
@@ -62,7 +62,7 @@ def data(folder):
 def match(folder, config, out):
     """A matcher trained in `out`."""
     dataset = read_coco(folder / "data" / "annotations.json", folder / "data" / "images")
-    return matching.train(tiny_trainees.matcher("flf", folder / "base"), dataset, config, out)
+    return matcher.train(tiny_trainees.matcher("flf", folder / "base"), dataset, config, out)
 
 
 def with_far_ones(objects):

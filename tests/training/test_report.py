@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from anykeypoint.training.report import Report, crop_counts
+from anykeypoint.training.progress import Report, crop_counts
 
 
 def figures(step):

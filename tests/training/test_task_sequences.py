@@ -8,14 +8,14 @@ import pytest
 import tiny
 import torch
 
-from anykeypoint.data.augment import AugmentConfig
-from anykeypoint.data.coco import read_coco
+from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.forms.dataset import read_coco
 from anykeypoint.models.generative.kptllm import PROMPT
-from anykeypoint.training.kptllm import task_loss
-from anykeypoint.training.kptllm_config import KptTrainConfig, TaskWeights
-from anykeypoint.training.sequences import MadeUp
-from anykeypoint.training.tasks import build_task_sequences, collate_tasks
+from anykeypoint.training.generative.kptllm import task_loss
+from anykeypoint.training.generative.kptllm_config import KptTrainConfig, TaskWeights
+from anykeypoint.training.generative.sequences import MadeUp
+from anykeypoint.training.generative.tasks import build_task_sequences, collate_tasks
 
 ALL = TaskWeights(identify=1, example=1, text=1, both=1)
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..draw import DARK, draw_pose, fitting
+from ..drawing.overlay import DARK, draw_pose, fitting
 from ..errors import InputError
+from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import square_crop
 from ..images import crop_pixels, read_image
 from ..pose import Pose
-from .coco import Dataset, LabelledObject
 
 CONTEXT = 1.25  # the crop's side, in longer sides of the box
 _PAPER = (232, 232, 238)

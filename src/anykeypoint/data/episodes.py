@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..category import Category
+from ..crops.augment import MATCHER, AugmentConfig, crop_placed, jitter, place
+from ..crops.heatmaps import CELLS, heat_targets
 from ..errors import InputError
-from ..geometry import MATCHER_CROP
+from ..forms.dataset import Dataset, LabelledObject
+from ..geometry import MATCHER_CROP, visible_in
 from ..images import read_image, warp_pixels
-from .augment import MATCHER, AugmentConfig, crop_placed, jitter, place, visible_in
-from .coco import Dataset, LabelledObject
-from .heatmaps import CELLS, heat_targets
 from .pairs import Pair, balanced_weights, by_category, refuse_small, training_pairs
 
 SAMPLINGS = ("released", "balanced")

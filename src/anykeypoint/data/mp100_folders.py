@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..forms import carfusion
+from ..forms.dataset import load_document
+from ..forms.dialects import GARMENTS
+from ..forms.faults.doctor import plain_number
+from ..forms.faults.known import INSECTS, VEHICLES
+from ..forms.pictures import picture_size
 from ..images import SUFFIXES
-from .coco import load_document
 from .deepposekit import Frame, Frames, installed, read_frames, write_frame
-from .doctor import plain_number
-from .faults import INSECTS, VEHICLES
-from .pictures import picture_size
-from .readers import carfusion
-from .readers.dialects import GARMENTS
 
 # Source -> what the path of one of its pictures may hold, in lower case, to tell it from other sources' pictures.
 SOURCES: dict[str, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .coco import Dataset
+from ..forms.dataset import Dataset
 
 TEST_EPISODES, VAL_EPISODES, QUERIES, SEED = 200, 100, 15, 1
 

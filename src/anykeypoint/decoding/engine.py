@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..coordinates import CoordinateCodec, bin_centres, expected_value, mode_value
 from ..errors import InputError
 from .branches import Branches, Prefix, passes, read_prefix
-from .density import joint
+from .codec import CoordinateCodec, bin_centres, expected_value, mode_value
+from .digit_tree import joint
+from .free_text import Written, score, write
 from .mixture import Mixture
 from .strategies import CANDIDATES, Strategy, penalty, seeded_draws
-from .words import Written, score, write
 
 
 @dataclass(frozen=True)

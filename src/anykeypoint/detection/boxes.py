@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import Box, check_box
+from ..geometry import Box, check_box, check_share
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,6 @@ class Detection:
         object.__setattr__(self, "score", check_share(self.score, "A detection's score"))
         if not isinstance(self.word, str) or not self.word.strip():
             raise InputError(f"A detection's word must be a text that is not blank, but got {self.word!r}.")
-
-
-def check_share(value: float, what: str) -> float:
-    """The value as a float; InputError unless it is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-        raise InputError(f"{what} must be a number from 0 to 1, but got {value!r}.")
-    return float(value)
 
 
 def overlaps(box: Sequence[float], others: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
+from ..geometry import check_share
 from ..images import ImageSource, read_image
-from .boxes import Detection, check_share, cut, suppress
+from .boxes import Detection, cut, suppress
 
 if TYPE_CHECKING:
     from torch import nn

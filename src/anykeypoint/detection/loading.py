@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..errors import InputError
-from ..models.hub import read_config
 from ..models.loading import pick_device
+from ..models.sources.hub import read_config
 from .detector import Detector
 from .yolo import MODEL_TYPE, YoloTiny
 
@@ -15,7 +15,7 @@ def load(name: str, device: str = "auto") -> Detector:
     """See `anykeypoint.detector`."""
     place = pick_device(device)
     if name == MODEL_TYPE:
-        from ..weights import fetch
+        from ..models.sources.packages import fetch
 
         found: Detector = YoloTiny.load(fetch(name))
     elif (name and Path(name).is_dir()) or (name.count("/") == 1 and not name.startswith((".", "/", "~"))):

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..models.hub import load_image_processor, load_model, load_tokenizer
+from ..models.sources.hub import load_image_processor, load_model, load_tokenizer
 from .boxes import Detection
 from .detector import Detector, as_detections
 from .letterbox import letterbox

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..geometry import check_share
 from ..images import ImageSource
-from .boxes import Detection, check_share
+from .boxes import Detection
 from .detector import MOST, Detector, check_most
 
 

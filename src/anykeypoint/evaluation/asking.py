@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..category import Category
-from ..data.coco import LabelledObject
-from ..data.pictures import picture_size
 from ..errors import InputError
 from ..example import Example
+from ..forms.dataset import LabelledObject
+from ..forms.pictures import picture_size
 from . import protocols
-from .folder import whole_lines, write
+from .records import whole_lines, write
 
 Progress = Callable[[Iterable, str], Iterable]
 Key = tuple[int, tuple[int, ...]]  # ids of the object and of its examples

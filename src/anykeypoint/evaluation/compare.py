@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..formats import write_bytes
+from ..io import write_bytes
 from . import page
 from .page import INKS, UNKNOWN, number, paragraph, section
 from .report import TITLES, order, setting

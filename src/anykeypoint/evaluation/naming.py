@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.coco import Dataset, LabelledObject
 from ..data.pairs import Pair
+from ..forms.dataset import Dataset, LabelledObject
 from .asking import Answered
 from .semantics import NAMING_KEYS, excluded_names, is_excluded, normalised
 

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from ..data.coco import Dataset
 from ..data.pairs import SEED, Pair, episodes, one_each
 from ..errors import InputError
+from ..forms.dataset import Dataset
 
 WAYS = "text, text-pairs, N-shot, both, both-N, identify or identify-names"
 TOO_FEW = "too few other objects of the category for its examples"

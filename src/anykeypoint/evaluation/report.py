@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.coco import LabelledObject
 from ..data.contact import CONTEXT
-from ..draw import DARK, colours, stroke
-from ..formats import write_bytes
+from ..drawing.overlay import DARK, colours, stroke
+from ..drawing.panels import paint_cross, paint_dot
+from ..forms.dataset import LabelledObject
 from ..geometry import square_crop
 from ..images import crop_pixels, read_image
-from ..panels import paint_cross, paint_dot
+from ..io import write_bytes
 from . import page
 from .metrics import PAIR_KEYS
 from .page import INKS, LINES, UNKNOWN, number, paragraph, section, table

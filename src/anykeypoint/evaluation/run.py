@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
-from ..data.coco import Dataset, without_descriptions
 from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
+from ..forms.dataset import Dataset, without_descriptions
 from ..instructions import check_describe
 from . import metrics, naming, scoring
 from .asking import Answered, Model, Progress, Question, Workers, ask, ask_all
-from .folder import claim, write, write_results
 from .protocols import Protocol, draw_pairs
+from .records import claim, write, write_results
 from .report import Shown, choose, write_report
 from .scoring import Scored
 from .selection import NOT_DRAWN, label_objects, select

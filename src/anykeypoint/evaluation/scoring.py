@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.coco import Dataset, LabelledObject
 from ..data.pairs import Pair, padded, visible
 from ..errors import InputError
+from ..forms.dataset import Dataset, LabelledObject
 from . import metrics
 from .calibration import reliability, sparsification
 from .oks import oks_statistics, sigmas

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Sequence
 
-from ..data.coco import Dataset, LabelledObject
 from ..errors import InputError
+from ..forms.dataset import Dataset, LabelledObject
 
 NOT_DRAWN = "over the maximum per category"
 

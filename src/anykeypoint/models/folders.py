@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError
-from .lora import check_tensors
+from .tensors import check_tensors
 
 
 def write_folder(

@@ -9,10 +9,10 @@ from ..errors import InputError
 from .fewshot import model as fewshot
 from .fewshot.model import FewShotModel
 from .folders import model_type
-from .generative import folder, published
+from .generative import released_capellm, storage
 from .generative.capellm import CapeLLM
 from .generative.kptllm import KptLLM
-from .matching import folder as matchers
+from .matching import matcher_folder as matchers
 from .matching.model import MatchingModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,7 +34,7 @@ def load(
 def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | KptLLM | MatchingModel | FewShotModel:
     """The model of a folder, whatever kind its config.json says it is."""
     kinds = {matchers.MODEL_TYPE: matchers, fewshot.MODEL_TYPE: fewshot}
-    return kinds.get(model_type(path), folder).load(path, dtype)
+    return kinds.get(model_type(path), storage).load(path, dtype)
 
 
 def find(name: str) -> Path:
@@ -51,10 +51,12 @@ def find(name: str) -> Path:
 
     try:
         return Path(
-            snapshot_download(name, allow_patterns=[*published.FILES, "model.safetensors", "tokenizer*", "text/*"])
+            snapshot_download(
+                name, allow_patterns=[*released_capellm.FILES, "model.safetensors", "tokenizer*", "text/*"]
+            )
         )
     except Exception as error:
-        from .hub import explain
+        from .sources.hub import explain
 
         raise InputError(explain(error, name)) from error
 

@@ -7,14 +7,14 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..data.coco import Dataset
+from ..crops.heatmaps import STRIDE
 from ..data.episodes import EpisodeBatch, EpisodeConfig, EpisodePlan, collate
-from ..data.heatmaps import STRIDE
+from ..forms.dataset import Dataset
 from ..models.fewshot.model import FewShotModel
 from . import loop
 from .course import Pass
-from .matching import EpisodeCourse, Plan
-from .matching_config import FewShotTrainConfig
+from .matching.matcher import EpisodeCourse, Plan
+from .matching.matcher_config import FewShotTrainConfig
 
 
 def train(

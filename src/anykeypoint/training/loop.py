@@ -18,9 +18,9 @@ from torch import nn
 
 from ..errors import InputError
 from .checkpoints import newest_valid, save_checkpoint, step_of
-from .config import from_mapping, to_mapping
 from .course import Course, Plan
-from .report import Report
+from .generative.capellm_config import from_mapping, to_mapping
+from .progress import Report
 
 
 def run(

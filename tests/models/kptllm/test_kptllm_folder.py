@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative import folder as folders
 from anykeypoint.models.generative import kptllm_view
+from anykeypoint.models.generative import storage as folders
 from anykeypoint.models.generative.capellm import CapeLLM
 from anykeypoint.models.generative.kptllm import PRESETS, KptLLM, KptLLMConfig
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..lora import known_fields
+from ..configs import known_fields
 from .maps import ROWS, Adapted, Episodes, Trunk, check_examples, head_scores, map_loss
 
 TRAINS = ("last", "head")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..lora import known_fields
+from ..configs import known_fields
 from .maps import ROWS, Adapted, Episodes, Trunk, check_examples, episode_losses, head_scores, map_loss
 
 

@@ -15,19 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
-from ...data.augment import visible_in
 from ...data.episodes import EpisodeBatch
 from ...density import Density
 from ...errors import InputError
 from ...example import Example
-from ...geometry import MATCHER_CROP, Box, square_crop
+from ...geometry import MATCHER_CROP, Box, square_crop, visible_in
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
-from ..backbones import Backbone, BackboneConfig, build_backbone
+from ..configs import known_fields
 from ..examples import pixels_key
 from ..folders import fill, read_settings, write_folder
-from ..lora import known_fields
-from ..matching.view import regrid
+from ..matching.matcher_view import regrid
+from ..towers.backbones import Backbone, BackboneConfig, build_backbone
 from .finetune import FineTune, FineTuneConfig
 from .maml import MAML, MAMLConfig
 from .maps import Adapted, Episodes

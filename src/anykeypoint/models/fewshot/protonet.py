@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..lora import known_fields
-from ..matching.support import features_at
+from ..configs import known_fields
+from ..matching.parts.support import features_at
 from .maps import Adapted, Episodes, check_examples, episode_losses
 
 

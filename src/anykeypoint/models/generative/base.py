@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
-from ...coordinates import CoordinateCodec, bin_centres, mass_near
 from ...decoding import Answers, Engine, Prefix
+from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Density, Pose, with_uncertainty
-from ..vision import VisionEncoder
+from ..towers.vision import VisionEncoder
 from .keypoint_token import KeypointToken
 
 CONFIDENCE_RADIUS = 0.1  # of the crop
@@ -58,20 +58,20 @@ class GenerativeModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read."""
-        from . import folder as folders
+        from . import storage as folders
 
         folders.save(self, folder, dtype)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> Self:
         """The model of a folder."""
-        from . import folder as folders
+        from . import storage as folders
 
         return folders.load(folder, dtype, cls.model_type)
 
     def untrained(self) -> Self:
         """The same model before any training of ours: pretrained towers, all else random."""
-        from . import folder as folders
+        from . import storage as folders
 
         return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
 

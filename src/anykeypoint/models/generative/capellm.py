@@ -23,8 +23,8 @@ from ...geometry import Box
 from ...images import ImageSource
 from ...instructions import Instruction, Point, instruction, settled
 from ...pose import Pose
-from ..language import LanguageConfig
-from ..vision import VisionConfig, VisionEncoder
+from ..towers.language import LanguageConfig
+from ..towers.vision import VisionConfig, VisionEncoder
 from .base import ANSWERS, GenerativeModel, Sight, confidences, with_densities
 
 

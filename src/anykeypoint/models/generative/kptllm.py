@@ -30,15 +30,15 @@ from ...instructions import neutral
 from ...instructions.tasks import TaskForm, settled_tasks, task_form
 from ...pose import Pose
 from ..examples import RemembersExamples
-from ..language import LanguageConfig
-from ..lora import ROLES, LoraOptions
-from ..vision import VisionConfig, VisionEncoder
+from ..towers.language import LanguageConfig
+from ..towers.vision import VisionConfig, VisionEncoder
+from ..tuning import ROLES, LoraOptions
 from .base import ANSWERS, GenerativeModel
 from .keypoint_token import KEYPOINT
 from .prompts import PooledPrompts, PromptExtractor
 
 if TYPE_CHECKING:
-    from ...identified import Identified
+    from ...pose import Identified
     from .kptllm_view import KptView
 
 PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")

@@ -18,14 +18,13 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...data.augment import visible_in
 from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...example import Example
-from ...identified import Identified
+from ...geometry import visible_in
 from ...images import read_image
 from ...instructions import check_describe
-from ...pose import Pose
+from ...pose import Identified, Pose
 from ..examples import SLACK, check_examples, check_inside, check_shown, pixels_key
 from .base import Sight, confidences, with_densities
 from .kptllm import PROMPT, KptLLM

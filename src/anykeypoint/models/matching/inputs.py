@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ...data.augment import visible_in
-from ...data.heatmaps import heat_targets
+from ...crops.heatmaps import heat_targets
 from ...example import Example
-from ...geometry import Box, Crop, crop_matrix, square_crop
+from ...geometry import Box, Crop, crop_matrix, square_crop, visible_in
 from ...images import crop_pixels, read_image, warp_pixels
 from ..examples import check_inside, check_shown, pixels_key
 from .matcher_config import MatcherConfig

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ...data.heatmaps import STRIDE
+from ...crops.heatmaps import STRIDE
 from ...errors import InputError
 from ...geometry import MATCHER_CROP
-from ..backbones import BackboneConfig
-from ..lora import known_fields
-from ..text import TextConfig
-from .config import HEADS, HeadConfig
-from .evidence import EvidenceConfig
-from .fusion import DecisionFusionConfig, FeatureFusionConfig
-from .pomnet import POMNetConfig
+from ..configs import known_fields
+from ..towers.backbones import BackboneConfig
+from ..towers.text import TextConfig
+from .heads.evidence import EvidenceConfig
+from .heads.fusion import DecisionFusionConfig, FeatureFusionConfig
+from .heads.graph_config import HEADS, HeadConfig
+from .heads.pomnet import POMNetConfig
 
 AnyHead = HeadConfig | POMNetConfig | EvidenceConfig
 

@@ -26,23 +26,23 @@ from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource, read_image
 from ...pose import Pose
-from ..backbones import Backbone, build_backbone
 from ..examples import RemembersExamples
-from ..text import TextEncoder, build_text_encoder
-from .config import HeadConfig
-from .evidence import EvidenceConfig, EvidenceHead
-from .fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
-from .graph import Skeleton
-from .head import Head
-from .losses import HEAT_WEIGHT
+from ..towers.backbones import Backbone, build_backbone
+from ..towers.text import TextEncoder, build_text_encoder
+from .heads.evidence import EvidenceConfig, EvidenceHead
+from .heads.fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
+from .heads.graph import Head
+from .heads.graph_config import HeadConfig
+from .heads.pomnet import POMNet, POMNetConfig
 from .matcher_config import AnyHead, MatcherConfig, published_head
-from .pomnet import POMNet, POMNetConfig
-from .support import pool
+from .parts.losses import HEAT_WEIGHT
+from .parts.skeleton import Skeleton
+from .parts.support import pool
 
 if TYPE_CHECKING:
-    from ...explanation import Explanation
+    from ...pose import Explanation
     from .inputs import Encoded
-    from .view import MatchView
+    from .matcher_view import MatchView
 
 _HEADS = {HeadConfig: Head, POMNetConfig: POMNet, EvidenceConfig: EvidenceHead}
 
@@ -105,14 +105,14 @@ class MatchingModel(RemembersExamples):
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read (see `folder.save`)."""
-        from . import folder as folders
+        from . import matcher_folder as folders
 
         folders.save(self, folder, dtype)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "MatchingModel":
         """The model of a folder."""
-        from . import folder as folders
+        from . import matcher_folder as folders
 
         return folders.load(folder, dtype)
 
@@ -247,7 +247,7 @@ class MatchingModel(RemembersExamples):
         image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
         """
         from .inputs import cut
-        from .view import MatchView
+        from .matcher_view import MatchView
 
         picture = read_image(image)
         pixels, crop, box = cut(picture, box, self.config)

@@ -1,0 +1,5 @@
+"""`python -m anykeypoint.cli`, which `accelerate launch` can start."""
+
+from . import main
+
+main()

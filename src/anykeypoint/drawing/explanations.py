@@ -1,0 +1,54 @@
+"""How a matcher came to its answer: where it looked, where the points seemed to be at first, and how they moved.
+
+Letters: L decoder layers, K keypoints, h x w cells of the crop.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..density import Density
+from ..errors import InputError
+from ..forms.poses import PoseFields
+from ..geometry import Crop
+from ..images import ImageSource, read_image
+from .overlay import check_size, colours
+from .panels import PIXELS, Panel, sheet
+
+
+class ExplanationFields(Protocol):
+    """What an explanation must have to be drawn: plain fields, as `anykeypoint.pose.Explanation` describes them."""
+
+    pose: PoseFields
+    crop: Crop
+    attention: np.ndarray
+    similarity: np.ndarray
+    path: np.ndarray
+
+
+def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFields], side: int = 180) -> Image.Image:
+    """A contact sheet, one row per present keypoint: similarity, attention layer by layer, the path; a new RGB image.
+
+    image: what `read_image` takes, of the poses' size; panels are `side` pixels wide, less where there are very many.
+    Raises InputError if the sizes differ, or no keypoint is present.
+    """
+    picture = read_image(image)
+    panels, columns = [], 1
+    for number, one in enumerate(explanations, start=1):
+        check_size(one.pose, picture)
+        inks, columns = colours(len(one.pose)), len(one.attention) + 2
+        for k in np.flatnonzero(one.pose.present).tolist():
+            title = one.pose.names[k] if len(explanations) == 1 else f"{number}: {one.pose.names[k]}"
+            stages = [("similarity", one.similarity[k])]
+            stages += [(f"layer {i} looks", grid) for i, grid in enumerate(one.attention[:, k], start=1)]
+            for (told, grid), point in zip(stages, one.path[[0, *range(len(one.attention))], k], strict=True):
+                density = Density(one.crop, grid / grid.sum())
+                panels.append(Panel(picture, one.crop, inks[k], (title, told), density, point))
+            way = one.path[:, k]
+            told = f"moved {np.hypot(*(way[-1] - way[0])):.1f} pixels"
+            panels.append(Panel(picture, one.crop, inks[k], (title, told), point=way[-1], way=way))
+    if not panels:
+        raise InputError("These poses have no present keypoint whose finding could be shown.")
+    return sheet(panels, columns, min(side, max(48, int(np.sqrt(PIXELS / len(panels))))))

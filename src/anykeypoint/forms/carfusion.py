@@ -1,0 +1,76 @@
+"""CarFusion as its authors give it: for each sequence a folder `gt` with a text file for each picture.
+
+SEQUENCE/gt/CAMERA_FRAME.txt has a line for each point, `x,y,point,car,visibility`: point 1 to 14, car its number in the
+picture, visibility 1 visible, 2 hidden, 3 visible too in the authors' own conversion, 0 not labelled. The picture is
+SEQUENCE/images_jpg/CAMERA_FRAME.jpg (or SEQUENCE/images/...).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..category import plain_text
+from ..errors import InputError
+from ..library.lookup import category as library_category
+from .document import Labels, find_picture, number, read_text
+
+_CAR = "field_05_car"  # the library's definition in CarFusion's order
+_SEEN = {0: 0, 1: 2, 2: 1, 3: 2}
+SIZE = (1920, 1080)  # pixels: of all pictures
+TWICE = "lines of a point that a later line gives again"
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Labels of all sequences in a folder and below. word: sequences, parted by commas, as in carfusion/car_penn1:DIR.
+
+    Points outside the picture are not labelled, as in the authors' conversion; unlike there, places are not rounded,
+    and boxes are put round the points. A sequence is one group: its cameras see the same cars.
+    """
+    labels = Labels()
+    car = library_category(_CAR)
+    kind = labels.add_category("car", [point.label or point.name for point in car.keypoints], car.skeleton)
+    for file in files(path, word):
+        sequence = file.parent.parent
+        stems = [(sequence / folder / f"{file.stem}.jpg").relative_to(path) for folder in ("images_jpg", "images")]
+        cars: dict[int, np.ndarray] = {}
+        for count, line in enumerate(read_text(file).splitlines(), start=1):
+            if line.strip():
+                _put(cars, line, f"{file}: line {count}", len(car), labels)
+        if cars:
+            name = find_picture(images, [stem.as_posix() for stem in stems])
+            image = labels.add_image(name, group=sequence.name)
+            for table in cars.values():
+                labels.add_object(image, kind, table[:, :2], table[:, 2].astype(int))
+    return labels
+
+
+def files(path: Path, word: str) -> list[Path]:
+    """The label files of the sequences that are meant."""
+    found = sorted(path.rglob("gt/*.txt")) if path.is_dir() else []
+    if not found:
+        raise InputError(f"{path} has no folder gt with .txt files; give the folder with CarFusion's sequences.")
+    wanted = {plain_text(part) for part in word.split(",") if part.strip()}
+    names = {plain_text(file.parent.parent.name) for file in found}
+    if unknown := sorted(wanted - names):
+        raise InputError(f"{path} has no sequence {unknown[0]!r}; there are {', '.join(sorted(names))}.")
+    return [file for file in found if not wanted or plain_text(file.parent.parent.name) in wanted]
+
+
+def _put(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels: Labels) -> None:
+    cells = line.split(",")
+    if len(cells) != 5:
+        raise InputError(f"{where} must be 'x,y,point,car,visibility', but is {line[:40]!r}.")
+    x, y, point, car, code = (number(cell, key, where) for cell, key in zip(cells, _KEYS, strict=True))
+    if point not in range(1, points + 1) or not car.is_integer() or code not in _SEEN:
+        raise InputError(
+            f"{where} must have a point from 1 to {points}, a whole number for the car and a visibility from 0 to 3, "
+            f"but is {line[:40]!r}."
+        )
+    table = cars.setdefault(int(car), np.zeros((points, 3)))
+    if table[int(point) - 1].any():
+        labels.leave_out(TWICE)
+    inside = 0 < x <= SIZE[0] and 0 < y <= SIZE[1]
+    table[int(point) - 1] = x, y, _SEEN[int(code)] if inside else 0
+
+
+_KEYS = ("x", "y", "point", "car", "visibility")

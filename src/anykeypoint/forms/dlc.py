@@ -1,0 +1,102 @@
+"""DeepLabCut's labelled data: `CollectedData_SCORER.csv`, of one animal or several (Lightning Pose writes the same).
+
+Three or four header lines (scorer, individuals, bodyparts, coords), then a line per picture. An empty or NaN cell is a
+point that was not labelled. The table has neither boxes nor a word for the animal: boxes are put round the points
+(`common.box_round`), and the word comes from the specification, `dlc/mouse:FILE`.
+"""
+
+import math
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..errors import InputError
+from .document import Labels, find_picture, read_table
+
+_HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+_NOTHING = ("", "nan")
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Labels of a table. word: what the animal is called, "object" if nothing is said.
+
+    Individuals with the same body parts are one category; those with others (DeepLabCut's "single") are one each,
+    called after the first individual. A picture's group is its folder, which DeepLabCut calls after the video.
+    """
+    rows = read_table(path)
+    headers = {}
+    while rows and rows[0][0] in _HEADERS:
+        line = rows.pop(0)
+        headers[line[0]] = line
+    if "bodyparts" not in headers or "coords" not in headers:
+        raise InputError(
+            f"{path} does not begin with DeepLabCut's lines scorer, bodyparts and coords; export it again."
+        )
+    columns, start = _columns(headers, path)
+    labels = Labels()
+    kinds: dict[tuple[str, ...], int] = {}
+    for individual, parts in columns.items():
+        if tuple(parts) not in kinds:
+            name = (word or "object") if not kinds else individual
+            kinds[tuple(parts)] = labels.add_category(name, list(parts))
+    for count, row in enumerate(rows, start=1):
+        where = f"{path}: row {count} under the header"
+        picture = "/".join(cell.replace("\\", "/").strip("/") for cell in row[:start])
+        if len(row) != len(headers["coords"]):
+            raise InputError(f"{where} has {len(row)} cells, but the header has {len(headers['coords'])}.")
+        if "." not in picture:
+            raise InputError(
+                f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions."
+            )
+        tail = PurePosixPath(picture)
+        name = find_picture(images, [picture, "/".join(tail.parts[-2:]), tail.name])
+        image = labels.add_image(name, group=str(tail.parent) if len(tail.parts) > 1 else None)
+        for parts in columns.values():
+            points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
+            there = np.isfinite(points)
+            if (odd := np.flatnonzero(there[:, 0] != there[:, 1])).size:
+                raise InputError(f"{where} has only one of x and y for {list(parts)[odd[0]]!r}; fill or empty both.")
+            if there.any() or len(columns) == 1:  # most individuals are in few pictures
+                labels.add_object(image, kinds[tuple(parts)], points, np.where(there[:, 0], 2, 0))
+    return labels
+
+
+def _columns(headers: dict[str, list[str]], path: Path) -> tuple[dict[str, dict[str, tuple[int, int]]], int]:
+    """Individual -> body part -> columns of x and y; and how many columns come before the first."""
+    coords, parts = headers["coords"], headers["bodyparts"]
+    start = 1
+    while start < len(coords) and coords[start] == "":
+        start += 1
+    individuals = headers.get("individuals") or [""] * len(coords)
+    if len({len(coords), len(parts), len(individuals)}) > 1 or start == len(coords):
+        raise InputError(f"{path} has header lines of different lengths; export it again.")
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for i in range(start, len(coords)):
+        if coords[i] not in ("x", "y"):
+            raise InputError(
+                f"{path}, line 'coords', has {coords[i]!r} in column {i + 1} where labelled data has x and y only; "
+                "a table with likelihoods holds predictions."
+            )
+        place = found.setdefault(individuals[i], {}).setdefault(parts[i], {})
+        if coords[i] in place:
+            raise InputError(f"{path} has two columns {coords[i]!r} of {parts[i]!r}; remove one.")
+        place[coords[i]] = i
+    columns: dict[str, dict[str, tuple[int, int]]] = {}
+    for individual, table in found.items():
+        for part, place in table.items():
+            if len(place) != 2:
+                raise InputError(f"{path} has only one of the columns x and y of {part!r}; export it again.")
+            columns.setdefault(individual, {})[part] = (place["x"], place["y"])
+    return columns, start
+
+
+def _cell(text: str, where: str, part: str) -> float:
+    if text.strip().lower() in _NOTHING:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise InputError(f"{where} has {text[:40]!r} for {part!r}; it must be a number, or empty where not labelled.")
+    return value

@@ -1,0 +1,121 @@
+"""Several data sets as one, for training and evaluation together (KptLLM++, Sec. 4.1 (3) and Fig. 4).
+
+A YAML file lists them:
+
+    - {data: "coco:person_keypoints_train2017.json", images: coco/train2017, weight: 3}
+    - {data: "ap10k:ap10k/annotations/ap10k-train-split1.json", images: ap10k/data, weight: 1, name: animals}
+
+data: FORM:FILE. images: the folder of its pictures; may be left out where the form knows it. Both are relative to the
+YAML file. weight: its share of the draws, in any unit; given for all or none, and without weights the share is that of
+the objects. name: what the source is called; the text before the colon unless said.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..category import Category
+from ..errors import InputError
+from .dataset import Dataset, LabelledObject
+from .document import Labels, read_text
+
+_KEYS = ("data", "images", "weight", "name")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the data sets. images: None where its form knows. weight: None where none is given."""
+
+    name: str
+    spec: str
+    images: Path | None
+    weight: float | None
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Refused: what is done with one document (checking, splitting) is done with each member."""
+    raise InputError(f"{path} puts several data sets together, which are looked after one by one; give one of its own.")
+
+
+def read_joint(path: Path, read_one: Callable[[str, Path | None], Dataset]) -> Dataset:
+    """The objects of all members, in the file's order; ids of objects and categories count from 1 over all of them.
+
+    Each keeps its own categories and points, `source` names the member, and groups begin with its name. What was left
+    out and what is missing is added up. `weights` sum to 1. Raises InputError for a member without a usable object.
+    """
+    objects: list[LabelledObject] = []
+    categories: dict[int, Category] = {}
+    skipped: Counter[str] = Counter()
+    missing: list[str] = []
+    weights: dict[str, float] = {}
+    for member in members(path):
+        found = read_one(member.spec, member.images)
+        if not found.objects:
+            raise InputError(f"{path}: {member.name!r} ({member.spec}) has no usable object; mend it or take it out.")
+        ids = {old: len(categories) + place for place, old in enumerate(found.categories, start=1)}
+        categories |= {ids[old]: category for old, category in found.categories.items()}
+        for item in found.objects:
+            group = None if item.group is None else f"{member.name}/{item.group}"
+            kind, number = ids[item.category_id], len(objects) + 1
+            objects.append(replace(item, id=number, category_id=kind, group=group, source=member.name))
+        skipped.update(found.skipped)
+        missing += found.missing
+        weights[member.name] = float(len(found.objects)) if member.weight is None else member.weight
+    total = math.fsum(weights.values())
+    shares = {name: weight / total for name, weight in weights.items()}
+    return Dataset(objects, categories, dict(skipped), tuple(missing), shares)
+
+
+def fingerprint(path: Path, of_one: Callable[[str], str]) -> str:
+    """SHA-256, in hexadecimal, of the YAML file and of what each member reads."""
+    digest = hashlib.sha256(read_text(path).encode())
+    for member in members(path):
+        digest.update(f"\n{of_one(member.spec)}".encode())
+    return digest.hexdigest()
+
+
+def members(path: Path) -> list[Member]:
+    """The data sets that a file lists; InputError for anything in it that is not as said above."""
+    try:
+        entries = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} must be a list of data sets, each with {', '.join(_KEYS)}.")
+    found = [_member(entry, path, f"{path}: entry {place}") for place, entry in enumerate(entries, start=1)]
+    names = [member.name for member in found]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"{path} has two data sets called {twice[0]!r}; give each a 'name' of its own.")
+    if len({member.weight is None for member in found}) > 1:
+        raise InputError(f"{path} gives some data sets a 'weight' and some none; give it to all, or to none.")
+    return found
+
+
+def _member(entry: Any, path: Path, where: str) -> Member:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} must have the keys {', '.join(_KEYS)}, but is {str(entry)[:40]!r}.")
+    if odd := [key for key in entry if key not in _KEYS]:
+        raise InputError(f"{where} has the key {str(odd[0])[:40]!r}; known are {', '.join(_KEYS)}.")
+    spec = entry.get("data")
+    for key, value in (("data", spec), *((key, entry[key]) for key in ("images", "name") if key in entry)):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{where}, key {key!r}, must be a text, but got {str(value)[:40]!r}.")
+    before, colon, file = spec.partition(":")
+    if before.partition("/")[0] == "joint":
+        raise InputError(f"{where} is a list of data sets itself ({spec}); list its members here instead.")
+    weight = entry.get("weight")
+    if "weight" in entry and not (type(weight) in (int, float) and 0 < weight < math.inf):
+        raise InputError(f"{where}, key 'weight', must be a number above 0, but got {str(weight)[:40]!r}.")
+    folder = path.parent
+    return Member(
+        name=entry.get("name", before),
+        spec=f"{before}:{folder / file}" if colon and file else spec,
+        images=folder / entry["images"] if "images" in entry else None,
+        weight=None if weight is None else float(weight),
+    )

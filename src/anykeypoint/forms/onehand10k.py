@@ -1,0 +1,47 @@
+"""OneHand10K as its authors give it: Train/label_joint.txt and Test/label_joint.txt, with the pictures in source/.
+
+A line is `picture,width,height,hands,x1,y1,...,x21,y21`; a point that is not seen is -1,-1.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..library.lookup import category as library_category
+from .document import Labels, number, read_text
+
+_BEFORE = 4  # cells before the points
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Labels of a file, points named by the library's hand, which is in this order; boxes are put round the points.
+
+    (MP-100 and the usual conversions take the boxes of the masks instead.)
+    """
+    hand = library_category("human_hand")
+    labels = Labels()
+    kind = labels.add_category("hand", [point.label or point.name for point in hand.keypoints], hand.skeleton)
+    for count, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}: line {count}"
+        cells = line.strip().rstrip(",").split(",")
+        if len(cells) != _BEFORE + 2 * len(hand):
+            raise InputError(
+                f"{where} must be a picture, its width and height, a number of hands and x and y of {len(hand)} "
+                f"points, but has {len(cells)} values."
+            )
+        width, height = (
+            int(number(cell, key, where)) for cell, key in zip(cells[1:3], ("width", "height"), strict=True)
+        )
+        places = np.array([number(cell, "point", where) for cell in cells[_BEFORE:]]).reshape(-1, 2)
+        seen = (places != -1).all(axis=1)
+        image = labels.add_image(cells[0].strip(), width=width, height=height)
+        labels.add_object(image, kind, places, np.where(seen, 2, 0))
+    return labels
+
+
+def pictures(path: Path) -> Path:
+    """The folder `source` beside the file."""
+    return path.parent / "source"

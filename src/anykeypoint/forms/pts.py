@@ -1,0 +1,61 @@
+"""A folder of `.pts` files, one per face: AnimalWeb (9 points) and 300W as its authors give it (68).
+
+A file reads `version: 1`, `n_points: K`, then K lines `x y` between braces.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..images import SUFFIXES
+from ..library.lookup import category as library_category
+from .document import Labels, read_text
+
+_KINDS = {9: "animal_face", 68: "human_face"}
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Labels of all .pts files in a folder and below. Points are taken as written; boxes are put round them.
+
+    The picture is the file of the same path and stem under `images`. A category is the file's name up to its number
+    (camel_12.pts: camel_face of MP-100's names), or `word` for all. Points are named by the library's definition with
+    as many.
+    """
+    if not path.is_dir():
+        raise InputError(f"There is no folder {path}; give the folder with the .pts files.")
+    files = sorted(path.rglob("*.pts"))
+    if not files:
+        raise InputError(f"There is no .pts file in {path}; give the folder with the labels.")
+    labels = Labels()
+    kinds: dict[tuple[str, int], int] = {}
+    for file in files:
+        points = _points(file)
+        if len(points) not in _KINDS:
+            raise InputError(f"{file} has {len(points)} points; known are {', '.join(map(str, _KINDS))}, of faces.")
+        known = library_category(_KINDS[len(points)])
+        species = re.sub(r"[\s_-]*\d*$", "", file.stem)
+        kind = word or (f"{species}_face" if len(points) == 9 and species else known.name)
+        key = (kind, len(points))
+        if key not in kinds:
+            kinds[key] = labels.add_category(kind, [p.label or p.name for p in known.keypoints], known.skeleton)
+        stem = file.relative_to(path).with_suffix("").as_posix()
+        names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
+        name = next((name for name in names if (images / name).is_file()), names[0])
+        labels.add_object(labels.add_image(name), kinds[key], points, np.full(len(points), 2))
+    return labels
+
+
+def _points(file: Path) -> np.ndarray:
+    """[K, 2] as the file has them; InputError unless it is one."""
+    match = re.fullmatch(r"\s*version:\s*\d+\s*n_points:\s*(\d+)\s*\{([^{}]*)\}\s*", read_text(file))
+    if match is None:
+        raise InputError(f"{file} is not a .pts file: 'version: 1', 'n_points: K', then K lines 'x y' between braces.")
+    try:
+        points = np.array([[float(part) for part in line.split()] for line in match[2].strip().splitlines()])
+    except ValueError:
+        points = np.full((1, 1), np.nan)
+    if points.shape != (int(match[1]), 2) or not np.isfinite(points).all():
+        raise InputError(f"{file} must hold {match[1]} lines of two finite numbers, as its n_points says.")
+    return points

@@ -1,0 +1,59 @@
+"""SLEAP's projects (.slp), through the package sleap-io, which is optional.
+
+A project speaks of frames of videos, not of pictures: where a video is a list of pictures their names are taken, and
+else a frame is looked for as VIDEO/FRAME.png (or .jpg), with VIDEO the video's name without its ending and FRAME the
+number of the frame from 0, filled with any number of zeros.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .document import Labels, find_picture
+
+_DIGITS = 9
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """Labels of a project; predicted instances are left out and counted. word: what the animal is called.
+
+    Each skeleton is a category, called `word` if there is only one. Raises InputError if sleap-io is not installed.
+    """
+    try:
+        import sleap_io
+    except ImportError as error:
+        raise InputError(
+            "SLEAP projects need the package sleap-io; install anykeypoint with the extra 'sleap'."
+        ) from error
+    if not path.is_file():
+        raise InputError(f"There is no SLEAP project {path}; give the .slp file.")
+    try:
+        project = sleap_io.load_slp(str(path))
+    except Exception as error:  # whatever the package and HDF5 below it raise
+        raise InputError(f"{path} cannot be read as a SLEAP project: {str(error).splitlines()[0]}.") from error
+    labels = Labels()
+    kinds: dict[int, int] = {}
+    for skeleton in project.skeletons:
+        name = (word or "object") if len(project.skeletons) == 1 else str(skeleton.name or word or "object")
+        kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds)
+    for frame in project.labeled_frames:
+        names = _pictures(frame.video, int(frame.frame_idx))
+        image = labels.add_image(find_picture(images, names), group=str(PurePosixPath(names[0]).parent))
+        for instance in frame.instances:
+            if "Predicted" in type(instance).__name__:
+                labels.leave_out("predicted instances")
+                continue
+            points = np.asarray(instance.numpy(), dtype=np.float64)[:, :2]
+            visibility = np.where(np.isfinite(points).all(axis=1), 2, 0)
+            labels.add_object(image, kinds[id(instance.skeleton)], points, visibility)
+    return labels
+
+
+def _pictures(video: Any, frame: int) -> list[str]:
+    if isinstance(video.filename, list | tuple):
+        path = PurePosixPath(str(video.filename[frame]).replace("\\", "/"))
+        return ["/".join(path.parts[-2:]), path.name]
+    stem = PurePosixPath(str(video.filename).replace("\\", "/")).stem
+    return [f"{stem}/{frame:0{digits}d}.{end}" for end in ("png", "jpg") for digits in range(1, _DIGITS)]

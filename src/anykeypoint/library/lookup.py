@@ -1,0 +1,101 @@
+"""The shipped categories: by name, by MP-100 id, and by the labels that a data set uses."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from ..category import Category, plain_text
+from ..errors import InputError
+
+MP100 = "mp100/"  # what the names of MP-100's categories begin with
+
+
+def category(name: str | Path) -> Category:
+    """The library's category of that name, or the one in a JSON/YAML file.
+
+    name: of the library; or "mp100/12" or "mp100/camel_face", a category of the MP-100 benchmark by its id (1 to 100)
+    or its name in the benchmark's annotations: the definition it shares with its kind, with its own name and noun.
+    Raises InputError, listing near names, when there is none.
+    """
+    text = str(name)
+    if text.lower().endswith((".json", ".yaml", ".yml")):
+        return Category.from_file(text)
+    if text.startswith(MP100):
+        return _load_mp100(_mp100_id(text.removeprefix(MP100)))
+    if text not in library_names():
+        near = [known for known in library_names() if text.lower() in known or known in text.lower()]
+        hint = ", ".join(near or [known for known in library_names() if not known.startswith("field_")])
+        raise InputError(f"There is no category {text!r} in the library; known are {hint}, or give a JSON/YAML file.")
+    return _load(text)
+
+
+def library_names() -> list[str]:
+    """Names of all shipped categories, sorted."""
+    folder = resources.files("anykeypoint.library") / "definitions"
+    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+
+
+@cache
+def _load(name: str) -> Category:
+    text = (resources.files("anykeypoint.library") / "definitions" / f"{name}.json").read_text(encoding="utf-8")
+    return Category.from_dict(json.loads(text), origin=f"library category {name!r}")
+
+
+@cache
+def mp100_categories() -> Mapping[int, Mapping[str, str]]:
+    """MP-100's 100 categories by id: each one's name in the annotations, its definition in the library and its noun.
+
+    Names are no keys: 18 and 40 are both called "face".
+    """
+    text = (resources.files("anykeypoint.library") / "mp100.json").read_text(encoding="utf-8")
+    return {int(identity): entry for identity, entry in json.loads(text)["categories"].items()}
+
+
+def _mp100_id(text: str) -> int:
+    known = mp100_categories()
+    if re.fullmatch(r"[1-9][0-9]*", text) and int(text) in known:
+        return int(text)
+    found = [identity for identity, entry in known.items() if plain_text(entry["name"]) == plain_text(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        either = " or ".join(f"{MP100}{identity} ({len(_load_mp100(identity))} points)" for identity in found)
+        raise InputError(f"MP-100 has {len(found)} categories called {text!r}; say which by id: {either}.")
+    wanted = plain_text(text)
+    near = [entry["name"] for entry in known.values() if wanted and wanted in plain_text(entry["name"])]
+    hint = f"near names are {', '.join(near)}" if near else f"use an id from 1 to {len(known)} or an annotation's name"
+    raise InputError(f"MP-100 has no category {text!r}; {hint}.")
+
+
+@cache
+def _load_mp100(identity: int) -> Category:
+    entry = mp100_categories()[identity]
+    return replace(_load(entry["definition"]), name=entry["name"], noun=entry["noun"])
+
+
+@cache
+def _by_labels() -> dict[tuple[str, ...], list[Category]]:
+    table: dict[tuple[str, ...], list[Category]] = {}
+    for name in library_names():
+        found = _load(name)
+        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in found.keypoints)
+        table.setdefault(labels, []).append(found)
+    return table
+
+
+def described(name: str, labels: Iterable[str]) -> Category | None:
+    """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None.
+
+    Where several fit and no noun does, the one that is not of a single data set (field_...) stands for all.
+    """
+    candidates = _by_labels().get(tuple(plain_text(label) for label in labels), [])
+    by_noun = [found for found in candidates if plain_text(found.noun) == plain_text(name)]
+    if by_noun:
+        return by_noun[0]
+    general = [found for found in candidates if not found.name.startswith("field_")]
+    fitting = candidates if len(candidates) == 1 else general
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,115 @@
+"""Released checkpoints of CapeFormer, GraphCape and CapeX, as mmcv writes them, as folders of ours.
+
+backbone.*         Swin V2 or ResNet-50 under their authors' names
+keypoint_head.*    the head
+text_backbone.*    CapeX's text encoder, in some; its config and tokenizer are not in the file
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...errors import InputError
+from ..sources.hub import load_tokenizer, read_config
+from ..sources.released import read_released
+from ..towers.backbones import BackboneConfig, backbone_from_released
+from ..towers.text import PRESETS, TextConfig, build_text_encoder
+from . import matcher_folder as folders
+from .matcher_config import MatcherConfig
+from .model import MatchingModel, assemble
+from .released_keys import PREFIX, load_released_head
+
+MODELS = ("capeformer", "graphcape", "capex")
+BACKBONE, TEXT = "backbone.", "text_backbone."
+_TINY = 6  # blocks in the third stage of Swin V2 Tiny; Small has 18
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    model: str | None = None,
+    *,
+    text: str | None = None,
+    image_size: int = 256,
+    heads: int = 8,
+) -> MatchingModel:
+    """Write a released checkpoint to the folder `out`, and return the model as it is loaded from there.
+
+    checkpoint: a .pth file, read without running any code of it, or .safetensors. model: one of MODELS; None takes what
+    the names of its tensors tell. text: of CapeX, one of `text.PRESETS`, a folder or a hub id; None takes the published
+    one. Where the file has the encoder's weights, these are taken, with the config and tokenizer of `text`.
+    image_size, heads: pixels a side and attention heads of the head, which no tensor tells; 256 and 8 in all published.
+
+    Raises InputError for another model than said, and listing unknown, missing and wrongly shaped tensors.
+    """
+    if model is not None and model not in MODELS:
+        raise InputError(f"A checkpoint to convert must be one of {', '.join(MODELS)}, but got {model!r}.")
+    state = read_released(checkpoint)
+    head, found = load_released_head(_part(state, PREFIX, keep=True), heads=heads)
+    if model not in (None, found):
+        raise InputError(f"{checkpoint} holds a {found} by the names of its tensors, but {model} was asked for.")
+    known = (BACKBONE, PREFIX, TEXT) if found == "capex" else (BACKBONE, PREFIX)
+    if unknown := sorted(key for key in state if not key.startswith(known)):
+        listed = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        raise InputError(f"The tensors in {checkpoint} do not fit a {found}; unknown: {listed}.")
+    if found != "capex" and text is not None:
+        raise InputError(f"A {found} reads no words, but got the text encoder {text!r}; leave it out.")
+    backbone = backbone_from_released(
+        {key: tensor for key, tensor in state.items() if key.startswith(BACKBONE)},
+        BackboneConfig(_backbone_name(state), image_size=image_size),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        encoder = None
+        if found == "capex":
+            described = text_config(text or "gte-base-en-v1.5")
+            if weights := _part(state, TEXT):
+                described = _text_folder(Path(scratch), described, weights)
+            encoder = build_text_encoder(described)
+        words = None if encoder is None else encoder.config
+        config = MatcherConfig(found, backbone.config, words, head.config, released_crop=True)
+        with torch.random.fork_rng():  # random weights that are overwritten
+            made = assemble(config, backbone, encoder)
+        made.head.load_state_dict(head.state_dict())
+        folders.save(made, out)
+    return folders.load(out)
+
+
+def text_config(name: str) -> TextConfig:
+    """The text encoder of a preset's name, or of a folder or hub id by what its config.json says it is."""
+    if name in PRESETS:
+        return TextConfig(name)
+    kind = read_config(name).get("model_type")
+    fits = [preset for preset in ("bert", "gte-base-en-v1.5", "clip") if kind in PRESETS[preset].types]
+    if not fits:
+        raise InputError(
+            f"{name} holds a model of type {kind}, which is no text encoder known here; give one of "
+            f"{', '.join(PRESETS)}, or a folder or hub id of a BERT, GTE or CLIP."
+        )
+    return TextConfig(fits[0], name)
+
+
+def _text_folder(folder: Path, config: TextConfig, weights: Mapping[str, Tensor]) -> TextConfig:
+    """A folder with the encoder's weights and the config and tokenizer of `config`."""
+    source = config.source or PRESETS[config.name].source
+    if source is None:
+        raise InputError(f"The checkpoint's text encoder is no {config.name}; give the folder or hub id of its kind.")
+    load_tokenizer(source).save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(read_config(source)), encoding="utf-8")
+    tensors = {key: tensor.contiguous().clone() for key, tensor in weights.items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return TextConfig(config.name, str(folder))
+
+
+def _backbone_name(state: Mapping[str, Tensor]) -> str:
+    if f"{BACKBONE}layer1.0.conv1.weight" in state:
+        return "resnet50"
+    return "swinv2-s" if f"{BACKBONE}layers.2.blocks.{_TINY}.norm1.weight" in state else "swinv2-t"
+
+
+def _part(state: Mapping[str, Tensor], prefix: str, keep: bool = False) -> dict[str, Tensor]:
+    return {key if keep else key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

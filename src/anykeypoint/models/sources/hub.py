@@ -1,0 +1,135 @@
+"""Pretrained networks from a folder or a hub, with errors that say what to do.
+
+Only safetensors are read and code that a repository brings along is never run.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import InputError
+
+
+def load_config(source: str) -> Any:
+    """The transformers config of a hub id or folder; InputError with one sentence where it cannot be had."""
+    from transformers import AutoConfig
+
+    with _one_sentence(source):
+        return AutoConfig.from_pretrained(_checked(source), trust_remote_code=False)
+
+
+def read_config(source: str) -> dict[str, Any]:
+    """The config.json of a hub id or folder as it is, also of a model type that transformers does not have."""
+    from transformers import PretrainedConfig
+
+    with _one_sentence(source):
+        return PretrainedConfig.get_config_dict(_checked(source))[0]
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer of a hub id or folder; InputError with one sentence where it cannot be had."""
+    from transformers import AutoTokenizer
+
+    with _one_sentence(source), _quiet():  # a CapeLLM checkpoint's config.json names a model type that is not its own
+        return AutoTokenizer.from_pretrained(_checked(source), trust_remote_code=False)
+
+
+def load_image_processor(source: str) -> Any:
+    """What prepares pictures for a hub id or folder; with Pillow, so that it gives the same numbers everywhere."""
+    from transformers import AutoImageProcessor
+
+    with _one_sentence(source), _quiet():
+        return AutoImageProcessor.from_pretrained(_checked(source), trust_remote_code=False, backend="pil")
+
+
+def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any) -> Any:
+    """`model_class` with the weights of a hub id or folder.
+
+    Raises InputError where it cannot be had, and where a weight of the model is not in the files: transformers would
+    fill it with random numbers. Weights that the model has no place for (a text tower, a classifier) are left out.
+    """
+    with _one_sentence(source), _quiet():
+        model, report = model_class.from_pretrained(
+            _checked(source), use_safetensors=True, output_loading_info=True, dtype=dtype, **options
+        )
+    if missing := sorted(report["missing_keys"]):
+        listed = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        raise InputError(
+            f"The weights of {source} lack {listed}, which {type(model).__name__} needs; use a checkpoint with them."
+        )
+    return model
+
+
+def _checked(source: str) -> str:
+    looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
+    if looks_like_path and not Path(source).is_dir():
+        raise InputError(f"There is no folder {source}; give a folder with config.json and safetensors, or a hub id.")
+    return source
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back transformers' bar and loading report, a long table; what matters in it becomes an error above."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _one_sentence(source: str) -> Iterator[None]:
+    from huggingface_hub.errors import HFValidationError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError, HFValidationError) as error:
+        raise InputError(explain(error, source)) from error
+
+
+def explain(error: BaseException, source: str) -> str:
+    """One sentence for a failure to load `source`: what was wrong and what to do."""
+    from huggingface_hub import errors
+
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+
+    def is_any(*kinds: type) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    text = " ".join(str(link) for link in chain)
+    folder = Path(source).is_dir()
+    if is_any(errors.GatedRepoError):
+        return (
+            f"The repository {source} is gated; accept its licence on the hub, log in with `hf auth login` and try "
+            "again, or give a folder."
+        )
+    if is_any(errors.RepositoryNotFoundError, errors.HFValidationError):
+        return f"There is no public repository {source} on the hub; check the name, or give a folder."
+    if "trust_remote_code" in text:
+        return f"{source} brings code of its own, which is never run; choose a model that transformers itself has."
+    if not folder and (
+        is_any(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError)
+        or "couldn't connect" in text
+        or "offline" in text
+    ):
+        return f"The hub cannot be reached and {source} is not in the local cache; connect once, or give a folder."
+    if "safetensors" in text and isinstance(error, OSError):
+        return f"{source} has no safetensors weights; convert them to model.safetensors and give that folder."
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+    return f"{source} cannot be loaded ({reason}); give a folder or hub id with config.json and safetensors."

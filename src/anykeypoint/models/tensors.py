@@ -1,0 +1,26 @@
+"""Named tensors that must fit a network exactly."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..errors import InputError
+
+
+def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], what: str) -> None:
+    """InputError that lists unknown, missing and wrongly shaped tensors, unless `given` fits `expected` exactly."""
+    unknown = sorted(set(given) - set(expected))
+    missing = sorted(set(expected) - set(given))
+    shapes = [
+        f"{key} {list(given[key].shape)} instead of {list(shape)}"
+        for key, shape in expected.items()
+        if key in given and tuple(given[key].shape) != tuple(shape)
+    ]
+    problems = [("unknown", unknown), ("missing", missing), ("of the wrong shape", shapes)]
+    if found := [f"{label}: {_shortened(keys)}" for label, keys in problems if keys]:
+        raise InputError(f"{what} do not fit; {'; '.join(found)}.")
+
+
+def _shortened(keys: list[str], limit: int = 8) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(keys[:limit]) + more

@@ -1,0 +1,207 @@
+"""DINOv2 as published: its position embeddings at any size, and its checkpoints under Meta's own names.
+
+The pretrained position embeddings are a 37 x 37 grid (518 pixels). Brought to another size they must be sampled just as
+the published models do, or the features drift (by up to 0.05 at 224):
+  without registers   bicubic at scale (size/14 + 0.1) / 37, not antialiased;
+  with registers      bicubic to the exact size, antialiased.
+The registers themselves get no position: they are inserted after the positions are added.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
+from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers import Dinov2WithRegistersEmbeddings
+
+from ...errors import InputError
+from ..sources.released import placed, released_shapes
+from ..tensors import check_tensors
+from ..tuning import apply_lora, load_lora_state
+
+Dinov2 = Dinov2Model | Dinov2WithRegistersModel
+
+
+class _Positions:
+    """Mixed into transformers' embeddings in front of their own `interpolate_pos_encoding`, which is not Meta's."""
+
+    offset: float  # cells added to the size asked for before the scale is computed
+    antialias: bool
+    _sampled: dict[tuple[int, int], tuple[tuple, Tensor]]  # (height, width) -> (stamp of the parameter, positions)
+
+    def interpolate_pos_encoding(self, embeddings: Tensor, height: int, width: int) -> Tensor:
+        """Positions 1 1+N C for a picture of height x width pixels: CLS first, then row by row."""
+        grid = self.position_embeddings
+        if torch.compiler.is_exporting() or (grid.requires_grad and torch.is_grad_enabled()):
+            return self._sample(height, width)
+        stamp = (grid.data_ptr(), 0 if grid.is_inference() else grid._version, grid.device, grid.dtype)
+        found = self._sampled.get((height, width))
+        if found is None or found[0] != stamp:
+            with torch.inference_mode(False), torch.no_grad():  # so that the copy may be used in training later
+                found = self._sampled[height, width] = (stamp, self._sample(height, width))
+        return found[1]
+
+    def _sample(self, height: int, width: int) -> Tensor:
+        positions = self.position_embeddings
+        rows, columns = height // self.patch_size, width // self.patch_size
+        side = math.isqrt(positions.shape[1] - 1)
+        if rows == columns == side:
+            return positions
+        grid = positions[:, 1:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)  # 1 C side side
+        how = (
+            {"scale_factor": ((rows + self.offset) / side, (columns + self.offset) / side)}
+            if self.offset
+            else {"size": (rows, columns)}
+        )
+        grid = F.interpolate(grid, mode="bicubic", antialias=self.antialias, **how)
+        return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
+
+
+class _PlainEmbeddings(_Positions, Dinov2Embeddings):
+    offset, antialias = 0.1, False
+
+
+class _RegisterEmbeddings(_Positions, Dinov2WithRegistersEmbeddings):
+    offset, antialias = 0.0, True
+
+
+def use_published_positions(model: Dinov2) -> Dinov2:
+    """Make this one model sample its position embeddings as the published checkpoints do; its weights stay."""
+    if not isinstance(model.embeddings, _Positions):
+        kind = _RegisterEmbeddings if isinstance(model, Dinov2WithRegistersModel) else _PlainEmbeddings
+        with torch.device("meta"):
+            embeddings = kind(model.config)
+        embeddings.load_state_dict(model.embeddings.state_dict(keep_vars=True), assign=True)
+        embeddings.train(model.embeddings.training)
+        embeddings._sampled = {}
+        model.embeddings = embeddings
+    return model
+
+
+def load_official_dinov2(
+    state: Mapping[str, Tensor],
+    *,
+    heads: int | None = None,
+    lora: str = "merge",
+    alpha: float = 16.0,
+    dropout: float = 0.05,
+    dtype: torch.dtype = torch.float32,
+) -> Dinov2:
+    """A transformers DINOv2, in eval mode, from a state dict with Meta's names (`blocks.0.attn.qkv.weight` ...).
+
+    heads: attention heads; None takes width / 64, which all published sizes have.
+    lora: what to do with CapeLLM's adapters (`blocks.0.attn.lora_A_q` r x C, `lora_B_q` C x r, and v), where there are
+    any: "merge" adds (alpha / r) B A to the query and value weights, "peft" makes PEFT adapters with `dropout` of them.
+    Raises InputError listing unknown, missing and wrongly shaped tensors.
+    """
+    if lora not in ("merge", "peft"):
+        raise InputError(f"The DINOv2 adapters can be taken with lora 'merge' or 'peft', but got {lora!r}.")
+    model = _empty_model(state, heads)
+    places = official_places(model)
+    expected = released_shapes(places, model)
+    r, roles = _adapters(state)
+    blocks, width = model.config.num_hidden_layers, model.config.hidden_size
+    for i in range(blocks):
+        for role in roles:
+            expected[f"blocks.{i}.attn.lora_A_{role}"] = (r, width)
+            expected[f"blocks.{i}.attn.lora_B_{role}"] = (width, r)
+    check_tensors(expected, state, "The DINOv2 weights")
+
+    weights = placed(places, state, model, dtype)
+    adapters = {}
+    for i in range(blocks):
+        for role in roles:
+            layer = f"encoder.layer.{i}.attention.{role}_proj"
+            a, b = (state[f"blocks.{i}.attn.lora_{side}_{role}"].float() for side in "AB")
+            if lora == "merge":
+                merged = weights[f"{layer}.weight"].float() + (alpha / r) * (b @ a)
+                weights[f"{layer}.weight"] = merged.to(dtype)
+            else:
+                adapters |= {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
+    model.load_state_dict(weights, assign=True)
+    model = use_published_positions(model).eval()
+    if adapters:
+        apply_lora(model, r, alpha, dropout, roles)
+        load_lora_state(model, adapters)
+    return model
+
+
+def _empty_model(state: Mapping[str, Tensor], heads: int | None) -> Dinov2:
+    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    needed = {"pos_embed": 3, "patch_embed.proj.weight": 4}
+    for key, dims in needed.items():
+        if key not in state or state[key].ndim != dims:
+            raise InputError(
+                f"The DINOv2 weights must hold {key} with {dims} dimensions, but it is "
+                f"{f'of shape {list(state[key].shape)}' if key in state else 'missing'}; give Meta's own state dict."
+            )
+    _, tokens, width = state["pos_embed"].shape
+    patch = state["patch_embed.proj.weight"].shape[-1]
+    side = math.isqrt(tokens - 1)
+    blocks = {int(found[1]) for key in state if (found := re.match(r"blocks\.(\d+)\.", key))}
+    if heads is None:
+        if width % 64:
+            raise InputError(f"A DINOv2 of width {width} needs its number of heads told; pass heads.")
+        heads = width // 64
+    if heads < 1 or width % heads:
+        raise InputError(f"The heads of a DINOv2 must divide its width {width}, but got {heads}.")
+    gated = "blocks.0.mlp.w12.weight" in state
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": max(blocks, default=-1) + 1,
+        "num_attention_heads": heads,
+        "image_size": side * patch,
+        "patch_size": patch,
+        "use_swiglu_ffn": gated,
+    }
+    if not gated and "blocks.0.mlp.fc1.weight" in state:
+        sizes["mlp_ratio"] = max(len(state["blocks.0.mlp.fc1.weight"]) // width, 1)
+    with torch.device("meta"):
+        if "register_tokens" not in state:
+            return Dinov2Model(Dinov2Config(**sizes))
+        registers = state["register_tokens"].shape[1]
+        return Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**sizes, num_register_tokens=registers))
+
+
+def official_places(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Meta's names -> transformers' names; where there are several, the tensor is cut into that many equal parts."""
+    places: dict[str, tuple[str, ...]] = {
+        "cls_token": ("embeddings.cls_token",),
+        "pos_embed": ("embeddings.position_embeddings",),
+        "mask_token": ("embeddings.mask_token",),
+    }
+    if isinstance(model, Dinov2WithRegistersModel):
+        places["register_tokens"] = ("embeddings.register_tokens",)
+    layers = {
+        "norm1": ("norm1",),
+        "attn.qkv": ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+        "attn.proj": ("attention.o_proj",),
+        "norm2": ("norm2",),
+    }
+    if model.config.use_swiglu_ffn:
+        layers |= {"mlp.w12": ("mlp.gate_proj", "mlp.up_proj"), "mlp.w3": ("mlp.down_proj",)}
+    else:
+        layers |= {"mlp.fc1": ("mlp.fc1",), "mlp.fc2": ("mlp.fc2",)}
+    for kind in ("weight", "bias"):
+        places[f"patch_embed.proj.{kind}"] = (f"embeddings.patch_embeddings.projection.{kind}",)
+        places[f"norm.{kind}"] = (f"layernorm.{kind}",)
+    for i in range(model.config.num_hidden_layers):
+        for kind in ("weight", "bias"):
+            for official, ours in layers.items():
+                places[f"blocks.{i}.{official}.{kind}"] = tuple(f"encoder.layer.{i}.{name}.{kind}" for name in ours)
+        for n in (1, 2):
+            places[f"blocks.{i}.ls{n}.gamma"] = (f"encoder.layer.{i}.layer_scale{n}.lambda1",)
+    return places
+
+
+def _adapters(state: Mapping[str, Tensor]) -> tuple[int, tuple[str, ...]]:
+    """The rank and the roles of the LoRA tensors in `state`; (0, ()) without any."""
+    found = [(key, match) for key in state if (match := re.fullmatch(r"blocks\.\d+\.attn\.lora_([AB])_([qv])", key))]
+    if not found:
+        return 0, ()
+    ranks = [state[key].shape[0] for key, match in found if match[1] == "A" and state[key].ndim == 2]
+    return (ranks or [0])[0], tuple(sorted({match[2] for _, match in found}))

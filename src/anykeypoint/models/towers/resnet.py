@@ -1,0 +1,77 @@
+"""ResNet-50 (He et al. 2016) from checkpoints under torchvision's names, which mmpose and mmcls share.
+
+POMNet and CapeFormer take its last stage: 2048 channels at stride 32 (8 x 8 at 256 pixels). The stride of a stage is in
+the 3 x 3 convolution of its first block.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetModel
+
+from ...errors import InputError
+from ..sources.released import placed, released_shapes
+from ..tensors import check_tensors
+
+_UNUSED = ("fc.weight", "fc.bias")  # the classifier
+
+
+def load_official_resnet(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> ResNetModel:
+    """A transformers ResNet of bottleneck blocks, in eval mode, from a state dict with torchvision's names.
+
+    The counters `num_batches_tracked` may be absent, as in older files; the classifier is left out.
+    Raises InputError listing unknown, missing and wrongly shaped tensors.
+    """
+    state = {key: tensor for key, tensor in state.items() if key not in _UNUSED}
+    model = _empty_model(state)
+    places = official_places(model)
+    counters = {key: torch.tensor(0) for key in places if key.endswith(".num_batches_tracked")}
+    state = counters | state
+    check_tensors(released_shapes(places, model), state, "The ResNet weights")
+    model.load_state_dict(placed(places, state, model, dtype), assign=True)
+    return model.eval()
+
+
+def official_places(model: ResNetModel) -> dict[str, tuple[str, ...]]:
+    """torchvision's names -> transformers' names."""
+    places: dict[str, tuple[str, ...]] = {}
+
+    def layer(convolution: str, norm: str, ours: str) -> None:
+        places[f"{convolution}.weight"] = (f"{ours}.convolution.weight",)
+        for kind in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+            places[f"{norm}.{kind}"] = (f"{ours}.normalization.{kind}",)
+
+    layer("conv1", "bn1", "embedder.embedder")
+    for s, stage in enumerate(model.encoder.stages):
+        for b, block in enumerate(stage.layers):
+            theirs, ours = f"layer{s + 1}.{b}", f"encoder.stages.{s}.layers.{b}"
+            for n in range(len(block.layer)):
+                layer(f"{theirs}.conv{n + 1}", f"{theirs}.bn{n + 1}", f"{ours}.layer.{n}")
+            if not isinstance(block.shortcut, nn.Identity):
+                layer(f"{theirs}.downsample.0", f"{theirs}.downsample.1", f"{ours}.shortcut")
+    return places
+
+
+def _empty_model(state: Mapping[str, Tensor]) -> ResNetModel:
+    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    blocks: dict[int, set[int]] = {}
+    for key in state:
+        if found := re.match(r"layer(\d+)\.(\d+)\.", key):
+            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
+    ends = [f"layer{s + 1}.0.conv3.weight" for s in range(len(blocks))]
+    for key in ("conv1.weight", *(ends or ["layer1.0.conv3.weight"])):
+        if key not in state or state[key].ndim != 4 or not state[key].shape[0] or state[key].shape[0] % 4:
+            raise InputError(
+                f"The ResNet weights must hold {key} with 4 dimensions, but it is "
+                f"{f'of shape {list(state[key].shape)}' if key in state else 'missing'}; give torchvision's state dict "
+                "of a ResNet-50."
+            )
+    config = ResNetConfig(
+        embedding_size=state["conv1.weight"].shape[0],
+        hidden_sizes=[state[key].shape[0] for key in ends],
+        depths=[len(blocks[s]) for s in sorted(blocks)],
+    )
+    with torch.device("meta"):
+        return ResNetModel(config)

@@ -1,0 +1,205 @@
+"""Swin V2 as published: checkpoints under their authors' names, the mask of shifted windows, stochastic depth.
+
+GraphCape and CapeX take Swin V2 Tiny and Small at 256 pixels with windows of 16 (their code: `backbone.*`).
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import Swinv2Config, Swinv2Model
+from transformers.models.swinv2.modeling_swinv2 import Swinv2DropPath, Swinv2Layer
+
+from ...errors import InputError
+from ..sources.released import placed, released_shapes
+from ..tensors import check_tensors
+
+PATCH = 4  # pixels a side
+WINDOW = 16  # of a checkpoint that does not tell, as the published ones at 256 pixels have
+
+_UNUSED = ("head.weight", "head.bias", "mask_token")  # the classifier, and what masked pre-training puts on patches
+_DERIVED = ("attn.relative_coords_table", "attn.relative_position_index", "attn_mask")
+
+
+def load_official_swinv2(
+    state: Mapping[str, Tensor],
+    *,
+    image_size: int,
+    window: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Swinv2Model:
+    """A transformers Swin V2 for pictures of `image_size` pixels, in eval mode, from a state dict with official names
+    (`layers.0.blocks.0.attn.qkv.weight` ...).
+
+    window: side of the attention windows in tokens; None takes that of the stored tables, or 16 where there are none.
+    The tables and masks that follow from the window (`relative_coords_table`, `relative_position_index`, `attn_mask`)
+    may be absent or belong to another size; the classifier and the mask token are left out.
+    Raises InputError listing unknown, missing and wrongly shaped tensors, and for tables that other windows than the
+    trained ones were made for.
+    """
+    tables = {key: tensor for key, tensor in state.items() if key.endswith(_DERIVED)}
+    rest = {key: tensor for key, tensor in state.items() if key not in tables and key not in _UNUSED}
+    model = _empty_model(rest, image_size, window or _stored_window(tables) or WINDOW)
+    places = official_places(model)
+    expected = released_shapes(places, model) | _table_shapes(model, tables)
+    check_tensors(expected, rest | tables, "The Swin V2 weights")
+    _check_tables(tables)
+    model.load_state_dict(placed(places, rest, model, dtype), assign=True)
+    for block in blocks_of(model):  # tables are no weights: those made on the device "meta" are made anew
+        attention = block.attention.self
+        coordinates, attention.relative_position_index = attention.create_coords_table_and_index()
+        attention.relative_coords_table = coordinates.to(dtype)
+    return use_published_masks(model).eval()
+
+
+def use_published_masks(model: Swinv2Model) -> Swinv2Model:
+    """Make this one model add the mask of its shifted windows once, as the published code does; its weights stay.
+
+    transformers adds the -100 twice. Where attention is as sharp as the published scale allows (logits up to 100), that
+    hides places which the published models still see a little.
+    """
+    for block in blocks_of(model):
+        block.__class__ = _PublishedLayer
+    return model
+
+
+class _PublishedLayer(Swinv2Layer):
+    def get_attn_mask(self, *args: object, **options: object) -> Tensor | None:
+        mask = super().get_attn_mask(*args, **options)
+        return None if mask is None else mask / 2
+
+
+def set_drop_path(model: Swinv2Model, rate: float) -> None:
+    """Stochastic depth in training: branches are left out with a chance rising evenly from 0 to `rate`, in place."""
+    blocks = blocks_of(model)
+    for i, block in enumerate(blocks):
+        chance = rate * i / max(len(blocks) - 1, 1)
+        block.drop_path = Swinv2DropPath(chance) if chance else nn.Identity()
+    model.config.drop_path_rate = rate
+
+
+def blocks_of(model: Swinv2Model) -> list[Swinv2Layer]:
+    """All attention blocks, first stage first."""
+    return [block for stage in model.encoder.layers for block in stage.blocks]
+
+
+def official_places(model: Swinv2Model) -> dict[str, tuple[str, ...]]:
+    """Official names -> transformers' names; the fused queries, keys and values are cut into three."""
+    places: dict[str, tuple[str, ...]] = {}
+    for kind in ("weight", "bias"):
+        places[f"patch_embed.proj.{kind}"] = (f"embeddings.patch_embeddings.projection.{kind}",)
+        places[f"patch_embed.norm.{kind}"] = (f"embeddings.norm.{kind}",)
+        places[f"norm.{kind}"] = (f"layernorm.{kind}",)
+    layers = {
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "attn.proj": "attention.output.dense",
+        "attn.cpb_mlp.0": "attention.self.continuous_position_bias_mlp.0",
+        "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
+    }
+    for i, stage in enumerate(model.encoder.layers):
+        for j in range(len(stage.blocks)):
+            theirs, ours = f"layers.{i}.blocks.{j}", f"encoder.layers.{i}.blocks.{j}"
+            inner = f"{ours}.attention.self"
+            for official, name in layers.items():
+                for kind in ("weight", "bias"):
+                    places[f"{theirs}.{official}.{kind}"] = (f"{ours}.{name}.{kind}",)
+            places[f"{theirs}.attn.qkv.weight"] = tuple(f"{inner}.{role}.weight" for role in ("query", "key", "value"))
+            places[f"{theirs}.attn.q_bias"] = (f"{inner}.query.bias",)
+            places[f"{theirs}.attn.v_bias"] = (f"{inner}.value.bias",)
+            places[f"{theirs}.attn.cpb_mlp.2.weight"] = (f"{inner}.continuous_position_bias_mlp.2.weight",)
+            places[f"{theirs}.attn.logit_scale"] = (f"{inner}.logit_scale",)
+        if stage.downsample is not None:
+            for name in ("reduction.weight", "norm.weight", "norm.bias"):
+                places[f"layers.{i}.downsample.{name}"] = (f"encoder.layers.{i}.downsample.{name}",)
+    return places
+
+
+def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> Swinv2Model:
+    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    first = state.get("patch_embed.proj.weight")
+    if first is None or first.ndim != 4 or 0 in first.shape:
+        raise InputError(
+            "The Swin V2 weights must hold patch_embed.proj.weight with 4 dimensions, but it is "
+            f"{'missing' if first is None else f'of shape {list(first.shape)}'}; give the official state dict."
+        )
+    width = first.shape[0]
+    blocks: dict[int, set[int]] = {}
+    for key in state:
+        if found := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key):
+            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
+    depths = [len(blocks[i]) for i in sorted(blocks)]  # gaps show as missing and unknown names later
+    heads = []
+    for i in range(len(depths)):
+        scale = state.get(f"layers.{i}.blocks.0.attn.logit_scale")
+        count = scale.shape[0] if scale is not None and scale.ndim else 0
+        heads.append(count if count and (width * 2**i) % count == 0 else 1)  # a wrong shape is told with the others
+    multiple = PATCH * 2 ** max(len(depths) - 1, 0)
+    if image_size < multiple or image_size % multiple:
+        raise InputError(
+            f"Swin V2 takes pictures whose sides are multiples of {multiple} pixels, but got {image_size}."
+        )
+    config = Swinv2Config(
+        image_size=image_size,
+        patch_size=PATCH,
+        embed_dim=width,
+        depths=depths or [1],
+        num_heads=heads or [1],
+        window_size=window,
+        pretrained_window_sizes=[0] * max(len(depths), 1),
+        drop_path_rate=0.0,
+    )
+    with torch.device("meta"):
+        return Swinv2Model(config, add_pooling_layer=False)
+
+
+# --- what follows from the window ----------------------------------------------------------------------------------
+
+
+def _stored_window(tables: Mapping[str, Tensor]) -> int | None:
+    """The largest window that a stored table is for: small maps have smaller ones. None without tables."""
+    return max((_side(key, tensor) for key, tensor in tables.items()), default=0) or None
+
+
+def _side(key: str, tensor: Tensor) -> int:
+    if key.endswith("relative_coords_table"):
+        return (tensor.shape[1] + 1) // 2 if tensor.ndim == 4 else 0
+    return math.isqrt(tensor.shape[-1]) if tensor.ndim else 0
+
+
+def _table_shapes(model: Swinv2Model, tables: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes that those of the given tables must have which belong to a block of `model`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, stage in enumerate(model.encoder.layers):
+        present = {key: tensor for key, tensor in tables.items() if key.startswith(f"layers.{i}.")}
+        side = max((_side(key, tensor) for key, tensor in present.items()), default=0)
+        for j in range(len(stage.blocks)):
+            block = {
+                "attn.relative_coords_table": (1, 2 * side - 1, 2 * side - 1, 2),
+                "attn.relative_position_index": (side**2, side**2),
+            }
+            if j % 2:  # shifted; one mask per window, of which there are as many as the picture needs
+                mask = present.get(f"layers.{i}.blocks.{j}.attn_mask")
+                block["attn_mask"] = (mask.shape[0] if mask is not None and mask.ndim else 1, side**2, side**2)
+            shapes |= {f"layers.{i}.blocks.{j}.{name}": shape for name, shape in block.items()}
+    return {key: shape for key, shape in shapes.items() if key in tables}
+
+
+def _check_tables(tables: Mapping[str, Tensor]) -> None:
+    """InputError unless the coordinates are counted in the windows' own size, which is how the model is built."""
+    for key, table in tables.items():
+        side = _side(key, table)
+        if not key.endswith("relative_coords_table") or side < 2:
+            continue
+        steps = torch.arange(1 - side, side, dtype=torch.float32) * 8 / (side - 1)
+        steps = steps.sign() * (steps.abs() + 1).log2() / 3
+        if not torch.allclose(
+            table.float(), torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)[None], atol=1e-3
+        ):
+            raise InputError(
+                f"{key} was made for windows enlarged after training, which these names do not tell; give a folder "
+                "that transformers saved."
+            )

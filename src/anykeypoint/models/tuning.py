@@ -1,0 +1,205 @@
+"""How a pretrained network is tuned: not at all, by LoRA adapters, or wholly.
+
+LoRA (Hu et al. 2021) adds (alpha / r) B A x to the output of chosen linear layers and trains A and B alone. CapeLLM
+(section 4.1) puts it on the queries and values of both the visual encoder and the language model, r 8, alpha 16,
+dropout 0.05. The layers are chosen by role, because every family names them differently.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .configs import known_fields
+from .tensors import check_tensors
+
+TUNING_MODES = ("frozen", "lora", "full")
+
+# Role -> the ends of module names that play it; the longest matching end decides. "qkv" plays q, k and v at once:
+# an adapter on a fused layer cannot leave k out.
+_ROLE_NAMES: dict[str, tuple[str, ...]] = {
+    "q": ("q_proj", "query"),
+    "k": ("k_proj", "key"),
+    "v": ("v_proj", "value"),
+    "qkv": ("qkv", "qkv_proj"),
+    "o": ("o_proj", "out_proj", "attn.proj", "attention.output.dense"),
+    "gate": ("gate_proj",),
+    "up": ("up_proj", "fc1", "intermediate.dense"),
+    "down": ("down_proj", "fc2", "output.dense"),
+}
+ROLES = ("q", "k", "v", "o", "gate", "up", "down")
+
+_ADAPTER = "default"  # PEFT's name for a single adapter; it stands in parameter names but not in saved keys
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """What LoRA adds: rank r, scale alpha / r, dropout in front of A, and the roles of the layers it adds to."""
+
+    r: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q", "v")
+
+    def __post_init__(self) -> None:
+        if type(self.r) is not int or self.r < 1:
+            raise InputError(f"The LoRA rank r must be a whole number from 1, but got {self.r!r}.")
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not self.alpha > 0:
+            raise InputError(f"The LoRA alpha must be a number above 0, but got {self.alpha!r}.")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise InputError(f"The LoRA dropout must be at least 0 and below 1, but got {self.dropout!r}.")
+        if isinstance(self.targets, str) or not self.targets or not set(self.targets) <= set(ROLES):
+            raise InputError(f"The LoRA targets must be some of {', '.join(ROLES)}, but got {self.targets!r}.")
+        object.__setattr__(self, "targets", tuple(self.targets))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "LoraOptions":
+        """Read the form of `to_dict`; unknown keys are refused."""
+        return cls(**known_fields(cls, data, "The LoRA options"))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "targets": list(self.targets)}
+
+
+def check_tuning(mode: str) -> None:
+    """InputError unless `mode` is frozen, lora or full."""
+    if mode not in TUNING_MODES:
+        raise InputError(f"The tuning mode must be one of {', '.join(TUNING_MODES)}, but got {mode!r}.")
+
+
+def tune(module: nn.Module, mode: str, options: LoraOptions, unused: Iterable[str] = ()) -> None:
+    """Set in place which parameters of `module` train, and add the adapters for the mode "lora".
+
+    unused: beginnings of names in `module` whose output is never used; they get no adapter and never train: a trainable
+    parameter without a gradient stops distributed training.
+    """
+    check_tuning(mode)
+    if mode == "frozen":
+        module.requires_grad_(False)
+    elif mode == "full":
+        if has_lora(module):
+            raise InputError("A network with LoRA adapters cannot be tuned fully; merge the adapters, or choose lora.")
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(not name.startswith(tuple(unused)))
+    elif has_lora(module):
+        _check_adapters(module, options, unused)
+    else:
+        apply_lora(module, options.r, options.alpha, options.dropout, options.targets, unused)
+
+
+def apply_lora(
+    module: nn.Module,
+    r: int = 8,
+    alpha: float = 16,
+    dropout: float = 0.05,
+    targets: Iterable[str] = ("q", "v"),
+    unused: Iterable[str] = (),
+) -> nn.Module:
+    """Freeze `module` and put trainable LoRA adapters on its layers of the roles `targets`, in place.
+
+    B starts at zero, so the module's output does not change. Adapters of half precision layers are float32.
+    Raises InputError for roles that the module does not have (naming those it has) and for a second adapter.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    options = LoraOptions(r, alpha, dropout, tuple(targets))
+    if has_lora(module):
+        raise InputError("The network has LoRA adapters already; load weights into them with load_lora_state.")
+    names = target_names(module, options.targets, unused)
+    module.requires_grad_(False)
+    config = LoraConfig(
+        r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=names, bias="none"
+    )
+    inject_adapter_in_model(config, module, _ADAPTER)
+    for _, parameter in _adapter_parameters(module):
+        if parameter.dtype in (torch.float16, torch.bfloat16):  # too coarse for small steps
+            parameter.data = parameter.data.float()
+    return module.train(module.training)  # PEFT's dropout starts in training mode wherever the module is in
+
+
+def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str] = ()) -> list[str]:
+    """The full names of the linear layers in `module`, adapted or not, that play the roles `targets`."""
+    roles: dict[str, list[str]] = {}
+    unused = tuple(unused)
+    for name, layer in module.named_modules():
+        name = name.removesuffix(".base_layer")  # where PEFT keeps the layer that it adapts
+        if isinstance(layer, nn.Linear) and not name.startswith(unused):
+            for role in roles_of(name):
+                roles.setdefault(role, []).append(name)
+    absent = [role for role in targets if role not in roles]
+    if absent and not roles:
+        raise InputError(
+            f"{type(module).__name__} has no attention or MLP layer that LoRA could adapt; "
+            "choose the tuning mode frozen or full."
+        )
+    if absent:
+        raise InputError(
+            f"{type(module).__name__} has no layer for the LoRA target {absent[0]!r}; "
+            f"it has {', '.join(role for role in ROLES if role in roles)}."
+        )
+    return sorted({name for role in targets for name in roles[role]})
+
+
+def roles_of(name: str) -> tuple[str, ...]:
+    """The roles that a layer of that name plays; none where the name is not known."""
+    dotted = "." + name
+    ends = [(len(end), role) for role, ends in _ROLE_NAMES.items() for end in ends if dotted.endswith("." + end)]
+    if not ends:
+        return ()
+    role = max(ends)[1]
+    return ("q", "k", "v") if role == "qkv" else (role,)
+
+
+def has_lora(module: nn.Module) -> bool:
+    """True where some layer of `module` has a LoRA adapter."""
+    return any(f".lora_A.{_ADAPTER}." in name for name, _ in module.named_parameters())
+
+
+def lora_state(module: nn.Module) -> dict[str, Tensor]:
+    """The adapters' weights, detached: `<layer>.lora_A.weight` of r x inputs, `<layer>.lora_B.weight` of outputs x r.
+
+    These are PEFT's own saved names, without the `base_model.model.` that it puts in front. Empty without adapters.
+    """
+    return {_saved_name(name): tensor.detach() for name, tensor in _adapter_parameters(module)}
+
+
+def load_lora_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy adapter weights into the adapters that `module` has; PEFT's `base_model.model.` in front is allowed.
+
+    Raises InputError, listing them, for unknown, missing or wrongly shaped tensors; nothing is changed then.
+    """
+    given = {key.removeprefix("base_model.model."): tensor for key, tensor in state.items()}
+    own = {_saved_name(name): tensor for name, tensor in _adapter_parameters(module)}
+    check_tensors({key: tuple(tensor.shape) for key, tensor in own.items()}, given, "The LoRA weights")
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(given[key])
+
+
+def _adapter_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    parts = (f".lora_A.{_ADAPTER}.", f".lora_B.{_ADAPTER}.")
+    return [(name, tensor) for name, tensor in module.named_parameters() if any(part in name for part in parts)]
+
+
+def _saved_name(name: str) -> str:
+    return name.replace(f".{_ADAPTER}.", ".")
+
+
+def _check_adapters(module: nn.Module, options: LoraOptions, unused: Iterable[str]) -> None:
+    """InputError unless the adapters already on `module` are those that `options` asks for."""
+    config = module.peft_config[_ADAPTER]
+    present = {key.rsplit(".lora_", 1)[0] for key in lora_state(module)}
+    wanted = set(target_names(module, options.targets, unused))
+    found = (config.r, config.lora_alpha, config.lora_dropout)
+    if found != (options.r, options.alpha, options.dropout) or present != wanted:
+        raise InputError(
+            f"The network already has LoRA adapters (r {found[0]}, alpha {found[1]:g}, dropout {found[2]:g}, "
+            f"{len(present)} layers) that differ from those asked for (r {options.r}, alpha {options.alpha:g}, dropout "
+            f"{options.dropout:g}, {len(wanted)} layers); make the options agree."
+        )
+    module.requires_grad_(False)
+    for _, parameter in _adapter_parameters(module):
+        parameter.requires_grad_(True)
