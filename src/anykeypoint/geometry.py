@@ -93,10 +93,3 @@ def visible_in(normalised: np.ndarray) -> np.ndarray:
     """
     with np.errstate(invalid="ignore"):
         return ((normalised >= 0) & (normalised < 1)).all(axis=1)
-
-
-def check_share(value: float, what: str) -> float:
-    """The value as a float; InputError unless it is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-        raise InputError(f"{what} must be a number from 0 to 1, but got {value!r}.")
-    return float(value)

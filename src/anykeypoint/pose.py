@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .configs.checks import check_share
 from .density import Density, frozen_array
 from .errors import InputError
-from .geometry import Box, Crop, check_box, check_share
+from .geometry import Box, Crop, check_box
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
+from ..configs.checks import check_share
 from ..detection.detector import check_most, split_words
 from ..detection.search import Search
 from ..drawing.explanations import draw_explanations
@@ -20,7 +21,6 @@ from ..drawing.panels import draw_densities
 from ..errors import InputError
 from ..example import MarkedPicture, asked_category, read_marked, to_example
 from ..forms.poses import write_coco, write_csv, write_json
-from ..geometry import check_share
 from ..inference.files import Result, find_images, predict_files, read_boxes
 from ..instructions import check_describe
 from ..library.lookup import category as named_category

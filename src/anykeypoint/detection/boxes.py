@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..configs.checks import check_share
 from ..errors import InputError
-from ..geometry import Box, check_box, check_share
+from ..geometry import Box, check_box
 
 
 @dataclass(frozen=True)

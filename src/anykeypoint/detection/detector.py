@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..configs.checks import check_share
 from ..errors import InputError
-from ..geometry import check_share
 from ..images import ImageSource, read_image
 from .boxes import Detection, cut, suppress
 

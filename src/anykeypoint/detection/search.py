@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..geometry import check_share
+from ..configs.checks import check_share
 from ..images import ImageSource
 from .boxes import Detection
 from .detector import MOST, Detector, check_most

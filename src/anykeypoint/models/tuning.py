@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..configs.strict import known_fields
 from ..errors import InputError
-from .configs import known_fields
 from .tensors import check_tensors
 
 TUNING_MODES = ("frozen", "lora", "full")

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from .maps import ROWS, Adapted, Episodes, Trunk, check_examples, head_scores, map_loss
 
 TRAINS = ("last", "head")

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from .maps import ROWS, Adapted, Episodes, Trunk, check_examples, episode_losses, head_scores, map_loss
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
+from ...configs.strict import known_fields
 from ...data.episodes import EpisodeBatch
 from ...density import Density
 from ...errors import InputError
@@ -22,7 +23,6 @@ from ...example import Example
 from ...geometry import MATCHER_CROP, Box, square_crop, visible_in
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
-from ..configs import known_fields
 from ..examples import pixels_key
 from ..folders import fill, read_settings, write_folder
 from ..matching.matcher_view import regrid

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from ..matching.parts.support import features_at
 from .maps import Adapted, Episodes, check_examples, episode_losses
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ...configs.strict import known_fields
 from ...crops.heatmaps import STRIDE
 from ...errors import InputError
 from ...geometry import MATCHER_CROP
-from ..configs import known_fields
 from ..towers.backbones import BackboneConfig
 from ..towers.text import TextConfig
 from .heads.evidence import EvidenceConfig

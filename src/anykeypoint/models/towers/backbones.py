@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from ..tuning import LoraOptions
 from .vision import FAMILIES, PRESETS, VisionConfig, VisionEncoder, build_encoder, encoder_from_model, official_model
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from ..sources.hub import load_config, load_model, load_tokenizer
 from ..tuning import LoraOptions, check_tuning, tune
 

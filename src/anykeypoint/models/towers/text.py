@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from ..sources.hub import load_model, load_tokenizer, read_config
 
 

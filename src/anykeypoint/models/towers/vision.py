@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...configs.strict import known_fields
 from ...errors import InputError
-from ..configs import known_fields
 from ..sources.hub import load_config, load_model
 from ..sources.released import part_of, read_released
 from ..tuning import LoraOptions, check_tuning, tune

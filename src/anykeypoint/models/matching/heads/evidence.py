@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....configs.strict import known_fields
 from ....errors import InputError
-from ...configs import known_fields
 from ..parts.cues import Cues, cues_of, normed
 from ..parts.losses import mean_labelled
 from ..parts.proposals import cell_centres, peaks

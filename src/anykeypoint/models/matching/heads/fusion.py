@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....configs.strict import known_fields
 from ....errors import InputError
-from ...configs import known_fields
 from ..parts.losses import HEAT_WEIGHT, matching_losses, mean_labelled
 from ..parts.skeleton import Skeleton
 from .graph import Head, Match, Matcher, clean, initialise, something

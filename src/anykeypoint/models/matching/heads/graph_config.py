@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ....configs.strict import known_fields
 from ....errors import InputError
-from ...configs import known_fields
 
 GRAPHS = ("none", "pre", "post", "both")
 ORDERS = ("none", "fixed", "learnt")

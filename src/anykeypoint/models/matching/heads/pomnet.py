@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....configs.strict import known_fields
 from ....errors import InputError
-from ...configs import known_fields
 from ..parts.positions import grid_code
 from ..parts.proposals import peaks, share_within
 from ..parts.skeleton import FeedForward, Skeleton

@@ -1,0 +1,50 @@
+"""Checks of single values, so that one kind of mistake has one sentence everywhere.
+
+`what` is the subject of the sentence, with an article and a capital: "A matcher's crop_scale".
+"""
+
+import math
+from collections.abc import Collection
+from numbers import Real
+from typing import Any
+
+from ..errors import InputError
+
+
+def check_whole(value: Any, what: str, least: int = 1) -> int:
+    """The value if it is an int (no bool) of at least `least`; InputError otherwise."""
+    if type(value) is not int or value < least:
+        raise InputError(f"{what} must be a whole number from {least}, but got {value!r}.")
+    return value
+
+
+def check_share(value: Any, what: str) -> float:
+    """The value as a float if it is a number from 0 to 1; InputError otherwise."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise InputError(f"{what} must be a number from 0 to 1, but got {value!r}.")
+    return float(value)
+
+
+def check_positive(value: Any, what: str, zero: bool = False) -> float:
+    """The value as a float if it is a finite number above 0, or also 0 where `zero` is set; InputError otherwise."""
+    if not _is_number(value) or value < 0 or (value == 0 and not zero):
+        raise InputError(f"{what} must be a number {'from 0' if zero else 'above 0'}, but got {value!r}.")
+    return float(value)
+
+
+def check_choice(value: Any, what: str, known: Collection[str]) -> str:
+    """The value if it is one of the known words; InputError that lists them otherwise."""
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{what} must be one of {', '.join(known)}, but got {value!r}.")
+    return value
+
+
+def check_text(value: Any, what: str) -> str:
+    """The value if it is a text that is not blank; InputError otherwise."""
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{what} must be text that is not blank, but got {value!r}.")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
