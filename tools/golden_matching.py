@@ -14,11 +14,11 @@ from transformers import BertConfig, PreTrainedTokenizerFast
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.geometry import Crop
+from anykeypoint.models.maps import pool
 from anykeypoint.models.matching.conversion import convert
 from anykeypoint.models.matching.heads.graph import Head, something
 from anykeypoint.models.matching.parts.losses import matching_losses
 from anykeypoint.models.matching.parts.skeleton import adjacency
-from anykeypoint.models.matching.parts.support import pool
 from anykeypoint.models.matching.released_keys import PREFIX, load_released_head, released_names
 
 SIMILARITY = {"relative": 0.0, "absolute": 1e-4}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
+from anykeypoint.models.maps import cell_centres
 from anykeypoint.models.matching.heads.evidence import READING, Evidence, EvidenceConfig, EvidenceHead
 from anykeypoint.models.matching.parts import cues
-from anykeypoint.models.matching.parts.proposals import cell_centres
 
 SIZES = {"image_width": 12, "text_width": 6, "groups": (5, 7), "width": 16, "heads": 2, "likeness": 4}
 SMALL = EvidenceConfig(**SIZES, members=2, layers=2, blocks=1, dropout=0.0)
@@ -262,7 +262,7 @@ def test_a_moved_and_grown_object_is_followed_by_its_shape():
     places = cell_centres(size, size, like=torch.zeros(1))
     points = torch.tensor([[[0.3, 0.3], [0.7, 0.3], [0.3, 0.7], [0.7, 0.7], [0.5, 0.5]]])
     moved = (points - 0.5) * 1.2 + torch.tensor([0.58, 0.45])
-    looks = cues.bump(moved, places, 0.04)
+    looks = cues.gaussian_at(moved, places, 0.04)
     looks[:, 4] = 0
     shown = torch.ones(1, 5).bool()
     found = cues.fitted(looks, points, shown, places)

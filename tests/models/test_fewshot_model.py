@@ -170,12 +170,16 @@ def test_the_same_examples_are_learnt_from_once_and_the_answer_does_not_tell(mod
 
 def test_only_so_many_examples_are_kept():
     model = fewshot.build(config("protonet"))
-    for seed in range(fewshot.KEPT + 2):
-        model.fit(Example(noise(seed), POINTS, BOX), 3)
-    kept = list(model._fitted)
-    assert len(kept) == fewshot.KEPT
-    model.fit(Example(noise(2), POINTS, BOX), 3)  # used again, it stays longest
-    assert list(model._fitted) == [*kept[1:], kept[0]]
+    count = fewshot.FewShotModel.cache_size
+
+    def fit(seed):
+        return model.fit(Example(noise(seed), POINTS, BOX), 3)
+
+    first = [fit(seed) for seed in range(count + 2)]
+    assert len(model.cache) == count
+    assert fit(2) is first[2]  # the oldest that is kept; used again, it stays longest
+    fit(count + 2)
+    assert fit(2) is first[2] and fit(4) is first[4] and fit(3) is not first[3]
 
 
 def test_a_model_may_look_in_more_pixels_and_a_density_have_other_cells(model):

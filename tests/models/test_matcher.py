@@ -16,14 +16,14 @@ from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.geometry import square_crop
 from anykeypoint.images import crop_pixels, read_image
+from anykeypoint.models.maps import pool
 from anykeypoint.models.matching.heads.graph_config import HeadConfig
 from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.inputs import encode_example
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.matcher_folder import kept_tensors
-from anykeypoint.models.matching.matcher_view import regrid
 from anykeypoint.models.matching.model import build
-from anykeypoint.models.matching.parts.support import pool
+from anykeypoint.models.view import regrid
 
 PROMPTS = {
     "text": {"words": True},

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anykeypoint.errors import InputError
+from anykeypoint.models.maps import pool
 from anykeypoint.models.matching.heads.graph import Head, something
 from anykeypoint.models.matching.heads.graph_config import HEADS, HeadConfig
 from anykeypoint.models.matching.parts.losses import matching_losses
 from anykeypoint.models.matching.parts.positions import grid_code, sine_code
 from anykeypoint.models.matching.parts.proposals import ProposalGenerator
 from anykeypoint.models.matching.parts.skeleton import FeedForward, GraphLinear, adjacency
-from anykeypoint.models.matching.parts.support import pool
 
 SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
 SIZES |= {"encoder_layers": 2, "decoder_layers": 2, "order_slots": 9}

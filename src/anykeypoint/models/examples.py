@@ -1,11 +1,8 @@
-"""Examples as any model takes them: what cannot be one, and features that are kept from one question to the next."""
+"""Checks of the examples that any model is given."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor, nn
 
 from ..category import Category
 from ..errors import InputError
@@ -13,7 +10,6 @@ from ..example import Example
 from ..geometry import Crop
 
 SLACK = 1.0  # pixels that a point may lie outside its picture; labels are often rounded
-KEPT = 64  # examples whose features are kept
 
 
 def check_examples(example: Example | Sequence[Example] | None, category: Category) -> list[Example]:
@@ -63,34 +59,3 @@ def check_shown(example: Example, shown: np.ndarray, crop: Crop, size: tuple[int
             f"None of the example's {int(example.shown.sum())} points lies in its crop, the square of "
             f"{crop.side:g} pixels round {list(example.box or (0, 0, *size))}; give the box of the object."
         )
-
-
-def pixels_key(pixels: np.ndarray) -> bytes:
-    """The same for the same pixels, wherever they come from."""
-    return hashlib.sha256(np.ascontiguousarray(pixels)).digest()
-
-
-class RemembersExamples(nn.Module):
-    """A module that keeps the features of the last KEPT examples, by their pixels, until its weights may change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: dict[bytes, Tensor] = {}
-        self.register_load_state_dict_post_hook(lambda module, keys: module._seen.clear())
-
-    def _apply(self, *arguments: Any, **options: Any) -> "RemembersExamples":
-        self._seen.clear()  # another device or precision gives other bits
-        return super()._apply(*arguments, **options)
-
-    def train(self, mode: bool = True) -> "RemembersExamples":
-        """Features of examples are forgotten, as the weights may change in training."""
-        self._seen.clear()
-        return super().train(mode)
-
-    def remembered(self, key: bytes, look: Callable[[], Tensor]) -> Tensor:
-        """What `look` gives, or gave when it was last asked for that key."""
-        known = self._seen.pop(key, None)
-        self._seen[key] = look() if known is None else known
-        while len(self._seen) > KEPT:
-            del self._seen[next(iter(self._seen))]
-        return self._seen[key]

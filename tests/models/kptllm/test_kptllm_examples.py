@@ -5,8 +5,6 @@ import pytest
 import tiny
 from plain_kptllm import CATEGORY, example, only
 
-from anykeypoint.models import examples as memory
-
 STRATEGIES = ["greedy", "sampling", "expected", "mode"]
 
 
@@ -57,9 +55,9 @@ def test_an_example_is_looked_at_once_for_all_points_and_questions(place, monkey
     view = model.encode(tiny.picture(60, 40))
     answers = [view.predict(CATEGORY, example(), words=words).xy for words in (False, False, True)]
     assert len(looks) == 2 and np.array_equal(answers[0], answers[1])
-    monkeypatch.setattr(memory, "KEPT", 1)
+    model.cache.size = 1
     view.predict(CATEGORY, example(6), words=False)
-    assert len(looks) == 3 and len(model._seen) == 1
+    assert len(looks) == 3 and len(model.cache) == 1
     assert np.array_equal(view.predict(CATEGORY, example(), words=False).xy, answers[0]) and len(looks) == 4
-    model.train()
-    assert not model._seen
+    model.train().eval()
+    assert np.array_equal(view.predict(CATEGORY, example(), words=False).xy, answers[0]) and len(looks) == 5

@@ -22,8 +22,8 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import Box, square_crop
 from ...images import crop_pixels, read_image
-from ...models.matching.parts import proposals
-from ...models.matching.parts.support import features_at
+from ...models import maps
+from ...models.maps import features_at
 from .positions import CROP_SCALE, Prediction, carried, check_examples, example_box
 
 SIZE = 320  # pixels a side of the crop; stride 16 makes it 20 x 20 cells
@@ -76,7 +76,7 @@ class NearestNeighbour:
             wanted = at_points(self.features(shown.image, frame), torch.from_numpy(places[shown.shown]).float())
             similarity = wanted @ query.flatten(1)  # K N
             copied = torch.from_numpy(crop.normalise(carried(shown, box))[shown.shown]).float()
-            total[seen] += similarity + self.prior * proposals.bump(copied, cell_centres(side), SIGMA)
+            total[seen] += similarity + self.prior * maps.gaussian_at(copied, cell_centres(side), SIGMA)
             count += seen
         xy, confidence = peaks(total / count.clamp(min=1)[:, None])
         missing = (count == 0).numpy()
@@ -121,7 +121,7 @@ def at_points(features: Tensor, places: Tensor) -> Tensor:
 
 def cell_centres(side: int) -> Tensor:
     """(N, 2) x and y of the cells' centres, row by row, as fractions of the crop."""
-    return proposals.cell_centres(side, side, like=torch.zeros(()))
+    return maps.cell_centres(side, side, like=torch.zeros(()))
 
 
 def peaks(scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -132,5 +132,5 @@ def peaks(scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
     side = round(scores.shape[1] ** 0.5)
     centres = cell_centres(side)
     shares = (scores / WARMTH).softmax(dim=1)
-    xy, _ = proposals.peaks(shares, (side, side), centres)
-    return xy.double().numpy(), proposals.share_within(shares, centres, xy, NEAR).double().numpy()
+    xy, _ = maps.peaks(shares, (side, side), centres)
+    return xy.double().numpy(), maps.share_within(shares, centres, xy, NEAR).double().numpy()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..matching.parts.proposals import cell_centres, peaks, share_within
+from ..maps import cell_centres, peaks, share_within
 
 SIGMA = 0.5  # of the targets, in cells: the mean over 3 x 3 cells then gives the place back between cells
 CHANNELS = 256  # whose maps the heads take as they come

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...category import Category
 from ...configs.strict import known_fields
@@ -23,17 +23,16 @@ from ...example import Example
 from ...geometry import MATCHER_CROP, Box, square_crop, visible_in
 from ...images import ImageSource, crop_pixels, read_image
 from ...pose import Pose, with_uncertainty
-from ..examples import pixels_key
+from ..cache import CachingModule, pixels_key
 from ..folders import fill, read_settings, write_folder
-from ..matching.matcher_view import regrid
 from ..towers.backbones import Backbone, BackboneConfig, build_backbone
+from ..view import regrid
 from .finetune import FineTune, FineTuneConfig
 from .maml import MAML, MAMLConfig
 from .maps import Adapted, Episodes
 from .protonet import ProtoNet, ProtoNetConfig
 
 MODEL_TYPE = "few_shot"
-KEPT = 8  # lists of examples of which what was learnt is kept
 METHODS = {"protonet": (ProtoNetConfig, ProtoNet), "maml": (MAMLConfig, MAML), "finetune": (FineTuneConfig, FineTune)}
 
 
@@ -72,10 +71,11 @@ class FewShotConfig:
         return {"method": self.method, **own, "crop_scale": self.crop_scale}
 
 
-class FewShotModel(nn.Module):
+class FewShotModel(CachingModule):
     """See above. Asked with examples alone; names and descriptions are never read."""
 
     prompts = ("example",)
+    cache_size = 8  # number of lists of examples whose fitted method is kept
 
     def __init__(self, config: FewShotConfig, backbone: Backbone) -> None:
         super().__init__()
@@ -83,23 +83,12 @@ class FewShotModel(nn.Module):
         self.name = config.method
         self.backbone = backbone
         self.method = METHODS[config.method][1](config.options, backbone.channels)
-        self._fitted: dict[bytes, Adapted] = {}  # by the examples' pixels and points
-        self.register_load_state_dict_post_hook(lambda module, keys: module._fitted.clear())
-
-    def _apply(self, *arguments: Any, **options: Any) -> "FewShotModel":
-        self._fitted.clear()  # another device or precision gives other bits
-        return super()._apply(*arguments, **options)
-
-    def train(self, mode: bool = True) -> "FewShotModel":
-        """What was learnt from examples is forgotten, as the weights may change in training."""
-        self._fitted.clear()
-        return super().train(mode)
 
     def resize(self, image_size: int) -> None:
         """Look at objects in so many pixels a side from now on; InputError for a size that the backbone cannot take."""
         self.backbone = self.backbone.resized(image_size)
         self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size))
-        self._fitted.clear()
+        self.cache.clear()
 
     @property
     def device(self) -> torch.device:
@@ -120,7 +109,7 @@ class FewShotModel(nn.Module):
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
         box: x, y, w, h in image pixels; None takes the whole picture. example: one or more; what the method learns from
-        the last KEPT lists of them is kept. A keypoint that none of them shows inside its crop is absent. words: not
+        the last lists of them is kept. A keypoint that none of them shows inside its crop is absent. words: not
         used, as what any other model is asked with besides. density: also each keypoint's distribution over the cells
         of the map, or over so many a side. The confidence is the probability, by that distribution, that the point lies
         within a tenth of the crop of the answer. Raises InputError where the examples do not fit the category.
@@ -173,12 +162,7 @@ class FewShotModel(nn.Module):
         visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
-        key = b"".join(map(_key, cuts))
-        known = self._fitted.pop(key, None)
-        self._fitted[key] = self._learn(pixels, points, visible) if known is None else known
-        while len(self._fitted) > KEPT:
-            del self._fitted[next(iter(self._fitted))]
-        return self._fitted[key]
+        return self.cache.get(b"".join(map(_key, cuts)), lambda: self._learn(pixels, points, visible))
 
     def _learn(self, pixels: list[np.ndarray], points: list[np.ndarray], visible: np.ndarray) -> Adapted:
         maps = self._look(np.stack(pixels))

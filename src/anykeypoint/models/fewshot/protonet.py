@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...configs.strict import known_fields
 from ...errors import InputError
-from ..matching.parts.support import features_at
+from ..maps import features_at
 from .maps import Adapted, Episodes, check_examples, episode_losses
 
 

@@ -29,7 +29,7 @@ from ...images import ImageSource
 from ...instructions import neutral
 from ...instructions.tasks import TaskForm, settled_tasks, task_form
 from ...pose import Pose
-from ..examples import RemembersExamples
+from ..cache import CachingModule
 from ..towers.language import LanguageConfig
 from ..towers.vision import VisionConfig, VisionEncoder
 from ..tuning import ROLES, LoraOptions
@@ -119,7 +119,7 @@ PRESETS = {
 }
 
 
-class KptLLM(GenerativeModel, RemembersExamples):
+class KptLLM(GenerativeModel, CachingModule):
     """The model (Fig. 2). `language` is a causal LM of transformers, `tokenizer` its own."""
 
     model_type = "kptllm"

@@ -25,7 +25,8 @@ from ...geometry import visible_in
 from ...images import read_image
 from ...instructions import check_describe
 from ...pose import Identified, Pose
-from ..examples import SLACK, check_examples, check_inside, check_shown, pixels_key
+from ..cache import pixels_key
+from ..examples import SLACK, check_examples, check_inside, check_shown
 from .base import Sight, confidences, with_densities
 from .kptllm import PROMPT, KptLLM
 
@@ -199,7 +200,7 @@ class KptView:
         shown = visible_in(points)
         check_shown(example, shown, sight.crop, picture.size)
         key = pixels_key(sight.pixels)
-        features = model.remembered(key, lambda: model.encoder(model.normalised(sight.pixels)))
+        features = model.cache.get(key, lambda: model.encoder(model.normalised(sight.pixels)))
         return Shown(features, points, shown, key + np.where(shown[:, None], points, np.nan).tobytes())
 
     def _questions(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..matching.parts.support import pool
+from ..maps import pool
 
 TURNS = (0.5, 64.0)  # of the slowest and the fastest wave of the position embedding over the crop
 POOL_CELLS = 64  # a side of the pooled heat map, POMNet's

@@ -12,7 +12,8 @@ from ...crops.heatmaps import heat_targets
 from ...example import Example
 from ...geometry import Box, Crop, crop_matrix, square_crop, visible_in
 from ...images import crop_pixels, read_image, warp_pixels
-from ..examples import check_inside, check_shown, pixels_key
+from ..cache import pixels_key
+from ..examples import check_inside, check_shown
 from .matcher_config import MatcherConfig
 
 

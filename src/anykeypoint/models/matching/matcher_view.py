@@ -15,13 +15,12 @@ from ...example import Example
 from ...geometry import Box, Crop
 from ...pose import Explanation, Pose, with_uncertainty
 from ..examples import check_examples
+from ..view import CONFIDENCE_RADIUS, regrid
 from .inputs import encode_example
 from .stages import stages, watched
 
 if TYPE_CHECKING:
     from .model import Answer, MatchingModel
-
-CONFIDENCE_RADIUS = 0.1  # of the crop
 
 
 @dataclass(frozen=True)
@@ -137,16 +136,6 @@ class MatchView:
         if density is not True:
             guesses = {k: Density(self.crop, _whole(regrid(guess.grid, density))) for k, guess in guesses.items()}
         return with_uncertainty(replace(pose, density={pose.keys[k]: guess for k, guess in guesses.items()}))
-
-
-def regrid(grid: np.ndarray, cells: int) -> np.ndarray:
-    """A grid of probabilities on other cells of the same square, each cell's share going where it lies."""
-    if type(cells) is not int or cells < 1:
-        raise InputError(f"A density's cells must be a whole number from 1, but got {cells!r}.")
-    old, new = np.linspace(0, 1, len(grid) + 1), np.linspace(0, 1, cells + 1)
-    shared = np.minimum(new[1:, None], old[1:]) - np.maximum(new[:-1, None], old[:-1])
-    shares = np.clip(shared, 0, None) * len(grid)  # of an old cell in a new one
-    return shares @ grid @ shares.T
 
 
 def _whole(grid: np.ndarray) -> np.ndarray:

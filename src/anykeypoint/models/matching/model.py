@@ -26,7 +26,8 @@ from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource, read_image
 from ...pose import Pose
-from ..examples import RemembersExamples
+from ..cache import CachingModule
+from ..maps import pool
 from ..towers.backbones import Backbone, build_backbone
 from ..towers.text import TextEncoder, build_text_encoder
 from .heads.evidence import EvidenceConfig, EvidenceHead
@@ -37,7 +38,6 @@ from .heads.pomnet import POMNet, POMNetConfig
 from .matcher_config import AnyHead, MatcherConfig, published_head
 from .parts.losses import HEAT_WEIGHT
 from .parts.skeleton import Skeleton
-from .parts.support import pool
 
 if TYPE_CHECKING:
     from ...pose import Explanation
@@ -61,7 +61,7 @@ class Answer(Protocol):
     def chances(self) -> Tensor: ...
 
 
-class MatchingModel(RemembersExamples):
+class MatchingModel(CachingModule):
     """backbone, head (of _HEADS, or a fusion round one) and text (a frozen TextEncoder, or None).
 
     example_backbone: what looks at examples; None where the one backbone looks at both. config: with the sizes of this
@@ -126,7 +126,7 @@ class MatchingModel(RemembersExamples):
             setattr(self, name, backbone)
         cells = max(1, round(self.config.cells * image_size / self.config.backbone.image_size))
         self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size), cells=cells)
-        self._seen.clear()
+        self.cache.clear()
 
     # --- tensors -----------------------------------------------------------------------------------------------------
 
@@ -275,8 +275,8 @@ class MatchingModel(RemembersExamples):
         return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)), example)
 
     def look_at(self, example: "Encoded") -> Tensor:
-        """The features of an example's crop, 1 C h w; those of the last KEPT are kept, by the crop's pixels."""
-        return self.remembered(example.key, lambda: self._look(example.pixels, example=True))
+        """The features of an example's crop, 1 C h w; those of the last `cache_size` are kept, by the crop's pixels."""
+        return self.cache.get(example.key, lambda: self._look(example.pixels, example=True))
 
 
 def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:

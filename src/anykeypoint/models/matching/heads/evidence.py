@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from ....configs.strict import known_fields
 from ....errors import InputError
+from ...maps import cell_centres, peaks
 from ..parts.cues import Cues, cues_of, normed
 from ..parts.losses import mean_labelled
-from ..parts.proposals import cell_centres, peaks
 from ..parts.skeleton import Skeleton
 from .graph import something
 

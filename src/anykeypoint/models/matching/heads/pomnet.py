@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from ....configs.strict import known_fields
 from ....errors import InputError
+from ...maps import peaks, share_within
 from ..parts.positions import grid_code
-from ..parts.proposals import peaks, share_within
 from ..parts.skeleton import FeedForward, Skeleton
 from .graph import clean, initialise, something
 

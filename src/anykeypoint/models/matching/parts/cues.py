@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .proposals import bump, cell_centres
-from .support import features_at
+from ...maps import cell_centres, features_at, gaussian_at
 
 NAMES = ("looks", "back", "place", "shape")
 PLACE, SHAPE = 0.25, 0.1  # standard deviations of the two Gaussians, as shares of the crop
@@ -63,10 +62,10 @@ def cues_of(
     cosines = whole @ others  # B cells n
     common = cosines.topk(min(_BEST, cosines.shape[1]), dim=1).values.mean(dim=1, keepdim=True)
     looks = samples @ others - _COMMON * common  # B K n
-    near = bump(points, cell_centres(*example.shape[-2:], like=query), _ROUND)  # B K cells
+    near = gaussian_at(points, cell_centres(*example.shape[-2:], like=query), _ROUND)  # B K cells
     back = near @ (cosines / _RETURN).softmax(dim=1)
     shape = fitted((looks + _BACK * back).detach(), points, shown, places)
-    maps = torch.stack([looks, back, bump(points, places, PLACE), bump(shape, places, SHAPE)], dim=1)
+    maps = torch.stack([looks, back, gaussian_at(points, places, PLACE), gaussian_at(shape, places, SHAPE)], dim=1)
     return Cues(maps * shown[:, None, :, None], samples, points, shown)
 
 
@@ -98,7 +97,7 @@ def fitted(looks: Tensor, points: Tensor, shown: Tensor, places: Tensor) -> Tens
     """
     guess, width, height = points, PLACE, _FIRST
     for _ in range(_TURNS):
-        chances = ((looks + height * bump(guess, places, width)) / _WARMTH).softmax(dim=-1)
+        chances = ((looks + height * gaussian_at(guess, places, width)) / _WARMTH).softmax(dim=-1)
         mean = chances @ places
         spread = (chances @ places.square() - mean.square()).sum(dim=-1)
         guess = affine(points, mean, shown / (spread.clamp(min=0) + 0.005))

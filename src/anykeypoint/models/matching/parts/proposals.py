@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ...maps import cell_centres, peaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,41 +54,3 @@ def _full_precision(device: str) -> AbstractContextManager:
     """No autocast, where it is on: the device "meta" and exported graphs know of none."""
     known = torch.amp.is_autocast_available(device)
     return torch.autocast(device, enabled=False) if known and torch.is_autocast_enabled(device) else nullcontext()
-
-
-def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Centres of the cells row by row: (rows*columns 2), x and y as fractions."""
-    y = (torch.arange(rows, dtype=like.dtype, device=like.device) + 0.5) / rows
-    x = (torch.arange(columns, dtype=like.dtype, device=like.device) + 0.5) / columns
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack([x.flatten(), y.flatten()], dim=-1)
-
-
-def bump(points: Tensor, places: Tensor, width: float) -> Tensor:
-    """A Gaussian of height 1 round points (... 2) at places (n 2): (... n)."""
-    return torch.exp(-(places - points[..., None, :]).square().sum(dim=-1) / (2 * width**2))
-
-
-def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor, spread: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Shares (... K N) of a grid of (h, w) cells whose places are centres (N 2) -> where they peak, and how much.
-
-    The peak (... K 2) is the expected place within the 3 x 3 cells round the heaviest (of equals the first); with it
-    comes the share (... K) of those cells. spread: a cell is weighed with what lies round it, by a Gaussian of this
-    deviation in the centres' unit; 0 takes each by itself.
-    """
-    heavy = probability @ bump(centres, centres, spread) if spread else probability
-    near = probability * _window(heavy, grid)
-    mass = near.sum(dim=-1)
-    return near @ centres / (mass + 1e-10)[..., None], mass
-
-
-def share_within(probability: Tensor, centres: Tensor, points: Tensor, radius: float) -> Tensor:
-    """The share (... K) of the cells whose places lie within `radius` of the points (... K 2)."""
-    near = (centres - points[..., None, :]).square().sum(dim=-1) < radius**2
-    return (probability * near).sum(dim=-1)
-
-
-def _window(values: Tensor, grid: tuple[int, int]) -> Tensor:
-    """1 in the 3 x 3 cells round the highest of each row of values (... K N), else 0."""
-    best = F.one_hot(values.argmax(dim=-1), values.shape[-1]).to(values.dtype)
-    return F.max_pool2d(best.unflatten(-1, grid), kernel_size=3, stride=1, padding=1).flatten(-2)

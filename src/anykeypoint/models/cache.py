@@ -1,0 +1,65 @@
+"""A bounded cache, and modules that keep what they computed until their weights may have changed."""
+
+import hashlib
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from torch import nn
+
+Value = TypeVar("Value")
+
+
+class BoundedCache:
+    """Values by key; beyond `size` values, the one that was used longest ago goes.
+
+    size: number of values that are kept, from 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key; `make` computes it where it is not kept."""
+        value = self._values.pop(key) if key in self._values else make()
+        self._values[key] = value  # at the end: the most recently used
+        while len(self._values) > self.size:
+            del self._values[next(iter(self._values))]
+        return value
+
+    def clear(self) -> None:
+        """Drop all values."""
+        self._values.clear()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class CachingModule(nn.Module):
+    """A module with a cache of what its weights gave.
+
+    The cache is emptied by `load_state_dict`, by `train` (the weights may change in training), and by a move to another
+    device or precision, which gives other bits.
+    """
+
+    cache_size: ClassVar[int] = 64  # number of values, of most modules the features of that many examples
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = BoundedCache(self.cache_size)
+        self.register_load_state_dict_post_hook(lambda module, keys: module.cache.clear())
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        self.cache.clear()
+        return super()._apply(*arguments, **options)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and inference, with an empty cache in both."""
+        self.cache.clear()
+        return super().train(mode)
+
+
+def pixels_key(pixels: np.ndarray) -> bytes:
+    """A key that is equal for equal pixels, wherever they come from."""
+    return hashlib.sha256(np.ascontiguousarray(pixels)).digest()

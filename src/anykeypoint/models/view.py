@@ -1,0 +1,112 @@
+"""From a picture and a box to a square crop, and from points in that crop to a `Pose`: the same for all families."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..category import Category
+from ..configs.checks import check_whole
+from ..density import Density
+from ..geometry import Box, Crop, crop_matrix, square_crop
+from ..images import ImageSource, crop_pixels, read_image, warp_pixels
+from ..pose import Pose, with_uncertainty
+
+CONFIDENCE_RADIUS = 0.1  # side of the crop = 1; the confidence is the probability within this distance of the point
+
+
+@dataclass(frozen=True)
+class ObjectCrop:
+    """One object, cut out of its picture.
+
+    pixels: RGB, uint8 [S, S, 3], rows = y.
+    crop: the square that was cut out, in image pixels.
+    box: the object's x, y, w, h in image pixels.
+    image_size: width and height of the picture in pixels.
+    image: path of the picture; empty where it did not come from a file.
+    """
+
+    pixels: np.ndarray
+    crop: Crop
+    box: Box
+    image_size: tuple[int, int]
+    image: str
+
+    def pose(
+        self,
+        category: Category,
+        points: np.ndarray,
+        confidence: np.ndarray,
+        densities: Mapping[int, Density] | None = None,
+        **more: Any,
+    ) -> Pose:
+        """The pose of these points, in image pixels.
+
+        category: names the K keypoints, in the order of the points.
+        points: [K, 2], fractions of the crop; a keypoint with a NaN is absent.
+        confidence: [K], from 0 to 1, or NaN.
+        densities: number of a keypoint -> its density. The pose then also has covariance and entropy.
+        more: other fields of `Pose`.
+        """
+        pose = Pose(
+            names=category.names,
+            xy=self.crop.to_image(points),
+            confidence=confidence,
+            present=np.isfinite(points).all(axis=1),
+            box=self.box,
+            image_size=self.image_size,
+            skeleton=category.skeleton,
+            category=category.name,
+            image=self.image,
+            **more,
+        )
+        if densities is None:
+            return pose
+        return with_uncertainty(replace(pose, density={pose.keys[k]: one for k, one in densities.items()}))
+
+
+def cut_object(
+    image: ImageSource, box: Box | None, crop_scale: float, size: int, released_crop: bool = False
+) -> ObjectCrop:
+    """Cut one object out of a picture.
+
+    image: a path, the bytes of a file, a Pillow image, or an array [H, W, 3] of uint8 in RGB order.
+    box: x, y, w, h in image pixels; None takes the whole picture.
+    crop_scale: side of the crop over the longer side of the box.
+    size: side of the crop in its own pixels.
+    released_crop: sample the pixels as MP-100's released code does (`images.warp_pixels`).
+    """
+    picture = read_image(image)
+    box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
+    crop = square_crop(box, crop_scale)
+    cut = warp_pixels if released_crop else crop_pixels
+    pixels = cut(picture, crop_matrix(crop, size) if released_crop else crop, size)
+    path = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
+    return ObjectCrop(pixels, crop, tuple(box), picture.size, path)
+
+
+def density_of(crop: Crop, grid: np.ndarray, cells: bool | int = True) -> Density:
+    """The density of one keypoint from non-negative weights on a grid of cells that tile the crop.
+
+    grid: [N, N] with a positive sum, rows = y.
+    cells: number of cells on a side of the density; True keeps the grid's own.
+    """
+    whole = grid / grid.sum()  # sums of float32 probabilities miss 1 by a rounding error
+    if cells is not True:
+        whole = regrid(whole, cells)
+        whole = whole / whole.sum()
+    return Density(crop, whole)
+
+
+def regrid(grid: np.ndarray, cells: int) -> np.ndarray:
+    """The same distribution on another number of cells: each old cell's share is divided by overlapping area.
+
+    grid: [N, N], rows = y.
+    cells: number of cells on a side of the result, from 1; InputError for anything else.
+    """
+    check_whole(cells, "A density's cells")
+    old, new = np.linspace(0, 1, len(grid) + 1), np.linspace(0, 1, cells + 1)
+    overlap = np.minimum(new[1:, None], old[1:]) - np.maximum(new[:-1, None], old[:-1])
+    shares = np.clip(overlap, 0, None) * len(grid)  # [cells, N]: share of an old row that lies in a new one
+    return shares @ grid @ shares.T
