@@ -27,8 +27,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import anykeypoint as ak
-from anykeypoint.data.episodes import EpisodeConfig, EpisodePlan
-from anykeypoint.data.episodes import collate as collate_episodes
+from anykeypoint.crops.batches import collate as collate_episodes
+from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.evaluation.metrics import pair_means, score_pairs
 from anykeypoint.forms.dataset import Dataset, read_coco
@@ -69,7 +69,7 @@ def made_up(folder: Path, count: int, size: int) -> Dataset:
 
 def loaders(data: Dataset, model: CapeLLM, passes: int) -> dict[str, tuple[Items, Callable, int]]:
     """By name: the items, what makes a batch of them, and how many pictures an item has."""
-    objects, recipe, plan = data.objects, TrainConfig(), EpisodePlan(data, EpisodeConfig())
+    objects, recipe, plan = data.objects, TrainConfig(), EpisodeSampler(data, EpisodeConfig())
     count = passes * len(objects)
 
     def decode(index: int) -> int:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from anykeypoint.category import Category
 from anykeypoint.crops.augment import PLAIN, AugmentConfig
+from anykeypoint.crops.batches import Episode, LabelledCrop, collate
 from anykeypoint.crops.heatmaps import heat_targets
-from anykeypoint.data.episodes import Episode, EpisodeConfig, EpisodePlan, Marked, collate, mark
+from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler, label_crop
 from anykeypoint.data.pairs import balanced_weights
 from anykeypoint.errors import InputError
 from anykeypoint.forms.dataset import Dataset, LabelledObject
@@ -54,7 +55,7 @@ def data(tmp_path_factory) -> Dataset:
     return Dataset(objects, categories, {})
 
 
-def same(one: Marked, other: Marked) -> bool:
+def same(one: LabelledCrop, other: LabelledCrop) -> bool:
     fields = zip(vars(one).values(), vars(other).values(), strict=True)
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in fields)
 
@@ -69,9 +70,9 @@ def alike(one: Episode, other: Episode) -> bool:
 
 @pytest.mark.parametrize("sampling", ["released", "balanced"])
 def test_example_and_query_are_different_objects_of_one_category(data, sampling):
-    plan = EpisodePlan(data, replace(SMALL, sampling=sampling))
+    sampler = EpisodeSampler(data, replace(SMALL, sampling=sampling))
     for at in range(80):
-        pair = plan.pair(at)
+        pair = sampler.pair(at)
         assert len({*pair.examples, pair.query}) == 2
         assert len({data.objects[i].category_id for i in (*pair.examples, pair.query)}) == 1
 
@@ -79,28 +80,28 @@ def test_example_and_query_are_different_objects_of_one_category(data, sampling)
 def test_several_examples_are_all_the_others_of_a_category_of_just_enough(data):
     few = Dataset([item for item in data.objects if item.category_id == 7], {7: TOOL}, {})
     for sampling in ("released", "balanced"):
-        plan = EpisodePlan(few, replace(SMALL, sampling=sampling, shots=3))
+        sampler = EpisodeSampler(few, replace(SMALL, sampling=sampling, shots=3))
         for at in range(20):
-            pair = plan.pair(at)
+            pair = sampler.pair(at)
             assert sorted([*pair.examples, pair.query]) == [0, 1, 2, 3]
 
 
 def test_an_epoch_of_the_released_sampling_has_every_category_equally_often_and_the_next_is_drawn_anew(data):
-    plan = EpisodePlan(data, SMALL)
-    assert plan.per_epoch == 9 * 3
-    epochs = [[plan.pair(epoch * 27 + i) for i in range(27)] for epoch in range(2)]
+    sampler = EpisodeSampler(data, SMALL)
+    assert sampler.per_epoch == 9 * 3
+    epochs = [[sampler.pair(epoch * 27 + i) for i in range(27)] for epoch in range(2)]
     for epoch in epochs:
         assert Counter(data.objects[pair.query].category_id for pair in epoch) == {3: 9, 7: 9, 8: 9}
     assert epochs[0] != epochs[1]
-    assert [EpisodePlan(data, replace(SMALL, seed=43)).pair(i) for i in range(27)] != epochs[0]
+    assert [EpisodeSampler(data, replace(SMALL, seed=43)).pair(i) for i in range(27)] != epochs[0]
 
 
 def test_balanced_sampling_draws_categories_by_the_square_root_of_their_size(data):
-    plan = EpisodePlan(data, replace(SMALL, sampling="balanced"))
-    drawn = Counter(data.objects[plan.pair(at).query].category_id for at in range(3000))
+    sampler = EpisodeSampler(data, replace(SMALL, sampling="balanced"))
+    drawn = Counter(data.objects[sampler.pair(at).query].category_id for at in range(3000))
     expected = np.sqrt(list(SIZES.values()))
     np.testing.assert_allclose([drawn[key] / 3000 for key in SIZES], expected / expected.sum(), atol=0.03)
-    examples = Counter(plan.pair(at).examples[0] for at in range(1000))
+    examples = Counter(sampler.pair(at).examples[0] for at in range(1000))
     assert set(examples) == set(range(15))
 
 
@@ -108,8 +109,8 @@ def test_sources_are_drawn_by_their_weights(data):
     source = {3: "near", 7: "far", 8: "far"}
     objects = [SimpleNamespace(**(vars(item) | {"source": source[item.category_id]})) for item in data.objects]
     mixed = SimpleNamespace(objects=objects, categories=data.categories, weights={"far": 3.0, "near": 1.0})
-    plan = EpisodePlan(mixed, replace(SMALL, sampling="balanced"))
-    near = np.mean([objects[plan.pair(at).query].category_id == 3 for at in range(2000)])
+    sampler = EpisodeSampler(mixed, replace(SMALL, sampling="balanced"))
+    near = np.mean([objects[sampler.pair(at).query].category_id == 3 for at in range(2000)])
     assert near == pytest.approx(0.25, abs=0.03)
 
 
@@ -117,25 +118,25 @@ def test_an_episode_hangs_on_the_seed_and_its_place_alone(data):
     """A resumed run, or another order of asking, draws the same."""
     for sampling in ("released", "balanced"):
         config = replace(SMALL, sampling=sampling)
-        straight = EpisodePlan(data, config)
+        straight = EpisodeSampler(data, config)
         first = [straight.episode(at) for at in range(30)]
-        jumping = EpisodePlan(data, config)
+        jumping = EpisodeSampler(data, config)
         for at in (29, 3, 28, 0):
             assert alike(jumping.episode(at), first[at])
-        assert not alike(first[0], EpisodePlan(data, replace(config, seed=1)).episode(0))
+        assert not alike(first[0], EpisodeSampler(data, replace(config, seed=1)).episode(0))
 
 
 def test_too_few_objects_are_refused_by_name(data):
     with pytest.raises(InputError, match=r"3 objects of a category, but 'other tool' \(id 8\) has 2"):
-        EpisodePlan(data, replace(SMALL, shots=2))
+        EpisodeSampler(data, replace(SMALL, shots=2))
     with pytest.raises(InputError, match=r"'other tool' \(id 8\) has 2"):
-        EpisodePlan(data, replace(SMALL, shots=2, sampling="balanced"))
+        EpisodeSampler(data, replace(SMALL, shots=2, sampling="balanced"))
     empty = Dataset(data.objects, {**data.categories, 9: TOOL}, {})
-    EpisodePlan(empty, replace(SMALL, sampling="balanced")).pair(0)
+    EpisodeSampler(empty, replace(SMALL, sampling="balanced")).pair(0)
     with pytest.raises(InputError, match=r"\(id 9\) has 0"):
-        EpisodePlan(empty, SMALL)
+        EpisodeSampler(empty, SMALL)
     with pytest.raises(InputError, match="no object with a labelled point"):
-        EpisodePlan(Dataset([], {}, {}), SMALL)
+        EpisodeSampler(Dataset([], {}, {}), SMALL)
 
 
 # --- one picture ---------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ def test_a_points_picture_is_what_its_name_looks_like(data, flip, released):
     looked = 0
     for item in data.objects:
         order = item.category.mirrored() if flip else range(len(item.category))
-        one = mark(item, config, np.random.default_rng(item.id))
+        one = label_crop(item, config, np.random.default_rng(item.id))
         for k in np.flatnonzero(one.visible):
             x, y = (one.points[k] * 96).astype(int)
             if min(x, y) > 1 and max(x, y) < 94:
@@ -159,15 +160,15 @@ def test_a_points_picture_is_what_its_name_looks_like(data, flip, released):
 
 
 def test_every_picture_has_its_own_crop_and_their_labels_do_not_change_each_other(data):
-    plan = EpisodePlan(data, replace(SMALL, augment=replace(WILD, flip=0)))
-    episode = plan.episode(4)
-    pair = plan.pair(4)
+    sampler = EpisodeSampler(data, replace(SMALL, augment=replace(WILD, flip=0)))
+    episode = sampler.episode(4)
+    pair = sampler.pair(4)
     stripped = [replace(item, points=np.full_like(item.points, np.nan)) for item in data.objects]
     stripped[pair.query] = data.objects[pair.query]
-    other = EpisodePlan(Dataset(stripped, data.categories, {}), plan.config).episode(4)
+    other = EpisodeSampler(Dataset(stripped, data.categories, {}), sampler.config).episode(4)
     assert same(episode.query, other.query) and not other.common.any()
     alone = Dataset([data.objects[pair.query]] * 2, {data.objects[pair.query].category_id: episode.category}, {})
-    twins = EpisodePlan(alone, plan.config).episode(0)
+    twins = EpisodeSampler(alone, sampler.config).episode(0)
     assert not np.allclose(twins.examples[0].points, twins.query.points, equal_nan=True)
 
 
@@ -176,8 +177,8 @@ def test_every_picture_has_its_own_crop_and_their_labels_do_not_change_each_othe
 def test_heat_stands_on_the_visible_points_alone(data, seed, sigma, index):
     item = data.objects[index]
     config = replace(SMALL, sigma=sigma, augment=replace(WILD, shift=0.5))
-    one = mark(item, config, np.random.default_rng(seed), read=False)
-    for point, visible, heat in zip(one.points, one.visible, one.heat, strict=True):
+    one = label_crop(item, config, np.random.default_rng(seed), read=False)
+    for point, visible, heat in zip(one.points, one.visible, one.heatmaps, strict=True):
         assert visible == (np.isfinite(point).all() and bool((point >= 0).all() and (point < 1).all()))
         if not visible:
             assert not heat.any()
@@ -185,26 +186,26 @@ def test_heat_stands_on_the_visible_points_alone(data, seed, sigma, index):
             row, column = np.unravel_index(heat.argmax(), heat.shape)
             assert (column, row) == tuple((point * 16 + 0.5).astype(int)) and heat.max() == 1
     expected, _ = heat_targets(one.points * 64, one.visible, sigma, 16, 4)
-    np.testing.assert_array_equal(one.heat, expected)
+    np.testing.assert_array_equal(one.heatmaps, expected)
 
 
 def test_the_released_crop_is_the_released_codes_and_its_visibility_that_of_the_heat_patch(data):
     item = data.objects[0]
     config = EpisodeConfig(released_crop=True, augment=PLAIN)
-    one = mark(item, config, np.random.default_rng(0))
+    one = label_crop(item, config, np.random.default_rng(0))
     matrix = crop_matrix(square_crop(item.box, 1.25), 256)
     np.testing.assert_array_equal(one.pixels, warp_pixels(read_image(item.image), matrix, 256))
     # 60 x 70 pixels at 1.25 make a window from x = 6.25 to 93.75: these lie a little left of it, and far.
     near = replace(item, category=TOOL, points=np.array([[4.0, 45.0], [-40.0, 45.0]]), visibility=np.array([2, 2]))
-    assert mark(near, config, np.random.default_rng(0)).visible.tolist() == [True, False]
-    assert not mark(near, replace(config, released_crop=False), np.random.default_rng(0)).visible.any()
+    assert label_crop(near, config, np.random.default_rng(0)).visible.tolist() == [True, False]
+    assert not label_crop(near, replace(config, released_crop=False), np.random.default_rng(0)).visible.any()
 
 
 def test_common_points_are_seen_in_all_pictures(data):
-    plan = EpisodePlan(data, SMALL)
+    sampler = EpisodeSampler(data, SMALL)
     counts = Counter()
     for at in range(27):
-        episode = plan.episode(at)
+        episode = sampler.episode(at)
         expected = episode.query.visible & episode.examples[0].visible
         np.testing.assert_array_equal(episode.common, expected)
         counts.update(expected.tolist())
@@ -212,14 +213,14 @@ def test_common_points_are_seen_in_all_pictures(data):
 
 
 def test_examples_left_unread_have_the_same_labels(data):
-    query = EpisodePlan(data, SMALL).pair(5).query
+    query = EpisodeSampler(data, SMALL).pair(5).query
     lost = [replace(item, image=item.image.with_name("gone.png")) for item in data.objects]
     gone = Dataset([*lost[:query], data.objects[query], *lost[query + 1 :]], data.categories, {})
     config = replace(SMALL, example_pixels=False)
-    read = EpisodePlan(data, SMALL).episode(5)
+    read = EpisodeSampler(data, SMALL).episode(5)
     with pytest.raises(InputError, match=r"no file .*gone\.png"):
-        EpisodePlan(gone, SMALL).episode(5)
-    unread = EpisodePlan(gone, config).episode(5)
+        EpisodeSampler(gone, SMALL).episode(5)
+    unread = EpisodeSampler(gone, config).episode(5)
     assert same(unread.query, read.query)
     assert same(unread.examples[0], replace(read.examples[0], pixels=np.zeros_like(read.query.pixels)))
 
@@ -228,28 +229,27 @@ def test_examples_left_unread_have_the_same_labels(data):
 
 
 def test_padding_and_company_change_nothing(data):
-    plan = EpisodePlan(data, SMALL)
-    episodes = [plan.episode(at) for at in range(8)]
+    sampler = EpisodeSampler(data, SMALL)
+    episodes = [sampler.episode(at) for at in range(8)]
     batch = collate(episodes)
     assert {len(episode.category) for episode in episodes} == {2, 4}
-    assert batch.examples.heat.shape == (8, 1, 4, 16, 16) and batch.query.pixels.shape == (8, 64, 64, 3)
-    assert batch.examples.pixels.dtype == np.uint8 and batch.query.heat.dtype == np.float32
+    assert batch.examples.heatmaps.shape == (8, 1, 4, 16, 16) and batch.query.pixels.shape == (8, 64, 64, 3)
+    assert batch.examples.pixels.dtype == np.uint8 and batch.query.heatmaps.dtype == np.float32
     for b, episode in enumerate(episodes):
         width = len(episode.category)
         assert batch.categories[b] == episode.category
-        assert batch.real[b].tolist() == [True] * width + [False] * (4 - width)
         np.testing.assert_array_equal(batch.common[b, :width], episode.common)
         for column, whole in (((b,), batch.query), ((b, 0), batch.examples)):
             one = episode.query if len(column) == 1 else episode.examples[0]
-            cut = [whole.points[column][:width], whole.visible[column][:width], whole.heat[column][:width]]
-            assert same(Marked(whole.pixels[column], *cut), one)
-            assert not whole.visible[column][width:].any() and not whole.heat[column][width:].any()
+            cut = [whole.points[column][:width], whole.visible[column][:width], whole.heatmaps[column][:width]]
+            assert same(LabelledCrop(whole.pixels[column], *cut), one)
+            assert not whole.visible[column][width:].any() and not whole.heatmaps[column][width:].any()
             assert np.isnan(whole.points[column][width:]).all()
         assert not batch.common[b, width:].any()
 
 
 def test_a_batch_needs_equally_many_examples(data):
-    episode = EpisodePlan(data, SMALL).episode(0)
+    episode = EpisodeSampler(data, SMALL).episode(0)
     with pytest.raises(InputError, match=r"same number of examples, but got \[1, 2\]"):
         collate([episode, replace(episode, examples=episode.examples * 2)])
 
@@ -258,8 +258,8 @@ def test_a_batch_needs_equally_many_examples(data):
     ("settings", "said"),
     [
         ({"sampling": "best"}, "sampling must be one of released, balanced"),
-        ({"shots": 0}, "shots must be at least 1"),
-        ({"crop_scale": 0.0}, "crop_scale must be finite and above 0"),
+        ({"shots": 0}, "shots must be a whole number from 1"),
+        ({"crop_scale": 0.0}, "crop_scale must be a number above 0"),
     ],
 )
 def test_what_is_no_episode_is_refused(settings, said):

@@ -11,7 +11,7 @@ from tiny_backbones import PIXELS, TINY
 
 import anykeypoint
 from anykeypoint.category import Category
-from anykeypoint.data.episodes import Episode, Marked, collate
+from anykeypoint.crops.batches import Episode, LabelledCrop, collate
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.asking import Question, Workers, ask_all
 from anykeypoint.evaluation.protocols import Protocol
@@ -206,15 +206,15 @@ def test_what_it_cannot_be_asked_is_refused(model):
 def episode(category: Category, seed: int, size: int) -> Episode:
     rng = np.random.default_rng(seed)
 
-    def marked() -> Marked:
+    def labelled_crop() -> LabelledCrop:
         points = rng.uniform(0.1, 0.9, (len(category), 2))
         pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
         seen = np.arange(len(category)) > seed % 2 - 1
-        return Marked(
+        return LabelledCrop(
             pixels, np.where(seen[:, None], points, np.nan), seen, np.zeros((len(category), 4, 4), np.float32)
         )
 
-    return Episode((marked(), marked()), marked(), category)
+    return Episode((labelled_crop(), labelled_crop()), labelled_crop(), category)
 
 
 @pytest.mark.parametrize("method", OPTIONS)

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from training.test_matching_episodes import settled
 
-from anykeypoint.data.episodes import EpisodeConfig, EpisodePlan
+from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.dataset import Dataset, read_coco
@@ -91,7 +91,7 @@ def test_each_version_is_one_crop_wherever_it_is_drawn(data):
 
 def test_the_pairs_are_those_of_freely_cut_episodes(data):
     assert [VersionedPlan(data, CROPS, 2).pair(at) for at in range(20)] == [
-        EpisodePlan(data, CROPS).pair(at) for at in range(20)
+        EpisodeSampler(data, CROPS).pair(at) for at in range(20)
     ]
 
 
@@ -149,7 +149,7 @@ def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
     kept(other, tmp_path, again)
     assert again.crops == 0
     assert np.array_equal(first.version(3, 1).pixels, other.version(3, 1).pixels)
-    drawn = [[int(plan.marked(0, at, 0).pixels.sum()) for at in range(12)] for plan in (first, other)]
+    drawn = [[int(plan.crop(0, at, 0).pixels.sum()) for at in range(12)] for plan in (first, other)]
     assert drawn[0] != drawn[1] and set(drawn[0]) == set(drawn[1])
 
 

@@ -116,13 +116,13 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_
             given = {}
             if asked.example:
                 given["examples"] = pixels(episode.examples)[None]
-                given["heat"] = torch.from_numpy(np.stack([one.heat for one in episode.examples]))[None]
+                given["heat"] = torch.from_numpy(np.stack([one.heatmaps for one in episode.examples]))[None]
             if asked.words:
                 given["phrases"] = model.phrases(episode.category)[None]
             answer = model(pixels([episode.query]), shown, [episode.category.skeleton], **given)
             points, heat = (
                 torch.from_numpy(episode.query.points).float()[None],
-                torch.from_numpy(episode.query.heat)[None],
+                torch.from_numpy(episode.query.heatmaps)[None],
             )
             common = torch.from_numpy(episode.common)[None]
             alone.append(sum(model.losses(answer, points, heat, common, shown).values()).item())

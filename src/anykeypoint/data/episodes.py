@@ -1,21 +1,22 @@
-"""Training episodes of the models that match: examples of a category, and a query in which its keypoints are found.
+"""Sampling of training episodes for models that match a query with examples of its category.
 
-Every picture of an episode is cropped and changed by itself; that they agree is a matter of the labels alone.
-Everything random comes from (seed, place in the run, picture), so that nothing needs to be remembered. It is all numpy;
-the trainer makes tensors of it.
+The crop of every picture is drawn on its own; only the labels tie the crops of an episode together. All random numbers
+come from the seed, the number of the episode in the run and the number of the picture in the episode, so that a resumed
+run continues with the same episodes. All arrays are numpy; the trainers convert them to tensors.
 
-Letters: B episodes of a batch, M examples, K keypoints (of a batch: the widest), S side of a crop in pixels, N cells a
-side of a heat map.
+Letters: N objects, M examples of an episode, K keypoints, S side of a crop in pixels.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from ..category import Category
+from ..configs.checks import check_choice, check_positive, check_whole
+from ..configs.strict import Config
 from ..crops.augment import MATCHER, AugmentConfig, crop_placed, jitter, place
+from ..crops.batches import Episode, LabelledCrop
 from ..crops.heatmaps import CELLS, heat_targets
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
@@ -27,83 +28,55 @@ SAMPLINGS = ("released", "balanced")
 
 
 @dataclass(frozen=True)
-class EpisodeConfig:
-    """How episodes are drawn and cut. The defaults are GraphCape's and CapeX's recipe but for the resampling."""
+class EpisodeConfig(Config):
+    """How episodes are drawn and cropped. The defaults are the recipe of GraphCape and CapeX, except the resampling.
 
-    shots: int = 1  # examples of an episode
-    sampling: str = "released"  # equally many of each category, mixed; "balanced": as `pairs.balanced_weights` has it
-    crop_scale: float = MATCHER_CROP[0]  # of the box's longer side
-    size: int = MATCHER_CROP[1]  # pixels a side of a crop
-    released_crop: bool = False  # cut and label as the released code does (see `mark`)
-    sigma: int = 1  # of the heat maps, in cells: 1 for GraphCape and CapeX, 2 for POMNet and CapeFormer
-    cells: int = CELLS  # a side of a heat map
-    example_pixels: bool = True  # False leaves the examples' pictures black and unread: CapeX asks for labels only
+    shots: number of examples of an episode.
+    sampling: "released" draws equally many episodes of every category; "balanced" draws the query by
+        `pairs.balanced_weights`.
+    crop_scale: side of a crop over the longer side of the box.
+    size: side S of a crop in pixels.
+    released_crop: crop and label as the released code does, see `label_crop`.
+    sigma: standard deviation of the heat maps in cells: 1 for GraphCape and CapeX, 2 for POMNet and CapeFormer.
+    cells: number of cells along a side of a heat map.
+    example_pixels: False leaves the examples' pictures unread and black; CapeX needs only the examples' labels.
+    seed: seed of all random numbers.
+    augment: random changes of the crops. A mapping that gives some keys takes the defaults of AugmentConfig for the
+        others, not those of MATCHER.
+    """
+
+    called: ClassVar[str] = "The options of episodes"
+
+    shots: int = 1
+    sampling: str = "released"
+    crop_scale: float = MATCHER_CROP[0]
+    size: int = MATCHER_CROP[1]
+    released_crop: bool = False
+    sigma: int = 1
+    cells: int = CELLS
+    example_pixels: bool = True
     seed: int = 42
-    augment: AugmentConfig = MATCHER  # where a file gives some of its keys, the others are AugmentConfig's own
+    augment: AugmentConfig = MATCHER
 
     def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise InputError(f"sampling must be one of {', '.join(SAMPLINGS)}, but got {self.sampling!r}.")
+        check_choice(self.sampling, "An episode's sampling", SAMPLINGS)
         for name in ("shots", "size", "sigma", "cells"):
-            if getattr(self, name) < 1:
-                raise InputError(f"An episode's {name} must be at least 1, but got {getattr(self, name)}.")
-        if not 0 < self.crop_scale < np.inf:
-            raise InputError(f"An episode's crop_scale must be finite and above 0, but got {self.crop_scale}.")
+            check_whole(getattr(self, name), f"An episode's {name}")
+        check_positive(self.crop_scale, "An episode's crop_scale")
 
 
-@dataclass(frozen=True)
-class Marked:
-    """A crop with its marks; in a batch all have the same leading dimensions."""
+class EpisodeSampler:
+    """The episodes of a run by their number, which counts them over all steps and processes.
 
-    pixels: np.ndarray  # S S 3 uint8; or what a backbone made of such a crop, C h w float16 (see `training.features`)
-    points: np.ndarray  # K 2 float64, fractions of the crop, also outside of it; NaN where not labelled
-    visible: np.ndarray  # K bool: labelled and in the crop
-    heat: np.ndarray  # K N N float32, peak 1; 0 where not visible
-
-    def only(self, rows: np.ndarray) -> "Marked":
-        """The crop with the marks of these keypoints alone."""
-        return Marked(self.pixels, self.points[rows], self.visible[rows], self.heat[rows])
-
-
-@dataclass(frozen=True)
-class Episode:
-    """Examples and a query of one category; keypoint i is the same in all of them, mirrored or not."""
-
-    examples: tuple[Marked, ...]
-    query: Marked
-    category: Category
-
-    @property
-    def common(self) -> np.ndarray:
-        """(K,) bool: visible in the query and in all examples, which the losses are taken on. May be none."""
-        return np.logical_and.reduce([one.visible for one in (*self.examples, self.query)])
-
-    def only(self, rows: np.ndarray) -> "Episode":
-        """The episode with these keypoints alone."""
-        examples, query = tuple(one.only(rows) for one in self.examples), self.query.only(rows)
-        return Episode(examples, query, self.category.only(rows.tolist()))
-
-
-@dataclass(frozen=True)
-class EpisodeBatch:
-    """Episodes side by side, their keypoints padded to the widest: NaN points, not visible, without heat."""
-
-    examples: Marked  # B M ...
-    query: Marked  # B ...
-    common: np.ndarray  # B K bool
-    real: np.ndarray  # B K bool: which slots are keypoints at all
-    categories: tuple[Category, ...]  # B of them: names, descriptions, skeletons
-
-
-class EpisodePlan:
-    """Which episode stands at each place of a run, places counted over all steps and processes.
-
-    `per_epoch` is how many make an epoch of the released training: of each category as many as the largest has objects.
-    Raises InputError where a category has too few objects for an episode; with sampling "balanced" one without any is
-    never drawn.
+    per_epoch: number of episodes in an epoch of the released training: for every category that has objects, as many
+        as the largest category has objects.
     """
 
     def __init__(self, data: Dataset, config: EpisodeConfig) -> None:
+        """Raises InputError where the data has no object, or a category too few objects for an episode.
+
+        With sampling "balanced" a category without any object is never drawn and may be there.
+        """
         self.objects, self.config = data.objects, config
         self._data, self._members = data, by_category(data)
         if not data.objects:
@@ -111,94 +84,81 @@ class EpisodePlan:
         self._epoch: tuple[int, list[Pair]] | None = None
         if config.sampling == "balanced":
             refuse_small(data, config.shots, {key for key, rows in self._members.items() if rows})
-            kinds = [item.category_id for item in data.objects]
+            categories = [item.category_id for item in data.objects]
             sources = [getattr(item, "source", "") for item in data.objects]
-            self._reach = np.cumsum(balanced_weights(kinds, sources, getattr(data, "weights", None)))
+            weights = getattr(data, "weights", None)
+            self._cumulative_weights = np.cumsum(balanced_weights(categories, sources, weights))
         else:
             refuse_small(data, config.shots)
         self.per_epoch = max(map(len, self._members.values())) * sum(map(bool, self._members.values()))
 
-    def pair(self, at: int) -> Pair:
-        """The objects of the episode at a place."""
+    def pair(self, number: int) -> Pair:
+        """The objects of an episode."""
         if self.config.sampling == "balanced":
-            return self._balanced(at)
-        epoch, index = divmod(at, self.per_epoch)
+            return self._balanced_pair(number)
+        epoch, index = divmod(number, self.per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             seed = int(np.random.SeedSequence([self.config.seed, 3, epoch]).generate_state(1)[0])
             self._epoch = (epoch, training_pairs(self._data, self.config.shots, seed))
         return self._epoch[1][index]
 
-    def episode(self, at: int, example_pixels: bool = True) -> Episode:
-        """The episode at a place; raises InputError where a picture cannot be read.
+    def episode(self, number: int, example_pixels: bool = True) -> Episode:
+        """Crop and label the objects of an episode. Raises InputError where a picture cannot be read.
 
-        example_pixels: False leaves the examples' pictures black and unread, as the config's own does for all episodes.
+        number: number of the episode in the run, from 0.
+        example_pixels: False leaves the examples of this episode unread and black, as the option of the config does
+            for all episodes.
         """
-        pair, read = self.pair(at), example_pixels and self.config.example_pixels
-        examples = [self.marked(index, at, picture, read) for picture, index in enumerate(pair.examples, start=1)]
-        return Episode(tuple(examples), self.marked(pair.query, at, 0), self.objects[pair.query].category)
+        pair, read = self.pair(number), example_pixels and self.config.example_pixels
+        examples = [self.crop(index, number, picture, read) for picture, index in enumerate(pair.examples, start=1)]
+        return Episode(tuple(examples), self.crop(pair.query, number, 0), self.objects[pair.query].category)
 
-    def marked(self, index: int, at: int, picture: int, read: bool = True) -> Marked:
-        """The crop of an object as one of the pictures of the episode at a place: 0 for the query, examples from 1."""
-        return mark(self.objects[index], self.config, np.random.default_rng([self.config.seed, 1, at, picture]), read)
+    def crop(self, index: int, number: int, picture: int, read: bool = True) -> LabelledCrop:
+        """The crop of one object of an episode.
 
-    def _balanced(self, at: int) -> Pair:
-        rng = np.random.default_rng([self.config.seed, 2, at])
-        query = int(np.searchsorted(self._reach, rng.random() * self._reach[-1], side="right"))
+        index: index of the object in the data.
+        number: number of the episode in the run.
+        picture: number of the picture in the episode: 0 for the query, from 1 on for the examples.
+        read: False leaves the picture unread and the crop black.
+        """
+        rng = np.random.default_rng([self.config.seed, 1, number, picture])
+        return label_crop(self.objects[index], self.config, rng, read)
+
+    def _balanced_pair(self, number: int) -> Pair:
+        rng = np.random.default_rng([self.config.seed, 2, number])
+        query = int(np.searchsorted(self._cumulative_weights, rng.random() * self._cumulative_weights[-1], "right"))
         rows = self._members[self.objects[query].category_id]
         drawn = rng.choice(len(rows) - 1, self.config.shots, replace=False)
-        own = bisect_left(rows, query)
+        own = bisect_left(rows, query)  # the query's place among its category's objects, left out of the draw
         return Pair(tuple(rows[i + (i >= own)] for i in drawn.tolist()), query)
 
 
-def mark(item: LabelledObject, config: EpisodeConfig, rng: np.random.Generator, read: bool = True) -> Marked:
-    """One object's crop, placed by `rng`, with its labels. read: False leaves the crop black.
+def label_crop(
+    item: LabelledObject, config: EpisodeConfig, rng: np.random.Generator, read: bool = True
+) -> LabelledCrop:
+    """Draw a crop round one object and transform its labels into the crop.
 
-    With `released_crop` as the released code does it: each pixel is a bilinear mean of four (`images.warp_pixels`), and
-    a labelled point outside the crop still counts as visible where a part of its heat patch would reach the map.
+    With `released_crop` it is done as in the released code: each pixel is a bilinear mean of four
+    (`images.warp_pixels`), and a labelled point outside the crop still counts as visible where a part of its Gaussian
+    reaches the heat map. Raises InputError where the picture cannot be read.
+
+    item: the object, its points in image pixels.
+    config: size of the crop, its random changes and its heat maps.
+    rng: generator of the crop's random changes.
+    read: False leaves the picture unread and the crop black.
     """
-    placed = place(item.box, config.crop_scale, config.augment, rng)
-    points = placed.labels(item.points, item.category)
-    seen = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
-    heat, weights = heat_targets(points * config.size, seen, config.sigma, config.cells, config.size / config.cells)
+    placement = place(item.box, config.crop_scale, config.augment, rng)
+    points = placement.labels(item.points, item.category)
+    candidates = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
+    stride = config.size / config.cells
+    heatmaps, weights = heat_targets(points * config.size, candidates, config.sigma, config.cells, stride)
     if not read:
-        return Marked(np.zeros((config.size, config.size, 3), np.uint8), points, weights > 0, heat)
+        return LabelledCrop(np.zeros((config.size, config.size, 3), np.uint8), points, weights > 0, heatmaps)
     image = read_image(item.image)
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     if config.released_crop:
-        pixels = warp_pixels(image, placed.matrix(config.size), config.size)
+        pixels = warp_pixels(image, placement.matrix(config.size), config.size)
     else:
-        pixels = crop_placed(image, placed, config.size)
-    return Marked(pixels, points, weights > 0, heat)
-
-
-def collate(episodes: Sequence[Episode]) -> EpisodeBatch:
-    """Episodes as one batch; InputError where they differ in their number of examples."""
-    shots = sorted({len(episode.examples) for episode in episodes})
-    if len(shots) != 1:
-        raise InputError(f"The episodes of a batch must have the same number of examples, but got {shots}.")
-    width = max(len(episode.category) for episode in episodes)
-    examples = [_stacked([_widened(one, width) for one in episode.examples]) for episode in episodes]
-    return EpisodeBatch(
-        _stacked(examples),
-        _stacked([_widened(episode.query, width) for episode in episodes]),
-        np.stack([_filled(episode.common, width) for episode in episodes]),
-        np.stack([np.arange(width) < len(episode.category) for episode in episodes]),
-        tuple(episode.category for episode in episodes),
-    )
-
-
-def _widened(one: Marked, width: int) -> Marked:
-    points, visible, heat = _filled(one.points, width, np.nan), _filled(one.visible, width), _filled(one.heat, width)
-    return Marked(one.pixels, points, visible, heat)
-
-
-def _filled(rows: np.ndarray, width: int, fill: float = 0) -> np.ndarray:
-    """K ... -> width ..., filled up at the end."""
-    more = np.full((width - len(rows), *rows.shape[1:]), fill, dtype=rows.dtype)
-    return np.concatenate([rows, more])
-
-
-def _stacked(marked: Sequence[Marked]) -> Marked:
-    columns = zip(*(vars(one).values() for one in marked), strict=True)
-    return Marked(*(np.stack(column) for column in columns))
+        pixels = crop_placed(image, placement, config.size)
+    return LabelledCrop(pixels, points, weights > 0, heatmaps)

@@ -7,8 +7,9 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..crops.batches import EpisodeBatch, collate
 from ..crops.heatmaps import STRIDE
-from ..data.episodes import EpisodeBatch, EpisodeConfig, EpisodePlan, collate
+from ..data.episodes import EpisodeConfig, EpisodeSampler
 from ..forms.dataset import Dataset
 from ..models.fewshot.model import FewShotModel
 from . import loop
@@ -53,7 +54,7 @@ class FewShotCourse(EpisodeCourse):
             seed=config.seed,
             augment=config.augment,
         )
-        self.episodes = EpisodePlan(self.data, drawn)
+        self.episodes = EpisodeSampler(self.data, drawn)
         plan = Plan(self.episodes.per_epoch, config, accelerator.num_processes)
         self.steps = plan.steps
         return plan

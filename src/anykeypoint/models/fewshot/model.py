@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...category import Category
 from ...configs.strict import known_fields
-from ...data.episodes import EpisodeBatch
+from ...crops.batches import EpisodeBatch
 from ...density import Density
 from ...errors import InputError
 from ...example import Example

@@ -18,14 +18,15 @@ from accelerate import Accelerator
 from rich.progress import track
 from torch import Tensor, nn
 
-from ...data.episodes import EpisodeConfig, EpisodePlan, Marked, mark
+from ...crops.batches import LabelledCrop
+from ...data.episodes import EpisodeConfig, EpisodeSampler, label_crop
 from ...errors import InputError
 from ...forms.dataset import Dataset
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
 
 
-class VersionedPlan(EpisodePlan):
+class VersionedPlan(EpisodeSampler):
     """Episodes whose pictures are drawn among `versions` fixed augmented crops of each object.
 
     Which one a picture takes hangs on the seed and its place. What a version is hangs on the object's number in the
@@ -36,13 +37,13 @@ class VersionedPlan(EpisodePlan):
         super().__init__(data, config)
         self.versions = versions
 
-    def marked(self, index: int, at: int, picture: int, read: bool = True) -> Marked:
+    def crop(self, index: int, at: int, picture: int, read: bool = True) -> LabelledCrop:
         drawn = np.random.default_rng([self.config.seed, 6, at, picture]).integers(self.versions)
         return self.version(index, int(drawn), read)
 
-    def version(self, index: int, number: int, read: bool = True) -> Marked:
+    def version(self, index: int, number: int, read: bool = True) -> LabelledCrop:
         """One of an object's crops, numbered from 0."""
-        return mark(self.objects[index], self.config, np.random.default_rng([7, index, number]), read)
+        return label_crop(self.objects[index], self.config, np.random.default_rng([7, index, number]), read)
 
 
 class CachedPlan(VersionedPlan):
@@ -52,10 +53,10 @@ class CachedPlan(VersionedPlan):
         super().__init__(data, config, maps.shape[1])
         self.maps = maps
 
-    def version(self, index: int, number: int, read: bool = True) -> Marked:
+    def version(self, index: int, number: int, read: bool = True) -> LabelledCrop:
         labels = super().version(index, number, read=False)
         cells = self.maps[index, number] if read else np.zeros(self.maps.shape[2:], self.maps.dtype)
-        return Marked(cells, labels.points, labels.visible, labels.heat)
+        return LabelledCrop(cells, labels.points, labels.visible, labels.heatmaps)
 
 
 def compute_features(

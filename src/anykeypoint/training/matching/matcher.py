@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ...category import Category
-from ...data.episodes import Episode, EpisodeBatch, EpisodeConfig, EpisodePlan, collate
+from ...crops.batches import Episode, EpisodeBatch, collate
+from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...errors import InputError
 from ...forms.dataset import Dataset
 from ...models.matching.heads.evidence import EvidenceHead
@@ -229,7 +230,7 @@ class MatchingCourse(EpisodeCourse):
             keypoints=chosen,
         )
 
-    def _episodes(self, accelerator: Accelerator, folder: Path) -> EpisodePlan:
+    def _episodes(self, accelerator: Accelerator, folder: Path) -> EpisodeSampler:
         config, model = self.config, self.model.config
         drawn = EpisodeConfig(
             shots=config.shots,
@@ -244,7 +245,7 @@ class MatchingCourse(EpisodeCourse):
             augment=config.augment,
         )
         if not config.versions:
-            return EpisodePlan(self.data, drawn)
+            return EpisodeSampler(self.data, drawn)
         plan = VersionedPlan(self.data, drawn, config.versions)
         if config.features == "live":
             return plan
@@ -288,12 +289,12 @@ def _batch(episodes: EpisodeBatch, asked: Sequence[Asked]) -> Batch:
         episodes.query.pixels,
         episodes.examples.pixels[looking],
         looking,
-        episodes.examples.heat,
+        episodes.examples.heatmaps,
         episodes.examples.visible & valid[:, None] & looks[:, None, None],
         told,
         valid,
         valid & episodes.query.visible,
         episodes.query.points.astype(np.float32),
-        episodes.query.heat,
+        episodes.query.heatmaps,
     )
     return Batch(*map(torch.from_numpy, tensors), episodes.categories, tuple(asked))
