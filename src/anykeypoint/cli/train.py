@@ -13,10 +13,11 @@ from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..forms.registry import read
 from ..models.fewshot import model as fewshots
+from ..models.folders import model_type
 from ..models.generative.capellm import CapeLLMConfig
 from ..models.generative.kptllm import KptLLM, KptLLMConfig
 from ..models.generative.storage import build
-from ..models.loading import find, from_folder, model_type
+from ..models.loading import find, from_folder
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE
 from ..models.matching.model import build as build_matcher

@@ -2,8 +2,9 @@
 
 from ..errors import InputError
 from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
+from ..models.folders import model_type
 from ..models.generative.storage import read_config
-from ..models.loading import find, model_type
+from ..models.loading import find
 from ..models.matching import matcher_folder as matchers
 from ..models.sources.packages import PACKAGES, fetch, fetched
 

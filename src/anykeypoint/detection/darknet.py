@@ -3,11 +3,13 @@
 Shapes: B pictures, G cells a side of a grid, C classes, N boxes.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -71,6 +73,13 @@ def decode(grids: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         sure = _sigmoid(values[:, 4:5]) * _sigmoid(values[:, 5:])
         scores.append(sure.transpose(0, 2, 3, 1).reshape(-1, sure.shape[1]))
     return np.concatenate(boxes), np.concatenate(scores)
+
+
+def convert_package(files: list[Path], folder: Path) -> None:
+    """Write the one weights file of a package as a folder with config.json and model.safetensors."""
+    (source,) = files
+    save_file(read_weights(source), folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps({"model_type": "yolov3-tiny"}) + "\n")
 
 
 def read_weights(path: Path, width: int = 16, classes: int = 80) -> dict[str, Tensor]:

@@ -28,8 +28,12 @@ class YoloTiny(Detector):
         self.network = network.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, folder: Path) -> "YoloTiny":
-        """From config.json, which may say a `width`, and model.safetensors. Raises InputError where they are wrong."""
+    def load(cls, source: str | Path, model_type: str = MODEL_TYPE) -> "YoloTiny":
+        """The detector of a folder with config.json, which may hold a `width`, and model.safetensors.
+
+        Raises InputError where one of the files is missing, damaged or of another model.
+        """
+        folder = Path(source)
         settings = read_settings(folder, MODEL_TYPE)
         width = settings.pop("width", 16)
         if settings or isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= 64:

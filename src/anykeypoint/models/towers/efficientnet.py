@@ -8,10 +8,12 @@ brings positions of its own, convolutions do not.
 Shapes: B images, S input side in pixels, R = S / 16 rows and columns, N = R * R tokens, C channels.
 """
 
+import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..sources.released import read_released
@@ -60,6 +62,18 @@ def load_efficientnet(source: str | None = None) -> EfficientNetLite2:
     check_tensors(expected, weights, "The EfficientNet-Lite2 weights")
     model.load_state_dict(weights)
     return model
+
+
+def convert_package(files: list[Path], folder: Path) -> None:
+    """Write the published state dict, the one file of its package, as a folder with the weights of the trunk."""
+    (source,) = files
+    published = torch.load(source, map_location="cpu", weights_only=True)
+    trunk = EfficientNetLite2()
+    # The classifier and the block in front of it (352 channels) are not part of the trunk.
+    unused = ("_fc.", "_conv_head.", "_bn1.", "_blocks.20.")
+    trunk.load_state_dict({key: value for key, value in published.items() if not key.startswith(unused)})
+    save_file(trunk.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "efficientnet-lite2"}) + "\n")
 
 
 class _Block(nn.Module):

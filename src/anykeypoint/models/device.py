@@ -1,0 +1,21 @@
+"""Where a network computes."""
+
+import torch
+
+from ..errors import InputError
+
+
+def pick_device(device: str) -> torch.device:
+    """A torch device by name; "auto" is the first GPU where one can be used, else the CPU.
+
+    Raises InputError for a name that torch does not know, and for a GPU where none can be used.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"There is no device {device!r}; use auto, cpu or cuda.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("No CUDA device can be used here; use --device cpu or install a CUDA build of torch.")
+    return chosen

@@ -1,0 +1,45 @@
+"""The kinds of model folders: the `model_type` that stands in config.json, and the function that loads such a folder.
+
+A new family of models is one more entry. The functions are named by text, so that neither this file nor a base class
+imports the families.
+"""
+
+from dataclasses import dataclass
+
+_GENERATIVE = "anykeypoint.models.generative"
+
+
+@dataclass(frozen=True)
+class ModelType:
+    """One kind of model folder.
+
+    load: "module:function" that is called with the folder (a Path) and a torch dtype and gives the model, in eval mode.
+    options: the keyword arguments that the model's `predict` takes beside image, category, box, example and words.
+    gives: the `model_type` of the model that `load` gives, where it is not that of the folder: models that research
+        code published are read, but are saved as folders of this library.
+    files: patterns of file names that a folder on the hub has beside config.json and model.safetensors.
+    """
+
+    load: str
+    options: tuple[str, ...]
+    gives: str | None = None
+    files: tuple[str, ...] = ()
+
+
+MODEL_TYPES: dict[str, ModelType] = {
+    "matcher": ModelType("anykeypoint.models.matching.matcher_folder:load", ("density",), files=("text/*",)),
+    "capellm": ModelType(
+        f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
+    ),
+    "kptllm": ModelType(f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "seed")),
+    "cape-llm": ModelType(
+        f"{_GENERATIVE}.released_capellm:load",
+        ("strategy", "density", "describe", "cumulative", "order", "seed"),
+        gives="capellm",
+        files=(
+            *("adapter_config.json", "adapter_model.safetensors", "vision_model.safetensors"),
+            *("mm_projector.safetensors", "tokenizer*"),
+        ),
+    ),
+    "few_shot": ModelType("anykeypoint.models.fewshot.model:load", ("density",)),
+}

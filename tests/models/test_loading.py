@@ -1,0 +1,80 @@
+"""Model folders by their kind: every entry of the registry names a loader, and loading names no family."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from anykeypoint.configs.lazy import resolve
+from anykeypoint.detection.registry import DETECTORS
+from anykeypoint.errors import InputError
+from anykeypoint.models import registry
+from anykeypoint.models.device import pick_device
+from anykeypoint.models.loading import from_folder, load
+from anykeypoint.models.registry import MODEL_TYPES, ModelType
+from anykeypoint.models.sources.packages import PACKAGES
+
+
+@pytest.mark.parametrize(
+    "target",
+    [kind.load for kind in MODEL_TYPES.values()]
+    + [package.converter for package in PACKAGES.values() if package.converter]
+    + list(DETECTORS.values()),
+)
+def test_every_name_in_a_registry_is_something_to_call(target):
+    assert callable(resolve(target))
+
+
+def test_every_kind_of_folder_gives_a_kind_of_model():
+    assert {kind.gives or name for name, kind in MODEL_TYPES.items()} == {"matcher", "capellm", "kptllm", "few_shot"}
+
+
+@pytest.mark.parametrize("module", ["models.loading", "models.sources.packages", "models.registry"])
+def test_loading_and_fetching_import_no_family_and_no_network(module):
+    code = f"import sys, anykeypoint.{module}; print(*(name for name in sys.modules if name.startswith('anykeypoint')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert f"anykeypoint.{module}" in found
+    rooms = ("matching", "generative", "fewshot", "towers")
+    assert [name for name in found if name.startswith(tuple(f"anykeypoint.models.{room}" for room in rooms))] == []
+
+
+def made_up(folder, dtype):
+    return folder, dtype
+
+
+def test_a_new_kind_of_folder_is_one_more_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.MODEL_TYPES, "made_up", ModelType(f"{__name__}:made_up", options=()))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "made_up"}))
+    assert from_folder(tmp_path, torch.float16) == (tmp_path, torch.float16)
+
+
+@pytest.mark.parametrize("expected", [None, "matcher"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("no json", "not a model folder"),
+        ("[1]", "must hold a mapping"),
+        ('{"model_type": "bert"}', "does not describe a matcher"),
+        ("{}", "does not describe a matcher"),
+    ],
+)
+def test_a_folder_of_no_known_kind_is_refused(tmp_path, content, message, expected):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        from_folder(tmp_path, expected=expected)
+
+
+def test_a_folder_of_another_kind_than_expected_is_refused_before_it_is_loaded(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "matcher"}')
+    with pytest.raises(InputError, match="does not describe a capellm or cape-llm model"):
+        from_folder(tmp_path, expected="capellm")
+
+
+def test_devices_and_precisions_are_checked_before_the_model_is_looked_up():
+    assert pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="no device 'tpu9'"):
+        load("no such model", device="tpu9")
+    with pytest.raises(InputError, match="dtype must be one of float32, bfloat16, float16, but got 'int8'"):
+        load("no such model", dtype="int8")
