@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from anykeypoint.evaluation.baselines import positions as baselines
+from anykeypoint.evaluation.baselines import name_statistics
+from anykeypoint.evaluation.baselines.base import CROP_SCALE
 from anykeypoint.forms.dataset import Dataset, read_coco
 
-OUT = Path(baselines.__file__).with_name("mean_positions.json")
+OUT = Path(name_statistics.__file__).with_name("mean_positions.json")
 
 
 def labels(annotations: Path) -> Dataset:
@@ -28,10 +29,10 @@ def main() -> None:
     annotations = Path(sys.argv[1])
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else OUT
     objects = labels(annotations).objects
-    positions, counts = baselines.mean_positions(objects), baselines.name_counts(objects)
+    positions, counts = name_statistics.mean_positions(objects), name_statistics.name_counts(objects)
     rows = ",\n".join(f"  {json.dumps(name)}: [{x:.3f}, {y:.3f}]" for name, (x, y) in positions.items())
     numbers = ",\n".join(f"  {json.dumps(name)}: {count}" for name, count in counts.items())
-    about = f"mean keypoint positions in the square of {baselines.CROP_SCALE} boxes and how many were labelled, by name"
+    about = f"mean keypoint positions in the square of {CROP_SCALE} boxes and how many were labelled, by name"
     out.write_text(
         f'{{"about": {json.dumps(about)}, "positions": {{\n{rows}\n}}, "counts": {{\n{numbers}\n}}}}\n',
         encoding="utf-8",

@@ -1,7 +1,6 @@
 """Baselines: they answer without the picture, always the same, and with nothing only where nothing was shown."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,8 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.pairs import Pair, one_each
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics
-from anykeypoint.evaluation.baselines import positions
+from anykeypoint.evaluation.baselines import name_statistics, positions, registry
+from anykeypoint.evaluation.baselines.name_words import content_words, readable_name
 from anykeypoint.evaluation.scoring import Scored
 from anykeypoint.example import Example
 from anykeypoint.forms.dataset import LabelledObject, read_coco
@@ -68,10 +68,10 @@ class Meaning:
         return np.column_stack([np.cos(angles), np.sin(angles)])
 
 
-def test_with_a_similarity_names_are_weighted_by_their_cosines():
-    model = positions.MeanPosition(NAMES, similarity=Meaning())
+def test_with_a_text_encoder_names_are_weighted_by_their_cosines():
+    model = positions.MeanPosition(NAMES, text_encoder=Meaning())
     np.testing.assert_allclose(model.position("schnauze"), NAMES["nose"], atol=1e-6)
-    weights = {name: np.exp(np.cos(ANGLES[name]) / positions.WARMTH) for name in NAMES}
+    weights = {name: np.exp(np.cos(ANGLES[name]) / positions.TEMPERATURE) for name in NAMES}
     expected = sum(weights[name] * np.array(NAMES[name]) for name in NAMES) / sum(weights.values())
     np.testing.assert_allclose(model.position("left_hind_paw"), expected)
     assert 0.2 < expected[0] < 0.4  # between the two paws, which are alike
@@ -84,7 +84,7 @@ def test_with_a_similarity_names_are_weighted_by_their_cosines():
     [("L_EarBase", "left ear base"), ("R Eye", "right eye"), ("forelegR1", "foreleg r1"), ("nose", "nose"), ("__", "")],
 )
 def test_labels_are_read_as_one_would_say_them(label, text):
-    assert positions.readable(label) == text
+    assert readable_name(label) == text
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
     prompt, found, missing, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
-    models, unmeasured = positions.baselines(prompt)
+    models, unmeasured = registry.baselines(prompt)
     assert [model.name for model in models] == found and list(unmeasured) == missing
     assert all("`anykeypoint weights " in reason for reason in unmeasured.values())
     assert list(tmp_path.iterdir()) == []  # nothing was fetched
@@ -113,13 +113,13 @@ def test_each_prompt_has_its_baselines_and_what_is_missing_says_how_to_get_it(
 @pytest.mark.parametrize("prompt", ["text", "both"])
 def test_baselines_with_weights_have_the_names_they_are_missed_by(prompt, tmp_path, monkeypatch):
     monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path))
-    expected = {model.name for model in positions.baselines(prompt)[0]} | set(positions.baselines(prompt)[1])
+    expected = {model.name for model in registry.baselines(prompt)[0]} | set(registry.baselines(prompt)[1])
     for name in ("minilm-l6", "efficientnet-lite2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "complete").touch()
     monkeypatch.setattr("anykeypoint.models.towers.text.build_text_encoder", lambda config: Meaning())
     monkeypatch.setattr("anykeypoint.models.towers.vision.build_encoder", lambda config: torch.nn.Identity())
-    models, unmeasured = positions.baselines(prompt)
+    models, unmeasured = registry.baselines(prompt)
     assert {model.name for model in models} == expected and not unmeasured
 
 
@@ -173,9 +173,9 @@ def test_an_example_of_another_category_is_refused():
 
 
 def test_the_pictures_left_is_not_the_own_left():
-    assert positions.words("image left eye") == ["imageleft", "eye"]
-    assert positions.words("L Eye") == ["left", "eye"] == positions.words("left_eye")
-    assert positions.words("back of the head") != positions.words("rear of the head")
+    assert content_words("image left eye") == ["imageleft", "eye"]
+    assert content_words("L Eye") == ["left", "eye"] == content_words("left_eye")
+    assert content_words("back of the head") != content_words("rear of the head")
 
 
 def test_positions_are_fractions_of_a_square_of_one_and_a_quarter_boxes():
@@ -196,22 +196,13 @@ def test_mean_positions_weigh_categories_alike_and_leave_out_what_has_no_place()
         return LabelledObject(0, Path("x"), category_id, category, (0, 0, 10, 10), points, np.array([2, 0]), None)
 
     objects = [item(1, 0.0), item(1, 0.0), item(1, 0.0), item(2, 5.0), item(3, 1.0, "face point 3")]
-    assert positions.mean_positions(objects) == {"nose": (0.3, 0.5)}
-    assert positions.name_counts(objects) == {"nose": 4}
+    assert name_statistics.mean_positions(objects) == {"nose": (0.3, 0.5)}
+    assert name_statistics.name_counts(objects) == {"nose": 4}
 
 
-def test_no_positions_and_malformed_files_are_refused(tmp_path):
+def test_no_positions_are_refused():
     with pytest.raises(InputError, match="got none"):
         positions.MeanPosition({})
-    path = tmp_path / "means.json"
-    for text in ("{", "[]", '{"positions": {"nose": [1]}}', '{"positions": {"nose": ["a", 1]}}'):
-        path.write_text(text)
-        with pytest.raises(InputError, match=r"means\.json"):
-            positions.read_positions(path)
-    path.write_text(json.dumps({"positions": NAMES}))
-    assert positions.read_positions(path) == NAMES
-    with pytest.raises(InputError, match=r"none\.json"):
-        positions.read_positions(tmp_path / "none.json")
 
 
 def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):

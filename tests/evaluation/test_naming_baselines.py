@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation.baselines.names import MostFrequentName, NearestMeanPosition, RandomName, shipped
+from anykeypoint.evaluation.baselines.names import (
+    MostFrequentName,
+    NearestMeanPosition,
+    RandomName,
+    shipped_name_baselines,
+)
 from anykeypoint.evaluation.baselines.positions import MeanPosition
 
 POSITIONS = MeanPosition({"L_Eye": (0.3, 0.2), "right eye": (0.7, 0.2), "chin": (0.5, 0.9)})
@@ -58,7 +63,7 @@ def test_every_point_is_named_by_itself(points, model):
 
 
 def test_what_is_shipped_names_points_with_and_without_a_category():
-    for model in shipped():
+    for model in shipped_name_baselines():
         (answer,) = model.identify(None, np.array([[0.5, 0.5]]), box=(0, 0, 1, 1), category=None)
         assert answer.name == answer.name.strip() != "" and answer.confidence == 1
         assert called(model, [(0.5, 0.5)], face("nose")) == ["nose"]

@@ -97,7 +97,7 @@ def test_it_is_the_mean_of_similarity_and_prior_over_the_examples_that_show_the_
                     centre = np.array([c + 0.5, r + 0.5]) / 20
                     distance = np.linalg.norm(centre - (copied[i][k] - corner) / side)
                     scores[r, c] += (cosine + prior * math.exp(-(distance**2) / (2 * 0.25**2))) / len(seen)
-        shares = np.exp((scores - scores.max()) / neighbours.WARMTH)
+        shares = np.exp((scores - scores.max()) / neighbours.TEMPERATURE)
         shares /= shares.sum()
         row, column = np.unravel_index(scores.argmax(), scores.shape)
         total, xy = 0.0, np.zeros(2)
@@ -159,10 +159,11 @@ def test_pictures_in_files_are_looked_at_once_and_anew_when_they_change(tmp_path
     Image.fromarray(noise(7)).save(paths[0])
     os.utime(paths[0], ns=(1, 1))
     assert not torch.equal(kept.features(paths[0], BOX), before)
-    monkeypatch.setattr(neighbours, "KEPT", 2)
-    for path in paths * 2:
-        kept.features(path, BOX)
-    assert len(kept._maps) == 2
+    monkeypatch.setattr(neighbours, "CACHE_SIZE", 2)
+    small = NearestNeighbour(Tiny())
+    for path in (*paths, paths[2], paths[1], paths[0]):
+        small.features(path, BOX)
+    assert small.encoder.looks == 4  # the last two maps were kept, the first was not
 
 
 def test_a_dot_product_of_the_map_is_the_mean_of_both_maps_cosines():
@@ -178,7 +179,7 @@ def test_features_between_cells_are_bilinear_and_of_unit_length():
     torch.manual_seed(0)
     features = F.normalize(torch.randn(6, 4, 4), dim=0)
     places = torch.tensor([[0.375, 0.625], [0.5, 0.625], [-3.0, 0.125], [1.0, 1.0]])
-    found = neighbours.at_points(features, places)
+    found = neighbours.features_at_points(features, places)
     expected = [features[:, 2, 1], features[:, 2, 1] + features[:, 2, 2], features[:, 0, 0], features[:, 3, 3]]
     for line, feature in zip(found, expected, strict=True):
         assert torch.allclose(line, F.normalize(feature, dim=0), atol=1e-5)
@@ -200,7 +201,7 @@ def test_what_cannot_be_matched_is_refused(model):
         model.predict(noise(0), CATEGORY, box=BOX, example=[Example(noise(0), POINTS[:2], BOX)])
     with pytest.raises(InputError, match="There is no file"):
         model.predict("nowhere.png", CATEGORY, box=BOX, example=[Example(noise(0), POINTS, BOX)])
-    with pytest.raises(InputError, match="prior must be 0 or more"):
+    with pytest.raises(InputError, match="prior must be a number from 0"):
         NearestNeighbour(Tiny(), prior=float("nan"))
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..evaluation.asking import Workers
-from ..evaluation.baselines.positions import baselines
+from ..evaluation.baselines.registry import baselines
 from ..evaluation.compare import compare, table, write_comparison
 from ..evaluation.protocols import Protocol
 from ..evaluation.run import HEADLINE, Settings, evaluate
