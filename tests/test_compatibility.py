@@ -212,7 +212,7 @@ def test_an_evaluation_gives_the_figures_that_it_gave(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_stopped_evaluation_goes_on_from_what_is_there(name, tmp_path):
-    """An answer that is there is kept, even one that the model would not give; the object of half a last line is predicted again."""
+    """An answer that is there is kept, even one that the model would not give; a half last line is predicted again."""
     folder = shutil.copytree(f"reports/{name}", tmp_path / "report")
     lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [json.loads(line) for line in lines[:3]]
