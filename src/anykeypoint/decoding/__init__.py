@@ -1,7 +1,10 @@
-"""The engine: one image prefix, many keypoints, one forced template. It knows token ids; nothing of text or images."""
+"""Coordinates as tokens: one image prefix, many questions, one fixed answer template.
+
+This room knows token ids and embeddings. It knows nothing of text or images.
+"""
 
 from .branches import Branches, Prefix, packed_forward, passes
-from .engine import Answers, Engine
+from .engine import DecodedPoints, Engine
 from .strategies import Strategy
 
-__all__ = ["Answers", "Branches", "Engine", "Prefix", "Strategy", "packed_forward", "passes"]
+__all__ = ["Branches", "DecodedPoints", "Engine", "Prefix", "Strategy", "packed_forward", "passes"]

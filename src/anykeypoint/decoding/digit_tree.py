@@ -1,13 +1,14 @@
-"""The exact joint distribution of a keypoint's place, expanded by probability mass (Sec. 3.1, Eq. 6; Sec. 4.4).
+"""The exact joint distribution of a keypoint's position, expanded by probability (Sec. 3.1, Eq. 6; Sec. 4.4).
 
-p(x, y) is the product of the conditional distributions of all free positions: a tree of digits. Its nodes are expanded
-level by level, the likeliest first, until the wanted mass is reached; what a node is worth is exact. Probability that
-was not expanded is missing from the grid, and nothing lies outside the crop.
+p(x, y) is the product of the conditional distributions of all free positions of the answer: a tree of digits. Its nodes
+are expanded level by level, the most probable first, until the requested probability is covered. The probability of an
+expanded node is exact; probability that was not expanded is missing from the grid. Nothing lies outside the crop.
+
+Letters: n nodes of one level, B branches, C cells on a side that a node's weight is shared among in x, R in y.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,15 +16,13 @@ from torch import Tensor
 from ..errors import InputError
 from .branches import Branches, Prefix
 from .codec import VALUES
+from .reader import NumberReader, OpenedNumber
 
-if TYPE_CHECKING:
-    from .engine import Engine, Opened
-
-MAX_CELLS = 1000  # on one side: finer than the digits there is nothing
+MAX_CELLS = 1000  # largest number of cells on a side: the answers have three decimals
 
 
 def joint(
-    engine: "Engine",
+    reader: NumberReader,
     prefix: Prefix,
     question: Sequence[int],
     cells: int = 100,
@@ -31,79 +30,103 @@ def joint(
     most: int = 1024,
     exact: bool = False,
 ) -> tuple[Tensor, float]:
-    """The distribution on `cells` x `cells` equal cells of the crop (rows y, columns x), and the mass that it covers.
+    """The joint distribution on `cells` x `cells` equal cells of the crop, and the probability that it covers.
 
-    A value of 0.000 to 0.999 belongs to the cell that it lies in, 1.000 to the last one. Expansion stops at `mass` or
-    at `most` nodes of one level, whichever comes first.
-    exact: True expands every digit, which a keypoint of wide uncertainty makes slow. False, where a digit has a token:
-    p(x) is exact; y is conditioned on x's first two decimals and its likeliest third, and spread evenly below 0.01.
+    Row i of the grid is y, column j is x. A value of 0.000 to 0.999 belongs to the cell that contains it, 1.000 to the
+    last cell. Expansion stops at `mass` or at `most` nodes of one level, whichever comes first.
+
+    cells: number of cells on a side, 1 to MAX_CELLS.
+    mass: probability to cover, in (0, 1].
+    most: largest number of nodes expanded on one level.
+    exact: True expands every digit, which is slow for a very uncertain keypoint. False, with a codec of one token per
+        digit: p(x) is exact; y is conditioned on the first two decimals of x and the most probable third, and is spread
+        evenly over the thousandths of one hundredth.
+
+    Raises InputError for a value outside these ranges.
     """
     if not 1 <= cells <= MAX_CELLS:
         raise InputError(f"The grid of a density must have 1 to {MAX_CELLS} cells on a side, but got {cells}.")
     if not 0 < mass <= 1 or most < 1:
         raise InputError(f"A density needs a mass in (0, 1] and at least one node, but got {mass} and {most}.")
-    codec = engine.codec
+    codec = reader.codec
     whole = exact or codec.base == 1000
     slots = len(codec.digits)
-    depth = (slots if whole else 2, slots if whole and 100 % cells else min(slots, 2))  # of x and of y
-    budget = _Budget((1 - mass) / (sum(depth) + 1), most)  # what a level, or x = 1.000, may leave out
-    grid = torch.zeros(cells, cells, dtype=torch.float64)
+    depth_x, depth_y = slots if whole else 2, slots if whole and 100 % cells else min(slots, 2)
+    # The probability that may be left out is divided evenly among the levels and x = 1.000.
+    budget = _Budget((1 - mass) / (depth_x + depth_y + 1), most)
+    grid = _Grid(reader, cells, depth_y, budget)
 
-    def fill(branches: Branches, tokens: list[list[int]], weights: Tensor, columns: Tensor, shares: Tensor) -> None:
-        """Expand y behind every x: branches that still have to read `tokens`; each x's weight is shared by columns."""
-        opened = engine.open_number(branches, [[*t, *codec.comma] for t in tokens])
-        found = _expand(engine, branches, opened, weights, depth[1], budget)
-        if depth[1] == slots:
-            rows, parts = _cell(found.values[:, None], cells), torch.ones(len(found.values), 1)
-        else:  # all ten thousandths alike; where cells are whole hundredths, they lie in one
-            rows, parts = (
-                _cell(found.values[:, None] + torch.arange(10), cells),
-                torch.full((len(found.values), 10), 0.1),
-            )
-        _add(grid, found.weights, rows, parts, columns[found.owners], shares[found.owners])
-        last = torch.full((len(columns), 1), cells - 1)
-        _add(grid, found.ones, last, torch.ones(len(columns), 1), columns, shares)
-
-    branches, opened = engine.ask(prefix, [question])
-    x = _expand(engine, branches, opened, torch.ones(1, dtype=torch.float64), depth[0], budget)
+    branches, opened = reader.open_questions(prefix, [question])
+    x = _expand(reader, branches, opened, torch.ones(1, dtype=torch.float64), depth_x, budget)
     branches = x.branches.fork(x.children)
     if whole:
         last = (x.values % codec.base).tolist()
         columns, shares = _cell(x.values[:, None], cells), torch.ones(len(last), 1)
     else:
         states = branches.advance([[codec.digits[1][value // 10 % 10]] for value in x.values.tolist()])[-1]
-        thirds = engine.probabilities(states, codec.digits[2]).double().cpu()
+        thirds = reader.probabilities(states, codec.digits[2]).double().cpu()
         last = thirds.argmax(-1).tolist()
         columns, shares = _cell(x.values[:, None] + torch.arange(10), cells), thirds
-    fill(branches, [[codec.digits[-1][digit]] for digit in last], x.weights, columns, shares)
-    if x.ones[0] > budget.loss:  # x = 1.000, on a branch that never read "0."
-        branches, opened = engine.ask(prefix, [question])
-        branches.step_back(0, opened.ends[0], opened.guess)
-        fill(branches, [list(codec.encode_value(VALUES - 1))], x.ones, torch.tensor([[cells - 1]]), torch.ones(1, 1))
-    return grid.float(), float(grid.sum())
+    grid.fill(branches, [[codec.digits[-1][digit]] for digit in last], x.weights, columns, shares)
+    if x.ones[0] > budget.loss:  # x = 1.000 needs a branch of its own, which has not read the assumed "0."
+        branches, opened = reader.open_questions(prefix, [question])
+        branches.step_back(0, opened.ends[0], opened.assumed)
+        ids = list(codec.encode_value(VALUES - 1))
+        grid.fill(branches, [ids], x.ones, torch.tensor([[cells - 1]]), torch.ones(1, 1))
+    return grid.cells.float(), float(grid.cells.sum())
 
 
 def _cell(values: Tensor, cells: int) -> Tensor:
-    """Thousandths -> the cell they lie in."""
+    """Thousandths -> index of the cell that contains them."""
     return values * cells // 1000
 
 
-def _add(grid: Tensor, weights: Tensor, rows: Tensor, row_shares: Tensor, columns: Tensor, shares: Tensor) -> None:
-    """Spread n weights over the cells rows (n R) x columns (n C) by their shares."""
-    spread = weights[:, None, None] * row_shares.double()[:, :, None] * shares.double()[:, None, :]
-    grid.index_put_(
-        (rows[:, :, None].expand_as(spread), columns[:, None, :].expand_as(spread)), spread, accumulate=True
-    )
+class _Grid:
+    """The grid, filled column by column: y is expanded behind every value of x.
+
+    depth: number of digit slots of y that are expanded.
+    """
+
+    def __init__(self, reader: NumberReader, cells: int, depth: int, budget: "_Budget") -> None:
+        self.reader, self.depth, self.budget = reader, depth, budget
+        self.cells = torch.zeros(cells, cells, dtype=torch.float64)
+
+    def fill(
+        self, branches: Branches, tokens: list[list[int]], weights: Tensor, columns: Tensor, shares: Tensor
+    ) -> None:
+        """Expand y on branches that each stand for one value of x.
+
+        tokens: the rest of x that each branch has not read.
+        weights: B, probability of each branch's x.
+        columns, shares: B C, the columns of each x, and the share of its weight that each column gets.
+        """
+        side, codec = len(self.cells), self.reader.codec
+        opened = self.reader.open_number(branches, [[*t, *codec.comma] for t in tokens])
+        y = _expand(self.reader, branches, opened, weights, self.depth, self.budget)
+        if self.depth == len(codec.digits):
+            rows, parts = _cell(y.values[:, None], side), torch.ones(len(y.values), 1)
+        else:  # the ten thousandths of a hundredth get equal shares
+            rows, parts = _cell(y.values[:, None] + torch.arange(10), side), torch.full((len(y.values), 10), 0.1)
+        self._add(y.weights, rows, parts, columns[y.owners], shares[y.owners])
+        last = torch.full((len(columns), 1), side - 1)
+        self._add(y.ones, last, torch.ones(len(columns), 1), columns, shares)
+
+    def _add(self, weights: Tensor, rows: Tensor, row_shares: Tensor, columns: Tensor, shares: Tensor) -> None:
+        """Add n weights to the cells of rows (n R) and columns (n C), by their shares."""
+        spread = weights[:, None, None] * row_shares.double()[:, :, None] * shares.double()[:, None, :]
+        self.cells.index_put_(
+            (rows[:, :, None].expand_as(spread), columns[:, None, :].expand_as(spread)), spread, accumulate=True
+        )
 
 
 class _Budget:
-    """Which nodes of a level are kept: the fewest that leave out no more than `loss`, and no more than `most`."""
+    """Which nodes of a level are expanded: the fewest that leave out at most `loss` probability; at most `most`."""
 
     def __init__(self, loss: float, most: int) -> None:
         self.loss, self.most = loss, most
 
     def __call__(self, weights: Tensor) -> Tensor:
-        """Indices of the kept nodes, rising."""
+        """Weights n -> indices of the nodes to expand, ascending."""
         ordered, order = weights.sort(descending=True, stable=True)
         needed = int((ordered.cumsum(0) < ordered.sum() - self.loss).sum()) + 1
         return order[: min(needed, self.most)].sort().values
@@ -111,27 +134,36 @@ class _Budget:
 
 @dataclass(frozen=True)
 class _Expanded:
-    """The kept nodes of a number's tree, n of them."""
+    """The expanded nodes of a number's tree, n of them.
 
-    owners: Tensor  # n, the branch that each belongs to
-    values: Tensor  # n thousandths below 1000, digits that were not expanded 0
-    weights: Tensor  # n
-    ones: Tensor  # B weights of 1.000
-    branches: Branches  # that have read all expanded digits but the last
-    children: list[int]  # how many nodes each of these branches has
+    owners: n, the branch that each node belongs to.
+    values: n, thousandths below 1000, with 0 for digits that were not expanded.
+    weights: n, probability of each node.
+    ones: B, probability of 1.000 on each branch.
+    branches: have read all expanded digits but the last.
+    children: number of nodes of each of these branches.
+    """
+
+    owners: Tensor
+    values: Tensor
+    weights: Tensor
+    ones: Tensor
+    branches: Branches
+    children: list[int]
 
 
 def _expand(
-    engine: "Engine", branches: Branches, opened: "Opened", weights: Tensor, depth: int, budget: _Budget
+    reader: NumberReader, branches: Branches, opened: OpenedNumber, weights: Tensor, depth: int, budget: _Budget
 ) -> _Expanded:
-    """Expand an opened number on branches of given weights by its first `depth` digit slots."""
-    codec = engine.codec
-    lead = engine.probabilities(opened.lead, codec.leads).double().cpu()
+    """Expand the first `depth` digit slots of an opened number on branches of these weights (B)."""
+    codec = reader.codec
+    lead = reader.probabilities(opened.lead, codec.leads).double().cpu()
     ones, weights = weights * lead[:, 1], weights * lead[:, 0]
-    owners, values, states = torch.arange(len(weights)), torch.zeros(len(weights), dtype=torch.long), opened.first
+    owners, values = torch.arange(len(weights)), torch.zeros(len(weights), dtype=torch.long)
+    states = opened.first
     for slot in range(depth):
         base = len(codec.digits[slot])
-        children = (weights[:, None] * engine.probabilities(states, codec.digits[slot]).double().cpu()).flatten()
+        children = (weights[:, None] * reader.probabilities(states, codec.digits[slot]).double().cpu()).flatten()
         kept = budget(children)
         parents, digits = kept // base, kept % base
         counts = torch.bincount(parents, minlength=len(weights)).tolist()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
-from ...decoding import Answers, Engine, Prefix
+from ...decoding import DecodedPoints, Engine, Prefix
 from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...geometry import Box, Crop, square_crop
 from ...images import ImageSource, crop_pixels, read_image
@@ -149,7 +149,7 @@ class Sight:
         )
 
 
-def confidences(answers: Answers) -> np.ndarray:
+def confidences(answers: DecodedPoints) -> np.ndarray:
     """K float64: the probability that a point lies within a tenth of the crop of its answer, in x and, given that x,
     in y."""
     values = answers.values.double() / 1000

@@ -52,6 +52,6 @@ class KeypointToken(nn.Module):
         embed = embed or partial(self.embed, language.get_input_embeddings())
         points = []
         for some in passes([[*question, KEYPOINT] for question in questions]):
-            branches = Branches.of(language, prefix, embed).alike(len(some))
+            branches = Branches.of(language, prefix, embed).repeated(len(some))
             points.append(self(branches.advance(some)[-1]))
         return torch.cat(points)
