@@ -31,7 +31,8 @@ from anykeypoint.crops.batches import collate as collate_episodes
 from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.evaluation.metrics import pair_means, score_pairs
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.forms.registry import read
 from anykeypoint.models.generative.capellm import CapeLLM
 from anykeypoint.training.generative.capellm_config import TrainConfig

@@ -13,7 +13,7 @@ from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import branches
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.instructions import instruction
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT

@@ -15,7 +15,7 @@ from anykeypoint.data.pairs import episodes, one_each, padded, training_pairs, v
 from anykeypoint.evaluation.metrics import common_points, pair_means, score_pairs
 from anykeypoint.evaluation.oks import oks_matrices, oks_statistics, sigmas
 from anykeypoint.forms.dataset import Dataset
-from anykeypoint.forms.mp100_rules import CAPELLM, read_mp100
+from anykeypoint.forms.mp100 import CAPELLM, read_mp100
 from anykeypoint.geometry import CAPELLM_CROP, MATCHER_CROP, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
 from anykeypoint.images import read_image, warp_pixels
 

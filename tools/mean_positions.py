@@ -10,7 +10,8 @@ from pathlib import Path
 
 from anykeypoint.evaluation.baselines import name_statistics
 from anykeypoint.evaluation.baselines.base import CROP_SCALE
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 
 OUT = Path(name_statistics.__file__).with_name("mean_positions.json")
 

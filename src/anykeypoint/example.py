@@ -132,7 +132,7 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
 
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:
-    from .forms.dataset import load_document
+    from .forms.document import load_document
 
     data = load_document(file)
     try:
@@ -156,7 +156,7 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
 
 
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
-    from .forms.document import number, read_table
+    from .forms.reading import number, read_table
 
     head, *rows = without_detections(read_table(file))
     if tuple(head) != CSV_COLUMNS:

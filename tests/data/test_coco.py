@@ -9,7 +9,9 @@ from PIL import Image
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
-from anykeypoint.forms import dataset as reading
+from anykeypoint.forms import dataset as objects
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import without_descriptions
 from anykeypoint.library.lookup import described
 
 GOOD = {
@@ -34,7 +36,7 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def no_library(monkeypatch):
-    monkeypatch.setattr(reading, "described", lambda name, labels: None)
+    monkeypatch.setattr(objects, "described", lambda name, labels: None)
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def read(tmp_path):
             path = tmp_path / "images" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (8, 8)).save(path)
-        return reading.read_coco(file, tmp_path / "images", **options)
+        return read_coco(file, tmp_path / "images", **options)
 
     return read
 
@@ -98,18 +100,18 @@ def test_a_category_of_the_library_takes_its_words_and_keeps_its_own_name_and_sk
         skeleton=((0, 1),),
         noun="desk lamp",
     )
-    monkeypatch.setattr(reading, "described", lambda name, labels: known if labels[0] == "lamp_top" else None)
+    monkeypatch.setattr(objects, "described", lambda name, labels: known if labels[0] == "lamp_top" else None)
     category = read(GOOD).categories[5]
     assert category.keypoints == known.keypoints
     assert (category.name, category.noun, category.skeleton) == ("odd_lamp", "desk lamp", ((0, 1),))
     assert read(changed(categories__0__skeleton=[[0, 2]])).categories[5].skeleton == ((0, 2),)
-    assert reading.without_descriptions(category).keypoints[0] == Keypoint("top")
+    assert without_descriptions(category).keypoints[0] == Keypoint("top")
 
 
 def test_points_told_apart_by_descriptions_alone_cannot_lose_them():
     wheels = Category("chair", (Keypoint("wheel", "the front one"), Keypoint("wheel", "the rear one")))
     with pytest.raises(InputError, match="'wheel'"):
-        reading.without_descriptions(wheels)
+        without_descriptions(wheels)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_skeleton_counted_both_ways_is_refused(read):
 def test_crowds_and_objects_without_labels_are_left_out_and_counted(read):
     data = changed(annotations__0__iscrowd=1, annotations__1__keypoints=[0] * 9)
     dataset = read(data)
-    assert dataset.objects == [] and dataset.skipped == {reading.CROWD: 1, reading.UNLABELLED: 1}
+    assert dataset.objects == [] and dataset.skipped == {objects.CROWD: 1, objects.UNLABELLED: 1}
     assert list(dataset.categories) == [5]
 
 
@@ -137,7 +139,7 @@ def test_a_missing_picture_is_named_and_can_be_allowed_and_counted(read):
     with pytest.raises(InputError, match=r"1 of the pictures .*gone\.png"):
         read(data)
     dataset = read(data, allow_missing=True)
-    assert [item.id for item in dataset.objects] == [11] and dataset.skipped == {reading.NO_IMAGE: 1}
+    assert [item.id for item in dataset.objects] == [11] and dataset.skipped == {objects.NO_IMAGE: 1}
 
 
 @pytest.mark.parametrize("name", ["../two.png", "a/../../two.png", "/etc/hosts", "..\\two.png", "C:\\two.png", "\\two"])
@@ -192,7 +194,7 @@ def test_a_file_that_is_not_coco_is_refused_with_its_name(read, text):
 
 def test_a_file_that_is_not_there_is_refused_with_its_name(tmp_path):
     with pytest.raises(InputError, match=r"no\.json"):
-        reading.read_coco(tmp_path / "no.json", tmp_path)
+        read_coco(tmp_path / "no.json", tmp_path)
 
 
 def test_reading_writes_nothing(read, tmp_path):
@@ -204,9 +206,9 @@ def test_reading_writes_nothing(read, tmp_path):
 
 @pytest.mark.parametrize("name", ["field_val", "field_test"])
 def test_the_field_data_is_read_whole(shared, name, monkeypatch):
-    monkeypatch.setattr(reading, "described", described)
+    monkeypatch.setattr(objects, "described", described)
     raw = json.loads((shared / "data" / f"{name}.json").read_text())
-    dataset = reading.read_coco(shared / "data" / f"{name}.json", shared / "data" / "images")
+    dataset = read_coco(shared / "data" / f"{name}.json", shared / "data" / "images")
     assert len(dataset.objects) + sum(dataset.skipped.values()) == len(raw["annotations"])
     labelled = sum(v > 0 for item in raw["annotations"] for v in item["keypoints"][2::3])
     assert sum(int((item.visibility > 0).sum()) for item in dataset.objects) == labelled
@@ -217,7 +219,7 @@ def test_the_field_data_is_read_whole(shared, name, monkeypatch):
 @pytest.mark.parametrize("sample", ["coco/test_coco", "ap10k/test_ap10k", "macaque/test_macaque", "atrw/test_atrw"])
 def test_public_files_of_the_format_are_read(shared, sample):
     file = shared / "data" / "samples" / f"{sample}.json"
-    dataset = reading.read_coco(file, file.parent)
+    dataset = read_coco(file, file.parent)
     assert dataset.objects
     used = dataset.objects[0].category
     assert {0, len(used) - 1} & {index for edge in used.skeleton for index in edge}

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anykeypoint.forms import pictures
-from anykeypoint.forms.dataset import from_document, read_coco
-from anykeypoint.forms.faults.doctor import KINDS, examine
+from anykeypoint.forms.coco import from_document, read_coco
+from anykeypoint.forms.faults.doctor import examine
+from anykeypoint.forms.faults.fault import KINDS
 from anykeypoint.forms.faults.repair import repair
 from anykeypoint.forms.pictures import picture_size
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms import dataset, mp100_rules
+from anykeypoint.forms import dataset, mp100
 from anykeypoint.library.lookup import category
 
 POINTS = [2, 3, 2, 5, 5, 1, 0, 0, 0]
@@ -45,7 +45,7 @@ def read(tmp_path):
     def read(data, **options):
         file = tmp_path / "split.json"
         file.write_text(data if isinstance(data, str) else json.dumps(data))
-        return mp100_rules.read_mp100(file, **options)
+        return mp100.read_mp100(file, **options)
 
     return read
 
@@ -78,13 +78,13 @@ def test_categories_are_keyed_by_id_where_two_share_a_name(read):
     "edit, reason",
     [
         ({"iscrowd": 1}, dataset.CROWD),
-        ({"bbox": None}, mp100_rules.NO_BOX),
+        ({"bbox": None}, mp100.NO_BOX),
         ({"keypoints": None}, dataset.UNLABELLED),
         ({"keypoints": [0] * 9}, dataset.UNLABELLED),
-        ({"area": 0}, mp100_rules.NO_AREA),
-        ({"num_keypoints": 0}, mp100_rules.NONE_COUNTED),
-        ({"bbox": [50, 2, 11, 6]}, mp100_rules.EMPTY_BOX),
-        ({"bbox": [1, 2, 1, 6]}, mp100_rules.EMPTY_BOX),
+        ({"area": 0}, mp100.NO_AREA),
+        ({"num_keypoints": 0}, mp100.NONE_COUNTED),
+        ({"bbox": [50, 2, 11, 6]}, mp100.EMPTY_BOX),
+        ({"bbox": [1, 2, 1, 6]}, mp100.EMPTY_BOX),
     ],
 )
 def test_what_does_not_count_is_counted_with_its_reason(read, edit, reason):
@@ -108,7 +108,7 @@ def test_an_object_keeps_its_area_and_its_outline(read):
 
 def test_capellms_rules_keep_empty_boxes_and_uncounted_points(read):
     data = changed(annotations__0__num_keypoints=0, annotations__1__bbox=[1, 2, 1, 1], annotations__2__area=0)
-    assert [item.id for item in read(data, rules=mp100_rules.CAPELLM).objects] == [11, 10]
+    assert [item.id for item in read(data, rules=mp100.CAPELLM).objects] == [11, 10]
     assert read(data).objects == []
 
 
@@ -128,15 +128,15 @@ def test_an_object_whose_points_are_all_unlabelled_is_kept_if_it_counts_as_havin
     ],
 )
 def test_a_clean_box_is_moved_into_the_picture_shortened_by_a_pixel_and_cut_at_the_far_edges(box, clean):
-    assert mp100_rules.clean_box(box, 40, 30) == clean
+    assert mp100.clean_box(box, 40, 30) == clean
 
 
 def test_a_negative_side_is_refused_and_under_the_official_rule_empty(read):
     data = changed(annotations__0__bbox=[1, 2, -5, 6])
     with pytest.raises(InputError, match=r"annotation 10.*'bbox'.*negative side"):
         read(data)
-    assert read(data, official=True).skipped == {mp100_rules.EMPTY_BOX: 1}
-    assert len(read(data, official=True, rules=mp100_rules.CAPELLM).objects) == 3
+    assert read(data, official=True).skipped == {mp100.EMPTY_BOX: 1}
+    assert len(read(data, official=True, rules=mp100.CAPELLM).objects) == 3
 
 
 # --- categories ----------------------------------------------------------------------------------------------------
@@ -177,12 +177,12 @@ def test_a_skeleton_counts_from_zero(read):
 
 
 def test_the_files_of_splits_and_of_held_out_supercategories_are_known_by_name(tmp_path):
-    assert mp100_rules.annotation_file(tmp_path, 3, "val") == tmp_path / "annotations" / "mp100_split3_val.json"
+    assert mp100.annotation_file(tmp_path, 3, "val") == tmp_path / "annotations" / "mp100_split3_val.json"
     cross = tmp_path / "cross_category_annotations" / "human_face_test.json"
-    assert mp100_rules.annotation_file(tmp_path, "human_face", "test") == cross
+    assert mp100.annotation_file(tmp_path, "human_face", "test") == cross
     for split, role in ((6, "test"), (1, "all"), ("furniture", "val"), ("bird", "test")):
         with pytest.raises(InputError, match="splits 1 to 5"):
-            mp100_rules.annotation_file(tmp_path, split, role)
+            mp100.annotation_file(tmp_path, split, role)
 
 
 def lay(root, *names):
@@ -258,7 +258,7 @@ def test_an_incomplete_download_loses_the_objects_that_the_released_training_los
     file = shutil.copy(golden / train["file"], tmp_path)
     names = [entry["file_name"] for entry in json.loads((golden / train["file"]).read_text())["images"]]
     lay(tmp_path / "images", *(name for name in names if name not in train["missing_images"]))
-    data = mp100_rules.read_mp100(file, tmp_path, official=True, allow_missing=True)
+    data = mp100.read_mp100(file, tmp_path, official=True, allow_missing=True)
     assert [item.id for item in data.objects] == train["kept_annotation_ids_with_missing_images"]
     assert set(data.missing) <= set(train["missing_images"])
     assert data.skipped[dataset.NO_IMAGE] == train["kept"] - train["kept_with_missing_images"]

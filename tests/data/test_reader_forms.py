@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
-from anykeypoint.forms.dialects import GARMENTS
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.deepfashion2 import GARMENTS
 from anykeypoint.forms.registry import FORMS, fingerprint, parse, read
 
 

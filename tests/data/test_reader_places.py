@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms import mp100_rules
+from anykeypoint.forms import mp100
 from anykeypoint.forms.carfusion import TWICE
 from anykeypoint.forms.dataset import NO_IMAGE, UNLABELLED
 from anykeypoint.forms.registry import fingerprint, load, parse, pictures_of, read
@@ -75,7 +75,7 @@ def split(request, tmp_path):
 
 def test_mp100s_files_know_their_root_and_are_read_by_the_released_rules(split):
     root = split.parents[1]
-    found, direct = read(f"mp100:{split}"), mp100_rules.read_mp100(split, root)
+    found, direct = read(f"mp100:{split}"), mp100.read_mp100(split, root)
     assert [item.image for item in found.objects] == [item.image for item in direct.objects]
     assert [item.box for item in found.objects] == [(5, 5, 29, 29)] * 8
     assert found.categories == direct.categories and found.categories[18] == category("mp100/18")
@@ -110,7 +110,7 @@ def test_the_official_reading_is_asked_for_by_name(split):
     data["annotations"][0]["bbox"] = [5, 5, -4, 30]
     split.write_text(json.dumps(data))
     refuse("negative side", f"mp100:{split}")
-    assert read(f"mp100:{split}", official=True).skipped == {mp100_rules.EMPTY_BOX: 1}
+    assert read(f"mp100:{split}", official=True).skipped == {mp100.EMPTY_BOX: 1}
 
 
 def test_a_missing_picture_of_mp100_keeps_its_name_and_the_labels_can_be_examined(split):
@@ -129,7 +129,7 @@ def test_the_golden_split_is_read_as_before(shared, tmp_path):
     file.parent.mkdir()
     shutil.copy(shared / "golden" / "mp100_synth_a.json", file)
     for rules in ("pairs", "capellm"):
-        ours = mp100_rules.read_mp100(file, tmp_path, rules=rules, official=True, allow_missing=True)
+        ours = mp100.read_mp100(file, tmp_path, rules=rules, official=True, allow_missing=True)
         assert read(f"mp100/{rules}:{file}", allow_missing=True, official=True).skipped == ours.skipped
 
 

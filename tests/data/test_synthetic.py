@@ -12,7 +12,7 @@ from PIL import Image
 from anykeypoint.data import synthetic
 from anykeypoint.data.synthetic import scene, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 
 MANY = 150
 

@@ -19,7 +19,8 @@ from anykeypoint.evaluation.baselines import name_statistics, positions, registr
 from anykeypoint.evaluation.baselines.name_words import content_words, readable_name
 from anykeypoint.evaluation.scoring import Scored
 from anykeypoint.example import Example
-from anykeypoint.forms.dataset import LabelledObject, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import LabelledObject
 
 NAMES = {"left hind paw": (0.2, 0.8), "right hind paw": (0.4, 0.8), "nose": (0.9, 0.2), "base of the tail": (0.1, 0.3)}
 

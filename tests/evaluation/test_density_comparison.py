@@ -16,7 +16,7 @@ from anykeypoint.density import Density
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import gaussians as module
 from anykeypoint.evaluation.gaussians import Settings, compare, gaussian_grid, gaussian_nll, measure, summarise
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.outlines import Outline
 from anykeypoint.geometry import Crop, square_crop
 from anykeypoint.images import read_image

@@ -8,7 +8,7 @@ from tiny_matchers import matcher
 
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.evaluation.run import Settings, evaluate
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 
 
 @pytest.fixture(scope="module")

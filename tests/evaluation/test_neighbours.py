@@ -17,7 +17,7 @@ from anykeypoint.evaluation.baselines import neighbours
 from anykeypoint.evaluation.baselines.neighbours import NearestNeighbour
 from anykeypoint.evaluation.baselines.positions import CopyExample
 from anykeypoint.example import Example
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.sources import packages
 
 BOX = (20, 10, 40, 32)  # of a picture 80 x 60

@@ -16,7 +16,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import asking, run, scoring
 from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.protocols import TOO_FEW, Protocol, draw_pairs
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import read
 
 

@@ -19,7 +19,8 @@ from anykeypoint.category import Category
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.evaluation.metrics import PAIR_KEYS
 from anykeypoint.evaluation.report import NAMED, PAGE, PER_CATEGORY, Shown, choose, draw_pair, write_report
-from anykeypoint.forms.dataset import LabelledObject, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import LabelledObject
 
 EVIL = '<script>alert("1")</script>&\''
 VOID = {"meta", "img", "br"}

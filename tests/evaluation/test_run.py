@@ -17,7 +17,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
 from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.calibration import BINS
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import fingerprint, parse
 
 

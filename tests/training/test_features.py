@@ -13,7 +13,8 @@ from training.test_matching_episodes import settled
 from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.training.matching.features import VersionedPlan, compute_features
 from anykeypoint.training.matching.matcher import train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout

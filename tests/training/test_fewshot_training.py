@@ -15,7 +15,8 @@ from anykeypoint import cli
 from anykeypoint.crops.augment import PLAIN
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel, build
 from anykeypoint.models.towers.backbones import BackboneConfig
 from anykeypoint.training.fewshot import FewShotCourse, train

@@ -12,7 +12,7 @@ from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.instructions import Point, instruction, instruction_names
 from anykeypoint.training.generative.capellm import train
 from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig, from_mapping, to_mapping

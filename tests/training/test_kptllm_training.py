@@ -17,7 +17,7 @@ from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.joint import members
 from anykeypoint.models.generative.kptllm import KptLLMConfig
 from anykeypoint.models.generative.storage import changed_tensors, read_config

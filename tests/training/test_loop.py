@@ -21,7 +21,7 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.storage import changed_tensors
 from anykeypoint.training.checkpoints import save_checkpoint
 from anykeypoint.training.generative.capellm import Plan, train
@@ -97,7 +97,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from types import SimpleNamespace
 import training.test_loop as t
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 folder = Path(sys.argv[2])
 objects = read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
 t.run(folder, objects, folder / "run", t.replace(t.CONFIG, steps=500, save_every=1))

@@ -14,7 +14,8 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco, without_descriptions
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import without_descriptions
 from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
 from anykeypoint.training.generative.losses import make_readers, training_loss
 from anykeypoint.training.generative.sequences import MadeUp, _soft_number, build_sequences, collate

@@ -13,7 +13,8 @@ from anykeypoint import cli
 from anykeypoint.cli.train import CAPELLM, FEW_SHOT, MATCHER, family_of
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.matching.matcher import train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.training.generative.capellm_config import from_mapping, to_mapping
 from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import Dataset, read_coco
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.matching.matcher_folder import kept_tensors
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train

@@ -13,7 +13,7 @@ from test_vision import noise, tiny_encoder
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
 from anykeypoint.training.generative.losses import Guide, make_readers, training_loss
 from anykeypoint.training.generative.memory import recomputed, spread

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from training.test_loop import CONFIG, run
 
 from anykeypoint.data.synthetic import write_dataset
-from anykeypoint.forms.dataset import read_coco
+from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.storage import changed_tensors
 from anykeypoint.training.generative.capellm_config import TrainConfig
 from anykeypoint.training.matching import matcher

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from ..data.registry import KnownDataset, known_dataset, known_datasets
 from ..errors import InputError
-from ..forms.dataset import Dataset, from_document
-from ..forms.faults.doctor import KINDS, Fault, Report, examine
+from ..forms.coco import from_document
+from ..forms.dataset import Dataset
+from ..forms.faults.doctor import examine
+from ..forms.faults.fault import KINDS, Fault, LabelReport
 from ..forms.pictures import Pictures
-from ..forms.registry import FORMS, load, parse, pictures_of, read
+from ..forms.registry import FORMS, form_of, load, parse, pictures_of, read
 from ..io import write_bytes
 
 SHOWN = 5  # faults of a kind that are told one by one
@@ -34,7 +36,8 @@ def list_known(name: str | None) -> int:
         print(f"{'':<{wide}}  " + "; ".join(f"{key}: {value}" for key, value in facts.items()))
     print("\nforms that --data takes, as FORM:FILE; `data list NAME` tells more of a data set")
     wide = max(map(len, FORMS))
-    for form, entry in FORMS.items():
+    for form in FORMS:
+        entry = form_of(form)
         word = f"; {form}/WORD:FILE with {entry.word}" if entry.word else ""
         print(f"{form:<{wide}}  {entry.what}{word}")
     return 0
@@ -69,7 +72,7 @@ def check(spec: str, images: Path | None, *, fix: Path | None, everything: bool)
     return 1 if report.faults else 0
 
 
-def _sums(report: Report) -> str:
+def _sums(report: LabelReport) -> str:
     head = ("category", "id", "points", "pictures", "missing", "objects", "labelled", "per object", "box outside")
     rows = []
     for identity, sums in report.sums.items():
@@ -173,7 +176,7 @@ def _left_out(dataset: Dataset) -> None:
 
 def convert(spec: str, images: Path | None, out: Path, *, to: str, allow_missing: bool) -> int:
     """Write labels in another form and say what it has no room for."""
-    from ..forms.writers import convert as write
+    from ..forms.registry import convert as write
 
     images = pictures_of(spec, images)
     _outside(out, images, parse(spec)[2])

@@ -15,7 +15,7 @@ from ..evaluation.baselines.registry import baselines
 from ..evaluation.compare import compare, table, write_comparison
 from ..evaluation.protocols import Protocol
 from ..evaluation.run import HEADLINE, Settings, evaluate
-from ..forms.registry import FORMS, fingerprint, parse, read
+from ..forms.registry import fingerprint, form_of, parse, read
 
 
 def run(
@@ -100,7 +100,7 @@ def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
     spec = trained_on or f"field/train:{path}"
     form = parse(spec)[0]
     # No picture is looked at: a form that does not know where they are may be told any folder.
-    placed = form == "joint" or FORMS[form].pictures is not None
+    placed = form == "joint" or form_of(form).pictures is not None
     known = read(spec, None if placed else Path(), allow_missing=True)
     return {name for category in known.categories.values() for name in category.names}
 

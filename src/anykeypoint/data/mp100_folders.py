@@ -19,11 +19,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..forms import carfusion
-from ..forms.dataset import load_document
-from ..forms.dialects import GARMENTS
-from ..forms.faults.doctor import plain_number
+from ..forms.deepfashion2 import GARMENTS
+from ..forms.document import load_document
 from ..forms.faults.known import INSECTS, VEHICLES
 from ..forms.pictures import picture_size
+from ..forms.reading import plain_number
 from ..images import SUFFIXES
 from .deepposekit import Frame, Frames, installed, read_frames, write_frame
 

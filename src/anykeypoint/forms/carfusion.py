@@ -12,7 +12,9 @@ import numpy as np
 from ..category import plain_text
 from ..errors import InputError
 from ..library.lookup import category as library_category
-from .document import Labels, find_picture, number, read_text
+from .document import Labels
+from .form import Form
+from .reading import find_picture, number, read_text
 
 _CAR = "field_05_car"  # the library's definition in CarFusion's order
 _SEEN = {0: 0, 1: 2, 2: 1, 3: 2}
@@ -74,3 +76,12 @@ def _put(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels
 
 
 _KEYS = ("x", "y", "point", "car", "visibility")
+
+
+FORM = Form(
+    read,
+    "CarFusion (its folder of sequences)",
+    "sequences, parted by commas",
+    pictures=lambda path: path,
+    files=files,
+)

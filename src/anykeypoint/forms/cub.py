@@ -10,7 +10,9 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
-from .document import Labels, number, read_text
+from .document import Labels
+from .form import Form
+from .reading import number, read_text
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -61,3 +63,11 @@ def _words(path: Path) -> dict[str, str]:
             )
         found[key] = rest.strip()
     return found
+
+
+FORM = Form(
+    read,
+    "CUB-200-2011 (its folder)",
+    "species or kinds of bird, parted by commas",
+    pictures=lambda path: path / "images",
+)

@@ -13,7 +13,9 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from ..errors import InputError
-from .document import Labels, NamedObject, NamedPoints, find_picture, number, read_xml
+from .document import Labels, NamedObject, NamedPoints
+from .form import NOUN, Form
+from .reading import find_picture, number, read_xml
 
 LOOSE = "object"
 NO_GROUP = "0"
@@ -133,3 +135,6 @@ def _edges(root: Element) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             label.findtext("name", ""),
             [(names[a], names[b]) for a, b in ends if a in names and b in names and a != b],
         )
+
+
+FORM = Form(read, "CVAT for images (.xml)", NOUN)

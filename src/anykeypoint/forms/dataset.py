@@ -1,16 +1,16 @@
-"""COCO-keypoints JSON, read strictly: what is wrong is named with its file, key and annotation id.
+"""Labelled objects, and the walk from a COCO document to them: strict, naming file, key and annotation id in errors.
 
-Frames: boxes are [x, y, w, h] and points (x, y), both in pixels of the picture, taken as written. `v` is 0 for a point
-that is not labelled (it becomes NaN here), 1 for labelled but hidden, 2 for visible. Nothing is written to disk.
+Frames: boxes are [x, y, w, h] and points (x, y), both in pixels of the upright picture, taken as written. The
+visibility of a point is COCO's: 0 not labelled (its place becomes NaN here), 1 labelled but hidden, 2 visible.
+K is the number of keypoints.
 """
 
-import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,26 +19,28 @@ from ..category import Category, Keypoint, spoken
 from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import described
-
-MAX_BYTES = 2 << 30  # the largest public file of the format has a quarter of this
+from .reading import leaves_folder
 
 CROWD = "crowd"
 UNLABELLED = "no labelled point"
 NO_IMAGE = "image file missing"
-_SHOWN = 3  # missing pictures that a sentence names
+_NAMED = 3  # number of missing pictures that an error names
 
 
 @dataclass(frozen=True)
 class LabelledObject:
     """One object of a data set with its labels.
 
-    image: the picture's path. box: [x, y, w, h] in image pixels.
-    points: (K, 2) float64 in image pixels, NaN where not labelled. visibility: (K,) 0, 1 or 2 as in COCO.
-    group: the video, person or session the picture belongs to, where the file says so (`images[].group`).
-    segmentation: the object's outline as the file has it, unread (see data.outlines); None where there is none.
-    area: the object's own in the file, in square pixels (COCO's is that of the outline, and what OKS asks for); None
-        where the file has none.
-    source: which of the data sets that were put together it is from (`joint:FILE`), "" where there is one.
+    id: of its annotation, unique in the data set.
+    image: path of its picture.
+    category_id, category: what it is, by its id in the file and in words.
+    box: [x, y, w, h] in image pixels.
+    points: [K, 2] float64 in image pixels, NaN where not labelled.
+    visibility: [K] int, 0, 1 or 2 as in COCO.
+    group: the video, person or session that the picture belongs to, where the file names one (`images[].group`).
+    segmentation: the object's outline as the file has it, not parsed (see `outlines`); None where there is none.
+    area: the object's area in square pixels, where the file has it (in COCO that of the outline, which OKS uses).
+    source: name of the data set it is from, where several were joined (`joint:FILE`); "" otherwise.
     """
 
     id: int
@@ -56,10 +58,13 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The usable objects in the file's order, all its categories by id, and how many objects were left out and why.
+    """The usable objects of labels.
 
+    objects: in the file's order, or in the order of its pictures where the form's rules say so.
+    categories: all categories of the file by id, those without an object too.
+    skipped: reason -> how many objects were left out for it.
     missing: the `file_name`s of pictures that usable objects need and the folder does not have.
-    weights: of data sets that were put together, each source's share of the draws; empty where there is one.
+    weights: source -> its share of the training samples, where data sets were joined; empty otherwise.
     """
 
     objects: list[LabelledObject]
@@ -70,31 +75,33 @@ class Dataset:
 
 
 class Picture(NamedTuple):
-    """An entry of `images`: its path as the file has it, its group, and its size where the rules ask for one."""
+    """An entry of `images`: its path as written, its group, and (width, height) where the rules require a size."""
 
     file_name: str
     group: str | None
     size: tuple[int, int] | None
 
 
-Kept = tuple[Box, np.ndarray, np.ndarray, float | None]  # box, points (K, 2), visibility (K,), area
+Edges = tuple[tuple[int, int], ...]  # skeleton edges as pairs of 0-based indices
+Kept = tuple[Box, np.ndarray, np.ndarray, float | None]  # box, points [K, 2], visibility [K], area
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What tells one way of reading a COCO document from another; `walk` is the way that they share.
+    """How one loader reads a COCO document; `walk` is what all of them share.
 
-    keep: what an object's entry gives, or the reason why the object does not count. Its picture, its category and how
-        to name it in an error are told to it.
-    category: the category of an id, a name, the points' labels and a skeleton; None for one that no object may have.
-    place: the path of a picture by its `file_name`; None does not look for pictures, their paths are the names.
-    nowhere: where `place` looks, for the sentence about pictures that are not there.
-    from_zero: whether skeletons always count from 0. sized: whether each picture must state its width and height.
-    by_picture: whether the objects come in the order of the pictures, and of the annotations within one.
+    keep: (annotation, its picture, its category, its name for errors) -> what is kept of the object, or the reason why
+        it does not count.
+    category: (id, name, labels of the points, skeleton) -> the category, or None for one that no object may have.
+    place: `file_name` -> path of the picture; None does not look for pictures, and paths are the file names.
+    nowhere: where `place` looks, as the error about missing pictures says it.
+    from_zero: skeletons always count from 0; otherwise the file's own numbers decide.
+    sized: each picture must state its width and height.
+    by_picture: objects come in the order of the pictures, and within one in the order of the annotations.
     """
 
     keep: Callable[[Mapping, Picture, Category, str], str | Kept]
-    category: Callable[[int, str, list[str], tuple[tuple[int, int], ...]], Category | None]
+    category: Callable[[int, str, list[str], Edges], Category | None]
     place: Callable[[str], Path] | None
     nowhere: str
     from_zero: bool = False
@@ -102,56 +109,67 @@ class Rules:
     by_picture: bool = False
 
 
-def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
-    """Read a COCO-keypoints file whose `file_name`s are relative to the folder `images`.
-
-    A category whose ordered keypoint labels are in the library takes the library's names, descriptions, noun and pairs;
-    any other keeps its own labels, with the category's name as noun. Skeletons become 0-based: a file is 1-based when
-    an index reaches the number of keypoints and none is 0.
-    Crowds and objects without a labelled point are left out and counted in `skipped`; so are objects whose picture is
-    missing if `allow_missing` is set. Raises InputError for a missing picture otherwise, and for anything malformed.
-    """
-    return from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
-
-
-def from_document(
-    data: Mapping[str, list],
-    annotations: Path,
-    images: Path,
-    allow_missing: bool = False,
-    left_out: Mapping[str, int] | None = None,
-) -> Dataset:
-    """What `read_coco` makes of a COCO document in memory; every other format is turned into one first.
-
-    annotations: the file it came from, named in errors. left_out: what its reader already left out, by reason.
-    """
-    rules = Rules(_keep, _category, images.joinpath, f"in {images}")
-    return walk(data, annotations, rules, allow_missing, left_out)
-
-
 def walk(
-    data: Mapping[str, list],
+    document: Mapping[str, list],
     annotations: Path,
     rules: Rules,
     allow_missing: bool = False,
     left_out: Mapping[str, int] | None = None,
 ) -> Dataset:
-    """Every object of a COCO document that the rules keep, the others counted by their reason.
+    """Every object of a COCO document that the rules keep; the others are counted by their reason.
 
-    Raises InputError for what is malformed, and for missing pictures unless `allow_missing` is set.
+    document: the lists `images`, `annotations` and `categories`.
+    annotations: the file it came from, named in errors.
+    rules: how to read it.
+    allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+    left_out: reason -> how many entries the reader of the label form left out before.
+    Raises InputError for anything malformed, and for missing pictures unless `allow_missing` is set.
     """
-    pictures = _pictures(data["images"], annotations, rules.sized)
-    categories = _categories(data["categories"], annotations, rules)
-    found: list[tuple[int, LabelledObject]] = []
+    pictures = _pictures(document["images"], annotations, rules.sized)
+    categories = _categories(document["categories"], annotations, rules)
     skipped = Counter(left_out or {})
-    seen = set()
-    for index, entry in enumerate(data["annotations"]):
-        where = entry_of(entry, f"{annotations}: annotations[{index}]")
+    kept: list[tuple[int, LabelledObject]] = []  # image id and object
+    for entry, picture, category, where in _annotations(document["annotations"], annotations, pictures, categories):
+        values = rules.keep(entry, picture, category, where)
+        if isinstance(values, str):
+            skipped[values] += 1
+            continue
+        box, points, visibility, area = values
+        path, outline = Path(picture.file_name), entry.get("segmentation")
+        labels = (box, points, visibility, picture.group, outline, area)
+        kept.append((entry["image_id"], LabelledObject(entry["id"], path, entry["category_id"], category, *labels)))
+    if rules.by_picture:
+        order = {image_id: place for place, image_id in enumerate(pictures)}
+        kept.sort(key=lambda pair: order[pair[0]])  # stable: the order of annotations stays within a picture
+    if rules.place is None:
+        return Dataset([item for _, item in kept], categories, dict(skipped))
+    paths = {i: rules.place(pictures[i].file_name) for i in dict.fromkeys(image_id for image_id, _ in kept)}
+    there = {i for i, path in paths.items() if os.path.isfile(path)}  # unlike Path.is_file, refuses no name
+    missing = tuple(dict.fromkeys(pictures[i].file_name for i in paths if i not in there))
+    if missing and not allow_missing:
+        names = ", ".join(missing[:_NAMED]) + (" ..." if len(missing) > _NAMED else "")
+        raise InputError(
+            f"{len(missing)} of the pictures that {annotations} needs are not {rules.nowhere} ({names}); "
+            "give the right folder, or allow missing pictures to leave their objects out."
+        )
+    objects = [replace(item, image=paths[image_id]) for image_id, item in kept if image_id in there]
+    if len(objects) < len(kept):
+        skipped[NO_IMAGE] += len(kept) - len(objects)
+    return Dataset(objects, categories, dict(skipped), missing)
+
+
+def _annotations(
+    entries: list, path: Path, pictures: Mapping[int, Picture], categories: Mapping[int, Category]
+) -> Iterator[tuple[dict[str, Any], Picture, Category, str]]:
+    """Each annotation with its picture, its category and its name for errors, once its ids have been checked."""
+    known = set()
+    for index, entry in enumerate(entries):
+        where = entry_of(entry, f"{path}: annotations[{index}]")
         identity = _id(entry, "id", where)
-        where = f"{annotations}: annotation {identity}"
-        if identity in seen:
+        where = f"{path}: annotation {identity}"
+        if identity in known:
             raise InputError(f"{where} appears twice; give every annotation its own id.")
-        seen.add(identity)
+        known.add(identity)
         image_id, category_id = _id(entry, "image_id", where), _id(entry, "category_id", where)
         if image_id not in pictures:
             raise InputError(
@@ -161,72 +179,12 @@ def walk(
             raise InputError(
                 f"{where} has category_id {category_id}, which 'categories' does not list with its 'keypoints'."
             )
-        picture, category = pictures[image_id], categories[category_id]
-        kept = rules.keep(entry, picture, category, where)
-        if isinstance(kept, str):
-            skipped[kept] += 1
-            continue
-        box, points, visibility, area = kept
-        outline, path = entry.get("segmentation"), Path(picture.file_name)
-        item = LabelledObject(
-            identity, path, category_id, category, box, points, visibility, picture.group, outline, area
-        )
-        found.append((image_id, item))
-    if rules.by_picture:
-        order = {image_id: place for place, image_id in enumerate(pictures)}
-        found.sort(key=lambda pair: order[pair[0]])  # which keeps the annotations' order within a picture
-    objects, missing = [item for _, item in found], {}
-    if rules.place is not None:
-        places = {i: rules.place(pictures[i].file_name) for i in dict.fromkeys(image_id for image_id, _ in found)}
-        there = {i for i, place in places.items() if os.path.isfile(place)}  # which, unlike Path's own, refuses no name
-        missing = {pictures[i].file_name: None for i in places if i not in there}
-        objects = [replace(item, image=places[image_id]) for image_id, item in found if image_id in there]
-        if len(objects) < len(found):
-            skipped[NO_IMAGE] += len(found) - len(objects)
-    if missing and not allow_missing:
-        names = ", ".join([*missing][:_SHOWN]) + (" ..." if len(missing) > _SHOWN else "")
-        raise InputError(
-            f"{len(missing)} of the pictures that {annotations} needs are not {rules.nowhere} ({names}); "
-            "give the right folder, or allow missing pictures to leave their objects out."
-        )
-    return Dataset(objects, categories, dict(skipped), tuple(missing))
+        yield entry, pictures[image_id], categories[category_id], where
 
 
 def without_descriptions(category: Category) -> Category:
-    """The same category with names alone; InputError where only the descriptions told two points apart."""
+    """The same category with names alone; InputError if two points differ by nothing but their descriptions."""
     return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))
-
-
-def load_document(annotations: str | Path) -> dict[str, Any]:
-    """The JSON object of a COCO file, with its three lists; what they hold is not looked at.
-
-    Raises InputError if the file cannot be read, is too large, is not JSON or lacks one of the lists.
-    """
-    path = Path(annotations)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
-    if not isinstance(data, dict):
-        raise InputError(
-            f"{path} must hold a JSON object with images, annotations and categories, not a list or value."
-        )
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data.get(key), list):
-            raise InputError(f"{path} has no list under {key!r}; a COCO file has images, annotations and categories.")
-    return data
-
-
-def leaves_folder(name: str) -> bool:
-    """Does a file name, read as POSIX or Windows has it, lead out of the folder it is relative to?"""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
 
 
 # --- pictures and categories ---------------------------------------------------------------------------------------
@@ -284,13 +242,13 @@ def _categories(entries: list, path: Path, rules: Rules) -> dict[int, Category]:
     return categories
 
 
-def _category(_: int, name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category | None:
-    """COCO's rule: None for a category without points, which is one of detection."""
-    return own_category(name, labels, edges) if labels else None
+def own_category(name: str, labels: list[str], edges: Edges) -> Category:
+    """A category from its entry in a file.
 
-
-def own_category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...]) -> Category:
-    """A category with the library's words where it knows the labels, else with the labels themselves."""
+    name, labels, edges: as the entry has them, the skeleton counted from 0.
+    Where the library knows a category with these labels in this order, its names, descriptions, noun and pairs are
+    taken; otherwise the points are called by their labels and the noun is the category's name.
+    """
     known = described(name, labels)
     if known is not None:
         return replace(known, name=name, skeleton=edges or known.skeleton)
@@ -302,7 +260,11 @@ def own_category(name: str, labels: list[str], edges: tuple[tuple[int, int], ...
 
 
 def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], path: Path) -> int:
-    """0 or 1: COCO itself counts from 1, MP-100 and many others from 0, and the file does not say."""
+    """The index of the first keypoint in the file's skeletons, 0 or 1.
+
+    COCO counts from 1, MP-100 and many others from 0, and a file does not say which. It counts from 1 if an index
+    reaches its category's number of keypoints and none is 0.
+    """
     from_one = from_zero = None
     for identity, (_, labels, skeleton) in parsed.items():
         if not labels:
@@ -323,28 +285,13 @@ def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], pa
 # --- objects -------------------------------------------------------------------------------------------------------
 
 
-def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
-    """COCO's rule: an object that is no crowd and has a labelled point, with its box as written."""
-    if is_crowd(entry):
-        return CROWD
-    points, visibility = keypoints_of(entry, category, where)
-    if not visibility.any():
-        return UNLABELLED
-    box = box_of(entry, where)
-    if min(box[2:]) <= 0:
-        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {entry['bbox']}.")
-    area = None if entry.get("area") is None else numbers_of([entry["area"]], "area", where)[0]
-    if area is not None and area < 0:
-        raise InputError(f"{where}, key 'area', must not be below 0, but got {area:g}.")
-    return box, points, visibility, area
-
-
 def is_crowd(entry: Mapping) -> bool:
+    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one."""
     return entry.get("iscrowd", 0) not in (0, False)
 
 
 def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 2) points in image pixels, NaN where not labelled, and (K,) visibility 0, 1 or 2."""
+    """The points [K, 2] of an annotation in image pixels, NaN where not labelled, and their visibility [K]."""
     values = entry.get("keypoints")
     if not isinstance(values, list) or len(values) != 3 * len(category):
         got = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
@@ -361,7 +308,7 @@ def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.nda
 
 
 def box_of(entry: Mapping, where: str) -> Box:
-    """x, y, w, h as written: four finite numbers."""
+    """The box of an annotation as written: x, y, w, h, four finite numbers."""
     values = entry.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
         raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {values!r}.")
@@ -384,6 +331,7 @@ def numbers_of(values: list, key: str, where: str) -> list[float]:
 
 
 def entry_of(entry: Any, where: str) -> str:
+    """`where`, once it is sure that the entry is a JSON object."""
     if not isinstance(entry, dict):
         raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
     return where

@@ -5,13 +5,19 @@ point that was not labelled. The table has neither boxes nor a word for the anim
 (`common.box_round`), and the word comes from the specification, `dlc/mouse:FILE`.
 """
 
+import csv
+import io
 import math
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ..errors import InputError
-from .document import Labels, find_picture, read_table
+from .dataset import Dataset, LabelledObject
+from .document import Labels
+from .form import NOUN, Form, Written
+from .reading import find_picture, read_table
+from .writing import hidden_lost, outlines_lost, picture_name, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
 _NOTHING = ("", "nan")
@@ -100,3 +106,45 @@ def _cell(text: str, where: str, part: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{where} has {text[:40]!r} for {part!r}; it must be a number, or empty where not labelled.")
     return value
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(dataset: Dataset, images: Path) -> Written:
+    """DeepLabCut's table of labelled data: of one animal where no picture has two, else of several."""
+    kinds = {item.category_id for item in dataset.objects}
+    if len(kinds) > 1:
+        raise InputError(
+            f"A DeepLabCut table is for one kind of object, but the data have {len(kinds)}; choose one, as in "
+            "coco/NAME:FILE."
+        )
+    category = dataset.objects[0].category
+    labels = point_labels(category)
+    if twice := {label for label in labels if labels.count(label) > 1}:
+        raise InputError(f"A DeepLabCut table goes by names, but two points are called {min(twice)!r}; rename one.")
+    by_image: dict[str, list[LabelledObject]] = {}
+    for item in dataset.objects:
+        by_image.setdefault(picture_name(item, images), []).append(item)
+    most = max(map(len, by_image.values()))
+    columns = [(f"object{number}", label, axis) for number in range(1, most + 1) for label in labels for axis in "xy"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scorer", *["anykeypoint"] * len(columns)])
+    if most > 1:
+        writer.writerow(["individuals", *(column[0] for column in columns)])
+    writer.writerow(["bodyparts", *(column[1] for column in columns)])
+    writer.writerow(["coords", *(column[2] for column in columns)])
+    for name, items in by_image.items():
+        cells = [value for item in items for value in item.points.ravel().tolist()]
+        cells += [np.nan] * (len(columns) - len(cells))
+        writer.writerow([name, *("" if np.isnan(value) else value for value in cells)])
+    lost = ["boxes", "the objects' ids", *outlines_lost(dataset.objects), *hidden_lost(dataset.objects)]
+    if category.skeleton:
+        lost.append("the skeleton")
+    if category.name != "object":
+        lost.append(f"the name {category.name!r} (read it again as dlc/{category.name}:FILE)")
+    return text.getvalue(), lost
+
+
+FORM = Form(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write)

@@ -1,62 +1,73 @@
-"""What the readers share: files opened with a limit, numbers that are numbers, pictures by any of their names.
+"""A COCO document in memory: what every label form is turned into before its objects are read.
 
-A reader turns its file into a COCO document in memory (see `Labels`), so that all formats are judged by one reader in
-the end, `coco.from_document`. Nothing is written and nothing is fetched.
+A document is a mapping with the lists `images`, `annotations` and `categories` of COCO's keypoint format. `Labels`
+builds one; `load_document` opens a file that is one already; `select` keeps some of its categories. Whether the
+entries make sense is decided later, in one place: `dataset.walk`.
 """
 
-import csv
-import io
 import json
-import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
 
 import numpy as np
 
+from ..category import plain_text
 from ..errors import InputError
-from .dataset import leaves_folder
 
-MAX_BYTES = 512 << 20  # of one label file that is not COCO's own
-MARGIN = 0.1  # of the longer side: how far a box made from points reaches beyond them
-MIN_MARGIN = 4.0  # pixels
+MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
+MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
+MIN_MARGIN = 4.0  # and at least this many pixels
 
-NamedPoints = dict[str, tuple[float, float, int]]  # x, y and visibility by name
-NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category, points, box if there is one
+NamedPoints = dict[str, tuple[float, float, int]]  # name of a point -> x, y in image pixels, and visibility
+NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category name, points, box or None
 
 
 @dataclass
 class Labels:
-    """A COCO document in the making, and what was left out of it by reason."""
+    """A COCO document that a reader builds, with the number of things it left out.
+
+    images, annotations, categories: the entries so far, as COCO has them.
+    left_out: reason -> how many entries the reader left out for it.
+    """
 
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     categories: list[dict[str, Any]] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._image_ids: dict[str, int] = {}
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Labels":
-        """Those of a document that `load_document` gave; its entries are shared, not copied."""
+        """The labels of a document from `load_document`; its lists and entries are shared, not copied."""
         return cls(document["images"], document["annotations"], document["categories"])
 
     def document(self) -> dict[str, list]:
+        """The COCO document; its lists and entries are shared, not copied."""
         return {"images": self.images, "annotations": self.annotations, "categories": self.categories}
 
     def add_image(self, name: str, **more: Any) -> int:
-        """The id of the picture `name`, listed once."""
-        for entry in self._by_name.setdefault(name, []):
-            return entry["id"]
-        entry = {"id": len(self.images) + 1, "file_name": name} | {k: v for k, v in more.items() if v is not None}
-        self.images.append(entry)
-        self._by_name[name].append(entry)
-        return entry["id"]
+        """The id of the picture `name`, which is listed once.
+
+        name: its file name relative to the folder of the pictures.
+        more: further keys of its entry (width, height, group); those that are None are left out.
+        """
+        if name not in self._image_ids:
+            self._image_ids[name] = len(self.images) + 1
+            known = {key: value for key, value in more.items() if value is not None}
+            self.images.append({"id": self._image_ids[name], "file_name": name, **known})
+        return self._image_ids[name]
 
     def add_category(self, name: str, keypoints: Sequence[str], skeleton: Iterable[Sequence[int]] = ()) -> int:
-        """The id of a new category; `skeleton` counts from 0, which `from_document` cannot take for counting from 1."""
+        """The id of a new category.
+
+        keypoints: labels of its points, in order.
+        skeleton: edges as pairs of indices that count from 0. `dataset.walk` reads a file's skeletons as counting
+            from 0 unless an index reaches the number of points, so these are read as they are meant.
+        """
         identity = len(self.categories) + 1
         edges = [[int(a), int(b)] for a, b in skeleton]
         self.categories.append({"id": identity, "name": name, "keypoints": list(keypoints), "skeleton": edges})
@@ -65,7 +76,13 @@ class Labels:
     def add_object(
         self, image: int, category: int, points: np.ndarray, visibility: np.ndarray, box: Sequence[float] | None = None
     ) -> None:
-        """One object: points (K, 2) in image pixels, NaN where absent; visibility (K,). box: x, y, w, h, else made."""
+        """Add the annotation of one object.
+
+        image, category: ids from `add_image` and `add_category`.
+        points: [K, 2] in image pixels; values of points that are not labelled do not matter.
+        visibility: [K], 0 not labelled, 1 hidden, 2 visible, as in COCO.
+        box: [x, y, w, h] in image pixels; None puts `box_round` round the labelled points.
+        """
         labelled = visibility > 0
         flat = np.where(labelled[:, None], points, 0.0)
         numbers = np.column_stack([flat, np.where(labelled, visibility, 0)])
@@ -83,122 +100,109 @@ class Labels:
             }
         )
 
-    def add_named_objects(self, found: Sequence[NamedObject], orders: Mapping[str, Iterable[str]]) -> None:
-        """Objects whose points are known by name, and the categories that they need.
+    def add_named_objects(self, objects: Sequence[NamedObject], orders: Mapping[str, Iterable[str]]) -> None:
+        """Add objects whose points are known by name, and the categories that they need.
 
-        A category's points are those of `orders`, then others as they appear; a point that an object lacks is absent.
+        objects: image id, category name, points by name, and box or None, for each.
+        orders: category name -> names of its points in order. Points that it does not list come behind those, in the
+            order of their first appearance. A point that an object lacks is not labelled.
         """
         names = {kind: dict.fromkeys(order) for kind, order in orders.items()}
-        for _, kind, points, _ in found:
+        for _, kind, points, _ in objects:
             names.setdefault(kind, {}).update(dict.fromkeys(points))
-        used = {kind for _, kind, _, _ in found}
+        used = {kind for _, kind, _, _ in objects}
         ids = {kind: self.add_category(kind, list(order)) for kind, order in names.items() if kind in used}
-        for image, kind, points, box in found:
+        for image, kind, points, box in objects:
             table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
             self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
 
     def leave_out(self, reason: str) -> None:
+        """Count one more entry that is left out for this reason."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
-
-    def __post_init__(self) -> None:
-        self._by_name: dict[str, list[dict[str, Any]]] = {}
 
 
 def box_round(points: np.ndarray) -> tuple[float, float, float, float]:
-    """A box for formats that have none: the smallest round points (N, 2), grown on all sides by `MARGIN` of its longer
-    side and at least `MIN_MARGIN` pixels. x, y, w, h in the points' frame; it may reach beyond the picture."""
+    """A box for label forms that have none: x, y, w, h in the frame of the points; it may reach beyond the picture.
+
+    points: [N, 2]. Their bounding box grows on all sides by `MARGIN` of its longer side, at least by `MIN_MARGIN`.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     margin = max(MIN_MARGIN, MARGIN * float((high - low).max()))
     (x, y), (w, h) = low - margin, high - low + 2 * margin
     return float(x), float(y), float(w), float(h)
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
+def load_document(annotations: str | Path) -> dict[str, Any]:
+    """The JSON object of a COCO file with its three lists, whose entries are not checked.
 
-
-def read_bytes(path: Path) -> bytes:
-    """A label file's bytes; InputError if it cannot be read or is larger than `MAX_BYTES`."""
+    Raises InputError if the file cannot be read, is larger than `MAX_BYTES`, is not JSON or lacks one of the lists.
+    """
+    path = Path(annotations)
     try:
-        if not path.is_file():
-            raise InputError(f"There is no label file {path}; give the file that was exported.")
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; export the labels in several files.")
-        return path.read_bytes()
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
-
-
-def read_text(path: Path) -> str:
-    """`read_bytes` as UTF-8 text."""
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); export the labels again.") from error
-
-
-def read_json(path: Path) -> Any:
-    """Any JSON value; InputError if it is none."""
-    text = read_text(path)
-    try:
-        return json.loads(text)
+        raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
-
-
-def read_table(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, empty lines left out; InputError if it has none or cannot be cut into cells."""
-    text = read_text(path)
-    before = csv.field_size_limit(MAX_BYTES)  # outlines can be long
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV table: {error}.") from error
-    finally:
-        csv.field_size_limit(before)
-    if not rows:
-        raise InputError(f"{path} is empty; a CSV table of labels begins with a header line.")
-    return rows
-
-
-def read_xml(path: Path) -> Element:
-    """The root of an XML file. A document type is refused: that is where entities, which can grow without end or point
-    at other files, are declared."""
-    builder, parser = TreeBuilder(), expat.ParserCreate()
-
-    def refuse(*_: Any) -> None:
-        raise InputError(f"{path} declares a document type, which exports of labels do not; remove it.")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda tag, attributes: builder.start(tag, attributes)
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(read_bytes(path), True)
-        return builder.close()
-    except (expat.ExpatError, AssertionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is not valid XML: {error}.") from error
+        raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{path} must hold a JSON object with images, annotations and categories, not a list or value."
+        )
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data.get(key), list):
+            raise InputError(f"{path} has no list under {key!r}; a COCO file has images, annotations and categories.")
+    return data
 
 
-# --- values --------------------------------------------------------------------------------------------------------
+# --- choosing categories -------------------------------------------------------------------------------------------
 
 
-def number(value: Any, key: str, where: str) -> float:
-    """A finite number from a JSON value or the text of a cell; InputError names `where` and `key`."""
-    try:
-        found = math.nan if isinstance(value, bool) or value is None else float(value)
-    except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise InputError(f"{where}, key {key!r}, must be a finite number, but got {str(value)[:40]!r}.")
-    return found
+def select(
+    labels: Labels, selection: str, path: Path, names_of: Callable[[dict[str, Any]], set[str]] | None = None
+) -> Labels:
+    """Keep the categories that a selection names, and the annotations of these; the labels are changed in place.
+
+    selection: names separated by commas, compared as `plain_text`.
+    path: the label file, named in the InputError for a name that no category has.
+    names_of: the names that a category may be chosen by, in plain text; `own_names` by default.
+    """
+    wanted = split_names(selection)
+    known: set[str] = set()
+    ids: set[int | None] = set()
+    categories = []
+    for entry in json_objects(labels.categories):
+        names = (names_of or own_names)(entry)
+        known |= names
+        if names & wanted:
+            ids.add(whole_id(entry, "id"))
+            categories.append(entry)
+    if unknown := sorted(wanted - known):
+        listed = ", ".join(" ".join(name.split()) for name in sorted(known - {""})[:80])
+        raise InputError(f"{path} has no category or group {unknown[0]!r}; known are {listed}.")
+    labels.categories = categories
+    labels.annotations = [entry for entry in json_objects(labels.annotations) if whole_id(entry, "category_id") in ids]
+    return labels
 
 
-def find_picture(images: Path, names: Sequence[str]) -> str:
-    """The first of a picture's possible names that is a file under `images`, else the first, which is then missing; ""
-    for none, which `from_document` refuses."""
-    for name in names:
-        if name and not leaves_folder(name) and os.path.isfile(images / name):
-            return name
-    return names[0] if names else ""
+def own_names(entry: Mapping[str, Any]) -> set[str]:
+    """The name of a category and the name of its group (`supercategory`), in plain text."""
+    return {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
+
+
+def split_names(selection: str) -> set[str]:
+    """The names of a selection that are separated by commas, in plain text."""
+    return {plain_text(name) for name in selection.split(",") if name.strip()}
+
+
+def json_objects(entries: Iterable[Any]) -> list[dict[str, Any]]:
+    """The JSON objects of a list. Entries of other types are skipped here and refused by `dataset.walk`."""
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def whole_id(entry: dict[str, Any], key: str) -> int | None:
+    """An entry's id if it is a whole number, None otherwise, which `dataset.walk` refuses."""
+    return entry[key] if type(entry.get(key)) is int else None

@@ -23,7 +23,9 @@ import yaml
 from ..category import Category
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
-from .document import Labels, read_text
+from .document import Labels
+from .form import Form, ReadOne
+from .reading import read_text
 
 _KEYS = ("data", "images", "weight", "name")
 
@@ -43,7 +45,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     raise InputError(f"{path} puts several data sets together, which are looked after one by one; give one of its own.")
 
 
-def read_joint(path: Path, read_one: Callable[[str, Path | None], Dataset]) -> Dataset:
+def read_joint(path: Path, read_one: ReadOne) -> Dataset:
     """The objects of all members, in the file's order; ids of objects and categories count from 1 over all of them.
 
     Each keeps its own categories and points, `source` names the member, and groups begin with its name. What was left
@@ -72,7 +74,7 @@ def read_joint(path: Path, read_one: Callable[[str, Path | None], Dataset]) -> D
     return Dataset(objects, categories, dict(skipped), tuple(missing), shares)
 
 
-def fingerprint(path: Path, of_one: Callable[[str], str]) -> str:
+def digest(path: Path, word: str, of_one: Callable[[str], str]) -> str:
     """SHA-256, in hexadecimal, of the YAML file and of what each member reads."""
     digest = hashlib.sha256(read_text(path).encode())
     for member in members(path):
@@ -119,3 +121,6 @@ def _member(entry: Any, path: Path, where: str) -> Member:
         images=folder / entry["images"] if "images" in entry else None,
         weight=None if weight is None else float(weight),
     )
+
+
+FORM = Form(read, "several data sets as one (.yaml)", join=read_joint, digest=digest)

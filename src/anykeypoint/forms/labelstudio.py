@@ -11,8 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+
 from ..errors import InputError
-from .document import Labels, NamedObject, NamedPoints, find_picture, number, read_json
+from .dataset import Dataset
+from .document import Labels, NamedObject, NamedPoints
+from .form import NOUN, Form, Written
+from .pictures import picture_size
+from .reading import find_picture, number, read_json
+from .writing import json_text, outlines_lost, picture_name, point_labels
 
 LOOSE = "object"
 HIDDEN = "hidden"
@@ -161,3 +168,44 @@ def _list(value: Any, key: str, where: str) -> list[dict]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise InputError(f"{where}, key {key!r}, must be a list of JSON objects.")
     return value
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(dataset: Dataset, images: Path) -> Written:
+    """Label Studio's tasks, to be imported: a rectangle per object, its keypoints below it (`parentID`).
+
+    Regions are named `bbox` and `kp` and belong to the picture `image`, as in a labelling setup with RectangleLabels,
+    KeyPointLabels and Image of these names.
+    """
+    tasks: dict[str, dict] = {}
+    for item in dataset.objects:
+        name = picture_name(item, images)
+        size = picture_size(item.image)
+        if size is None:
+            raise InputError(f"{item.image} is no readable picture, and Label Studio's places are shares of its size.")
+        if name not in tasks:
+            data = {"image": name, "keypoints": {}} | ({} if item.group is None else {"group": item.group})
+            tasks[name] = {"id": len(tasks) + 1, "data": data, "annotations": [{"id": len(tasks) + 1, "result": []}]}
+        category = item.category
+        labels = point_labels(category)
+        tasks[name]["data"]["keypoints"][category.name] = labels
+        scale = 100 / np.array([*size, *size], dtype=np.float64)
+        common = {"to_name": "image", "original_width": size[0], "original_height": size[1], "image_rotation": 0}
+        parent = f"object{item.id}"
+        x, y, w, h = (np.array(item.box) * scale).tolist()
+        value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [category.name]}
+        regions = [{"id": parent, "type": "rectanglelabels", "from_name": "bbox", **common, "value": value}]
+        for i in np.flatnonzero(item.visibility > 0):
+            x, y = (item.points[i] * scale[:2]).tolist()
+            value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [labels[i]]}
+            region = {"id": f"{parent}_{i}", "type": "keypointlabels", "from_name": "kp", "parentID": parent, **common}
+            note = {"meta": {"text": [HIDDEN]}} if item.visibility[i] == 1 else {}
+            regions.append({**region, **note, "value": value})
+        tasks[name]["annotations"][0]["result"] += regions
+    lost = ["skeletons"] if any(item.category.skeleton for item in dataset.objects) else []
+    return json_text(list(tasks.values())), [*lost, *outlines_lost(dataset.objects), "the objects' ids"]
+
+
+FORM = Form(read, "Label Studio's JSON export", NOUN, write=write)

@@ -11,14 +11,16 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
-from . import dialects
-from .document import Labels, find_picture, number, read_table
+from . import coco
+from .document import Labels
+from .form import CHOICE, Form
+from .reading import find_picture, number, read_table
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
-    """Labels of the table, or of its COCO form (.json), where selection is `dialects.coco`'s."""
+    """Labels of the table, or of its COCO form (.json), where selection is that of `coco.read`."""
     if path.suffix.lower() == ".json":
-        return dialects.coco(path, images, selection)
+        return coco.read(path, images, selection)
     head, *rows = read_table(path)
     for column in ("image file name", "keypoints"):
         if column not in head:
@@ -58,3 +60,6 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         visibility = np.array([0 if place is None else 2 for place in places], dtype=int)
         labels.add_object(image, kind, points.reshape(-1, 2), visibility)
     return labels
+
+
+FORM = Form(read, "MacaquePose (the authors' .csv, or .json)", CHOICE)

@@ -1,32 +1,48 @@
-"""MP-100's own files, read as the released loaders read them (see `data.mp100`).
+"""MP-100's own files, read as its released loaders read them: which objects of a split count, and their boxes.
 
-The words after "/" are the rules (pairs, the default, or capellm) and any of: categories, groups of them, ids, and the
-library's definitions, as in mp100/capellm,person:FILE. An id or a definition tells two categories called "face" apart:
-mp100/18 (amur_tiger_body) and mp100/40 (human_face).
+Frames as in `dataset`. The box of a kept object is the released code's clean box: moved, not cut, to begin inside the
+picture, and one pixel short on each side. Categories are known by their ids, because two are called "face".
+
+The word of a specification names the rules (pairs, which is the default, or capellm) and any of: categories, groups of
+them, ids, and definitions of the library, as in mp100/capellm,person:FILE. An id or a definition tells the two
+categories called "face" apart: mp100/18 (amur_tiger_body) and mp100/40 (human_face).
 """
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..category import plain_text
+from ..category import Category, plain_text
 from ..errors import InputError
-from ..library.lookup import mp100_categories
-from .dataset import Dataset, load_document
-from .dialects import own_words, select
-from .document import Labels
-from .mp100_rules import CAPELLM, PAIRS, from_document, picture
+from ..geometry import Box
+from ..library.lookup import MP100, category, mp100_categories
+from . import dataset
+from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
+from .document import Labels, load_document, own_names, select
+from .form import Form
 
-FOLDERS = ("annotations", "cross_category_annotations")
+PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: of the few-shot family, and of CapeLLM and LocLLM
+SPLITS, ROLES = (1, 2, 3, 4, 5), ("train", "val", "test")
+HELD_OUT = ("furniture", "human_body", "human_face", "vehicle")  # supercategories with files for train and test
+FOLDERS = ("annotations", "cross_category_annotations")  # where the files of the splits and of HELD_OUT are
+NO_BOX, NO_AREA, EMPTY_BOX, NONE_COUNTED = "no box", "area 0", "nothing of the box in the picture", "num_keypoints 0"
+
+
+# --- the label form ------------------------------------------------------------------------------------------------
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """The labels of the chosen categories; pictures are looked for in `images` and in its own folder `images`."""
+    """The labels of the categories that the word names, of all if it names none.
+
+    images: the folder of the pictures, or the one above whose folder `images` has them.
+    """
     labels = Labels.of(load_document(path))
-    _, chosen = _parted(word)
+    _, chosen = _split_word(word)
     if chosen:
-        labels = select(labels, chosen, path, _words)
+        labels = select(labels, chosen, path, _names)
     for entry in labels.images:
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if isinstance(name, str) and name:
@@ -36,11 +52,11 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     return labels
 
 
-def judge(
+def interpret(
     document: Mapping[str, list], path: Path, images: Path, word: str, allow_missing: bool, official: bool
 ) -> Dataset:
-    """`data.mp100.from_document` by the rules that the word names."""
-    rules, _ = _parted(word)
+    """`from_document` by the rules that the word names."""
+    rules, _ = _split_word(word)
     return from_document(document, path, images, rules=rules, official=official, allow_missing=allow_missing)
 
 
@@ -50,18 +66,161 @@ def root(path: Path) -> Path | None:
     return folder.parent if folder.name in FOLDERS else None
 
 
-def _parted(word: str) -> tuple[str, str]:
-    """The rules and the other words."""
-    words = [part.strip() for part in word.split(",") if part.strip()]
-    rules = [part for part in words if part in (PAIRS, CAPELLM)]
+def _split_word(word: str) -> tuple[str, str]:
+    """The rules that the word names, and what else it holds."""
+    parts = [part.strip() for part in word.split(",") if part.strip()]
+    rules = [part for part in parts if part in (PAIRS, CAPELLM)]
     if len(rules) > 1:
         raise InputError(f"MP-100 is read by one set of rules, {PAIRS} or {CAPELLM}, but got mp100/{word}; name one.")
-    return (rules or [PAIRS])[0], ",".join(part for part in words if part not in rules)
+    return (rules or [PAIRS])[0], ",".join(part for part in parts if part not in rules)
 
 
-def _words(entry: Mapping[str, Any]) -> set[str]:
-    words = own_words(entry) | {str(entry.get("id"))}
+def _names(entry: Mapping[str, Any]) -> set[str]:
+    """What a category may be chosen by: its name, its group, its id, and its definition in the library."""
+    names = own_names(entry) | {str(entry.get("id"))}
     known = mp100_categories().get(entry["id"]) if type(entry.get("id")) is int else None
     if known is not None and plain_text(known["name"]) == plain_text(str(entry.get("name"))):
-        words.add(plain_text(known["definition"]))
-    return words
+        names.add(plain_text(known["definition"]))
+    return names
+
+
+# --- reading as released -------------------------------------------------------------------------------------------
+
+
+def annotation_file(root: str | Path, split: int | str, role: str) -> Path:
+    """The label file of a part of the benchmark.
+
+    root: the folder of the benchmark.
+    split: 1 to 5, or a held-out supercategory (HELD_OUT).
+    role: train, val or test; a held-out supercategory has train and test.
+    """
+    if split in SPLITS and role in ROLES:
+        return Path(root) / FOLDERS[0] / f"mp100_split{split}_{role}.json"
+    if split in HELD_OUT and role in ("train", "test"):
+        return Path(root) / FOLDERS[1] / f"{split}_{role}.json"
+    raise InputError(
+        f"MP-100 has splits 1 to 5 with {', '.join(ROLES)}, and {', '.join(HELD_OUT)} held out with train, test, "
+        f"but got split {split!r}, role {role!r}."
+    )
+
+
+def picture(root: str | Path, file_name: str) -> Path:
+    """The path of a picture: ROOT/images/FILE_NAME, or ROOT/FILE_NAME as CapeFormer has it; the first by default."""
+    first, second = Path(root) / "images" / file_name, Path(root) / file_name
+    return second if not os.path.isfile(first) and os.path.isfile(second) else first
+
+
+def clean_box(box: Box, width: int, height: int) -> Box:
+    """The box as the released code has it: its corner moved inside the picture, its sides one pixel shorter and cut.
+
+    box: x, y, w, h in image pixels.
+    width, height: of the picture, in pixels.
+    """
+    x, y, w, h = box
+    left, top = max(0, x), max(0, y)
+    right, bottom = min(width - 1, left + max(0, w - 1)), min(height - 1, top + max(0, h - 1))
+    return left, top, right - left, bottom - top
+
+
+def read_mp100(
+    annotations: str | Path,
+    root: str | Path | None = None,
+    *,
+    rules: str = PAIRS,
+    official: bool = False,
+    allow_missing: bool = False,
+) -> Dataset:
+    """The objects of a split file that a released loader keeps; the others are counted in `skipped`.
+
+    root: the folder of the pictures (see `picture`); None does not look for them.
+    rules: "pairs" wants a box inside the picture with an area and num_keypoints above 0 (where stated), for training,
+        pairs and single queries alike; "capellm" also keeps boxes without an area and num_keypoints 0, for its figures
+        as published. Both keep an object whose points are all unlabelled if num_keypoints does not say so.
+    official: take a box with a negative side as empty, as the released code does; otherwise it is refused.
+    allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+
+    A category that the file lists under MP-100's own id, name and number of points has the library's names and
+    descriptions, and the library's skeleton where the file has none. Skeletons count from 0.
+    The objects come in the released order: by the file's pictures, then its annotations.
+    Raises InputError for anything malformed.
+    """
+    path = Path(annotations)
+    document = load_document(path)
+    return from_document(document, path, root, rules=rules, official=official, allow_missing=allow_missing)
+
+
+def from_document(
+    document: Mapping[str, list],
+    annotations: Path,
+    root: str | Path | None = None,
+    *,
+    rules: str = PAIRS,
+    official: bool = False,
+    allow_missing: bool = False,
+) -> Dataset:
+    """What `read_mp100` gives, of a document in memory. annotations: the file it came from, named in errors."""
+    if rules not in (PAIRS, CAPELLM):
+        raise InputError(f"The rules must be {PAIRS!r} or {CAPELLM!r}, but got {rules!r}.")
+    released = Rules(
+        keep=partial(_keep, rules, official),
+        category=_category,
+        place=None if root is None else partial(picture, root),
+        nowhere="" if root is None else f"under {Path(root) / 'images'} or {root}",
+        from_zero=True,
+        sized=True,
+        by_picture=True,
+    )
+    return dataset.walk(document, annotations, released, allow_missing)
+
+
+def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Category, where: str) -> str | Kept:
+    """The clean box, points, visibility and area of an annotation, or the reason why it does not count."""
+    if dataset.is_crowd(entry):
+        return CROWD
+    if entry.get("bbox") is None:
+        return NO_BOX
+    box = dataset.box_of(entry, where)
+    if min(box[2:]) < 0 and not official:
+        raise InputError(f"{where}, key 'bbox', has a negative side: {entry['bbox']}; correct it or remove the object.")
+    if entry.get("keypoints") is None:
+        return UNLABELLED
+    points, visibility = dataset.keypoints_of(entry, kind, where)
+    area = dataset.numbers_of([entry["area"]], "area", where)[0] if "area" in entry else None
+    if area is not None and area <= 0:
+        return NO_AREA
+    clean = clean_box(box, *picture.size)
+    if min(clean[2:]) < 0 or (rules == PAIRS and min(clean[2:]) == 0):
+        return EMPTY_BOX
+    if max(entry["keypoints"]) == 0:
+        return UNLABELLED
+    if rules == PAIRS and entry.get("num_keypoints") == 0:
+        return NONE_COUNTED
+    return clean, points, visibility, area
+
+
+def _category(identity: int, name: str, labels: list[str], edges: Edges) -> Category:
+    """The library's category of that id where the file means it, otherwise one of the file's own words."""
+    known = _library(identity, name, len(labels))
+    if known is not None:
+        return replace(known, skeleton=edges or known.skeleton)
+    if not labels:
+        raise InputError(f"key 'keypoints' of {name!r} is empty; list the names of its points.")
+    return dataset.own_category(name, labels, edges)
+
+
+def _library(identity: int, name: str, points: int) -> Category | None:
+    """MP-100's category of that id, if the file means it: the same name, and as many points where it lists them."""
+    entry = mp100_categories().get(identity)
+    if entry is None or plain_text(entry["name"]) != plain_text(name):
+        return None
+    known = category(f"{MP100}{identity}")
+    return known if points in (0, len(known)) else None
+
+
+FORM = Form(
+    read,
+    "MP-100 by the released rules (.json)",
+    "pairs or capellm, the rules, and categories or groups, parted by commas",
+    pictures=root,
+    interpret=interpret,
+)

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .document import MAX_BYTES, Labels
+from .document import Labels
+from .form import NOUN, Form
+from .reading import MAX_BYTES
 
 _NEEDED = ("images", "points", "names")
 _ALLOWED = (*_NEEDED, "boxes", "category")
@@ -85,3 +87,6 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         reason = "it holds Python objects" if "allow_pickle" in str(error) else str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{path} is not a .npz file of plain arrays: {reason}.") from error
+
+
+FORM = Form(read, "numpy arrays images, points, names, boxes and category (.npz)", NOUN)

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..library.lookup import category as library_category
-from .document import Labels, number, read_text
+from .document import Labels
+from .form import Form
+from .reading import number, read_text
 
 _BEFORE = 4  # cells before the points
 
@@ -45,3 +47,6 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 def pictures(path: Path) -> Path:
     """The folder `source` beside the file."""
     return path.parent / "source"
+
+
+FORM = Form(read, "OneHand10K (label_joint.txt)", pictures=pictures)

@@ -21,21 +21,48 @@ CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence"
 DETECTION_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # behind those, where there are any
 
 
-class PoseFields(Protocol):
+class TableFields(Protocol):
+    """What `csv_text` writes of an object: plain fields, as `anykeypoint.Pose` describes them."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def xy(self) -> np.ndarray: ...
+
+    @property
+    def confidence(self) -> np.ndarray: ...
+
+    @property
+    def present(self) -> np.ndarray: ...
+
+    @property
+    def category(self) -> str: ...
+
+    @property
+    def image(self) -> str: ...
+
+    @property
+    def box(self) -> Box | None: ...
+
+    @property
+    def box_score(self) -> float | None: ...
+
+    @property
+    def box_word(self) -> str: ...
+
+
+class PoseFields(TableFields, Protocol):
     """What a pose must have to be written or drawn: plain fields, as `anykeypoint.Pose` describes them."""
 
-    names: list[str]
-    xy: np.ndarray
-    confidence: np.ndarray
-    present: np.ndarray
-    image_size: tuple[int, int]
-    box: Box | None
-    box_score: float | None
-    box_word: str
-    skeleton: Sequence[tuple[int, int]]
-    category: str
-    image: str
-    density: Mapping[str, Density] | None
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+
+    @property
+    def skeleton(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def density(self) -> Mapping[str, Density] | None: ...
 
     @property
     def keys(self) -> list[str]: ...
@@ -100,7 +127,7 @@ def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
     return {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
 
 
-def csv_text(poses: Iterable[PoseFields]) -> str:
+def csv_text(poses: Iterable[TableFields]) -> str:
     """A tidy table: one line per keypoint under a header line.
 
     image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true

@@ -11,7 +11,9 @@ import numpy as np
 from ..errors import InputError
 from ..images import SUFFIXES
 from ..library.lookup import category as library_category
-from .document import Labels, read_text
+from .document import Labels
+from .form import NOUN, Form
+from .reading import read_text
 
 _KINDS = {9: "animal_face", 68: "human_face"}
 
@@ -59,3 +61,6 @@ def _points(file: Path) -> np.ndarray:
     if points.shape != (int(match[1]), 2) or not np.isfinite(points).all():
         raise InputError(f"{file} must hold {match[1]} lines of two finite numbers, as its n_points says.")
     return points
+
+
+FORM = Form(read, "a folder of .pts files (AnimalWeb, 300W)", NOUN, pictures=lambda path: path)

@@ -1,143 +1,103 @@
-"""Labels of many formats as one `Dataset`: `read("dlc/mouse:labels.csv", images)`.
+"""The table of label forms, and labels of every form as one `Dataset`: `read("dlc/mouse:labels.csv", images)`.
 
-A specification is FORM:FILE or FORM/WORD:FILE. The form names the reader; the word chooses categories in files that
-have them, and names the object in files that do not (`FORMS` says which). Some forms know where their pictures are.
+A specification is FORM:FILE or FORM/WORD:FILE. The form names the reader; the word chooses categories in forms that
+have them, and names the object in forms that do not (`Form.word` says which). A new form is one file with a `Form` and
+one line in `FORMS`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from . import (
-    carfusion,
-    cub,
-    cvat,
-    dialects,
-    dlc,
-    field,
-    joint,
-    labelstudio,
-    macaque,
-    mp100,
-    npz,
-    onehand10k,
-    pts,
-    sleap,
-    table,
-)
-from .dataset import Dataset, from_document
+from .coco import from_document
+from .dataset import Dataset
 from .document import Labels
+from .form import Form, Written, file_digest
 
-Reader = Callable[[Path, Path, str], Labels]  # the file, the pictures' folder and the word
-Judge = Callable[[Mapping[str, list], Path, Path, str, bool, bool], Dataset]  # document, these, allow_missing, official
-
-
-@dataclass(frozen=True)
-class Form:
-    """A format: its reader, a line that tells it, and what the word after "/" means there ("" if none is taken).
-
-    pictures: the folder of the pictures as the file's place tells it, None where it does not; needed if not given.
-    files: which files of a folder are labels; all, unless said. place: the file's place if a specification has none.
-    judge: how its document is read, where not by COCO's rules.
-    """
-
-    read: Reader
-    what: str
-    word: str = ""
-    pictures: Callable[[Path], Path | None] | None = None
-    files: Callable[[Path, str], list[Path]] | None = None
-    place: Callable[[], Path] | None = None
-    judge: Judge | None = None
-
-
-_CHOICE = "categories or groups, parted by commas"
-_NOUN = "what the object is called"
-FORMS: dict[str, Form] = {
-    "coco": Form(dialects.coco, "COCO keypoints (.json), and data sets in its form", _CHOICE),
-    "ap10k": Form(dialects.coco, "AP-10K (.json)", "species or families, parted by commas"),
-    "apt36k": Form(dialects.apt36k, "APT-36K (.json)", "species or families, parted by commas"),
-    "animalpose": Form(dialects.animal_pose, "AnimalPose (.json, the authors' or COCO's form)", _CHOICE),
-    "animalkingdom": Form(dialects.animal_kingdom, "Animal Kingdom (.json)", "classes or species, parted by commas"),
-    "macaque": Form(macaque.read, "MacaquePose (the authors' .csv, or .json)", _CHOICE),
-    "humanart": Form(dialects.human_art, "Human-Art (.json)", "17 or 21, the number of points"),
-    "300w": Form(dialects.faces, "300W faces, 68 points (.json)"),
-    "aflw": Form(dialects.faces, "AFLW faces, 19 points (.json)"),
-    "deepfashion2": Form(dialects.deepfashion2, "DeepFashion2 turned to COCO (.json), 294 points", _CHOICE),
-    "mp100": Form(
-        mp100.read,
-        "MP-100 by the released rules (.json)",
-        "pairs or capellm, the rules, and categories or groups, parted by commas",
-        pictures=mp100.root,
-        judge=mp100.judge,
-    ),
-    "field": Form(
-        field.read,
-        f"the field data (their folder; that of {field.PLACE} if none is given)",
-        "test (if none is named), train or val",
-        pictures=lambda path: path / "images",
-        files=field.files,
-        place=field.place,
-    ),
-    "joint": Form(joint.read, "several data sets as one (.yaml)"),
-    "cub": Form(
-        cub.read,
-        "CUB-200-2011 (its folder)",
-        "species or kinds of bird, parted by commas",
-        pictures=lambda path: path / "images",
-    ),
-    "carfusion": Form(
-        carfusion.read,
-        "CarFusion (its folder of sequences)",
-        "sequences, parted by commas",
-        pictures=lambda path: path,
-        files=carfusion.files,
-    ),
-    "onehand10k": Form(onehand10k.read, "OneHand10K (label_joint.txt)", pictures=onehand10k.pictures),
-    "pts": Form(pts.read, "a folder of .pts files (AnimalWeb, 300W)", _NOUN, pictures=lambda path: path),
-    "labelstudio": Form(labelstudio.read, "Label Studio's JSON export", _NOUN),
-    "cvat": Form(cvat.read, "CVAT for images (.xml)", _NOUN),
-    "dlc": Form(dlc.read, "DeepLabCut and Lightning Pose labelled data (.csv)", _NOUN),
-    "sleap": Form(sleap.read, "SLEAP projects (.slp), with the extra 'sleap'", _NOUN),
-    "npz": Form(npz.read, "numpy arrays images, points, names, boxes and category (.npz)", _NOUN),
-    "csv": Form(table.read, "the table that `predict` and `data convert` write (.csv)"),
+# Name of the form -> MODULE:NAME of its `Form`; a leading dot means a module of this package.
+FORMS: dict[str, str] = {
+    "coco": ".coco:FORM",
+    "ap10k": ".coco:AP10K",
+    "apt36k": ".apt36k:FORM",
+    "animalpose": ".animalpose:FORM",
+    "animalkingdom": ".animalkingdom:FORM",
+    "macaque": ".macaque:FORM",
+    "humanart": ".humanart:FORM",
+    "300w": ".faces:W300",
+    "aflw": ".faces:AFLW",
+    "deepfashion2": ".deepfashion2:FORM",
+    "mp100": ".mp100:FORM",
+    "field": ".field:FORM",
+    "joint": ".joint:FORM",
+    "cub": ".cub:FORM",
+    "carfusion": ".carfusion:FORM",
+    "onehand10k": ".onehand10k:FORM",
+    "pts": ".pts:FORM",
+    "labelstudio": ".labelstudio:FORM",
+    "cvat": ".cvat:FORM",
+    "dlc": ".dlc:FORM",
+    "sleap": ".sleap:FORM",
+    "npz": ".npz:FORM",
+    "csv": ".table:FORM",
 }
+
+
+def form_of(name: str) -> Form:
+    """The form of that name; InputError, listing the known ones, if there is none."""
+    if name not in FORMS:
+        raise InputError(f"There are no labels of the form {name!r}; known are {', '.join(FORMS)}.")
+    return _load(FORMS[name])
+
+
+@cache
+def _load(entry: str) -> Form:
+    module, _, attribute = entry.partition(":")
+    return getattr(import_module(module, __package__), attribute)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
 
 
 def read(
     spec: str, images: str | Path | None = None, allow_missing: bool = False, *, official: bool = False
 ) -> Dataset:
-    """The objects of a specification, with pictures in the folder `images`; see `coco.read_coco` for the rest.
+    """The objects of a specification.
 
-    images: None where the form knows its pictures' place. official: read MP-100's boxes as the released code does where
-    ours are refused (see `mp100.read_mp100`); other forms have one reading.
+    spec: FORM:FILE or FORM/WORD:FILE.
+    images: the folder of the pictures; None where the form knows it.
+    allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+    official: read MP-100's boxes as the released code does where ours are refused (see `mp100.read_mp100`); other
+        forms have one reading.
     Raises InputError for an unknown form, listing the known ones, and for whatever its reader cannot use.
     """
-    form, word, path = parse(spec)
-    if form == "joint":
+    name, word, path = parse(spec)
+    form = form_of(name)
+    if form.join is not None:
         if images is not None:
             raise InputError(f"{path} says itself where the pictures are; leave out the folder {images}.")
-        return joint.read_joint(path, lambda one, folder: read(one, folder, allow_missing, official=official))
+        return form.join(path, lambda one, folder: read(one, folder, allow_missing, official=official))
     folder = pictures_of(spec, images)
     labels = load(spec, folder)
-    if FORMS[form].judge is not None:
-        return FORMS[form].judge(labels.document(), path, folder, word, allow_missing, official)
-    return from_document(labels.document(), _file(spec), folder, allow_missing, labels.left_out)
+    if form.interpret is not None:
+        return form.interpret(labels.document(), path, folder, word, allow_missing, official)
+    return from_document(labels.document(), _named_file(spec), folder, allow_missing, labels.left_out)
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:
-    """The labels of a specification as a COCO document that no one has judged yet."""
-    form, word, path = parse(spec)
-    return FORMS[form].read(path, path if form == "joint" else pictures_of(spec, images), word)
+    """The labels of a specification as a COCO document whose entries have not been checked yet; see `read`."""
+    name, word, path = parse(spec)
+    form = form_of(name)
+    return form.read(path, path if form.join is not None else pictures_of(spec, images), word)
 
 
 def pictures_of(spec: str, images: str | Path | None = None) -> Path:
-    """The folder of the pictures: the one given, else the one that the form knows; InputError if it knows none."""
+    """The folder of the pictures: the one given, otherwise the one that the form knows; InputError if it knows none."""
     if images is not None:
         return Path(images)
-    form, _, path = parse(spec)
-    known = FORMS[form].pictures
+    name, _, path = parse(spec)
+    known = form_of(name).pictures
     folder = None if known is None else known(path)
     if folder is None:
         raise InputError(f"It is not said where the pictures of {spec} are; give their folder too (--images FOLDER).")
@@ -145,51 +105,75 @@ def pictures_of(spec: str, images: str | Path | None = None) -> Path:
 
 
 def parse(spec: str) -> tuple[str, str, Path]:
-    """FORM/WORD:FILE -> form, word ("" if none) and path."""
+    """FORM/WORD:FILE -> name of the form, word ("" if there is none) and path."""
     before, colon, path = spec.partition(":")
-    form, _, word = before.partition("/")
-    known = FORMS.get(form)
-    if known is not None and known.place is not None and not colon:
-        return form, word, known.place()
-    if not path or not form:
+    name, _, word = before.partition("/")
+    form = form_of(name) if name in FORMS else None
+    if form is not None and form.place is not None and not colon:
+        return name, word, form.place()
+    if not path or not name:
         raise InputError(
             f"The data must be given as FORM:FILE, as in coco:FILE.json, but got {spec!r}; forms: {', '.join(FORMS)}."
         )
-    if known is None:
-        raise InputError(f"There is no data of the form {form!r} (as in {spec!r}); known are {', '.join(FORMS)}.")
-    if word and not known.word:
-        raise InputError(f"Data of the form {form!r} take no word after '/', but got {word!r}; write {form}:FILE.")
-    return form, word, Path(path)
-
-
-def _file(spec: str) -> Path:
-    """The label file, or the folder of several."""
-    form, word, path = parse(spec)
-    files = [] if FORMS[form].files is None else FORMS[form].files(path, word)
-    return files[0] if len(files) == 1 else path
+    if form is None:
+        raise InputError(f"There is no data of the form {name!r} (as in {spec!r}); known are {', '.join(FORMS)}.")
+    if word and not form.word:
+        raise InputError(f"Data of the form {name!r} take no word after '/', but got {word!r}; write {name}:FILE.")
+    return name, word, Path(path)
 
 
 def fingerprint(spec: str) -> str:
-    """SHA-256, in hexadecimal, of what a specification reads: the file's own for coco:FILE, which is how it was before
-    there were others, and for field, which is such a file; else of form, word, and names and contents of the files."""
-    form, word, path = parse(spec)
-    if form == "joint":
-        return joint.fingerprint(path, fingerprint)
-    digest = hashlib.sha256()
+    """The SHA-256, in hexadecimal, of what a specification reads.
+
+    It covers the form, the word, and names and contents of the label files, unless the form has a digest of its own.
+    """
+    name, word, path = parse(spec)
+    form = form_of(name)
     try:
-        if (form, word) == ("coco", "") or form == "field":
-            with _file(spec).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        if FORMS[form].files is not None:
-            files = FORMS[form].files(path, word)
+        own = None if form.digest is None else form.digest(path, word, fingerprint)
+        if own is not None:
+            return own
+        if form.files is not None:
+            files = form.files(path, word)
         else:
             files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-        digest.update(f"{form}/{word}\n".encode())
+        digest = hashlib.sha256(f"{name}/{word}\n".encode())
         for entry in files:
-            with entry.open("rb") as file:
-                inside = hashlib.file_digest(file, "sha256").hexdigest()
-            name = entry.relative_to(path).as_posix() if path.is_dir() else ""
-            digest.update(f"{name} {inside}\n".encode("utf-8", "surrogateescape"))
+            inside = entry.relative_to(path).as_posix() if path.is_dir() else ""
+            digest.update(f"{inside} {file_digest(entry)}\n".encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
     return digest.hexdigest()
+
+
+def _named_file(spec: str) -> Path:
+    """What errors call the labels: the label file, or the folder where there are several."""
+    name, word, path = parse(spec)
+    find = form_of(name).files
+    files = [] if find is None else find(path, word)
+    return files[0] if len(files) == 1 else path
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def writable_forms() -> list[str]:
+    """The names of the forms that labels can be written in."""
+    return [name for name in FORMS if form_of(name).write is not None]
+
+
+def convert(dataset: Dataset, images: Path, name: str) -> Written:
+    """The objects of a data set in another form, in their order.
+
+    images: the folder that file names of pictures are relative to.
+    name: one of `writable_forms`.
+    Returns the text of the file, and a phrase for each thing that the form has no room for.
+    Raises InputError for another name, and for what the form cannot hold at all.
+    """
+    if name not in writable_forms():
+        raise InputError(f"Labels can be written as {', '.join(writable_forms())}, but got {name!r}.")
+    if not dataset.objects:
+        raise InputError("There is no labelled object to write; check the data with `data check`.")
+    write = form_of(name).write
+    assert write is not None
+    return write(dataset, images)

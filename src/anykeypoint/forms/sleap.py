@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .document import Labels, find_picture
+from .document import Labels
+from .form import NOUN, Form
+from .reading import find_picture
 
 _DIGITS = 9
 
@@ -57,3 +59,6 @@ def _pictures(video: Any, frame: int) -> list[str]:
         return ["/".join(path.parts[-2:]), path.name]
     stem = PurePosixPath(str(video.filename).replace("\\", "/")).stem
     return [f"{stem}/{frame:0{digits}d}.{end}" for end in ("png", "jpg") for digits in range(1, _DIGITS)]
+
+
+FORM = Form(read, "SLEAP projects (.slp), with the extra 'sleap'", NOUN)

@@ -1,24 +1,30 @@
-"""The tidy table of `formats.csv_text`, a line per keypoint, read as labels."""
+"""The tidy table of `poses.csv_text`, one line per keypoint, read as labels and written from them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from .document import Labels, number, read_table
-from .poses import CSV_COLUMNS, without_detections
+from .dataset import Dataset
+from .document import Labels
+from .form import Form, Written
+from .poses import CSV_COLUMNS, csv_text, without_detections
+from .reading import number, read_table
+from .writing import hidden_lost, outlines_lost, picture_name, point_labels
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of a table; boxes are put round the points, which the table has none of.
+    """The labels of a table; it has no boxes, so they are put round the points.
 
-    Raises InputError for other columns, and if objects of one category have other keypoints.
+    Raises InputError for other columns, and if two objects of one category have different keypoints.
     """
     head, *rows = without_detections(read_table(path))
     if tuple(head) != CSV_COLUMNS:
         raise InputError(
             f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."
         )
+    # (picture, number in it) -> category, names of the points, and (x, y, visibility) of each
     objects: dict[tuple[str, str], tuple[str, list[str], list[tuple[float, float, int]]]] = {}
     for count, row in enumerate(rows, start=1):
         where = f"{path}: row {count} under the header"
@@ -34,7 +40,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         there = present == "true"
         places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
     labels = Labels()
-    kinds: dict[str, tuple[int, list[str]]] = {}
+    kinds: dict[str, tuple[int, list[str]]] = {}  # category -> its id and the names of its points
     for (image, thing), (kind, names, places) in objects.items():
         name = kind or "object"
         if name not in kinds:
@@ -45,3 +51,40 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         points = np.array(places)
         labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int))
     return labels
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """A labelled object with the fields that `poses.csv_text` writes; labels have no confidence, so it is NaN."""
+
+    names: list[str]
+    xy: np.ndarray
+    present: np.ndarray
+    category: str
+    image: str
+    box: None = None
+    box_score: None = None
+    box_word: str = ""
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return np.full(len(self.names), np.nan)
+
+
+def write(data: Dataset, images: Path) -> Written:
+    """The table that `predict` writes, with an empty column for the confidence."""
+    rows = [
+        _Rows(
+            names=point_labels(item.category),
+            xy=item.points,
+            present=item.visibility > 0,
+            category=item.category.name,
+            image=picture_name(item, images),
+        )
+        for item in data.objects
+    ]
+    lost = ["boxes", "groups", "skeletons", "the objects' ids", *outlines_lost(data.objects)]
+    return csv_text(rows), [*lost, *hidden_lost(data.objects)]
+
+
+FORM = Form(read, "the table that `predict` and `data convert` write (.csv)", write=write)

@@ -7,86 +7,23 @@ place, and the sums per category show how much of a data set is there. Frames: i
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
-from ..dataset import leaves_folder
 from ..pictures import Pictures
+from ..reading import leaves_folder, plain_number
 from . import sides
+from .fault import CategoryCounts, Fault, LabelReport, skeleton_bases
+from .known import known_faults
 
 SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
 DEEPFASHION2 = 294  # points of all its garments, which its files give to each
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong.
-
-    kind: one of `KINDS`. category: its name, "" where it is of the file. where: the entry, e.g. "annotation 12".
-    text: what is wrong, to be read after `where`. key: the entry's section and place in it, for `repair`.
-    """
-
-    kind: str
-    category: str
-    where: str
-    text: str
-    key: tuple[str, int] = ("", -1)
-    value: Any = None
-
-
-# kind -> what a repaired copy does about it; "" means that only a person can tell what is right.
-KINDS: dict[str, str] = {
-    "broken entry": "leaves it out",
-    "id twice": "leaves the later one out",
-    "unknown picture": "leaves the object out",
-    "unknown category": "leaves the object out",
-    "picture missing": "",
-    "picture elsewhere": "gives the path where it is",
-    "picture's size": "gives the size of the file",
-    "names of points": "numbers the later ones",
-    "same category name": "",
-    "number of points": "leaves the object out",
-    "coordinates": "marks the point as not labelled",
-    "visibility": "marks the point as not labelled",
-    "num_keypoints": "counts again",
-    "area": "leaves it out",
-    "box": "puts a box round the points, or leaves the object out where there are none",
-    "box outside": "cuts it to the picture",
-    "points outside the picture": "",
-    "points outside the box": "",
-    "same object": "leaves the later one out",
-    "skeleton": "leaves the edge out",
-    "left and right": "",
-    "known fault": "",
-}
-
-
-@dataclass
-class Sums:
-    """What there is of one category."""
-
-    name: str
-    points: int = 0
-    images: set[Any] = field(default_factory=set)
-    missing: set[Any] = field(default_factory=set)
-    objects: int = 0
-    visible: int = 0
-    outside: int = 0  # boxes that reach beyond their picture
-
-
-@dataclass
-class Report:
-    """Sums by category id, in the file's order, and the faults in the order of their finding."""
-
-    sums: dict[Any, Sums]
-    faults: list[Fault]
-
-
-def examine(document: Mapping[str, list], images: Path | Pictures) -> Report:
+def examine(document: Mapping[str, list], images: Path | Pictures) -> LabelReport:
     """Everything that is wrong with a COCO document whose pictures are in the folder `images`.
 
     Only headers of pictures are read, those of `Pictures` that were asked for before not again. Raises nothing for bad
@@ -98,17 +35,15 @@ def examine(document: Mapping[str, list], images: Path | Pictures) -> Report:
     doctor.images()
     doctor.objects()
     doctor.sides()
-    from .known import known_faults
-
     doctor.faults += known_faults(document, pictures.folder, doctor.sums)
-    return Report(doctor.sums, doctor.faults)
+    return LabelReport(doctor.sums, doctor.faults)
 
 
 class _Doctor:
     def __init__(self, document: Mapping[str, list], pictures: Pictures) -> None:
         self.document, self.pictures = document, pictures
         self.faults: list[Fault] = []
-        self.sums: dict[Any, Sums] = {}
+        self.sums: dict[Any, CategoryCounts] = {}
         self.names: dict[Any, list[str]] = {}
         self.sizes: dict[Any, tuple[int, int] | None] = {}  # image id -> size, None if its file is missing
         self.labelled: dict[Any, list[tuple[int, np.ndarray, float]]] = defaultdict(list)
@@ -155,7 +90,7 @@ class _Doctor:
                 hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2 else ""
                 self.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}", key)
                 continue
-            self.sums[identity], self.names[identity] = Sums(name, len(labels)), labels
+            self.sums[identity], self.names[identity] = CategoryCounts(name, len(labels)), labels
             if name in by_name:
                 text = f"is called {name!r} like category {by_name[name]}; readers that go by name mix them up"
                 self.say("same category name", where, text, key, name)
@@ -341,29 +276,6 @@ class _Doctor:
 
 def _listed(texts: list[str]) -> str:
     return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
-
-
-def skeleton_bases(categories: list) -> dict[Any, int]:
-    """Category id -> 0 or 1, what its skeleton counts from: as `coco` tells it, of the whole file where that is
-    possible, else of each category for itself."""
-    reach: dict[Any, tuple[bool, bool]] = {}  # does it hold a 0, does it hold the number of points
-    for entry in categories:
-        if isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
-            count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0
-            flat = [i for edge in entry["skeleton"] if isinstance(edge, list) for i in edge if type(i) is int]
-            reach[entry["id"]] = (0 in flat, count in flat)
-    some_zero, some_one = (any(pair[i] for pair in reach.values()) for i in (0, 1))
-    if some_zero and some_one:
-        return {identity: int(one and not zero) for identity, (zero, one) in reach.items()}
-    return dict.fromkeys(reach, int(some_one))
-
-
-def plain_number(value: Any) -> float:
-    """A JSON number, NaN for anything else."""
-    try:
-        return float(value) if type(value) in (int, float) else math.nan
-    except OverflowError:
-        return math.inf
 
 
 def _is_text(value: Any) -> bool:

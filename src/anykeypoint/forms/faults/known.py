@@ -5,22 +5,19 @@ Each check looks at a COCO document and the folder of its pictures and gives a s
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...category import plain_text
-
-if TYPE_CHECKING:
-    from .doctor import Fault, Sums
+from ..deepfashion2 import GARMENTS
+from .fault import CategoryCounts, Fault
 
 VEHICLES = ("bus", "car", "suv")
 INSECTS = ("fly", "locust")
 MOSTLY = 0.5  # share of missing pictures from which a whole source is taken to be misplaced
 
 
-def known_faults(document: Mapping[str, list], images: Path, sums: Mapping[Any, "Sums"]) -> list["Fault"]:
+def known_faults(document: Mapping[str, list], images: Path, sums: Mapping[Any, CategoryCounts]) -> list[Fault]:
     """Those that the data at hand have, one `Fault` for each."""
-    from .doctor import Fault
-
     found = []
     for kind, total in sums.items():
         for text in _of_category(kind, sums, document, images):
@@ -28,7 +25,9 @@ def known_faults(document: Mapping[str, list], images: Path, sums: Mapping[Any, 
     return found
 
 
-def _of_category(kind: Any, sums: Mapping[Any, "Sums"], document: Mapping[str, list], images: Path) -> Iterator[str]:
+def _of_category(
+    kind: Any, sums: Mapping[Any, CategoryCounts], document: Mapping[str, list], images: Path
+) -> Iterator[str]:
     total = sums[kind]
     name, gone = plain_text(total.name), len(total.missing) > MOSTLY * len(total.images)
     if name in VEHICLES and gone and total.images:
@@ -86,6 +85,4 @@ def _images(document: Mapping[str, list], ids: set[Any]) -> list[dict[str, Any]]
 
 
 def _garment(name: str) -> bool:
-    from ..dialects import GARMENTS
-
     return name in {plain_text(garment) for garment in GARMENTS}

@@ -14,7 +14,8 @@ import numpy as np
 
 from ...category import plain_text
 from ..document import box_round
-from .doctor import KINDS, Fault, plain_number, skeleton_bases
+from ..reading import plain_number
+from .fault import KINDS, Fault, skeleton_bases
 
 _DROPPED = ("broken entry", "id twice", "unknown picture", "unknown category", "number of points", "same object")
 

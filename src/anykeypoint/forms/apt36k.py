@@ -1,0 +1,31 @@
+"""APT-36K: AP-10K's points on videos, as a COCO file whose file names are paths of the machine it was made on."""
+
+from pathlib import Path, PurePosixPath
+
+from . import coco
+from .document import Labels, json_objects
+from .form import Form
+from .reading import find_picture
+
+
+def read(path: Path, images: Path, selection: str = "") -> Labels:
+    """The labels of a file.
+
+    images: a picture is the longest tail of its path that exists in this folder.
+    selection: see `coco.read`.
+    The folder of a picture is its video, which becomes its group.
+    """
+    labels = coco.read(path, images, selection)
+    for entry in json_objects(labels.images):
+        name = entry.get("file_name")
+        if not isinstance(name, str):
+            continue
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        tails = ["/".join(parts[i:]) for i in range(len(parts))]
+        entry["file_name"] = find_picture(images, [tail for tail in tails if ":" not in tail and tail[0] != "/"])
+        if len(parts) > 1:
+            entry.setdefault("group", "/".join(parts[-3:-1]))
+    return labels
+
+
+FORM = Form(read, "APT-36K (.json)", "species or families, parted by commas")

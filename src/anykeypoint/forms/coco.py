@@ -1,0 +1,128 @@
+"""COCO keypoints JSON: the form that all others are turned into.
+
+Its skeletons count from 1 in COCO's own files and from 0 in many others; `dataset.walk` finds out which.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..category import Category
+from ..errors import InputError
+from . import dataset
+from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
+from .document import Labels, load_document, select
+from .form import CHOICE, Form, Written, file_digest
+from .pictures import picture_size
+from .writing import json_text, picture_name, point_labels
+
+
+def read(path: Path, images: Path, selection: str = "") -> Labels:
+    """The labels of a COCO file, and of every form that is COCO's in all but name.
+
+    selection: names of categories or of their groups (`supercategory`), separated by commas. AP-10K's groups are the
+        families of animals, so `coco/Bovidae:FILE` is one side of CLAMP's zero-shot settings (Bovidae to Canidae
+        across orders, Canidae to Felidae within one).
+    """
+    labels = Labels.of(load_document(path))
+    return select(labels, selection, path) if selection else labels
+
+
+def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
+    """The objects of a COCO keypoints file.
+
+    annotations: the file.
+    images: the folder that its `file_name`s are relative to.
+    allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+
+    A category whose labels are in the library, in the same order, takes the library's names, descriptions, noun and
+    pairs; every other keeps its labels as names, and its own name is the noun. Skeletons become 0-based.
+    Crowds and objects without a labelled point are left out and counted in `skipped`.
+    Raises InputError for anything malformed.
+    """
+    return from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
+
+
+def from_document(
+    document: Mapping[str, list],
+    annotations: Path,
+    images: Path,
+    allow_missing: bool = False,
+    left_out: Mapping[str, int] | None = None,
+) -> Dataset:
+    """What `read_coco` gives, of a COCO document in memory.
+
+    annotations: the file it came from, named in errors.
+    left_out: reason -> how many entries the reader of another form left out before.
+    """
+    rules = Rules(_keep, _category, images.joinpath, f"in {images}")
+    return dataset.walk(document, annotations, rules, allow_missing, left_out)
+
+
+def write(data: Dataset, images: Path) -> Written:
+    """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost."""
+    ids: dict[str, int] = {}  # file name of a picture -> its id
+    pictures, annotations = [], []
+    for item in data.objects:
+        name = picture_name(item, images)
+        if name not in ids:
+            ids[name] = len(ids) + 1
+            size = picture_size(item.image)
+            more = {} if size is None else {"width": size[0], "height": size[1]}
+            group = {} if item.group is None else {"group": item.group}
+            pictures.append({"id": ids[name], "file_name": name, **more, **group})
+        labelled = item.visibility > 0
+        rows = np.column_stack([np.where(labelled[:, None], item.points, 0.0), item.visibility]).tolist()
+        entry = {
+            "id": item.id,
+            "image_id": ids[name],
+            "category_id": item.category_id,
+            "keypoints": [value for x, y, v in rows for value in (x, y, int(v))],
+            "num_keypoints": int(labelled.sum()),
+            "bbox": list(item.box),
+            "area": item.box[2] * item.box[3] if item.area is None else item.area,
+            "iscrowd": 0,
+        }
+        annotations.append(entry if item.segmentation is None else {**entry, "segmentation": item.segmentation})
+    categories = [
+        {
+            "id": identity,
+            "name": category.name,
+            "supercategory": "",
+            "keypoints": point_labels(category),
+            "skeleton": [list(edge) for edge in category.skeleton],
+        }
+        for identity, category in data.categories.items()
+    ]
+    return json_text({"images": pictures, "annotations": annotations, "categories": categories}), []
+
+
+def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
+    """COCO's rule: an object counts if it is no crowd and has a labelled point; its box is taken as written."""
+    if dataset.is_crowd(entry):
+        return CROWD
+    points, visibility = dataset.keypoints_of(entry, category, where)
+    if not visibility.any():
+        return UNLABELLED
+    box = dataset.box_of(entry, where)
+    if min(box[2:]) <= 0:
+        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {entry['bbox']}.")
+    area = None if entry.get("area") is None else dataset.numbers_of([entry["area"]], "area", where)[0]
+    if area is not None and area < 0:
+        raise InputError(f"{where}, key 'area', must not be below 0, but got {area:g}.")
+    return box, points, visibility, area
+
+
+def _category(_: int, name: str, labels: list[str], edges: Edges) -> Category | None:
+    """COCO's rule: a category without keypoints is one of detection, and no object may have it."""
+    return dataset.own_category(name, labels, edges) if labels else None
+
+
+def _digest(path: Path, word: str, _: Callable[[str], str]) -> str | None:
+    """Without a word the file's own SHA-256, as the results of earlier versions have it."""
+    return None if word else file_digest(path)
+
+
+FORM = Form(read, "COCO keypoints (.json), and data sets in its form", CHOICE, write=write, digest=_digest)
+AP10K = Form(read, "AP-10K (.json)", "species or families, parted by commas")

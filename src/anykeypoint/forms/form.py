@@ -1,0 +1,55 @@
+"""What a label form is: a reader, a sentence about it, and what else it knows; one `Form` in each form's own file."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dataset import Dataset
+from .document import Labels
+
+Reader = Callable[[Path, Path, str], Labels]  # (label file, folder of the pictures, word) -> labels
+Interpreter = Callable[[Mapping[str, list], Path, Path, str, bool, bool], Dataset]
+Written = tuple[str, list[str]]  # text of the file, and a phrase for each thing that the form has no room for
+Writer = Callable[[Dataset, Path], Written]  # (objects, folder that pictures are named from) -> what to write
+ReadOne = Callable[[str, Path | None], Dataset]  # (specification, folder of the pictures) -> objects
+
+CHOICE = "categories or groups, parted by commas"  # what most forms with categories take as their word
+NOUN = "what the object is called"  # what forms without categories take
+
+
+@dataclass(frozen=True)
+class Form:
+    """A file format of labels.
+
+    read: reads a label file into a COCO document.
+    what: a phrase that says what the form is, for lists.
+    word: what the word after "/" in a specification means, "" where none is taken.
+    write: writes objects in this form; None where it can only be read.
+    pictures: label file -> folder of its pictures, None where the file's place does not tell. Without this function
+        the folder must be given.
+    files: (folder, word) -> the label files in it; all files by default.
+    place: the place of the label file, for specifications without one.
+    interpret: (document, label file, folder of the pictures, word, allow_missing, official) -> objects, for forms that
+        are not read by COCO's rules.
+    join: reads several data sets as one; only of the form `joint`, which has no document of its own.
+    digest: (path, word, fingerprint of another specification) -> the SHA-256 that stands for the labels, or None for
+        that of `registry.fingerprint`.
+    """
+
+    read: Reader
+    what: str
+    word: str = ""
+    write: Writer | None = None
+    pictures: Callable[[Path], Path | None] | None = None
+    files: Callable[[Path, str], list[Path]] | None = None
+    place: Callable[[], Path] | None = None
+    interpret: Interpreter | None = None
+    join: Callable[[Path, ReadOne], Dataset] | None = None
+    digest: Callable[[Path, str, Callable[[str], str]], str | None] | None = None
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

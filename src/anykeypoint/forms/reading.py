@@ -1,0 +1,137 @@
+"""Label files opened with a limit, and the values in them: what the readers of all label forms share.
+
+Nothing is written and nothing is fetched. Every function that refuses something raises InputError and names the file.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from ..errors import InputError
+
+MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a label file; InputError if it cannot be read or is larger than `MAX_BYTES`."""
+    try:
+        if not path.is_file():
+            raise InputError(f"There is no label file {path}; give the file that was exported.")
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; export the labels in several files.")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a label file in UTF-8, with or without a byte order mark."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); export the labels again.") from error
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value that a label file holds."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """The rows of a CSV file without its empty lines; InputError if no row is left or quoting is broken."""
+    text = read_text(path)
+    before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV table: {error}.") from error
+    finally:
+        csv.field_size_limit(before)
+    if not rows:
+        raise InputError(f"{path} is empty; a CSV table of labels begins with a header line.")
+    return rows
+
+
+def read_xml(path: Path) -> Element:
+    """The root element of an XML file.
+
+    A document type is refused, because it is where entities are declared: they can expand without end or name other
+    files.
+    """
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise InputError(f"{path} declares a document type, which exports of labels do not; remove it.")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda tag, attributes: builder.start(tag, attributes)
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(read_bytes(path), True)
+        return builder.close()
+    except (expat.ExpatError, AssertionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not valid XML: {error}.") from error
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+
+
+def number(value: Any, key: str, where: str) -> float:
+    """A finite number from a JSON value or from the text of a cell.
+
+    value: the JSON value or text; booleans and null are refused.
+    key: the key or column that holds it, named in the error.
+    where: the file and entry that hold it, named in the error.
+    """
+    try:
+        result = math.nan if isinstance(value, bool) or value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise InputError(f"{where}, key {key!r}, must be a finite number, but got {str(value)[:40]!r}.")
+    return result
+
+
+def plain_number(value: Any) -> float:
+    """The value of a JSON number as a float, NaN for a value of any other type; nothing is refused."""
+    try:
+        return float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        return math.inf
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a relative file name, read the POSIX or the Windows way, leads out of the folder it is relative to."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
+
+
+def find_picture(images: Path, names: Sequence[str]) -> str:
+    """The first of several possible file names that exists in a folder.
+
+    images: the folder of the pictures.
+    names: file names relative to it that the picture may have, the likeliest first.
+    Where none exists the first name is returned, and the picture counts as missing later; "" for no names, which
+    `dataset.walk` refuses.
+    """
+    for name in names:
+        if name and not leaves_folder(name) and os.path.isfile(images / name):
+            return name
+    return names[0] if names else ""
