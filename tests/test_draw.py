@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from anykeypoint.drawing import overlay
-from anykeypoint.drawing.overlay import colours, draw_pose, draw_poses, place_labels, save_picture
+from anykeypoint.drawing.overlay import draw_pose, draw_poses, save_picture
+from anykeypoint.drawing.shapes import colours
+from anykeypoint.drawing.text import fitting, place_labels
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
 from anykeypoint.pose import Density, Pose
@@ -177,22 +179,27 @@ def test_long_names_get_a_legend_instead_of_being_cut():
 
 def test_names_in_letters_the_font_lacks_become_numbers():
     font = ImageFont.load_default(size=14)
-    assert overlay.fitting("nose", font, 200) == "nose"
-    assert overlay.fitting("鼻子", font, 200) == ""
+    assert fitting("nose", font, 200) == "nose"
+    assert fitting("鼻子", font, 200) == ""
     by_name = draw_pose(grey(), pose([[400, 300]], names=["鼻子"]), labels="names")
     assert by_name.tobytes() == draw_pose(grey(), pose([[400, 300]], names=["1"]), labels="names").tobytes()
 
 
 def test_a_name_too_long_for_the_picture_is_cut_with_dots():
     font = ImageFont.load_default(size=14)
-    cut = overlay.fitting("word " * 100, font, 200)
+    cut = fitting("word " * 100, font, 200)
     assert cut.endswith("...") and font.getlength(cut) <= 200
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 1), (3, 900)])
-def test_thin_pictures_are_survived(size):
+def test_thin_pictures_keep_their_shape_and_get_their_dot(size):
+    zoom = max(1, 640 / max(size))
     for labels in overlay.LABELS:
-        draw_pose(grey(size), pose([[0.5, 0.5]], size), labels=labels)
+        drawn = draw_pose(grey(size), pose([[0.5, 0.5]], size), labels=labels)
+        high = max(1, round(size[1] * zoom))
+        assert drawn.width == max(1, round(size[0] * zoom)) and drawn.height >= high
+        picture = np.asarray(drawn)[:high]
+        assert (picture != np.asarray(grey((1, 1)))[0, 0]).any(), "the dot of the point is on the picture"
 
 
 def test_two_poses_share_a_picture_and_a_legend():

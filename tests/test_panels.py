@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from anykeypoint.drawing.overlay import colours
 from anykeypoint.drawing.panels import Panel, beyond, draw_densities, sheet
+from anykeypoint.drawing.shapes import colours
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
 from anykeypoint.pose import Density, Pose

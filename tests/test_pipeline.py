@@ -11,7 +11,8 @@ from PIL import Image
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.images import read_image
-from anykeypoint.inference.files import Boxes, find_images, predict_files, read_boxes
+from anykeypoint.inference.box_files import Boxes, read_boxes
+from anykeypoint.inference.files import find_images, predict_files
 from anykeypoint.pose import Pose
 
 CATEGORY = Category.from_text("nose; left ear")

@@ -3,3 +3,9 @@
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message is one sentence that says what was wrong and what to do."""
+
+
+def first_line(error: Exception) -> str:
+    """The reason of another library's error as the end of a sentence: its first line, or its type if it has no text."""
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__

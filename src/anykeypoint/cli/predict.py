@@ -21,7 +21,8 @@ from ..drawing.panels import draw_densities
 from ..errors import InputError
 from ..example import MarkedPicture, asked_category, read_marked, to_example
 from ..forms.poses import write_coco, write_csv, write_json
-from ..inference.files import Result, find_images, predict_files, read_boxes
+from ..inference.box_files import read_boxes
+from ..inference.files import Result, find_images, predict_files
 from ..instructions import check_describe
 from ..library.lookup import category as named_category
 from ..pose import Pose

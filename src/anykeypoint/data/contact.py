@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..drawing.overlay import DARK, draw_pose, fitting
+from ..drawing.overlay import draw_pose
+from ..drawing.shapes import DARK
+from ..drawing.text import fitting
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import square_crop

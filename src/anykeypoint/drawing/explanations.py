@@ -1,6 +1,6 @@
-"""How a matcher came to its answer: where it looked, where the points seemed to be at first, and how they moved.
+"""Stages of a matcher's prediction, drawn: first guess, attention of each decoder layer, and the path of the point.
 
-Letters: L decoder layers, K keypoints, h x w cells of the crop.
+L is the number of decoder layers, K of keypoints, h x w of cells that tile the crop.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..geometry import Crop
 from ..images import ImageSource, read_image
-from .overlay import check_size, colours
+from .overlay import check_size
 from .panels import PIXELS, Panel, sheet
+from .shapes import colours
 
 
 class ExplanationFields(Protocol):
@@ -29,9 +30,11 @@ class ExplanationFields(Protocol):
 
 
 def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFields], side: int = 180) -> Image.Image:
-    """A contact sheet, one row per present keypoint: similarity, attention layer by layer, the path; a new RGB image.
+    """A contact sheet with one row per present keypoint: similarity, attention layer by layer, path; a new RGB image.
 
-    image: what `read_image` takes, of the poses' size; panels are `side` pixels wide, less where there are very many.
+    image: what `read_image` takes, of the poses' size.
+    explanations: one per object.
+    side: of a panel, in pixels; smaller where there are very many.
     Raises InputError if the sizes differ, or no keypoint is present.
     """
     picture = read_image(image)
@@ -42,13 +45,13 @@ def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFiel
         for k in np.flatnonzero(one.pose.present).tolist():
             title = one.pose.names[k] if len(explanations) == 1 else f"{number}: {one.pose.names[k]}"
             stages = [("similarity", one.similarity[k])]
-            stages += [(f"layer {i} looks", grid) for i, grid in enumerate(one.attention[:, k], start=1)]
-            for (told, grid), point in zip(stages, one.path[[0, *range(len(one.attention))], k], strict=True):
+            stages += [(f"attention of layer {i}", grid) for i, grid in enumerate(one.attention[:, k], start=1)]
+            for (stage, grid), point in zip(stages, one.path[[0, *range(len(one.attention))], k], strict=True):
                 density = Density(one.crop, grid / grid.sum())
-                panels.append(Panel(picture, one.crop, inks[k], (title, told), density, point))
+                panels.append(Panel(picture, one.crop, inks[k], (title, stage), density, point))
             way = one.path[:, k]
-            told = f"moved {np.hypot(*(way[-1] - way[0])):.1f} pixels"
-            panels.append(Panel(picture, one.crop, inks[k], (title, told), point=way[-1], way=way))
+            distance = f"moved {np.hypot(*(way[-1] - way[0])):.1f} pixels"
+            panels.append(Panel(picture, one.crop, inks[k], (title, distance), point=way[-1], way=way))
     if not panels:
-        raise InputError("These poses have no present keypoint whose finding could be shown.")
+        raise InputError("These poses have no present keypoint whose prediction could be explained.")
     return sheet(panels, columns, min(side, max(48, int(np.sqrt(PIXELS / len(panels))))))

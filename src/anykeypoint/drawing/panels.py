@@ -15,26 +15,34 @@ from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..geometry import Crop, square_crop
 from ..images import ImageSource, crop_pixels, read_image
-from .heat import Colour, heat, outline
-from .overlay import DARK, check_size, colours, fitting, stroke
+from .heat import heat, outline
+from .overlay import check_size
+from .shapes import DARK, Colour, colours, dot, stroke
+from .text import fitting
 
-LEVEL = 0.9  # of a density, whose cells get a line round them
-PIXELS = 16_000_000  # of the panels of one sheet: more than 330 are drawn smaller
-_PAPER = (232, 232, 238)
+LEVEL = 0.9  # share of a density inside its line
+PIXELS = 16_000_000  # largest number of pixels of one sheet's panels; more than 330 panels are drawn smaller
+_PAPER = (232, 232, 238)  # colour of text and of lines that belong to no point
 _GAP = 10  # pixels between panels
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One small picture.
+    """One small picture with a few lines of text below it.
 
-    image: RGB. window: the square of it that is shown, in image pixels. lines: the words below, the first in `colour`.
-    density: its heat and outline. point, truth: [2] image pixels, drawn as a dot and as a white cross.
-    frame: a square drawn as a thin line. way: [P, 2] image pixels, drawn as a line from a small dot on.
+    image: the whole picture, RGB.
+    view: the square of it that the panel shows, in image pixels.
+    colour: of the point, of the density and of the first line of text.
+    lines: the text below.
+    density: drawn as heat with an outline; None for none.
+    point: [2] predicted place in image pixels, drawn as a dot; None for none.
+    truth: [2] labelled place in image pixels, drawn as a white cross; None for none.
+    frame: a square in image pixels, drawn as a thin line; None for none.
+    way: [P, 2] places in image pixels, drawn as a line that begins with a small dot; None for none.
     """
 
     image: Image.Image
-    window: Crop
+    view: Crop
     colour: Colour
     lines: Sequence[str] = ()
     density: Density | None = None
@@ -47,9 +55,12 @@ class Panel:
 def draw_densities(image: ImageSource, poses: Sequence[PoseFields], side: int = 220) -> Image.Image:
     """One panel per keypoint that has a density, pose after pose: a new RGB image.
 
-    Each shows the part of the picture that the density is over, `side` pixels wide, the heat, a line round the cells
-    that hold 90 % of it, the point, and below its name, confidence and entropy. image: what `read_image` takes, of the
-    poses' size. Raises InputError if the sizes differ or there is no density.
+    image: what `read_image` takes, of the poses' size.
+    poses: those to draw.
+    side: of a panel, in pixels; smaller where there are very many.
+
+    A panel has the crop of the density, the heat, a line round the cells that hold 90 % of it, and the point; below
+    stand its name, confidence and entropy. Raises InputError if the sizes differ or there is no density.
     """
     picture = read_image(image)
     panels = []
@@ -79,7 +90,11 @@ def draw_densities(image: ImageSource, poses: Sequence[PoseFields], side: int = 
 
 
 def sheet(panels: Sequence[Panel], columns: int, side: int) -> Image.Image:
-    """Panels `side` pixels wide, row after row, on a dark ground: RGB."""
+    """A contact sheet: panels row after row on a dark ground, RGB.
+
+    columns: number of panels in a row.
+    side: of a panel, in pixels.
+    """
     font = ImageFont.load_default(size=max(9.0, side / 16))
     step = sum(font.getmetrics()) * 1.1
     high = side + _GAP + round(step * max(len(panel.lines) for panel in panels))
@@ -97,52 +112,61 @@ def sheet(panels: Sequence[Panel], columns: int, side: int) -> Image.Image:
 
 
 def _draw(panel: Panel, side: int) -> Image.Image:
-    window, zoom = panel.window, side / panel.window.side
-    picture = Image.fromarray(crop_pixels(panel.image, window, side))
+    """One panel without its text, `side` x `side` pixels, RGB."""
+    view, zoom = panel.view, side / panel.view.side
+    picture = Image.fromarray(crop_pixels(panel.image, view, side))
     if panel.density is not None:
         picture = Image.blend(picture, ImageOps.grayscale(picture).convert("RGB"), 0.7).point(lambda value: value * 0.8)
         crop = panel.density.crop
-        moved = replace(panel.density, crop=Crop(crop.x - window.x, crop.y - window.y, crop.side))
+        moved = replace(panel.density, crop=Crop(crop.x - view.x, crop.y - view.y, crop.side))
         heat(picture, moved, panel.colour, zoom)
         outline(picture, moved, LEVEL, _PAPER, zoom, 1.0)
     if panel.frame is not None:
-        first = (np.array([panel.frame.x, panel.frame.y]) - (window.x, window.y)) * zoom
+        first = (np.array([panel.frame.x, panel.frame.y]) - (view.x, view.y)) * zoom
         last = np.clip([first, first + panel.frame.side * zoom], -2, side + 2)
         ImageDraw.Draw(picture).rectangle([tuple(corner) for corner in last.tolist()], outline=_PAPER)
     canvas, size = np.array(picture), side / 220
     if panel.way is not None:
-        paint_way(canvas, window.normalise(panel.way) * side, panel.colour, size)
+        paint_way(canvas, view.normalise(panel.way) * side, panel.colour, size)
     if panel.truth is not None:
-        paint_cross(canvas, window.normalise(panel.truth) * side, size)
+        paint_cross(canvas, view.normalise(panel.truth) * side, size)
     if panel.point is not None:
-        paint_dot(canvas, window.normalise(panel.point) * side, panel.colour, size)
+        paint_dot(canvas, view.normalise(panel.point) * side, panel.colour, size)
     return Image.fromarray(canvas)
 
 
 def paint_cross(canvas: np.ndarray, truth: np.ndarray, size: float) -> None:
-    """A labelled point [2], in the canvas's pixels, as a white cross `12 * size` pixels wide."""
+    """Paint a labelled point as a white cross.
+
+    canvas: [H, W, 3] uint8, changed in place.
+    truth: [2] in pixels of the canvas.
+    size: the cross is 12 times as many pixels wide.
+    """
     for width, ink in ((2.4 * size, DARK), (1.2 * size, (255, 255, 255))):
         for arm in ((6 * size, 6 * size), (6 * size, -6 * size)):
             stroke(canvas, truth - arm, truth + arm, width, ink, ink, 1.0)
 
 
 def paint_way(canvas: np.ndarray, way: np.ndarray, colour: Colour, size: float) -> None:
-    """Points [P, 2], in the canvas's pixels, joined by a line that runs from white to their colour."""
+    """Paint a line through places [P, 2], in pixels of the canvas, that runs from white to a colour.
+
+    size: the line is 3.6 times as many pixels wide.
+    """
     inks = np.linspace(_PAPER, colour, len(way))
     for a, b in pairwise(way):
         stroke(canvas, a, b, 3 * size, DARK, DARK, 0.6)
     for i in range(len(way) - 1):
         stroke(canvas, way[i], way[i + 1], 1.8 * size, inks[i], inks[i + 1], 1.0)
     for radius, ink in ((3.5 * size, DARK), (2.5 * size, _PAPER)):
-        stroke(canvas, way[0], way[0], radius, ink, ink, 1.0)
+        dot(canvas, way[0], radius, ink, 1.0)
 
 
 def paint_dot(canvas: np.ndarray, point: np.ndarray, colour: Colour, size: float) -> None:
-    """A predicted point [2], in the canvas's pixels, as a dot of its colour."""
+    """Paint a predicted point [2], in pixels of the canvas, as a dot; its radius is 4.5 times `size` pixels."""
     for radius, ink in ((6 * size, DARK), (4.5 * size, colour)):
-        stroke(canvas, point, point, radius, ink, ink, 1.0)
+        dot(canvas, point, radius, ink, 1.0)
 
 
 def beyond(crop: Crop, share: float) -> Crop:
-    """The crop grown on each side by a share of it."""
+    """The crop grown on each side by a share of its own side."""
     return square_crop((crop.x, crop.y, crop.side, crop.side), 1 + 2 * share)

@@ -370,7 +370,7 @@ def _draw_examples(objects: Sequence[LabelledObject], shown: Shown, settings: Se
         truth, name = item.points[index], item.category.names[index]
         grid = gaussian_grid(window, cells, truth, settings.sigma * density.crop.side)
         bits = f"{density.entropy():.1f} bits"
-        shared = {"image": picture, "window": window, "truth": truth, "frame": density.crop}
+        shared = {"image": picture, "view": window, "truth": truth, "frame": density.crop}
         panels += [
             Panel(**shared, colour=_GREEN, lines=(item.category.name, name)),
             Panel(**shared, colour=_GREEN, lines=("Gaussian round the truth",), density=Density(window, grid)),

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from ..data.contact import CONTEXT
-from ..drawing.overlay import DARK, colours, stroke
 from ..drawing.panels import paint_cross, paint_dot
+from ..drawing.shapes import DARK, colours, stroke
 from ..forms.dataset import LabelledObject
 from ..geometry import square_crop
 from ..images import crop_pixels, read_image

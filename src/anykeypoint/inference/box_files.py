@@ -1,0 +1,138 @@
+"""Boxes that the user gives: one for every picture, or a JSON or CSV file with those of each picture.
+
+Boxes are [x, y, w, h] in pixels of the upright picture.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from ..errors import InputError, first_line
+from ..geometry import Box, check_box
+
+MAX_BYTES = 64 * 2**20  # size limit of a box file
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of the objects in files.
+
+    everywhere: one box for every file, or None.
+    by_file: file name -> its boxes; an empty list means that the picture shows no object.
+    """
+
+    everywhere: Box | None = None
+    by_file: Mapping[str, Sequence[Box]] = field(default_factory=dict)
+
+    def assign(self, paths: Sequence[Path]) -> list[Sequence[Box] | None]:
+        """The boxes of each path, in order; None for a path that has none.
+
+        A name fits a path if it is the path's last parts: "a.jpg" and "x/a.jpg" both fit "photos/x/a.jpg", and the
+        longest name wins. Raises InputError if one name fits several paths, or if no name fits any path.
+        """
+        if self.everywhere is not None:
+            return [[self.everywhere]] * len(paths)
+        names: dict[tuple[str, ...], str] = {}
+        for name in self.by_file:
+            if (other := names.setdefault(PurePath(name).parts, name)) != name:
+                raise InputError(f"The box file's names {other!r} and {name!r} mean the same file; keep one.")
+        lengths = sorted({len(parts) for parts in names}, reverse=True)
+        users: dict[str, Path] = {}  # name -> the path that it fits
+        assigned: list[Sequence[Box] | None] = []
+        for path in paths:
+            tails = [path.parts[-length:] for length in lengths if 0 < length <= len(path.parts)]
+            name = next((names[tail] for tail in tails if tail in names), None)
+            if name is not None and users.setdefault(name, path) != path:
+                raise InputError(
+                    f"The boxes of {name!r} fit both {users[name]} and {path}; write the folders in the box file too."
+                )
+            assigned.append(None if name is None else self.by_file[name])
+        if paths and not users:
+            raise InputError(
+                f"None of the box file's {len(names)} names fits an image, e.g. {paths[0]}; check the names."
+            )
+        return assigned
+
+
+def read_boxes(source: str | Path) -> Boxes:
+    """Boxes from "x,y,w,h", which is one for every picture, or from a JSON or CSV file of boxes by file name.
+
+    A JSON file holds {"a.jpg": [x, y, w, h], "b.jpg": [[x, y, w, h], ...]}; a CSV file has the header image,x,y,w,h
+    and one line per box. Raises InputError for anything else, naming the entry.
+    """
+    path = Path(source)
+    if path.suffix.lower() not in (".json", ".csv"):
+        parts = str(source).split(",")
+        if len(parts) != 4:
+            raise InputError(f"Boxes must be x,y,w,h or a .json or .csv file, but got {str(source)!r}.")
+        return Boxes(everywhere=_box(parts, "The box"))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"The box file {path} is larger than {MAX_BYTES // 2**20} MiB; split it.")
+        text = path.read_text(encoding="utf-8-sig")
+        read = _json_boxes if path.suffix.lower() == ".json" else _csv_boxes
+        return Boxes(by_file=read(text, path))
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Cannot read the box file {path}: {first_line(error)}.") from error
+
+
+def _json_boxes(text: str, path: Path) -> dict[str, list[Box]]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"The box file {path} names {twice!r} twice; give it one list of boxes.")
+        return dict(pairs)
+
+    data = json.loads(text, object_pairs_hook=unique)
+    if not isinstance(data, dict):
+        raise InputError(f"The box file {path} must be a mapping of file names to boxes, but holds {_kind(data)}.")
+    by_file = {}
+    for name, value in data.items():
+        if not isinstance(value, list):
+            raise InputError(f"The boxes of {name!r} in {path} must be a list, but got {_kind(value)}.")
+        boxes = value if all(isinstance(item, list) for item in value) else [value]
+        by_file[name] = [_box(item, f"A box of {name!r} in {path}") for item in boxes]
+    return by_file
+
+
+def _csv_boxes(text: str, path: Path) -> dict[str, list[Box]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    columns = ["image", "x", "y", "w", "h"]
+    if sorted(reader.fieldnames or ()) != sorted(columns):
+        raise InputError(f"The box file {path} must have the columns {','.join(columns)}, but has {reader.fieldnames}.")
+    by_file: dict[str, list[Box]] = {}
+    for row in reader:
+        if None in row or None in row.values() or not row["image"]:
+            raise InputError(f"Line {reader.line_num} of {path} must have an image and four numbers.")
+        box = _box([row[column] for column in columns[1:]], f"The box in line {reader.line_num} of {path}")
+        by_file.setdefault(row["image"], []).append(box)
+    return by_file
+
+
+def _box(values: Sequence[Any], what: str) -> Box:
+    """A box from four numbers or texts of numbers; true, null and lists are refused. what: the subject of the error."""
+    try:
+        if any(isinstance(value, bool) or not isinstance(value, int | float | str) for value in values):
+            raise ValueError
+        numbers = [float(value) for value in values]
+        return check_box(numbers)  # type: ignore[arg-type]
+    except (InputError, ValueError, OverflowError):
+        raise InputError(
+            f"{what} must be four numbers x,y,w,h with w and h above 0, but got {_short(values)}."
+        ) from None
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a mapping", list: "a list", str: "a text", type(None): "null"}.get(type(value), f"{value!r}")
+
+
+def _short(values: Sequence[Any]) -> str:
+    text = ",".join(str(value) for value in values)
+    return text if len(text) <= 80 else text[:77] + "..."
