@@ -1,8 +1,12 @@
-"""The errors a user can meet."""
+"""The errors and warnings that a user can meet."""
 
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message is one sentence that says what was wrong and what to do."""
+
+
+class RenamedWarning(FutureWarning):
+    """What the caller used has got another name or another meaning; the message says which."""
 
 
 def first_line(error: Exception) -> str:

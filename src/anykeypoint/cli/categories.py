@@ -1,15 +1,31 @@
 """`anykeypoint categories`: what the library knows by name, and what is wrong with a category."""
 
-from ..library.check import check as find
-from ..library.lookup import MP100, category, library_names, mp100_categories
+from typing import Annotated
+
+import typer
+
+from . import options
 
 
-def run(name: str | None, *, check: bool = False) -> int:
-    """Print the library's names with their point counts, or the points of one category (a name or a file).
+def run(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]",
+            help="A category of the library, a JSON/YAML file, or mp100 for a list.",
+            autocompletion=options.complete_categories,
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Print a line for whatever is vague, missing or inconsistent; exit code 1 if there is any."
+        ),
+    ] = False,
+) -> int:
+    """List the library's categories, or the points of one; or check them."""
+    from ..library.lookup import MP100, category, library_names, mp100_categories
 
-    name "mp100" lists MP-100's hundred categories. check: print a line for everything there is to mend instead, in
-    one category or in the whole library; then 1 is returned if there is anything.
-    """
     if check:
         return _check(library_names() if name is None else [name])
     if name is None:
@@ -20,24 +36,33 @@ def run(name: str | None, *, check: bool = False) -> int:
     if name == MP100.rstrip("/"):
         _table([(f"{MP100}{i}", f"{MP100}{i}  {entry['name']}") for i, entry in mp100_categories().items()])
         return 0
-    found = category(name)
-    print(f"{found.name}: {len(found)} points of a {found.noun}")
-    wide = max(len(point) for point in found.names)
-    for i, keypoint in enumerate(found.keypoints):
+    one = category(name)
+    print(f"{one.name}: {len(one)} points of a {one.noun}")
+    wide = max(len(point) for point in one.names)
+    for i, keypoint in enumerate(one.keypoints):
         print(f"{i + 1:>4}  {keypoint.name:<{wide}}  {keypoint.description}".rstrip())
     return 0
 
 
 def _table(entries: list[tuple[str, str]]) -> None:
-    """A line for each category: the text to show for it, its number of points and its noun."""
-    wide = max((len(shown) for _, shown in entries), default=0)
-    for name, shown in entries:
-        found = category(name)
-        print(f"{shown:<{wide}}  {len(found):>3} points  {found.noun}")
+    """Print a line for each category with its number of points and its noun.
+
+    entries: for each category its name in the library and the text that stands for it in the line.
+    """
+    from ..library.lookup import category
+
+    wide = max((len(text) for _, text in entries), default=0)
+    for name, text in entries:
+        one = category(name)
+        print(f"{text:<{wide}}  {len(one):>3} points  {one.noun}")
 
 
 def _check(names: list[str]) -> int:
-    findings = [finding for name in names for finding in find(category(name))]
+    """Print a line for everything that is to be mended in these categories; 1 if there is anything, else 0."""
+    from ..library.check import check
+    from ..library.lookup import category
+
+    findings = [finding for name in names for finding in check(category(name))]
     for finding in findings:
         print(finding)
     if not findings:

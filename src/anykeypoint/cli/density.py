@@ -1,34 +1,46 @@
-"""`anykeypoint density`: read the data, load the model, compare its densities with Gaussians, and say the figures."""
+"""`anykeypoint density`: read labels, load the model, compare its densities with Gaussians, and print the metrics."""
 
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from ..evaluation.gaussians import EXAMPLES, FIGURES, METHODS, RESULTS, Settings, compare
-from ..forms.registry import fingerprint, read
-from .evaluate import bar
+import typer
+
+from . import console, options
 
 
 def run(
-    model: str,
-    data: str,
-    images: Path | None,
-    out: Path,
-    *,
-    max_per_category: int | None,
-    seed: int,
-    sigma: float,
-    grid: int | None,
-    allow_missing: bool,
-    device: str,
+    model: options.Model,
+    data: options.Data,
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")
+    ],
+    images: options.Images = None,
+    max_per_category: options.MaxPerCategory = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of objects and examples.")] = 0,
+    sigma: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            help="Sigma of the Gaussian, as a share of the crop; by default 2 cells of a heat map of 64 x 64.",
+        ),
+    ] = 2 / 64,
+    grid: Annotated[int | None, typer.Option(metavar="N", help="Compare on N x N cells; 100 by default.")] = None,
+    allow_missing: options.AllowMissing = False,
+    device: options.Device = "auto",
 ) -> int:
-    """Compare a model's densities with Gaussians on labelled objects; a stopped run goes on where it was."""
+    """Compare a model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
     from .. import load
+    from ..evaluation.gaussians import EXAMPLES, RESULTS, Settings, compare
+    from ..forms.registry import fingerprint, read
 
     dataset = read(data, images, allow_missing=allow_missing)
     settings = Settings(model, fingerprint(data), max_per_category, seed, sigma, grid)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
-    results = compare(load(model, device=device), dataset, out, settings, command=command, progress=bar)
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device=device)
+    results = compare(loaded, dataset, out, settings, command=command, progress=console.track)
     print(summary(results))
     print(f"Written to {out / RESULTS} and {out / EXAMPLES}")
     return 0
@@ -36,6 +48,8 @@ def run(
 
 def summary(results: dict) -> str:
     """The category means as a small table."""
+    from ..evaluation.gaussians import FIGURES, METHODS
+
     names = {"model": "model", "gaussian_at_point": "Gaussian, model's point", "gaussian_at_truth": "Gaussian, truth"}
     means = results["category_mean"]
     lines = [f"{'category mean':<24}" + "".join(f"{figure:>16}" for figure in FIGURES)]

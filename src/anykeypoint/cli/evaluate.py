@@ -1,49 +1,107 @@
-"""`anykeypoint evaluate`: read the data, load the model, measure, and say the main figures; or compare two reports."""
+"""`anykeypoint evaluate`: read labels, load the model, measure it, and print the main metrics; or compare two reports."""
 
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
-from ..evaluation.asking import Workers
-from ..evaluation.baselines.registry import baselines
-from ..evaluation.compare import compare, table, write_comparison
-from ..evaluation.protocols import Protocol
-from ..evaluation.run import HEADLINE, Settings, evaluate
-from ..forms.registry import fingerprint, form_of, parse, read
+from ..errors import InputError
+from . import console, options
+
+if TYPE_CHECKING:
+    from ..evaluation.asking import Workers
 
 
 def run(
-    model: str,
-    data: str,
-    images: Path | None,
-    out: Path,
-    *,
-    protocol: str,
-    episodes: int | None,
-    official: bool,
-    oks: str | None,
-    max_per_category: int | None,
-    seed: int,
-    descriptions: str,
-    strategy: str | None,
-    cumulative: bool,
-    image_size: int | None,
-    trained_on: str | None,
-    untrained: bool,
-    with_baselines: bool,
-    allow_missing: bool,
-    device: str,
+    model: options.OptionalModel = None,
+    data: options.OptionalData = None,
+    images: options.Images = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="For the report: results.json, report.html and the rest."),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="text, text-pairs, N-shot, both, both-N, identify (in free words) or identify-names (among the "
+            "category's names).",
+        ),
+    ] = "text",
+    episodes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Draw N episodes of 15 queries of each category, as MP-100's sampler does (200); by default every "
+            "object is a query once.",
+        ),
+    ] = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="Keep and score as MP-100's released code does, its oddities included.")
+    ] = False,
+    oks: Annotated[
+        str | None, typer.Option(metavar="NAME", help="COCO's ten statistics too, with this data set's sigmas.")
+    ] = None,
+    max_per_category: options.MaxPerCategory = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Seed of the choice of objects and examples, of intervals, and of strategies that draw.",
+        ),
+    ] = 0,
+    descriptions: options.Descriptions = "detailed",
+    strategy: options.Strategy = None,
+    cumulative: options.Cumulative = False,
+    image_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Side in pixels that crops are resized to; the model's own by default."),
+    ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM:FILE", help="Training data: results are split by whether a keypoint's name occurs in them."
+        ),
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Measure the untrained model too; takes as long again.")
+    ] = False,
+    baselines: Annotated[bool, typer.Option(help="Measure simple baselines on the same objects.")] = True,
+    allow_missing: options.AllowMissing = False,
+    device: options.Device = "auto",
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="A B", help="Instead: put the reports in two folders side by side; -o names a page to write."
+        ),
+    ] = None,
 ) -> int:
-    """Measure a model on labelled objects; a stopped run goes on where it was."""
-    from .. import load
+    """Measure a model on labelled objects, with baselines on the same ones. A stopped run goes on where it was.
 
-    asked = Protocol.parse(protocol)
+    `accelerate launch -m anykeypoint.cli evaluate ...` shares the work among processes.
+    """
+    if compare is not None:
+        if model is not None or data is not None:
+            raise InputError("--compare takes two folders with reports and no model or data; leave these out.")
+        return run_comparison(*compare, out, seed)
+    for value, name in ((model, "MODEL"), (data, "--data"), (out, "--output")):
+        if value is None:
+            raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
+
+    from .. import load
+    from ..evaluation.baselines.registry import baselines as baselines_of
+    from ..evaluation.protocols import Protocol
+    from ..evaluation.run import Settings, evaluate
+    from ..forms.registry import fingerprint, read
+    from .choice import check_model
+
+    prompt = Protocol.parse(protocol).prompt
+    changed = {"strategy": strategy, "cumulative": cumulative, "describe": descriptions != "detailed"}
+    check_model(model, [name for name, value in changed.items() if value])
     dataset = read(data, images, allow_missing=allow_missing, official=official)
     settings = Settings(
         model=model,
@@ -59,21 +117,21 @@ def run(
         max_per_category=max_per_category,
         seed=seed,
     )
-    command = shlex.join(["anykeypoint", *sys.argv[1:]])
     workers = _workers()
-    loaded = load(model, device=_device(device, workers), image_size=image_size)
-    found, unmeasured = baselines(asked.prompt) if with_baselines and workers.rank == 0 else ([], {})
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device=_device(device, workers), image_size=image_size)
+    measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
         loaded,
         dataset,
         out,
         settings,
-        baselines=found,
+        baselines=measured,
         unmeasured=unmeasured,
         known_names=_known_names(data, trained_on),
         untrained=untrained,
-        command=command,
-        progress=bar,
+        command=shlex.join(["anykeypoint", *sys.argv[1:]]),
+        progress=console.track,
         workers=workers,
     )
     if results is not None:
@@ -83,7 +141,9 @@ def run(
 
 
 def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> int:
-    """Put two reports side by side."""
+    """Print two reports side by side, and write a page of it where `out` is given."""
+    from ..evaluation.compare import compare, table, write_comparison
+
     result = compare(first, second, seed=seed)
     print(table(result))
     if out is not None:
@@ -93,20 +153,24 @@ def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> in
 
 
 def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
-    """The keypoints' names in training data, if it is known which these are."""
+    """The names of keypoints in the training data; None where it is not known which data these are."""
+    from ..forms.registry import form_of, parse, read
+
     form, _, path = parse(data)
     if trained_on is None and form != "field":
         return None
     spec = trained_on or f"field/train:{path}"
     form = parse(spec)[0]
-    # No picture is looked at: a form that does not know where they are may be told any folder.
+    # No picture is opened, so any folder does for a form that does not know where its pictures are.
     placed = form == "joint" or form_of(form).pictures is not None
     known = read(spec, None if placed else Path(), allow_missing=True)
     return {name for category in known.categories.values() for name in category.names}
 
 
-def _workers() -> Workers:
-    """This process among those of `accelerate launch`. They meet through gloo, on a CPU, whatever the model runs on."""
+def _workers() -> "Workers":
+    """This process among those of `accelerate launch`, which meet through gloo on the CPU, whatever the model runs on."""
+    from ..evaluation.asking import Workers
+
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Workers()
     from datetime import timedelta
@@ -118,8 +182,8 @@ def _workers() -> Workers:
     return Workers(state.process_index, state.num_processes, state.wait_for_everyone)
 
 
-def _device(device: str, workers: Workers) -> str:
-    """With several processes on "auto" each takes a GPU of its own."""
+def _device(device: str, workers: "Workers") -> str:
+    """The device of this process: of several processes on "auto" each takes a GPU of its own."""
     import torch
 
     if workers.count == 1 or device != "auto" or not torch.cuda.is_available():
@@ -127,15 +191,10 @@ def _device(device: str, workers: Workers) -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', workers.rank)) % torch.cuda.device_count()}"
 
 
-def bar(items: Iterable, title: str) -> Iterator:
-    """Go through `items` with a progress bar on standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, description=title)
-
-
 def summary(results: dict[str, Any]) -> str:
-    """The main figures as a small table, in percent."""
+    """The main metrics as a small table, in percent."""
+    from ..evaluation.run import HEADLINE
+
     said = results["semantics"]
     if said is not None:
         keys = ("exact", "normalised")

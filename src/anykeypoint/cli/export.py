@@ -1,20 +1,35 @@
 """`anykeypoint export`: a matcher as an ONNX file."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ..errors import InputError
+from . import console, options
 
 
-def run(model: str, out: Path, *, prompt: str | None) -> int:
-    """Write the file and say what it takes."""
+def run(
+    model: options.Model,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, .onnx.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The prompt that the file takes: text, example or both; by default all of the model's."
+        ),
+    ] = None,
+) -> int:
+    """Write a matcher as an ONNX file. It takes one picture and any number of keypoints and examples."""
     from .. import load
     from ..models.matching.export import export
     from ..models.matching.model import MatchingModel
 
-    loaded = load(model, device="cpu")
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device="cpu")
     if not isinstance(loaded, MatchingModel):
         raise InputError(f"Only matchers can be exported, but {model} is none; give a matcher's folder.")
-    names = export(loaded, out, prompt)
+    with console.waiting("exporting"):
+        names = export(loaded, out, prompt)
     print(f"{loaded.config.name}: {', '.join(names)} -> points, similarity, features")
     print(f"Written to {out}")
     return 0

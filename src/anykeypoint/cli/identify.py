@@ -1,34 +1,69 @@
 """`anykeypoint identify`: which keypoints are at these points of a picture?"""
 
-import json
+import json as json_format
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
-from ..category import Category
 from ..errors import InputError
-from ..geometry import Box, check_box
-from ..io import write_bytes
-from ..library.lookup import category as named_category
-from ..pose import Identified
+from . import console, options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..category import Category
+    from ..geometry import Box
+    from ..pose import Identified
+
+WARNING = (
+    "note: naming is not reliable: on unseen kinds of object kptllm-small names 19.5 % of the points correctly, where "
+    "a guess by the point's position in the box gets 28.7 %."
+)
 
 
 def run(
-    image: str,
-    *,
-    at: Sequence[str],
-    box: str | None = None,
-    category: str | None = None,
-    model: str = "kpt",
-    device: str = "auto",
-    output: Path | None = None,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A picture.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y", help="A point to name, in pixels; may be repeated."),
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="x,y,w,h", help="The object's box in pixels; else the whole picture.")
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Choose among this category's names; else the name is in the model's own words.",
+            autocompletion=options.complete_categories,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A model's name, a folder or a hub id; it must be a KptLLM.",
+            autocompletion=options.complete_models,
+        ),
+    ] = "kptllm-small",
+    device: options.Device = "auto",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
 ) -> int:
-    """Name the points, print a line for each and write them to `output`, where there is one.
+    """Name the keypoint at a point of a picture (worse than guessing by position today).
 
-    Raises InputError, before the model is loaded where that can be known, if the request cannot be carried out.
+    On kinds of object that kptllm-small was not trained on, 19.5 % of its names are right; a guess by the point's
+    position in the box alone gets 28.7 %. The verb is there to train and measure models of your own with.
     """
+    import numpy as np
+
+    from ..geometry import check_box
+    from ..io import write_bytes
+    from ..library.lookup import category as named_category
+    from .choice import check_model
+
     if not at:
         raise InputError("identify needs a point; give one or more as --at x,y.")
     points = np.array([_numbers(text, 2, "A point", "--at 120,83") for text in at])
@@ -36,26 +71,28 @@ def run(
     choice = None if category is None else named_category(category)
     if not Path(image).is_file():
         raise InputError(f"There is no file {image}; check the path.")
-    if output is not None and output.resolve() == Path(image).resolve():
-        raise InputError(f"The output {output} would overwrite the picture; choose another place.")
-    if output is not None and not output.parent.is_dir():
-        raise InputError(f"Cannot write {output}: there is no folder {output.parent}; make it first.")
+    if json is not None and json.resolve() == Path(image).resolve():
+        raise InputError(f"The output {json} would overwrite the picture; choose another place.")
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"Cannot write {json}: there is no folder {json.parent}; make it first.")
+    check_model(model, ["identify"])
 
     from .. import load
 
-    loaded = load(model, device=device)
-    if "identify" not in getattr(loaded, "prompts", ()):
-        raise InputError(f"The model {model!r} cannot name points; give a KptLLM as --model.")
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device=device)
     answers = loaded.identify(image, points, box=where, category=choice)
     print(text_table(points, answers))
-    if output is not None:
-        found = as_json(image, where, choice, points, answers)
-        write_bytes(output, (json.dumps(found, indent=1) + "\n").encode())
+    if json is not None:
+        written = as_json(image, where, choice, points, answers)
+        write_bytes(json, (json_format.dumps(written, indent=1) + "\n").encode())
+        console.note(f"Written to {json}: {len(points)} point{'' if len(points) == 1 else 's'}.")
+    console.note(WARNING)
     return 0
 
 
-def text_table(points: np.ndarray, answers: Sequence[Identified]) -> str:
-    """A line for each point: where, how sure, and the name; of a category's names the next likeliest two as well."""
+def text_table(points: "np.ndarray", answers: "Sequence[Identified]") -> str:
+    """A line for each point: place, confidence and name; of a category's names the next likeliest two as well."""
     lines = [f"{'x':>8}  {'y':>8}  confidence  name"]
     for (x, y), answer in zip(points.tolist(), answers, strict=True):
         others = sorted((answer.probabilities or {}).items(), key=lambda item: -item[1])[1:3]
@@ -65,9 +102,9 @@ def text_table(points: np.ndarray, answers: Sequence[Identified]) -> str:
 
 
 def as_json(
-    image: str, box: Box | None, category: Category | None, points: np.ndarray, answers: Sequence[Identified]
+    image: str, box: "Box | None", category: "Category | None", points: "np.ndarray", answers: "Sequence[Identified]"
 ) -> dict[str, Any]:
-    """What --json writes: coordinates in pixels of the picture."""
+    """What --json writes; coordinates are in pixels of the picture."""
     rows = [
         {
             "point": point,
@@ -81,10 +118,11 @@ def as_json(
 
 
 def _numbers(text: str, count: int, what: str, like: str) -> tuple[float, ...]:
+    """The finite numbers of "x,y" or "x,y,w,h"; InputError where there are not `count` of them."""
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if len(values) != count or not np.isfinite(values).all():
+    if len(values) != count or not all(map(math.isfinite, values)):
         raise InputError(f"{what} must be {count} numbers in pixels, as in {like}, but got {text!r}.")
     return values

@@ -1,24 +1,80 @@
-"""Options that several verbs of the command line take."""
+"""Options that several verbs take. A verb's own options stand in its function's signature."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-STRATEGIES = (
-    "How points are read off the model: greedy, sampling, temperature-T, top-K, nucleus-P, contrastive-A, expected, "
-    "mode or mode-R; else the model's own way."
-)
-DATA = "The labels: coco:FILE, mp100:FILE, field, labelstudio:FILE, dlc:FILE, ...; `data list` shows all forms."
-DESCRIPTIONS = "How the points' descriptions are given: detailed (as known), removed, replaced or vague."
 
-# Options that several verbs take.
-Data = Annotated[str, typer.Option(metavar="FORM:FILE", help=DATA)]
+def complete_models(incomplete: str) -> list[str]:
+    """Names of shipped models that begin with what was typed so far, for the shell."""
+    from ..models.shipped import SHIPPED
+
+    return [name for name in SHIPPED if name.startswith(incomplete)]
+
+
+def complete_categories(incomplete: str) -> list[str]:
+    """Names of the library's categories that begin with what was typed so far, for the shell."""
+    from ..library.lookup import library_names
+
+    return [name for name in library_names() if name.startswith(incomplete)]
+
+
+# --- data ----------------------------------------------------------------------------------------------------------
+
+DATA_HELP = "The labels: coco:FILE, mp100:FILE, field, labelstudio:FILE, dlc:FILE, ...; `data list` shows all forms."
+Data = Annotated[str, typer.Option(metavar="FORM:FILE", help=DATA_HELP)]
+OptionalData = Annotated[str | None, typer.Option(metavar="FORM:FILE", help=DATA_HELP)]
+Labels = Annotated[str, typer.Argument(metavar="FORM:FILE", help="The labels; `data list` shows the forms.")]
 Images = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The folder that the labels' file names start from, where they do not say."),
+    typer.Option(
+        metavar="DIR", help="The folder that file names in the labels are relative to, if the labels do not say it."
+    ),
 ]
-Asked = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.")]
-Most = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")]
+MaxPerCategory = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.", autocompletion=complete_models),
+]
+OptionalModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's name, a folder or a hub id.",
+        show_default=False,
+        autocompletion=complete_models,
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How a language model's points are decoded: greedy, sampling, temperature-T, top-K, nucleus-P, "
+        "contrastive-A, expected, mode or mode-R; the model's own by default.",
+    ),
+]
+Descriptions = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Which descriptions of keypoints a language model reads: detailed (as in the category), removed, replaced "
+        "or vague.",
+    ),
+]
+Cumulative = Annotated[
+    bool,
+    typer.Option(
+        "--cumulative", help="Predict the keypoints in one conversation, in which earlier answers stay in the context."
+    ),
+]
+
+# --- every verb ----------------------------------------------------------------------------------------------------
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details and warnings of libraries too.")]

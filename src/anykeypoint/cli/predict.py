@@ -1,129 +1,229 @@
 """`anykeypoint predict`: keypoints of objects in pictures, to a table, files or a folder."""
 
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
-from ..category import Category
-from ..configs.checks import check_share
-from ..detection.detector import check_most, split_words
-from ..detection.search import Search
-from ..drawing.explanations import draw_explanations
-from ..drawing.overlay import draw_poses, save_picture
-from ..drawing.panels import draw_densities
 from ..errors import InputError
-from ..example import MarkedPicture, asked_category, read_marked, to_example
-from ..forms.poses import write_coco, write_csv, write_json
-from ..inference.box_files import read_boxes
-from ..inference.files import Result, find_images, predict_files
-from ..instructions import check_describe
-from ..library.lookup import category as named_category
-from ..pose import Pose
+from . import console, options
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-TABLES = {".json": write_coco, ".csv": write_csv}
-SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a killed run keeps what it had
-
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from ..category import Category
+    from ..detection.search import Search
+    from ..example import MarkedPicture
 
 
 def run(
-    sources: Sequence[str],
-    *,
-    category: str | None = None,
-    keypoints: str | None = None,
-    noun: str | None = None,
-    examples: Sequence[str] = (),
-    words: bool = True,
-    boxes: str | None = None,
-    detect: str | None = None,
-    detector: str | None = None,
-    detect_score: float | None = None,
-    detect_most: int | None = None,
-    model: str | None = None,
-    strategy: str | None = None,
-    seed: int = 0,
-    cumulative: bool = False,
-    density: bool = False,
-    grid: int | None = None,
-    explain: bool = False,
-    descriptions: str = "detailed",
-    device: str = "auto",
-    outputs: Sequence[str] = (),
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES", help="Pictures, folders of pictures, or patterns like 'a/*.jpg'."),
+    ],
+    category: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A category of the library (see `categories`) or a JSON/YAML file.",
+            autocompletion=options.complete_categories,
+        ),
+    ] = None,
+    keypoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="The keypoints in words, parted by ';': 'left ear tip; nose: the tip of the nose'."
+        ),
+    ] = None,
+    noun: Annotated[str | None, typer.Option(metavar="TEXT", help="The word for the object, e.g. 'cat'.")] = None,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PICTURE:FILE",
+            help='A picture with its keypoints: FILE is JSON {"nose": [x, y], ...} in pixels, or what predict wrote '
+            "(COCO, CSV). May be repeated. Without --category or --keypoints its keypoints are predicted.",
+        ),
+    ] = None,
+    no_words: Annotated[
+        bool, typer.Option("--no-words", help="With --example: names and descriptions are not read.")
+    ] = False,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|x,y,w,h",
+            help="The object's box in pixels, or a .json/.csv file of boxes by file name; else the whole picture.",
+        ),
+    ] = None,
+    detect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Detect the objects first, by words parted by ';': 'dog; cat'. Each becomes a pose.",
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="yolov3-tiny (COCO's words, offline; the default), or a folder or hub id of a GroundingDINO, "
+            "OWL-ViT or OWLv2, which take any words.",
+        ),
+    ] = None,
+    detect_score: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="The least score of a detection, 0 to 1; by default 0.25 (YOLO), 0.3 (GroundingDINO), 0.1 (OWL).",
+        ),
+    ] = None,
+    detect_most: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="At most this many objects in a picture, best scores first; 50 by default."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A shipped model's name (see `weights`), a folder or a hub id; `fast` by default, or with options "
+            "that only language models have, capellm-small or, with --example, kptllm-small.",
+            autocompletion=options.complete_models,
+        ),
+    ] = None,
+    strategy: options.Strategy = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the strategies that draw random numbers.")] = 0,
+    cumulative: options.Cumulative = False,
+    density: Annotated[
+        bool, typer.Option("--density", help="Draw and write each keypoint's probability density.")
+    ] = False,
+    grid: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of cells on a side of a density; 100 by default.")
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also draw how a matcher came to each point: its attention, layer by layer."),
+    ] = False,
+    descriptions: options.Descriptions = "detailed",
+    device: options.Device = "auto",
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Where to write: .png (one image), .json (COCO), .csv, or a folder for all of them; may be repeated.",
+        ),
+    ] = None,
 ) -> int:
-    """Predict every picture and write the poses as they come; 1 if some pictures failed, else 0.
+    """Predict the keypoints of objects in pictures, from words, examples or both. Without -o a table is printed."""
+    from ..example import read_marked, to_example
+    from ..inference.box_files import read_boxes
+    from ..inference.files import find_images, predict_files
+    from .choice import check_model, default_model
+    from .outputs import plan_outputs
 
-    model: None takes a shipped one that can do what is asked.
-    Raises InputError, before the model is loaded, if the request cannot be carried out as it stands.
-    """
-    marked = [read_marked(text) for text in examples]
-    asked = choose_category(category, keypoints, noun, marked)
-    if strategy is not None:
-        from ..decoding import Strategy
-
-        Strategy.parse(strategy)
-    if grid is not None and not density:
-        raise InputError("--grid says how fine a density is; give it together with --density.")
-    if not words and not marked:
-        raise InputError("--no-words asks by examples alone; give --example PICTURE:FILE, or leave it out.")
-    check_describe(descriptions)
-    check_search(detect, detector, detect_score, detect_most, boxes)
-    options = {"strategy": strategy, "seed": seed, "cumulative": cumulative, "density": grid or density}
-    usual = {"strategy": None, "seed": 0, "cumulative": False, "density": False, "describe": "detailed"}
-    options = {key: value for key, value in {**options, "describe": descriptions}.items() if value != usual[key]}
+    marked = [read_marked(text) for text in example or ()]
+    chosen = choose_category(category, keypoints, noun, marked)
+    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions)
+    if no_words and not marked:
+        raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")
+    detection = DetectionOptions(detect, detector, detect_score, detect_most)
+    detection.check(boxes)
+    needed = [*prediction, *(["explain"] if explain else []), *(["example"] if marked else [])]
     if marked:
-        options["example"] = [to_example(one, asked) for one in marked]
-    if not words:
-        options["words"] = False
-    paths = list(dict.fromkeys(path for source in sources for path in find_images(source)))
-    located = None if boxes is None else read_boxes(boxes)
-    if located is not None:
-        located.assign(paths)  # refuses what does not fit while nothing is lost
-    kept = [*paths, *(Path(given) for given in (boxes, category) if given)]
-    kept += [path for one in marked for path in (one.picture, one.file)]
-    sinks = plan_outputs(outputs, paths, kept, density, explain)
+        prediction["example"] = [to_example(one, chosen) for one in marked]
+    if no_words:
+        prediction["words"] = False
+    paths = list(dict.fromkeys(path for source in images for path in find_images(source)))
+    placed = None if boxes is None else read_boxes(boxes)
+    if placed is not None:
+        placed.assign(paths)  # refuses boxes that do not fit the pictures before the model is loaded
+    inputs = [*paths, *(Path(given) for given in (boxes, category) if given)]
+    inputs += [path for one in marked for path in (one.picture, one.file)]
+    outputs = plan_outputs(output or (), paths, inputs, density, explain)
+    if model is None:
+        model = default_model(needed)
+    else:
+        check_model(model, needed)
 
     from .. import load
 
-    where = located if detect is None else load_search(detect, detector, detect_score, detect_most, device)
-    loaded = load(model or ("fast" if marked or explain else "default"), device=device)
+    where = placed if detect is None else detection.load(device)
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device=device)
     check_prompt(loaded, bool(marked))
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
-    results = predict_files(loaded, paths, asked, where, explain, **options)
+    results = predict_files(loaded, paths, chosen, where, explain, **prediction)
+    return write_results(results, len(paths), outputs)
+
+
+def write_results(results: Any, total: int, outputs: Any) -> int:
+    """Write results as they come, or print them where there are no outputs; 1 if something failed, else 0.
+
+    results: an iterator over `inference.files.Result`.
+    total: number of pictures.
+    outputs: what `outputs.plan_outputs` gives.
+    """
     failed = 0
     try:
-        with _progress(len(paths), quiet=not outputs and sys.stdout.isatty()) as (say, advance):
+        shared = outputs.empty and sys.stdout.isatty()
+        with console.counting(total, "predict", shared_with_stdout=shared) as (say, advance):
             for result in results:
-                errors = [result.error] if result.error else sinks.take(result)
+                errors = [result.error] if result.error else outputs.take(result)
                 for sentence in errors:
                     say(f"error: {sentence}")
                 if result.note:
                     say(result.note)
                 failed += bool(errors)
-                if not outputs and not result.error:
+                if outputs.empty and not result.error:
                     print(text_table(result), flush=True)
                 advance()
     finally:  # an interruption keeps what came before it
-        unsaved = sinks.save()
+        unsaved = outputs.save()
         for sentence in unsaved:
-            print(f"error: {sentence}", file=sys.stderr)
+            console.error(sentence)
     if failed:
-        print(f"{failed} of {len(paths)} images failed.", file=sys.stderr)
+        console.error(f"{failed} of {total} images failed.")
+    if not outputs.empty and failed < total:
+        console.note(outputs.summary(total - failed))
     return 1 if failed or unsaved else 0
 
 
+def prediction_options(
+    strategy: str | None, seed: int, cumulative: bool, density: bool, grid: int | None, descriptions: str
+) -> dict[str, Any]:
+    """The keyword arguments of a model's `predict` that these options mean; those with their default are left out.
+
+    Raises InputError for values that no model takes.
+    """
+    from ..decoding import Strategy
+    from ..instructions import check_describe
+
+    if strategy is not None:
+        Strategy.parse(strategy)
+    if grid is not None and not density:
+        raise InputError("--grid says how fine a density is; give it together with --density.")
+    check_describe(descriptions)
+    given = {
+        "strategy": strategy,
+        "seed": seed,
+        "cumulative": cumulative,
+        "density": grid or density,
+        "describe": descriptions,
+    }
+    default = {"strategy": None, "seed": 0, "cumulative": False, "density": False, "describe": "detailed"}
+    return {name: value for name, value in given.items() if value != default[name]}
+
+
 def choose_category(
-    name: str | None, keypoints: str | None, noun: str | None, marked: Sequence[MarkedPicture] = ()
-) -> Category:
-    """The category that --category or --keypoints mean, one of them; without both, all points of the examples."""
+    name: str | None, keypoints: str | None, noun: str | None, marked: "Sequence[MarkedPicture]" = ()
+) -> "Category":
+    """The category that --category or --keypoints mean, one of them; without both, all keypoints of the examples."""
+    from ..category import Category
+    from ..example import asked_category
+    from ..library.lookup import category
+
     if name is None and keypoints is None and marked:
         return asked_category(marked, noun)
     if (name is None) == (keypoints is None):
@@ -132,47 +232,60 @@ def choose_category(
     if keypoints is not None:
         word = noun or "object"
         return Category.from_text(keypoints, name=word, noun=word)
-    found = named_category(name)
-    return found if noun is None else replace(found, noun=noun)
+    chosen = category(name)
+    return chosen if noun is None else replace(chosen, noun=noun)
 
 
-def check_search(
-    words: str | None, detector: str | None, score: float | None, most: int | None, boxes: str | None
-) -> None:
-    """InputError, before anything is loaded, where --detect and its options do not go together."""
-    given = {"--detector": detector, "--detect-score": score, "--detect-most": most}
-    for option, value in given.items():
-        if words is None and value is not None:
-            raise InputError(f"{option} says how objects are looked for; give it together with --detect WORDS.")
-    if words is not None and boxes is not None:
-        raise InputError("Boxes come either from --detect or from --boxes; leave one of them out.")
-    if score is not None:
-        check_share(score, "--detect-score")
-    if most is not None:
-        check_most(most)
-    if words is not None:
-        split_words(words)
+@dataclass(frozen=True)
+class DetectionOptions:
+    """The options --detect, --detector, --detect-score and --detect-most; None where one is not given."""
+
+    words: str | None
+    detector: str | None
+    score: float | None
+    most: int | None
+
+    def check(self, boxes: str | None) -> None:
+        """Raise InputError, before anything is loaded, where the options do not fit together or `boxes` is given too."""
+        from ..configs.checks import check_share
+        from ..detection.detector import check_most, split_words
+
+        given = {"--detector": self.detector, "--detect-score": self.score, "--detect-most": self.most}
+        for option, value in given.items():
+            if self.words is None and value is not None:
+                raise InputError(f"{option} says how objects are detected; give it together with --detect WORDS.")
+        if self.words is not None and boxes is not None:
+            raise InputError("Boxes come either from --detect or from --boxes; leave one of them out.")
+        if self.score is not None:
+            check_share(self.score, "--detect-score")
+        if self.most is not None:
+            check_most(self.most)
+        if self.words is not None:
+            split_words(self.words)
+
+    def load(self, device: str) -> "Search":
+        """Load the detector and give the search for the words."""
+        from .. import detector as load_detector
+        from ..detection.search import Search
+
+        loaded = load_detector(device=device) if self.detector is None else load_detector(self.detector, device=device)
+        most = {} if self.most is None else {"most": self.most}
+        return Search(loaded, self.words, self.score, **most)
 
 
-def load_search(words: str, detector: str | None, score: float | None, most: int | None, device: str) -> Search:
-    """The detector that --detector names, told what to look for."""
-    from .. import detector as load_detector
-
-    loaded = load_detector(device=device) if detector is None else load_detector(detector, device=device)
-    return Search(loaded, words, score) if most is None else Search(loaded, words, score, most)
-
-
-def check_prompt(model: Any, shown: bool) -> None:
-    """InputError where a model cannot be asked so, before the first picture is read; it judges the rest itself."""
+def check_prompt(model: Any, with_example: bool) -> None:
+    """Raise InputError, before the first picture is read, where the model cannot take such a prompt."""
     prompts = getattr(model, "prompts", ("text",))
-    if shown and not {"example", "both"} & set(prompts):
+    if with_example and not {"example", "both"} & set(prompts):
         raise InputError("This model is asked by words alone; leave --example out, or choose another --model.")
-    if not shown and "text" not in prompts:
+    if not with_example and "text" not in prompts:
         raise InputError("This model is asked by an example; give one as --example PICTURE:FILE.")
 
 
-def text_table(result: Result) -> str:
-    """The poses of one picture as aligned text: a line per keypoint, "absent" where there is none."""
+def text_table(result: Any) -> str:
+    """The poses of a `inference.files.Result` as aligned text: a line for each keypoint, "absent" where there is none."""
+    import numpy as np
+
     lines = []
     for number, pose in enumerate(result.poses, start=1):
         title = str(result.path) if len(result.poses) == 1 else f"{result.path}, object {number}"
@@ -186,158 +299,3 @@ def text_table(result: Result) -> str:
             numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {sure}"
             lines.append(f"  {name:<{wide}}  {numbers}")
     return "\n".join(lines) or f"{result.path}\n  no object"
-
-
-# --- outputs -------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Outputs:
-    """Where poses go: pictures as they come, tables at the end and every SAVE_EVERY seconds."""
-
-    pictures: dict[Path, list[Path]] = field(default_factory=dict)  # image -> pictures to draw
-    densities: dict[Path, Path] = field(default_factory=dict)  # image -> JSON with all that its poses hold
-    panels: dict[Path, Path] = field(default_factory=dict)  # image -> picture with a panel per keypoint
-    explained: dict[Path, Path] = field(default_factory=dict)  # image -> picture with a row of stages per keypoint
-    tables: list[Path] = field(default_factory=list)
-    poses: list[Pose] = field(default_factory=list)
-    saved: float = field(default_factory=time.monotonic)
-    finished: int = 0
-
-    def take(self, result: Result) -> list[str]:
-        """Write what can be written of a result now; the sentences of what could not."""
-        self.finished += 1
-        if self.tables:
-            self.poses += [replace(pose, density=None) for pose in result.poses]  # tables have no room for it
-        errors = []
-        for write in self._writers(result):
-            try:
-                write()
-            except InputError as error:
-                errors.append(str(error))
-        if time.monotonic() - self.saved > SAVE_EVERY:
-            self.save()
-        return errors
-
-    def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
-        if targets := self.pictures.get(result.path):
-
-            def draw() -> None:
-                drawn = draw_poses(result.path, result.poses)
-                for target in targets:
-                    save_picture(drawn, target)
-
-            yield draw
-        if (path := self.densities.get(result.path)) is not None:
-            yield lambda: write_json(result.poses, path)
-        if (sheet := self.panels.get(result.path)) is not None and any(pose.density for pose in result.poses):
-            yield lambda: save_picture(draw_densities(result.path, result.poses), sheet)
-        if (stages := self.explained.get(result.path)) is not None and any(p.present.any() for p in result.poses):
-            yield lambda: save_picture(draw_explanations(result.path, result.explanations), stages)
-
-    def save(self) -> list[str]:
-        """Write the tables, unless no picture went right; the sentences of those that could not be."""
-        errors = []
-        for path in self.tables if self.finished else ():
-            try:
-                TABLES[path.suffix.lower()](self.poses, path)
-            except InputError as error:
-                errors.append(str(error))
-        self.saved = time.monotonic()
-        return errors
-
-
-def plan_outputs(
-    outputs: Sequence[str], paths: Sequence[Path], kept: Sequence[Path], density: bool, explain: bool = False
-) -> Outputs:
-    """Decide every file name before anything is computed, and make the folders.
-
-    kept: files that must not be overwritten. Raises InputError for an output of no known kind, without a folder to lie
-    in, that would overwrite one of `kept`, or that has no room for what was asked.
-    """
-    plan = Outputs()
-    for text in dict.fromkeys(outputs):
-        path, suffix = Path(text), Path(text).suffix.lower()
-        if text.endswith(("/", os.sep)) or path.is_dir() or not suffix:
-            _make_folder(path)
-            for image, stem in zip(paths, unique_stems(paths), strict=True):
-                plan.pictures.setdefault(image, []).append(path / f"{stem}.png")
-                if density:
-                    plan.densities[image] = path / f"{stem}.density.json"
-                    plan.panels[image] = path / f"{stem}_densities.png"
-                if explain:
-                    plan.explained[image] = path / f"{stem}_explained.png"
-            plan.tables += [path / "poses.json", path / "poses.csv"]
-            continue
-        if suffix in PICTURES:
-            if len(paths) != 1:
-                raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
-            plan.pictures.setdefault(paths[0], []).append(path)
-        elif suffix in TABLES:
-            plan.tables.append(path)
-        else:
-            known = ", ".join((*PICTURES, *TABLES))
-            raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
-        if not path.parent.is_dir():
-            raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
-    if density and not plan.pictures:
-        raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
-    if explain and not plan.explained:
-        raise InputError("--explain needs a folder to be written to; add e.g. -o out/.")
-    drawn = [file for files in plan.pictures.values() for file in files]
-    for sheets, option in ((plan.panels, "--density"), (plan.explained, "--explain")):
-        if twice := {_identity(file) for file in drawn} & {_identity(file) for file in sheets.values()}:
-            raise InputError(f"Two outputs would be called {min(twice)}; give that image another name or no {option}.")
-    files = [*plan.tables, *plan.densities.values(), *plan.panels.values(), *plan.explained.values(), *drawn]
-    inputs = {_identity(path): path for path in kept}
-    for file in files:
-        if (lost := inputs.get(_identity(file))) is not None:
-            raise InputError(f"The output {file} would overwrite the input {lost}; choose another place.")
-    return plan
-
-
-def unique_stems(paths: Sequence[Path]) -> list[str]:
-    """A name for each image's outputs: its stem, with the suffix where stems are equal, and a number beyond that."""
-    stems = [path.stem.casefold() for path in paths]  # some file systems do not tell A from a
-    names = [path.stem if stems.count(stem) == 1 else path.name for path, stem in zip(paths, stems, strict=True)]
-    taken: set[str] = set()
-    for i, name in enumerate(names):
-        number = 2
-        while names[i].casefold() in taken:
-            names[i], number = f"{name}-{number}", number + 1
-        taken.add(names[i].casefold())
-    return names
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder {path}: {error.strerror}; choose another.") from error
-
-
-def _identity(path: Path) -> str:
-    return os.path.realpath(path).casefold()
-
-
-# --- progress ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[tuple[Say, Callable[[], None]]]:
-    """How to say a sentence on stderr and how to count one image: with a bar for several images on a terminal."""
-    if total < 2 or quiet or not sys.stderr.isatty():
-        yield lambda sentence: print(sentence, file=sys.stderr, flush=True), lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    # stdout is left alone: it may be a pipe.
-    with Progress(*columns, console=console, redirect_stdout=False) as bar:
-        task = bar.add_task("predict", total=total)
-        yield (
-            lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True),
-            lambda: bar.advance(task),
-        )

@@ -1,107 +1,51 @@
-"""`anykeypoint train`: a model config, a recipe and labelled data in; a model folder out."""
+"""`anykeypoint train`: a model's description, a recipe and labelled data in; a model folder out."""
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from accelerate import PartialState
+import typer
 
 from ..errors import InputError
-from ..forms.dataset import Dataset
-from ..forms.registry import read
-from ..models.fewshot import model as fewshots
-from ..models.folders import model_type
-from ..models.generative.capellm import CapeLLMConfig
-from ..models.generative.kptllm import KptLLM, KptLLMConfig
-from ..models.generative.storage import build
-from ..models.loading import find, from_folder
-from ..models.matching.matcher_config import MatcherConfig
-from ..models.matching.matcher_folder import MODEL_TYPE
-from ..models.matching.model import build as build_matcher
-from ..training import fewshot
-from ..training.generative import capellm, kptllm
-from ..training.generative.capellm_config import TrainConfig, from_mapping, load_yaml
-from ..training.generative.kptllm_config import KptTrainConfig
-from ..training.matching import matcher
-from ..training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig
-from ..training.progress import crop_counts
-
-
-@dataclass(frozen=True)
-class Family:
-    """A kind of model: how its YAML is read, its recipe, how a new one is built and trained, and what a skip means."""
-
-    keys: frozenset[str]
-    described: Callable[[dict, str], Any]
-    recipe: type
-    build: Callable[[Any, int], Any]
-    train: Callable[[Any, Dataset, Any, Path], Any]
-    skipped: str
-
-
-def _train_capellm(model: Any, data: Dataset, config: TrainConfig, out: Path) -> None:
-    capellm.train(model, data.objects, config, out, weights=getattr(data, "weights", None))
-
-
-def _keys(kind: type) -> frozenset[str]:
-    return frozenset(field.name for field in fields(kind))
-
-
-CAPELLM = Family(
-    _keys(CapeLLMConfig),
-    lambda data, origin: from_mapping(CapeLLMConfig, data, origin),
-    TrainConfig,
-    build,
-    _train_capellm,
-    "crops were skipped: no labelled point was inside",
-)
-MATCHER = Family(
-    _keys(MatcherConfig),
-    lambda data, origin: MatcherConfig.from_dict(data),
-    MatcherTrainConfig,
-    build_matcher,
-    matcher.train,
-    "episodes had nothing to learn from: no keypoint was to be seen in the query that was asked for",
-)
-FEW_SHOT = Family(
-    _keys(fewshots.FewShotConfig),
-    lambda data, origin: fewshots.FewShotConfig.from_dict(data),
-    FewShotTrainConfig,
-    fewshots.build,
-    fewshot.train,
-    "episodes had nothing to learn from: no keypoint was to be seen that the examples show",
-)
-KPTLLM = Family(
-    _keys(KptLLMConfig) | {"preset"},
-    lambda data, origin: KptLLMConfig.from_dict(data),
-    KptTrainConfig,
-    build,
-    kptllm.train,
-    "crops were skipped: nothing that a task needs was inside",
-)
-FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}
-SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: KPTLLM}
+from . import console, options
 
 
 def run(
-    data: str,
-    images: Path | None,
-    out: Path,
-    *,
-    model: Path | None,
-    start: str | None,
-    recipe: Path | None,
-    allow_missing: bool,
+    data: options.Data,
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; a stopped run goes on from it.")
+    ],
+    images: options.Images = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="YAML", help="Describes a new model, of any kind; by default the paper's CapeLLM."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train this saved model further instead; with --model, the CapeLLM that a new KptLLM starts from.",
+            autocompletion=options.complete_models,
+        ),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
+    allow_missing: options.AllowMissing = False,
 ) -> int:
-    """Train a new model (`model`: its YAML file, else the paper's) or a saved one (`start`) on a COCO file.
+    """Train a CapeLLM, a KptLLM, a matcher or a few-shot baseline. A stopped run goes on where it was.
 
-    With both, a new KptLLM starts from a saved CapeLLM: its towers, adapters and projection.
+    `accelerate launch -m anykeypoint.cli train ...` uses all GPUs.
     """
-    described, own = ({}, {}) if model is None else parts(load_yaml(model), str(model))
-    told = own if recipe is None else load_yaml(recipe)
+    from accelerate import PartialState
+
+    from ..forms.registry import read
+    from ..models.folders import model_type
+    from ..models.loading import find, from_folder
+    from ..training.generative import kptllm
+    from ..training.generative.capellm_config import from_mapping, load_yaml
+    from ..training.progress import crop_counts
+    from .trainable import CAPELLM, KPTLLM, SAVED, family_of, parts
+
+    described, own_recipe = ({}, {}) if model is None else parts(load_yaml(model), str(model))
+    given_recipe = own_recipe if recipe is None else load_yaml(recipe)
     if model is not None or start is None:
         family = family_of(described, str(model))
         new = family.described(described, str(model))
@@ -112,10 +56,10 @@ def run(
             )
     else:
         family, new = SAVED.get(model_type(find(start)), CAPELLM), None
-    config = from_mapping(family.recipe, told, str(recipe or model))
+    config = from_mapping(family.recipe, given_recipe, str(recipe or model))
     dataset = read(data, images, allow_missing=allow_missing)
     for reason, count in dataset.skipped.items():
-        print(f"left out: {count} ({reason})", file=sys.stderr)
+        console.note(f"left out: {count} ({reason})")
     if start is None:
         built = family.build(new, config.seed)
     else:
@@ -123,33 +67,8 @@ def run(
         if new is not None:
             built = kptllm.from_capellm(new, built, config.seed)
     family.train(built, dataset, config, out)
-    if PartialState().is_main_process:  # of many, one speaks
+    if PartialState().is_main_process:
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} {family.skipped}.")
-        print(f"Written to {out / 'model'}")
+        print(f"Written to {out / 'model'}; the log of all steps is {out / 'log.jsonl'}")
     return 0
-
-
-def parts(data: Any, origin: str) -> tuple[Any, Any]:
-    """A model's description and its recipe: of a file with `model` and `recipe`, else of one that is the first only."""
-    if not isinstance(data, dict):
-        raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
-    if set(data) == {"model", "recipe"}:
-        return data["model"], data["recipe"]
-    return data, {}
-
-
-def family_of(described: Any, origin: str) -> Family:
-    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines, KptLLM."""
-    if not isinstance(described, dict):
-        raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
-    for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM):
-        if described.keys() <= family.keys:
-            return family
-    known = "; ".join(f"{what} has {', '.join(sorted(family.keys))}" for what, family in FAMILIES.items())
-    apart = [
-        pair for pair in combinations(described, 2) if not any(family.keys >= {*pair} for family in FAMILIES.values())
-    ]
-    unknown = [key for key in described if not any(key in family.keys for family in FAMILIES.values())]
-    odd = f"the unknown key {unknown[0]!r}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
-    raise InputError(f"{origin} has {odd}; {known}.")

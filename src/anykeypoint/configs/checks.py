@@ -4,7 +4,8 @@
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -35,7 +36,8 @@ def check_positive(value: Any, what: str, zero: bool = False) -> float:
 def check_choice(value: Any, what: str, known: Collection[str]) -> str:
     """The value if it is one of the known words; InputError that lists them otherwise."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{what} must be one of {', '.join(known)}, but got {value!r}.")
+        near = near_names(value, known) if isinstance(value, str) else ""
+        raise InputError(f"{what} must be one of {', '.join(known)}, but got {value!r}{near}.")
     return value
 
 
@@ -44,6 +46,13 @@ def check_text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{what} must be text that is not blank, but got {value!r}.")
     return value
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """The part of a sentence that suggests the known names nearest to an unknown one; "" where none is near."""
+    exact = {entry.casefold(): entry for entry in known}
+    near = [exact[entry] for entry in get_close_matches(name.casefold(), exact, n=3, cutoff=0.7)]
+    return f" (near: {', '.join(near)})" if near else ""
 
 
 def _is_number(value: Any) -> bool:

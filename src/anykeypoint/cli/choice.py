@@ -1,0 +1,52 @@
+"""Which model a verb takes: the one that is named, if it can do what the options ask for, else a shipped one that can.
+
+What a kind of model can do stands in `models.registry`; config.json says which kind a folder is. Nothing is loaded.
+"""
+
+from collections.abc import Iterable
+
+from ..errors import InputError
+from ..models.folders import model_type
+from ..models.loading import find
+from ..models.registry import MODEL_TYPES
+from ..models.shipped import SHIPPED
+
+# What the user typed for an argument of `predict`, where it has another name.
+_FLAGS = {"describe": "--descriptions"}
+# What is said of a model without an ability, where "takes no --option" would not be understood.
+_LACKING = {
+    "example": "takes words alone; leave --example out, or choose another --model",
+    "explain": "is no matcher and cannot explain its answers; leave --explain out, or choose another --model",
+    "identify": "cannot name points; give a KptLLM as --model",
+}
+
+
+def default_model(needed: Iterable[str]) -> str:
+    """The first shipped model that has all that is needed.
+
+    needed: arguments of a model's `predict`, and abilities of `models.registry`.
+    """
+    needed = list(needed)
+    for name in SHIPPED:
+        if not _lacking(name, needed):
+            return name
+    flags = ", ".join(_flag(one) for one in needed)
+    raise InputError(f"No shipped model takes {flags} together; leave one of them out, or give --model.")
+
+
+def check_model(name: str, needed: Iterable[str]) -> None:
+    """Raise InputError where the kind of a model lacks something that is needed (see `default_model`)."""
+    needed = list(needed)
+    for one in _lacking(name, needed) if needed else ():
+        lacking = _LACKING.get(one, f"takes no {_flag(one)}; leave it out, or choose another --model")
+        raise InputError(f"The model {name!r} {lacking}.")
+
+
+def _lacking(name: str, needed: list[str]) -> list[str]:
+    """Those of `needed` that a model does not have; none where its folder does not say which kind it is."""
+    kind = MODEL_TYPES.get(model_type(find(name)) or "")
+    return [] if kind is None else [one for one in needed if one not in (*kind.options, *kind.abilities)]
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name}")

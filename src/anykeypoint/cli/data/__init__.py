@@ -1,0 +1,1 @@
+"""The verbs of `anykeypoint data`, which look after labelled data: a file each."""

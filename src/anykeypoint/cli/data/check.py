@@ -1,0 +1,118 @@
+"""`anykeypoint data check`: what there is in labels, what is wrong with them, and a mended copy."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import console, options
+from .paths import check_outside
+
+if TYPE_CHECKING:
+    from ...forms.faults.fault import Fault, LabelReport
+    from ...forms.pictures import Pictures
+
+LISTED = 5  # number of faults of a kind that are printed, unless --all is given
+_PASSES = 5  # most rounds of mending: mending one fault, e.g. of a box, can reveal another
+
+
+def run(
+    spec: options.Labels,
+    images: options.Images = None,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO, outside the data's folder.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every fault, not only the first few of a kind.")
+    ] = False,
+) -> int:
+    """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
+    from ...forms.faults.doctor import examine
+    from ...forms.pictures import Pictures
+    from ...forms.registry import load, parse, pictures_of
+
+    labels = load(spec, images)
+    pictures = Pictures(pictures_of(spec, images))
+    if fix is not None:
+        check_outside(fix, pictures.folder, parse(spec)[2])
+    with console.waiting("checking"):
+        report = examine(labels.document(), pictures)
+    print(_sums(report))
+    for reason, count in labels.left_out.items():
+        print(f"left out by the reader: {count} {reason}")
+    print(_faults(report.faults, None if everything else LISTED))
+    if fix is not None:
+        _fix(labels.document(), report.faults, pictures, fix)
+    return 1 if report.faults else 0
+
+
+def _sums(report: "LabelReport") -> str:
+    """The counts of each category and of all, as a table."""
+    head = ("category", "id", "points", "pictures", "missing", "objects", "labelled", "per object", "box outside")
+    rows = []
+    for identity, sums in report.sums.items():
+        if not sums.objects:
+            continue
+        share = f"{sums.visible / sums.objects:.1f}"
+        rows.append((sums.name, identity, sums.points, len(sums.images), len(sums.missing), sums.objects, sums.visible))
+        rows[-1] += (share, sums.outside)
+    used = [sums for sums in report.sums.values() if sums.objects]
+    pictures = {image for sums in used for image in sums.images}
+    missing = {image for sums in used for image in sums.missing}
+    totals = [sum(getattr(sums, key) for sums in used) for key in ("objects", "visible", "outside")]
+    share = f"{totals[1] / totals[0]:.1f}" if totals[0] else "-"
+    rows.append(("all", "", "", len(pictures), len(missing), totals[0], totals[1], share, totals[2]))
+    table = [head, *([str(cell) for cell in row] for row in rows)]
+    wide = [max(len(row[i]) for row in table) for i in range(len(head))]
+    lines = []
+    for row in table:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], wide[1:], strict=True)]
+        lines.append("  ".join([f"{row[0]:<{wide[0]}}", *cells]))
+    empty = len(report.sums) - len(used)
+    return "\n".join(lines + ([f"{empty} more categories have no object"] if empty else []))
+
+
+def _faults(faults: "list[Fault]", most: int | None) -> str:
+    """The faults by kind. most: number of faults of a kind that are listed one by one; None lists all."""
+    from ...forms.faults.fault import KINDS
+
+    if not faults:
+        return "Nothing is wrong."
+    lines = []
+    for kind in KINDS:
+        found = [fault for fault in faults if fault.kind == kind]
+        if not found:
+            continue
+        lines.append(f"\n{kind}: {len(found)}" + (f" (--fix {KINDS[kind]})" if KINDS[kind] else ""))
+        for fault in found[:most]:
+            name = f" ({fault.category})" if fault.category else ""
+            lines.append(f"  {fault.where}{name}{':' if kind == 'known fault' else ''} {fault.text}")
+        if most is not None and len(found) > most:
+            lines.append(f"  ... and {len(found) - most} more; --all lists them")
+    return "\n".join(lines)
+
+
+def _fix(document: dict, faults: "list[Fault]", pictures: "Pictures", out: Path) -> None:
+    """Write a copy in which all is mended that has one possible answer, and say what was mended and what was not."""
+    from ...forms.faults.doctor import examine
+    from ...forms.faults.fault import KINDS
+    from ...forms.faults.repair import repair
+    from ...io import write_bytes
+
+    mended: Counter = Counter()
+    for _ in range(_PASSES):
+        document, done, left = repair(document, faults)
+        mended.update(done)
+        faults = examine(document, pictures).faults
+        if not done:
+            break
+    write_bytes(out, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    print(f"\nWritten to {out}, a mended copy in COCO's form; the labels themselves are as they were.")
+    for kind, count in mended.items():
+        print(f"  mended: {count} x {kind}" + (f": {KINDS[kind]}" if kind in KINDS else ""))
+    for kind, count in left.items():
+        print(f"  left as it is: {count} x {kind}")
+    if not mended:
+        print("  nothing of what was found can be mended without a person")

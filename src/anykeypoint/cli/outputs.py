@@ -1,0 +1,175 @@
+"""Where `predict` writes poses: pictures as they come, tables at the end and now and then."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..drawing.explanations import draw_explanations
+from ..drawing.overlay import draw_poses, save_picture
+from ..drawing.panels import draw_densities
+from ..errors import InputError
+from ..forms.poses import write_coco, write_csv, write_json
+from ..inference.files import Result
+from ..pose import Pose
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+TABLES = {".json": write_coco, ".csv": write_csv}
+SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a killed run keeps what it had
+
+
+@dataclass
+class Outputs:
+    """Where poses are written: pictures as they come, tables at the end and every SAVE_EVERY seconds.
+
+    targets: what the user named, as it was typed.
+    pictures: for each image the files to draw its poses into.
+    densities: for each image the JSON file that gets all that its poses hold.
+    panels: for each image the picture that gets a panel for each keypoint's density.
+    explained: for each image the picture that gets a row of stages for each keypoint.
+    tables: files that get the poses of all images.
+    """
+
+    targets: list[str] = field(default_factory=list)
+    pictures: dict[Path, list[Path]] = field(default_factory=dict)
+    densities: dict[Path, Path] = field(default_factory=dict)
+    panels: dict[Path, Path] = field(default_factory=dict)
+    explained: dict[Path, Path] = field(default_factory=dict)
+    tables: list[Path] = field(default_factory=list)
+    poses: list[Pose] = field(default_factory=list)
+    saved: float = field(default_factory=time.monotonic)
+    finished: int = 0
+    count: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be written."""
+        return not self.targets
+
+    def summary(self, images: int) -> str:
+        """The sentence that says what was written where. images: number of those that did not fail."""
+        poses = f"{self.count} pose{'' if self.count == 1 else 's'}"
+        return f"Written to {', '.join(self.targets)}: {poses} of {images} image{'' if images == 1 else 's'}."
+
+    def take(self, result: Result) -> list[str]:
+        """Write what can be written of a result now; gives the sentences of what could not be written."""
+        self.finished += 1
+        self.count += len(result.poses)
+        if self.tables:
+            self.poses += [replace(pose, density=None) for pose in result.poses]  # tables have no room for it
+        errors = []
+        for write in self._writers(result):
+            try:
+                write()
+            except InputError as error:
+                errors.append(str(error))
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save()
+        return errors
+
+    def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
+        if targets := self.pictures.get(result.path):
+
+            def draw() -> None:
+                drawn = draw_poses(result.path, result.poses)
+                for target in targets:
+                    save_picture(drawn, target)
+
+            yield draw
+        if (path := self.densities.get(result.path)) is not None:
+            yield lambda: write_json(result.poses, path)
+        if (sheet := self.panels.get(result.path)) is not None and any(pose.density for pose in result.poses):
+            yield lambda: save_picture(draw_densities(result.path, result.poses), sheet)
+        if (stages := self.explained.get(result.path)) is not None and any(p.present.any() for p in result.poses):
+            yield lambda: save_picture(draw_explanations(result.path, result.explanations), stages)
+
+    def save(self) -> list[str]:
+        """Write the tables, unless no image succeeded; gives the sentences of those that could not be written."""
+        errors = []
+        for path in self.tables if self.finished else ():
+            try:
+                TABLES[path.suffix.lower()](self.poses, path)
+            except InputError as error:
+                errors.append(str(error))
+        self.saved = time.monotonic()
+        return errors
+
+
+def plan_outputs(
+    outputs: Sequence[str], paths: Sequence[Path], inputs: Sequence[Path], density: bool, explain: bool = False
+) -> Outputs:
+    """Decide every file name before anything is computed, and make the folders.
+
+    outputs: what the user named: files, and folders that get a file of every kind.
+    paths: the images.
+    inputs: files that must not be overwritten.
+    density: the poses have densities, which are written too.
+    explain: the results have explanations, which are drawn too.
+
+    Raises InputError for an output of no known kind, in a folder that does not exist, that would overwrite one of
+    `inputs`, or that has no room for densities or explanations.
+    """
+    plan = Outputs(targets=list(outputs))
+    for text in dict.fromkeys(outputs):
+        path, suffix = Path(text), Path(text).suffix.lower()
+        if text.endswith(("/", os.sep)) or path.is_dir() or not suffix:
+            _make_folder(path)
+            for image, stem in zip(paths, unique_stems(paths), strict=True):
+                plan.pictures.setdefault(image, []).append(path / f"{stem}.png")
+                if density:
+                    plan.densities[image] = path / f"{stem}.density.json"
+                    plan.panels[image] = path / f"{stem}_densities.png"
+                if explain:
+                    plan.explained[image] = path / f"{stem}_explained.png"
+            plan.tables += [path / "poses.json", path / "poses.csv"]
+            continue
+        if suffix in PICTURES:
+            if len(paths) != 1:
+                raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
+            plan.pictures.setdefault(paths[0], []).append(path)
+        elif suffix in TABLES:
+            plan.tables.append(path)
+        else:
+            known = ", ".join((*PICTURES, *TABLES))
+            raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
+        if not path.parent.is_dir():
+            raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
+    if density and not plan.pictures:
+        raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
+    if explain and not plan.explained:
+        raise InputError("--explain needs a folder to be written to; add e.g. -o out/.")
+    drawn = [file for files in plan.pictures.values() for file in files]
+    for sheets, option in ((plan.panels, "--density"), (plan.explained, "--explain")):
+        if twice := {_identity(file) for file in drawn} & {_identity(file) for file in sheets.values()}:
+            raise InputError(f"Two outputs would be called {min(twice)}; give that image another name or no {option}.")
+    files = [*plan.tables, *plan.densities.values(), *plan.panels.values(), *plan.explained.values(), *drawn]
+    by_identity = {_identity(path): path for path in inputs}
+    for file in files:
+        if (lost := by_identity.get(_identity(file))) is not None:
+            raise InputError(f"The output {file} would overwrite the input {lost}; choose another place.")
+    return plan
+
+
+def unique_stems(paths: Sequence[Path]) -> list[str]:
+    """A name for each image's outputs: its stem, with the suffix where stems are equal, and a number beyond that."""
+    stems = [path.stem.casefold() for path in paths]  # "A" and "a" are one name on some file systems
+    names = [path.stem if stems.count(stem) == 1 else path.name for path, stem in zip(paths, stems, strict=True)]
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 2
+        while names[i].casefold() in taken:
+            names[i], number = f"{name}-{number}", number + 1
+        taken.add(names[i].casefold())
+    return names
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {path}: {error.strerror}; choose another.") from error
+
+
+def _identity(path: Path) -> str:
+    return os.path.realpath(path).casefold()

@@ -1,0 +1,104 @@
+"""The kinds of models that `train` can train, and which of them a YAML file describes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..forms.dataset import Dataset
+from ..models.fewshot import model as fewshots
+from ..models.generative.capellm import CapeLLMConfig
+from ..models.generative.kptllm import KptLLM, KptLLMConfig
+from ..models.generative.storage import build
+from ..models.matching.matcher_config import MatcherConfig
+from ..models.matching.matcher_folder import MODEL_TYPE
+from ..models.matching.model import build as build_matcher
+from ..training import fewshot
+from ..training.generative import capellm, kptllm
+from ..training.generative.capellm_config import TrainConfig, from_mapping
+from ..training.generative.kptllm_config import KptTrainConfig
+from ..training.matching import matcher
+from ..training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: how its YAML is read, its recipe, how a new one is built and trained, and what a skip means."""
+
+    keys: frozenset[str]
+    described: Callable[[dict, str], Any]
+    recipe: type
+    build: Callable[[Any, int], Any]
+    train: Callable[[Any, Dataset, Any, Path], Any]
+    skipped: str
+
+
+def _train_capellm(model: Any, data: Dataset, config: TrainConfig, out: Path) -> None:
+    capellm.train(model, data.objects, config, out, weights=getattr(data, "weights", None))
+
+
+def _keys(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
+
+
+CAPELLM = Family(
+    _keys(CapeLLMConfig),
+    lambda data, origin: from_mapping(CapeLLMConfig, data, origin),
+    TrainConfig,
+    build,
+    _train_capellm,
+    "crops were skipped: no labelled point was inside",
+)
+MATCHER = Family(
+    _keys(MatcherConfig),
+    lambda data, origin: MatcherConfig.from_dict(data),
+    MatcherTrainConfig,
+    build_matcher,
+    matcher.train,
+    "episodes had nothing to learn from: no keypoint was to be seen in the query that was asked for",
+)
+FEW_SHOT = Family(
+    _keys(fewshots.FewShotConfig),
+    lambda data, origin: fewshots.FewShotConfig.from_dict(data),
+    FewShotTrainConfig,
+    fewshots.build,
+    fewshot.train,
+    "episodes had nothing to learn from: no keypoint was to be seen that the examples show",
+)
+KPTLLM = Family(
+    _keys(KptLLMConfig) | {"preset"},
+    lambda data, origin: KptLLMConfig.from_dict(data),
+    KptTrainConfig,
+    build,
+    kptllm.train,
+    "crops were skipped: nothing that a task needs was inside",
+)
+FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}
+SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: KPTLLM}
+
+
+def parts(data: Any, origin: str) -> tuple[Any, Any]:
+    """A model's description and its recipe: of a file with `model` and `recipe`, else of one that is the first only."""
+    if not isinstance(data, dict):
+        raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
+    if set(data) == {"model", "recipe"}:
+        return data["model"], data["recipe"]
+    return data, {}
+
+
+def family_of(described: Any, origin: str) -> Family:
+    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines, KptLLM."""
+    if not isinstance(described, dict):
+        raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
+    for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM):
+        if described.keys() <= family.keys:
+            return family
+    known = "; ".join(f"{what} has {', '.join(sorted(family.keys))}" for what, family in FAMILIES.items())
+    apart = [
+        pair for pair in combinations(described, 2) if not any(family.keys >= {*pair} for family in FAMILIES.values())
+    ]
+    unknown = [key for key in described if not any(key in family.keys for family in FAMILIES.values())]
+    odd = f"the unknown key {unknown[0]!r}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
+    raise InputError(f"{origin} has {odd}; {known}.")
