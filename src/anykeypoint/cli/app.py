@@ -85,6 +85,12 @@ class LazyGroup(TyperGroup):
         near = near_names(cmd_name, self.list_commands(ctx))
         return ctx.fail(f"There is no verb {cmd_name!r}{near}; verbs are {', '.join(self.list_commands(ctx))}.")
 
+    def get_help_option(self, ctx: typer.Context) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False  # see `build_group`
+        return option
+
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         summaries = {name: verb.summary for name, verb in self.verbs.items()} | self.groups
         with formatter.section("Commands"):
@@ -115,7 +121,7 @@ def build_group(name: str | None = None) -> Any:
     group = typer.main.get_command(app)
     group.name = name
     for parameter in group.params:
-        parameter.default = False  # typer's own flags default to None, and to parse a None it imports pydantic: 0.2 s
+        parameter.default = False  # typer's own flags default to None, and it imports pydantic to parse a None
     return group
 
 
@@ -135,15 +141,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(2)
 
 
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Find keypoints of any object from words or an example."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from .. import __version__
 
         print(f"anykeypoint {__version__}")
         raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find keypoints of any object from words or an example."""
 
 
 def _with_volume(function: Callable[..., int | None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""`anykeypoint evaluate`: read labels, load the model, measure it, and print the main metrics; or compare two reports."""
+"""`anykeypoint evaluate`: measure a model on labels and print the main metrics; or compare two reports."""
 
 import os
 import shlex
@@ -168,7 +168,7 @@ def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
 
 
 def _workers() -> "Workers":
-    """This process among those of `accelerate launch`, which meet through gloo on the CPU, whatever the model runs on."""
+    """This process among those of `accelerate launch`; they meet through gloo on the CPU, wherever the model runs."""
     from ..evaluation.asking import Workers
 
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:

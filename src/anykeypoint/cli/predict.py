@@ -246,7 +246,7 @@ class DetectionOptions:
     most: int | None
 
     def check(self, boxes: str | None) -> None:
-        """Raise InputError, before anything is loaded, where the options do not fit together or `boxes` is given too."""
+        """Raise InputError, before anything is loaded, where the options do not fit together or with `boxes`."""
         from ..configs.checks import check_share
         from ..detection.detector import check_most, split_words
 
@@ -283,7 +283,7 @@ def check_prompt(model: Any, with_example: bool) -> None:
 
 
 def text_table(result: Any) -> str:
-    """The poses of a `inference.files.Result` as aligned text: a line for each keypoint, "absent" where there is none."""
+    """The poses of an `inference.files.Result` as aligned text, a line for each keypoint."""
     import numpy as np
 
     lines = []

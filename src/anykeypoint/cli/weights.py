@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from . import console, options
 
@@ -57,6 +58,7 @@ def needed_weights(name: str) -> list[str]:
     from ..models.generative.storage import read_config
     from ..models.loading import find
     from ..models.matching import matcher_folder as matchers
+    from ..models.shipped import SHIPPED
     from ..models.sources.packages import PACKAGES
 
     try:
@@ -71,8 +73,10 @@ def needed_weights(name: str) -> list[str]:
             return [part.name for part in parts if part.name in PACKAGES]
         config = read_config(path)
     except InputError as error:
+        near = near_names(name, [*SHIPPED, *PACKAGES])
         raise InputError(
-            f"{name!r} is neither a model nor packaged weights; known weights are {', '.join(PACKAGES)}."
+            f"{name!r} is neither a model nor packaged weights{near}; shipped models are {', '.join(SHIPPED)}, "
+            f"packaged weights {', '.join(PACKAGES)}."
         ) from error
     towers = ((config.language, True), (config.vision, config.vision.tuning != "full"))
     return [tower.name for tower, base in towers if base and tower.name in PACKAGES and tower.source is None]

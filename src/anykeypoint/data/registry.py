@@ -6,6 +6,7 @@ from importlib import resources
 
 import yaml
 
+from ..configs.checks import near_names
 from ..errors import InputError
 
 
@@ -49,5 +50,8 @@ def known_dataset(name: str) -> KnownDataset:
     """The one of that name; InputError, listing the names, if there is none."""
     found = known_datasets().get(name)
     if found is None:
-        raise InputError(f"There is no data set {name!r} in the list; known are {', '.join(known_datasets())}.")
+        raise InputError(
+            f"There is no data set {name!r} in the list{near_names(name, known_datasets())}; known are "
+            f"{', '.join(known_datasets())}."
+        )
     return found

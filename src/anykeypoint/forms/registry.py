@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from .coco import from_document
 from .dataset import Dataset
@@ -116,7 +117,10 @@ def parse(spec: str) -> tuple[str, str, Path]:
             f"The data must be given as FORM:FILE, as in coco:FILE.json, but got {spec!r}; forms: {', '.join(FORMS)}."
         )
     if form is None:
-        raise InputError(f"There is no data of the form {name!r} (as in {spec!r}); known are {', '.join(FORMS)}.")
+        raise InputError(
+            f"There is no data of the form {name!r} (as in {spec!r}){near_names(name, FORMS)}; known are "
+            f"{', '.join(FORMS)}."
+        )
     if word and not form.word:
         raise InputError(f"Data of the form {name!r} take no word after '/', but got {word!r}; write {name}:FILE.")
     return name, word, Path(path)

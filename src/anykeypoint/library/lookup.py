@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..category import Category, plain_text
+from ..configs.checks import near_names
 from ..errors import InputError
 
 MP100 = "mp100/"  # what the names of MP-100's categories begin with
@@ -29,7 +30,10 @@ def category(name: str | Path) -> Category:
     if text not in library_names():
         near = [known for known in library_names() if text.lower() in known or known in text.lower()]
         hint = ", ".join(near or [known for known in library_names() if not known.startswith("field_")])
-        raise InputError(f"There is no category {text!r} in the library; known are {hint}, or give a JSON/YAML file.")
+        raise InputError(
+            f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}, or "
+            "give a JSON/YAML file."
+        )
     return _load(text)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from ..configs.checks import check_choice
+from ..configs.checks import check_choice, near_names
 from ..configs.lazy import resolve
 from ..errors import InputError
 from .device import pick_device
 from .folders import check_type
 from .registry import MODEL_TYPES
+from .shipped import SHIPPED, current_name
 from .sources.hub import explain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -44,13 +45,16 @@ def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: 
 def find(name: str) -> Path:
     """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub."""
     shipped = Path(str(resources.files("anykeypoint") / "pretrained"))
+    name = current_name(name)
     if (shipped / name / "config.json").is_file():
         return shipped / name
     if Path(name).is_dir():
         return Path(name)
-    known = ", ".join(sorted(path.name for path in shipped.iterdir())) if shipped.is_dir() else "none"
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise InputError(f"There is no model {name!r}; shipped are {known}, or give a folder or a hub id (owner/name).")
+        raise InputError(
+            f"There is no model {name!r}{near_names(name, SHIPPED)}; shipped are {', '.join(SHIPPED)}, or give a "
+            "folder or a hub id (owner/name)."
+        )
     from huggingface_hub import snapshot_download
 
     files = {"config.json", "model.safetensors"}.union(*(kind.files for kind in MODEL_TYPES.values()))

@@ -15,6 +15,8 @@ class ModelType:
 
     load: "module:function" that is called with the folder (a Path) and a torch dtype and gives the model, in eval mode.
     options: the keyword arguments that the model's `predict` takes beside image, category, box, example and words.
+    abilities: what the model can do beside predicting from words: "example" (predict from examples), "explain" (say how
+        it came to its points) and "identify" (name a point).
     gives: the `model_type` of the model that `load` gives, where it is not that of the folder: models that research
         code published are read, but are saved as folders of this library.
     files: patterns of file names that a folder on the hub has beside config.json and model.safetensors.
@@ -22,16 +24,21 @@ class ModelType:
 
     load: str
     options: tuple[str, ...]
+    abilities: tuple[str, ...] = ()
     gives: str | None = None
     files: tuple[str, ...] = ()
 
 
 MODEL_TYPES: dict[str, ModelType] = {
-    "matcher": ModelType("anykeypoint.models.matching.matcher_folder:load", ("density",), files=("text/*",)),
+    "matcher": ModelType(
+        "anykeypoint.models.matching.matcher_folder:load", ("density",), ("example", "explain"), files=("text/*",)
+    ),
     "capellm": ModelType(
         f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
     ),
-    "kptllm": ModelType(f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "seed")),
+    "kptllm": ModelType(
+        f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "seed"), ("example", "identify")
+    ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",
         ("strategy", "density", "describe", "cumulative", "order", "seed"),
@@ -41,5 +48,5 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("mm_projector.safetensors", "tokenizer*"),
         ),
     ),
-    "few_shot": ModelType("anykeypoint.models.fewshot.model:load", ("density",)),
+    "few_shot": ModelType("anykeypoint.models.fewshot.model:load", ("density",), ("example",)),
 }

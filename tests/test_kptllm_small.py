@@ -1,4 +1,4 @@
-"""The shipped KptLLM `kpt`: what it says of photos stays what it was when it was shipped, in all three tasks."""
+"""The shipped kptllm-small: what it says of photos stays what it was when it was shipped, in all three tasks."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ import pytest
 import anykeypoint as ak
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-RECORDED = json.loads((Path(__file__).resolve().parent / "kpt_answers.json").read_text())
+RECORDED = json.loads((Path(__file__).resolve().parent / "kptllm_small_answers.json").read_text())
 BOX = (150, 20, 160, 180)  # the astronaut's face
 
 
 @pytest.fixture(scope="module")
 def model(shipped):
-    return shipped("kpt")
+    return shipped("kptllm-small")
 
 
 @pytest.mark.parametrize("prompt", ["text", "example", "both"])

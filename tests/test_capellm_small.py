@@ -1,4 +1,4 @@
-"""The shipped default: its weights load strictly and a photo's points stay where they were when it was shipped."""
+"""The shipped capellm-small: its weights load strictly, and a photo's points stay where they were at first."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ import anykeypoint as ak
 from anykeypoint.errors import InputError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-RECORDED = Path(__file__).resolve().parent / "default_points.json"
+RECORDED = Path(__file__).resolve().parent / "capellm_small_points.json"
 
 
 @pytest.fixture(scope="module")
 def model(shipped):
-    return shipped("default")
+    return shipped("capellm-small")
 
 
 def test_the_photo_gives_the_recorded_points(model):
@@ -39,5 +39,5 @@ def test_order_and_company_of_the_points_do_not_matter(model):
 
 
 def test_unknown_models_list_the_shipped():
-    with pytest.raises(InputError, match="default"):
+    with pytest.raises(InputError, match="capellm-small"):
         ak.load("better")
