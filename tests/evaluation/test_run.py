@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import anykeypoint
-from anykeypoint.cli.app import app
+from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
@@ -227,14 +226,17 @@ def test_two_categories_of_one_name_are_told_apart_by_id(dataset, tmp_path):
     assert set(results["per_category"]) == {"face (1)", "face (2)", "face (3)"}
 
 
-def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch):
+def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(anykeypoint, "load", lambda name, device, image_size: Oracle(dataset))
     labels = source / ANNOTATIONS
     arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])
-    outcome = CliRunner().invoke(app, ["evaluate", *arguments, "-o", str(tmp_path / "out")])
-    assert outcome.exit_code == 0, outcome.output
-    assert "image_centre" in outcome.stdout and "6 objects" in outcome.stdout and "left out: 6" in outcome.stdout
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["evaluate", *arguments, "-o", str(tmp_path / "out")])
+    printed = capsys.readouterr()
+    assert ended.value.code == 0, printed.err
+    assert "image_centre" in printed.out and "6 objects" in printed.out and "left out: 6" in printed.out
+    assert printed.out.splitlines()[-1].startswith(f"Written to {tmp_path / 'out'}")
     assert (tmp_path / "out" / "report.html").is_file()
     results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
     assert results["data_sha256"] == fingerprint(f"coco:{labels}") and len(results["data_sha256"]) == 64
