@@ -215,7 +215,7 @@ def test_an_unknown_category_lists_near_ones():
     assert "chair" not in str(told.value)
     with pytest.raises(InputError, match=r"known are .*animal_face") as told:
         category("zzz")
-    assert "field_" not in str(told.value)
+    assert "field_" not in str(told.value) and "field2_" not in str(told.value)
     with pytest.raises(InputError, match="no category"):
         category("../pyproject")
 
@@ -237,6 +237,14 @@ def test_a_general_definition_stands_for_data_sets_of_its_labels():
     labels = [point.label or point.name for point in category("fly_body").keypoints]
     assert described("vinegar fly", labels) is category("field_17_vinegar_fly")
     assert described("fly", labels) is described("drosophila", labels) is category("fly_body")
+
+
+def test_of_several_definitions_with_the_same_labels_the_one_of_that_name_is_taken():
+    labels = [point.label or point.name for point in category("field2_104_sheep").keypoints]
+    assert described("sheep", labels) is category("field2_104_sheep")
+    assert described("horse, farm points", labels) is category("field2_105_horse_farm_points")
+    assert described("Cattle", labels) is category("field2_106_cattle")
+    assert described("goat", labels) is None
 
 
 def test_a_category_of_some_keypoints_keeps_what_is_among_them():

@@ -12,7 +12,7 @@ import pytest
 from anykeypoint.library.check import vague_phrases
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = ROOT / "src" / "anykeypoint" / "library"
+LIBRARY = ROOT / "src" / "anykeypoint" / "library" / "definitions"
 FILES = sorted(LIBRARY.glob("*.json"))
 GENERAL = {
     "animal_body": 17,
@@ -39,19 +39,25 @@ def other_side(name: str) -> str:
     return re.sub(r"\b(left|right)\b", lambda m: "right" if m[0] == "left" else "left", name)
 
 
-def field_slug(category: dict) -> str:
+def field_slug(category: dict, prefix: str = "field") -> str:
     words = re.sub(r"[^a-z0-9]+", "_", category["name"].lower().replace("'s", "s")).strip("_")
-    return f"field_{category['id']:02d}_{words}"
+    return f"{prefix}_{category['id']:02d}_{words}"
 
 
-def field_categories() -> list[dict]:
+def field_categories(prefix: str = "field") -> list[dict]:
     """The named categories of the three field files, or a skip that says where they were looked for."""
     shared = Path(os.environ.get("ANYKEYPOINT_SHARED") or ROOT.parent / "shared")
-    files = [shared / "data" / f"field_{split}.json" for split in FIELD_SPLITS]
+    files = [shared / "data" / f"{prefix}_{split}.json" for split in FIELD_SPLITS]
     if not shared.is_dir():
         pytest.skip(f"no shared data folder at {shared}; set ANYKEYPOINT_SHARED to check labels against it")
     categories = [c for file in files for c in json.loads(file.read_text(encoding="utf-8"))["categories"]]
     return [c for c in categories if c["id"] not in UNNAMED_FIELD_IDS]
+
+
+def field2_definitions() -> dict[str, dict]:
+    """The categories by the stem of their definition, for those that the second field files have beyond the first."""
+    known = {category["id"] for category in field_categories()}
+    return {field_slug(c, "field2"): c for c in field_categories("field2") if c["id"] not in known}
 
 
 def test_the_general_definitions_are_there_with_their_known_counts():
@@ -156,3 +162,13 @@ def test_every_field_definition_belongs_to_a_field_category():
     assert {path.stem for path in FILES if path.stem.startswith("field_")} == {
         field_slug(category) for category in field_categories()
     }
+
+
+def test_the_definitions_of_the_second_field_data_carry_its_labels_and_skeletons():
+    categories = field2_definitions()
+    for path in FILES:
+        if path.stem.startswith("field2_"):
+            data = read(path)
+            labels = [keypoint.get("label", keypoint["name"]) for keypoint in data["keypoints"]]
+            assert labels == categories[path.stem]["keypoints"], data["name"]
+            assert data["skeleton"] == categories[path.stem]["skeleton"], data["name"]

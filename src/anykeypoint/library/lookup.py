@@ -13,6 +13,7 @@ from ..configs.checks import near_names
 from ..errors import InputError
 
 MP100 = "mp100/"  # what the names of MP-100's categories begin with
+_FIELD = re.compile(r"field2?_\d+_")  # what the name of a definition of a single data set begins with
 
 
 def category(name: str | Path) -> Category:
@@ -29,7 +30,7 @@ def category(name: str | Path) -> Category:
         return _load_mp100(_mp100_id(text.removeprefix(MP100)))
     if text not in library_names():
         near = [known for known in library_names() if text.lower() in known or known in text.lower()]
-        hint = ", ".join(near or [known for known in library_names() if not known.startswith("field_")])
+        hint = ", ".join(near or [known for known in library_names() if not _FIELD.match(known)])
         raise InputError(
             f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}, or "
             "give a JSON/YAML file."
@@ -94,12 +95,17 @@ def _by_labels() -> dict[tuple[str, ...], list[Category]]:
 def described(name: str, labels: Iterable[str]) -> Category | None:
     """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None.
 
-    Where several fit and no noun does, the one that is not of a single data set (field_...) stands for all.
+    Where several fit and no noun does, the one written for a category of this name is taken ("horse, farm points" of
+    field2_105_horse_farm_points), else the one that is not of a single data set (field_..., field2_...) stands for all.
     """
     candidates = _by_labels().get(tuple(plain_text(label) for label in labels), [])
     by_noun = [found for found in candidates if plain_text(found.noun) == plain_text(name)]
     if by_noun:
         return by_noun[0]
-    general = [found for found in candidates if not found.name.startswith("field_")]
+    stem = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("'s", "s")).strip("_")
+    by_name = [found for found in candidates if _FIELD.sub("", found.name, count=1) == stem]
+    if by_name:
+        return by_name[0]
+    general = [found for found in candidates if not _FIELD.match(found.name)]
     fitting = candidates if len(candidates) == 1 else general
     return fitting[0] if len(fitting) == 1 else None
