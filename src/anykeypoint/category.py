@@ -82,12 +82,7 @@ class Category:
                 )
             seen.add(key)
         for field in ("skeleton", "pairs"):
-            for edge in getattr(self, field) or ():
-                if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
-                    raise InputError(
-                        f"The {field} of {self.name!r} must hold pairs of two different indices from 0 to {count - 1}, "
-                        f"but got {list(edge)}."
-                    )
+            check_edges(getattr(self, field) or (), count, f"The {field} of {self.name!r}")
         if wrong := [i for i in self.alone if not 0 <= i < count]:
             raise InputError(
                 f"What stands alone in {self.name!r} must be indices from 0 to {count - 1}, but got {wrong[0]}."
@@ -185,6 +180,15 @@ class Category:
             "pairs": [list(pair) for pair in self.pairs or ()],
         }
         return data | ({"alone": list(self.alone)} if self.alone else {})
+
+
+def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
+    """InputError unless each edge is a pair of two different indices below `count`. what: subject of the sentence."""
+    for edge in edges:
+        if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
+            raise InputError(
+                f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got {list(edge)}."
+            )
 
 
 def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:

@@ -8,6 +8,7 @@ those that give a probability (mass_within, log_density) leave the rest out, so 
 N is the number of cells on one side.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,8 +148,13 @@ class Density:
     # --- other forms -------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """{"crop": [x, y, side], "grid": rows}."""
+        """{"crop": [x, y, side], "grid": rows}; `from_dict` reads it back."""
         return {"crop": [self.crop.x, self.crop.y, self.crop.side], "grid": self.grid.tolist()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Density":
+        """Read what `to_dict` gives."""
+        return cls(Crop(*data["crop"]), np.array(data["grid"], dtype=np.float64))
 
     def __repr__(self) -> str:
         return f"Density(grid={self.grid.shape}, mass={self.mass:.3f})"

@@ -1,39 +1,41 @@
-"""The coordinate ladder: image pixels -> box -> square crop -> normalised, and back. No other file does this.
+"""Coordinate frames and the way between them: image pixels -> box -> square crop -> normalised, and back.
 
 Frames, from the outside in:
   1. image       continuous pixels of the original, upright picture; (0, 0) is the top-left corner of the top-left
-                 pixel, a pixel's centre lies at +0.5, x to the right, y down.
+                 pixel, the centre of a pixel lies at +0.5, x runs to the right and y down.
   2. box         [x, y, w, h] in image pixels.
   3. crop        a square [x, y, side] in image pixels round the box; it may reach beyond the picture.
-  4. normalised  (image - crop corner) / side, the picture of the crop is [0, 1] x [0, 1].
+  4. normalised  (image - corner of the crop) / side; the crop is [0, 1] x [0, 1].
 
-The crop's own pixels are normalised * size. In training crops are turned and mirrored: `crop_matrix` is that step.
+Pixels of the crop are normalised * size. Training also rotates and mirrors crops; `crop_matrix` does that.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
 
 Box = tuple[float, float, float, float]
-MATCHER_CROP, CAPELLM_CROP = (1.25, 256), (1.0, 224)  # MP-100's two crops: scale of the box, pixels a side
+# The crops that models for MP-100 use: side as a multiple of the box's longer side, and pixels per side.
+MATCHER_CROP, CAPELLM_CROP = (1.25, 256), (1.0, 224)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window in image pixels: top-left corner and side."""
+    """A square of the picture's plane in image pixels: x and y of its top-left corner, and its side."""
 
     x: float
     y: float
     side: float
 
     def normalise(self, points: np.ndarray) -> np.ndarray:
-        """Image pixels [..., 2] -> fractions of the crop [..., 2]; NaN stays NaN."""
+        """Image pixels [..., 2] -> normalised coordinates [..., 2]; NaN stays NaN."""
         return (np.asarray(points, dtype=np.float64) - (self.x, self.y)) / self.side
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Fractions of the crop [..., 2] -> image pixels [..., 2]."""
+        """Normalised coordinates [..., 2] -> image pixels [..., 2]."""
         return np.asarray(points, dtype=np.float64) * self.side + (self.x, self.y)
 
 
@@ -50,10 +52,23 @@ def check_box(box: Box) -> Box:
     return values  # type: ignore[return-value]
 
 
-def square_crop(box: Box, scale: float = 1.0) -> Crop:
-    """The square round a box's centre whose side is `scale` times the box's longer side.
+def check_image_size(size: Any, what: str) -> tuple[int, int]:
+    """(width, height) as two ints from 1 up; InputError otherwise. what: subject of the sentence."""
+    try:
+        width, height = size
+        whole = (int(width), int(height))
+    except (TypeError, ValueError):
+        raise InputError(f"{what} must be width and height in pixels, but got {size!r}.") from None
+    if whole != (width, height) or min(whole) < 1:
+        raise InputError(f"{what} must be two whole numbers from 1 up, but got {size!r}.")
+    return whole
 
-    CapeLLM crops at scale 1.0, the matchers at 1.25; the shorter side always grows to the longer.
+
+def square_crop(box: Box, scale: float = 1.0) -> Crop:
+    """The square round the centre of a box.
+
+    box: x, y, w, h in image pixels.
+    scale: side of the square, as a multiple of the box's longer side.
     """
     x, y, w, h = check_box(box)
     side = max(w, h) * scale
@@ -61,11 +76,13 @@ def square_crop(box: Box, scale: float = 1.0) -> Crop:
 
 
 def crop_matrix(crop: Crop, size: int, degrees: float = 0.0, flipped: bool = False) -> np.ndarray:
-    """(2, 3) float64: image pixels -> pixels of the crop, `size` a side, whose window is turned about its centre.
+    """The affine map [2, 3] float64 from image pixels to pixels of a rotated crop.
 
-    Without a turn this is `crop.normalise(points) * size`. A positive angle turns the window clockwise as it is seen,
-    so its content counter-clockwise: HRNet's three-point affine (centre, the point above it, and their right angle).
-    flipped: the turned window is then mirrored, left to right.
+    crop: the square before it is rotated about its centre.
+    size: side of the result in pixels. Without a rotation the map is `crop.normalise(points) * size`.
+    degrees: a positive angle rotates the square clockwise as one looks at the picture, so its content appears rotated
+        counter-clockwise. This is HRNet's three-point affine map (centre, the point above it, and their right angle).
+    flipped: whether the rotated square is then mirrored, left to right.
     """
     scale, angle = size / crop.side, np.deg2rad(degrees)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -76,20 +93,21 @@ def crop_matrix(crop: Crop, size: int, degrees: float = 0.0, flipped: bool = Fal
 
 
 def invert_matrix(matrix: np.ndarray) -> np.ndarray:
-    """(2, 3) -> (2, 3): the way back."""
-    back = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([back, -back @ matrix[:, 2]])
+    """The inverse [2, 3] of an affine map [2, 3]."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points [..., 2] through a (2, 3) matrix; NaN stays NaN."""
+    """Apply an affine map [2, 3] to points [..., 2]; NaN stays NaN."""
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def visible_in(normalised: np.ndarray) -> np.ndarray:
-    """Which points K 2 lie on a pixel of the crop (NaN does not).
+    """Which points lie inside a crop: [...] bool, False for NaN.
 
-    As in the released code, its left and top edges belong to it and its right and bottom edges do not.
+    normalised: [..., 2] in normalised coordinates.
+    As in the released code, the left and top edges belong to the crop and the right and bottom edges do not.
     """
     with np.errstate(invalid="ignore"):
         return ((normalised >= 0) & (normalised < 1)).all(axis=1)

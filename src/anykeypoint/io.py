@@ -1,17 +1,20 @@
-"""Writing files whole or not at all."""
+"""Files written whole or not at all, and the schema versions of files that we write."""
 
 import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Put a file in its place at once: a temporary file in the same folder, then os.replace.
+    """Write a file so that readers meet the old content or the new, never a part of it.
 
-    A symbolic link is followed. Raises InputError if the place is a folder or a device, or cannot be written.
+    path: the file; a symbolic link is followed.
+    data: its whole content. It goes to a temporary file in the same folder, which then replaces the old one.
+    Raises InputError if the path is a folder or a device, or cannot be written; the old file is then untouched.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
@@ -31,3 +34,17 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise InputError(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
     except OSError as error:
         raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
+
+
+def check_schema(version: Any, newest: int, what: str) -> None:
+    """InputError if a file was written in a newer schema than this version of the library knows.
+
+    version: what the file states; None for files of version 0.1.0, which state none.
+    newest: the newest schema version that can be read.
+    what: subject of the sentence, the file.
+    """
+    if version is not None and (type(version) is not int or not 1 <= version <= newest):
+        raise InputError(
+            f"{what} has the schema version {version!r}, but this version of anykeypoint reads versions up to "
+            f"{newest}; update anykeypoint."
+        )

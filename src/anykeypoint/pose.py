@@ -1,7 +1,7 @@
-"""Pose: where the keypoints of one object are, in pixels of the original, upright picture.
+"""Results: the keypoints of one object in a picture (`Pose`), the name of a point, and how a prediction came about.
 
-Absent points are NaN, never (0, 0). Confidence says how sure the model is of a place; presence says whether the point
-was found at all. K is the number of keypoints.
+Coordinates are pixels of the original, upright picture. Absent points are NaN, never (0, 0). Confidence is the model's
+probability that a place is right; presence says whether there is a place at all. K is the number of keypoints.
 """
 
 import json
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .category import check_edges
 from .configs.checks import check_share
 from .density import Density, frozen_array
-from .errors import InputError
-from .geometry import Box, Crop, check_box
+from .errors import InputError, first_line
+from .forms.poses import SCHEMA_VERSION
+from .geometry import Box, Crop, check_box, check_image_size
+from .io import check_schema
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,22 +30,23 @@ if TYPE_CHECKING:
 class Pose:
     """K keypoints of one object.
 
-    names: K names, in the category's order.
-    xy: [K, 2] float64 image pixels, NaN where absent; a point may lie outside the picture, it is not clamped.
-    confidence: [K] float64 in [0, 1], NaN where absent, and where present but the model cannot say how sure it is.
+    names: names of the keypoints, in the category's order; K is their number.
+    xy: [K, 2] float64 in image pixels, NaN where absent. A point may lie outside the picture; it is not clamped.
+    confidence: [K] float64 from 0 to 1; NaN where absent, and where present but the model gives no confidence.
     present: [K] bool.
-    image_size: (width, height) of the upright picture, in pixels.
-    box: [x, y, w, h] image pixels that the object was looked for in; None for the whole picture.
-    box_score, box_word: where a detector found the box, how sure it is (0 to 1), and the word it was asked by; else
-        None and "".
+    image_size: (width, height) of the upright picture in pixels.
+    box: [x, y, w, h] of the object in image pixels, as it was given to the model; None for the whole picture.
     skeleton: edges as pairs of 0-based indices.
-    category, image: their name and file name, "" where there is none.
-    density: Densities by `keys`, of all points or some; None if not asked for.
-    covariance: [K, 2, 2] square image pixels, NaN where absent or unknown; None if all are unknown.
-    entropy: [K] bits of the density's cells, from 0 up, NaN where absent or unknown; None if all are unknown.
-        `with_uncertainty` fills both from the densities.
-    identified: K texts, what the model itself calls the point that it was shown, None where it was not asked; None if
-        it named no point.
+    category, image: name of the category and file name of the picture; "" where there is none.
+    density: Density by the names in `keys`, of all points or some; None if densities were not requested.
+    covariance: [K, 2, 2] in square image pixels, NaN where absent or unknown; None if all are unknown.
+    entropy: [K] entropy in bits of the cell that holds the point, from 0 up, NaN where absent or unknown; None if all
+        are unknown. `with_uncertainty` fills covariance and entropy from the densities.
+    box_score: score of the detector that found the box, 0 to 1; None where there was none.
+    box_word: the word that the detector found it by; "" where there was none.
+    identified: K names that the model itself generated for the points of an example, None for points that it did not
+        name; None if it named no point.
+    Raises InputError where the fields do not fit together.
     """
 
     names: list[str]
@@ -62,7 +66,7 @@ class Pose:
     identified: Sequence[str | None] | None = None
 
     def __post_init__(self) -> None:
-        def settle(field: str, value: Any) -> None:
+        def settle(field: str, value: Any) -> None:  # sets a field of the frozen dataclass to its checked value
             object.__setattr__(self, field, value)
 
         settle("names", _names(self.names))
@@ -70,14 +74,15 @@ class Pose:
         settle("present", _presence(self.present, count))
         settle("xy", _array(self.xy, "xy", (count, 2)))
         settle("confidence", _array(self.confidence, "confidence", (count,)))
-        settle("image_size", _image_size(self.image_size))
-        settle("skeleton", _skeleton(self.skeleton, count))
+        settle("image_size", check_image_size(self.image_size, "A pose's image_size"))
+        edges = tuple(tuple(int(i) for i in edge) for edge in self.skeleton)
+        check_edges(edges, count, "A pose's skeleton")
+        settle("skeleton", edges)
         _check_absence("xy", self.xy, self.present, self.names)
         known = self.present & ~np.isnan(self.confidence)
         _check_absence("confidence", self.confidence, known, self.names)
-        sure = self.confidence[known]
-        if ((sure < 0) | (sure > 1)).any():
-            raise InputError(f"A pose's confidence must be 0 to 1, but got {sure[(sure < 0) | (sure > 1)][0]:g}.")
+        if wrong := [value for value in self.confidence[known] if not 0 <= value <= 1]:
+            raise InputError(f"A pose's confidence must be 0 to 1, but got {wrong[0]:g}.")
         if self.box is not None:
             settle("box", check_box(self.box))
         if self.box_score is not None:
@@ -98,13 +103,12 @@ class Pose:
             known = _check_known("entropy", self.entropy, self.present, self.names)
             if (low := self.entropy[known] < 0).any():
                 raise InputError(f"A pose's entropy must be 0 bits or more, but got {self.entropy[known][low][0]:g}.")
-
         if self.identified is not None:
             settle("identified", _identified(self.identified, count))
 
     @property
     def keys(self) -> list[str]:
-        """The names made unique, for `density`: the second "wheel" is "wheel (2)"."""
+        """The names made unique, as `density` has them: the second "wheel" is "wheel (2)"."""
         return unique_names(self.names)
 
     def __len__(self) -> int:
@@ -128,10 +132,11 @@ class Pose:
         return f"Pose({', '.join(parts)})"
 
     def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
-        """The picture with the keypoints drawn on it, RGB; written to `path` too, if given (.png, .jpg or .webp).
+        """The picture with the keypoints drawn on it, RGB.
 
-        image: the picture; by default it is read from the file the pose names. Raises InputError if there is no
-        picture, or it is not of the pose's size.
+        path: a file to write it to as well (.png, .jpg or .webp); None writes none.
+        image: the picture; None reads the file that the pose names.
+        Raises InputError if there is no picture, or it is not of the pose's size.
         """
         from .drawing.overlay import draw_pose, save_picture
 
@@ -145,13 +150,16 @@ class Pose:
         return drawn
 
     def to_coco(self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
-        """One annotation of COCO's keypoint format (see formats.coco_annotation)."""
+        """One annotation of COCO's keypoint format (see `forms.poses.coco_annotation`)."""
         from .forms.poses import coco_annotation
 
         return coco_annotation(self, image_id, annotation_id, category_id)
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """One line per keypoint under a header line (see formats.csv_text); written to `path` too, if given."""
+        """A table with one line per keypoint under a header line (see `forms.poses.csv_text`).
+
+        path: a file to write it to as well; None writes none.
+        """
         from .forms.poses import csv_text, write_csv
 
         if path is not None:
@@ -159,7 +167,7 @@ class Pose:
         return csv_text([self])
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it: null for NaN. `from_dict` reads it back."""
+        """All fields as JSON can hold them, null for NaN; `from_dict` reads them back."""
         return {
             "image": self.image,
             "image_size": list(self.image_size),
@@ -189,19 +197,16 @@ class Pose:
                 if fields.get(field) is not None:
                     fields[field] = np.array(fields[field], dtype=np.float64)  # null becomes NaN
             if fields.get("density") is not None:
-                fields["density"] = {
-                    name: Density(Crop(*item["crop"]), np.array(item["grid"], dtype=np.float64))
-                    for name, item in fields["density"].items()
-                }
+                fields["density"] = {name: Density.from_dict(item) for name, item in fields["density"].items()}
             return cls(**fields)
         except InputError:
             raise
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise InputError(f"This is not a pose as Pose.to_dict writes it: {str(error).splitlines()[0]}.") from error
+            raise InputError(f"This is not a pose as Pose.to_dict writes it: {first_line(error)}.") from error
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names with a number behind those that came before: the second "wheel" is "wheel (2)"."""
+    """The names, numbered where a name came before: the second "wheel" becomes "wheel (2)"."""
     taken: list[str] = []
     for name in names:
         key, number = name, 2
@@ -212,7 +217,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def with_uncertainty(pose: Pose) -> Pose:
-    """The same pose with `covariance` and `entropy` read off its densities; NaN for present points without one.
+    """The same pose with `covariance` and `entropy` computed from its densities; NaN for points without one.
 
     Raises InputError for a pose without densities.
     """
@@ -225,10 +230,82 @@ def with_uncertainty(pose: Pose) -> Pose:
     return replace(pose, covariance=covariance, entropy=entropy)
 
 
+def read_json(path: str | Path) -> list[Pose]:
+    """The poses in a file of `forms.poses.write_json`, of version 0.1.0 too.
+
+    Raises InputError if the file cannot be read, holds anything else, or has a newer schema.
+    """
+    try:
+        items = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Cannot read the poses in {path}: {first_line(error)}.") from error
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
+    poses = []
+    for item in items:
+        check_schema(item.pop("schema_version", None), SCHEMA_VERSION, str(path))
+        poses.append(Pose.from_dict(item))
+    return poses
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The name of one point of a picture.
+
+    name: generated by the model, or the likeliest of a category's names.
+    confidence: from 0 to 1. Of a generated name, the probability of all its tokens and of the end token behind them; of
+        a category's name, its probability among the category's names.
+    probabilities: probability of each of a category's names, which sum to 1; None without a category.
+    """
+
+    name: str
+    confidence: float
+    probabilities: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The stages of a matcher's prediction; those of an absent keypoint are NaN.
+
+    L is the number of decoder layers, h x w of cells that tile the crop.
+    pose: the prediction, as `predict` gives it.
+    crop: the square that the cells tile, in image pixels.
+    attention: [L, K, h, w] cross-attention of each decoder layer over the cells, the mean of its heads (Fig. 8 of the
+        fusion paper); the cells of one keypoint sum to 1.
+    similarity: [K, h, w] probabilities of the first guess (the proposals); of an evidence head those of the result.
+    path: [L + 1, K, 2] in image pixels: the first guess, then the point after each layer; the last is the pose's.
+    """
+
+    pose: Pose
+    crop: Crop
+    attention: np.ndarray = field(repr=False)
+    similarity: np.ndarray = field(repr=False)
+    path: np.ndarray = field(repr=False)
+
+    def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
+        """A picture with one row per keypoint (see `draw_explanations`).
+
+        path: a file to write it to as well (.png, .jpg or .webp); None writes none.
+        image: the picture; None reads the file that the pose names.
+        """
+        from .drawing.explanations import draw_explanations
+        from .drawing.overlay import save_picture
+
+        if image is None:
+            if not self.pose.image:
+                raise InputError("This explanation does not know its picture's file; pass the picture as image=.")
+            image = self.pose.image
+        drawn = draw_explanations(image, [self])
+        if path is not None:
+            save_picture(drawn, path)
+        return drawn
+
+
 # --- validators ----------------------------------------------------------------------------------------------------
 
 
 def _array(value: Any, field: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A float64 copy of the value that cannot be written to; InputError for another shape."""
     array = frozen_array(value, f"A pose's {field}")
     if array.shape != shape:
         raise InputError(f"A pose's {field} must have shape {shape}, but got {array.shape}; give one row per name.")
@@ -247,7 +324,7 @@ def _names(value: Any) -> list[str]:
 def _identified(value: Any, count: int) -> tuple[str | None, ...]:
     names = () if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
     if len(names) != count or not all(name is None or isinstance(name, str) for name in names):
-        raise InputError(f"A pose's identified must be {count} texts, None where not asked, but got {value!r}.")
+        raise InputError(f"A pose's identified must be {count} names, None for points without one, but got {value!r}.")
     return names
 
 
@@ -261,29 +338,12 @@ def _presence(value: Any, count: int) -> np.ndarray:
     return array
 
 
-def _image_size(value: Any) -> tuple[int, int]:
-    try:
-        width, height = value
-        whole = (int(width), int(height))
-    except (TypeError, ValueError):
-        raise InputError(f"A pose's image_size must be width and height in pixels, but got {value!r}.") from None
-    if whole != (width, height) or min(whole) < 1:
-        raise InputError(f"A pose's image_size must be two whole numbers from 1 up, but got {value!r}.")
-    return whole
-
-
-def _skeleton(value: Any, count: int) -> tuple[tuple[int, int], ...]:
-    edges = tuple(tuple(int(i) for i in edge) for edge in value)
-    for edge in edges:
-        if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
-            raise InputError(
-                f"A pose's skeleton must be pairs of two different indices from 0 to {count - 1}, but got {list(edge)}."
-            )
-    return edges
-
-
 def _check_absence(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> None:
-    """Present points have finite values, absent ones NaN only."""
+    """InputError unless present points have finite values and absent points have NaN only.
+
+    array: [K, ...] values of the points.
+    present: [K] bool.
+    """
     rows = array.reshape(len(names), -1)
     if (wrong := present & ~np.isfinite(rows).all(axis=1)).any():
         raise InputError(f"A present point must have a finite {field}, but {names[int(wrong.argmax())]!r} has not.")
@@ -292,7 +352,7 @@ def _check_absence(field: str, array: np.ndarray, present: np.ndarray, names: li
 
 
 def _check_known(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> np.ndarray:
-    """Which present points are known, [K] bool: all of a row is finite, or all of it NaN; absent ones are NaN."""
+    """Which present points have a value: [K] bool. A row must be finite or NaN as a whole, and NaN if absent."""
     rows = array.reshape(len(names), -1)
     known = ~np.isnan(rows).all(axis=1) & present
     _check_absence(field, array, known, names)
@@ -315,66 +375,5 @@ def _densities(value: Any, keys: list[str]) -> dict[str, Density]:
 
 
 def _nulls(array: np.ndarray) -> list[Any]:
-    """Nested lists with None for NaN."""
+    """The array as nested lists, with None for NaN."""
     return np.where(np.isnan(array), None, array).tolist()
-
-
-def read_json(path: str | Path) -> list[Pose]:
-    """Read what `write_json` wrote. Raises InputError if it cannot be read or is not that."""
-    try:
-        items = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Cannot read the poses in {path}: {str(error).splitlines()[0].rstrip('.')}.") from error
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
-    return [Pose.from_dict(item) for item in items]
-
-
-@dataclass(frozen=True)
-class Identified:
-    """One answer to "which keypoint is this?".
-
-    name: in the model's own words, or the likeliest of a category's names.
-    confidence: in [0, 1]. Of own words, the probability of all their tokens and of the end behind them; of a category's
-        names, that of this one among them.
-    probabilities: of a category's names, each once, which sum to 1; None without a category.
-    """
-
-    name: str
-    confidence: float
-    probabilities: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """The stages of one answer; those of an absent keypoint are NaN.
-
-    pose: the answer, as `predict` gives it. crop: what the cells tile, in image pixels.
-    attention: [L, K, h, w], how each decoder layer's cross-attention is shared out over the cells, the mean of its
-        heads (the fusion paper's Fig. 8); a keypoint's cells sum to 1.
-    similarity: [K, h, w], the probabilities of the first guess (the proposals); of an evidence head the answer's own.
-    path: [L + 1, K, 2] image pixels, from the first guess on the answer of each layer; the last is the pose's.
-    """
-
-    pose: Pose
-    crop: Crop
-    attention: np.ndarray = field(repr=False)
-    similarity: np.ndarray = field(repr=False)
-    path: np.ndarray = field(repr=False)
-
-    def draw(self, path: str | Path | None = None, image: "ImageSource | None" = None) -> "Image.Image":
-        """A row per keypoint, see `draw_explanations`; written to `path` too, if given (.png, .jpg or .webp).
-
-        image: the picture; by default it is read from the file the pose names.
-        """
-        from .drawing.explanations import draw_explanations
-        from .drawing.overlay import save_picture
-
-        if image is None:
-            if not self.pose.image:
-                raise InputError("This explanation does not know its picture's file; pass the picture as image=.")
-            image = self.pose.image
-        drawn = draw_explanations(image, [self])
-        if path is not None:
-            save_picture(drawn, path)
-        return drawn

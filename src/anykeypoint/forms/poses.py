@@ -1,7 +1,7 @@
 """Poses as files: COCO keypoints JSON, a tidy CSV table, and our own JSON, which keeps everything.
 
-Every file is written beside its place under a temporary name and then moved there, so a reader never meets half a
-file and a failed write leaves the old one as it was.
+The writers need no more than the plain fields of `PoseFields`. Files are whole or not there at all (`io.write_bytes`),
+and both kinds of JSON state their schema version.
 """
 
 import csv
@@ -17,8 +17,11 @@ from ..errors import InputError
 from ..geometry import Box
 from ..io import write_bytes
 
+SCHEMA_VERSION = 1  # of both kinds of JSON; files of version 0.1.0 state none
+SCHEMA = "anykeypoint.poses"  # what the `info` of a COCO file calls its schema
+
 CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
-DETECTION_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # behind those, where there are any
+DETECTION_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # follow CSV_COLUMNS
 
 
 class TableFields(Protocol):
@@ -75,19 +78,21 @@ class PoseFields(TableFields, Protocol):
 def coco_annotation(
     pose: PoseFields, image_id: int = 1, annotation_id: int = 1, category_id: int = 1
 ) -> dict[str, Any]:
-    """One annotation of COCO's keypoint format.
+    """One annotation of COCO's keypoint format, with these keys:
 
-    keypoints: [x, y, v] each, v = 2 for present points and 0, 0, 0 for absent ones, as COCO has it.
-    keypoint_confidence: what COCO has no room for; null where absent or unknown.
-    bbox: the pose's box, the whole picture if it has none. area is the bbox's.
-    score: the mean confidence of the present points, 0 if there are none; null if one of them is unknown.
+    keypoints: x, y, v of each point, with v = 2 for present points and 0, 0, 0 for absent ones.
+    keypoint_confidence: confidence of each point, null where absent or unknown; not a key of COCO's own.
+    bbox, area: the pose's box, or the whole picture if it has none, in image pixels, and its area.
+    score: mean confidence of the present points, 0 if there are none, null if one of them is unknown.
     box_score, box_word: of the detector that found the box; left out where there was none.
+
+    image_id, annotation_id, category_id: the ids to give it.
     """
     box = pose.box or (0.0, 0.0, float(pose.image_size[0]), float(pose.image_size[1]))
     keypoints: list[float] = []
     for (x, y), present in zip(pose.xy.tolist(), pose.present.tolist(), strict=True):
         keypoints += [x, y, 2] if present else [0, 0, 0]
-    there = pose.confidence[pose.present]
+    known = pose.confidence[pose.present]
     detected = {} if pose.box_score is None else {"box_score": pose.box_score, "box_word": pose.box_word}
     return {
         "id": annotation_id,
@@ -95,20 +100,21 @@ def coco_annotation(
         "category_id": category_id,
         "keypoints": keypoints,
         "keypoint_confidence": [None if np.isnan(value) else value for value in pose.confidence.tolist()],
-        "num_keypoints": len(there),
+        "num_keypoints": len(known),
         "bbox": list(box),
         "area": box[2] * box[3],
         "iscrowd": 0,
-        "score": None if np.isnan(there).any() else float(there.mean()) if len(there) else 0.0,
+        "score": None if np.isnan(known).any() else float(known.mean()) if len(known) else 0.0,
         **detected,
     }
 
 
 def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
-    """A whole COCO keypoints document: images, annotations and categories, each once, ids from 1 in order of meeting.
+    """A whole COCO keypoints document.
 
-    file_name is the pose's `image`; skeletons are 1-based, as COCO has them. Raises InputError if a pose has no file
-    name, or two poses disagree on a picture's size or a category's keypoints.
+    It holds each picture and each category once, with ids from 1 in the order of their first pose; file names are the
+    poses' `image`, and skeletons count from 1. `info` states the schema and its version.
+    Raises InputError if a pose has no file name, or two poses disagree on a picture's size or a category's keypoints.
     """
     images: dict[str, dict[str, Any]] = {}
     categories: dict[str, dict[str, Any]] = {}
@@ -124,22 +130,29 @@ def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
         image = _same(images, pose.image, image, "picture", "sizes")
         category = _same(categories, name, category, "category", "keypoints or skeletons")
         annotations.append(coco_annotation(pose, image["id"], len(annotations) + 1, category["id"]))
-    return {"images": list(images.values()), "annotations": annotations, "categories": list(categories.values())}
+    return {
+        "info": {"schema": SCHEMA, "schema_version": SCHEMA_VERSION},
+        "images": list(images.values()),
+        "annotations": annotations,
+        "categories": list(categories.values()),
+    }
 
 
 def csv_text(poses: Iterable[TableFields]) -> str:
-    """A tidy table: one line per keypoint under a header line.
+    """A tidy table with one line per keypoint under a header line.
 
-    image, object (1, 2, ... within its picture), category, keypoint, x, y (image pixels), confidence, present (true
-    or false); x, y and confidence are empty where absent, confidence where unknown. Numbers have all the digits needed
-    to read them back. If a detector found some of the boxes, DETECTION_COLUMNS follow on every line: the box in image
-    pixels, the detector's score and the word; empty for poses that it did not find.
+    The columns are image, object (1, 2, ... within its picture), category, keypoint, x and y in image pixels,
+    confidence, and present (true or false). x, y and confidence are empty where absent, confidence where unknown.
+    Numbers have all the digits needed to read them back. If a detector found some of the boxes, DETECTION_COLUMNS
+    follow on every line: the box in image pixels, the detector's score and its word; they are empty for objects that
+    no detector found.
     """
     poses = list(poses)
     detected = any(pose.box_score is not None for pose in poses)
     counts: dict[str, int] = {}
     lines = _Lines()
-    writer = csv.writer(lines, lineterminator="\r\n")  # makes the writer quote both of them inside a cell
+    # With this line end the writer quotes a cell that holds either of its two characters; _Lines drops the end itself.
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow((*CSV_COLUMNS, *DETECTION_COLUMNS) if detected else CSV_COLUMNS)
     for pose in poses:
         counts[pose.image] = counts.get(pose.image, 0) + 1
@@ -157,36 +170,44 @@ def csv_text(poses: Iterable[TableFields]) -> str:
 
 
 def without_detections(rows: list[list[str]]) -> list[list[str]]:
-    """The rows of a CSV table as they would be without DETECTION_COLUMNS; as they are where they have none."""
+    """The rows of a CSV table, header first, without DETECTION_COLUMNS; unchanged where it has none."""
     if not rows or tuple(rows[0]) != (*CSV_COLUMNS, *DETECTION_COLUMNS):
         return rows
     return [row[: len(CSV_COLUMNS)] if len(row) == len(rows[0]) else row for row in rows]
 
 
 def write_coco(poses: Iterable[PoseFields], path: str | Path) -> None:
-    """Write `coco_document` as JSON. Raises InputError as it does, and if the file cannot be written."""
+    """Write `coco_document` as JSON. Raises InputError where it does, and if the file cannot be written."""
     write_bytes(path, _json(coco_document(poses)))
 
 
 def write_csv(poses: Iterable[PoseFields], path: str | Path) -> None:
     """Write `csv_text` in UTF-8. Raises InputError if the file cannot be written."""
-    write_bytes(path, csv_text(poses).encode("utf-8", "surrogateescape"))  # file names keep their bytes
+    # "surrogateescape" keeps the bytes of file names that are not UTF-8.
+    write_bytes(path, csv_text(poses).encode("utf-8", "surrogateescape"))
 
 
 def write_json(poses: Iterable[PoseFields], path: str | Path) -> None:
-    """Write everything the poses hold, densities too: a list of `Pose.to_dict`. Raises InputError as `write_csv`."""
-    write_bytes(path, _json([pose.to_dict() for pose in poses]))
+    """Write all that the poses hold, densities too; `pose.read_json` reads it.
+
+    The file is a list with `Pose.to_dict` and the key `schema_version` for each. Raises InputError if it cannot be
+    written.
+    """
+    write_bytes(path, _json([{"schema_version": SCHEMA_VERSION, **pose.to_dict()} for pose in poses]))
 
 
 class _Lines(list[str]):
-    """What a csv.writer writes to: lines without their \\r\\n."""
+    """The file that a csv.writer writes to: it collects lines without their \\r\\n."""
 
     def write(self, line: str) -> None:
         self.append(line[:-2])
 
 
 def _same(known: dict[str, dict[str, Any]], key: str, item: dict[str, Any], what: str, field: str) -> dict[str, Any]:
-    """The item already known by that key, or this one; they must agree in all but the id."""
+    """The entry known by a key, or this one if it is the first; InputError if they differ in more than the id.
+
+    what, field: what the entry is, and what differs, as the error says it.
+    """
     first = known.setdefault(key, item)
     if {**first, "id": 0} != {**item, "id": 0}:
         raise InputError(f"Two poses give the {what} {key!r} different {field}; write them to two files.")

@@ -10,7 +10,7 @@ from anykeypoint import cli
 from anykeypoint.errors import InputError
 from anykeypoint.library.lookup import category, library_names, mp100_categories
 
-SHARED = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+SHARED = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 ENTRIES = mp100_categories()
 COUNTS = {
     **{"animal_body": 17, "macaque_body": 17, "human_body": 17, "fly_body": 32, "locust_body": 35, "human_hand": 21},

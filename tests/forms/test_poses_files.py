@@ -240,3 +240,26 @@ def test_a_link_is_followed_and_permissions_are_ordinary(tmp_path):
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE((tmp_path / "real" / "p.csv").stat().st_mode) == 0o666 & ~mask
+
+
+# --- schema versions -----------------------------------------------------------------------------------------------
+
+
+def test_both_kinds_of_json_state_their_schema_version(tmp_path):
+    write_coco([pose()], tmp_path / "c.json")
+    write_json([pose(), pose()], tmp_path / "p.json")
+    coco, own = (json.loads((tmp_path / name).read_text()) for name in ("c.json", "p.json"))
+    assert coco["info"] == {"schema": "anykeypoint.poses", "schema_version": 1}
+    assert [item["schema_version"] for item in own] == [1, 1]
+
+
+def test_poses_of_version_0_1_0_which_state_no_schema_are_read(tmp_path):
+    (tmp_path / "p.json").write_text(json.dumps([pose().to_dict()]))
+    assert read_json(tmp_path / "p.json")[0].to_dict() == pose().to_dict()
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", True, 1.0])
+def test_poses_of_another_schema_are_refused_with_what_to_do(tmp_path, version):
+    (tmp_path / "p.json").write_text(json.dumps([{"schema_version": version, **pose().to_dict()}]))
+    with pytest.raises(InputError, match=r"p\.json has the schema version .* up to 1; update anykeypoint"):
+        read_json(tmp_path / "p.json")

@@ -64,7 +64,7 @@ each_one = pytest.mark.parametrize("name", CLOTHES | FURNITURE)
 
 def reference(file: str) -> dict:
     """A file of the shared reference folder, or a skip that says where it was looked for."""
-    shared = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    shared = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
     path = shared / "reference" / file
     if not path.is_file():
         pytest.skip(f"no {path}; set ANYKEYPOINT_SHARED to check the library against it")

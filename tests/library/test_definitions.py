@@ -11,7 +11,7 @@ import pytest
 
 from anykeypoint.library.check import vague_phrases
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "src" / "anykeypoint" / "library" / "definitions"
 FILES = sorted(LIBRARY.glob("*.json"))
 GENERAL = {
