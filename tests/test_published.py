@@ -14,7 +14,6 @@ import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.models.generative import released_capellm
-from anykeypoint.models.generative import storage as folders
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.towers.dinov2 import official_places
 from anykeypoint.models.towers.language import LanguageConfig, build_language
@@ -157,7 +156,7 @@ def test_half_precision_weights_are_read_as_they_are_and_adapters_exactly(place,
 def test_it_can_be_saved_as_a_folder_of_ours(place, checkpoint, tmp_path):
     found = released_capellm.load(checkpoint, heads=2)
     found.save_pretrained(tmp_path / "ours")
-    again = folders.load(tmp_path / "ours")
+    again = CapeLLM.from_pretrained(tmp_path / "ours")
     mine, theirs = found.state_dict(), again.state_dict()
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
     kept = load_file(tmp_path / "ours" / "model.safetensors")
@@ -327,4 +326,6 @@ def test_settings_that_are_no_json_are_named(checkpoint):
     with pytest.raises(InputError, match=r"Cannot read .*adapter_config.json"):
         released_capellm.load(checkpoint, heads=2)
     (checkpoint / "config.json").write_text("{")
-    assert not released_capellm.is_published(checkpoint) and not released_capellm.is_published(checkpoint / "nowhere")
+    for folder in (checkpoint, checkpoint / "nowhere"):
+        with pytest.raises(InputError, match=r"Cannot read .*config.json"):
+            released_capellm.load(folder, heads=2)

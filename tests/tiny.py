@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
-from anykeypoint.models.generative.kptllm import KptLLM, KptLLMConfig
-from anykeypoint.models.generative.storage import build
+from anykeypoint.models.generative.kptllm import KptLLM
+from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.models.towers.language import LanguageConfig
 from anykeypoint.models.towers.vision import VisionConfig
 from anykeypoint.models.tuning import LoraOptions
@@ -145,13 +145,13 @@ def capellm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: in
     folder: where its base weights are written, in folders of their own. tuning: of both towers; whatever it lets train
     is moved away from where it starts. options: of `CapeLLMConfig`.
     """
-    return moved(build(CapeLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+    return moved(CapeLLM.build(CapeLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
 
 
 def kptllm(folder: Path, tuning: str = "frozen", kind: str = "digits", seed: int = 0, **options: object) -> KptLLM:
     """The same of KptLLM, whose prompt tokens differ from place to place; options are those of `KptLLMConfig`."""
     options = {"heads": 2, "frequencies": 4, **options}
-    model = moved(build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
+    model = moved(KptLLM.build(KptLLMConfig(*towers(folder, tuning, kind), **options), seed), seed)
     with torch.no_grad():
         for parameter in model.extractor.parameters():
             if parameter.ndim > 1:

@@ -20,7 +20,7 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.decoding.codec import read_answer
 from anykeypoint.forms.dataset import LabelledObject
 from anykeypoint.geometry import visible_in
-from anykeypoint.models.generative import released_capellm, storage
+from anykeypoint.models.generative import released_capellm
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.towers.dinov2 import load_official_dinov2, official_places
 from anykeypoint.models.towers.language import LanguageConfig
@@ -172,7 +172,7 @@ def check_checkpoint(path: Path) -> list[Measure]:
         heads = facts["vision_config"]["num_heads"]
         model = released_capellm.load(path.parent, tokenizer=f"{scratch}/tokenizer", heads=heads)
         model.save_pretrained(f"{scratch}/ours")
-        again = storage.load(f"{scratch}/ours")
+        again = CapeLLM.from_pretrained(f"{scratch}/ours")
     measures = []
     for what, loaded in (("", model), ("saved again: ", again)):
         found = _answers(loaded, io, facts, "peft_")

@@ -18,6 +18,7 @@ import numpy as np
 from .errors import InputError
 
 Box = tuple[float, float, float, float]
+CONFIDENCE_RADIUS = 0.1  # share of the crop's side: confidence is the probability within this distance of the point
 # The crops that models for MP-100 use: side as a multiple of the box's longer side, and pixels per side.
 MATCHER_CROP, CAPELLM_CROP = (1.25, 256), (1.0, 224)
 

@@ -19,8 +19,9 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.joint import members
-from anykeypoint.models.generative.kptllm import KptLLMConfig
-from anykeypoint.models.generative.storage import changed_tensors, read_config
+from anykeypoint.models.generative.capellm import CapeLLM
+from anykeypoint.models.generative.kptllm_config import KptLLMConfig
+from anykeypoint.models.generative.storage import changed_tensors
 from anykeypoint.models.loading import find, from_folder
 from anykeypoint.training.generative.capellm_config import GuideConfig, from_mapping, load_yaml, to_mapping
 from anykeypoint.training.generative.kptllm import KptCourse, from_capellm, train
@@ -228,7 +229,7 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
     assert family_of(described, name) is KPTLLM
     model, config = KptLLMConfig.from_dict(described), from_mapping(KptTrainConfig, recipe, name)
     if name == "kptllm_small":
-        default = read_config(find("capellm-small"))
+        default = CapeLLM.read_config(find("capellm-small"))
         assert (model.vision, model.language, model.crop_scale) == (default.vision, default.language, 1.25)
     else:
         assert (config.lr, config.weight_decay, 8 * config.batch * config.accumulate) == (2e-4, 0, 128)

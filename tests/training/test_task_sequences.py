@@ -11,7 +11,7 @@ import torch
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.forms.coco import read_coco
-from anykeypoint.models.generative.kptllm import PROMPT
+from anykeypoint.models.generative.kptllm_network import PROMPT
 from anykeypoint.training.generative.kptllm import task_loss
 from anykeypoint.training.generative.kptllm_config import KptTrainConfig, TaskWeights
 from anykeypoint.training.generative.sequences import MadeUp

@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..models.fewshot import model as fewshots
-from ..models.generative.capellm import CapeLLMConfig
-from ..models.generative.kptllm import KptLLM, KptLLMConfig
-from ..models.generative.storage import build
+from ..models.generative.capellm import CapeLLM, CapeLLMConfig
+from ..models.generative.kptllm import KptLLM
+from ..models.generative.kptllm_config import KptLLMConfig
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE
 from ..models.matching.model import build as build_matcher
@@ -47,7 +47,7 @@ CAPELLM = Family(
     _keys(CapeLLMConfig),
     lambda data, origin: from_mapping(CapeLLMConfig, data, origin),
     TrainConfig,
-    build,
+    CapeLLM.build,
     _train_capellm,
     "crops were skipped: no labelled point was inside",
 )
@@ -71,7 +71,7 @@ KPTLLM = Family(
     _keys(KptLLMConfig) | {"preset"},
     lambda data, origin: KptLLMConfig.from_dict(data),
     KptTrainConfig,
-    build,
+    KptLLM.build,
     kptllm.train,
     "crops were skipped: nothing that a task needs was inside",
 )

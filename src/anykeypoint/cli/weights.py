@@ -55,7 +55,8 @@ def needed_weights(name: str) -> list[str]:
     """The packaged weights that a model's folder refers to. Raises InputError for what is no model."""
     from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
     from ..models.folders import model_type
-    from ..models.generative.storage import read_config
+    from ..models.generative.capellm import CapeLLM
+    from ..models.generative.kptllm import KptLLM
     from ..models.loading import find
     from ..models.matching import matcher_folder as matchers
     from ..models.shipped import SHIPPED
@@ -71,7 +72,8 @@ def needed_weights(name: str) -> list[str]:
             if matchers.as_published(matcher):  # else the image encoder is in the folder
                 parts.append(matcher.backbone)
             return [part.name for part in parts if part.name in PACKAGES]
-        config = read_config(path)
+        kind = KptLLM if model_type(path) == KptLLM.model_type else CapeLLM
+        config = kind.read_config(path)
     except InputError as error:
         near = near_names(name, [*SHIPPED, *PACKAGES])
         raise InputError(

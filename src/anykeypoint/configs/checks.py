@@ -33,6 +33,13 @@ def check_positive(value: Any, what: str, zero: bool = False) -> float:
     return float(value)
 
 
+def check_flag(value: Any, what: str) -> bool:
+    """The value if it is True or False; InputError otherwise."""
+    if type(value) is not bool:
+        raise InputError(f"{what} must be true or false, but got {value!r}.")
+    return value
+
+
 def check_choice(value: Any, what: str, known: Collection[str]) -> str:
     """The value if it is one of the known words; InputError that lists them otherwise."""
     if not isinstance(value, str) or value not in known:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..geometry import CONFIDENCE_RADIUS
 
 KNOWN = (
     "greedy",
@@ -26,7 +27,6 @@ KNOWN = (
     "mode",
     "mode-R",
 )
-MODE_RADIUS = 0.1  # of the crop
 CANDIDATES = 4  # digits that contrastive search weighs at each position; the paper does not say
 
 
@@ -66,7 +66,7 @@ class Strategy:
                 f"There is no decoding strategy {text!r}; known are {', '.join(KNOWN)} (such as temperature-0.6, "
                 "top-3, nucleus-0.92, contrastive-0.6, mode-0.1)."
             )
-        return cls(kind, MODE_RADIUS if kind == "mode" and value is None else value or 0.0)
+        return cls(kind, CONFIDENCE_RADIUS if kind == "mode" and value is None else value or 0.0)
 
     @property
     def draws(self) -> bool:

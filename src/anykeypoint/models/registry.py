@@ -34,10 +34,10 @@ MODEL_TYPES: dict[str, ModelType] = {
         "anykeypoint.models.matching.matcher_folder:load", ("density",), ("example", "explain"), files=("text/*",)
     ),
     "capellm": ModelType(
-        f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
+        f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
     ),
     "kptllm": ModelType(
-        f"{_GENERATIVE}.storage:load", ("strategy", "density", "describe", "seed"), ("example", "identify")
+        f"{_GENERATIVE}.kptllm:load", ("strategy", "density", "describe", "seed"), ("example", "identify")
     ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",

@@ -13,8 +13,6 @@ from ..geometry import Box, Crop, crop_matrix, square_crop
 from ..images import ImageSource, crop_pixels, read_image, warp_pixels
 from ..pose import Pose, with_uncertainty
 
-CONFIDENCE_RADIUS = 0.1  # side of the crop = 1; the confidence is the probability within this distance of the point
-
 
 @dataclass(frozen=True)
 class ObjectCrop:

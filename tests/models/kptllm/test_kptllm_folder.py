@@ -21,7 +21,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.models.generative import kptllm_view
 from anykeypoint.models.generative import storage as folders
 from anykeypoint.models.generative.capellm import CapeLLM
-from anykeypoint.models.generative.kptllm import PRESETS, KptLLM, KptLLMConfig
+from anykeypoint.models.generative.kptllm import KptLLM
+from anykeypoint.models.generative.kptllm_config import PRESETS, KptLLMConfig
 
 # --- what is refused -----------------------------------------------------------------------------------------------
 

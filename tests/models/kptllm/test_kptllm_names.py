@@ -7,7 +7,7 @@ import torch
 from plain_kptllm import IDENTIFY, LIMIT, NAMES, PLACES, ids, start, token, written
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.generative.kptllm import PROMPT
+from anykeypoint.models.generative.kptllm_network import PROMPT
 
 
 def test_own_words_are_those_of_plain_generation(model):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...category import Category
 from ...configs.checks import check_positive
 from ...example import Example
-from ...geometry import Box, square_crop
+from ...geometry import CONFIDENCE_RADIUS, Box, square_crop
 from ...images import crop_pixels, read_image
 from ...models import maps
 from ...models.cache import BoundedCache
@@ -29,7 +29,6 @@ IMAGE_SIZE = 320  # side of the crop in pixels; a stride of 16 makes 20 x 20 cel
 PRIOR_SIGMA = 0.25  # standard deviation of the prior, as a fraction of the crop's side
 PRIOR_HEIGHT = 0.1  # height of the prior, in units of the cosines that it is added to
 TEMPERATURE = 0.05  # temperature of the softmax that refines the peak and gives the confidence
-CONFIDENCE_RADIUS = 0.1  # fraction of the crop's side round the point in which probability counts as confidence
 CACHE_SIZE = 256  # number of feature maps in the cache, half a megabyte each
 
 

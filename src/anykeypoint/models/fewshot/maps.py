@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...geometry import CONFIDENCE_RADIUS
 from ..maps import cell_centres, peaks, share_within
 
 SIGMA = 0.5  # of the targets, in cells: the mean over 3 x 3 cells then gives the place back between cells
 CHANNELS = 256  # whose maps the heads take as they come
-NEAR = 0.1  # of the crop: what counts as the answer's surroundings, as in the other models' confidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Adapted:
             shares = scores.flatten(2).softmax(dim=-1)
             centres = cell_centres(*grid, like=shares)
             points, _ = peaks(shares, grid, centres)
-            confidence = share_within(shares, centres, points, NEAR)
+            confidence = share_within(shares, centres, points, CONFIDENCE_RADIUS)
             return Located(
                 points.masked_fill(~self.known[:, None], torch.nan),
                 confidence.clamp(max=1).masked_fill(~self.known, torch.nan),

@@ -1,14 +1,14 @@
-"""What the models that write coordinates share: an encoder, a projection and a decoder-only LLM that reads both.
+"""What CapeLLM and KptLLM share: an image encoder, a projection, and a decoder-only language model that reads both.
 
     tokens = encoder(image)            B N C
     visual = projection(tokens)        B N D
-    prefix = [BOS ; what a form puts in front of the image ; visual]
+    prefix = [BOS ; text that an instruction form puts in front of the image ; visual]
 
-Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
+Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, K keypoints.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,25 +16,35 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...category import Category
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
-from ...geometry import Box, Crop, square_crop
-from ...images import ImageSource, crop_pixels, read_image
-from ...pose import Density, Pose, with_uncertainty
+from ...density import Density
+from ...geometry import CONFIDENCE_RADIUS, Box, Crop
+from ...images import ImageSource
+from ..loading import from_folder
 from ..towers.vision import VisionEncoder
+from ..view import ObjectCrop, cut_object
+from . import storage
 from .keypoint_token import KeypointToken
 
-CONFIDENCE_RADIUS = 0.1  # of the crop
-GRID = 100  # cells on a side of a density, unless another number is asked for
-ANSWERS = ("text", "token")
+DENSITY_CELLS = 100  # number of cells on a side of a density, unless the caller gives another number
 
 
 class GenerativeModel(nn.Module):
-    """`language` is a causal LM of transformers, `tokenizer` its own. config: of the model, with `vision`, `language`,
-    `answer`, `spaced` and `crop_scale`. What a model has beside these parts is saved with it, whole."""
+    """Base of the models that write coordinates.
 
-    model_type: ClassVar[str]  # of its folders
+    config: the model's config, with `vision`, `language`, `answer`, `spaced`, `crop_scale` and `strategy`.
+    encoder: the image encoder.
+    language: a causal language model of transformers.
+    tokenizer: the language model's tokenizer.
+    projection: image tokens ... C -> ... D.
+
+    A class sets `model_type`, the name of its kind in config.json, and `config_class`, the class of its config. Any
+    further submodule of an heir is saved in full beside the projection.
+    """
+
+    model_type: ClassVar[str]
+    config_class: ClassVar[type]
 
     def __init__(
         self, config: Any, encoder: VisionEncoder, language: nn.Module, tokenizer: Any, projection: nn.Module
@@ -48,35 +58,52 @@ class GenerativeModel(nn.Module):
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
         token = config.answer == "token"
         self.keypoint_token = KeypointToken(language.get_input_embeddings().weight) if token else None
-        # What the tokenizer cuts out of any text as one token: those with a role (BOS, ...) and all others added.
+        # Strings that the tokenizer turns into one token wherever they stand: special tokens and all others added.
         added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
         self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
 
     @property
     def device(self) -> torch.device:
+        """The device that the model computes on."""
         return next(self.projection.parameters()).device
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write the folder that `from_pretrained` and `anykeypoint.load` read."""
-        from . import storage as folders
+    # --- folders ------------------------------------------------------------------------------------------------------
 
-        folders.save(self, folder, dtype)
+    @classmethod
+    def build(cls, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32) -> Self:
+        """A new model in eval mode: pretrained encoder and language model, everything else random from the seed.
+
+        config: of the class `config_class`.
+        dtype: precision of the language model.
+        """
+        return storage.build(cls, config, seed, dtype)
+
+    @classmethod
+    def read_config(cls, folder: str | Path) -> Any:
+        """The config of a saved model of this kind; InputError where the folder holds none."""
+        return storage.read_config(cls, Path(folder))
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write the folder that `from_pretrained` and `anykeypoint.load` read.
+
+        dtype: precision in which the tensors are stored; None keeps theirs.
+        """
+        storage.save(self, folder, dtype)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> Self:
-        """The model of a folder."""
-        from . import storage as folders
+        """The model of a folder, in eval mode; InputError where the folder holds no model of this kind.
 
-        return folders.load(folder, dtype, cls.model_type)
+        dtype: precision of the language model.
+        """
+        return from_folder(folder, dtype, cls.model_type)
 
     def untrained(self) -> Self:
-        """The same model before any training of ours: pretrained towers, all else random."""
-        from . import storage as folders
-
-        return folders.build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
+        """The same model before training: pretrained encoder and language model, everything else random."""
+        return type(self).build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
 
     def resize(self, image_size: int) -> None:
-        """Look at objects in so many pixels a side from now on, with the same weights (CapeLLM, Table 8).
+        """From now on take crops of `image_size` pixels a side, with the same weights (CapeLLM, Table 8).
 
         InputError for a size that the encoder cannot take.
         """
@@ -86,7 +113,7 @@ class GenerativeModel(nn.Module):
     # --- tensors ------------------------------------------------------------------------------------------------------
 
     def project(self, features: Tensor) -> Tensor:
-        """The encoder's tokens B N C -> visual tokens B N D in the language model's precision."""
+        """Image tokens of the encoder B N C -> visual tokens B N D in the language model's precision."""
         precision = next(self.projection.parameters()).dtype
         return self.projection(features.to(precision)).to(self.language.dtype)
 
@@ -94,8 +121,11 @@ class GenerativeModel(nn.Module):
         """Normalised crops B 3 S S -> visual tokens B N D in the language model's precision."""
         return self.project(self.encoder(pixels))
 
-    def begun(self, visual: Tensor, before: str) -> Tensor:
-        """Visual tokens B N D -> [BOS ; before ; visual], without BOS where the tokenizer has none."""
+    def with_start(self, visual: Tensor, before: str) -> Tensor:
+        """Visual tokens B N D -> embeddings of [BOS ; before ; visual], B P D.
+
+        before: text in front of the image, possibly empty. A tokenizer without BOS adds none.
+        """
         bos = self.tokenizer.bos_token_id
         ids = [*([] if bos is None else [bos]), *(self.tokenize([before])[0] if before else [])]
         if not ids:
@@ -109,76 +139,49 @@ class GenerativeModel(nn.Module):
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 
-    def look(self, image: ImageSource, box: Box | None) -> "Sight":
-        """Cut one object out of a picture, as `View.predict` speaks of it."""
-        picture = read_image(image)
-        box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
-        crop = square_crop(box, self.config.crop_scale)
-        pixels = crop_pixels(picture, crop, self.config.vision.image_size)
-        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
-        return Sight(pixels, crop, tuple(box), picture.size, name)
+    def cut(self, image: ImageSource, box: Box | None) -> ObjectCrop:
+        """Cut one object out of a picture, at this model's scale and size.
+
+        box: x, y, w, h in image pixels; None takes the whole picture.
+        """
+        return cut_object(image, box, self.config.crop_scale, self.config.vision.image_size)
 
     def normalised(self, pixels: np.ndarray) -> Tensor:
         """A crop S S 3 uint8 -> 1 3 S S as the encoder takes it."""
         return self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device))
 
 
-@dataclass(frozen=True)
-class Sight:
-    """A crop's pixels S S 3 uint8, where it lies, and in which picture. image_size: width, height."""
-
-    pixels: np.ndarray
-    crop: Crop
-    box: Box
-    image_size: tuple[int, int]
-    image: str
-
-    def pose(self, category: Category, points: np.ndarray, confidence: np.ndarray, **more: Any) -> Pose:
-        """Points K 2, fractions of the crop, as a pose in image pixels; those that are NaN are absent."""
-        return Pose(
-            names=category.names,
-            xy=self.crop.to_image(points),
-            confidence=confidence,
-            present=np.isfinite(points).all(axis=1),
-            box=self.box,
-            image_size=self.image_size,
-            skeleton=category.skeleton,
-            category=category.name,
-            image=self.image,
-            **more,
-        )
-
-
-def confidences(answers: DecodedPoints) -> np.ndarray:
-    """K float64: the probability that a point lies within a tenth of the crop of its answer, in x and, given that x,
-    in y."""
-    values = answers.values.double() / 1000
+def confidences(decoded: DecodedPoints) -> np.ndarray:
+    """K float64: the probability that x lies within CONFIDENCE_RADIUS of the decoded x, times the same of y given x."""
+    values = decoded.values.double() / 1000
     confidence = torch.ones(len(values))
-    for axis, distribution in enumerate((answers.x, answers.y)):
+    for axis, distribution in enumerate((decoded.x, decoded.y)):
         centres = bin_centres(distribution.shape[1])
         confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
     return confidence.double().clamp(0, 1).numpy()
 
 
-def with_densities(
-    pose: Pose,
-    crop: Crop,
+def densities(
     engine: Engine,
     prefix: Prefix,
+    crop: Crop,
     questions: Mapping[int, Sequence[Sequence[int]]],
     cells: bool | int,
-) -> Pose:
-    """The pose with the joint distribution of each keypoint that was asked about, on so many cells a side.
+) -> dict[int, Density] | None:
+    """The joint distribution of each keypoint; None where `cells` is False.
 
-    questions: of each keypoint those whose equal mixture it is. cells: True takes GRID; False leaves the pose as it is.
+    engine, prefix: as in `Engine.density`.
+    crop: where the prefix's picture lies.
+    questions: index of a keypoint -> its tokenised questions, of whose distributions the mean is taken.
+    cells: number of cells on a side; True takes DENSITY_CELLS.
     """
     if not cells:
-        return pose
-    cells = GRID if cells is True else cells
-    densities = {}
+        return None
+    cells = DENSITY_CELLS if cells is True else cells
+    found = {}
     for k, group in questions.items():
         grids = [engine.density(prefix, question, cells=cells)[0].double() for question in group]
         grid = torch.stack(grids).mean(0)
-        # Sums of float32 products may pass 1 by a rounding error.
-        densities[pose.keys[k]] = Density(crop, (grid / max(1.0, float(grid.sum()))).numpy())
-    return with_uncertainty(replace(pose, density=densities))
+        # Sums of float32 products may exceed 1 by a rounding error.
+        found[k] = Density(crop, (grid / max(1.0, float(grid.sum()))).numpy())
+    return found

@@ -9,7 +9,8 @@ Letters: B images, S crop side in pixels, N image tokens, C encoder width, D mod
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,56 +22,26 @@ from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
-from ...instructions import Instruction, Point, instruction, settled
+from ...instructions import Instruction, Point, instruction
 from ...pose import Pose
-from ..towers.language import LanguageConfig
-from ..towers.vision import VisionConfig, VisionEncoder
-from .base import ANSWERS, GenerativeModel, Sight, confidences, with_densities
-
-
-@dataclass(frozen=True)
-class CapeLLMConfig:
-    """Everything that makes one CapeLLM; the paper's by default."""
-
-    vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
-    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
-    instruction: str | Instruction = "base"  # conversation form: a name, or a YAML file, which is kept with all it says
-    answer: str = "text"  # "text": coordinates as digits; "token": <KEYPOINT> and a decoder, see keypoint_token.py
-    spaced: bool = False  # True: "[0.123, 0.456]" as printed in the paper, False: as the released code writes it
-    crop_scale: float = 1.0  # crop side over the box's longer side
-    strategy: str = "greedy"  # how an answer is read when the caller names no strategy
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "instruction", settled(self.instruction))
-        if self.answer not in ANSWERS:
-            raise InputError(f"A model's answer must be one of {', '.join(ANSWERS)}, but got {self.answer!r}.")
-        if self.answer == "token":
-            if self.strategy != "greedy":
-                raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
-            if not instruction(self.instruction).finds:
-                raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
-        """Strict: unknown keys are refused."""
-        if unknown := sorted(set(data) - set(cls.__dataclass_fields__)):
-            raise InputError(f"The model's config has the unknown key {unknown[0]!r}; it may be of a newer version.")
-        parts = dict(data)
-        parts["vision"] = VisionConfig.from_dict(data["vision"])
-        parts["language"] = LanguageConfig.from_dict(data["language"])
-        if isinstance(form := data.get("instruction"), dict):
-            parts["instruction"] = Instruction.from_dict(form, "The model's instruction form")
-        return cls(**parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The form that `from_dict` reads."""
-        return asdict(self)
+from ..towers.vision import VisionEncoder
+from ..view import ObjectCrop
+from . import storage
+from .base import GenerativeModel, confidences, densities
+from .capellm_config import CapeLLMConfig
 
 
 class CapeLLM(GenerativeModel):
-    """The model (Fig. 2). `language` is a causal LM of transformers, `tokenizer` its own."""
+    """The model (Fig. 2).
+
+    config: what makes it one CapeLLM.
+    encoder: the image encoder.
+    language: a causal language model of transformers.
+    tokenizer: the language model's tokenizer.
+    """
 
     model_type = "capellm"
+    config_class = CapeLLMConfig
 
     def __init__(self, config: CapeLLMConfig, encoder: VisionEncoder, language: nn.Module, tokenizer: Any) -> None:
         projection = nn.Linear(encoder.dim, language.config.hidden_size)
@@ -84,7 +55,7 @@ class CapeLLM(GenerativeModel):
 
         What a form (None: the model's own) puts before the image stands between the two.
         """
-        return self.begun(self.visual(pixels), (form or self.instruction).before)
+        return self.with_start(self.visual(pixels), (form or self.instruction).before)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token ids, among them KEYPOINT where the model answers with it, of any shape -> embeddings."""
@@ -112,17 +83,17 @@ class CapeLLM(GenerativeModel):
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def encode(self, image: ImageSource, box: Box | None = None) -> "View":
+    def encode(self, image: ImageSource, box: Box | None = None) -> "CapeLLMView":
         """Look at one object once; ask the returned view as often as you like.
 
         image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
         """
-        sight = self.look(image, box)
+        cut = self.cut(image, box)
         engine = Engine(self.language, self.codec)
-        return View(self, sight, engine, engine.read(self.prefix(self.normalised(sight.pixels))))
+        return CapeLLMView(self, cut, engine, engine.read(self.prefix(self.normalised(cut.pixels))))
 
     def predict(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Pose:
-        """Find a category's keypoints in one picture: `encode` and `View.predict(category, **options)` in one call."""
+        """Find a category's keypoints in one picture: `encode`, then `CapeLLMView.predict`, with its options."""
         return self.encode(image, box).predict(category, **options)
 
     def questions(self, category: Category, describe: str = "detailed") -> list[list[int]]:
@@ -155,11 +126,11 @@ class CapeLLM(GenerativeModel):
 
 
 @dataclass(frozen=True)
-class View:
+class CapeLLMView:
     """One object seen: the image prefix in the language model, and where its crop lies."""
 
     model: CapeLLM
-    sight: Sight
+    cut: ObjectCrop
     engine: Engine
     prefix: Prefix
 
@@ -194,7 +165,7 @@ class View:
                     "This model answers with <KEYPOINT>, not digits; ask without strategy, density and cumulative."
                 )
             points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
-            return self.sight.pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
+            return self.cut.pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
         if cumulative:
             order = _checked_order(order, len(category))
             turns = self.model.turns(category, order, describe)
@@ -203,9 +174,13 @@ class View:
             raise InputError("An order is for cumulative reasoning only; ask with cumulative, or leave the order out.")
         else:
             answers = self.engine.answer(self.prefix, questions, how, seed)
-        pose = self.sight.pose(category, answers.values.double().numpy() / 1000, confidences(answers))
-        asked = {k: [question] for k, question in enumerate(questions)}
-        return with_densities(pose, self.sight.crop, self.engine, self.prefix, asked, density)
+        grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
+        return self.cut.pose(category, answers.values.double().numpy() / 1000, confidences(answers), grids)
+
+
+def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
+    """The CapeLLM of a folder that this library saved; see `storage.load`."""
+    return storage.load(CapeLLM, folder, dtype)
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:

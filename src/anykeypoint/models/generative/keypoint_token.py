@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...decoding import Branches, Prefix, passes
 
+ANSWERS = ("text", "token")  # how a model answers: coordinates as digits, or this token
 KEYPOINT = -1  # stands for the token in lists of token ids
 
 

@@ -1,14 +1,14 @@
-"""One object seen by KptLLM, to be asked as often as one likes: what is here, and where is that?
+"""One object in one picture, encoded by KptLLM: the name of the keypoint at a point, and the point of a keypoint.
 
-All questions about an image share its prefix and run as branches behind it. A prompt token is a row of a table that the
-questions name as PROMPT - r.
+All questions about an image share its prefix and are branches behind it. Prompt tokens are rows of a table; a question
+contains PROMPT - r for row r.
 
-Letters: N image tokens, C encoder width, D model width, K keypoints, M examples, R prompt tokens, P places.
+Letters: N image tokens, C encoder width, D model width, K keypoints, M examples, R prompt tokens, P points to name.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, overload
@@ -27,27 +27,38 @@ from ...instructions import check_describe
 from ...pose import Identified, Pose
 from ..cache import pixels_key
 from ..examples import SLACK, check_examples, check_inside, check_shown
-from .base import Sight, confidences, with_densities
-from .kptllm import PROMPT, KptLLM
+from ..view import ObjectCrop
+from .base import confidences, densities
+from .kptllm_network import PROMPT, KptLLMNetwork
 
-MOST_EXAMPLES = 32
-NAME_TOKENS = 32  # of a name that the model writes, with what ends it
+MOST_EXAMPLES = 32  # largest number of examples in one call
+NAME_TOKENS = 32  # largest number of tokens of a name that the model writes, its ending included
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What an example shows. features: 1 N C of its crop. points: K 2, fractions of it. shown: K bool. key: the same
-    for the same pixels and points."""
+class EncodedExample:
+    """One example, encoded.
+
+    features: 1 N C, the encoder's features of its crop.
+    points: K 2, fractions of its crop; NaN where a keypoint has no point.
+    visible: K bool, the keypoints whose point lies inside the crop.
+    key: equal for equal pixels and points; examples are sorted by it, so that their order changes no bit.
+    """
 
     features: Tensor
     points: np.ndarray
-    shown: np.ndarray
+    visible: np.ndarray
     key: bytes
 
 
 @dataclass(frozen=True)
-class Question:
-    """About one keypoint: its tokens, once behind each prompt token that shows it; what its draws depend on."""
+class KeypointQuestion:
+    """The questions about one keypoint.
+
+    keypoint: its index in the category.
+    tokens: one tokenised question per example that has the keypoint, or a single one without examples.
+    key: integers that draws of a decoding strategy depend on.
+    """
 
     keypoint: int
     tokens: list[list[int]]
@@ -55,16 +66,23 @@ class Question:
 
 
 @dataclass(frozen=True)
-class KptView:
-    """features: of the object's crop before any projection, 1 N C."""
+class KptLLMView:
+    """One object in one picture, encoded.
 
-    model: KptLLM
-    sight: Sight
+    model: the model that encoded it.
+    cut: the object's crop.
+    features: 1 N C, the encoder's features of the crop.
+    engine: decodes behind the prefix.
+    prefix: the crop's visual tokens in the language model.
+    """
+
+    model: KptLLMNetwork
+    cut: ObjectCrop
     features: Tensor
     engine: Engine
     prefix: Prefix
 
-    # --- what is here? -----------------------------------------------------------------------------------------------
+    # --- naming points ------------------------------------------------------------------------------------------------
 
     @overload
     def identify(self, points: tuple[float, float], category: Category | None = None) -> Identified: ...
@@ -74,37 +92,38 @@ class KptView:
 
     @torch.inference_mode()
     def identify(self, points: Any, category: Category | None = None) -> Identified | list[Identified]:
-        """The names of P places, (P, 2) in original image pixels; of a single (x, y) the one answer by itself.
+        """Name the keypoints at P points.
 
-        category: None lets the model say what it sees, cut off behind NAME_TOKENS tokens; else the likeliest of its
-        names is given with the probabilities of all, the softmax of what the model gives each whole name.
-        A place outside the box's crop is asked about like any other, though what is there is not seen.
+        points: (P, 2) in original image pixels; a single (x, y) gives a single result. A point outside the box's crop
+            is processed like any other, although the model does not get the pixels there.
+        category: None lets the model write a name of its own, of at most NAME_TOKENS tokens. With a category, the most
+            probable of its names is given, with the probability of each name: the softmax over log p of the names.
+
         Raises InputError for points outside the picture.
         """
-        places, single = self._places(points)
+        places, single = self._checked_points(points)
         if not len(places):
             return []
-        model, form = self.model, self.model.form
-        normalised = torch.from_numpy(self.sight.crop.normalise(places)).float().to(model.device)
+        model = self.model
+        normalised = torch.from_numpy(self.cut.crop.normalise(places)).float().to(model.device)
         engine = self._engine(model.prompt_tokens(self.features, normalised[None])[0])
-        asked = model.question("identify")
-        questions = [[PROMPT - row, *asked] for row in range(len(places))]
-        ending = model.tokenize([form.identify.ending])[0]
+        question = model.question("identify")
+        questions = [[PROMPT - row, *question] for row in range(len(places))]
+        ending = model.tokenize([model.form.identify.ending])[0]
         if category is None:
             written = engine.write(self.prefix, questions, ending, NAME_TOKENS, model.tokenizer.eos_token_id)
             answers = [Identified(model.text(one.ids), math.exp(one.log_prob)) for one in written]
         else:
             names = list(dict.fromkeys(category.names))
             candidates = [[*model.name_tokens(name), *ending] for name in names]
-            chances = engine.score(self.prefix, questions, candidates).softmax(-1).tolist()
             answers = []
-            for row in chances:
+            for row in engine.score(self.prefix, questions, candidates).softmax(-1).tolist():
                 best = max(range(len(names)), key=row.__getitem__)
                 answers.append(Identified(names[best], row[best], dict(zip(names, row, strict=True))))
         return answers[0] if single else answers
 
-    def _places(self, points: Any) -> tuple[np.ndarray, bool]:
-        """Points P 2 in image pixels, and whether it was a single one."""
+    def _checked_points(self, points: Any) -> tuple[np.ndarray, bool]:
+        """The points P 2 in image pixels, and whether a single (x, y) was given."""
         try:
             places = np.asarray(points, dtype=np.float64)
         except (TypeError, ValueError):
@@ -113,16 +132,16 @@ class KptView:
         places = places[None] if single else places
         if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
             raise InputError(f"Points to name must be (x, y) or (P, 2), finite and in pixels, but got {points!r}.")
-        width, height = self.sight.image_size
-        off = ((places < -SLACK) | (places > np.array([width, height]) + SLACK)).any(axis=1)
-        if off.any():
-            x, y = places[off][0]
+        width, height = self.cut.image_size
+        outside = ((places < -SLACK) | (places > np.array([width, height]) + SLACK)).any(axis=1)
+        if outside.any():
+            x, y = places[outside][0]
             raise InputError(
                 f"The point ({x:g}, {y:g}) lies outside the picture of {width} x {height} pixels; give points inside."
             )
         return places, single
 
-    # --- where is that? ----------------------------------------------------------------------------------------------
+    # --- finding keypoints --------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def predict(
@@ -136,127 +155,157 @@ class KptView:
         seed: int = 0,
         **others: Any,
     ) -> Pose:
-        """Where the category's keypoints are, in original image pixels, in the category's order.
+        """Find the category's keypoints, in original image pixels and in the category's order.
 
-        example: one, or up to MOST_EXAMPLES, with points in the category's order. words: whether the keypoints' names
-        and descriptions are read; None reads them. A keypoint that no example shows, and no word names, is absent.
-        strategy: see `decoding.Strategy`; None takes the model's own. seed: of those that draw. density: also the whole
-        joint distribution of each keypoint, on so many cells a side (True: 100). describe: how the descriptions are
-        given, one of `instructions.DESCRIBE`.
+        category: K keypoints.
+        example: one, or up to MOST_EXAMPLES, with points in the category's order.
+        words: whether the keypoints' names and descriptions are read; None reads them. A keypoint without a point in
+            any example is absent where they are not read.
+        strategy: how numbers are chosen, see `decoding.Strategy`; None takes the model's own.
+        density: also give the joint distribution of each keypoint, on that many cells a side (True: 100).
+        describe: how descriptions are given, one of `instructions.DESCRIBE`.
+        seed: of strategies that draw.
 
-        Several examples of a keypoint are several questions. The answer is read off the equal mixture of their exact
-        distributions: p(x) is the mean of p_m(x), and in p(y | x) each example counts by its p_m(x). A model that
-        answers with <KEYPOINT> has no distribution: its answer is the mean of the points.
+        Several examples of a keypoint are several questions. The answer is that of the equal mixture of their exact
+        distributions: p(x) is the mean of p_m(x), and p(y | x) weights each example by its p_m(x). A model that answers
+        with <KEYPOINT> has no distribution: its answer is the mean of the points.
 
-        A model that identifies first names the keypoint before it gives the point. Where words are read, the name is
-        known; else the model writes one for each example, and `identified` has the likeliest, by their sum.
+        A model that identifies first answers with the keypoint's name before its point. Where words are read, the name
+        is known; else the model writes one per example, and `identified` has the name of the highest total probability.
 
-        The confidence is as CapeLLM's, NaN for a <KEYPOINT> answer. Raises InputError for options that a <KEYPOINT>
-        answer has not, and for examples that are not of the category or whose points lie outside their picture.
+        The confidence is that of CapeLLM; it is NaN for a <KEYPOINT> answer. Raises InputError for options that a
+        <KEYPOINT> answer does not have, for examples of another category, and for points outside their picture.
         """
         if others:
             raise InputError(f"KptLLM has no choice of {next(iter(others))}; leave it out.")
-        model = self.model
         examples = check_examples(example, category)
+        words = True if words is None else words
+        self._check_options(examples, words, describe, strategy, density)
+        # Sorted by content, so that the order in which examples are given changes no bit.
+        encoded = sorted((self._encoded(one) for one in examples), key=lambda one: one.key)
+        questions, prompts = self._questions(category, encoded, words, describe)
+        engine = self._engine(prompts)
+        identified = None
+        if self.model.config.identify_first:
+            questions, identified = self._with_names(engine, category, questions, words)
+        points, confidence = self._points(engine, len(category), questions, prompts, strategy, seed)
+        by_keypoint = {question.keypoint: question.tokens for question in questions}
+        grids = densities(engine, self.prefix, self.cut.crop, by_keypoint, density)
+        return self.cut.pose(category, points, confidence, grids, identified=identified)
+
+    def _check_options(
+        self, examples: list[Example], words: bool, describe: str, strategy: str | None, density: bool | int
+    ) -> None:
+        """InputError for options that do not go together, or that this model does not have."""
         if len(examples) > MOST_EXAMPLES:
             raise InputError(f"At most {MOST_EXAMPLES} examples can be shown, but got {len(examples)}; choose some.")
-        words = True if words is None else words
         if not words and not examples:
             raise InputError("KptLLM needs words or an example; pass an example, or ask with words.")
         if check_describe(describe) != "detailed" and not words:
             raise InputError("Descriptions are not read without words; leave describe out, or ask with words.")
-        if model.keypoint_token is not None and (strategy is not None or density):
+        if self.model.keypoint_token is not None and (strategy is not None or density):
             raise InputError("This model answers with <KEYPOINT>, not digits; ask without strategy and density.")
-        shown = sorted((self._look_at(one) for one in examples), key=lambda one: one.key)  # order changes no bit
-        questions, prompts = self._questions(category, shown, words, describe)
-        engine = self._engine(prompts)
-        identified = None
-        if model.config.identify_first:
-            questions, identified = self._named(engine, category, questions, words)
-        points, confidence = np.full((len(category), 2), np.nan), np.full(len(category), np.nan)
-        rows = [question.keypoint for question in questions]
-        groups = [question.tokens for question in questions]
-        if model.keypoint_token is not None:
-            flat = [tokens for group in groups for tokens in group]
-            embed = partial(model.embed, prompts=prompts)
-            found = model.keypoint_token.locate(model.language, self.prefix, flat, embed).double().cpu()
-            means = [part.mean(0) for part in found.split([len(group) for group in groups])]
-            points[rows] = torch.stack(means).numpy()
-        else:
-            keys = [question.key for question in questions]
-            answers = engine.answer_together(self.prefix, groups, strategy or model.config.strategy, seed, keys)
-            points[rows] = answers.values.double().numpy() / 1000
-            confidence[rows] = confidences(answers)
-        pose = self.sight.pose(category, points, confidence, identified=identified)
-        return with_densities(pose, self.sight.crop, engine, self.prefix, dict(zip(rows, groups, strict=True)), density)
 
-    def _look_at(self, example: Example) -> Shown:
-        """Raises InputError for points outside the picture, and where the crop shows none."""
+    def _encoded(self, example: Example) -> EncodedExample:
+        """Encode an example; InputError for points outside its picture, and where none lies in its crop."""
         model = self.model
         picture = read_image(example.image)
         check_inside(example, picture.size)
-        sight = model.look(picture, example.box)
-        points = sight.crop.normalise(example.points)
-        shown = visible_in(points)
-        check_shown(example, shown, sight.crop, picture.size)
-        key = pixels_key(sight.pixels)
-        features = model.cache.get(key, lambda: model.encoder(model.normalised(sight.pixels)))
-        return Shown(features, points, shown, key + np.where(shown[:, None], points, np.nan).tobytes())
+        cut = model.cut(picture, example.box)
+        points = cut.crop.normalise(example.points)
+        visible = visible_in(points)
+        check_shown(example, visible, cut.crop, picture.size)
+        key = pixels_key(cut.pixels)
+        features = model.cache.get(key, lambda: model.encoder(model.normalised(cut.pixels)))
+        return EncodedExample(features, points, visible, key + np.where(visible[:, None], points, np.nan).tobytes())
 
     def _questions(
-        self, category: Category, shown: Sequence[Shown], words: bool, describe: str
-    ) -> tuple[list[Question], Tensor | None]:
-        """A question for every keypoint that can be asked about, and the prompt tokens R D that they name."""
+        self, category: Category, examples: Sequence[EncodedExample], words: bool, describe: str
+    ) -> tuple[list[KeypointQuestion], Tensor | None]:
+        """The questions about every keypoint that has words or an example, and the prompt tokens R D they refer to."""
         model = self.model
         prompts, row = [], 0
-        places: list[list[tuple[int, int]]] = [[] for _ in category.keypoints]  # of each keypoint: token, number
-        for one in shown:
-            there = np.flatnonzero(one.shown)
-            points = torch.from_numpy(one.points[there]).float().to(model.device)
+        # Per keypoint, for each example that has it: the token of its prompt, and a number of its pixels and point.
+        marked: list[list[tuple[int, int]]] = [[] for _ in category.keypoints]
+        for one in examples:
+            visible = np.flatnonzero(one.visible)
+            points = torch.from_numpy(one.points[visible]).float().to(model.device)
             prompts.append(model.prompt_tokens(one.features, points[None])[0])
-            for k in there.tolist():
+            for k in visible.tolist():
                 digest = hashlib.sha256(one.key[:32] + one.points[k].tobytes()).digest()
-                places[k].append((PROMPT - row, int.from_bytes(digest[:7], "big")))
+                marked[k].append((PROMPT - row, int.from_bytes(digest[:7], "big")))
                 row += 1
         questions = []
-        for k, seen in enumerate(places):
-            if not seen and not words:
+        for k, marks in enumerate(marked):
+            if not marks and not words:
                 continue
-            told = (category, k, describe) if words else ()
-            asked = model.question(("both" if words else "example") if seen else "text", *told)
-            tokens = [[token, *asked] for token, _ in seen] or [asked]
-            questions.append(Question(k, tokens, [*sorted({number for _, number in seen}), *asked]))
+            keypoint = (category, k, describe) if words else ()
+            question = model.question(("both" if words else "example") if marks else "text", *keypoint)
+            tokens = [[token, *question] for token, _ in marks] or [question]
+            questions.append(KeypointQuestion(k, tokens, [*sorted({number for _, number in marks}), *question]))
         return questions, torch.cat(prompts) if prompts else None
 
-    def _named(
-        self, engine: Engine, category: Category, questions: Sequence[Question], words: bool
-    ) -> tuple[list[Question], list[str | None] | None]:
-        """The questions with the name behind them that their answers start with; the names that the model wrote."""
+    def _with_names(
+        self, engine: Engine, category: Category, questions: Sequence[KeypointQuestion], words: bool
+    ) -> tuple[list[KeypointQuestion], list[str | None] | None]:
+        """The questions followed by the name that their answers start with, and the names that the model wrote (None
+        where words are read: the names are then the category's)."""
         model = self.model
         between = model.tokenize([model.form.between])[0]
         if words:
             known = [model.name_tokens(name) for name in category.names]
-            names = [[known[question.keypoint]] * len(question.tokens) for question in questions]
+            names: list[list[Sequence[int]]] = [[known[one.keypoint]] * len(one.tokens) for one in questions]
             identified = None
         else:
             flat = [tokens for question in questions for tokens in question.tokens]
             written = iter(engine.write(self.prefix, flat, between, NAME_TOKENS, model.tokenizer.eos_token_id))
             names, identified = [], [None] * len(category)
             for question in questions:
-                found = [next(written) for _ in question.tokens]
-                names.append([one.ids for one in found])
-                sums: dict[str, float] = {}
-                for one in found:
-                    name = model.text(one.ids)
-                    sums[name] = sums.get(name, 0.0) + math.exp(one.log_prob)
-                identified[question.keypoint] = max(sums, key=lambda name: (sums[name], name))
-        longer = [
+                own = [next(written) for _ in question.tokens]
+                names.append([one.ids for one in own])
+                identified[question.keypoint] = self._most_probable((one.ids, one.log_prob) for one in own)
+        named = [
             replace(question, tokens=[[*ids, *name, *between] for ids, name in zip(question.tokens, own, strict=True)])
             for question, own in zip(questions, names, strict=True)
         ]
-        return longer, identified
+        return named, identified
+
+    def _most_probable(self, names: Iterator[tuple[tuple[int, ...], float]]) -> str:
+        """The name of the highest total probability, of tokenised names and their log probabilities."""
+        totals: dict[str, float] = {}
+        for ids, log_prob in names:
+            name = self.model.text(ids)
+            totals[name] = totals.get(name, 0.0) + math.exp(log_prob)
+        return max(totals, key=lambda name: (totals[name], name))
+
+    def _points(
+        self,
+        engine: Engine,
+        count: int,
+        questions: Sequence[KeypointQuestion],
+        prompts: Tensor | None,
+        strategy: str | None,
+        seed: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The points K 2, fractions of the crop, and their confidences K; both NaN for keypoints without a question."""
+        model = self.model
+        points, confidence = np.full((count, 2), np.nan), np.full(count, np.nan)
+        rows = [question.keypoint for question in questions]
+        groups = [question.tokens for question in questions]
+        if model.keypoint_token is not None:
+            flat = [tokens for group in groups for tokens in group]
+            embed = partial(model.embed, prompts=prompts)
+            located = model.keypoint_token.locate(model.language, self.prefix, flat, embed).double().cpu()
+            means = [part.mean(0) for part in located.split([len(group) for group in groups])]
+            points[rows] = torch.stack(means).numpy()
+        else:
+            keys = [question.key for question in questions]
+            decoded = engine.answer_together(self.prefix, groups, strategy or model.config.strategy, seed, keys)
+            points[rows] = decoded.values.double().numpy() / 1000
+            confidence[rows] = confidences(decoded)
+        return points, confidence
 
     def _engine(self, prompts: Tensor | None) -> Engine:
-        """The engine, with prompt tokens R D among what questions may hold."""
+        """An engine whose questions may contain prompt tokens, of the table R D."""
         embed = None if prompts is None else partial(self.model.embed, prompts=prompts)
         return replace(self.engine, embed=embed)

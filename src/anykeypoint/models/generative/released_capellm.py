@@ -25,11 +25,11 @@ from ..towers.dinov2 import load_official_dinov2
 from ..towers.language import LanguageConfig, build_language
 from ..towers.vision import VisionConfig, encoder_from_model
 from ..tuning import ROLES, LoraOptions, load_lora_state, roles_of
-from .capellm import CapeLLM, CapeLLMConfig
+from .capellm import CapeLLM
+from .capellm_config import CapeLLMConfig
 
 MODEL_TYPE = "cape-llm"
 VISION, PROJECTION, ADAPTERS = "vision_model.safetensors", "mm_projector.safetensors", "adapter_model.safetensors"
-FILES = (VISION, PROJECTION, ADAPTERS, "config.json", "adapter_config.json")
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 _SIZES = {384: "s", 768: "b", 1024: "l", 1536: "g"}  # width -> letter of the preset
@@ -44,15 +44,6 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("modules_to_save", "layers_to_transform", "layer_replication", "target_parameters"), (None,)),
     **dict.fromkeys(("exclude_modules", "trainable_token_indices", "alora_invocation_tokens"), (None,)),
 }
-
-
-def is_published(folder: str | Path) -> bool:
-    """True where the folder's config.json says that the released CapeLLM code wrote it."""
-    try:
-        data = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(data, dict) and data.get("model_type") == MODEL_TYPE
 
 
 def load(
@@ -158,7 +149,7 @@ def _base(folder: Path, settings: dict[str, Any]) -> str:
         return named
     raise InputError(
         f"{folder}/config.json names the base language model {named!r}, which is no folder here and no hub id; "
-        "put it there, or pass its folder or hub id as base to published.load."
+        "put it there, or pass its folder or hub id as base to released_capellm.load."
     )
 
 
@@ -173,7 +164,7 @@ def _tokenizer(folder: Path, base: str) -> str | None:
     if Path(base).is_dir() and not has_one(Path(base)):
         raise InputError(
             f"Neither {folder} nor its base language model {base} has a tokenizer; copy the tokenizer files of the "
-            "base model there, or pass their folder or hub id as tokenizer to published.load."
+            "base model there, or pass their folder or hub id as tokenizer to released_capellm.load."
         )
     return None
 

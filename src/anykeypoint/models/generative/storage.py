@@ -1,8 +1,11 @@
-"""CapeLLM and KptLLM as folders: config.json, model.safetensors with what training changed, and base weights by name.
+"""CapeLLM and KptLLM as folders: config.json, and model.safetensors with what training may have changed.
 
-Kept in model.safetensors: what a model has beside its towers (projection, <KEYPOINT> token, prompt extractor); of each
-tower its LoRA weights (tuning "lora"), all of it ("full"), or nothing ("frozen"). The base weights come from the hub, a
-folder or a pinned package, as the config says.
+model.safetensors holds what a model has beside its two towers, the image encoder and the language model (the
+projection, the <KEYPOINT> token, the prompt extractor); and of each tower its LoRA weights (tuning "lora"), all of its
+weights ("full"), or nothing ("frozen"). The towers' base weights come from the hub, a folder or a pinned package, as
+the config says.
+
+`kind` is a class of model with `model_type` and `config_class`, called with config, encoder, language and tokenizer.
 """
 
 from pathlib import Path
@@ -11,38 +14,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..folders import fill, model_type, read_settings, write_folder
+from ..folders import fill, read_settings, write_folder
 from ..towers.efficientnet import EfficientNetLite2
 from ..towers.language import build_language
 from ..towers.vision import VisionEncoder, build_encoder, encoder_from_model
 from ..tuning import lora_state
-from . import released_capellm
-from .base import GenerativeModel
-from .capellm import CapeLLM, CapeLLMConfig
-from .kptllm import KptLLM, KptLLMConfig
 
 TOWERS = ("encoder", "language")
-KINDS = {kind.model_type: (kind, described) for kind, described in ((CapeLLM, CapeLLMConfig), (KptLLM, KptLLMConfig))}
-
-Config = CapeLLMConfig | KptLLMConfig
 
 
-def build(config: Config, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
-    """A model with pretrained towers, all else untrained and initialised from the seed."""
+def build(kind: Any, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
+    """A model in eval mode with pretrained towers, everything else random from the seed.
+
+    dtype: precision of the language model.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = build_encoder(config.vision)
         language, tokenizer = build_language(config.language, dtype)
-        (kind,) = (kind for kind, described in KINDS.values() if isinstance(config, described))
         model = kind(config, encoder, language, tokenizer)
     return model.eval()
 
 
-def changed_tensors(model: GenerativeModel) -> dict[str, Tensor]:
-    """The tensors that training may have changed, under the names of model.safetensors."""
+def changed_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that training may have changed, under their names in model.safetensors.
+
+    model: a CapeLLM or KptLLM. The tensors share memory with it.
+    """
     beside = {name: part for name, part in model.named_children() if name not in TOWERS}
     tensors = {f"{part}.{name}": p for part, module in beside.items() for name, p in module.state_dict().items()}
-    for tower, module, tuning in _towers(model):
+    towers = (
+        ("encoder", model.encoder.model, model.config.vision.tuning),
+        ("language", model.language, model.config.language.tuning),
+    )
+    for tower, module, tuning in towers:
         kept: dict[str, Tensor] = {}
         if tuning == "lora":
             kept = lora_state(module)
@@ -52,50 +57,36 @@ def changed_tensors(model: GenerativeModel) -> dict[str, Tensor]:
     return tensors
 
 
-def save(model: GenerativeModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write config.json and model.safetensors; floats as `dtype` where one is given."""
+def save(model: Any, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write config.json and model.safetensors.
+
+    dtype: precision in which floating-point tensors are stored; None keeps theirs.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_folder(folder, model.model_type, model.config.to_dict(), changed_tensors(model), dtype)
 
 
-def read_config(folder: Path, kind: str | None = None) -> Config:
-    """The config of a saved model of a kind (None: of either); InputError when the folder holds none."""
-    kind = kind or _found(folder)
-    return KINDS[kind][1].from_dict(read_settings(folder, kind))
+def read_config(kind: Any, folder: Path) -> Any:
+    """The config of a saved model of this kind; InputError where the folder holds none."""
+    return kind.config_class.from_dict(read_settings(folder, kind.model_type))
 
 
-def load(folder: str | Path, dtype: torch.dtype = torch.float32, kind: str | None = None) -> Any:
-    """Rebuild a saved model: base weights from where the config says, then what training changed.
+def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32) -> Any:
+    """Rebuild a saved model in eval mode: the towers' base weights from where its config says, then the folder's.
 
-    kind: the model_type that it must be of; None takes either. A folder that the released CapeLLM code wrote is read by
-    `published`.
+    dtype: precision of the language model.
+
     Raises InputError for a folder of another kind, and one that lists unknown, missing and wrongly shaped tensors.
     """
     folder = Path(folder)
-    kind = kind or _found(folder)
-    if kind == CapeLLM.model_type and released_capellm.is_published(folder):
-        return released_capellm.load(folder, dtype)
-    config = read_config(folder, kind)
+    config = read_config(kind, folder)
     if config.vision.name == "efficientnet-lite2" and config.vision.tuning == "full":
-        encoder: VisionEncoder = encoder_from_model(EfficientNetLite2(), config.vision)  # all of it is in the folder
+        # The folder holds all weights of this encoder, so its package need not be downloaded.
+        encoder: VisionEncoder = encoder_from_model(EfficientNetLite2(), config.vision)
     else:
         encoder = build_encoder(config.vision)
     language, tokenizer = build_language(config.language, dtype)
-    model = KINDS[kind][0](config, encoder, language, tokenizer)
+    model = kind(config, encoder, language, tokenizer)
     fill(folder, changed_tensors(model))
     return model.eval()
-
-
-def _found(folder: Path) -> str:
-    """The kind that a folder says it is; CapeLLM where it says none of ours, which is then refused as such."""
-    found = model_type(folder)
-    return found if found in KINDS else CapeLLM.model_type
-
-
-def _towers(model: GenerativeModel) -> list[tuple[str, nn.Module, str]]:
-    config = model.config
-    return [
-        ("encoder", model.encoder.model, config.vision.tuning),
-        ("language", model.language, config.language.tuning),
-    ]

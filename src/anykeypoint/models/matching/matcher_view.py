@@ -12,10 +12,10 @@ from ...category import Category
 from ...density import Density
 from ...errors import InputError
 from ...example import Example
-from ...geometry import Box, Crop
+from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...pose import Explanation, Pose, with_uncertainty
 from ..examples import check_examples
-from ..view import CONFIDENCE_RADIUS, regrid
+from ..view import regrid
 from .inputs import encode_example
 from .stages import stages, watched
 

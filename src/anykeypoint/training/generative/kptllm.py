@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
 from ...models.generative.capellm import CapeLLM
-from ...models.generative.kptllm import KptLLM, KptLLMConfig
+from ...models.generative.kptllm import KptLLM
+from ...models.generative.kptllm_config import KptLLMConfig
 from .. import loop
 from .capellm import CapeLLMCourse, Plan
 from .kptllm_config import KptTrainConfig

@@ -22,7 +22,8 @@ from ...forms.dataset import LabelledObject
 from ...geometry import visible_in
 from ...instructions import Text
 from ...instructions.tasks import TASKS
-from ...models.generative.kptllm import PROMPT, KptLLM
+from ...models.generative.kptllm import KptLLM
+from ...models.generative.kptllm_network import PROMPT
 from .kptllm_config import KptTrainConfig, chances
 from .sequences import Batch, MadeUp, PackedSequence, Writer, collate, cut, drawn
 

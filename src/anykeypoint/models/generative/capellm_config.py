@@ -1,0 +1,60 @@
+"""The config of CapeLLM."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ...configs.checks import check_choice
+from ...configs.strict import Config, known_fields
+from ...errors import InputError
+from ...instructions import Instruction, instruction, settled
+from ..towers.language import LanguageConfig
+from ..towers.vision import VisionConfig
+from .keypoint_token import ANSWERS
+
+
+@dataclass(frozen=True)
+class CapeLLMConfig(Config):
+    """Everything that makes one CapeLLM; the defaults are the paper's.
+
+    vision: the image encoder.
+    language: the language model.
+    instruction: the conversation form: a name of the library, or a YAML file, whose content is kept.
+    answer: "text" writes coordinates as digits; "token" answers <KEYPOINT>, whose point a decoder reads.
+    spaced: True writes "[0.123, 0.456]" as printed in the paper, False "[0.123,0.456]" as the released code does.
+    crop_scale: side of the crop over the longer side of the box.
+    strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
+    """
+
+    called = "The options of a CapeLLM model"
+
+    vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
+    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
+    instruction: str | Instruction = "base"
+    answer: str = "text"
+    spaced: bool = False
+    crop_scale: float = 1.0
+    strategy: str = "greedy"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", settled(self.instruction))
+        check_choice(self.answer, "A model's answer", ANSWERS)
+        if self.answer == "token":
+            if self.strategy != "greedy":
+                raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
+            if not instruction(self.instruction).finds:
+                raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
+        """Read the form of `to_dict`; unknown keys are refused."""
+        parts = known_fields(cls, data, cls.called)
+        for key, kind in (("vision", VisionConfig), ("language", LanguageConfig)):
+            if isinstance(parts.get(key), dict):
+                parts[key] = kind.from_dict(parts[key])
+        if isinstance(form := parts.get("instruction"), dict):
+            parts["instruction"] = Instruction.from_dict(form, "The model's instruction form")
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as JSON holds it."""
+        return asdict(self)

@@ -1,0 +1,103 @@
+"""The config of KptLLM and KptLLM++."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ...configs.checks import check_choice, check_flag, check_positive, check_whole
+from ...configs.strict import Config, known_fields
+from ...errors import InputError
+from ...instructions.tasks import TaskForm, settled_tasks
+from ..towers.language import LanguageConfig
+from ..towers.vision import VisionConfig
+from ..tuning import ROLES, LoraOptions
+from .keypoint_token import ANSWERS
+
+PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")
+
+_LORA = LoraOptions(r=128, alpha=256, targets=ROLES)
+_VISION_LORA = LoraOptions(r=128, alpha=256, targets=("q", "k", "v", "o", "up", "down"))  # an MLP in a ViT has no gate
+
+
+@dataclass(frozen=True)
+class KptLLMConfig(Config):
+    """Everything that makes one model; KptLLM++ by default.
+
+    vision: the image encoder.
+    language: the language model.
+    projector: how image tokens of the query are projected: "linear", or "mlp", the two layers of LLaVA-1.5.
+    extractor: how prompt tokens are made: "attention", or "pool", the mean of the features around the point (Table 14).
+    layers: number of cross-attention layers of the extractor.
+    heads: number of attention heads in each of these layers; the paper does not say.
+    frequencies: number of frequencies of the extractor's position embedding, in x and in y.
+    sigma: standard deviation of the Gaussian of the extractor "pool", a share of the crop; the default is POMNet's.
+    instruction: the task form: a name of the library, or a YAML file, whose content is kept.
+    answer: "text" writes coordinates as digits; "token" answers <KEYPOINT>, whose point a decoder reads (KptLLM).
+    identify_first: an answer gives the keypoint's name, then its point.
+    spaced: True writes "[0.123, 0.456]", False "[0.123,0.456]".
+    crop_scale: side of the crop over the longer side of the box.
+    strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
+    """
+
+    called = "The options of a KptLLM"
+
+    vision: VisionConfig = field(
+        default_factory=lambda: VisionConfig("dinov2-l", image_size=224, tuning="lora", lora=_VISION_LORA)
+    )
+    language: LanguageConfig = field(default_factory=lambda: LanguageConfig("vicuna-7b", tuning="lora", lora=_LORA))
+    projector: str = "linear"
+    extractor: str = "attention"
+    layers: int = 2
+    heads: int = 8
+    frequencies: int = 64
+    sigma: float = 2 / 64
+    instruction: str | TaskForm = "kptllm"
+    answer: str = "text"
+    identify_first: bool = True
+    spaced: bool = False
+    crop_scale: float = 1.0
+    strategy: str = "greedy"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", settled_tasks(self.instruction))
+        for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS), ("answer", ANSWERS)):
+            check_choice(getattr(self, key), f"A model's {key}", known)
+        for key in ("layers", "heads", "frequencies"):
+            check_whole(getattr(self, key), f"A model's {key}")
+        for key in ("sigma", "crop_scale"):
+            check_positive(getattr(self, key), f"A model's {key}")
+        for key in ("identify_first", "spaced"):
+            check_flag(getattr(self, key), f"A model's {key}")
+        if self.answer == "token" and self.strategy != "greedy":
+            raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "KptLLMConfig":
+        """Read the form of `to_dict`; unknown keys are refused.
+
+        A key `preset` names one of PRESETS, which the options that are left out are taken from; without it they are
+        those of KptLLM++.
+        """
+        data = dict(data)
+        preset = data.pop("preset", "kptllm++")
+        check_choice(preset, "The preset of a KptLLM", PRESETS)
+        parts = known_fields(cls, data, cls.called)
+        for key, kind in (("vision", VisionConfig), ("language", LanguageConfig)):
+            if isinstance(parts.get(key), dict):
+                parts[key] = kind.from_dict(parts[key])
+        if isinstance(form := parts.get("instruction"), dict):
+            parts["instruction"] = TaskForm.from_dict(form, "The model's task form")
+        return replace(PRESETS[preset], **parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as JSON holds it."""
+        return asdict(self)
+
+
+# The paper's sizes (Sec. 4.1.3). The paper's KptLLM starts from the weights of LLaVA-1.5; the shapes here are the same,
+# the language model's weights are those of plain Vicuna.
+PRESETS = {
+    "kptllm": KptLLMConfig(
+        vision=VisionConfig("clip-vit-l-336", image_size=336, tuning="full"), projector="mlp", answer="token"
+    ),
+    "kptllm++": KptLLMConfig(),
+}
