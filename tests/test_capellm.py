@@ -285,7 +285,7 @@ def test_a_config_of_something_else_is_refused(place, tmp_path):
     with pytest.raises(InputError, match="is not a model folder"):
         CapeLLM.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(InputError, match="does not describe a capellm model"):
+    with pytest.raises(InputError, match="does not describe a capellm or cape-llm model"):
         CapeLLM.from_pretrained(tmp_path)
     with pytest.raises(InputError, match="unknown key 'colour'"):
         CapeLLMConfig.from_dict({**tiny.capellm(place).config.to_dict(), "colour": 1})

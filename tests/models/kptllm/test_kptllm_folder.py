@@ -136,8 +136,8 @@ def test_folders_of_the_two_families_are_told_apart(place, tmp_path):
     tiny.capellm(place).save_pretrained(tmp_path / "cape")
     assert isinstance(anykeypoint.load(str(tmp_path / "cape"), device="cpu"), CapeLLM)
     assert {tensor.dtype for tensor in load_file(tmp_path / "kpt" / "model.safetensors").values()} == {torch.float16}
-    for kind, wrong in ((CapeLLM, "kpt"), (KptLLM, "cape")):
-        with pytest.raises(InputError, match=f"does not describe a {kind.model_type} model"):
+    for kind, wrong, known in ((CapeLLM, "kpt", "capellm or cape-llm"), (KptLLM, "cape", "kptllm")):
+        with pytest.raises(InputError, match=f"does not describe a {known} model"):
             kind.from_pretrained(tmp_path / wrong)
 
 
