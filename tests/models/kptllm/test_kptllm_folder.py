@@ -70,7 +70,7 @@ def test_an_example_of_another_category_is_refused(view):
         ({"identify_first": 1}, "identify_first must be true or false"),
         ({"answer": "token", "strategy": "mode"}, "no strategy, but got 'mode'"),
         ({"instruction": "base"}, "no task form 'base'"),
-        ({"preset": "kptllm3"}, r"no preset 'kptllm3' of KptLLM; known are kptllm, kptllm\+\+"),
+        ({"preset": "kptllm3"}, r"preset of a KptLLM must be one of kptllm, kptllm\+\+, but got 'kptllm3'"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"vision": {"name": "dinov2-l", "colour": 1}}, "unknown key 'colour'"),
     ],
