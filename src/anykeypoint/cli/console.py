@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 PLAIN_EVERY = 30.0  # seconds between lines of progress where stderr is no terminal
 
-_quiet = False
+_quiet = False  # whether notes and progress are left out
 
 
 def set_volume(quiet: bool, verbose: bool) -> None:
@@ -25,11 +25,13 @@ def set_volume(quiet: bool, verbose: bool) -> None:
     verbose: also what the library logs (such as the traceback of a picture that failed) and warnings of libraries.
     """
     global _quiet
-    _quiet = quiet and not verbose
+    _quiet = quiet
     logger = logging.getLogger("anykeypoint")
-    logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, _DetailHandler)]
+    logger.setLevel(logging.NOTSET)
     if verbose:
-        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+        logger.addHandler(_DetailHandler(sys.stderr))
+        logger.setLevel(logging.DEBUG)
         warnings.simplefilter("default")
 
 
@@ -95,6 +97,10 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class _DetailHandler(logging.StreamHandler):
+    """Prints what the library logs; a class of its own, so that `set_volume` finds the one that it added."""
 
 
 class _PlainProgress:

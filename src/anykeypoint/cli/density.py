@@ -11,7 +11,7 @@ from . import console, options
 
 
 def run(
-    model: options.Model,
+    model: options.ModelArgument,
     data: options.Data,
     out: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="For density.json, density.jsonl and examples.png.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    model: options.OptionalModel = None,
+    model: options.OptionalModelArgument = None,
     data: options.OptionalData = None,
     images: options.Images = None,
     out: Annotated[

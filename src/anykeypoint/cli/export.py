@@ -10,7 +10,7 @@ from . import console, options
 
 
 def run(
-    model: options.Model,
+    model: options.ModelArgument,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, .onnx.")],
     prompt: Annotated[
         str | None,

@@ -37,11 +37,11 @@ MaxPerCategory = Annotated[int | None, typer.Option(metavar="N", help="At most t
 
 # --- models --------------------------------------------------------------------------------------------------------
 
-Model = Annotated[
+ModelArgument = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A model's name, a folder or a hub id.", autocompletion=complete_models),
 ]
-OptionalModel = Annotated[
+OptionalModelArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
