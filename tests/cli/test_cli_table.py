@@ -109,9 +109,11 @@ def test_a_completion_script_is_printed_and_names_are_completed(run, monkeypatch
         (["weights", "kptlm-small"], "kptllm-small"),
         (["data", "check", "cocoo:x.json", "--images", "."], "coco"),
         (["data", "list", "animalwebb"], "animalweb"),
+        (["categories", "mp100/camel_fase"], "camel_face"),
     ],
 )
 def test_a_near_name_is_suggested_for_an_unknown_one(arguments, near, run):
     code, out, err = run(*arguments)
     assert code == 2 and out == ""
-    assert any(f"{said} {near}" in err.replace("'", "") for said in ("near:", "Did you mean", "Did you mean one of:", "Possible options:"))
+    suggestions = ("near:", "near names are", "Did you mean", "Did you mean one of:", "Possible options:")
+    assert any(f"{suggestion} {near}" in err.replace("'", "") for suggestion in suggestions)

@@ -175,7 +175,8 @@ def convert(dataset: Dataset, images: Path, name: str) -> Written:
     Raises InputError for another name, and for what the form cannot hold at all.
     """
     if name not in writable_forms():
-        raise InputError(f"Labels can be written as {', '.join(writable_forms())}, but got {name!r}.")
+        near = near_names(name, writable_forms())
+        raise InputError(f"Labels can be written as {', '.join(writable_forms())}, but got {name!r}{near}.")
     if not dataset.objects:
         raise InputError("There is no labelled object to write; check the data with `data check`.")
     write = form_of(name).write

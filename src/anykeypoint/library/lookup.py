@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -72,6 +73,7 @@ def _mp100_id(text: str) -> int:
         raise InputError(f"MP-100 has {len(found)} categories called {text!r}; say which by id: {either}.")
     wanted = plain_text(text)
     near = [entry["name"] for entry in known.values() if wanted and wanted in plain_text(entry["name"])]
+    near = near or get_close_matches(wanted, [entry["name"] for entry in known.values()])
     hint = f"near names are {', '.join(near)}" if near else f"use an id from 1 to {len(known)} or an annotation's name"
     raise InputError(f"MP-100 has no category {text!r}; {hint}.")
 
