@@ -9,7 +9,7 @@ from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts
 from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.models.fewshot.model import FewShotConfig
 from anykeypoint.models.matching.matcher_config import published_head
-from anykeypoint.models.towers.backbones import SIZES
+from anykeypoint.models.towers.swinv2 import Swinv2Encoder
 from anykeypoint.training.generative.capellm_config import from_mapping, load_yaml
 from anykeypoint.training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig, ModalityDropout
 
@@ -109,7 +109,7 @@ def test_the_hyperparameters_are_those_of_table_3(row):
         "batch_size": run.batch,
         "num_shots": run.shots,
     }
-    sizes = SIZES[model.backbone.name]
+    sizes = Swinv2Encoder.published[model.backbone.name].sizes
     assert (sizes["embed_dim"], sizes["depths"], sizes["num_heads"]) == (96, (2, 2, 18, 2), (3, 6, 12, 24))
     assert model.text.name == "gte-base-en-v1.5"
 

@@ -17,7 +17,8 @@ from anykeypoint.models.generative import released_capellm
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.towers.dinov2 import official_places
 from anykeypoint.models.towers.language import LanguageConfig, build_language
-from anykeypoint.models.towers.vision import VisionConfig, build_encoder, encoder_from_model
+from anykeypoint.models.towers.vision import build_encoder, encoder_from_model
+from anykeypoint.models.towers.vision_config import VisionConfig
 from anykeypoint.models.tuning import LoraOptions, lora_state
 
 CATEGORY = Category("cat", tuple(map(Keypoint, ("left ear tip", "right ear tip", "nose", "tail base"))))

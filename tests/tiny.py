@@ -20,7 +20,7 @@ from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.kptllm import KptLLM
 from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.models.towers.language import LanguageConfig
-from anykeypoint.models.towers.vision import VisionConfig
+from anykeypoint.models.towers.vision_config import VisionConfig
 from anykeypoint.models.tuning import LoraOptions
 
 _WORDS = [

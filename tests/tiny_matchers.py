@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import tiny_backbones
+import tiny_encoders
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -75,7 +75,7 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
 def matcher(name: str, folder: Path, seed: int = 0, **options) -> MatchingModel:
     """Random in all its parts; its answers depend on picture, example, words and skeleton."""
     model = build(config(name, folder, **options), seed)
-    tiny_backbones.loud(model.backbone)
+    tiny_encoders.loud(model.backbone)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.head.parameters():

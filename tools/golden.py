@@ -13,8 +13,8 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-import golden_backbones
 import golden_capellm
+import golden_encoders
 import golden_matching
 import golden_mp100
 import torch
@@ -23,7 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from anykeypoint.models.towers.dinov2 import load_official_dinov2
-from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.towers.vision import encoder_from_model
+from anykeypoint.models.towers.vision_config import VisionConfig
 
 
 def check_dinov2(path: Path) -> list[Measure]:
@@ -74,8 +75,8 @@ def _dinov2_outputs(encoder: torch.nn.Module, pixels: Tensor, registers: int) ->
 CHECKS: dict[str, Callable[[Path], list[Measure]]] = {
     "dinov2.safetensors": check_dinov2,
     "dinov2_reg*.safetensors": check_dinov2,
-    "swinv2_*.safetensors": golden_backbones.check_swinv2,
-    "*_ckpt.pth": golden_backbones.check_checkpoint,
+    "swinv2_*.safetensors": golden_encoders.check_swinv2,
+    "*_ckpt.pth": golden_encoders.check_checkpoint,
     "capellm_forward.io.safetensors": golden_capellm.check_forward,
     "capellm_ckpt/config.json": golden_capellm.check_checkpoint,
     "capellm_text.json": golden_capellm.check_text,

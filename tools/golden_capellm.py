@@ -24,7 +24,8 @@ from anykeypoint.models.generative import released_capellm
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.towers.dinov2 import load_official_dinov2, official_places
 from anykeypoint.models.towers.language import LanguageConfig
-from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.towers.vision import encoder_from_model
+from anykeypoint.models.towers.vision_config import VisionConfig
 from anykeypoint.models.tuning import LoraOptions, apply_lora, load_lora_state
 from anykeypoint.training.generative.capellm_config import TrainConfig
 from anykeypoint.training.generative.sequences import ConversationWriter

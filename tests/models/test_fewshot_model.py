@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_backbones import PIXELS, TINY
+from tiny_encoders import PIXELS, TINY
 
 import anykeypoint
 from anykeypoint.category import Category

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_backbones
+import tiny_encoders
 import torch
 import yaml
 from safetensors.torch import load_file
@@ -46,14 +46,14 @@ def data(folder) -> Dataset:
 
 
 def config(method: str, tuning: str = "frozen") -> FewShotConfig:
-    sizes = tiny_backbones.TINY["resnet50"]
+    sizes = tiny_encoders.TINY["resnet50"]
     backbone = BackboneConfig("resnet50", weights=None, image_size=64, sizes=sizes, tuning=tuning)
     return FewShotConfig.from_dict({"method": method, "options": OPTIONS[method], "backbone": backbone.to_dict()})
 
 
 def baseline(method: str, tuning: str = "full") -> FewShotModel:
     model = build(config(method, tuning))
-    tiny_backbones.loud(model.backbone)
+    tiny_encoders.loud(model.backbone)
     return model
 
 

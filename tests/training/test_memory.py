@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from accelerate import Accelerator
-from test_vision import noise, tiny_encoder
+from tiny_encoders import noise, tiny_encoder
 
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward

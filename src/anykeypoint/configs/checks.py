@@ -26,6 +26,13 @@ def check_share(value: Any, what: str) -> float:
     return float(value)
 
 
+def check_rate(value: Any, what: str) -> float:
+    """The value as a float if it is a number of at least 0 and below 1; InputError otherwise."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise InputError(f"{what} must be at least 0 and below 1, but got {value!r}.")
+    return float(value)
+
+
 def check_positive(value: Any, what: str, zero: bool = False) -> float:
     """The value as a float if it is a finite number above 0, or also 0 where `zero` is set; InputError otherwise."""
     if not _is_number(value) or value < 0 or (value == 0 and not zero):

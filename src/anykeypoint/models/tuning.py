@@ -1,18 +1,19 @@
 """How a pretrained network is tuned: not at all, by LoRA adapters, or wholly.
 
 LoRA (Hu et al. 2021) adds (alpha / r) B A x to the output of chosen linear layers and trains A and B alone. CapeLLM
-(section 4.1) puts it on the queries and values of both the visual encoder and the language model, r 8, alpha 16,
+(section 4.1) puts it on the queries and values of both the image encoder and the language model, r 8, alpha 16,
 dropout 0.05. The layers are chosen by role, because every family names them differently.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..configs.strict import known_fields
+from ..configs.checks import check_choice, check_positive, check_rate, check_whole
+from ..configs.strict import Config
 from ..errors import InputError
 from .tensors import check_tensors
 
@@ -36,8 +37,16 @@ _ADAPTER = "default"  # PEFT's name for a single adapter; it stands in parameter
 
 
 @dataclass(frozen=True)
-class LoraOptions:
-    """What LoRA adds: rank r, scale alpha / r, dropout in front of A, and the roles of the layers it adds to."""
+class LoraOptions(Config):
+    """The adapters that LoRA adds.
+
+    r: rank of the adapters.
+    alpha: numerator of the scale alpha / r of their output.
+    dropout: probability of dropping an input of A in training.
+    targets: roles of the layers that get an adapter, some of ROLES.
+    """
+
+    called: ClassVar[str] = "The LoRA options"
 
     r: int = 8
     alpha: float = 16.0
@@ -45,29 +54,17 @@ class LoraOptions:
     targets: tuple[str, ...] = ("q", "v")
 
     def __post_init__(self) -> None:
-        if type(self.r) is not int or self.r < 1:
-            raise InputError(f"The LoRA rank r must be a whole number from 1, but got {self.r!r}.")
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not self.alpha > 0:
-            raise InputError(f"The LoRA alpha must be a number above 0, but got {self.alpha!r}.")
-        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise InputError(f"The LoRA dropout must be at least 0 and below 1, but got {self.dropout!r}.")
+        check_whole(self.r, "The LoRA rank r")
+        check_positive(self.alpha, "The LoRA alpha")
+        check_rate(self.dropout, "The LoRA dropout")
         if isinstance(self.targets, str) or not self.targets or not set(self.targets) <= set(ROLES):
             raise InputError(f"The LoRA targets must be some of {', '.join(ROLES)}, but got {self.targets!r}.")
         object.__setattr__(self, "targets", tuple(self.targets))
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "LoraOptions":
-        """Read the form of `to_dict`; unknown keys are refused."""
-        return cls(**known_fields(cls, data, "The LoRA options"))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "targets": list(self.targets)}
-
 
 def check_tuning(mode: str) -> None:
     """InputError unless `mode` is frozen, lora or full."""
-    if mode not in TUNING_MODES:
-        raise InputError(f"The tuning mode must be one of {', '.join(TUNING_MODES)}, but got {mode!r}.")
+    check_choice(mode, "The tuning mode", TUNING_MODES)
 
 
 def tune(module: nn.Module, mode: str, options: LoraOptions, unused: Iterable[str] = ()) -> None:

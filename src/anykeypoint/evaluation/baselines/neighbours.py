@@ -52,7 +52,8 @@ class NearestNeighbour:
     @classmethod
     def shipped(cls, prior: float = PRIOR_HEIGHT) -> "NearestNeighbour":
         """The baseline with EfficientNet-Lite2, whose weights are fetched if they are not in the cache."""
-        from ...models.towers.vision import VisionConfig, build_encoder
+        from ...models.towers.vision import build_encoder
+        from ...models.towers.vision_config import VisionConfig
 
         return cls(build_encoder(VisionConfig("efficientnet-lite2", image_size=IMAGE_SIZE)), prior)
 

@@ -22,7 +22,7 @@ from ...density import Density
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
 from ..loading import from_folder
-from ..towers.vision import VisionEncoder
+from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop, cut_object
 from . import storage
 from .keypoint_token import KeypointToken
@@ -47,7 +47,7 @@ class GenerativeModel(nn.Module):
     config_class: ClassVar[type]
 
     def __init__(
-        self, config: Any, encoder: VisionEncoder, language: nn.Module, tokenizer: Any, projection: nn.Module
+        self, config: Any, encoder: ImageEncoder, language: nn.Module, tokenizer: Any, projection: nn.Module
     ) -> None:
         super().__init__()
         self.config = config

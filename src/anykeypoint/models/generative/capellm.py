@@ -24,7 +24,7 @@ from ...geometry import Box
 from ...images import ImageSource
 from ...instructions import Instruction, Point, instruction
 from ...pose import Pose
-from ..towers.vision import VisionEncoder
+from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
 from .base import GenerativeModel, confidences, densities
@@ -43,7 +43,7 @@ class CapeLLM(GenerativeModel):
     model_type = "capellm"
     config_class = CapeLLMConfig
 
-    def __init__(self, config: CapeLLMConfig, encoder: VisionEncoder, language: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, config: CapeLLMConfig, encoder: ImageEncoder, language: nn.Module, tokenizer: Any) -> None:
         projection = nn.Linear(encoder.dim, language.config.hidden_size)
         super().__init__(config, encoder, language, tokenizer, projection)
         self.instruction = instruction(config.instruction)

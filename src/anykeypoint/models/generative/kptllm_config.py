@@ -8,7 +8,7 @@ from ...configs.strict import Config, known_fields
 from ...errors import InputError
 from ...instructions.tasks import TaskForm, settled_tasks
 from ..towers.language import LanguageConfig
-from ..towers.vision import VisionConfig
+from ..towers.vision_config import VisionConfig
 from ..tuning import ROLES, LoraOptions
 from .keypoint_token import ANSWERS
 

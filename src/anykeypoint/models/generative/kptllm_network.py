@@ -23,7 +23,7 @@ from ...decoding import packed_forward
 from ...instructions import neutral
 from ...instructions.tasks import task_form
 from ..cache import CachingModule
-from ..towers.vision import VisionEncoder
+from ..towers.image_encoder import ImageEncoder
 from .base import GenerativeModel
 from .keypoint_token import KEYPOINT
 from .kptllm_config import KptLLMConfig
@@ -45,7 +45,7 @@ class KptLLMNetwork(GenerativeModel, CachingModule):
     model_type = "kptllm"
     config_class = KptLLMConfig
 
-    def __init__(self, config: KptLLMConfig, encoder: VisionEncoder, language: nn.Module, tokenizer: Any) -> None:
+    def __init__(self, config: KptLLMConfig, encoder: ImageEncoder, language: nn.Module, tokenizer: Any) -> None:
         width, size = encoder.dim, language.config.hidden_size
         projection: nn.Module = nn.Linear(width, size)
         if config.projector == "mlp":

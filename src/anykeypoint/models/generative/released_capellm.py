@@ -23,7 +23,8 @@ from ..sources.released import read_released
 from ..tensors import check_tensors
 from ..towers.dinov2 import load_official_dinov2
 from ..towers.language import LanguageConfig, build_language
-from ..towers.vision import VisionConfig, encoder_from_model
+from ..towers.vision import encoder_from_model
+from ..towers.vision_config import VisionConfig
 from ..tuning import ROLES, LoraOptions, load_lora_state, roles_of
 from .capellm import CapeLLM
 from .capellm_config import CapeLLMConfig

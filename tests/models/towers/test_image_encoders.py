@@ -1,4 +1,4 @@
-"""Visual encoders: layout of the tokens, sizes, statistics, weights from folders, DINOv2 under Meta's names."""
+"""Image encoders: layout of the tokens, sizes, statistics, weights from folders, DINOv2 under Meta's names."""
 
 import copy
 import json
@@ -7,55 +7,24 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tiny_encoders import NETWORKS, noise, tiny_encoder, tiny_model
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.towers.dinov2 import load_official_dinov2
-from anykeypoint.models.towers.efficientnet import POSITION_GAIN, EfficientNetLite2
-from anykeypoint.models.towers.vision import PRESETS, VisionConfig, build_encoder, encoder_from_model, unrolled_order
+from anykeypoint.models.towers.efficientnet import POSITION_GAIN
+from anykeypoint.models.towers.hiera import unrolled_order
+from anykeypoint.models.towers.registry import IMAGE_ENCODERS
+from anykeypoint.models.towers.vision import build_encoder, encoder_from_model
+from anykeypoint.models.towers.vision_config import VisionConfig
 from anykeypoint.models.tuning import LoraOptions, lora_state
 
-VIT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 14}
-HIERA = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "image_size": [64, 64]}
-SWIN = {"embed_dim": 8, "depths": [1, 1, 2], "num_heads": [1, 2, 2], "window_size": 4, "image_size": 64}
-
-# preset -> (transformers class, config, image size to use here, rows, channels)
-TINY = {
-    "dinov2-s": ("Dinov2", {**VIT, "image_size": 70, "mlp_ratio": 2}, 56, 4, 32),
-    "dinov2-reg-s": ("Dinov2WithRegisters", {**VIT, "image_size": 70, "mlp_ratio": 2}, 56, 4, 32),
-    "clip-vit-l-336": ("CLIPVision", {**VIT, "intermediate_size": 48, "image_size": 56}, 56, 4, 32),
-    "hiera-t": ("Hiera", HIERA, 96, 3, 64),
-    "swinv2-t": ("Swinv2", SWIN, 64, 4, 32),
-}
-
-
-def tiny_model(name: str, **changes: object) -> torch.nn.Module:
-    """A small random network of the preset's family; wide weights, so that no branch is silent."""
-    if name == "efficientnet-lite2":
-        return EfficientNetLite2()
-    kind, config, *_ = TINY[name]
-    torch.manual_seed(0)
-    wide = {} if kind == "CLIPVision" else {"initializer_range": 0.1}
-    return getattr(transformers, f"{kind}Model")(
-        getattr(transformers, f"{kind}Config")(**{**config, **wide, **changes})
-    )
-
-
-def tiny_encoder(name: str, **options: object):
-    size = 64 if name == "efficientnet-lite2" else TINY[name][2]
-    return encoder_from_model(tiny_model(name), VisionConfig(name, **{"image_size": size, **options}))
-
-
-def noise(size: int, batch: int = 1, seed: int = 1) -> torch.Tensor:
-    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-FAMILIES = [*TINY, "efficientnet-lite2"]
+FAMILIES = [*NETWORKS, "efficientnet-lite2"]
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_token_at_row_r_column_c_sees_row_r_column_c_of_the_picture(name):
     encoder = tiny_encoder(name)
     for key, parameter in encoder.named_parameters():
@@ -75,9 +44,9 @@ def test_the_token_at_row_r_column_c_sees_row_r_column_c_of_the_picture(name):
             assert divmod(int(moved.argmax()), columns) == (row, column)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_an_encoder_answers_with_one_token_per_cell(name):
-    _, _, size, rows, channels = TINY[name]
+    _, _, size, rows, channels = NETWORKS[name]
     encoder = tiny_encoder(name)
     assert encoder.grid(size) == (rows, rows)
     assert encoder.dim == channels
@@ -185,6 +154,26 @@ def test_a_config_survives_the_round_trip_through_json():
     assert VisionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.parametrize(
+    ("former", "source"), [("published", None), (None, "random"), ("some/where", "some/where"), ("a.pth", "a.pth")]
+)
+def test_a_matchers_options_of_version_0_1_0_are_read(former, source):
+    former = {"name": "swinv2-t", "weights": former, "tuning": "lora", "drop_path": 0.1, "sizes": {"window_size": 8}}
+    config = VisionConfig.from_dict(former)
+    assert config == VisionConfig("swinv2-t", source, 256, "lora", drop_path=0.1, sizes={"window_size": 8})
+
+
+def test_a_language_models_options_of_version_0_1_0_are_read():
+    lora = {"r": 8, "alpha": 16.0, "dropout": 0.05, "targets": ["q", "v"]}
+    former = {"name": "dinov2-l", "source": None, "image_size": 224, "tuning": "lora", "lora": lora, "heads": None}
+    assert VisionConfig.from_dict(former) == VisionConfig("dinov2-l", tuning="lora")
+
+
+def test_a_family_fills_in_what_is_left_out():
+    assert VisionConfig.from_dict({"name": "resnet50"}, tuning="full").tuning == "full"
+    assert VisionConfig.from_dict({"name": "resnet50", "tuning": "frozen"}, tuning="full").tuning == "frozen"
+
+
 def test_a_config_takes_size_from_its_preset_and_nothing_unknown():
     assert VisionConfig("clip-vit-l-336").image_size == 336
     with pytest.raises(InputError, match="unknown key 'imagesize'"):
@@ -196,7 +185,7 @@ def test_a_config_takes_size_from_its_preset_and_nothing_unknown():
 def test_an_unknown_encoder_is_refused_with_the_known_ones():
     with pytest.raises(InputError) as error:
         VisionConfig("dino-v2")
-    assert all(name in str(error.value) for name in PRESETS)
+    assert all(name in str(error.value) for name in IMAGE_ENCODERS)
 
 
 @pytest.mark.parametrize(
@@ -211,11 +200,11 @@ def test_wrong_values_in_a_config_are_refused(changes, told):
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_saved_folder_gives_the_same_tokens(name, tmp_path):
     model = tiny_model(name)
     model.save_pretrained(tmp_path)
-    size = TINY[name][2]
+    size = NETWORKS[name][2]
     config = VisionConfig(name, str(tmp_path), size)
     with torch.no_grad():
         assert torch.equal(build_encoder(config)(noise(size)), encoder_from_model(model, config)(noise(size)))
@@ -238,7 +227,7 @@ def test_swin_builds_its_windows_for_the_size_asked_for(tmp_path):
 
 
 def test_clip_loads_from_a_checkpoint_that_also_has_a_text_tower(tmp_path):
-    vision = {**TINY["clip-vit-l-336"][1]}
+    vision = {**NETWORKS["clip-vit-l-336"][1]}
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
     text |= {"vocab_size": 50, "bos_token_id": 0, "eos_token_id": 1}
     whole = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision)).eval()
@@ -295,11 +284,11 @@ def trained(encoder) -> set[str]:
     return {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_every_parameter_that_trains_gets_a_gradient(name, tuning):
     encoder = tiny_encoder(name, tuning=tuning)
-    size = TINY[name][2]
+    size = NETWORKS[name][2]
     (encoder(noise(size)) * noise(1, seed=3).mean()).square().sum().backward()
     parameters = dict(encoder.named_parameters())
     assert trained(encoder)
@@ -312,9 +301,9 @@ def test_a_frozen_encoder_trains_nothing(name):
     assert trained(tiny_encoder(name)) == set()
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_new_adapters_do_not_change_the_tokens(name):
-    size = TINY[name][2]
+    size = NETWORKS[name][2]
     with torch.no_grad():
         plain = tiny_encoder(name)(noise(size))
         assert torch.equal(tiny_encoder(name, tuning="lora")(noise(size)), plain)
@@ -342,10 +331,17 @@ def test_positions_follow_the_weights_though_they_are_kept(name):
 
 
 def test_positions_kept_under_inference_mode_serve_training_later():
-    encoder = tiny_encoder("dinov2-s", tuning="lora")
+    encoder, fresh = (tiny_encoder("dinov2-s", tuning="lora") for _ in range(2))
+    fresh.load_state_dict(encoder.state_dict())
     with torch.inference_mode():
-        encoder(noise(56))
-    encoder(noise(56)).sum().backward()
+        kept = encoder(noise(56))
+    for one in (encoder, fresh):
+        tokens = one(noise(56))
+        assert torch.equal(tokens, kept)
+        tokens.square().sum().backward()
+    pairs = zip(encoder.parameters(), fresh.parameters(), strict=True)
+    trained = [(ours.grad, other.grad) for ours, other in pairs if ours.requires_grad]
+    assert all(torch.equal(ours, other) for ours, other in trained) and any(ours.any() for ours, _ in trained)
 
 
 def test_position_embeddings_train_in_full_tuning():

@@ -1,4 +1,4 @@
-"""Weights of backbones: files under their authors' names, folders, and the arithmetic that published weights need."""
+"""Weights of image encoders: files under their authors' names, folders, and what published weights compute."""
 
 import importlib
 import json
@@ -11,28 +11,21 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from tiny_backbones import PIXELS, TINY, loud, noise, tiny
+from tiny_encoders import PIXELS, TINY, loud, noise, tiny
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.towers.backbones import (
-    SIZES,
-    BackboneConfig,
-    backbone_from_model,
-    backbone_from_released,
-    build_backbone,
-)
 from anykeypoint.models.towers.efficientnet import EfficientNetLite2
-from anykeypoint.models.towers.resnet import load_official_resnet
-from anykeypoint.models.towers.resnet import official_places as resnet_places
-from anykeypoint.models.towers.swinv2 import blocks_of, official_places
+from anykeypoint.models.towers.resnet import ResNetEncoder, load_official_resnet
+from anykeypoint.models.towers.swinv2 import blocks_of
+from anykeypoint.models.towers.vision import build_encoder, encoder_from_model, encoder_from_released
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-def released(backbone, name: str) -> dict[str, torch.Tensor]:
-    """The backbone's tensors under their authors' names."""
-    own = backbone.encoder.model.state_dict()
-    places = (official_places if name == "swinv2-t" else resnet_places)(backbone.encoder.model)
+def released(encoder) -> dict[str, torch.Tensor]:
+    """The encoder's tensors under their authors' names."""
+    own, places = encoder.model.state_dict(), encoder.official_names()
     return {
         key: torch.cat([own[part] for part in parts]) if parts[1:] else own[parts[0]] for key, parts in places.items()
     }
@@ -44,36 +37,36 @@ OFFICIAL = ["swinv2-t", "resnet50"]
 @pytest.mark.parametrize("name", OFFICIAL)
 @pytest.mark.parametrize("prefix", ["", "backbone.", "encoder."])
 def test_released_tensors_give_the_same_map_bare_or_under_a_prefix(name, prefix):
-    backbone = loud(tiny(name))
-    state = {f"{prefix}{key}": value for key, value in released(backbone, name).items()}
+    encoder = loud(tiny(name))
+    state = {f"{prefix}{key}": value for key, value in released(encoder).items()}
     state |= {"keypoint_head.weight": torch.zeros(1)} if prefix else {}
     options = {"sizes": {"window_size": 4}} if name == "swinv2-t" else {}
-    again = backbone_from_released(state, BackboneConfig(name, image_size=128, **options))
+    again = encoder_from_released(state, VisionConfig(name, image_size=128, **options))
     with torch.no_grad():
-        assert torch.equal(again(noise(128)), backbone(noise(128)))
+        assert torch.equal(again.map(noise(128)), encoder.map(noise(128)))
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_a_released_file_serves_as_weights(name, tmp_path):
-    backbone = loud(tiny(name))
-    torch.save({"meta": {}, "state_dict": released(backbone, name)}, tmp_path / "a.pth")
-    save_file(released(backbone, name), tmp_path / "a.safetensors")
+    encoder = loud(tiny(name))
+    torch.save({"meta": {}, "state_dict": released(encoder)}, tmp_path / "a.pth")
+    save_file(released(encoder), tmp_path / "a.safetensors")
     options = {"sizes": {"window_size": 4}} if name == "swinv2-t" else {}
     for file in ("a.pth", "a.safetensors"):
-        again = build_backbone(BackboneConfig(name, str(tmp_path / file), 128, **options))
+        again = build_encoder(VisionConfig(name, str(tmp_path / file), 128, **options))
         with torch.no_grad():
-            assert torch.equal(again(noise(128)), backbone(noise(128)))
+            assert torch.equal(again.map(noise(128)), encoder.map(noise(128)))
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_unknown_missing_and_wrongly_shaped_tensors_are_listed_in_one_sentence(name):
-    state = released(tiny(name), name)
+    state = released(tiny(name))
     missing, shaped = [key for key in state if key.endswith("0.weight") or key.endswith("conv2.weight")][-2:]
     del state[missing]
     state[shaped] = state[shaped][1:]
     state["surprise"] = torch.zeros(1)
     with pytest.raises(InputError) as error:
-        backbone_from_released(state, BackboneConfig(name, image_size=128))
+        encoder_from_released(state, VisionConfig(name, image_size=128))
     text = str(error.value)
     assert "\n" not in text and "unknown: surprise; missing: " in text
     assert missing in text and f"of the wrong shape: {shaped} {list(state[shaped].shape)} instead of" in text
@@ -83,15 +76,15 @@ def test_unknown_missing_and_wrongly_shaped_tensors_are_listed_in_one_sentence(n
 @pytest.mark.parametrize("state", [{}, {"x": torch.zeros(1)}, {"patch_embed.proj.weight": torch.zeros(1)}])
 def test_tensors_of_something_else_are_refused(name, state):
     with pytest.raises(InputError, match="weights must hold"):
-        backbone_from_released(state, BackboneConfig(name, image_size=128))
+        encoder_from_released(state, VisionConfig(name, image_size=128))
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 @given(data=st.data())
 @settings(max_examples=10, suppress_health_check=list(HealthCheck))
 def test_whatever_is_wrong_with_released_tensors_is_told_in_one_sentence(name, data):
-    backbone = tiny(name)
-    state = with_tables(backbone) if name == "swinv2-t" else released(backbone, name)
+    encoder = tiny(name)
+    state = with_tables(encoder) if name == "swinv2-t" else released(encoder)
     for _ in range(data.draw(st.integers(1, 3))):
         key = data.draw(st.sampled_from(sorted(state)))
         match data.draw(st.sampled_from(["gone", "other", "flat", "whole", "moved"])):
@@ -106,57 +99,55 @@ def test_whatever_is_wrong_with_released_tensors_is_told_in_one_sentence(name, d
             case "moved":
                 state[key.replace("0", str(data.draw(st.integers(0, 10**6))))] = state[key]
     try:
-        backbone_from_released(state, BackboneConfig(name, image_size=128))
+        encoder_from_released(state, VisionConfig(name, image_size=128))
     except InputError as error:
         assert "\n" not in str(error)
 
 
 def test_whole_numbers_are_no_weights():
-    state = released(tiny("resnet50"), "resnet50")
+    state = released(tiny("resnet50"))
     with pytest.raises(InputError, match=r"conv1.weight is torch.int8, but torch.float32 or alike is needed"):
-        backbone_from_released(
-            {**state, "conv1.weight": state["conv1.weight"].to(torch.int8)}, BackboneConfig("resnet50")
-        )
+        encoder_from_released({**state, "conv1.weight": state["conv1.weight"].to(torch.int8)}, VisionConfig("resnet50"))
 
 
 def test_names_that_a_network_has_none_of_are_refused():
     with pytest.raises(InputError, match="cannot be read from a single file"):
-        backbone_from_released({"x": torch.zeros(1)}, BackboneConfig("efficientnet-lite2", image_size=64))
+        encoder_from_released({"x": torch.zeros(1)}, VisionConfig("efficientnet-lite2", image_size=64))
 
 
 def test_the_classifier_and_old_files_without_counters_are_no_fault():
-    backbone = tiny("resnet50")
-    state = {key: value for key, value in released(backbone, "resnet50").items() if "num_batches" not in key}
+    encoder = tiny("resnet50")
+    state = {key: value for key, value in released(encoder).items() if "num_batches" not in key}
     state |= {"fc.weight": torch.zeros(10, 20), "fc.bias": torch.zeros(10)}
     with torch.no_grad():
-        again = backbone_from_released(state, BackboneConfig("resnet50", image_size=128))
-        assert torch.equal(again(noise(128)), backbone(noise(128)))
+        again = encoder_from_released(state, VisionConfig("resnet50", image_size=128))
+        assert torch.equal(again.map(noise(128)), encoder.map(noise(128)))
 
 
 def test_a_saved_config_builds_the_same_network_without_fetching():
     for name in TINY:
-        backbone = loud(tiny(name))
-        config = BackboneConfig.from_dict(json.loads(json.dumps(backbone.saved_config().to_dict())))
-        assert config.weights is None
-        again = build_backbone(config)
-        again.load_state_dict(backbone.state_dict())
+        encoder = loud(tiny(name))
+        config = VisionConfig.from_dict(json.loads(json.dumps(encoder.saved_config().to_dict())))
+        assert config.source == RANDOM
+        again = build_encoder(config)
+        again.load_state_dict(encoder.state_dict())
         with torch.no_grad():
-            assert torch.equal(again(noise(PIXELS[name])), backbone(noise(PIXELS[name])))
+            assert torch.equal(again.map(noise(PIXELS[name])), encoder.map(noise(PIXELS[name])))
 
 
 def test_a_folder_serves_as_weights(tmp_path):
     network = EfficientNetLite2()
     save_file(network.state_dict(), tmp_path / "model.safetensors")
-    backbone = build_backbone(BackboneConfig("efficientnet-lite2", str(tmp_path), 64))
+    encoder = build_encoder(VisionConfig("efficientnet-lite2", str(tmp_path), 64))
     with torch.no_grad():
-        expected = backbone_from_model(network, BackboneConfig("efficientnet-lite2", image_size=64))(noise(64))
-        assert torch.equal(backbone(noise(64)), expected)
+        expected = encoder_from_model(network, VisionConfig("efficientnet-lite2", image_size=64)).map(noise(64))
+        assert torch.equal(encoder.map(noise(64)), expected)
     swin = tiny("swinv2-t")
-    swin.encoder.model.save_pretrained(tmp_path / "swin")
-    options = BackboneConfig("swinv2-t", str(tmp_path / "swin"), 128)
+    swin.model.save_pretrained(tmp_path / "swin")
+    options = VisionConfig("swinv2-t", str(tmp_path / "swin"), 128)
     with torch.no_grad():
-        assert torch.equal(build_backbone(options)(noise(128)), swin(noise(128)))
-    assert build_backbone(replace(options, sizes={"window_size": 8})).saved_config().sizes["window_size"] == 8
+        assert torch.equal(build_encoder(options).map(noise(128)), swin.map(noise(128)))
+    assert build_encoder(replace(options, sizes={"window_size": 8})).saved_config().sizes["window_size"] == 8
 
 
 # --- Swin V2 ----------------------------------------------------------------------------------------------------------
@@ -172,48 +163,48 @@ def tables(side: int) -> dict[str, torch.Tensor]:
     return {"attn.relative_coords_table": table, "attn.relative_position_index": index}
 
 
-def with_tables(backbone, side: int = 4) -> dict[str, torch.Tensor]:
-    state = released(backbone, "swinv2-t")
-    for i, stage in enumerate(backbone.encoder.model.encoder.layers):
+def with_tables(encoder, side: int = 4) -> dict[str, torch.Tensor]:
+    state = released(encoder)
+    for i, stage in enumerate(encoder.model.encoder.layers):
         for j in range(len(stage.blocks)):
             state |= {f"layers.{i}.blocks.{j}.{key}": value for key, value in tables(side).items()}
     return state
 
 
 def test_stored_tables_tell_the_window_and_are_those_that_are_built():
-    backbone = loud(tiny("swinv2-t"))
-    again = backbone_from_released(with_tables(backbone), BackboneConfig("swinv2-t", image_size=128))
+    encoder = loud(tiny("swinv2-t"))
+    again = encoder_from_released(with_tables(encoder), VisionConfig("swinv2-t", image_size=128))
     assert again.saved_config().sizes["window_size"] == 4
-    for block in blocks_of(again.encoder.model):
+    for block in blocks_of(again.model):
         attention, told = block.attention.self, tables(4)
         assert torch.equal(attention.relative_position_index, told["attn.relative_position_index"])
         assert torch.allclose(attention.relative_coords_table, told["attn.relative_coords_table"], atol=1e-6)
     with torch.no_grad():
-        assert torch.equal(again(noise(128)), backbone(noise(128)))
+        assert torch.equal(again.map(noise(128)), encoder.map(noise(128)))
 
 
 def test_another_window_or_size_may_be_asked_for_than_was_stored():
-    config = BackboneConfig("swinv2-t", image_size=256, sizes={"window_size": 8})
-    backbone = backbone_from_released(with_tables(tiny("swinv2-t")), config)
-    assert backbone.saved_config().sizes["window_size"] == 8 and backbone(noise(256)).shape[2:] == (16, 16)
+    config = VisionConfig("swinv2-t", image_size=256, sizes={"window_size": 8})
+    encoder = encoder_from_released(with_tables(tiny("swinv2-t")), config)
+    assert encoder.saved_config().sizes["window_size"] == 8 and encoder.map(noise(256)).shape[2:] == (16, 16)
 
 
 def test_tables_that_do_not_fit_are_refused():
-    config = BackboneConfig("swinv2-t", image_size=128)
+    config = VisionConfig("swinv2-t", image_size=128)
     state = with_tables(tiny("swinv2-t"))
     with pytest.raises(InputError, match=r"layers.0.blocks.0.attn.relative_position_index \[9, 9\] instead of"):
-        backbone_from_released({**state, "layers.0.blocks.0.attn.relative_position_index": torch.zeros(9, 9)}, config)
+        encoder_from_released({**state, "layers.0.blocks.0.attn.relative_position_index": torch.zeros(9, 9)}, config)
     with pytest.raises(InputError, match=r"unknown: layers.9.blocks.0.attn_mask"):
-        backbone_from_released({**state, "layers.9.blocks.0.attn_mask": torch.zeros(1, 16, 16)}, config)
+        encoder_from_released({**state, "layers.9.blocks.0.attn_mask": torch.zeros(1, 16, 16)}, config)
     key = "layers.1.blocks.0.attn.relative_coords_table"
     with pytest.raises(InputError, match=f"{key} was made for windows enlarged"):
-        backbone_from_released({**state, key: state[key] * 1.1}, config)
+        encoder_from_released({**state, key: state[key] * 1.1}, config)
 
 
 def test_a_shifted_window_hides_other_regions_by_minus_100_once():
     """Against the arithmetic of the published code, token by token, with attention as sharp as its scale allows."""
-    backbone = loud(tiny("swinv2-t"))
-    block = backbone.encoder.model.encoder.layers[1].blocks[1]
+    encoder = loud(tiny("swinv2-t"))
+    block = encoder.model.encoder.layers[1].blocks[1]
     assert block.shift_size == 2
     attention, side, dim, heads = block.attention.self, 16, 16, 2
     attention.logit_scale.data.fill_(9.0)  # past the clamp, log(100)
@@ -259,7 +250,7 @@ def test_a_shifted_window_hides_other_regions_by_minus_100_once():
 
 def test_a_resnet_is_what_its_names_say():
     """Against the network of He et al. written out from a state dict with torchvision's names."""
-    state = released(loud(tiny("resnet50")), "resnet50")
+    state = released(loud(tiny("resnet50")))
 
     def layer(x, convolution, norm, stride=1):
         weight = state[f"{convolution}.weight"]
@@ -278,17 +269,17 @@ def test_a_resnet_is_what_its_names_say():
                 shortcut = f"{at}.downsample.0"
                 known = f"{shortcut}.weight" in state
                 x = (y + (layer(x, shortcut, f"{at}.downsample.1", stride) if known else x)).relu()
-        ours = backbone_from_released(state, BackboneConfig("resnet50", image_size=128))(noise(128))
+        ours = encoder_from_released(state, VisionConfig("resnet50", image_size=128)).map(noise(128))
     assert torch.allclose(ours, x, rtol=1e-4, atol=1e-4 * x.abs().max().item())
     assert not load_official_resnet(state).training
 
 
 def test_the_full_resnet_takes_torchvisions_names():
     with torch.device("meta"):
-        model = build_backbone(BackboneConfig("resnet50", None)).encoder.model
-    names = resnet_places(model)
+        encoder = build_encoder(VisionConfig("resnet50", RANDOM))
+    names = encoder.official_names()
     assert len(names) == 318 and "layer3.5.bn3.num_batches_tracked" in names and "layer4.0.downsample.0.weight" in names
-    assert set(SIZES["resnet50"]) == {"embedding_size", "hidden_sizes", "depths"}
+    assert set(ResNetEncoder.published["resnet50"].sizes) == {"embedding_size", "hidden_sizes", "depths"}
 
 
 # --- golden numbers ---------------------------------------------------------------------------------------------------
@@ -299,8 +290,8 @@ def test_the_full_resnet_takes_torchvisions_names():
 )
 def test_published_numbers_are_reproduced(file, shared):
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
-        golden = importlib.import_module("golden_backbones")
+        patch.syspath_prepend(Path(__file__).resolve().parents[3] / "tools")
+        golden = importlib.import_module("golden_encoders")
         check = golden.check_checkpoint if file.endswith(".pth") else golden.check_swinv2
         measures = check(shared / "golden" / file)
     assert [measure.what for measure in measures if not measure.ok] == []
