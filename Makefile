@@ -1,5 +1,6 @@
-# make demo   one prediction on the sample picture, from nothing: environment, weights, overlay, COCO JSON, CSV
-# make test   lint and all tests
+# make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
+# make test      lint and all tests
+# make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
@@ -9,16 +10,23 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test mutants lint clean
 install: $(VENV)/installed
 
 demo: install
 	$(RUN)/anykeypoint weights fast
-	$(RUN)/anykeypoint predict examples/astronaut.jpg --category human_body --boxes 20,0,440,512 -o demo
-	@echo "look at demo/astronaut.png, demo/poses.json and demo/poses.csv"
+	$(RUN)/anykeypoint predict examples/paper_2.jpg --noun "sheet of paper" -o demo/words.png -o demo/words.csv \
+		--keypoints "top left corner; top right corner; bottom right corner; bottom left corner"
+	$(RUN)/anykeypoint predict examples/paper_2.jpg --example examples/paper_1.jpg:examples/paper_1.json --no-words \
+		-o demo/example.png -o demo/example.json
+	$(RUN)/anykeypoint predict examples/paper_2.jpg --example examples/paper_1.jpg:examples/paper_1.json -o demo/both.png
+	@echo "look at demo/words.png, demo/example.png and demo/both.png"
 
 test: install lint
 	$(RUN)/python -m pytest
+
+mutants: install
+	$(RUN)/python tools/mutants.py --count 60
 
 lint: install
 	$(RUN)/ruff check .
