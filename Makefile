@@ -14,6 +14,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 install: $(VENV)/installed
 
 demo: install
+	mkdir -p demo
 	$(RUN)/anykeypoint weights fast
 	$(RUN)/anykeypoint predict examples/paper_2.jpg --noun "sheet of paper" -o demo/words.png -o demo/words.csv \
 		--keypoints "top left corner; top right corner; bottom right corner; bottom left corner"
