@@ -13,7 +13,7 @@ from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import DESCRIBE, Instruction, Point, instruction, instruction_names, neutral
 
-FINDING = [name for name in instruction_names() if instruction(name).finds]
+FINDING = [name for name in instruction_names() if instruction(name).answers_points]
 NOSE = Keypoint("nose", "The tip of the nose.")
 CAT = Category("cat", (NOSE, Keypoint("tail"), Keypoint("left ear", "The highest point of the left ear.")), noun="cat")
 

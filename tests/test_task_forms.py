@@ -8,7 +8,7 @@ import yaml
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import Instruction, Point, Text
-from anykeypoint.instructions.tasks import TASKS, TaskForm, settled_tasks, task_form, task_form_names
+from anykeypoint.instructions.tasks import TASKS, TaskForm, task_form, task_form_names, task_form_setting
 
 CATEGORY = Category("cat", (Keypoint("left ear", "The highest one."), Keypoint("nose")), noun="cat")
 
@@ -57,13 +57,13 @@ def test_names_are_made_harmless():
 def test_a_form_of_a_file_is_kept_with_all_that_it_says(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(plain(before="Look: ", between=".\n", ending="|")))
-    form = settled_tasks(str(path))
+    form = task_form_setting(str(path))
     path.unlink()
     assert isinstance(form, TaskForm) and form.name == "mine" and {form.of(task).before for task in TASKS} == {"Look: "}
     assert TaskForm.from_dict(dataclasses.asdict(form), "here") == form
     segments = form.conversation("text", CATEGORY, 0, named=True)
     assert segments[2:] == [Text(".\n", True), Point(0, True), Text("|", True)]
-    assert settled_tasks("kptllm") == "kptllm" and isinstance(form.text, Instruction)
+    assert task_form_setting("kptllm") == "kptllm" and isinstance(form.text, Instruction)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ def test_missing_tasks_unknown_names_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="must be a mapping of tasks"):
         TaskForm.from_dict(["a"], "here")
     with pytest.raises(InputError, match="no task form 'base'; known are brief, kptllm"):
-        settled_tasks("base")
+        task_form_setting("base")
     with pytest.raises(InputError, match="Cannot read the task form"):
-        settled_tasks(str(tmp_path / "none.yaml"))
+        task_form_setting(str(tmp_path / "none.yaml"))

@@ -19,7 +19,7 @@ from anykeypoint.training.generative.capellm_config import GuideConfig, TrainCon
 from anykeypoint.training.generative.losses import training_loss
 from anykeypoint.training.generative.sequences import ConversationWriter, build_sequences, collate
 
-FINDING = [name for name in instruction_names() if instruction(name).finds]
+FINDING = [name for name in instruction_names() if instruction(name).answers_points]
 CONFIG = TrainConfig(rounds=2, pack=6, precision="fp32")
 
 
@@ -85,8 +85,10 @@ def test_a_conversation_and_its_answers_read_as_the_form_says(models, objects, n
         assert model.tokenizer.decode(writer.tokens) == text(segments)
     answers = model.tokenizer.decode(supervised(writer))
     assert answers == text([segment for segment in segments if segment.answer])
-    assert [answer.point for answer in writer.answers] == ([tuple(points[i]) for i in (1, 0, 3)] if form.finds else [])
-    assert bool(writer.words) == form.speaks
+    assert [answer.point for answer in writer.answers] == (
+        [tuple(points[i]) for i in (1, 0, 3)] if form.answers_points else []
+    )
+    assert bool(writer.words) == form.answers_text
 
 
 @pytest.mark.parametrize("kind", ["digits", "sentencepiece"])

@@ -102,7 +102,7 @@ class CapeLLM(GenerativeModel):
         describe: one of `instructions.DESCRIBE`.
         """
         form = self.instruction
-        if not form.finds:
+        if not form.answers_points:
             raise InputError(
                 f"The instruction form {form.name!r} asks for words about a given place and finds none; it is for "
                 "training only."

@@ -6,7 +6,7 @@ from typing import Any
 from ...configs.checks import check_choice
 from ...configs.strict import Config, known_fields
 from ...errors import InputError
-from ...instructions import Instruction, instruction, settled
+from ...instructions import Instruction, instruction, instruction_setting
 from ..towers.language import LanguageConfig
 from ..towers.vision_config import VisionConfig
 from .keypoint_token import ANSWERS
@@ -36,12 +36,12 @@ class CapeLLMConfig(Config):
     strategy: str = "greedy"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "instruction", settled(self.instruction))
+        object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_choice(self.answer, "A model's answer", ANSWERS)
         if self.answer == "token":
             if self.strategy != "greedy":
                 raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
-            if not instruction(self.instruction).finds:
+            if not instruction(self.instruction).answers_points:
                 raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any
 from ...configs.checks import check_choice, check_flag, check_positive, check_whole
 from ...configs.strict import Config, known_fields
 from ...errors import InputError
-from ...instructions.tasks import TaskForm, settled_tasks
+from ...instructions.tasks import TaskForm, task_form_setting
 from ..towers.language import LanguageConfig
 from ..towers.vision_config import VisionConfig
 from ..tuning import ROLES, LoraOptions
@@ -58,7 +58,7 @@ class KptLLMConfig(Config):
     strategy: str = "greedy"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "instruction", settled_tasks(self.instruction))
+        object.__setattr__(self, "instruction", task_form_setting(self.instruction))
         for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS), ("answer", ANSWERS)):
             check_choice(getattr(self, key), f"A model's {key}", known)
         for key in ("layers", "heads", "frequencies"):

@@ -10,7 +10,7 @@ import yaml
 
 from ...crops.augment import AugmentConfig
 from ...errors import InputError
-from ...instructions import Instruction, settled
+from ...instructions import Instruction, instruction_setting
 from .rounds import GROUPINGS
 
 
@@ -69,7 +69,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.instruction:
-            object.__setattr__(self, "instruction", settled(self.instruction))
+            object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_choices(self, grouping=GROUPINGS, train_only=("", "projection"), **CHOICES)
         check_counts(self, "rounds", "pack", "epochs", "batch", "accumulate", "save_every", "keep")
         check_shares(self, "describe", "replace")

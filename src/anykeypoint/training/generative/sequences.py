@@ -131,7 +131,7 @@ def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
     """The form of a run's conversations; InputError where its answers are not what the run can learn from."""
     form = instruction(config.instruction) if config.instruction else model.instruction
     if config.loss == "digits":
-        if form.speaks:
+        if form.answers_text:
             raise InputError(
                 f"The loss 'digits' knows no answers but points, and the instruction form {form.name!r} also answers "
                 "in words; use the loss 'text'."
@@ -140,12 +140,12 @@ def training_form(model: CapeLLM, config: TrainConfig) -> Instruction:
             raise InputError(
                 "The loss 'digits' cannot train a model that answers with <KEYPOINT>; use the loss 'text'."
             )
-    if not form.finds and model.keypoint_token is not None:
+    if not form.answers_points and model.keypoint_token is not None:
         raise InputError(
             f"The instruction form {form.name!r} answers in words about given coordinates, but this model writes "
             "<KEYPOINT> for a point; use a model with the answer 'text'."
         )
-    if not form.finds and config.guide.layers:
+    if not form.answers_points and config.guide.layers:
         raise InputError(
             f"guide.layers needs answers that are points, but the instruction form {form.name!r} answers in words; "
             "leave the guide out."

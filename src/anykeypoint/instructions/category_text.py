@@ -1,0 +1,79 @@
+"""A category's names and descriptions as they may stand in a template: harmless, whatever users write in them."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from ..category import Category
+from ..errors import InputError
+
+# How a question gives the keypoint's description: as it is; not at all; a sentence that there is none (Table 7); or a
+# sentence that says nothing about where the point lies (Table 5).
+DESCRIBE = ("detailed", "removed", "replaced", "vague")
+
+NO_DESCRIPTION = "There is no description to refer to."
+
+
+def check_describe(describe: Any) -> str:
+    """The value if it is one of DESCRIBE; InputError otherwise."""
+    if describe not in DESCRIBE or not isinstance(describe, str):
+        raise InputError(f"Descriptions can be given {', '.join(DESCRIBE)}, but got {describe!r}.")
+    return describe
+
+
+def neutral(text: str, special: Sequence[str] = ()) -> str:
+    """Users' text in one line, without control characters, surrogates, and strings that a tokenizer reads as control
+    tokens.
+
+    special: the strings of control tokens. One such as `</s>` gets a blank after its first character and is then
+        ordinary text.
+    """
+    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    text = " ".join(text.split())
+    # A token with blanks at its ends would be in the text again as soon as the blank is put in.
+    special = [token.strip() for token in special]
+    while found := [token for token in special if len(token) > 1 and token in text]:
+        for token in found:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+class CategoryText:
+    """The values of a category for the slots of a template.
+
+    category: the category that the conversation is about.
+    noun: the object's noun; None takes the category's.
+    visible: indices of the keypoints in the picture, for the slot {visible}.
+    special: strings that must not stand in the text, see `neutral`.
+    """
+
+    def __init__(self, category: Category, noun: str | None, visible: Sequence[int], special: Sequence[str]) -> None:
+        self.category, self.special = category, special
+        self.names = [self._neutral(keypoint.name) for keypoint in category.keypoints]
+        self.shared = {
+            "noun": self._neutral(category.noun if noun is None else noun),
+            "names": ", ".join(self.names),
+            "visible": ", ".join(self.names[i] for i in visible),
+        }
+
+    def values(self, keypoint: int) -> dict[str, str]:
+        """Slot -> value, for templates about the keypoint of this index."""
+        return {**self.shared, "name": self.names[keypoint]}
+
+    def description(self, keypoint: int, describe: str) -> str:
+        """The description of the keypoint of this index, given in one of the ways of DESCRIBE; empty for none."""
+        if describe == "replaced":
+            return NO_DESCRIPTION
+        if describe == "vague":
+            return self._vague(keypoint)
+        return self._neutral(self.category.keypoints[keypoint].description) if describe == "detailed" else ""
+
+    def _neutral(self, text: str) -> str:
+        return neutral(text, self.special)
+
+    def _vague(self, keypoint: int) -> str:
+        """A sentence with the keypoint's position in the list of keypoints, which does not say where on the object it
+        lies."""
+        order = f"comes after the {self.names[keypoint - 1]}" if keypoint else "comes first"
+        name, noun = self.names[keypoint], self.shared["noun"]
+        return self._neutral(f"The {name} is one of the keypoints of the {noun}; it {order}.")
