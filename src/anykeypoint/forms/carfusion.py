@@ -1,8 +1,8 @@
-"""CarFusion as its authors give it: for each sequence a folder `gt` with a text file for each picture.
+"""CarFusion in its authors' form: each sequence has a folder `gt` with one text file per picture.
 
-SEQUENCE/gt/CAMERA_FRAME.txt has a line for each point, `x,y,point,car,visibility`: point 1 to 14, car its number in the
-picture, visibility 1 visible, 2 hidden, 3 visible too in the authors' own conversion, 0 not labelled. The picture is
-SEQUENCE/images_jpg/CAMERA_FRAME.jpg (or SEQUENCE/images/...).
+SEQUENCE/gt/CAMERA_FRAME.txt has one line per point, `x,y,point,car,visibility`: the point is 1 to 14, the car is its
+number in the picture, and the visibility is 0 not labelled, 1 visible, 2 hidden, or 3, which the authors' own
+conversion takes as visible. The picture is SEQUENCE/images_jpg/CAMERA_FRAME.jpg (or SEQUENCE/images/...).
 """
 
 from pathlib import Path
@@ -15,29 +15,33 @@ from ..library.lookup import category as library_category
 from .document import Labels
 from .form import Form
 from .reading import find_picture, number, read_text
+from .writing import point_labels
 
-_CAR = "field_05_car"  # the library's definition in CarFusion's order
-_SEEN = {0: 0, 1: 2, 2: 1, 3: 2}
-SIZE = (1920, 1080)  # pixels: of all pictures
+_COLUMNS = ("x", "y", "point", "car", "visibility")
+_CAR = "field_05_car"  # definition of the library whose points are in CarFusion's order
+_VISIBILITY = {0: 0, 1: 2, 2: 1, 3: 2}  # CarFusion's number -> COCO's
+SIZE = (1920, 1080)  # width and height of every picture, in pixels
 TWICE = "lines of a point that a later line gives again"
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of all sequences in a folder and below. word: sequences, parted by commas, as in carfusion/car_penn1:DIR.
+    """The labels of all sequences in a folder and below it.
 
-    Points outside the picture are not labelled, as in the authors' conversion; unlike there, places are not rounded,
-    and boxes are put round the points. A sequence is one group: its cameras see the same cars.
+    path: the folder.
+    word: names of sequences, separated by commas, as in carfusion/car_penn1:DIR; "" takes all.
+    Points outside the picture count as not labelled, as in the authors' conversion; unlike there, places are not
+    rounded, and boxes are put round the points. A sequence is one group, because its cameras film the same cars.
     """
     labels = Labels()
     car = library_category(_CAR)
-    kind = labels.add_category("car", [point.label or point.name for point in car.keypoints], car.skeleton)
+    kind = labels.add_category("car", point_labels(car), car.skeleton)
     for file in files(path, word):
         sequence = file.parent.parent
         stems = [(sequence / folder / f"{file.stem}.jpg").relative_to(path) for folder in ("images_jpg", "images")]
         cars: dict[int, np.ndarray] = {}
         for count, line in enumerate(read_text(file).splitlines(), start=1):
             if line.strip():
-                _put(cars, line, f"{file}: line {count}", len(car), labels)
+                _add_point(cars, line, f"{file}: line {count}", len(car), labels)
         if cars:
             name = find_picture(images, [stem.as_posix() for stem in stems])
             image = labels.add_image(name, group=sequence.name)
@@ -47,7 +51,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def files(path: Path, word: str) -> list[Path]:
-    """The label files of the sequences that are meant."""
+    """The label files of the sequences that the word names, of all if it names none."""
     found = sorted(path.rglob("gt/*.txt")) if path.is_dir() else []
     if not found:
         raise InputError(f"{path} has no folder gt with .txt files; give the folder with CarFusion's sequences.")
@@ -58,12 +62,19 @@ def files(path: Path, word: str) -> list[Path]:
     return [file for file in found if not wanted or plain_text(file.parent.parent.name) in wanted]
 
 
-def _put(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels: Labels) -> None:
+def _add_point(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels: Labels) -> None:
+    """Put the point of a line into the table of its car.
+
+    cars: number of the car -> [points, 3] x, y and visibility, changed in place.
+    line, where: the line, and its name for errors.
+    points: number of points of a car.
+    labels: counts points that are given twice.
+    """
     cells = line.split(",")
     if len(cells) != 5:
         raise InputError(f"{where} must be 'x,y,point,car,visibility', but is {line[:40]!r}.")
-    x, y, point, car, code = (number(cell, key, where) for cell, key in zip(cells, _KEYS, strict=True))
-    if point not in range(1, points + 1) or not car.is_integer() or code not in _SEEN:
+    x, y, point, car, code = (number(cell, key, where) for cell, key in zip(cells, _COLUMNS, strict=True))
+    if point not in range(1, points + 1) or not car.is_integer() or code not in _VISIBILITY:
         raise InputError(
             f"{where} must have a point from 1 to {points}, a whole number for the car and a visibility from 0 to 3, "
             f"but is {line[:40]!r}."
@@ -72,10 +83,7 @@ def _put(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels
     if table[int(point) - 1].any():
         labels.leave_out(TWICE)
     inside = 0 < x <= SIZE[0] and 0 < y <= SIZE[1]
-    table[int(point) - 1] = x, y, _SEEN[int(code)] if inside else 0
-
-
-_KEYS = ("x", "y", "point", "car", "visibility")
+    table[int(point) - 1] = x, y, _VISIBILITY[int(code)] if inside else 0
 
 
 FORM = Form(

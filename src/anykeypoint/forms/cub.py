@@ -1,7 +1,7 @@
-"""CUB-200-2011 as its authors give it: a folder of small text files, a line per fact.
+"""CUB-200-2011 in its authors' form: a folder of text files with one fact per line.
 
 images.txt (id, file), classes.txt (id, species), image_class_labels.txt (image, class), bounding_boxes.txt (image, x,
-y, w, h), parts/parts.txt (id, name) and parts/part_locs.txt (image, part, x, y, visible).
+y, w, h), parts/parts.txt (id, name) and parts/part_locs.txt (image, part, x, y, visible); places in image pixels.
 """
 
 from pathlib import Path
@@ -10,23 +10,27 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
-from .document import Labels
+from .document import Labels, split_names
 from .form import Form
 from .reading import number, read_text
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
-    """Labels of the folder; pictures are in its folder `images`. selection: species, or kinds of bird as the last word
-    of their name (Grebe), parted by commas. Parts that are not visible have no place and are absent."""
+    """The labels of the folder.
+
+    path: the folder, whose folder `images` has the pictures.
+    selection: species, or kinds of bird, which are the last word of a species' name (Grebe), separated by commas.
+    Parts that are not visible have no place in the files and count as not labelled.
+    """
     if not (path / "parts" / "part_locs.txt").is_file():
         raise InputError(f"{path} has no parts/part_locs.txt; give the folder CUB_200_2011.")
-    files, species = _words(path / "images.txt"), _words(path / "classes.txt")
-    kinds, boxes = _words(path / "image_class_labels.txt"), _words(path / "bounding_boxes.txt")
-    parts = _words(path / "parts" / "parts.txt")
+    files, species = _facts(path / "images.txt"), _facts(path / "classes.txt")
+    kinds, boxes = _facts(path / "image_class_labels.txt"), _facts(path / "bounding_boxes.txt")
+    parts = _facts(path / "parts" / "parts.txt")
     order = {identity: i for i, identity in enumerate(parts)}
-    wanted = {plain_text(word) for word in selection.split(",") if word.strip()}
+    wanted = split_names(selection)
     labels = Labels()
-    chosen: dict[str, int] = {}
+    chosen: dict[str, int] = {}  # id of a species -> its category
     for identity, name in species.items():
         plain = plain_text(name.split(".", 1)[-1])
         if not wanted or wanted & {plain, plain.rsplit(" ", 1)[-1]}:
@@ -52,17 +56,17 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return labels
 
 
-def _words(path: Path) -> dict[str, str]:
-    """The first word of each line -> the rest of it."""
-    found = {}
+def _facts(path: Path) -> dict[str, str]:
+    """A file's facts: the id that begins a line -> the rest of the line."""
+    facts = {}
     for count, line in enumerate(read_text(path).splitlines(), start=1):
         key, _, rest = line.strip().partition(" ")
-        if not rest or key in found:
+        if not rest or key in facts:
             raise InputError(
                 f"{path}: line {count} must be an id of its own and what it stands for, but is {line[:40]!r}."
             )
-        found[key] = rest.strip()
-    return found
+        facts[key] = rest.strip()
+    return facts
 
 
 FORM = Form(

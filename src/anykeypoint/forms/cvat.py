@@ -1,9 +1,10 @@
-"""CVAT's XML "for images": skeletons, or single points put together by their group.
+"""CVAT's XML "for images": skeletons, or single points that a group makes one object. Places are image pixels.
 
-A `<skeleton>` is an object: its label is the category and its `<points>` are the keypoints, by label; `outside` is not
-labelled, `occluded` is hidden. Loose `<points>` with one point each are keypoints of the object that their `group_id`
-names, of all the picture where there is none; a `<box>` of the same group is the object's box, and of loose points its
-label is the category. A skeleton's edges are those of the drawing (`<svg>`) that its label has.
+A `<skeleton>` is an object: its label is the category, and its `<points>` are the keypoints by their labels, not
+labelled where `outside` and hidden where `occluded`. Loose `<points>` with one point each are keypoints of the object
+that their `group_id` names, or of one object for the whole picture where they have none. A `<box>` of the same group
+is the object's box, and for loose points its label is the category. The edges of a skeleton are those of the drawing
+(`<svg>`) of its label.
 """
 
 import re
@@ -17,16 +18,20 @@ from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, Form
 from .reading import find_picture, number, read_xml
 
-LOOSE = "object"
-NO_GROUP = "0"
+LOOSE = "object"  # category of loose points without a box
+NO_GROUP = "0"  # CVAT's group_id of shapes that are in no group
+# A tag of the drawing with its attributes, and one attribute with its value.
 _TAG, _ATTRIBUTE = re.compile(r"<(\w+)\s([^<>]*)>"), re.compile(r'([\w-]+)="([^"]*)"')
+
+Object = tuple[str, NamedPoints, list[float] | None]  # category, points by name, and x, y, w, h or None
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of an export. word: what objects of loose points without a box are called.
+    """The labels of an export.
 
-    Keypoints come in the order of the task's labels, else of their first appearance. Shapes of other kinds are left
-    out and counted.
+    word: the category of loose points without a box, "object" by default.
+    Keypoints come in the order of the task's labels, or of their first appearance where the file does not list these.
+    Shapes of other kinds are left out and counted.
     """
     root = read_xml(path)
     if root.tag != "annotations":
@@ -34,18 +39,18 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     if root.find("track") is not None:
         raise InputError(f"{path} holds tracks, so is CVAT's XML for video; export it 'for images'.")
     labels = Labels()
-    found: list[NamedObject] = []
+    objects: list[NamedObject] = []
     for count, picture in enumerate(root.findall("image")):
         name = picture.get("name", "").replace("\\", "/")
         where = f"{path}: image {picture.get('id', count)}"
         if not name:
             raise InputError(f"{where} has no key 'name'; export the task again.")
         size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
-        subset = f"images/{picture.get('subset')}/{name}"  # of a project's export
+        subset = f"images/{picture.get('subset')}/{name}"  # where the export of a project has its pictures
         image = labels.add_image(find_picture(images, [name, f"images/{name}", subset]), **size)
         for kind, points, box in _objects(picture, where, word or LOOSE, labels):
-            found.append((image, kind, points, box))
-    labels.add_named_objects(found, _declared(root))
+            objects.append((image, kind, points, box))
+    labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
     for entry in labels.categories:
         places = {name: place for place, name in enumerate(entry["keypoints"])}
@@ -54,35 +59,48 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     return labels
 
 
-def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[tuple]:
-    skeletons: list[tuple[str, str, NamedPoints]] = []
-    groups: dict[str, NamedPoints] = {}
-    boxes: dict[str, list[tuple[str, list[float]]]] = {}
+def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[Object]:
+    """The objects of a picture.
+
+    where: the picture, named in errors.
+    loose: the category of loose points without a box.
+    labels: counts shapes that are left out.
+    """
+    skeletons: list[tuple[str, str, NamedPoints]] = []  # group, label and points
+    groups: dict[str, NamedPoints] = {}  # group -> its loose points
+    boxes: dict[str, list[tuple[str, list[float]]]] = {}  # group -> label and box of each of its boxes
     for shape in picture:
         label, group = shape.get("label", ""), shape.get("group_id") or NO_GROUP
         if shape.tag == "skeleton":
             points: NamedPoints = {}
             for part in shape.findall("points"):
-                _put(points, part, f"{where}, skeleton {label!r}")
+                _add_point(points, part, f"{where}, skeleton {label!r}")
             skeletons.append((group, label, points))
         elif shape.tag == "points" and ";" in shape.get("points", ""):
             labels.leave_out("shapes of several points, which have no names")
         elif shape.tag == "points":
-            _put(groups.setdefault(group, {}), shape, where)
+            _add_point(groups.setdefault(group, {}), shape, where)
         elif shape.tag == "box":
-            left, top, right, bottom = (number(shape.get(key), key, where) for key in ("xtl", "ytl", "xbr", "ybr"))
-            if right <= left or bottom <= top:
-                raise InputError(
-                    f"{where} has a box of {right - left:g} x {bottom - top:g} pixels; it must have an area."
-                )
-            boxes.setdefault(group, []).append((label, [left, top, right - left, bottom - top]))
+            boxes.setdefault(group, []).append((label, _box(shape, where)))
         else:
             labels.leave_out(f"{shape.tag} shapes")
-    found = []
+    return _with_boxes(skeletons, groups, boxes, where, loose, labels)
+
+
+def _with_boxes(
+    skeletons: list[tuple[str, str, NamedPoints]],
+    groups: dict[str, NamedPoints],
+    boxes: dict[str, list[tuple[str, list[float]]]],
+    where: str,
+    loose: str,
+    labels: Labels,
+) -> list[Object]:
+    """Skeletons and groups of loose points with the box of their group; the arguments are those of `_objects`."""
+    objects: list[Object] = []
     owners = Counter([*groups, *(group for group, _, _ in skeletons if group != NO_GROUP)])
     for group, label, points in [*skeletons, *((group, "", points) for group, points in groups.items())]:
-        if label and group == NO_GROUP:  # a skeleton needs no box
-            found.append((label, points, None))
+        if label and group == NO_GROUP:  # a skeleton without a group has no box
+            objects.append((label, points, None))
             continue
         here = boxes.get(group, [])
         if here and (len(here) > 1 or owners[group] > 1):
@@ -92,14 +110,23 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[t
                 "points are whose; group each box with its points, or use skeletons."
             )
         kind, box = here[0] if here else (loose, None)
-        found.append((label or kind, points, box))
+        objects.append((label or kind, points, box))
     for group, here in boxes.items():
         for _ in here if not owners[group] else ():
             labels.leave_out("boxes without points")
-    return found
+    return objects
 
 
-def _put(points: NamedPoints, shape: Element, where: str) -> None:
+def _box(shape: Element, where: str) -> list[float]:
+    """The x, y, w, h of a `<box>` in image pixels."""
+    left, top, right, bottom = (number(shape.get(key), key, where) for key in ("xtl", "ytl", "xbr", "ybr"))
+    if right <= left or bottom <= top:
+        raise InputError(f"{where} has a box of {right - left:g} x {bottom - top:g} pixels; it must have an area.")
+    return [left, top, right - left, bottom - top]
+
+
+def _add_point(points: NamedPoints, shape: Element, where: str) -> None:
+    """Add the point of a `<points>` shape by its label. points: those of its object, changed in place."""
     label, text = shape.get("label", ""), shape.get("points", "")
     if label in points:
         raise InputError(f"{where} has the point {label!r} twice in one object; give it one, or another group_id.")
@@ -113,8 +140,8 @@ def _put(points: NamedPoints, shape: Element, where: str) -> None:
     points[label] = (x, y, 0 if shape.get("outside") == "1" else 1 if hidden else 2)
 
 
-def _declared(root: Element) -> dict[str, list[str]]:
-    """Skeleton label -> the names of its points in the task's order, where the file has its labels."""
+def _point_orders(root: Element) -> dict[str, list[str]]:
+    """Label of a skeleton -> names of its points in the task's order, where the file lists the task's labels."""
     order: dict[str, list[str]] = {}
     for label in root.iter("label"):
         name, parent = label.findtext("name", ""), label.findtext("parent", "")
@@ -124,13 +151,15 @@ def _declared(root: Element) -> dict[str, list[str]]:
 
 
 def _edges(root: Element) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Skeleton label -> the names that each line of its drawing joins."""
+    """Label of a skeleton, and the names of the two points that each line of its drawing connects."""
     for label in root.iter("label"):
         tags = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(label.findtext("svg", ""))]
         names = {
-            of["data-node-id"]: of["data-label-name"] for _, of in tags if {"data-node-id", "data-label-name"} <= {*of}
+            values["data-node-id"]: values["data-label-name"]
+            for _, values in tags
+            if {"data-node-id", "data-label-name"} <= {*values}
         }
-        ends = [(of.get("data-node-from"), of.get("data-node-to")) for tag, of in tags if tag == "line"]
+        ends = [(values.get("data-node-from"), values.get("data-node-to")) for tag, values in tags if tag == "line"]
         yield (
             label.findtext("name", ""),
             [(names[a], names[b]) for a, b in ends if a in names and b in names and a != b],

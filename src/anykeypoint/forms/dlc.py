@@ -1,8 +1,8 @@
-"""DeepLabCut's labelled data: `CollectedData_SCORER.csv`, of one animal or several (Lightning Pose writes the same).
+"""DeepLabCut's labelled data, read and written: `CollectedData_SCORER.csv`, of one animal or several.
 
-Three or four header lines (scorer, individuals, bodyparts, coords), then a line per picture. An empty or NaN cell is a
-point that was not labelled. The table has neither boxes nor a word for the animal: boxes are put round the points
-(`common.box_round`), and the word comes from the specification, `dlc/mouse:FILE`.
+Lightning Pose writes the same. The table has three or four header lines (scorer, individuals, bodyparts, coords), then
+one line per picture, in image pixels. An empty or NaN cell is a point that is not labelled. The table has neither boxes
+nor a name for the animal: boxes are put round the points, and the name comes from the specification, `dlc/mouse:FILE`.
 """
 
 import csv
@@ -20,14 +20,18 @@ from .reading import find_picture, read_table
 from .writing import hidden_lost, outlines_lost, picture_name, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
-_NOTHING = ("", "nan")
+_EMPTY = ("", "nan")  # cells of points that are not labelled
+
+Columns = dict[str, dict[str, tuple[int, int]]]  # individual -> body part -> columns of its x and y
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of a table. word: what the animal is called, "object" if nothing is said.
+    """The labels of a table.
 
-    Individuals with the same body parts are one category; those with others (DeepLabCut's "single") are one each,
-    called after the first individual. A picture's group is its folder, which DeepLabCut calls after the video.
+    word: the name of the animal, "object" by default.
+    Individuals with the same body parts are one category. Individuals with other parts than the first (DeepLabCut's
+    "single") have a category of their own, named after the individual. A picture's group is its folder, which has the
+    name of the video.
     """
     rows = read_table(path)
     headers = {}
@@ -40,7 +44,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         )
     columns, start = _columns(headers, path)
     labels = Labels()
-    kinds: dict[tuple[str, ...], int] = {}
+    kinds: dict[tuple[str, ...], int] = {}  # body parts -> category
     for individual, parts in columns.items():
         if tuple(parts) not in kinds:
             name = (word or "object") if not kinds else individual
@@ -59,16 +63,16 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         image = labels.add_image(name, group=str(tail.parent) if len(tail.parts) > 1 else None)
         for parts in columns.values():
             points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
-            there = np.isfinite(points)
-            if (odd := np.flatnonzero(there[:, 0] != there[:, 1])).size:
+            finite = np.isfinite(points)
+            if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:
                 raise InputError(f"{where} has only one of x and y for {list(parts)[odd[0]]!r}; fill or empty both.")
-            if there.any() or len(columns) == 1:  # most individuals are in few pictures
-                labels.add_object(image, kinds[tuple(parts)], points, np.where(there[:, 0], 2, 0))
+            if finite.any() or len(columns) == 1:  # of several individuals, most are in few of the pictures
+                labels.add_object(image, kinds[tuple(parts)], points, np.where(finite[:, 0], 2, 0))
     return labels
 
 
-def _columns(headers: dict[str, list[str]], path: Path) -> tuple[dict[str, dict[str, tuple[int, int]]], int]:
-    """Individual -> body part -> columns of x and y; and how many columns come before the first."""
+def _columns(headers: dict[str, list[str]], path: Path) -> tuple[Columns, int]:
+    """The columns of each point, and the number of columns before the first one."""
     coords, parts = headers["coords"], headers["bodyparts"]
     start = 1
     while start < len(coords) and coords[start] == "":
@@ -76,19 +80,19 @@ def _columns(headers: dict[str, list[str]], path: Path) -> tuple[dict[str, dict[
     individuals = headers.get("individuals") or [""] * len(coords)
     if len({len(coords), len(parts), len(individuals)}) > 1 or start == len(coords):
         raise InputError(f"{path} has header lines of different lengths; export it again.")
-    found: dict[str, dict[str, dict[str, int]]] = {}
+    places: dict[str, dict[str, dict[str, int]]] = {}  # individual -> body part -> axis -> column
     for i in range(start, len(coords)):
         if coords[i] not in ("x", "y"):
             raise InputError(
                 f"{path}, line 'coords', has {coords[i]!r} in column {i + 1} where labelled data has x and y only; "
                 "a table with likelihoods holds predictions."
             )
-        place = found.setdefault(individuals[i], {}).setdefault(parts[i], {})
+        place = places.setdefault(individuals[i], {}).setdefault(parts[i], {})
         if coords[i] in place:
             raise InputError(f"{path} has two columns {coords[i]!r} of {parts[i]!r}; remove one.")
         place[coords[i]] = i
-    columns: dict[str, dict[str, tuple[int, int]]] = {}
-    for individual, table in found.items():
+    columns: Columns = {}
+    for individual, table in places.items():
         for part, place in table.items():
             if len(place) != 2:
                 raise InputError(f"{path} has only one of the columns x and y of {part!r}; export it again.")
@@ -97,7 +101,8 @@ def _columns(headers: dict[str, list[str]], path: Path) -> tuple[dict[str, dict[
 
 
 def _cell(text: str, where: str, part: str) -> float:
-    if text.strip().lower() in _NOTHING:
+    """The number in a cell, NaN for an empty one. where, part: the row and the body part, named in errors."""
+    if text.strip().lower() in _EMPTY:
         return math.nan
     try:
         value = float(text)
@@ -111,20 +116,20 @@ def _cell(text: str, where: str, part: str) -> float:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def write(dataset: Dataset, images: Path) -> Written:
-    """DeepLabCut's table of labelled data: of one animal where no picture has two, else of several."""
-    kinds = {item.category_id for item in dataset.objects}
+def write(data: Dataset, images: Path) -> Written:
+    """A table of labelled data: of several individuals where a picture has two objects, otherwise of one animal."""
+    kinds = {item.category_id for item in data.objects}
     if len(kinds) > 1:
         raise InputError(
             f"A DeepLabCut table is for one kind of object, but the data have {len(kinds)}; choose one, as in "
             "coco/NAME:FILE."
         )
-    category = dataset.objects[0].category
+    category = data.objects[0].category
     labels = point_labels(category)
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise InputError(f"A DeepLabCut table goes by names, but two points are called {min(twice)!r}; rename one.")
     by_image: dict[str, list[LabelledObject]] = {}
-    for item in dataset.objects:
+    for item in data.objects:
         by_image.setdefault(picture_name(item, images), []).append(item)
     most = max(map(len, by_image.values()))
     columns = [(f"object{number}", label, axis) for number in range(1, most + 1) for label in labels for axis in "xy"]
@@ -139,7 +144,7 @@ def write(dataset: Dataset, images: Path) -> Written:
         cells = [value for item in items for value in item.points.ravel().tolist()]
         cells += [np.nan] * (len(columns) - len(cells))
         writer.writerow([name, *("" if np.isnan(value) else value for value in cells)])
-    lost = ["boxes", "the objects' ids", *outlines_lost(dataset.objects), *hidden_lost(dataset.objects)]
+    lost = ["boxes", "the objects' ids", *outlines_lost(data.objects), *hidden_lost(data.objects)]
     if category.skeleton:
         lost.append("the skeleton")
     if category.name != "object":

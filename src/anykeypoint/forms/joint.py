@@ -1,13 +1,15 @@
-"""Several data sets as one, for training and evaluation together (KptLLM++, Sec. 4.1 (3) and Fig. 4).
+"""Several data sets joined into one, for training or evaluation (KptLLM++, Sec. 4.1 (3) and Fig. 4).
 
 A YAML file lists them:
 
     - {data: "coco:person_keypoints_train2017.json", images: coco/train2017, weight: 3}
     - {data: "ap10k:ap10k/annotations/ap10k-train-split1.json", images: ap10k/data, weight: 1, name: animals}
 
-data: FORM:FILE. images: the folder of its pictures; may be left out where the form knows it. Both are relative to the
-YAML file. weight: its share of the draws, in any unit; given for all or none, and without weights the share is that of
-the objects. name: what the source is called; the text before the colon unless said.
+data: FORM:FILE, the file relative to the YAML file.
+images: the folder of its pictures, relative to the YAML file; may be left out where the form knows it.
+weight: its share of the training samples, in any unit, for all data sets or for none; without weights each has the
+    share of its objects.
+name: name of the source; by default the text before the colon.
 """
 
 import hashlib
@@ -32,7 +34,13 @@ _KEYS = ("data", "images", "weight", "name")
 
 @dataclass(frozen=True)
 class Member:
-    """One of the data sets. images: None where its form knows. weight: None where none is given."""
+    """One of the data sets.
+
+    name: of the source.
+    spec: FORM:FILE.
+    images: the folder of its pictures; None where the form knows it.
+    weight: its share of the training samples; None where no data set has one.
+    """
 
     name: str
     spec: str
@@ -41,15 +49,18 @@ class Member:
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Refused: what is done with one document (checking, splitting) is done with each member."""
+    """Always an InputError: what works on one document (checking, splitting) must be done with each member."""
     raise InputError(f"{path} puts several data sets together, which are looked after one by one; give one of its own.")
 
 
 def read_joint(path: Path, read_one: ReadOne) -> Dataset:
-    """The objects of all members, in the file's order; ids of objects and categories count from 1 over all of them.
+    """The objects of all members, in the file's order.
 
-    Each keeps its own categories and points, `source` names the member, and groups begin with its name. What was left
-    out and what is missing is added up. `weights` sum to 1. Raises InputError for a member without a usable object.
+    path: the YAML file.
+    read_one: reads a member from its specification and folder of pictures.
+    Ids of objects and of categories are numbered from 1 across the members. Each object keeps its category and points;
+    its `source` is the name of the member, which also begins its group. Numbers of skipped objects and missing pictures
+    are added up, and `weights` sum to 1. Raises InputError for a member without a usable object.
     """
     objects: list[LabelledObject] = []
     categories: dict[int, Category] = {}
@@ -57,18 +68,18 @@ def read_joint(path: Path, read_one: ReadOne) -> Dataset:
     missing: list[str] = []
     weights: dict[str, float] = {}
     for member in members(path):
-        found = read_one(member.spec, member.images)
-        if not found.objects:
+        data = read_one(member.spec, member.images)
+        if not data.objects:
             raise InputError(f"{path}: {member.name!r} ({member.spec}) has no usable object; mend it or take it out.")
-        ids = {old: len(categories) + place for place, old in enumerate(found.categories, start=1)}
-        categories |= {ids[old]: category for old, category in found.categories.items()}
-        for item in found.objects:
+        ids = {old: len(categories) + place for place, old in enumerate(data.categories, start=1)}
+        categories |= {ids[old]: category for old, category in data.categories.items()}
+        for item in data.objects:
             group = None if item.group is None else f"{member.name}/{item.group}"
             kind, number = ids[item.category_id], len(objects) + 1
             objects.append(replace(item, id=number, category_id=kind, group=group, source=member.name))
-        skipped.update(found.skipped)
-        missing += found.missing
-        weights[member.name] = float(len(found.objects)) if member.weight is None else member.weight
+        skipped.update(data.skipped)
+        missing += data.missing
+        weights[member.name] = float(len(data.objects)) if member.weight is None else member.weight
     total = math.fsum(weights.values())
     shares = {name: weight / total for name, weight in weights.items()}
     return Dataset(objects, categories, dict(skipped), tuple(missing), shares)
@@ -83,23 +94,24 @@ def digest(path: Path, word: str, of_one: Callable[[str], str]) -> str:
 
 
 def members(path: Path) -> list[Member]:
-    """The data sets that a file lists; InputError for anything in it that is not as said above."""
+    """The data sets that a file lists; InputError for anything that does not follow the form described above."""
     try:
         entries = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path} must be a list of data sets, each with {', '.join(_KEYS)}.")
-    found = [_member(entry, path, f"{path}: entry {place}") for place, entry in enumerate(entries, start=1)]
-    names = [member.name for member in found]
+    listed = [_member(entry, path, f"{path}: entry {place}") for place, entry in enumerate(entries, start=1)]
+    names = [member.name for member in listed]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"{path} has two data sets called {twice[0]!r}; give each a 'name' of its own.")
-    if len({member.weight is None for member in found}) > 1:
+    if len({member.weight is None for member in listed}) > 1:
         raise InputError(f"{path} gives some data sets a 'weight' and some none; give it to all, or to none.")
-    return found
+    return listed
 
 
 def _member(entry: Any, path: Path, where: str) -> Member:
+    """One entry of the list. path: the YAML file; where: the entry, named in errors."""
     if not isinstance(entry, dict):
         raise InputError(f"{where} must have the keys {', '.join(_KEYS)}, but is {str(entry)[:40]!r}.")
     if odd := [key for key in entry if key not in _KEYS]:

@@ -1,11 +1,11 @@
-"""Labels as numpy arrays in one .npz file, for scripts: the least that says where points are.
+"""Labels as numpy arrays in one .npz file, for scripts.
 
   images  [N] text, file names            points  [N, K, 2] image pixels, NaN where absent
   names   [K] text, the keypoints         boxes   [N, 4] x, y, w, h (may be left out)
   category [] text (may be left out)
 
-An .npz is a zip archive of arrays, and both can be turned against their reader: an array of Python objects runs code
-when it is loaded, and a small archive can unpack to more than there is memory. Both are refused by the headers alone.
+An .npz is a zip archive of arrays, and a hostile one can harm its reader: an array of Python objects runs code when it
+is loaded, and a small archive can unpack to more than the memory holds. Both are refused from their headers alone.
 """
 
 import zipfile
@@ -23,10 +23,11 @@ _ALLOWED = (*_NEEDED, "boxes", "category")
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of a file. word: what the object is called, where the file has no `category`.
+    """The labels of a file.
 
-    Raises InputError for arrays of objects, archives that unpack to more than `common.MAX_BYTES`, names that are not
-    these, and shapes that do not fit each other.
+    word: the name of the category, where the file has no array `category`.
+    Raises InputError for arrays of Python objects, archives that unpack to more than `reading.MAX_BYTES`, arrays of
+    other names, and shapes that do not fit each other.
     """
     arrays = _arrays(path)
     if missing := [key for key in _NEEDED if key not in arrays]:
@@ -38,32 +39,33 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     for key in ("points", "boxes"):
         if key in arrays and arrays[key].dtype.kind not in "fiu":
             raise InputError(f"{path}, array {key!r}, must be numbers, but is {arrays[key].dtype}.")
-    count, each = files.size, names.size
+    count, per_object = files.size, names.size
     boxes = arrays.get("boxes")
     for key, array, shape in (
         ("images", files, (count,)),
-        ("names", names, (each,)),
-        ("points", points, (count, each, 2)),
+        ("names", names, (per_object,)),
+        ("points", points, (count, per_object, 2)),
         ("boxes", boxes, (count, 4)),
     ):
         if array is not None and array.shape != shape:
             raise InputError(f"{path}, array {key!r}, must have the shape {shape}, but has {array.shape}.")
     points = points.astype(np.float64)
-    there = np.isfinite(points)
-    if np.isinf(points).any() or (there[..., 0] != there[..., 1]).any():
+    finite = np.isfinite(points)
+    if np.isinf(points).any() or (finite[..., 0] != finite[..., 1]).any():
         raise InputError(
             f"{path}, array 'points', must have both of x and y finite, or both NaN where a point is absent."
         )
     labels = Labels()
     kind = labels.add_category(str(arrays.get("category", word or "object")), [str(name) for name in names])
     for i, name in enumerate(files):
-        visibility = np.where(there[i, :, 0], 2, 0)
+        visibility = np.where(finite[i, :, 0], 2, 0)
         box = None if boxes is None else boxes[i].tolist()
         labels.add_object(labels.add_image(str(name)), kind, points[i], visibility, box)
     return labels
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an archive by name, once its headers are known to be harmless."""
     if not path.is_file():
         raise InputError(f"There is no label file {path}; give the .npz file.")
     try:

@@ -1,6 +1,6 @@
-"""OneHand10K as its authors give it: Train/label_joint.txt and Test/label_joint.txt, with the pictures in source/.
+"""OneHand10K in its authors' form: Train/label_joint.txt and Test/label_joint.txt, each beside its pictures in source/.
 
-A line is `picture,width,height,hands,x1,y1,...,x21,y21`; a point that is not seen is -1,-1.
+A line is `picture,width,height,hands,x1,y1,...,x21,y21` in image pixels; a point that is not labelled is -1,-1.
 """
 
 from pathlib import Path
@@ -12,18 +12,19 @@ from ..library.lookup import category as library_category
 from .document import Labels
 from .form import Form
 from .reading import number, read_text
+from .writing import point_labels
 
-_BEFORE = 4  # cells before the points
+_BEFORE = 4  # number of cells before the points
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of a file, points named by the library's hand, which is in this order; boxes are put round the points.
+    """The labels of a file, with the names of the library's hand, whose points are in the same order.
 
-    (MP-100 and the usual conversions take the boxes of the masks instead.)
+    Boxes are put round the points; MP-100 and the usual conversions take the boxes of the masks instead.
     """
     hand = library_category("human_hand")
     labels = Labels()
-    kind = labels.add_category("hand", [point.label or point.name for point in hand.keypoints], hand.skeleton)
+    kind = labels.add_category("hand", point_labels(hand), hand.skeleton)
     for count, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -38,14 +39,14 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             int(number(cell, key, where)) for cell, key in zip(cells[1:3], ("width", "height"), strict=True)
         )
         places = np.array([number(cell, "point", where) for cell in cells[_BEFORE:]]).reshape(-1, 2)
-        seen = (places != -1).all(axis=1)
+        labelled = (places != -1).all(axis=1)
         image = labels.add_image(cells[0].strip(), width=width, height=height)
-        labels.add_object(image, kind, places, np.where(seen, 2, 0))
+        labels.add_object(image, kind, places, np.where(labelled, 2, 0))
     return labels
 
 
 def pictures(path: Path) -> Path:
-    """The folder `source` beside the file."""
+    """The folder of the pictures: `source` beside the file."""
     return path.parent / "source"
 
 

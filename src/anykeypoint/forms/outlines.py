@@ -1,6 +1,6 @@
-"""The outline of an object, as COCO files have it under `segmentation`: polygons or a run-length mask.
+"""The outline of an object, which COCO files have under `segmentation` as polygons or as a run-length mask.
 
-Frames: polygons are in continuous image pixels; a mask has one value per pixel of the picture.
+Polygons are in continuous image pixels; a mask has one value per pixel of the picture.
 """
 
 import math
@@ -14,27 +14,32 @@ from PIL import Image, ImageDraw
 from ..errors import InputError
 from ..geometry import Crop
 
-_FINE = 512  # samples across a crop, at least
+_FINE = 512  # smallest number of samples across a crop
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The part of the picture that an object covers: the union of polygons [M, 2] in image pixels, or a mask [H, W]."""
+    """The part of the picture that an object covers.
+
+    polygons: [M, 2] each, in image pixels; the object is their union.
+    mask: [H, W] bool, one value per pixel of the picture; None where there are polygons.
+    """
 
     polygons: tuple[np.ndarray, ...] = ()
     mask: np.ndarray | None = None
 
     def shares(self, crop: Crop, cells: int) -> np.ndarray:
-        """How much of each of cells x cells cells of a crop the object covers: [cells, cells], rows = y, 0 to 1.
+        """The share of each cell of a crop that the object covers: [cells, cells] from 0 to 1, rows = y.
 
-        Sampled at `_FINE` or more points across the crop.
+        crop: in image pixels.
+        cells: number of cells on a side.
         """
         fine = cells * math.ceil(_FINE / cells)
         if self.mask is None:
             canvas = Image.new("1", (fine, fine))
             pen = ImageDraw.Draw(canvas)
             for polygon in self.polygons:
-                # A sample lies in the middle of its pixel, which the pen calls a whole number.
+                # A sample lies in the centre of its pixel, where the pen has its whole coordinates.
                 pen.polygon([tuple(point) for point in (crop.normalise(polygon) * fine - 0.5).tolist()], fill=1)
             covered = np.asarray(canvas)
         else:
@@ -48,10 +53,11 @@ class Outline:
 
 
 def read_outline(segmentation: Any, where: str) -> Outline | None:
-    """A `segmentation` as a COCO file has it -> the outline; None for null and for an empty list.
+    """The outline that a COCO file has under `segmentation`; None for null and for an empty list.
 
-    Polygons are lists of x, y, x, y, ...; a mask is {"size": [height, width], "counts": runs}, the runs as numbers or
-    in the packed text of the COCO tools. `where` names the object in the InputError for anything else.
+    segmentation: a list of polygons x, y, x, y, ..., or a mask {"size": [height, width], "counts": runs} with the runs
+        as numbers or in the packed text of the COCO tools.
+    where: the object, named in the InputError for anything else.
     """
     if segmentation is None or segmentation == []:
         return None
@@ -65,6 +71,7 @@ def read_outline(segmentation: Any, where: str) -> Outline | None:
 
 
 def _polygon(values: Any, where: str) -> np.ndarray:
+    """The polygon [M, 2] of a list x, y, x, y, ..."""
     try:
         points = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -75,7 +82,7 @@ def _polygon(values: Any, where: str) -> np.ndarray:
 
 
 def _mask(value: Mapping, where: str) -> np.ndarray:
-    """Run lengths, alternately of outside and inside, down the columns one after the other -> [H, W] bool."""
+    """The mask [H, W] of run lengths, which are alternately outside and inside and go down one column after another."""
     size, counts = value.get("size"), value.get("counts")
     runs = _unpack(counts) if isinstance(counts, str) else counts
     plain = isinstance(size, list) and len(size) == 2 and isinstance(runs, list)
@@ -90,8 +97,11 @@ def _mask(value: Mapping, where: str) -> np.ndarray:
 
 
 def _unpack(text: str) -> list[int]:
-    """Run lengths from the COCO tools' text: 5 bits and a mark "goes on" per letter, from the 4th on as the difference
-    to the one two before; negative lengths come of texts that are none."""
+    """The run lengths in the packed text of the COCO tools.
+
+    A letter has 5 bits of a number and a bit that says that the number goes on. From the fourth number on it is the
+    difference to the number two places before. Text of another kind gives negative lengths, which `_mask` refuses.
+    """
     runs: list[int] = []
     number = shift = 0
     for letter in text:
@@ -100,7 +110,7 @@ def _unpack(text: str) -> list[int]:
         shift += 5
         if piece & 32:
             continue
-        if piece & 16:  # the sign
+        if piece & 16:  # the sign bit
             number -= 1 << shift
         runs.append(number + (runs[-2] if len(runs) > 2 else 0))
         number = shift = 0

@@ -1,4 +1,4 @@
-"""What can be told of a folder of pictures without decoding one."""
+"""Sizes and places of the pictures in a folder, without decoding any of them."""
 
 import os
 from collections import defaultdict
@@ -10,22 +10,22 @@ from PIL import Image
 from ..images import SUFFIXES
 
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that change width and height
-_ORIENTATION = 274
+_ORIENTATION = 274  # the EXIF tag
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the upright picture, from its header alone; None if it is none."""
+    """(width, height) of the upright picture in pixels, from its header alone; None if the file is no picture."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION) in _TURNED
         return (height, width) if turned else (width, height)
-    except Exception:  # Pillow's readers let a dozen kinds of error out on damaged headers
+    except Exception:  # Pillow's readers raise many types of errors for damaged headers
         return None
 
 
 def pictures_below(folder: Path) -> dict[str, list[Path]]:
-    """The pictures below a folder, by their names and by their stems in lower case."""
+    """The pictures in a folder and below it, by their names and also by their stems, in lower case."""
     index: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.suffix.lower() in SUFFIXES and path.is_file():
@@ -35,7 +35,7 @@ def pictures_below(folder: Path) -> dict[str, list[Path]]:
 
 
 class Pictures:
-    """A folder's pictures, each looked at once however often it is asked for."""
+    """The pictures of a folder; each file's existence and header are read once and remembered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,18 +43,18 @@ class Pictures:
         self._files: dict[str, bool] = {}
 
     def has(self, name: str) -> bool:
-        """Is there a file of that name, relative to the folder?"""
+        """Whether there is a file of that name, relative to the folder."""
         if name not in self._files:
             self._files[name] = os.path.isfile(self.folder / name)
         return self._files[name]
 
     def size(self, path: Path) -> tuple[int, int] | None:
-        """`picture_size`."""
+        """The `picture_size` of a file."""
         if path not in self._sizes:
             self._sizes[path] = picture_size(path)
         return self._sizes[path]
 
     @cached_property
     def below(self) -> dict[str, list[Path]]:
-        """`pictures_below`."""
+        """The `pictures_below` of the folder."""
         return pictures_below(self.folder)

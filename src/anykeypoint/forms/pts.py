@@ -1,6 +1,6 @@
-"""A folder of `.pts` files, one per face: AnimalWeb (9 points) and 300W as its authors give it (68).
+"""A folder of `.pts` files, one per face: AnimalWeb (9 points), and 300W in its authors' form (68 points).
 
-A file reads `version: 1`, `n_points: K`, then K lines `x y` between braces.
+A file has `version: 1`, `n_points: K`, then K lines `x y` between braces, in image pixels.
 """
 
 import re
@@ -14,16 +14,20 @@ from ..library.lookup import category as library_category
 from .document import Labels
 from .form import NOUN, Form
 from .reading import read_text
+from .writing import point_labels
 
-_KINDS = {9: "animal_face", 68: "human_face"}
+_FACES = {9: "animal_face", 68: "human_face"}  # number of points -> definition of the library
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of all .pts files in a folder and below. Points are taken as written; boxes are put round them.
+    """The labels of all .pts files in a folder and below it.
 
-    The picture is the file of the same path and stem under `images`. A category is the file's name up to its number
-    (camel_12.pts: camel_face of MP-100's names), or `word` for all. Points are named by the library's definition with
-    as many.
+    path: the folder.
+    images: the picture of a label file has the same relative path in this folder, with a picture's suffix.
+    word: the name of the category. By default it is the file's name without its number, which gives the names of
+        MP-100 (camel_12.pts: camel_face).
+    Points are taken as written and get the names of the library's definition with as many points; boxes are put round
+    them.
     """
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give the folder with the .pts files.")
@@ -34,14 +38,14 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     kinds: dict[tuple[str, int], int] = {}
     for file in files:
         points = _points(file)
-        if len(points) not in _KINDS:
-            raise InputError(f"{file} has {len(points)} points; known are {', '.join(map(str, _KINDS))}, of faces.")
-        known = library_category(_KINDS[len(points)])
+        if len(points) not in _FACES:
+            raise InputError(f"{file} has {len(points)} points; known are {', '.join(map(str, _FACES))}, of faces.")
+        known = library_category(_FACES[len(points)])
         species = re.sub(r"[\s_-]*\d*$", "", file.stem)
         kind = word or (f"{species}_face" if len(points) == 9 and species else known.name)
         key = (kind, len(points))
         if key not in kinds:
-            kinds[key] = labels.add_category(kind, [p.label or p.name for p in known.keypoints], known.skeleton)
+            kinds[key] = labels.add_category(kind, point_labels(known), known.skeleton)
         stem = file.relative_to(path).with_suffix("").as_posix()
         names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
         name = next((name for name in names if (images / name).is_file()), names[0])
@@ -50,7 +54,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _points(file: Path) -> np.ndarray:
-    """[K, 2] as the file has them; InputError unless it is one."""
+    """The points [K, 2] of a .pts file, as written; InputError if the file is anything else."""
     match = re.fullmatch(r"\s*version:\s*\d+\s*n_points:\s*(\d+)\s*\{([^{}]*)\}\s*", read_text(file))
     if match is None:
         raise InputError(f"{file} is not a .pts file: 'version: 1', 'n_points: K', then K lines 'x y' between braces.")

@@ -1,8 +1,8 @@
-"""SLEAP's projects (.slp), through the package sleap-io, which is optional.
+"""SLEAP's projects (.slp), read through the optional package sleap-io.
 
-A project speaks of frames of videos, not of pictures: where a video is a list of pictures their names are taken, and
-else a frame is looked for as VIDEO/FRAME.png (or .jpg), with VIDEO the video's name without its ending and FRAME the
-number of the frame from 0, filled with any number of zeros.
+A project names frames of videos instead of pictures. Where a video is a list of pictures, their names are taken;
+otherwise a frame is the picture VIDEO/FRAME.png (or .jpg), with VIDEO the video's file name without its suffix and
+FRAME the number of the frame from 0, with any number of leading zeros.
 """
 
 from pathlib import Path, PurePosixPath
@@ -15,13 +15,14 @@ from .document import Labels
 from .form import NOUN, Form
 from .reading import find_picture
 
-_DIGITS = 9
+_DIGITS = 9  # frame numbers with fewer digits than this, leading zeros included, are tried
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """Labels of a project; predicted instances are left out and counted. word: what the animal is called.
+    """The labels of a project; predicted instances are left out and counted.
 
-    Each skeleton is a category, called `word` if there is only one. Raises InputError if sleap-io is not installed.
+    word: the name of the category, where the project has one skeleton; each of several keeps its own name.
+    Raises InputError if sleap-io is not installed.
     """
     try:
         import sleap_io
@@ -33,10 +34,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"There is no SLEAP project {path}; give the .slp file.")
     try:
         project = sleap_io.load_slp(str(path))
-    except Exception as error:  # whatever the package and HDF5 below it raise
+    except Exception as error:  # the package and HDF5 below it raise many types of errors
         raise InputError(f"{path} cannot be read as a SLEAP project: {str(error).splitlines()[0]}.") from error
     labels = Labels()
-    kinds: dict[int, int] = {}
+    kinds: dict[int, int] = {}  # identity of a skeleton -> its category
     for skeleton in project.skeletons:
         name = (word or "object") if len(project.skeletons) == 1 else str(skeleton.name or word or "object")
         kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds)
@@ -54,6 +55,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _pictures(video: Any, frame: int) -> list[str]:
+    """The file names that the picture of a frame may have, the likeliest first."""
     if isinstance(video.filename, list | tuple):
         path = PurePosixPath(str(video.filename[frame]).replace("\\", "/"))
         return ["/".join(path.parts[-2:]), path.name]
