@@ -60,7 +60,7 @@ def points(change):
 def test_nothing_is_found_in_good_labels_and_everything_is_counted(good, tmp_path):
     report = examine(good, tmp_path)
     assert report.faults == []
-    sums = report.sums[1]
+    sums = report.counts[1]
     assert (len(sums.images), len(sums.missing), sums.objects, sums.visible, sums.outside) == (3, 0, 3, 21, 0)
 
 
@@ -293,7 +293,7 @@ def test_the_field_data_is_nearly_sound(shared):
         file = shared / "data" / f"{name}.json"
         report = examine(json.loads(file.read_text()), shared / "data" / "images")
         dataset = read_coco(file, shared / "data" / "images")
-        assert sum(sums.objects for sums in report.sums.values()) == len(dataset.objects)
+        assert sum(sums.objects for sums in report.counts.values()) == len(dataset.objects)
         labelled_points = sum(int((item.visibility > 0).sum()) for item in dataset.objects)
-        assert sum(sums.visible for sums in report.sums.values()) == labelled_points
+        assert sum(sums.visible for sums in report.counts.values()) == labelled_points
         assert {fault.kind for fault in report.faults} <= {"points outside the box", "left and right"}

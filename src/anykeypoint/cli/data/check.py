@@ -52,13 +52,13 @@ def _sums(report: "LabelReport") -> str:
     """The counts of each category and of all, as a table."""
     head = ("category", "id", "points", "pictures", "missing", "objects", "labelled", "per object", "box outside")
     rows = []
-    for identity, sums in report.sums.items():
+    for identity, sums in report.counts.items():
         if not sums.objects:
             continue
         share = f"{sums.visible / sums.objects:.1f}"
         rows.append((sums.name, identity, sums.points, len(sums.images), len(sums.missing), sums.objects, sums.visible))
         rows[-1] += (share, sums.outside)
-    used = [sums for sums in report.sums.values() if sums.objects]
+    used = [sums for sums in report.counts.values() if sums.objects]
     pictures = {image for sums in used for image in sums.images}
     missing = {image for sums in used for image in sums.missing}
     totals = [sum(getattr(sums, key) for sums in used) for key in ("objects", "visible", "outside")]
@@ -70,7 +70,7 @@ def _sums(report: "LabelReport") -> str:
     for row in table:
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], wide[1:], strict=True)]
         lines.append("  ".join([f"{row[0]:<{wide[0]}}", *cells]))
-    empty = len(report.sums) - len(used)
+    empty = len(report.counts) - len(used)
     return "\n".join(lines + ([f"{empty} more categories have no object"] if empty else []))
 
 

@@ -1,7 +1,8 @@
-"""What is wrong with labelled data, all of it at once: `examine` finds, `repair` mends a copy.
+"""Everything that is wrong with labels at once: `examine` lists the faults, and `repair.repair` mends a copy.
 
-`coco.from_document` stops at the first thing it cannot use. Here nothing stops: every fault is a `Fault` with its
-place, and the sums per category show how much of a data set is there. Frames: image pixels, as in `coco`.
+`coco.from_document` stops at the first thing it cannot use. Here nothing stops: every fault is listed with its place,
+and counts per category show how much of a data set is there. Coordinates are image pixels. K is the number of
+keypoints.
 """
 
 import math
@@ -13,21 +14,23 @@ from typing import Any
 import numpy as np
 
 from ...category import MAX_KEYPOINTS, MAX_TEXT, mirrored_pairs, plain_text
+from ..deepfashion2 import POINTS as DEEPFASHION2_POINTS
 from ..pictures import Pictures
 from ..reading import leaves_folder, plain_number
 from . import sides
 from .fault import CategoryCounts, Fault, LabelReport, skeleton_bases
 from .known import known_faults
 
-SLACK = 1.0  # pixels that a point or a box may be outside before it is told; labels are often rounded
-DEEPFASHION2 = 294  # points of all its garments, which its files give to each
+SLACK = 1.0  # pixels that a point or box may lie outside without a fault, because labels are often rounded
+NAMED = 3  # number of points or pairs that one sentence names
 
 
 def examine(document: Mapping[str, list], images: Path | Pictures) -> LabelReport:
-    """Everything that is wrong with a COCO document whose pictures are in the folder `images`.
+    """Everything that is wrong with a COCO document; nothing is raised for bad data.
 
-    Only headers of pictures are read, those of `Pictures` that were asked for before not again. Raises nothing for bad
-    data.
+    document: the lists `images`, `annotations` and `categories`.
+    images: the folder of the pictures, of which only headers are read. A `Pictures` that is passed again remembers the
+        headers that were read before.
     """
     pictures = images if isinstance(images, Pictures) else Pictures(images)
     doctor = _Doctor(document, pictures)
@@ -35,27 +38,35 @@ def examine(document: Mapping[str, list], images: Path | Pictures) -> LabelRepor
     doctor.images()
     doctor.objects()
     doctor.sides()
-    doctor.faults += known_faults(document, pictures.folder, doctor.sums)
-    return LabelReport(doctor.sums, doctor.faults)
+    doctor.faults += known_faults(document, pictures.folder, doctor.counts)
+    return LabelReport(doctor.counts, doctor.faults)
 
 
 class _Doctor:
+    """The faults of one document so far, and what later checks need of earlier ones.
+
+    names: id of a category -> labels of its points.
+    sizes: id of a picture -> (width, height) in pixels; None if its file is missing.
+    labelled: id of a category -> index, points [K, 2] and width of the box of each object that has points and a box.
+    """
+
     def __init__(self, document: Mapping[str, list], pictures: Pictures) -> None:
         self.document, self.pictures = document, pictures
         self.faults: list[Fault] = []
-        self.sums: dict[Any, CategoryCounts] = {}
+        self.counts: dict[Any, CategoryCounts] = {}
         self.names: dict[Any, list[str]] = {}
-        self.sizes: dict[Any, tuple[int, int] | None] = {}  # image id -> size, None if its file is missing
+        self.sizes: dict[Any, tuple[int, int] | None] = {}
         self.labelled: dict[Any, list[tuple[int, np.ndarray, float]]] = defaultdict(list)
 
     def say(
         self, kind: str, where: str, text: str, key: tuple[str, int], category: str = "", value: Any = None
     ) -> None:
+        """Add a fault; the arguments are the fields of `Fault`."""
         self.faults.append(Fault(kind, category, where, text, key, value))
 
     def entries(self, section: str) -> list[tuple[int, Any, dict[str, Any]]]:
-        """Place, id and entry of each that has one of its own; the others are told of."""
-        seen, found = set(), []
+        """Index, id and entry of each entry of a section that has an id of its own; the others are faults."""
+        known, usable = set(), []
         for place, entry in enumerate(self.document[section]):
             identity = entry.get("id") if isinstance(entry, dict) else None
             if type(identity) is not int:
@@ -65,16 +76,17 @@ class _Doctor:
                     "is no JSON object with a whole number as id",
                     (section, place),
                 )
-            elif identity in seen:
+            elif identity in known:
                 self.say("id twice", f"{section}[{place}]", f"has the id {identity} of one before it", (section, place))
             else:
-                seen.add(identity)
-                found.append((place, identity, entry))
-        return found
+                known.add(identity)
+                usable.append((place, identity, entry))
+        return usable
 
     # --- categories ------------------------------------------------------------------------------------------------
 
     def categories(self) -> None:
+        """Faults of names, points and skeletons."""
         by_name: dict[str, Any] = {}
         self.bases = skeleton_bases(self.document["categories"])
         if len(set(self.bases.values())) > 1:
@@ -87,10 +99,10 @@ class _Doctor:
                 self.say("broken entry", where, "must have a text as name and a list of texts as keypoints", key)
                 continue
             if len(labels) > MAX_KEYPOINTS:
-                hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2 else ""
+                hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2_POINTS else ""
                 self.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}", key)
                 continue
-            self.sums[identity], self.names[identity] = CategoryCounts(name, len(labels)), labels
+            self.counts[identity], self.names[identity] = CategoryCounts(name, len(labels)), labels
             if name in by_name:
                 text = f"is called {name!r} like category {by_name[name]}; readers that go by name mix them up"
                 self.say("same category name", where, text, key, name)
@@ -101,8 +113,10 @@ class _Doctor:
             self.skeleton(entry, identity, name, key)
 
     def skeleton(self, entry: dict, identity: Any, name: str, key: tuple[str, int]) -> None:
-        """Edges that lead nowhere. Cycles are no fault: the trunk of nearly every public skeleton is one; and an edge
-        from a point to itself only matters to graph models, which would count it twice."""
+        """Edges that do not connect two different points.
+
+        Cycles are no fault, because the trunk of nearly every public skeleton is one.
+        """
         edges, count = entry.get("skeleton") or [], len(self.names[identity])
         if not isinstance(edges, list):
             self.say("skeleton", f"category {identity}", "must have a list of pairs as skeleton", key, name, "all")
@@ -120,6 +134,7 @@ class _Doctor:
     # --- pictures --------------------------------------------------------------------------------------------------
 
     def images(self) -> None:
+        """Faults of file names and sizes; fills `sizes`."""
         for place, identity, entry in self.entries("images"):
             key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
             if not isinstance(name, str) or not name or leaves_folder(name):
@@ -130,17 +145,7 @@ class _Doctor:
             path = self.pictures.folder / name
             if not self.pictures.has(name):
                 self.sizes[identity] = None
-                index = self.pictures.below
-                found = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
-                said = (entry.get("width"), entry.get("height"))
-                if None not in said:  # many data sets number their pictures alike
-                    found = [other for other in found if self.pictures.size(other) == said]
-                if len(found) == 1:
-                    here = found[0].relative_to(self.pictures.folder).as_posix()
-                    self.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
-                else:
-                    also = f"; {len(found)} files elsewhere have its name and size" if found else ""
-                    self.say("picture missing", where, f"{name} is missing{also}", key)
+                self.missing_picture(entry, path, where, key)
                 continue
             stored = self.pictures.size(path)
             if stored is None:
@@ -148,17 +153,32 @@ class _Doctor:
                 self.say("picture missing", where, f"{name} is no readable picture", key)
                 continue
             self.sizes[identity] = stored
-            said = (entry.get("width"), entry.get("height"))
-            if said not in ((None, None), stored):
-                turned = ", so it was labelled lying on its side" if said == stored[::-1] else ""
-                told = f"{str(said[0])[:20]} x {str(said[1])[:20]}"
-                text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {told}{turned}"
+            stated = (entry.get("width"), entry.get("height"))
+            if stated not in ((None, None), stored):
+                turned = ", so it was labelled lying on its side" if stated == stored[::-1] else ""
+                size = f"{str(stated[0])[:20]} x {str(stated[1])[:20]}"
+                text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {size}{turned}"
                 self.say("picture's size", where, text, key, "", stored)
+
+    def missing_picture(self, entry: dict, path: Path, where: str, key: tuple[str, int]) -> None:
+        """A picture that is not at its path: is there one file of its name, and of its size where stated, elsewhere?"""
+        name, index = entry["file_name"], self.pictures.below
+        candidates = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
+        stated = (entry.get("width"), entry.get("height"))
+        if None not in stated:  # pictures of different data sets often have the same numbers as names
+            candidates = [other for other in candidates if self.pictures.size(other) == stated]
+        if len(candidates) == 1:
+            here = candidates[0].relative_to(self.pictures.folder).as_posix()
+            self.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
+        else:
+            also = f"; {len(candidates)} files elsewhere have its name and size" if candidates else ""
+            self.say("picture missing", where, f"{name} is missing{also}", key)
 
     # --- objects ---------------------------------------------------------------------------------------------------
 
     def objects(self) -> None:
-        seen: dict[Any, Any] = {}
+        """Faults of annotations; fills `counts` and `labelled`."""
+        known: dict[Any, Any] = {}  # picture, category and points of an object -> its id
         entries = [entry for entry in self.document["images"] if isinstance(entry, dict)]
         listed = {entry["id"] for entry in entries if type(entry.get("id")) is int}
         for place, identity, entry in self.entries("annotations"):
@@ -167,35 +187,35 @@ class _Doctor:
             if type(image) is not int or image not in listed:
                 self.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
                 continue
-            if type(kind) is not int or kind not in self.sums:
+            if type(kind) is not int or kind not in self.counts:
                 self.say(
                     "unknown category", where, f"has category_id {str(kind)[:30]!r}, which no usable category has", key
                 )
                 continue
             if entry.get("iscrowd", 0) not in (0, False):
                 continue
-            sums = self.sums[kind]
-            sums.objects += 1
-            sums.images.add(image)
+            counts = self.counts[kind]
+            counts.objects += 1
+            counts.images.add(image)
             if self.sizes.get(image) is None:
-                sums.missing.add(image)
+                counts.missing.add(image)
             points = self.points(entry, kind, where, key)
             if points is None:
                 continue
-            sums.visible += int(np.isfinite(points[:, 0]).sum())
+            counts.visible += int(np.isfinite(points[:, 0]).sum())
             area = entry.get("area")
             if area is not None and not 0 <= plain_number(area) < math.inf:
                 text = f"has the area {str(area)[:30]!r}, which must be a number from 0"
-                self.say("area", where, text, key, sums.name)
+                self.say("area", where, text, key, counts.name)
             self.box(entry, points, image, kind, where, key)
             same = (image, kind, str(entry.get("keypoints")))
-            if np.isfinite(points).any() and same in seen:
-                self.say("same object", where, f"has the points of annotation {seen[same]}", key, sums.name)
-            seen.setdefault(same, identity)
+            if np.isfinite(points).any() and same in known:
+                self.say("same object", where, f"has the points of annotation {known[same]}", key, counts.name)
+            known.setdefault(same, identity)
 
     def points(self, entry: dict, kind: Any, where: str, key: tuple[str, int]) -> np.ndarray | None:
-        """(K, 2), NaN where not labelled; None if the object cannot be used."""
-        name, labels = self.sums[kind].name, self.names[kind]
+        """The points [K, 2] of an annotation, NaN where not labelled; None if their number is wrong."""
+        name, labels = self.counts[kind].name, self.names[kind]
         values = entry.get("keypoints")
         if not isinstance(values, list) or len(values) != 3 * len(labels) or not labels:
             got = f"{len(values) / 3:g}" if isinstance(values, list) else "no"
@@ -208,7 +228,8 @@ class _Doctor:
                 "visibility", where, f"has the visibility {values[3 * i + 2]!r} at {labels[i]!r}", key, name, int(i)
             )
         table[bad, 2] = 0
-        lost = ~np.isfinite(table[:, :2]).all(axis=1)  # of points that are not labelled too: readers refuse them
+        # Points that are not labelled count too, because readers refuse their coordinates as well.
+        lost = ~np.isfinite(table[:, :2]).all(axis=1)
         for i in np.flatnonzero(lost):
             text = f"has {labels[i]!r} at {values[3 * i : 3 * i + 2]}, which is no place"
             self.say("coordinates", where, text, key, name, int(i))
@@ -220,62 +241,70 @@ class _Doctor:
         return np.where(table[:, 2:] > 0, table[:, :2], np.nan)
 
     def box(self, entry: dict, points: np.ndarray, image: Any, kind: Any, where: str, key: tuple[str, int]) -> None:
-        sums, size, labels = self.sums[kind], self.sizes.get(image), self.names[kind]
-        there = np.isfinite(points[:, 0])
-        if size is not None and there.any():
-            off = there & ((points < -SLACK) | (points > np.array(size) + SLACK)).any(axis=1)
+        """Faults of an annotation's box, and of its points in relation to the box and the picture.
+
+        points: [K, 2], NaN where not labelled.
+        image, kind: ids of its picture and category.
+        """
+        counts, size, labels = self.counts[kind], self.sizes.get(image), self.names[kind]
+        labelled = np.isfinite(points[:, 0])
+        if size is not None and labelled.any():
+            off = labelled & ((points < -SLACK) | (points > np.array(size) + SLACK)).any(axis=1)
             if off.any():
                 text = f"has {_names(labels, off)} outside its picture of {size[0]} x {size[1]} pixels"
-                self.say("points outside the picture", where, text, key, sums.name)
+                self.say("points outside the picture", where, text, key, counts.name)
         values = entry.get("bbox")
         numbers = [plain_number(value) for value in values] if isinstance(values, list) else []
         if len(numbers) != 4 or not np.isfinite(numbers).all() or min(numbers[2:]) <= 0:
-            if there.any():  # an object without points is left out by all readers, whatever its box
-                self.say("box", where, f"has the box {str(values)[:60]}, which has no area", key, sums.name)
+            if labelled.any():  # readers leave an object without points out, whatever its box
+                self.say("box", where, f"has the box {str(values)[:60]}, which has no area", key, counts.name)
             return
         x, y, w, h = numbers
         if size is not None and (x < -SLACK or y < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK):
-            sums.outside += 1
+            counts.outside += 1
             text = (
                 f"has a box from ({x:g}, {y:g}) to ({x + w:g}, {y + h:g}) in a picture of {size[0]} x {size[1]} pixels"
             )
-            self.say("box outside", where, text, key, sums.name, size)
+            self.say("box outside", where, text, key, counts.name, size)
         low, high = np.array([x, y]), np.array([x + w, y + h])
-        off = there & ((points < low - SLACK) | (points > high + SLACK)).any(axis=1)
+        off = labelled & ((points < low - SLACK) | (points > high + SLACK)).any(axis=1)
         if off.any():
-            self.say("points outside the box", where, f"has {_names(labels, off)} outside its box", key, sums.name)
-        if there.any():
+            self.say("points outside the box", where, f"has {_names(labels, off)} outside its box", key, counts.name)
+        if labelled.any():
             self.labelled[kind].append((key[1], points, w))
 
     # --- left and right --------------------------------------------------------------------------------------------
 
     def sides(self) -> None:
-        """Categories whose pairs fall into two sets that contradict each other, of which only a person can tell the
-        wrong one; and, that apart, objects with one pair against all the others."""
+        """Names of left and right that are exchanged.
+
+        In a category the pairs may fall into two sets that contradict each other, and only a person can know which set
+        is wrong. Apart from that, single objects may have one pair that contradicts all others.
+        """
         for kind, objects in self.labelled.items():
-            labels, name = self.names[kind], self.sums[kind].name
+            labels, name = self.names[kind], self.counts[kind].name
             pairs = [pair if _left(labels[pair[0]]) else pair[::-1] for pair in mirrored_pairs(labels)]
             if len(pairs) < 3 or not any(_left(labels[a]) for a, _ in pairs):
                 continue
-            said = [f"{labels[a]!r} and {labels[b]!r}" for a, b in pairs]
+            names = [f"{labels[a]!r} and {labels[b]!r}" for a, b in pairs]
             places, points, widths = zip(*objects, strict=True)
             table = sides.orders(np.array(points), widths, pairs)
-            fewer, against, shown = sides.opposed(table)
+            fewer, against, compared = sides.opposed(table)
             if against:
-                one, other = (_listed([said[i] for i in np.flatnonzero(chosen)]) for chosen in (fewer, ~fewer))
+                one, other = (_listed([names[i] for i in np.flatnonzero(chosen)]) for chosen in (fewer, ~fewer))
                 text = (
-                    f"has two sets of pairs that are the other way round than each other in {against} of {shown} "
+                    f"has two sets of pairs that are the other way round than each other in {against} of {compared} "
                     f"objects, {one} against {other}; the names of one set are exchanged"
                 )
                 self.say("left and right", f"category {kind}", text, ("categories", -1), name)
             for row, i in sides.odd(np.where(fewer, -1, 1) * table):
                 identity = self.document["annotations"][places[row]]["id"]
-                text = f"has {said[i]} the other way round than all its other pairs"
+                text = f"has {names[i]} the other way round than all its other pairs"
                 self.say("left and right", f"annotation {identity}", text, ("annotations", places[row]), name)
 
 
 def _listed(texts: list[str]) -> str:
-    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
+    return "; ".join(texts[:NAMED]) + (f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else "")
 
 
 def _is_text(value: Any) -> bool:
@@ -288,5 +317,5 @@ def _left(label: str) -> bool:
 
 def _names(labels: list[str], chosen: np.ndarray) -> str:
     names = [labels[i] for i in np.flatnonzero(chosen)]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(map(repr, names[:3])) + more
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(repr, names[:NAMED])) + more

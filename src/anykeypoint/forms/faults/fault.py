@@ -6,10 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One thing that is wrong with labels.
 
-    kind: one of `KINDS`. category: its name, "" where it is of the file. where: the entry, e.g. "annotation 12".
-    text: what is wrong, to be read after `where`. key: the entry's section and place in it, for `repair`.
+    kind: one of `KINDS`.
+    category: name of the category that it concerns; "" where it concerns none.
+    where: the entry, as in "annotation 12".
+    text: what is wrong, a phrase that follows `where` in a sentence.
+    key: section of the document and index in it, for `repair`.
+    value: what `repair` needs besides, such as the index of a point; depends on the kind.
     """
 
     kind: str
@@ -20,7 +24,7 @@ class Fault:
     value: Any = None
 
 
-# kind -> what a repaired copy does about it; "" means that only a person can tell what is right.
+# Kind of fault -> what `repair` does about it, a phrase; "" where only a person can know what is right.
 KINDS: dict[str, str] = {
     "broken entry": "leaves it out",
     "id twice": "leaves the later one out",
@@ -49,7 +53,16 @@ KINDS: dict[str, str] = {
 
 @dataclass
 class CategoryCounts:
-    """What there is of one category."""
+    """How much there is of one category.
+
+    name: its name.
+    points: number of its keypoints.
+    images: ids of the pictures with objects of it.
+    missing: ids of those whose file is missing.
+    objects: number of its objects.
+    visible: number of labelled points of all of them.
+    outside: number of boxes that reach beyond their picture.
+    """
 
     name: str
     points: int = 0
@@ -57,21 +70,27 @@ class CategoryCounts:
     missing: set[Any] = field(default_factory=set)
     objects: int = 0
     visible: int = 0
-    outside: int = 0  # boxes that reach beyond their picture
+    outside: int = 0
 
 
 @dataclass
 class LabelReport:
-    """Sums by category id, in the file's order, and the faults in the order of their finding."""
+    """What `examine` finds.
 
-    sums: dict[Any, CategoryCounts]
+    counts: by the id of the category, in the file's order.
+    faults: in the order in which they are found.
+    """
+
+    counts: dict[Any, CategoryCounts]
     faults: list[Fault]
 
 
 def skeleton_bases(categories: list) -> dict[Any, int]:
-    """Category id -> 0 or 1, what its skeleton counts from: as `coco` tells it, of the whole file where that is
-    possible, else of each category for itself."""
-    reach: dict[Any, tuple[bool, bool]] = {}  # does it hold a 0, does it hold the number of points
+    """Id of each category -> the index of the first keypoint in its skeleton, 0 or 1.
+
+    It is decided for the whole file as `dataset.walk` does, or for each category by itself where the file mixes both.
+    """
+    reach: dict[Any, tuple[bool, bool]] = {}  # id -> whether the skeleton has a 0, and the number of points
     for entry in categories:
         if isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
             count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0

@@ -1,7 +1,4 @@
-"""Faults of public data sets that everybody meets, told where the data at hand have them.
-
-Each check looks at a COCO document and the folder of its pictures and gives a sentence, or nothing.
-"""
+"""Faults that public data sets are known for: each is reported where the labels at hand have it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -11,45 +8,51 @@ from ...category import plain_text
 from ..deepfashion2 import GARMENTS
 from .fault import CategoryCounts, Fault
 
-VEHICLES = ("bus", "car", "suv")
-INSECTS = ("fly", "locust")
-MOSTLY = 0.5  # share of missing pictures from which a whole source is taken to be misplaced
+VEHICLES = ("bus", "car", "suv")  # MP-100's categories from CarFusion
+INSECTS = ("fly", "locust")  # MP-100's categories whose pictures come in .h5 files
+MOSTLY = 0.5  # share of missing pictures above which a whole source counts as missing
 
 
-def known_faults(document: Mapping[str, list], images: Path, sums: Mapping[Any, CategoryCounts]) -> list[Fault]:
-    """Those that the data at hand have, one `Fault` for each."""
-    found = []
-    for kind, total in sums.items():
-        for text in _of_category(kind, sums, document, images):
-            found.append(Fault("known fault", total.name, f"category {kind}", text))
-    return found
+def known_faults(document: Mapping[str, list], images: Path, counts: Mapping[Any, CategoryCounts]) -> list[Fault]:
+    """The known faults of the labels at hand.
+
+    document: the COCO document.
+    images: the folder of its pictures.
+    counts: by the id of the category.
+    """
+    return [
+        Fault("known fault", counted.name, f"category {kind}", text)
+        for kind, counted in counts.items()
+        for text in _of_category(kind, counts, document, images)
+    ]
 
 
 def _of_category(
-    kind: Any, sums: Mapping[Any, CategoryCounts], document: Mapping[str, list], images: Path
+    kind: Any, counts: Mapping[Any, CategoryCounts], document: Mapping[str, list], images: Path
 ) -> Iterator[str]:
-    total = sums[kind]
-    name, gone = plain_text(total.name), len(total.missing) > MOSTLY * len(total.images)
-    if name in VEHICLES and gone and total.images:
+    """A sentence for each known fault of one category. kind: its id."""
+    counted = counts[kind]
+    name, gone = plain_text(counted.name), len(counted.missing) > MOSTLY * len(counted.images)
+    if name in VEHICLES and gone and counted.images:
         yield (
             "CarFusion: MP-100 names these pictures by ids of a conversion to COCO that users do not get again; "
             "`data prepare mp100` finds them by their labels"
         )
-    if name in INSECTS and gone and total.images:
-        books = sorted(path.name for path in images.rglob("*.h5")) if images.is_dir() else []
-        have = f" ({books[0]} is here)" if books else ""
+    if name in INSECTS and gone and counted.images:
+        archives = sorted(path.name for path in images.rglob("*.h5")) if images.is_dir() else []
+        have = f" ({archives[0]} is here)" if archives else ""
         yield (
             f"the source gives its pictures as one .h5 file{have}, and the numbers that name them here are no places "
             "in it; `data prepare mp100` finds them by their labels and writes them out"
         )
     if name in ("hand", "human hand"):
         yield from _hands(kind, document)
-    if name == "face" and total.points in (19, 68):
-        source = "AFLW, in the folder amur_tiger_body" if total.points == 19 else "300W, in the folder human_face"
-        if sum(plain_text(other.name) == "face" for other in sums.values()) > 1:
-            yield f"MP-100 calls two categories 'face'; this one, of {total.points} points, is from {source}"
+    if name == "face" and counted.points in (19, 68):
+        source = "AFLW, in the folder amur_tiger_body" if counted.points == 19 else "300W, in the folder human_face"
+        if sum(plain_text(other.name) == "face" for other in counts.values()) > 1:
+            yield f"MP-100 calls two categories 'face'; this one, of {counted.points} points, is from {source}"
     if _garment(name):
-        names = [PurePosixPath(e["file_name"]).name for e in _images(document, total.images)]
+        names = [PurePosixPath(e["file_name"]).name for e in _images(document, counted.images)]
         if len(set(names)) < len(names):
             yield (
                 f"DeepFashion2: {len(names) - len(set(names))} file names are in more than one of its parts (train, "
@@ -58,7 +61,7 @@ def _of_category(
 
 
 def _hands(kind: Any, document: Mapping[str, list]) -> Iterator[str]:
-    """MP-100's points on hands do not fit the pictures of OneHand10K as they are given out now."""
+    """A sentence if points of hands lie outside their pictures: MP-100's do not fit OneHand10K as published now."""
     sizes = {e.get("id"): (e.get("width"), e.get("height")) for e in document["images"] if isinstance(e, dict)}
     off = count = 0
     for entry in document["annotations"]:
@@ -80,9 +83,11 @@ def _hands(kind: Any, document: Mapping[str, list]) -> Iterator[str]:
 
 
 def _images(document: Mapping[str, list], ids: set[Any]) -> list[dict[str, Any]]:
+    """The entries of pictures with these ids and a file name."""
     entries = [entry for entry in document["images"] if isinstance(entry, dict) and entry.get("id") in ids]
     return [entry for entry in entries if isinstance(entry.get("file_name"), str)]
 
 
 def _garment(name: str) -> bool:
+    """Whether a category, in plain text, is a kind of garment of DeepFashion2."""
     return name in {plain_text(garment) for garment in GARMENTS}

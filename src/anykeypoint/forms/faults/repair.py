@@ -1,7 +1,6 @@
-"""A mended copy of labels: what `doctor.KINDS` says of each fault is done to it, and nothing else.
+"""A mended copy of labels: each fault is treated as `fault.KINDS` says, and nothing else is changed.
 
-The document given is not changed; the copy's skeletons count from 0. What only a person can tell stays as it is and
-is told.
+The original document stays as it is; the copy's skeletons count from 0. Faults that only a person can mend are counted.
 """
 
 import copy
@@ -17,17 +16,22 @@ from ..document import box_round
 from ..reading import plain_number
 from .fault import KINDS, Fault, skeleton_bases
 
+# Kinds of faults whose entry is left out.
 _DROPPED = ("broken entry", "id twice", "unknown picture", "unknown category", "number of points", "same object")
 
 
 def repair(
     document: Mapping[str, list], faults: Iterable[Fault]
 ) -> tuple[dict[str, list], dict[str, int], dict[str, int]]:
-    """The mended copy; how many faults of each kind were mended; how many were left."""
+    """The mended copy, the number of mended faults by kind, and the number of faults left as they are by kind.
+
+    document: the COCO document.
+    faults: those of `doctor.examine`.
+    """
     mended, left = Counter(), Counter()
     data = {key: copy.deepcopy(document[key]) for key in ("images", "annotations", "categories")}
     dropped: set[tuple[str, int]] = set()
-    edges: dict[int, set[Any]] = {}
+    edges: dict[int, set[Any]] = {}  # index of a category -> indices of edges to leave out, or "all"
     for fault in sorted(faults, key=lambda fault: list(KINDS).index(fault.kind)):
         section, place = fault.key
         if not KINDS[fault.kind]:
@@ -61,7 +65,7 @@ def repair(
 
 
 def _finite(value: Any, mended: Counter) -> Any:
-    """The value with null for infinite numbers and NaN, which JSON cannot say, where no reader looks."""
+    """The value with null for infinite numbers and NaN, which JSON lacks; they may stand under keys no reader uses."""
     if isinstance(value, dict):
         return {key: _finite(inner, mended) for key, inner in value.items()}
     if isinstance(value, list):
@@ -112,7 +116,7 @@ def _cut(entry: dict[str, Any], size: tuple[int, int]) -> bool:
     x, y, w, h = entry["bbox"]
     low, high = np.clip([x, y], 0, size), np.clip([x + w, y + h], 0, size)
     if (high <= low).any():
-        return _box(entry, None)  # the box is nowhere in the picture
+        return _box(entry, None)  # the whole box lies outside the picture
     entry["bbox"] = [*map(float, low), *map(float, high - low)]
     return True
 
@@ -122,11 +126,12 @@ def _no_area(entry: dict[str, Any], _: Any) -> None:
 
 
 def _labelled(entry: dict[str, Any]) -> np.ndarray:
-    """(N, 2): the labelled points."""
+    """The labelled points [N, 2] of an annotation."""
     table = np.array([plain_number(value) for value in entry["keypoints"]]).reshape(-1, 3)
     return table[(table[:, 2] > 0) & np.isfinite(table).all(axis=1), :2]
 
 
+# Kind of fault -> function that changes the entry; it returns False where the entry must be left out.
 _MENDERS: dict[str, Callable[[dict[str, Any], Any], bool | None]] = {
     "picture elsewhere": _file_name,
     "picture's size": _size,

@@ -1,43 +1,55 @@
-"""Left and right in labels: do the pairs of an object run the same way across its picture?
+"""Exchanged names of left and right: do all pairs of an object have the same order across the picture?
 
-A subject turned to the camera has its left on the picture's right in every pair, one turned away the other way round;
-seen from the side, pairs lie close together or cross, and say little.
+A subject that faces the camera has its left on the picture's right in every pair, and one that faces away has it on
+the left. From the side, pairs lie close together or cross, and their order means nothing.
+N is the number of objects, P of pairs, K of keypoints.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-SIDES = 0.1  # of the box's width: how far apart a left and a right point must be for their order to say something
-FACING = 0.6  # of an object's pairs must be told apart and agree before one against them is odd
+SIDES = 0.1  # least distance of a pair, as a share of the box's width, for its order to count
+FACING = 0.6  # least share of an object's pairs that must count and agree before another pair is odd
 
 
 def orders(points: np.ndarray, widths: Sequence[float], pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(N, P): 1 where the first point of a pair lies right of the second in the picture, -1 left, 0 where that says
-    nothing. points: (N, K, 2) image pixels, NaN where absent. widths: (N,) of the boxes, in pixels."""
+    """The order of each pair in each object [N, P]: 1 if its first point lies right of its second, -1 left, 0 unclear.
+
+    points: [N, K, 2] in image pixels, NaN where not labelled.
+    widths: [N] widths of the boxes in pixels.
+    pairs: P pairs of indices.
+    """
     first, second = ([pair[i] for pair in pairs] for i in (0, 1))
     gaps = points[:, first, 0] - points[:, second, 0]
     return np.where(np.abs(gaps) > SIDES * np.array(widths)[:, None], np.sign(gaps), 0)  # NaN compares as False
 
 
 def opposed(table: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Which pairs (P,) are the fewer of two sets that are against each other in most objects; in how many that is so,
-    of how many that show both. None are, unless it is so in more than two. table: `orders`."""
+    """Whether the pairs fall into two sets that contradict each other in most objects.
+
+    table: [N, P] of `orders`.
+    Returns the pairs [P] bool of the smaller set; in how many objects it contradicts the larger one; and the number of
+    objects in which both sets have an order. The set is empty unless more than two objects contradict.
+    """
     votes = table.T @ table
     np.fill_diagonal(votes, 0)
-    sides = np.ones(table.shape[1])
+    sides = np.ones(table.shape[1])  # 1 or -1 for each pair: the set that it is in
     while (agreed := sides * (votes @ sides)).min() < 0:
-        sides[agreed.argmin()] *= -1  # the sum of all agreement grows, so this ends
+        sides[agreed.argmin()] *= -1  # the sum of all agreement grows with each change, so the loop ends
     fewer = sides != (1 if (sides > 0).sum() >= len(sides) / 2 else -1)
     both = np.sign(table[:, fewer].sum(axis=1)) * np.sign(table[:, ~fewer].sum(axis=1))
-    against, shown = int((both < 0).sum()), int((both != 0).sum())
-    if against > 2 and against > shown / 2:
-        return fewer, against, shown
+    against, compared = int((both < 0).sum()), int((both != 0).sum())
+    if against > 2 and against > compared / 2:
+        return fewer, against, compared
     return np.zeros_like(fewer), 0, 0
 
 
 def odd(table: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Object and pair wherever one pair is against all the object's others, and these are most. table: `orders`."""
+    """Object and pair wherever one pair contradicts all others of the object, and these are most of its pairs.
+
+    table: [N, P] of `orders`.
+    """
     for row, order in enumerate(table):
         clear = np.flatnonzero(order)
         for i in clear:
