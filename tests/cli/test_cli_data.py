@@ -139,3 +139,14 @@ def test_made_up_objects_are_drawn_as_a_data_set_that_has_no_faults(tmp_path, ca
     assert written[0] == written[1]
     code, _, err = run(capsys, "draw", tmp_path / "a", "--count", 5)
     assert code == 2 and "not an empty folder" in err
+
+
+@pytest.mark.parametrize(("verb", "title"), [("check", "reading headers"), ("draw", "drawing")])
+def test_progress_is_a_plain_line_now_and_then_where_stderr_is_no_terminal(
+    made, tmp_path, capsys, monkeypatch, verb, title
+):
+    monkeypatch.setattr("anykeypoint.cli.console.PLAIN_EVERY", 0.0)
+    arguments = made[1] if verb == "check" else [tmp_path / "drawn", "--count", 6, "--size", 96]
+    _, out, err = run(capsys, verb, *arguments)
+    assert f"{title}: 3 of 6, " in err and err.count(" left") == 5 and title not in out
+    assert run(capsys, verb, *(made[1] if verb == "check" else [tmp_path / "again", *arguments[1:]]), "-q")[2] == ""

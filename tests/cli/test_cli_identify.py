@@ -129,11 +129,11 @@ def test_predict_shows_it_examples_and_reads_words_unless_told_not_to(work, mode
     (tmp_path / "marked.json").write_text(json.dumps({"left ear": [12, 10], "nose": [30, 20]}))
     marked = read_marked(f"{work / 'cat.png'}:{tmp_path / 'marked.json'}")
     category = asked_category([marked])
-    shown = to_example(marked, category)
+    example = to_example(marked, category)
     for flags, words in (([], True), (["--no-words"], False)):
         options = ["--example", f"{work / 'cat.png'}:{tmp_path / 'marked.json'}", *flags, "--model", work / "model"]
         code, out, _ = run(capsys, "predict", work / "cat.png", *options)
-        pose = model.predict(work / "cat.png", category, example=shown, words=words)
+        pose = model.predict(work / "cat.png", category, example=example, words=words)
         assert code == 0
         for (x, y), line in zip(pose.xy, out.splitlines()[2:], strict=True):
             assert f"{x:.1f}" in line and f"{y:.1f}" in line

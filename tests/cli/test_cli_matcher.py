@@ -43,7 +43,7 @@ def poses(path) -> np.ndarray:
 
 
 def test_points_are_found_by_an_example_alone(work, tmp_path, capsys):
-    asked = [
+    arguments = [
         "predict",
         work / "a.png",
         "--model",
@@ -53,85 +53,87 @@ def test_points_are_found_by_an_example_alone(work, tmp_path, capsys):
         "--boxes",
         "30,25,20,15",  # its crop lies inside the picture, so that the answers do
     ]
-    code, out, _ = run(capsys, *asked)
+    code, out, _ = run(capsys, *arguments)
     assert code == 0 and [word in out for word in ("nose", "left ear", "absent")] == [True] * 3
-    assert run(capsys, *asked, "-o", tmp_path / "poses.json")[0] == 0
+    assert run(capsys, *arguments, "-o", tmp_path / "poses.json")[0] == 0
     first = poses(tmp_path / "poses.json")
     assert first[:, 2].tolist() == [2, 2, 0]
 
-    # What predict wrote is itself an example; several count together; --keypoints says what is asked for.
-    again = [*asked, "--example", f"{work / 'a.png'}:{tmp_path / 'poses.json'}", "-o", tmp_path / "two.json"]
+    # What predict wrote is itself an example; several count together; --keypoints says what is predicted.
+    again = [*arguments, "--example", f"{work / 'a.png'}:{tmp_path / 'poses.json'}", "-o", tmp_path / "two.json"]
     assert run(capsys, *again)[0] == 0 and not np.allclose(poses(tmp_path / "two.json")[:2], first[:2])
-    code, out, _ = run(capsys, *asked, "--keypoints", "left ear; nose; paw; tail tip", "--no-words")
+    code, out, _ = run(capsys, *arguments, "--keypoints", "left ear; nose; paw; tail tip", "--no-words")
     assert code == 0 and out.index("left ear") < out.index("nose") and out.count("absent") == 2
 
 
 def test_words_count_unless_they_are_left_out(work, tmp_path, capsys):
-    asked = ["predict", work / "a.png", "--model", work / "flf", "--example", f"{work / 'b.png'}:{work / 'b.json'}"]
+    arguments = ["predict", work / "a.png", "--model", work / "flf", "--example", f"{work / 'b.png'}:{work / 'b.json'}"]
     for name, options in (("both", []), ("alone", ["--no-words"]), ("text", [])):
         given = ["--keypoints", "nose; left ear; tail tip"] if name == "text" else []
-        line = [*asked[:4], *given] if name == "text" else asked
+        line = [*arguments[:4], *given] if name == "text" else arguments
         assert run(capsys, *line, *options, "-o", tmp_path / f"{name}.json")[0] == 0
     both, alone, text = (poses(tmp_path / f"{name}.json") for name in ("both", "alone", "text"))
     assert both[:, 2].tolist() == text[:, 2].tolist() == [2, 2, 2] and alone[:, 2].tolist() == [2, 2, 0]
     assert not np.allclose(both[:2], alone[:2]) and not np.allclose(both[:2], text[:2])
     assert np.isfinite(both).all()
-    code, _, _ = run(capsys, *asked, "--density", "--grid", 5, "-o", tmp_path / "densities")
+    code, _, _ = run(capsys, *arguments, "--density", "--grid", 5, "-o", tmp_path / "densities")
     (written,) = (tmp_path / "densities").glob("*.density.json")
     assert code == 0 and len(json.loads(written.read_text())[0]["density"]["nose"]["grid"]) == 5
 
 
 def test_requests_that_do_not_fit_the_model_say_so(work, tmp_path, capsys):
-    shown = ["--example", f"{work / 'b.png'}:{work / 'b.json'}"]
+    example = ["--example", f"{work / 'b.png'}:{work / 'b.json'}"]
     points = ["--keypoints", "nose; left ear; tail tip"]
     vision, language = tiny.bases(tmp_path)
     tiny.capellm(tmp_path).save_pretrained(tmp_path / "capellm")
     assert vision.exists() and language.exists()
     cases = [
-        (["--model", work / "graphcape", *points], 2, "asked by an example"),
-        (["--model", work / "capex", *points, *shown], 2, "asked by words alone"),
-        (["--model", tmp_path / "capellm", *points, *shown], 2, "asked by words alone"),
+        (["--model", work / "graphcape", *points], 2, "predicts from an example"),
+        (["--model", work / "capex", *points, *example], 2, "predicts from words alone"),
+        (["--model", tmp_path / "capellm", *points, *example], 2, "predicts from words alone"),
         (["--model", work / "flf", *points, "--no-words"], 2, "--no-words"),
         (["--model", work / "flf", "--example", "b.png"], 2, "as in dog.jpg:dog.json"),
-        (["--model", work / "flf", *shown, "--keypoints", "paw"], 2, "has a point 'nose'"),
-        (["--model", work / "flf", *shown, "--strategy", "greedy"], 2, "takes no --strategy"),
-        (["--model", work / "flf", *shown, "-o", work / "b.png"], 2, "would overwrite the input"),
+        (["--model", work / "flf", *example, "--keypoints", "paw"], 2, "has a point 'nose'"),
+        (["--model", work / "flf", *example, "--strategy", "greedy"], 2, "takes no --strategy"),
+        (["--model", work / "flf", *example, "-o", work / "b.png"], 2, "would overwrite the input"),
     ]
-    for options, expected, told in cases:
+    for options, expected, sentence in cases:
         code, out, err = run(capsys, "predict", work / "a.png", *options)
-        assert code == expected and told in err and out == "", (options, err)
+        assert code == expected and sentence in err and out == "", (options, err)
 
 
 def test_how_points_are_found_is_drawn_beside_them(work, tmp_path, capsys):
-    asked = ["--model", work / "flf", "--example", f"{work / 'b.png'}:{work / 'b.json'}"]
-    plain, told = tmp_path / "plain", tmp_path / "told"
-    assert run(capsys, "predict", work / "a.png", work / "c.png", *asked, "-o", f"{plain}/")[0] == 0
-    assert run(capsys, "predict", work / "a.png", work / "c.png", *asked, "--explain", "-o", f"{told}/")[0] == 0
-    added = {path.name for path in told.iterdir()} - {path.name for path in plain.iterdir()}
+    arguments = ["--model", work / "flf", "--example", f"{work / 'b.png'}:{work / 'b.json'}"]
+    plain, explained = tmp_path / "plain", tmp_path / "explained"
+    assert run(capsys, "predict", work / "a.png", work / "c.png", *arguments, "-o", f"{plain}/")[0] == 0
+    assert (
+        run(capsys, "predict", work / "a.png", work / "c.png", *arguments, "--explain", "-o", f"{explained}/")[0] == 0
+    )
+    added = {path.name for path in explained.iterdir()} - {path.name for path in plain.iterdir()}
     assert added == {"a_explained.png", "c_explained.png"}
-    assert (plain / "poses.json").read_bytes() == (told / "poses.json").read_bytes()
-    assert Image.open(told / "a_explained.png").width == 4 * 190 + 10  # similarity, two layers, the path
+    assert (plain / "poses.json").read_bytes() == (explained / "poses.json").read_bytes()
+    assert Image.open(explained / "a_explained.png").width == 4 * 190 + 10  # similarity, two layers, the path
 
 
 def test_explanations_need_a_folder_and_a_matcher(work, tmp_path, capsys, monkeypatch):
-    asked = ["predict", work / "a.png", "--model", work / "capex", "--keypoints", "nose", "--explain"]
-    code, _, err = run(capsys, *asked, "-o", tmp_path / "a.png")
+    arguments = ["predict", work / "a.png", "--model", work / "capex", "--keypoints", "nose", "--explain"]
+    code, _, err = run(capsys, *arguments, "-o", tmp_path / "a.png")
     assert code == 2 and "--explain needs a folder" in err
     monkeypatch.setattr("anykeypoint.load", lambda *_, **__: type("Other", (), {"prompts": ("text",)})())
-    code, _, err = run(capsys, *asked, "-o", f"{tmp_path}/")
+    code, _, err = run(capsys, *arguments, "-o", f"{tmp_path}/")
     assert code == 2 and "no matcher" in err and err.count("\n") == 1
 
 
 def test_a_matcher_is_exported_and_another_model_is_refused(work, tmp_path, capsys, monkeypatch):
-    asked = []
+    exports = []
 
     def export(model, path, prompt):
-        asked.append((model.config.name, path.name, prompt))
+        exports.append((model.config.name, path.name, prompt))
         return ["pixels", "phrases"]
 
     monkeypatch.setattr("anykeypoint.models.matching.export.export", export)
     code, out, _ = run(capsys, "export", work / "flf", "--prompt", "text", "-o", tmp_path / "a.onnx")
-    assert code == 0 and asked == [("flf", "a.onnx", "text")] and "flf: pixels, phrases -> points" in out
+    assert code == 0 and exports == [("flf", "a.onnx", "text")] and "flf: pixels, phrases -> points" in out
     monkeypatch.setattr("anykeypoint.load", lambda *_, **__: object())
     code, _, err = run(capsys, "export", work / "flf", "-o", tmp_path / "b.onnx")
     assert code == 2 and "Only matchers can be exported" in err and err.count("\n") == 1
@@ -147,8 +149,8 @@ def test_a_released_checkpoint_becomes_a_folder(shared, tmp_path, capsys):
     broken["keypoint_head.more"] = broken.pop("keypoint_head.query_proj.bias")
     torch.save(broken, tmp_path / "broken.pth")
     code, out, err = run(capsys, "convert", tmp_path / "broken.pth", *options)
-    told = "unknown: keypoint_head.more; missing: keypoint_head.query_proj.bias"
-    assert code == 2 and out == "" and told in err and err.count("\n") == 1
+    sentence = "unknown: keypoint_head.more; missing: keypoint_head.query_proj.bias"
+    assert code == 2 and out == "" and sentence in err and err.count("\n") == 1
 
 
 def test_weights_that_a_matcher_needs_are_those_of_its_text_encoder(work, tmp_path, capsys, monkeypatch):

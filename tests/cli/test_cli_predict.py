@@ -50,14 +50,14 @@ class Fake:
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch):
     """The names of models loaded."""
-    asked = []
+    loads = []
 
     def load(name, device="auto"):
-        asked.append((name, device))
+        loads.append((name, device))
         return Fake()
 
     monkeypatch.setattr(anykeypoint, "load", load, raising=False)
-    return asked
+    return loads
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_shipped_model_that_can_do_what_is_asked_is_taken_unless_one_is_named(
         (["--model", "fast", "--descriptions", "removed"], "The model 'fast' takes no --descriptions"),
         (["--model", "fast", "--cumulative"], "The model 'fast' takes no --cumulative"),
         (["--model", "capellm-small", "--explain", "-o", "out"], "is no matcher and cannot explain"),
-        ([*SHOWN, "--model", "capellm-small"], "is asked by words alone"),
+        ([*SHOWN, "--model", "capellm-small"], "predicts from words alone"),
         ([*SHOWN, "--cumulative"], "No shipped model takes --cumulative, --example together"),
         (["--explain", "--strategy", "mode", "-o", "out"], "No shipped model takes --strategy, --explain together"),
     ],
@@ -263,11 +263,11 @@ def test_an_interruption_keeps_what_came_before_it(run, photos):
 
 def test_tables_are_saved_on_the_way(run, photos, monkeypatch):
     monkeypatch.setattr(written, "SAVE_EVERY", -1.0)
-    seen = []
+    counts = []
     plain = written.TABLES[".csv"]
-    monkeypatch.setitem(written.TABLES, ".csv", lambda poses, path: seen.append(len(poses)) or plain(poses, path))
+    monkeypatch.setitem(written.TABLES, ".csv", lambda poses, path: counts.append(len(poses)) or plain(poses, path))
     assert run("predict", "photos", *POINTS, "-o", "x.csv")[0] == 0
-    assert seen == [1, 2, 3, 3]
+    assert counts == [1, 2, 3, 3]
 
 
 def test_when_every_image_fails_an_old_table_stays(run, photos):

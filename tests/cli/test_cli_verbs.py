@@ -88,10 +88,10 @@ def test_a_pre_trained_projection_is_trained_on_and_a_token_model_predicts(work,
     options = ["--model", work / "token.yaml", "--recipe", work / "short.yaml", "-o", work / "token"]
     assert run(capsys, "train", *data(work), *options)[0] == 0
     picture = next((work / "data" / IMAGES).iterdir())
-    asked = ["predict", picture, "--keypoints", "nose; tail tip", "--model", work / "token" / "model"]
-    code, out, _ = run(capsys, *asked, "--descriptions", "vague")
+    arguments = ["predict", picture, "--keypoints", "nose; tail tip", "--model", work / "token" / "model"]
+    code, out, _ = run(capsys, *arguments, "--descriptions", "vague")
     assert code == 0 and out.count("unknown") == 2
-    code, _, err = run(capsys, *asked, "--strategy", "mode")
+    code, _, err = run(capsys, *arguments, "--strategy", "mode")
     assert code == 1 and "answers with <KEYPOINT>" in err
     options = ["--max-per-category", 1, "-o", work / "token_report"]
     assert run(capsys, "evaluate", work / "token" / "model", *data(work), *options)[0] == 0
@@ -140,18 +140,18 @@ def test_other_ways_of_asking_and_reading_are_options_of_both_verbs(work, traine
     assert code == 0 and settings["cumulative"] and settings["image_size"] == 56 and settings["strategy"] == "top-3"
 
     picture = next((work / "data" / IMAGES).iterdir())
-    asked = ["predict", picture, "--keypoints", "nose; tail tip; left ear", "--model", trained]
-    drawn = {run(capsys, *asked, "--strategy", "sampling", "--seed", seed)[1] for seed in (1, 1, 2)}
+    arguments = ["predict", picture, "--keypoints", "nose; tail tip; left ear", "--model", trained]
+    drawn = {run(capsys, *arguments, "--strategy", "sampling", "--seed", seed)[1] for seed in (1, 1, 2)}
     assert len(drawn) == 2
-    alone, chained = run(capsys, *asked)[1], run(capsys, *asked, "--cumulative")[1]
+    alone, chained = run(capsys, *arguments)[1], run(capsys, *arguments, "--cumulative")[1]
     assert alone != chained and alone.splitlines()[:3] == chained.splitlines()[:3]  # nothing is before the first point
-    code, _, err = run(capsys, *asked, "--grid", 10)
+    code, _, err = run(capsys, *arguments, "--grid", 10)
     assert code == 2 and "--density" in err
-    code, _, _ = run(capsys, *asked, "--density", "--grid", 10, "-o", work / "grid")
+    code, _, _ = run(capsys, *arguments, "--density", "--grid", 10, "-o", work / "grid")
     (written,) = (work / "grid").glob("*.density.json")
     density = json.loads(written.read_text())[0]["density"]
     assert code == 0 and {len(entry["grid"]) for entry in density.values()} == {10}
-    code, _, err = run(capsys, *asked, "--strategy", "top-0")
+    code, _, err = run(capsys, *arguments, "--strategy", "top-0")
     assert code == 2 and "known are greedy" in err
 
 

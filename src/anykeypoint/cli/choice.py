@@ -15,7 +15,7 @@ from ..models.shipped import SHIPPED
 _FLAGS = {"describe": "--descriptions"}
 # What is said of a model without an ability, where "takes no --option" would not be understood.
 _LACKING = {
-    "example": "is asked by words alone; leave --example out, or choose another --model",
+    "example": "predicts from words alone; leave --example out, or choose another --model",
     "explain": "is no matcher and cannot explain its answers; leave --explain out, or choose another --model",
     "identify": "cannot name points; give a KptLLM as --model",
 }

@@ -195,22 +195,22 @@ def summary(results: dict[str, Any]) -> str:
     """The main metrics as a small table, in percent."""
     from ..evaluation.run import HEADLINE
 
-    said = results["semantics"]
-    if said is not None:
+    names = results["semantics"]
+    if names is not None:
         keys = ("exact", "normalised")
-        rows = [("", *keys), ("model", *(said["category_mean"][key] for key in keys))]
-        rows += [(name, *(entry["category_mean"][key] for key in keys)) for name, entry in said["baselines"].items()]
+        rows = [("", *keys), ("model", *(names["category_mean"][key] for key in keys))]
+        rows += [(name, *(entry["category_mean"][key] for key in keys)) for name, entry in names["baselines"].items()]
         last = (
-            f"{results['objects']} objects, {said['points']} points, {results['categories']} categories; category mean"
+            f"{results['objects']} objects, {names['points']} points, {results['categories']} categories; category mean"
         )
     else:
         rows = [("", *HEADLINE), ("model", *(results["category_mean"][key] for key in HEADLINE))]
         for name, entry in results["baselines"].items():
             rows.append((name, *(entry["category_mean"][key] for key in HEADLINE)))
         low, high = results["interval"]["pck@0.2"]
-        asked = "objects" if results["pairs"] == results["objects"] else "pairs"
+        unit = "objects" if results["pairs"] == results["objects"] else "pairs"
         last = (
-            f"{results['pairs']} {asked}, {results['points']} points, {results['categories']} categories; "
+            f"{results['pairs']} {unit}, {results['points']} points, {results['categories']} categories; "
             f"category mean, 95 % of pck@0.2 within {low:.1f} to {high:.1f}"
         )
     width = max(len(row[0]) for row in rows)

@@ -29,6 +29,10 @@ class Outputs:
     panels: for each image the picture that gets a panel for each keypoint's density.
     explained: for each image the picture that gets a row of stages for each keypoint.
     tables: files that get the poses of all images.
+    poses: those so far, for the tables.
+    saved: time of the last writing of the tables, by the monotonic clock.
+    finished: number of images that were predicted.
+    count: number of their poses.
     """
 
     targets: list[str] = field(default_factory=list)
@@ -69,6 +73,7 @@ class Outputs:
         return errors
 
     def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
+        """A function for each file that a result is written to; each may raise InputError."""
         if targets := self.pictures.get(result.path):
 
             def draw() -> None:
@@ -112,33 +117,53 @@ def plan_outputs(
     """
     plan = Outputs(targets=list(outputs))
     for text in dict.fromkeys(outputs):
-        path, suffix = Path(text), Path(text).suffix.lower()
-        if text.endswith(("/", os.sep)) or path.is_dir() or not suffix:
-            _make_folder(path)
-            for image, stem in zip(paths, unique_stems(paths), strict=True):
-                plan.pictures.setdefault(image, []).append(path / f"{stem}.png")
-                if density:
-                    plan.densities[image] = path / f"{stem}.density.json"
-                    plan.panels[image] = path / f"{stem}_densities.png"
-                if explain:
-                    plan.explained[image] = path / f"{stem}_explained.png"
-            plan.tables += [path / "poses.json", path / "poses.csv"]
-            continue
-        if suffix in PICTURES:
-            if len(paths) != 1:
-                raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
-            plan.pictures.setdefault(paths[0], []).append(path)
-        elif suffix in TABLES:
-            plan.tables.append(path)
+        path = Path(text)
+        if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:
+            _plan_folder(plan, path, paths, density, explain)
         else:
-            known = ", ".join((*PICTURES, *TABLES))
-            raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
-        if not path.parent.is_dir():
-            raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
+            _plan_file(plan, path, text, paths)
     if density and not plan.pictures:
         raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
     if explain and not plan.explained:
         raise InputError("--explain needs a folder to be written to; add e.g. -o out/.")
+    _check_clashes(plan, inputs)
+    return plan
+
+
+def _plan_folder(plan: Outputs, folder: Path, paths: Sequence[Path], density: bool, explain: bool) -> None:
+    """Add the files of a folder that gets a file of every kind, and make it; arguments as in `plan_outputs`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {folder}: {error.strerror}; choose another.") from error
+    for image, stem in zip(paths, unique_stems(paths), strict=True):
+        plan.pictures.setdefault(image, []).append(folder / f"{stem}.png")
+        if density:
+            plan.densities[image] = folder / f"{stem}.density.json"
+            plan.panels[image] = folder / f"{stem}_densities.png"
+        if explain:
+            plan.explained[image] = folder / f"{stem}_explained.png"
+    plan.tables += [folder / "poses.json", folder / "poses.csv"]
+
+
+def _plan_file(plan: Outputs, path: Path, text: str, paths: Sequence[Path]) -> None:
+    """Add a file that the user named. text: its name as it was typed."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        if len(paths) != 1:
+            raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
+        plan.pictures.setdefault(paths[0], []).append(path)
+    elif suffix in TABLES:
+        plan.tables.append(path)
+    else:
+        known = ", ".join((*PICTURES, *TABLES))
+        raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
+    if not path.parent.is_dir():
+        raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
+
+
+def _check_clashes(plan: Outputs, inputs: Sequence[Path]) -> None:
+    """Raise InputError where two outputs have one name, or one would overwrite an input."""
     drawn = [file for files in plan.pictures.values() for file in files]
     for sheets, option in ((plan.panels, "--density"), (plan.explained, "--explain")):
         if twice := {_identity(file) for file in drawn} & {_identity(file) for file in sheets.values()}:
@@ -148,7 +173,6 @@ def plan_outputs(
     for file in files:
         if (lost := by_identity.get(_identity(file))) is not None:
             raise InputError(f"The output {file} would overwrite the input {lost}; choose another place.")
-    return plan
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
@@ -164,12 +188,6 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder {path}: {error.strerror}; choose another.") from error
-
-
 def _identity(path: Path) -> str:
+    """A text that is the same for all names of one file, on file systems without upper and lower case too."""
     return os.path.realpath(path).casefold()

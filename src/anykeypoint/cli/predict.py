@@ -277,9 +277,9 @@ def check_prompt(model: Any, with_example: bool) -> None:
     """Raise InputError, before the first picture is read, where the model cannot take such a prompt."""
     prompts = getattr(model, "prompts", ("text",))
     if with_example and not {"example", "both"} & set(prompts):
-        raise InputError("This model is asked by words alone; leave --example out, or choose another --model.")
+        raise InputError("This model predicts from words alone; leave --example out, or choose another --model.")
     if not with_example and "text" not in prompts:
-        raise InputError("This model is asked by an example; give one as --example PICTURE:FILE.")
+        raise InputError("This model predicts from an example; give one as --example PICTURE:FILE.")
 
 
 def text_table(result: Any) -> str:

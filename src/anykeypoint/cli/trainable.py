@@ -25,7 +25,15 @@ from ..training.matching.matcher_config import FewShotTrainConfig, MatcherTrainC
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model: how its YAML is read, its recipe, how a new one is built and trained, and what a skip means."""
+    """A kind of model that can be trained.
+
+    keys: names of the options in a YAML file that describes such a model.
+    described: called with such a file's mapping and the file's name; gives the model's config.
+    recipe: class of the config of a training.
+    build: called with a model's config and a seed; gives a new model.
+    train: called with a model, the data, a recipe and the folder of the run, which it writes.
+    skipped: what it means that a crop or an episode of a training was skipped.
+    """
 
     keys: frozenset[str]
     described: Callable[[dict, str], Any]
@@ -57,7 +65,7 @@ MATCHER = Family(
     MatcherTrainConfig,
     build_matcher,
     matcher.train,
-    "episodes had nothing to learn from: no keypoint was to be seen in the query that was asked for",
+    "episodes had nothing to learn from: no keypoint of the query was visible",
 )
 FEW_SHOT = Family(
     _keys(fewshots.FewShotConfig),
@@ -65,7 +73,7 @@ FEW_SHOT = Family(
     FewShotTrainConfig,
     fewshots.build,
     fewshot.train,
-    "episodes had nothing to learn from: no keypoint was to be seen that the examples show",
+    "episodes had nothing to learn from: no keypoint of the examples was visible",
 )
 KPTLLM = Family(
     _keys(KptLLMConfig) | {"preset"},
@@ -80,7 +88,11 @@ SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: 
 
 
 def parts(data: Any, origin: str) -> tuple[Any, Any]:
-    """A model's description and its recipe: of a file with `model` and `recipe`, else of one that is the first only."""
+    """The description of a model and the recipe in a YAML file.
+
+    data: the file's content: a mapping with `model` and `recipe`, or a description alone, for which the recipe is {}.
+    origin: the file's name, for messages.
+    """
     if not isinstance(data, dict):
         raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
     if set(data) == {"model", "recipe"}:
@@ -89,7 +101,13 @@ def parts(data: Any, origin: str) -> tuple[Any, Any]:
 
 
 def family_of(described: Any, origin: str) -> Family:
-    """The first kind of model that has all of a YAML file's keys: CapeLLM, matchers, few-shot baselines, KptLLM."""
+    """The first kind of model that has all keys of a description: CapeLLM, matcher, few-shot baseline, KptLLM.
+
+    described: the description of a model, as `parts` gives it.
+    origin: the file's name, for messages.
+
+    Raises InputError, listing the keys of every kind, where no kind has them all.
+    """
     if not isinstance(described, dict):
         raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
     for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM):

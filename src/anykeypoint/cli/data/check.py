@@ -37,8 +37,8 @@ def run(
     pictures = Pictures(pictures_of(spec, images))
     if fix is not None:
         check_outside(fix, pictures.folder, parse(spec)[2])
-    with console.waiting("checking"):
-        report = examine(labels.document(), pictures)
+    _read_headers(labels.document(), pictures)
+    report = examine(labels.document(), pictures)
     print(_sums(report))
     for reason, count in labels.left_out.items():
         print(f"left out by the reader: {count} {reason}")
@@ -46,6 +46,14 @@ def run(
     if fix is not None:
         _fix(labels.document(), report.faults, pictures, fix)
     return 1 if report.faults else 0
+
+
+def _read_headers(document: dict, pictures: "Pictures") -> None:
+    """Read the headers of all pictures, with progress; `pictures` keeps them, and the check needs little time then."""
+    for entry in console.track(document["images"], "reading headers"):
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and pictures.has(name):
+            pictures.size(pictures.folder / name)
 
 
 def _sums(report: "LabelReport") -> str:

@@ -21,6 +21,5 @@ def run(
     """
     from ...data.synthetic import IMAGES, write_dataset
 
-    with console.waiting("drawing"):
-        path = write_dataset(out, count, seed, poses, size)
+    path = write_dataset(out, count, seed, poses, size, progress=console.track)
     print(f"{count} objects of {-(-count // poses)} kinds: --data coco:{path} --images {out / IMAGES}")

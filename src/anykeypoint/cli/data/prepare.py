@@ -29,8 +29,7 @@ def run(
     check_outside(out, sources)
     folders = plan(sources)
     make_folder(out)
-    with console.waiting("copying pictures" if copy else "linking pictures"):
-        count = build(folders, out, copy)
+    count = build(console.track(folders, "copying" if copy else "linking"), out, copy)
     print(f"{'folder':<26} {'source':<13} {'needed':>7} {'found':>7} {'missing':>8}")
     for folder in folders:
         needed = len(folder.found) + len(folder.missing)

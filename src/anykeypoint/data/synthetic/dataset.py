@@ -1,6 +1,7 @@
 """Write made-up objects to a folder as a COCO-keypoints file with its pictures, the same bytes for the same seed."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,20 @@ ANNOTATIONS = "annotations.json"
 IMAGES = "images"
 
 
-def write_dataset(folder: str | Path, count: int, seed: int = 0, per_category: int = 4, size: int = 256) -> Path:
+def write_dataset(
+    folder: str | Path,
+    count: int,
+    seed: int = 0,
+    per_category: int = 4,
+    size: int = 256,
+    progress: Callable[[Sequence, str], Iterable] | None = None,
+) -> Path:
     """Write `count` objects, `per_category` poses of each kind, one a picture; returns the path of the JSON.
 
     The pictures are PNGs of `size` x `size` pixels under `images/`; `images[].group` is the kind. The category's
     `keypoints` are names alone, as COCO has no place for descriptions. The folder must be new or empty.
+
+    progress: called with the numbers of the objects and a title; gives the numbers, and shows how far they are.
     """
     folder = Path(folder)
     if count < 1 or per_category < 1:
@@ -26,7 +36,7 @@ def write_dataset(folder: str | Path, count: int, seed: int = 0, per_category: i
     (folder / IMAGES).mkdir(parents=True)
     rng = np.random.default_rng(seed)
     images, annotations, categories = [], [], []
-    for index in range(count):
+    for index in range(count) if progress is None else progress(range(count), "drawing"):
         if index % per_category == 0:
             kind = int(rng.integers(2**62))
         made = draw_object(kind, int(rng.integers(2**62)), size)
