@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from anykeypoint.decoding import Strategy
-from anykeypoint.evaluation.run import Settings
+from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.instructions import check_describe, instruction
 from anykeypoint.models.generative.capellm import CapeLLMConfig
 from anykeypoint.training.generative.capellm_config import TrainConfig, from_mapping, load_config
@@ -22,7 +22,7 @@ def configured(row):
     """All that a row says, filled up with the defaults."""
     model = from_mapping(CapeLLMConfig, row.get("model", {}), "model")
     runs = [from_mapping(TrainConfig, row.get(key, {}), key) for key in ("pretrain", "recipe")]
-    return model, runs, Settings(**row.get("ask", {}))
+    return model, runs, EvaluationConfig(**row.get("ask", {}))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['table']} {row['row']}")

@@ -17,7 +17,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics
 from anykeypoint.evaluation.baselines import name_statistics, positions, registry
 from anykeypoint.evaluation.baselines.name_words import content_words, readable_name
-from anykeypoint.evaluation.scoring import Scored
+from anykeypoint.evaluation.scoring import ScoringTargets
 from anykeypoint.example import Example
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import LabelledObject
@@ -218,8 +218,8 @@ def test_on_the_field_data_the_baselines_are_where_they_were_measured(shared):
             category = dataclasses.replace(item.category, keypoints=names)
             answers.append(model.predict(item.image, category, item.box).xy)
         pairs = [Pair((), row) for row in range(len(answers))]
-        scored = Scored.of(dataset, pairs, labels, official=False)
-        return metrics.pair_means(scored.score(answers), labels)["category_mean"]
+        targets = ScoringTargets.from_pairs(dataset, pairs, labels, official=False)
+        return metrics.pair_means(targets.score(answers), labels)["category_mean"]
 
     centre, mean = measured(positions.ImageCentre()), measured(positions.MeanPosition.shipped())
     assert centre["pck@0.2"] == pytest.approx(13.7, abs=0.1) and centre["pck@0.1"] == pytest.approx(1.3, abs=0.1)
@@ -239,6 +239,6 @@ def test_on_the_field_data_copying_is_where_it_was_measured(shared, shots, pck):
         for query, pair in zip(queries, pairs, strict=True)
     ]
     labels = [item.category.name for item in objects]
-    scored = Scored.of(dataset, pairs, labels, official=False)
-    means = metrics.pair_means(scored.score([answer.xy for answer in answers]), scored.labels)["category_mean"]
+    targets = ScoringTargets.from_pairs(dataset, pairs, labels, official=False)
+    means = metrics.pair_means(targets.score([answer.xy for answer in answers]), targets.labels)["category_mean"]
     assert (means["pck@0.2"], means["pck@0.1"]) == pytest.approx(pck, abs=0.1)

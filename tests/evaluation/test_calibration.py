@@ -76,7 +76,7 @@ def test_a_confidence_that_is_the_same_for_all_is_no_order():
         (reliability, ([0.5], [0.3]), "true or false"),
         (reliability, ([], []), "M above 0"),
         (reliability, ([0.5], [True, False]), r"\(1,\) and \(2,\)"),
-        (reliability, ([0.5], [True], 0), "1 bin or more"),
+        (reliability, ([0.5], [True], 0), "number of bins .* from 1"),
         (sparsification, ([0.5], [np.inf]), "1 of 1 points have a error|an error"),
         (sparsification, ([0.5], [-1]), "0 or more"),
         (sparsification, ([0.5, 0.4], [0, 0]), "one above 0"),

@@ -9,7 +9,7 @@ import pytest
 
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import compare as module
-from anykeypoint.evaluation.compare import FIGURES, LEVEL, compare, table, write_comparison
+from anykeypoint.evaluation.compare import LEVEL, METRICS, compare, table, write_comparison
 from anykeypoint.evaluation.metrics import PAIR_KEYS
 
 NUMBERS = [*PAIR_KEYS, "confidence"]
@@ -37,7 +37,7 @@ def drawn_rows(seed, objects=14, categories=3, each=1, absent=0.0, shift=0.0):
     rows = []
     for identity in range(objects):
         for turn in range(each):
-            figures = {key: float(rng.random()) + shift for key in FIGURES}
+            figures = {key: float(rng.random()) + shift for key in METRICS}
             figures["nme"] = NAN if rng.random() < absent else figures["nme"]
             examples = f"{100 + turn} {200 + turn}" if each > 1 else ""
             rows.append({"id": identity, "category": f"kind {identity % categories}", "examples": examples, **figures})
@@ -45,11 +45,11 @@ def drawn_rows(seed, objects=14, categories=3, each=1, absent=0.0, shift=0.0):
 
 
 def shifted(rows, by):
-    return [{**row, **{key: row[key] + by for key in FIGURES}} for row in rows]
+    return [{**row, **{key: row[key] + by for key in METRICS}} for row in rows]
 
 
 def flat(result):
-    return [[entry["a"], entry["b"], entry["difference"], *entry["interval"]] for entry in result["figures"].values()]
+    return [[entry["a"], entry["b"], entry["difference"], *entry["interval"]] for entry in result["metrics"].values()]
 
 
 def plain(a, b, figure, seed, rounds):
@@ -74,9 +74,9 @@ def plain(a, b, figure, seed, rounds):
 def test_the_bootstrap_agrees_with_drawing_object_after_object(tmp_path, each, absent):
     a, b = (drawn_rows(seed, each=each, absent=absent) for seed in (1, 2))
     found = compare(write(tmp_path / "a", a), write(tmp_path / "b", b), seed=5, rounds=60)
-    for figure in FIGURES:
+    for figure in METRICS:
         means = plain(a, b, figure, 5, 60)
-        entry = found["figures"][figure]
+        entry = found["metrics"][figure]
         np.testing.assert_allclose(entry["interval"], np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
         better = [mean < 0 if figure == "nme" else mean > 0 for mean in means]
         assert entry["b_better"] == pytest.approx(np.mean(better))
@@ -86,7 +86,7 @@ def test_the_bootstrap_agrees_with_drawing_object_after_object(tmp_path, each, a
 def test_category_means_and_their_difference_agree_with_the_plain_definition(tmp_path, each):
     a, b = (drawn_rows(seed, each=each, absent=0.3) for seed in (3, 4))
     found = compare(write(tmp_path / "a", a), write(tmp_path / "b", b), rounds=5)
-    for figure, entry in found["figures"].items():
+    for figure, entry in found["metrics"].items():
         scale = 1 if figure == "nme" else 100
         means = {"a": [], "b": []}
         for category in sorted({row["category"] for row in a}):
@@ -105,14 +105,14 @@ def test_category_means_and_their_difference_agree_with_the_plain_definition(tmp
 def test_a_report_and_itself_differ_by_exactly_nothing(tmp_path):
     rows = drawn_rows(7, each=2, absent=0.4)
     found = compare(write(tmp_path / "a", rows), write(tmp_path / "b", rows), rounds=50)
-    for entry in found["figures"].values():
+    for entry in found["metrics"].values():
         assert entry["interval"] == [0, 0] and entry["difference"] == 0 and entry["b_better"] == 0.5
 
 
 def test_what_is_better_by_the_same_everywhere_has_no_spread(tmp_path):
     rows = drawn_rows(8)
     found = compare(write(tmp_path / "a", rows), write(tmp_path / "b", shifted(rows, 0.125)), rounds=50)
-    for figure, entry in found["figures"].items():
+    for figure, entry in found["metrics"].items():
         expected = 0.125 if figure == "nme" else 12.5
         np.testing.assert_allclose([entry["difference"], *entry["interval"]], expected, atol=1e-9)
         assert entry["b_better"] == (0 if figure == "nme" else 1)  # of NME less is better
@@ -120,8 +120,8 @@ def test_what_is_better_by_the_same_everywhere_has_no_spread(tmp_path):
 
 def test_exchanging_the_two_turns_the_differences_round(tmp_path):
     a, b = write(tmp_path / "a", drawn_rows(1, absent=0.2)), write(tmp_path / "b", drawn_rows(2, absent=0.2))
-    there, back = (compare(*pair, rounds=80)["figures"] for pair in ((a, b), (b, a)))
-    for figure in FIGURES:
+    there, back = (compare(*pair, rounds=80)["metrics"] for pair in ((a, b), (b, a)))
+    for figure in METRICS:
         assert there[figure]["difference"] == pytest.approx(-back[figure]["difference"])
         np.testing.assert_allclose(there[figure]["interval"], -np.array(back[figure]["interval"][::-1]))
         assert there[figure]["b_better"] == pytest.approx(1 - back[figure]["b_better"])
@@ -130,8 +130,8 @@ def test_exchanging_the_two_turns_the_differences_round(tmp_path):
 def test_what_makes_an_object_hard_for_both_takes_no_part_in_the_interval(tmp_path):
     rng = np.random.default_rng(0)
     a = drawn_rows(3, objects=60)
-    b = [{**row, **{key: row[key] + 0.02 + 0.005 * rng.normal() for key in FIGURES}} for row in a]
-    low, high = compare(write(tmp_path / "a", a), write(tmp_path / "b", b))["figures"]["pck@0.2"]["interval"]
+    b = [{**row, **{key: row[key] + 0.02 + 0.005 * rng.normal() for key in METRICS}} for row in a]
+    low, high = compare(write(tmp_path / "a", a), write(tmp_path / "b", b))["metrics"]["pck@0.2"]["interval"]
     assert 1.8 < low < high < 2.2  # unpaired, the spread of the objects alone would make it 20 wide
 
 
@@ -161,7 +161,7 @@ def test_the_seed_decides_the_draws(tmp_path):
 
 
 def test_rows_with_examples_are_matched_by_them_and_others_by_the_object(tmp_path):
-    figures = [dict.fromkeys(FIGURES, value) for value in (0.25, 0.75, 1.0)]
+    figures = [dict.fromkeys(METRICS, value) for value in (0.25, 0.75, 1.0)]
     one = {"id": 3, "category": "cat"}
     shown = [{**one, "examples": "7 8", **figures[0]}, {**one, "examples": "9", **figures[1]}]
     other = [{**one, "examples": "9", **figures[2]}, {**one, "examples": "10", **figures[2]}]
@@ -171,18 +171,18 @@ def test_rows_with_examples_are_matched_by_them_and_others_by_the_object(tmp_pat
     )
     pairs = compare(shown, other, rounds=5)
     assert (pairs["matched_by"], pairs["rows"], pairs["only_a"], pairs["only_b"]) == ("object and examples", 1, 1, 1)
-    assert pairs["figures"]["mpck"]["a"] == 75 and pairs["figures"]["mpck"]["difference"] == 25
+    assert pairs["metrics"]["mpck"]["a"] == 75 and pairs["metrics"]["mpck"]["difference"] == 25
     objects = compare(shown, asked, rounds=5)
     assert (objects["matched_by"], objects["rows"], objects["only_a"], objects["only_b"]) == ("object", 1, 0, 1)
-    assert objects["figures"]["mpck"]["a"] == 50 and objects["figures"]["mpck"]["difference"] == 50
+    assert objects["metrics"]["mpck"]["a"] == 50 and objects["metrics"]["mpck"]["difference"] == 50
 
 
 def test_a_figure_that_only_one_has_is_left_out_of_it_and_said(tmp_path):
     a = [{"id": 1, "category": "cat", "nme": 0.1}, {"id": 2, "category": "cat", "nme": 0.9}]
     b = [{"id": 1, "category": "cat", "nme": 0.2}, {"id": 2, "category": "cat", "nme": NAN, "points": 3}]
     found = compare(write(tmp_path / "a", a), write(tmp_path / "b", b), rounds=20)
-    assert found["figures"]["nme"]["a"] == 0.1 and found["figures"]["nme"]["rows"] == 1
-    assert found["figures"]["auc"]["rows"] == 2 and found["other_points"] == 1
+    assert found["metrics"]["nme"]["a"] == 0.1 and found["metrics"]["nme"]["rows"] == 1
+    assert found["metrics"]["auc"]["rows"] == 2 and found["other_points"] == 1
     assert "NME is of the 1 rows for which both have it" in table(found)
     assert "1 rows were scored on another number of points" in table(found)
 
@@ -191,7 +191,7 @@ def test_a_figure_that_no_row_has_is_unknown_and_the_page_is_written_all_the_sam
     rows = [{"id": 1, "category": "cat", "nme": NAN}]
     found = compare(write(tmp_path / "a", rows), write(tmp_path / "b", rows), rounds=5)
     unknown = {"a": None, "b": None, "difference": None, "interval": [None, None], "b_better": None, "rows": 0}
-    assert found["figures"]["nme"] == unknown
+    assert found["metrics"]["nme"] == unknown
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     write_comparison(tmp_path / "c.html", found)
     assert "- to -" in table(found)
@@ -209,7 +209,7 @@ def test_settings_and_versions_that_differ_are_listed(tmp_path):
 def test_the_text_table_holds_every_figure_in_lines_of_one_width(tmp_path):
     rows = drawn_rows(1)
     found = compare(write(tmp_path / "a", rows), write(tmp_path / "b", shifted(rows, 0.125)), rounds=10)
-    lines = table(found).splitlines()[: 1 + len(FIGURES)]
+    lines = table(found).splitlines()[: 1 + len(METRICS)]
     assert len({len(line) for line in lines}) == 1
     assert "+12.5" in lines[1] and "+12.5 to +12.5" in lines[1] and lines[1].endswith("100.0 %")
     assert "+0.125" in lines[6] and lines[6].endswith("0.0 %")
@@ -247,7 +247,7 @@ def test_reports_that_share_nothing_are_refused(tmp_path):
         compare(a, write(tmp_path / "d", []))
     with pytest.raises(InputError, match=r"'kind 0' in .* but 'cat'"):
         compare(a, write(tmp_path / "e", [{**row, "category": "cat"} for row in rows]))
-    with pytest.raises(InputError, match="1 or more, but got 0"):
+    with pytest.raises(InputError, match="rounds must be a whole number from 1, but got 0"):
         compare(a, a, rounds=0)
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.density import Density
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import gaussians as module
-from anykeypoint.evaluation.gaussians import Settings, compare, gaussian_grid, gaussian_nll, measure, summarise
+from anykeypoint.evaluation import density_comparison as module
+from anykeypoint.evaluation.density_comparison import DensityComparisonConfig, compare_densities
+from anykeypoint.evaluation.gaussians import METHODS, METRICS, gaussian_grid, gaussian_nll, measure, summarise
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.outlines import Outline
 from anykeypoint.geometry import Crop, square_crop
@@ -117,8 +118,8 @@ def test_a_gaussian_far_outside_the_crop_has_no_entropy():
 
 
 def line(identity: int, **figures) -> dict:
-    entry = dict.fromkeys(module.FIGURES, 0.0)
-    methods = {method: {**entry, **figures.get(method, {})} for method in module.METHODS}
+    entry = dict.fromkeys(METRICS, 0.0)
+    methods = {method: {**entry, **figures.get(method, {})} for method in METHODS}
     return {"id": identity, "distance": 0.1, "offset": 0.0, **methods, **figures.get("plain", {})}
 
 
@@ -208,10 +209,12 @@ class Blurred:
 
 
 def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(dataset, tmp_path):
-    results = compare(Blurred(dataset), dataset, tmp_path, Settings(sigma=0.01), command="density x")
+    results = compare_densities(
+        Blurred(dataset), dataset, tmp_path, DensityComparisonConfig(sigma=0.01), command="density x"
+    )
     assert json.loads((tmp_path / module.RESULTS).read_text()) == results
     means = results["category_mean"]
-    assert set(means) == set(module.METHODS) and set(means["model"]) == set(module.FIGURES)
+    assert set(means) == set(METHODS) and set(means["model"]) == set(METRICS)
     assert means["model"]["outside_crop"] == 0 and means["model"]["entropy"] > means["gaussian_at_truth"]["entropy"]
     assert results["objects_with_outline"] == 1 and means["model"]["on_object"] > 0.5
     visible = sum(int((item.visibility == 2).sum()) for item in dataset.objects)
@@ -223,32 +226,32 @@ def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(datase
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
-    whole = compare(Blurred(dataset), dataset, tmp_path / "whole")
+    whole = compare_densities(Blurred(dataset), dataset, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        compare(Blurred(dataset, limit=3), dataset, tmp_path / "cut")
+        compare_densities(Blurred(dataset, limit=3), dataset, tmp_path / "cut")
     path = tmp_path / "cut" / module.LINES
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # killed in the middle of a line
-    assert compare(Blurred(dataset), dataset, tmp_path / "cut") == whole
+    assert compare_densities(Blurred(dataset), dataset, tmp_path / "cut") == whole
     for name in (module.LINES, module.EXAMPLES, module.RESULTS):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     again = Blurred(dataset)
-    assert compare(again, dataset, tmp_path / "whole") == whole
+    assert compare_densities(again, dataset, tmp_path / "whole") == whole
     assert again.asked == whole["categories"]  # for the examples alone
 
 
 def test_a_folder_of_other_settings_or_with_foreign_lines_is_refused(dataset, tmp_path):
-    compare(Blurred(dataset), dataset, tmp_path)
+    compare_densities(Blurred(dataset), dataset, tmp_path)
     with pytest.raises(InputError, match=r"other settings \(sigma "):
-        compare(Blurred(dataset), dataset, tmp_path, Settings(sigma=0.5))
+        compare_densities(Blurred(dataset), dataset, tmp_path, DensityComparisonConfig(sigma=0.5))
     with (tmp_path / module.LINES).open("a") as file:
         file.write('{"id": 999, "keypoint": 0}\n')
     with pytest.raises(InputError, match=r"is no figure of this run"):
-        compare(Blurred(dataset), dataset, tmp_path)
+        compare_densities(Blurred(dataset), dataset, tmp_path)
 
 
 def test_the_model_is_asked_for_as_many_cells_as_are_wanted(dataset, tmp_path):
-    assert compare(Blurred(dataset), dataset, tmp_path, Settings(grid=7))["cells"] == [7]
+    assert compare_densities(Blurred(dataset), dataset, tmp_path, DensityComparisonConfig(grid=7))["cells"] == [7]
 
 
 def test_models_without_densities_or_confidences_are_refused_in_one_sentence_and_leave_the_folder_usable(
@@ -261,16 +264,16 @@ def test_models_without_densities_or_confidences_are_refused_in_one_sentence_and
 
     for model, word in ((Blurred(dataset, density=None), "no probability densities"), (Unsure(dataset), "how sure")):
         with pytest.raises(InputError, match=word) as caught:
-            compare(model, dataset, tmp_path, Settings(model="no"))
+            compare_densities(model, dataset, tmp_path, DensityComparisonConfig(model="no"))
         assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
-    assert compare(Blurred(dataset), dataset, tmp_path, Settings(model="yes"))["points"] > 0
+    assert compare_densities(Blurred(dataset), dataset, tmp_path, DensityComparisonConfig(model="yes"))["points"] > 0
 
 
 def test_points_labelled_outside_the_crop_are_counted_not_measured(dataset, tmp_path):
     far = [dataclasses.replace(item, points=item.points.copy()) for item in dataset.objects]
     far[0].points[0] = (-500, -500)
-    results = compare(Blurred(dataset), dataclasses.replace(dataset, objects=far), tmp_path / "far")
-    before = compare(Blurred(dataset), dataset, tmp_path / "before")
+    results = compare_densities(Blurred(dataset), dataclasses.replace(dataset, objects=far), tmp_path / "far")
+    before = compare_densities(Blurred(dataset), dataset, tmp_path / "before")
     assert results["left_out"][module.OUTSIDE] == before["left_out"].get(module.OUTSIDE, 0) + 1
     assert results["points"] == before["points"] - 1
 
@@ -280,10 +283,10 @@ def test_points_labelled_outside_the_crop_are_counted_not_measured(dataset, tmp_
 )
 def test_settings_without_sense_are_refused(changes, word):
     with pytest.raises(InputError, match=word):
-        Settings(**changes)
+        DensityComparisonConfig(**changes)
 
 
 def test_data_without_a_visible_point_are_refused(dataset, tmp_path):
     hidden = [dataclasses.replace(item, visibility=np.minimum(item.visibility, 1)) for item in dataset.objects]
     with pytest.raises(InputError, match="visible"):
-        compare(Blurred(dataset), dataclasses.replace(dataset, objects=hidden), tmp_path)
+        compare_densities(Blurred(dataset), dataclasses.replace(dataset, objects=hidden), tmp_path)

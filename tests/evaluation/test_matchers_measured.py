@@ -7,7 +7,8 @@ import pytest
 from tiny_matchers import matcher
 
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.evaluation.run import Settings, evaluate
+from anykeypoint.evaluation.evaluation_config import EvaluationConfig
+from anykeypoint.evaluation.run import evaluate
 from anykeypoint.forms.coco import read_coco
 
 
@@ -32,7 +33,7 @@ def work(tmp_path_factory):
 )
 def test_evaluation_asks_matchers_as_its_protocols_say(work, tmp_path, name, protocol):
     dataset = read_coco(work / "data" / ANNOTATIONS, work / "data" / IMAGES)
-    results = evaluate(matcher(name, work), dataset, tmp_path, Settings(model=name, protocol=protocol))
+    results = evaluate(matcher(name, work), dataset, tmp_path, EvaluationConfig(model=name, protocol=protocol))
     assert results["pairs"] == 3 and 0 <= results["category_mean"]["pck@0.2"] <= 100
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert all(np.isfinite(np.array(line["points"], dtype=float)).all() for line in lines)
@@ -44,6 +45,6 @@ def test_labels_outside_the_picture_are_not_shown_to_a_model(work, tmp_path):
         entry["keypoints"][:3] = [-30, 10, 2]
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     dataset = read_coco(tmp_path / "labels.json", work / "data" / IMAGES)
-    evaluate(matcher("graphcape", work), dataset, tmp_path / "run", Settings(protocol="1-shot"))
+    evaluate(matcher("graphcape", work), dataset, tmp_path / "run", EvaluationConfig(protocol="1-shot"))
     lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
     assert all(line["points"][0] == [None, None] and line["points"][1] != [None, None] for line in lines)

@@ -1,4 +1,4 @@
-"""What an evaluation asks, by which pairs, and how many processes can share the asking."""
+"""What an evaluation gives a model, by which pairs, and how many processes can share the predictions."""
 
 import dataclasses
 import json
@@ -13,9 +13,9 @@ from anykeypoint import cli
 from anykeypoint.data.pairs import episodes
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import asking, run, scoring
+from anykeypoint.evaluation import prediction_files, run, scoring
 from anykeypoint.evaluation.baselines.positions import ImageCentre
-from anykeypoint.evaluation.protocols import TOO_FEW, Protocol, draw_pairs
+from anykeypoint.evaluation.protocols import TOO_FEW, EvaluationProtocol, draw_pairs
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import read
 
@@ -58,19 +58,20 @@ class Namer:
 
 
 def settings(protocol, **more):
-    return run.Settings(protocol=protocol, **more)
+    return run.EvaluationConfig(protocol=protocol, **more)
 
 
-def test_protocols_say_what_is_told_and_what_is_asked():
-    assert Protocol.parse("text") == Protocol() and Protocol.parse("text").prompt == "text"
-    assert Protocol.parse("text-pairs") == Protocol(drawn=1)
-    assert Protocol.parse("5-shot") == Protocol(words=False, shown=5, drawn=5)
-    assert Protocol.parse("5-shot").prompt == "example" and Protocol.parse("both-3").prompt == "both"
-    assert Protocol.parse("both") == Protocol.parse("both-1")
-    assert Protocol.parse("identify").prompt == "identify" and Protocol.parse("identify-names").chooses
+def test_protocols_say_what_a_model_gets_and_predicts():
+    parse = EvaluationProtocol.parse
+    assert parse("text") == EvaluationProtocol() and parse("text").prompt == "text"
+    assert parse("text-pairs") == EvaluationProtocol(drawn=1)
+    assert parse("5-shot") == EvaluationProtocol(uses_text=False, examples=5, drawn=5)
+    assert parse("5-shot").prompt == "example" and parse("both-3").prompt == "both"
+    assert parse("both") == parse("both-1")
+    assert parse("identify").prompt == "identify" and parse("identify-names").lists_names
     for odd in ("", "shot", "0-shot", "-1-shot", "both-0", "Text", "1 shot"):
         with pytest.raises(InputError, match="The protocol must be text"):
-            Protocol.parse(odd)
+            parse(odd)
 
 
 def test_examples_are_shown_with_the_words_only_by_both(dataset, tmp_path):
@@ -93,7 +94,7 @@ def test_figures_by_example_count_the_points_that_all_show(dataset, tmp_path):
         hidden.append(dataclasses.replace(item, points=points, visibility=visibility))
     data = dataclasses.replace(dataset, objects=hidden)
     results = run.evaluate(Copier(), data, tmp_path, settings("2-shot"))
-    pairs, _ = draw_pairs(data, Protocol.parse("2-shot"), None, 0)
+    pairs, _ = draw_pairs(data, EvaluationProtocol.parse("2-shot"), None, 0)
     expected = sum(
         all(hidden[row].visibility[k] > 0 for row in (pair.query, *pair.examples))
         for pair in pairs
@@ -112,7 +113,7 @@ def test_episodes_are_the_released_samplers_and_ask_no_question_twice(tmp_path):
     results = run.evaluate(words, data, tmp_path / "text", settings("text-pairs", episodes=3))
     assert results["pairs"] == 2 * 3 * 15 and len(words.asked) == len({image for image, *_ in words.asked}) <= 36
     assert run.evaluate(shown, data, tmp_path / "one", settings("1-shot", episodes=3))["pairs"] == 90
-    drawn, _ = draw_pairs(data, Protocol.parse("1-shot"), 3, seed=0)
+    drawn, _ = draw_pairs(data, EvaluationProtocol.parse("1-shot"), 3, seed=0)
     assert drawn == list(episodes(data, 1, 3))
     asked = [(data.objects[pair.query].image, (data.objects[pair.examples[0]].image,)) for pair in drawn]
     assert [entry[:2] for entry in shown.asked] == list(dict.fromkeys(asked))
@@ -135,11 +136,12 @@ def test_pairs_of_the_same_group_are_told_from_others(dataset, tmp_path):
         dataset, objects=[dataclasses.replace(i, group=g) for i, g in zip(dataset.objects, groups, strict=True)]
     )
     results = run.evaluate(Copier(), data, tmp_path, settings("1-shot"))
-    pairs, _ = draw_pairs(data, Protocol.parse("1-shot"), None, 0)
-    expected = {scoring.SAME: 0, scoring.OTHER: 0, scoring.UNKNOWN: 0}
+    pairs, _ = draw_pairs(data, EvaluationProtocol.parse("1-shot"), None, 0)
+    expected = {scoring.SAME_GROUP: 0, scoring.OTHER_GROUP: 0, scoring.UNKNOWN_GROUP: 0}
     for pair in pairs:
         mine, other = groups[pair.query], groups[pair.examples[0]]
-        expected[scoring.UNKNOWN if None in (mine, other) else scoring.SAME if mine == other else scoring.OTHER] += 1
+        known = scoring.SAME_GROUP if mine == other else scoring.OTHER_GROUP
+        expected[scoring.UNKNOWN_GROUP if None in (mine, other) else known] += 1
     assert {part: entry["pairs"] for part, entry in results["groups"].items()} == {
         k: v for k, v in expected.items() if v
     }
@@ -148,13 +150,13 @@ def test_pairs_of_the_same_group_are_told_from_others(dataset, tmp_path):
 def test_words_are_split_by_the_names_of_training(dataset, tmp_path):
     first = dataset.objects[0].category
     results = run.evaluate(Copier(), dataset, tmp_path, known_names=[name.upper() for name in first.names])
-    assert results["names"][scoring.SEEN]["pairs"] >= 4 and results["names"][scoring.NEW]["pairs"] >= 4
+    assert results["names"][scoring.TRAINED_NAMES]["pairs"] >= 4 and results["names"][scoring.NEW_NAMES]["pairs"] >= 4
     seen = [
         part
         for item, part in zip(dataset.objects, scoring.name_parts(dataset.objects, first.names), strict=True)
         if item.category == first
     ]
-    assert set(seen) == {scoring.SEEN}
+    assert set(seen) == {scoring.TRAINED_NAMES}
 
 
 def test_names_are_scored_exactly_and_but_for_spelling(dataset, tmp_path):
@@ -215,7 +217,7 @@ def shared_run(dataset, out, count, model=Copier, **more):
 
     def work(rank):
         try:
-            workers = asking.Workers(rank, count, barrier.wait)
+            workers = prediction_files.Workers(rank, count, barrier.wait)
             results[rank] = run.evaluate(model(), dataset, out, settings("1-shot", **more), workers=workers)
         except Exception as error:
             errors.append(error)

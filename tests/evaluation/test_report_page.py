@@ -18,7 +18,8 @@ from PIL import Image
 from anykeypoint.category import Category
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.evaluation.metrics import PAIR_KEYS
-from anykeypoint.evaluation.report import NAMED, PAGE, PER_CATEGORY, Shown, choose, draw_pair, write_report
+from anykeypoint.evaluation.pair_pictures import PER_CATEGORY, PredictedPair, choose_pairs, draw_pair
+from anykeypoint.evaluation.report import NAMED, PAGE, write_report
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import LabelledObject
 
@@ -270,7 +271,7 @@ def test_whatever_stands_in_the_data_is_escaped(tmp_path):
     results["versions"] = {EVIL: EVIL}
     results["oks"] = {EVIL: 50.0, "sigmas": EVIL}
     item = flat_object(tmp_path, [[50, 50]], name=EVIL)
-    page, found = written(tmp_path, results, worst=[Shown(item, item.points, 1.0, EVIL)])
+    page, found = written(tmp_path, results, worst=[PredictedPair(item, item.points, 1.0, EVIL)])
     assert "<script" not in page and EVIL not in page
     known = {"lang", "charset", "http-equiv", "content", "name", "class", "role", "tabindex", "aria-label", "scope"}
     assert {name for _, name, _ in found.attributes} == known | {"src", "alt"}
@@ -278,7 +279,7 @@ def test_whatever_stands_in_the_data_is_escaped(tmp_path):
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path, objects):
-    page, found = written(tmp_path, best=[Shown(objects[0], objects[0].points, 1.0)])
+    page, found = written(tmp_path, best=[PredictedPair(objects[0], objects[0].points, 1.0)])
     sources = [value for _, name, value in found.attributes if name in ("src", "href", "srcset", "action")]
     assert len(sources) == 4 and all(source.startswith("data:image/") for source in sources)
     assert "url(" not in page and "@import" not in page and "http" not in page.replace("http-equiv", "")
@@ -291,7 +292,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path, objects):
 
 
 def test_every_picture_has_words_and_every_table_headers(tmp_path, objects):
-    page, found = written(tmp_path, worst=[Shown(objects[0], objects[0].points, 0.25, "examples 4 and 9")])
+    page, found = written(tmp_path, worst=[PredictedPair(objects[0], objects[0].points, 0.25, "examples 4 and 9")])
     alts = [value for tag, name, value in found.attributes if tag == "img" and name == "alt"]
     assert page.count("<img") == len(alts) == 4 and all(alts)
     assert "PCK@0.2 25.0; examples 4 and 9" in page and objects[0].image.name in page
@@ -300,7 +301,7 @@ def test_every_picture_has_words_and_every_table_headers(tmp_path, objects):
 
 
 def test_the_same_results_give_the_same_bytes_whatever_the_user_draws_with(tmp_path, objects):
-    shown = [Shown(item, item.points + 5, 0.5) for item in objects]
+    shown = [PredictedPair(item, item.points + 5, 0.5) for item in objects]
     first, _ = written(tmp_path, best=shown[:2], worst=shown[2:])
     with matplotlib.rc_context({"axes.facecolor": "red", "svg.fonttype": "none", "font.size": 30}):
         before = dict(matplotlib.rcParams)
@@ -321,7 +322,7 @@ def place(x, y):
 
 def test_labels_are_white_crosses_and_answers_coloured_dots_with_a_line_between(tmp_path):
     item = flat_object(tmp_path, [[20, 50], [70, 20]])
-    drawn = np.asarray(draw_pair(Shown(item, np.array([[60.0, 50.0], [70.0, 80.0]]), 0.0))).astype(int)
+    drawn = np.asarray(draw_pair(PredictedPair(item, np.array([[60.0, 50.0], [70.0, 80.0]]), 0.0))).astype(int)
     assert drawn.shape == (320, 320, 3)
     for x, y in item.points:
         assert drawn[place(x, y)].min() > 240
@@ -335,7 +336,7 @@ def test_labels_are_white_crosses_and_answers_coloured_dots_with_a_line_between(
 def test_points_without_a_label_or_an_answer_have_no_line(tmp_path):
     nan = float("nan")
     item = flat_object(tmp_path, [[20, 50], [nan, nan]])
-    drawn = np.asarray(draw_pair(Shown(item, np.array([[nan, nan], [80.0, 80.0]]), 0.0)))
+    drawn = np.asarray(draw_pair(PredictedPair(item, np.array([[nan, nan], [80.0, 80.0]]), 0.0)))
     assert drawn[place(20, 50)].min() > 240  # the cross is there
     rows, columns = np.nonzero(drawn.max(axis=2) > 60)
     assert np.hypot(rows / SCALE - 50, columns / SCALE - 20).max() < 4  # and nothing else
@@ -343,7 +344,7 @@ def test_points_without_a_label_or_an_answer_have_no_line(tmp_path):
 
 def test_an_answer_far_outside_is_a_line_that_leaves_the_picture(tmp_path):
     item = flat_object(tmp_path, [[50, 50]])
-    drawn = np.asarray(draw_pair(Shown(item, np.array([[1e7, 50.0]]), 0.0)))
+    drawn = np.asarray(draw_pair(PredictedPair(item, np.array([[1e7, 50.0]]), 0.0)))
     assert drawn[place(98, 50)].max() > 100 and drawn[place(2, 50)].max() == 0
 
 
@@ -355,7 +356,7 @@ choices = st.lists(st.tuples(st.sampled_from([0, 0.25, 0.5, 1, math.nan]), st.sa
 @given(choices, st.integers(0, 8))
 def test_no_pair_is_chosen_twice_and_no_category_too_often(pairs, most):
     scores, categories = [score for score, _ in pairs], [category for _, category in pairs]
-    worst, best = choose(scores, categories, most)
+    worst, best = choose_pairs(scores, categories, most)
     assert len(set(worst) | set(best)) == len(worst) + len(best)
     for picks in (worst, best):
         assert len(picks) <= most and all(not math.isnan(scores[i]) for i in picks)
@@ -367,7 +368,7 @@ def test_no_pair_is_chosen_twice_and_no_category_too_often(pairs, most):
 @given(choices, st.integers(1, 8))
 def test_a_pair_is_passed_over_only_for_a_reason(pairs, most):
     scores, categories = [score for score, _ in pairs], [category for _, category in pairs]
-    worst, best = choose(scores, categories, most)
+    worst, best = choose_pairs(scores, categories, most)
     for picks in (worst, best):
         for i, score in enumerate(scores):
             full = sum(categories[j] == categories[i] for j in picks) == PER_CATEGORY
@@ -376,6 +377,6 @@ def test_a_pair_is_passed_over_only_for_a_reason(pairs, most):
 
 def test_the_worst_and_the_best_are_these_and_ties_go_by_position():
     scores, categories = [0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 0.75], ["a", "b", "c", "b", "b", "a", "d"]
-    assert choose(scores, categories, 3) == ([1, 3, 0], [2, 5, 6])
-    assert choose([0.5] * 3, ["a", "b", "c"], 12) == ([0, 2], [1])
-    assert choose([math.nan], ["a"], 12) == choose([], [], 12) == ([], [])
+    assert choose_pairs(scores, categories, 3) == ([1, 3, 0], [2, 5, 6])
+    assert choose_pairs([0.5] * 3, ["a", "b", "c"], 12) == ([0, 2], [1])
+    assert choose_pairs([math.nan], ["a"], 12) == choose_pairs([], [], 12) == ([], [])

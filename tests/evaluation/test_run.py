@@ -83,7 +83,7 @@ def test_a_model_that_finds_nothing_has_zero_and_null_in_its_lines(dataset, tmp_
 
 
 def test_the_results_say_everything_that_was_asked(dataset, tmp_path):
-    settings = run.Settings(model="oracle", seed=4)
+    settings = run.EvaluationConfig(model="oracle", seed=4)
     results = run.evaluate(
         Oracle(dataset),
         dataset,
@@ -143,9 +143,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
     "change", [{"strategy": "expected"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}]
 )
 def test_another_setting_in_the_same_folder_is_refused_by_name(dataset, tmp_path, change):
-    run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings())
+    run.evaluate(Oracle(dataset), dataset, tmp_path, run.EvaluationConfig())
     with pytest.raises(InputError, match=rf"other settings \({next(iter(change))} "):
-        run.evaluate(Oracle(dataset), dataset, tmp_path, dataclasses.replace(run.Settings(), **change))
+        run.evaluate(Oracle(dataset), dataset, tmp_path, dataclasses.replace(run.EvaluationConfig(), **change))
 
 
 def test_other_objects_in_the_same_folder_are_refused(dataset, tmp_path):
@@ -173,7 +173,7 @@ def test_at_most_n_per_category_are_drawn_by_seed_and_more_keeps_fewer(dataset, 
     assert len(ids(2)) == 6 and ids(1) < ids(2) < ids(3) < ids(None) == ids(9)
     assert ids(2) == ids(2, objects=dataset.objects[::-1])
     assert len({frozenset(ids(2, seed)) for seed in range(8)}) > 1
-    results = run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(max_per_category=2))
+    results = run.evaluate(Oracle(dataset), dataset, tmp_path, run.EvaluationConfig(max_per_category=2))
     assert results["objects"] == 6 and results["skipped"] == {selection.NOT_DRAWN: 6}
     with pytest.raises(InputError, match="1 or more"):
         selection.select(dataset.objects, 0)
@@ -186,13 +186,13 @@ def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dat
     told = dataclasses.replace(dataset, objects=items, categories={items[0].category_id: category})
     for descriptions in ("detailed", "removed", "vague"):
         model = Oracle(dataset)
-        settings = run.Settings(descriptions=descriptions, strategy="expected")
+        settings = run.EvaluationConfig(descriptions=descriptions, strategy="expected")
         run.evaluate(model, told, tmp_path / descriptions, settings)
         image, asked, box, strategy, describe = model.asked[0]
         assert (image, box, strategy, describe) == (items[0].image, items[0].box, "expected", descriptions)
         assert asked.keypoints[0].description == ("" if descriptions == "removed" else "where it is")
     with pytest.raises(InputError, match="detailed, removed, replaced, vague, but got 'short'"):
-        run.evaluate(Oracle(dataset), told, tmp_path / "short", run.Settings(descriptions="short"))
+        run.evaluate(Oracle(dataset), told, tmp_path / "short", run.EvaluationConfig(descriptions="short"))
 
 
 def test_the_untrained_model_is_measured_only_when_asked_for(dataset, tmp_path):
@@ -214,7 +214,7 @@ def test_a_model_that_answers_with_other_points_is_refused_with_the_object(datas
 
 def test_an_unknown_protocol_and_an_empty_data_set_are_refused(dataset, tmp_path):
     with pytest.raises(InputError, match=r"must be text.*'0-shot'"):
-        run.evaluate(Oracle(dataset), dataset, tmp_path, run.Settings(protocol="0-shot"))
+        run.evaluate(Oracle(dataset), dataset, tmp_path, run.EvaluationConfig(protocol="0-shot"))
     with pytest.raises(InputError, match="no object"):
         run.evaluate(Oracle(dataset), dataclasses.replace(dataset, objects=[]), tmp_path)
 
@@ -267,7 +267,7 @@ def test_an_object_without_labelled_points_is_asked_about_counted_and_in_no_mean
     data = dataclasses.replace(dataset, objects=[bare, *dataset.objects[1:]])
     results = run.evaluate(Oracle(dataset, off=0.12), data, tmp_path)
     assert (results["pairs"], results["empty"]) == (12, 1) and results["object_mean"]["pck@0.15"] == 100
-    official = run.evaluate(Oracle(dataset, off=0.12), data, tmp_path / "b", run.Settings(official=True))
+    official = run.evaluate(Oracle(dataset, off=0.12), data, tmp_path / "b", run.EvaluationConfig(official=True))
     assert official["object_mean"]["pck@0.15"] == pytest.approx(100 * 11 / 12)
     assert "" in (tmp_path / run.PER_OBJECT).read_text().splitlines()[1].split(",")
 

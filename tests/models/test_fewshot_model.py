@@ -13,8 +13,9 @@ import anykeypoint
 from anykeypoint.category import Category
 from anykeypoint.crops.batches import Episode, LabelledCrop, collate
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation.asking import Question, Workers, ask_all
-from anykeypoint.evaluation.protocols import Protocol
+from anykeypoint.evaluation.prediction_files import Workers, predict_all
+from anykeypoint.evaluation.protocols import EvaluationProtocol
+from anykeypoint.evaluation.queries import Query
 from anykeypoint.example import Example
 from anykeypoint.forms.dataset import LabelledObject
 from anykeypoint.models.fewshot import model as fewshot
@@ -136,9 +137,9 @@ def test_an_evaluation_can_ask_it(model, tmp_path):
         Image.fromarray(noise(i)).save(tmp_path / f"{i}.png")
         seen = np.full(3, 2)
         objects.append(LabelledObject(i + 1, tmp_path / f"{i}.png", 1, CATEGORY, BOX, POINTS + i, seen, None))
-    questions = [Question(objects[i], (objects[i - 1],), CATEGORY) for i in range(3)]
-    asked, path = Protocol.parse("1-shot"), tmp_path / "answers.jsonl"
-    answers = ask_all(model, questions, asked, path, {}, Workers(), lambda items, _: items, "")
+    queries = [Query(objects[i], (objects[i - 1],), CATEGORY) for i in range(3)]
+    asked, path = EvaluationProtocol.parse("1-shot"), tmp_path / "answers.jsonl"
+    answers = predict_all(model, queries, asked, path, {}, Workers(), lambda items, _: items, "")
     assert len(answers) == 3 and all(np.isfinite(answer.xy).all() for answer in answers)
 
 

@@ -32,15 +32,15 @@ def run(
 ) -> int:
     """Compare a model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
     from .. import load
-    from ..evaluation.gaussians import EXAMPLES, RESULTS, Settings, compare
+    from ..evaluation.density_comparison import EXAMPLES, RESULTS, DensityComparisonConfig, compare_densities
     from ..forms.registry import fingerprint, read
 
     dataset = read(data, images, allow_missing=allow_missing)
-    settings = Settings(model, fingerprint(data), max_per_category, seed, sigma, grid)
+    config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     with console.waiting(f"loading {model}"):
         loaded = load(model, device=device)
-    results = compare(loaded, dataset, out, settings, command=command, progress=console.track)
+    results = compare_densities(loaded, dataset, out, config, command=command, progress=console.track)
     print(summary(results))
     print(f"Written to {out / RESULTS} and {out / EXAMPLES}")
     return 0
@@ -48,13 +48,13 @@ def run(
 
 def summary(results: dict) -> str:
     """The category means as a small table."""
-    from ..evaluation.gaussians import FIGURES, METHODS
+    from ..evaluation.gaussians import METHODS, METRICS
 
     names = {"model": "model", "gaussian_at_point": "Gaussian, model's point", "gaussian_at_truth": "Gaussian, truth"}
     means = results["category_mean"]
-    lines = [f"{'category mean':<24}" + "".join(f"{figure:>16}" for figure in FIGURES)]
+    lines = [f"{'category mean':<24}" + "".join(f"{metric:>16}" for metric in METRICS)]
     for method in METHODS:
-        cells = [means[method][figure] for figure in FIGURES]
+        cells = [means[method][metric] for metric in METRICS]
         lines.append(f"{names[method]:<24}" + "".join(f"{'-' if v is None else f'{v:.3f}':>16}" for v in cells))
     best = means["gaussian_at_point"]
     if best["best_nll"] is not None:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from . import console, options
 
 if TYPE_CHECKING:
-    from ..evaluation.asking import Workers
+    from ..evaluation.prediction_files import Workers
 
 
 def run(
@@ -94,16 +94,17 @@ def run(
 
     from .. import load
     from ..evaluation.baselines.registry import baselines as baselines_of
-    from ..evaluation.protocols import Protocol
-    from ..evaluation.run import Settings, evaluate
+    from ..evaluation.evaluation_config import EvaluationConfig
+    from ..evaluation.protocols import EvaluationProtocol
+    from ..evaluation.run import describe_output, evaluate
     from ..forms.registry import fingerprint, read
     from .choice import check_model
 
-    prompt = Protocol.parse(protocol).prompt
+    prompt = EvaluationProtocol.parse(protocol).prompt
     changed = {"strategy": strategy, "cumulative": cumulative, "describe": descriptions != "detailed"}
     check_model(model, [name for name, value in changed.items() if value])
     dataset = read(data, images, allow_missing=allow_missing, official=official)
-    settings = Settings(
+    config = EvaluationConfig(
         model=model,
         data=fingerprint(data),
         protocol=protocol,
@@ -125,7 +126,7 @@ def run(
         loaded,
         dataset,
         out,
-        settings,
+        config,
         baselines=measured,
         unmeasured=unmeasured,
         known_names=_known_names(data, trained_on),
@@ -136,7 +137,7 @@ def run(
     )
     if results is not None:
         print(summary(results))
-        print(f"Written to {out}; open {out / 'report.html'} for the whole report")
+        print(describe_output(out))
     return 0
 
 
@@ -144,7 +145,7 @@ def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> in
     """Print two reports side by side, and write a page of it where `out` is given."""
     from ..evaluation.compare import compare, table, write_comparison
 
-    result = compare(first, second, seed=seed)
+    result = compare(first, second, seed=seed, progress=console.track)
     print(table(result))
     if out is not None:
         write_comparison(out, result)
@@ -169,7 +170,7 @@ def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
 
 def _workers() -> "Workers":
     """This process among those of `accelerate launch`; they meet through gloo on the CPU, wherever the model runs."""
-    from ..evaluation.asking import Workers
+    from ..evaluation.prediction_files import Workers
 
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Workers()

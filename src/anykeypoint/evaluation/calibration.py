@@ -1,6 +1,7 @@
-"""Is a confidence worth anything? Reliability, expected calibration error, and the area under the sparsification error.
+"""Quality of confidences: reliability, expected calibration error, and the area under the sparsification error.
 
-All take one confidence per point and what happened to it; the order of the points never matters.
+All take one confidence per point and its outcome (correct or not, or its error); the order of the points has no effect.
+Letters: M points, B bins.
 """
 
 import math
@@ -8,16 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..configs.checks import check_whole
 from ..errors import InputError
 
-BINS = 10
+BINS = 10  # number of bins of a reliability curve
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Points by confidence, in bins of equal width; NaN where a bin is empty.
+    """Points by confidence, in bins of equal width.
 
-    edges: (B + 1,). count: (B,). confidence: (B,) mean of each bin; correct: (B,) the share of its points that are.
+    edges: (B + 1,) borders of the bins.
+    count: (B,) number of points in each bin.
+    confidence: (B,) mean confidence in each bin, NaN where it is empty.
+    correct: (B,) share of the bin's points that are correct, NaN where it is empty.
     """
 
     edges: np.ndarray
@@ -27,17 +32,18 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error (ECE): |confidence - share correct|, weighed by the bins' points."""
+        """Expected calibration error (ECE): mean of |confidence - share correct|, weighted by the bins' points."""
         full = self.count > 0
         gaps = np.abs(self.confidence[full] - self.correct[full])
         return math.fsum(gaps * self.count[full]) / int(self.count.sum())
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """The reliability curve of M points. confidence: (M,) in [0, 1]; correct: (M,) bool.
+    """The reliability curve of M points.
 
-    A bin holds what lies above its lower edge up to its upper one (the first also 0). Raises InputError for
-    confidences that are NaN or outside [0, 1].
+    confidence: (M,) in [0, 1]. correct: (M,) bool. bins: number of bins.
+    A bin holds the confidences above its lower edge up to its upper edge; the first also holds 0.
+    Raises InputError for confidences that are NaN or outside [0, 1].
     """
     confidence, correct = _points(confidence, correct, "correct")
     if not np.isin(correct, (0, 1)).all():
@@ -45,11 +51,10 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     if (confidence < 0).any() or (confidence > 1).any():
         odd = confidence[(confidence < 0) | (confidence > 1)][0]
         raise InputError(f"Confidences must lie in [0, 1] to be compared with shares, but got {odd:g}.")
-    if bins < 1:
-        raise InputError(f"A reliability curve needs 1 bin or more, but got {bins}.")
+    check_whole(bins, "The number of bins of a reliability curve")
     edges = np.arange(bins + 1) / bins
-    place = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
-    inside = [place == i for i in range(bins)]
+    bin_of = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+    inside = [bin_of == i for i in range(bins)]
     return Reliability(
         edges,
         np.array([rows.sum() for rows in inside]),
@@ -60,9 +65,11 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 @dataclass(frozen=True)
 class Sparsification:
-    """Mean error of what is left when the least sure points are taken away, and when the worst are (the best order).
+    """Mean error of the points that are left when points are removed one after the other.
 
-    left: (M,) the share of points left, 1 first. by_confidence, oracle: (M,) relative to the mean error of all.
+    left: (M,) share of points left, falling from 1.
+    by_confidence: (M,) mean error when the least confident points are removed first, relative to the mean of all.
+    oracle: (M,) the same when the points of the largest error are removed first, which is the best order.
     """
 
     left: np.ndarray
@@ -71,20 +78,21 @@ class Sparsification:
 
     @property
     def area(self) -> float:
-        """Area under the sparsification error (AUSE): between the two curves; 0 is a perfect order."""
+        """Area under the sparsification error (AUSE), which is between the two curves; 0 is a perfect order."""
         return math.fsum(self.by_confidence - self.oracle) / len(self.left)
 
 
 def sparsification(confidence: np.ndarray, error: np.ndarray) -> Sparsification:
-    """Sparsification curves of M points. confidence: (M,) any finite score, larger is surer; error: (M,), 0 or more.
+    """Sparsification curves of M points.
 
-    Points of equal confidence are taken away in all orders at once (each with their mean error). Raises InputError for
-    NaN, negative errors, and errors that are all 0, which no order can improve.
+    confidence: (M,) any finite numbers, larger for more confident points. error: (M,), 0 or more.
+    Points of equal confidence all count with their mean error, as if removed in all orders.
+    Raises InputError for NaN, negative errors, and errors that are all 0, which no order can improve.
     """
     confidence, error = _points(confidence, error, "error")
     if (error < 0).any() or not (error > 0).any():
         raise InputError("Errors must be 0 or more, and one above 0, to ask whether the confidence orders them.")
-    order = np.lexsort((error, confidence))[::-1]  # the surest first
+    order = np.lexsort((error, confidence))[::-1]  # the most confident points first
     _, first, tied = np.unique(confidence[order][::-1], return_index=True, return_counts=True)
     ordered = error[order][::-1].copy()
     for start, number in zip(first, tied, strict=True):

@@ -1,7 +1,8 @@
-"""Two evaluations on the same labels beside one another: the difference of each figure, and how sure it is.
+"""Two evaluations on the same labels side by side: the difference of each metric, and how certain it is.
 
-Only what both have is compared. The interval is a paired bootstrap: objects are drawn with replacement within their
-category, the same ones for both, so what makes an object hard for both takes no part in the spread.
+Only pairs that both evaluations have are compared. The interval is a paired bootstrap: objects are drawn with
+replacement within their category, the same ones for both, so that objects which are hard for both add no spread.
+Letters: M rows, F metrics (METRICS).
 """
 
 import csv
@@ -14,46 +15,54 @@ from typing import Any
 
 import numpy as np
 
+from ..configs.checks import check_whole
 from ..errors import InputError
 from ..io import write_bytes
 from . import page
 from .page import INKS, UNKNOWN, number, paragraph, section
-from .report import TITLES, order, setting
+from .report import TITLES, setting_text, sort_key
+from .run_folder import Progress, check_schema, no_progress
 
 RESULTS, ROWS = "results.json", "per_object.csv"
-FIGURES = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck", "auc", "nme")
-SCALE = np.array([100.0] * 5 + [1.0])  # percent, and a fraction of the box's longer side
-LESS = np.array([1.0] * 5 + [-1.0])  # of NME less is better
-LEVEL = 0.95
-MAIN = "pck@0.2"
+METRICS = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck", "auc", "nme")
+SCALE = np.array([100.0] * 5 + [1.0])  # from shares to percent; NME stays a fraction of the box's longer side
+SIGN = np.array([1.0] * 5 + [-1.0])  # sign of a difference in which B is better: a lower NME is better
+LEVEL = 0.95  # probability that the interval covers
+MAIN = "pck@0.2"  # metric by which categories are ranked
 _OBJECT, _EXAMPLES = "object", "object and examples"
-_CELLS = 4_000_000  # objects drawn at once, by which memory is bounded
+_CELLS = 4_000_000  # number of objects drawn at once, which bounds the memory
 
 
-def compare(a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000) -> dict[str, Any]:
-    """What report folder B has more than A, on what both were asked.
+def compare(
+    a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """What the report folder B has more than A, on the pairs that both have.
 
-    Rows are matched by object and examples where both evaluations had examples, else by object, the mean of its rows in
-    each folder. A figure is taken from the rows for which both have it. "figures" has for each of FIGURES the category
-    means "a" and "b" in percent (NME: a fraction of the box's longer side), "difference" B - A, its percentile
-    "interval", "b_better" (the share of rounds in which B is better; a tie is half of one) and "rows"; "per_category"
-    a, b and difference by label. "only_a" and "only_b" count rows that the other has not, "other_points" rows that were
-    scored on another number of points. What is unknown is None. The order of the files' rows has no part.
-    Raises InputError for a folder that is no report, other labels, and reports that share no row with a figure.
+    a, b: folders that `evaluate` wrote. seed: decides the bootstrap samples. rounds: number of bootstrap rounds.
+    progress: shows a bar over the categories while they are resampled.
+
+    Rows are matched by object and examples where both evaluations had examples, else by object, with the mean of its
+    rows in each folder. A metric is computed from the rows for which both have it. "metrics" has for each metric the
+    category means "a" and "b" in percent (NME: a fraction of the box's longer side), "difference" B - A, its percentile
+    "interval", "b_better" (the share of rounds in which B is better; a tie counts half) and "rows"; "per_category" has
+    a, b and difference by label. "only_a" and "only_b" are numbers of rows that the other lacks, "other_points" the
+    number of rows that were scored on another number of points. What is unknown is None. The order of the files' rows
+    has no effect.
+    Raises InputError for a folder that is no report or of a newer schema, for reports on other labels, and for reports
+    that share no row with a metric.
     """
-    if rounds < 1:
-        raise InputError(f"The number of rounds must be 1 or more, but got {rounds}.")
+    check_whole(rounds, "The number of rounds")
     first, second, mine, theirs = _matched(a, b)
     labels = sorted(set(mine.labels))
-    place = {label: i for i, label in enumerate(labels)}
-    category = np.array([place[label] for label in mine.labels])
+    index = {label: i for i, label in enumerate(labels)}
+    category = np.array([index[label] for label in mine.labels])
     objects = np.unique([key[0] for key in mine.keys], return_inverse=True)[1]
     both = np.isfinite(mine.values) & np.isfinite(theirs.values)
     means = [_category_means(values, both, category, len(labels)) for values in (mine.values, theirs.values)]
-    found = _resampled(theirs.values - mine.values, both, category, objects, seed, rounds)
+    resampled = _resampled(theirs.values - mine.values, both, category, objects, seed, rounds, progress)
     return {
-        "a": _who(a, first),
-        "b": _who(b, second),
+        "a": _source(a, first),
+        "b": _source(b, second),
         "matched_by": _EXAMPLES if any(key[1] for key in mine.keys) else _OBJECT,
         "objects": int(objects.max()) + 1,
         "rows": len(mine.keys),
@@ -61,18 +70,18 @@ def compare(a: str | Path, b: str | Path, seed: int = 0, rounds: int = 2000) -> 
         "only_a": len(first.keys) - len(mine.keys),
         "only_b": len(second.keys) - len(mine.keys),
         "other_points": int((mine.points != theirs.points).sum()),
-        "figures": {
+        "metrics": {
             key: {
-                **_beside(*(_mean(values[:, i]) * SCALE[i] for values in means)),
-                **_spread(found[:, i], i),
+                **_difference(*(_mean(values[:, i]) * SCALE[i] for values in means)),
+                **_spread(resampled[:, i], i),
                 "rows": int(both[:, i].sum()),
             }
-            for i, key in enumerate(FIGURES)
+            for i, key in enumerate(METRICS)
         },
         "per_category": {
             label: {
                 "rows": int((category == c).sum()),
-                **{key: _beside(*(values[c, i] * SCALE[i] for values in means)) for i, key in enumerate(FIGURES)},
+                **{key: _difference(*(values[c, i] * SCALE[i] for values in means)) for i, key in enumerate(METRICS)},
             }
             for c, label in enumerate(labels)
         },
@@ -91,8 +100,13 @@ Key = tuple[int, str]  # an object's id and the ids of its examples
 
 
 @dataclass(frozen=True)
-class _Report:
-    """M rows of a report: keys and category labels, points: (M,) that it was scored on, values: (M, F) of FIGURES."""
+class _ReportRows:
+    """The M rows of a report.
+
+    results: content of results.json.
+    keys: ids of object and examples of each row. labels: category label of each row.
+    points: (M,) number of points that each row was scored on. values: (M, F) its METRICS, NaN where it has none.
+    """
 
     results: Mapping[str, Any]
     keys: list[Key]
@@ -100,24 +114,26 @@ class _Report:
     points: np.ndarray
     values: np.ndarray
 
-    def pick(self, keys: Sequence[Key]) -> "_Report":
-        place = {key: i for i, key in enumerate(self.keys)}
-        rows = [place[key] for key in keys]
-        return _Report(self.results, list(keys), [self.labels[i] for i in rows], self.points[rows], self.values[rows])
+    def pick(self, keys: Sequence[Key]) -> "_ReportRows":
+        index_of = {key: i for i, key in enumerate(self.keys)}
+        rows = [index_of[key] for key in keys]
+        return _ReportRows(
+            self.results, list(keys), [self.labels[i] for i in rows], self.points[rows], self.values[rows]
+        )
 
-    def merged(self, with_examples: bool) -> "_Report":
-        """The mean of the rows of one key, NaN left out; without examples an object is one key."""
+    def merged(self, with_examples: bool) -> "_ReportRows":
+        """One row for each key: the mean of its rows without NaN. Without examples the key is the object alone."""
         keys = self.keys if with_examples else [(identity, "") for identity, _ in self.keys]
-        place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        rows = np.array([place[key] for key in keys], dtype=int)
+        index_of = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        rows = np.array([index_of[key] for key in keys], dtype=int)
         label = dict(zip(keys, self.labels, strict=True))
-        sums, counts = _sums(np.column_stack([self.points, self.values]), rows, len(place))
+        sums, counts = _sums(np.column_stack([self.points, self.values]), rows, len(index_of))
         means = _ratio(sums, counts)
-        return _Report(self.results, list(place), [label[key] for key in place], means[:, 0], means[:, 1:])
+        return _ReportRows(self.results, list(index_of), [label[key] for key in index_of], means[:, 0], means[:, 1:])
 
 
-def _matched(a: str | Path, b: str | Path) -> tuple[_Report, _Report, _Report, _Report]:
-    """Both reports, a row to a key, and the rows of each whose keys both have, in the same order."""
+def _matched(a: str | Path, b: str | Path) -> tuple[_ReportRows, _ReportRows, _ReportRows, _ReportRows]:
+    """Both reports with one row for each key, and the rows of each report whose keys both have, in the same order."""
     first, second = _read(Path(a)), _read(Path(b))
     hashes = [report.results["data_sha256"] for report in (first, second)]
     if hashes[0] != hashes[1]:
@@ -140,9 +156,10 @@ def _matched(a: str | Path, b: str | Path) -> tuple[_Report, _Report, _Report, _
     return first, second, mine, theirs
 
 
-def _read(folder: Path) -> _Report:
+def _read(folder: Path) -> _ReportRows:
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        check_schema(results, str(folder / RESULTS))
         with (folder / ROWS).open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file, strict=True))
         if any(None in line or None in line.values() for line in lines):
@@ -150,16 +167,18 @@ def _read(folder: Path) -> _Report:
         for key, kind in (("data_sha256", str), ("settings", dict), ("versions", dict)):
             if not isinstance(results[key], kind):
                 raise ValueError(f"{key!r} in {RESULTS} is of another kind")
-        # Sorted here, so that sums over the rows of one object are the same in whatever order the file has them.
-        lines.sort(key=lambda line: [line[name] for name in ("id", "examples", "points", *FIGURES)])
-        values = [[float(line[name] or "nan") for name in FIGURES] for line in lines]
-        return _Report(
+        # Sorted, so that sums over the rows of one object are the same in any order of the file.
+        lines.sort(key=lambda line: [line[name] for name in ("id", "examples", "points", *METRICS)])
+        values = [[float(line[name] or "nan") for name in METRICS] for line in lines]
+        return _ReportRows(
             results,
             [(int(line["id"]), " ".join(line["examples"].split())) for line in lines],
             [line["category"] for line in lines],
             np.array([float(line["points"]) for line in lines], dtype=np.float64),
-            np.array(values, dtype=np.float64).reshape(-1, len(FIGURES)),
+            np.array(values, dtype=np.float64).reshape(-1, len(METRICS)),
         )
+    except InputError:
+        raise  # a newer schema, which the other errors must not hide
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(".")
         raise InputError(
@@ -167,11 +186,14 @@ def _read(folder: Path) -> _Report:
         ) from error
 
 
-# --- figures ---------------------------------------------------------------------------------------------------------
+# --- metrics ---------------------------------------------------------------------------------------------------------
 
 
 def _sums(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(count, F) sums of the numbers among values (M, F) by their group `rows` (M,), and how many these are."""
+    """Sums of the finite values of each group, and the numbers of these values: both (count, F).
+
+    values: (M, F). rows: (M,) the group of each row, from 0. count: number of groups.
+    """
     known = np.isfinite(values)
     columns = [np.where(known, values, 0.0), known]
     summed = [np.stack([np.bincount(rows, part, count) for part in column.T], axis=1) for column in columns]
@@ -183,21 +205,32 @@ def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _category_means(values: np.ndarray, both: np.ndarray, category: np.ndarray, count: int) -> np.ndarray:
-    """(C, F) means over the rows for which both reports have the figure; NaN where there is none."""
+    """Means (C, F) of each category over the rows for which both reports have the metric; NaN where there is none.
+
+    values: (M, F). both: (M, F) bool, where both reports have a value. category: (M,) index of each row's category.
+    """
     return _ratio(*_sums(np.where(both, values, np.nan), category, count))
 
 
 def _resampled(
-    differences: np.ndarray, both: np.ndarray, category: np.ndarray, objects: np.ndarray, seed: int, rounds: int
+    differences: np.ndarray,
+    both: np.ndarray,
+    category: np.ndarray,
+    objects: np.ndarray,
+    seed: int,
+    rounds: int,
+    progress: Progress,
 ) -> np.ndarray:
-    """(rounds, F) category means of the differences (M, F), each round with other objects of every category.
+    """Category means of the differences, (rounds, F), each round with other objects of every category.
 
-    All rows of an object are drawn together. A category without a figure in a round is left out of its mean.
+    differences: (M, F). both: (M, F) bool, where both reports have a value.
+    category, objects: (M,) indices of each row's category and object; all rows of an object are drawn together.
+    A category without a value in a round is left out of its mean.
     """
     rng = np.random.default_rng(seed)
-    total, there = np.zeros((2, rounds, len(FIGURES)))
-    for kind in range(int(category.max()) + 1):
-        rows = np.flatnonzero((category == kind) & both.any(axis=1))
+    total, count_of = np.zeros((2, rounds, len(METRICS)))
+    for index in progress(range(int(category.max()) + 1), "resampling"):
+        rows = np.flatnonzero((category == index) & both.any(axis=1))
         if not len(rows):
             continue
         group = np.unique(objects[rows], return_inverse=True)[1]
@@ -210,17 +243,17 @@ def _resampled(
             times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
             means = _ratio(*np.split(times @ columns, 2, axis=1))
             total[first : first + size] += np.nan_to_num(means)
-            there[first : first + size] += np.isfinite(means)
-    return np.round(_ratio(total, there), 12)  # what is equal but for rounding is a tie
+            count_of[first : first + size] += np.isfinite(means)
+    return np.round(_ratio(total, count_of), 12)  # rounded, so that values which differ by rounding alone are ties
 
 
-def _spread(differences: np.ndarray, figure: int) -> dict[str, Any]:
-    """The interval of the rounds' differences (rounds,) of a figure, and the share of rounds in which B is better."""
+def _spread(differences: np.ndarray, metric: int) -> dict[str, Any]:
+    """The interval of a metric's differences (rounds,), and the share of rounds in which B is better."""
     known = differences[np.isfinite(differences)]
     if not len(known):
         return {"interval": [None, None], "b_better": None}
-    ends = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * SCALE[figure]
-    return {"interval": ends.tolist(), "b_better": float((np.sign(known) * LESS[figure] + 1).mean() / 2)}
+    ends = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * SCALE[metric]
+    return {"interval": ends.tolist(), "b_better": float((np.sign(known) * SIGN[metric] + 1).mean() / 2)}
 
 
 def _mean(values: np.ndarray) -> float:
@@ -228,7 +261,7 @@ def _mean(values: np.ndarray) -> float:
     return math.fsum(known) / len(known) if len(known) else math.nan
 
 
-def _beside(a: float, b: float) -> dict[str, float | None]:
+def _difference(a: float, b: float) -> dict[str, float | None]:
     return {"a": _known(a), "b": _known(b), "difference": _known(b - a)}
 
 
@@ -236,7 +269,7 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _who(folder: str | Path, report: _Report) -> dict[str, str]:
+def _source(folder: str | Path, report: _ReportRows) -> dict[str, str]:
     command = report.results.get("command") or ""
     return {"folder": str(folder), "model": report.results["settings"].get("model") or "", "command": command}
 
@@ -245,13 +278,13 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any
     return {key: [a.get(key), b.get(key)] for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)}
 
 
-# --- showing ---------------------------------------------------------------------------------------------------------
+# --- table and page --------------------------------------------------------------------------------------------------
 
 _HEADER = ("", "A", "B", "B - A", f"{100 * LEVEL:g} % interval", "B better in")
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The comparison as a text table, with what it rests on below."""
+    """The comparison as a table in plain text, with notes on what was compared below it."""
     rows = [_HEADER, *_rows(result)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
     lines = [f"{row[0]:<{widths[0]}}" + "".join(f"  {row[i]:>{widths[i]}}" for i in range(1, len(row))) for row in rows]
@@ -260,23 +293,23 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def write_comparison(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Write the comparison as one page. Raises InputError if it cannot be written."""
+    """Write the comparison as one HTML page. Raises InputError if it cannot be written."""
     commands = ("command", *(result[letter]["command"] or UNKNOWN for letter in "ab"))
     changes = page.table("Settings and versions", ("", "A", "B"), [commands, *_changes(result)], words=True)
-    figures = page.table("Mean over categories, on what both were asked", _HEADER, _rows(result))
+    metrics = page.table("Mean over categories, on what both were asked", _HEADER, _rows(result))
     alt = "Difference B - A of each figure with its interval, as in the table"
     drawn = page.picture(page.chart(lambda axes: _paint(axes, result), (6.4, 2.8)), "svg+xml", alt, alt)
-    shown = [(key, part) for key in (MAIN, "mpck", "nme") for part in ("a", "b", "difference")]
-    ranked = sorted(result["per_category"].items(), key=lambda row: (-order(row[1][MAIN]["difference"]), row[0]))
+    columns = [(key, part) for key in (MAIN, "mpck", "nme") for part in ("a", "b", "difference")]
+    ranked = sorted(result["per_category"].items(), key=lambda row: (-sort_key(row[1][MAIN]["difference"]), row[0]))
     cells = [
-        (label, entry["rows"], *(_figure(entry[key][part], key, part == "difference") for key, part in shown))
+        (label, entry["rows"], *(_cell(entry[key][part], key, part == "difference") for key, part in columns))
         for label, entry in ranked
     ]
-    header = [f"{TITLES[key]} {'B - A' if part == 'difference' else part.upper()}" for key, part in shown]
+    header = [f"{TITLES[key]} {'B - A' if part == 'difference' else part.upper()}" for key, part in columns]
     caption = f"Every category, the largest gain in {TITLES[MAIN]} first"
     parts = [
         *map(paragraph, _names(result)),
-        section("Figures", figures, drawn, *map(paragraph, _notes(result))),
+        section("Figures", metrics, drawn, *map(paragraph, _notes(result))),
         section("What differs", changes),
         section("Categories", page.table(caption, ("category", "rows", *header), cells)),
     ]
@@ -285,16 +318,16 @@ def write_comparison(path: str | Path, result: Mapping[str, Any]) -> None:
 
 def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows = []
-    for key in FIGURES:
-        entry = result["figures"][key]
-        low, high = (_figure(value, key, sign=True) for value in entry["interval"])
+    for key in METRICS:
+        entry = result["metrics"][key]
+        low, high = (_cell(value, key, sign=True) for value in entry["interval"])
         better = UNKNOWN if entry["b_better"] is None else f"{100 * entry['b_better']:.1f} %"
-        cells = (_figure(entry["a"], key), _figure(entry["b"], key), _figure(entry["difference"], key, sign=True))
+        cells = (_cell(entry["a"], key), _cell(entry["b"], key), _cell(entry["difference"], key, sign=True))
         rows.append((TITLES[key], *cells, f"{low} to {high}", better))
     return rows
 
 
-def _figure(value: float | None, key: str, sign: bool = False) -> str:
+def _cell(value: float | None, key: str, sign: bool = False) -> str:
     return number(value, 3 if key == "nme" else 1, sign)
 
 
@@ -303,14 +336,14 @@ def _names(result: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
-    """What the comparison rests on, in sentences."""
+    """Sentences on which rows were compared, and how."""
     notes = [
         f"{result['rows']} rows of {result['objects']} objects in {result['categories']} categories, matched by "
         f"{result['matched_by']}; {result['only_a']} rows only A has, {result['only_b']} only B."
     ]
     if result["other_points"]:
         notes.append(f"{result['other_points']} rows were scored on another number of points in B than in A.")
-    for key, entry in result["figures"].items():
+    for key, entry in result["metrics"].items():
         if entry["rows"] < result["rows"]:
             notes.append(f"{TITLES[key]} is of the {entry['rows']} rows for which both have it.")
     notes.append(
@@ -321,15 +354,15 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    rows = [(name.replace("_", " "), *map(setting, pair)) for name, pair in result["settings"].items()]
-    return rows + [(f"version of {name}", *map(setting, pair)) for name, pair in result["versions"].items()]
+    rows = [(name.replace("_", " "), *map(setting_text, pair)) for name, pair in result["settings"].items()]
+    return rows + [(f"version of {name}", *map(setting_text, pair)) for name, pair in result["versions"].items()]
 
 
 def _paint(axes: Any, result: Mapping[str, Any]) -> None:
-    """The differences in percent as dots with their intervals, the first figure on top."""
-    keys = [key for key in FIGURES if key != "nme" and result["figures"][key]["difference"] is not None]
+    """Draw the differences in percent as dots with their intervals, the first metric on top."""
+    keys = [key for key in METRICS if key != "nme" and result["metrics"][key]["difference"] is not None]
     for row, key in enumerate(reversed(keys)):
-        entry = result["figures"][key]
+        entry = result["metrics"][key]
         axes.plot(entry["interval"], [row, row], color=INKS[0], linewidth=3, solid_capstyle="round", alpha=0.45)
         axes.plot([entry["difference"]], [row], "o", color=INKS[0])
     axes.axvline(0, color="#555555", linewidth=1)

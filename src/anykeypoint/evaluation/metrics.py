@@ -1,8 +1,8 @@
-"""PCK, AUC, NME and EPE as in Pose-for-Everything: how near to their labels points are found.
+"""PCK, AUC, NME and EPE as in Pose-for-Everything: how near predicted points are to their labels.
 
-A point counts as found when its distance to the label, divided by the longer side of the object's box (both in pixels
-of the original picture), is strictly below the threshold. A point without a prediction (NaN) counts as not found.
-PCK is the share of a pair's points that are found; the pair may be an object and its examples, or an object alone.
+A point counts as correct when its distance to the label, divided by the longer side of the object's box (both in pixels
+of the original picture), is strictly below the threshold. A point without a prediction (NaN) counts as wrong. PCK is
+the share of a pair's points that are correct. A pair is a query and its examples, or a query alone.
 Letters: M pairs, K points (padded), T thresholds.
 """
 
@@ -16,9 +16,9 @@ from ..errors import InputError
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 KEYS = (*(f"pck@{threshold:g}" for threshold in THRESHOLDS), "mpck")
-AUC_STEPS = 20  # thresholds 0, 0.05 ... 0.95
+AUC_STEPS = 20  # number of thresholds under the curve: 0, 0.05 ... 0.95
 PAIR_KEYS = (*KEYS, "auc", "nme", "epe")
-_FLAT = 1e6  # what the released code takes for the side of a box without an area
+_FLAT_SIDE = 1e6  # side in pixels that the released code takes for a box without an area
 
 
 def bootstrap_interval(
@@ -29,11 +29,14 @@ def bootstrap_interval(
     level: float = 0.95,
     objects: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """Percentile interval, in percent, of the category mean of ONE score (N,), e.g. PCK at 0.2 per pair.
+    """Percentile interval, in percent, of the category mean of one score, such as PCK at 0.2 of each pair.
 
-    Objects are drawn with replacement within their category; the categories stay, so the interval says nothing of
-    other categories. A category with one object adds no spread. objects: (N,) whose score each is, and scores of one
-    object are drawn together; None where every score is of another object.
+    scores: (N,) in [0, 1]. categories: N labels.
+    rounds: number of bootstrap rounds. level: probability that the interval covers, in (0, 1).
+    objects: (N,) the object behind each score; scores of one object are drawn together. None where every score has
+        another object.
+    Objects are drawn with replacement within their category and the categories stay, so the interval says nothing of
+    other categories. A category with one object adds no spread.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not scores.size:
@@ -42,7 +45,7 @@ def bootstrap_interval(
         )
     rng = np.random.default_rng(seed)
     means = []
-    # Sorted inside each category, and categories by label, so that the order of the objects does not matter.
+    # Objects are sorted within each category, and categories by label: the order of the scores has no effect.
     for _, rows in sorted(_members(categories, len(scores)).items(), key=lambda item: str(item[0])):
         own = np.arange(len(rows)) if objects is None else np.unique(objects[rows], return_inverse=True)[1]
         ranked = np.lexsort((scores[rows], own))
@@ -59,11 +62,14 @@ def bootstrap_interval(
 
 @dataclass(frozen=True)
 class PairScores:
-    """M pairs' figures. A pair without a point to score on has NaN throughout (0 under the official rule).
+    """The metrics of M pairs, each pair by itself.
 
-    pck: (M, T) and auc: (M,), in [0, 1]. nme: (M,) mean distance over the box's longer side; epe: (M,) the same in
-    pixels of the picture; both over the points with an answer. points, unanswered: (M,) how many points the pair is
-    scored on, and how many of these have no answer.
+    pck: (M, T) in [0, 1]. auc: (M,) in [0, 1].
+    nme: (M,) mean distance as a fraction of the longer side of the box, over the points with a prediction.
+    epe: (M,) the same distance in pixels of the picture.
+    points: (M,) number of points that the pair is scored on.
+    unanswered: (M,) number of these that have no prediction.
+    A pair without a point to score on has NaN in all metrics (0 under the official rule).
     """
 
     pck: np.ndarray
@@ -81,9 +87,10 @@ class PairScores:
 
 
 def common_points(visible: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(M, K) bool: points that the query and all of its examples show, which the protocol scores on.
+    """Points that are labelled in the query and in all of its examples, which the protocol scores on: (M, K) bool.
 
-    visible: (N, K) of all objects. pairs: (M, S + 1) indices of each pair's S examples and its query, in any order.
+    visible: (N, K) bool of all objects.
+    pairs: (M, S + 1) indices of each pair's S examples and its query, in any order.
     """
     return np.asarray(visible, dtype=bool)[np.asarray(pairs)].all(axis=1)
 
@@ -96,18 +103,54 @@ def score_pairs(
     thresholds: Sequence[float] = THRESHOLDS,
     official: bool = False,
 ) -> PairScores:
-    """The figures of M pairs from their points, each pair by itself.
+    """The metrics of M pairs from their points.
 
-    predicted, labelled: (M, K, 2) image pixels, padded with anything; a NaN prediction is a miss in PCK and AUC and is
-    left out of NME and EPE. mask: (M, K), the points to score on. sides: (M,) the longer side of each query's (clean)
-    box. Raises InputError for shapes that do not fit, a label that is no place, and a side that is not above 0.
-
-    official: as the released code does it, a pair without a point scores 0 in all figures (in NME and EPE a perfect
-    one), distances are compared in single precision, and a box without an area scores 0 at the first threshold and 1 at
-    the others (its side is taken as a million pixels once it has been looked at).
+    predicted: (M, K, 2) pixels of the picture. A NaN is wrong in PCK and AUC and is left out of NME and EPE.
+    labelled: (M, K, 2) pixels of the picture, padded with anything.
+    mask: (M, K) bool, the points to score on.
+    sides: (M,) longer side in pixels of each query's box, for MP-100 of its cleaned box.
+    thresholds: T fractions of the longer side.
+    official: score as the released code does. A pair without a point scores 0 in all metrics, which is perfect in NME
+        and EPE; distances are compared in single precision; a box without an area scores 0 at the first threshold and 1
+        at the others, as its side becomes a million pixels after the first.
+    Raises InputError for shapes that do not fit, a label to score on that is not finite, and a side that is not above 0
+    (of 0, under the official rule).
     """
     predicted, labelled = np.asarray(predicted, dtype=np.float64), np.asarray(labelled, dtype=np.float64)
     mask, sides = np.asarray(mask, dtype=bool), np.asarray(sides, dtype=np.float64)
+    _check_pairs(predicted, labelled, mask, sides, official)
+    flat = sides == 0
+
+    x, y = np.moveaxis(predicted - labelled, -1, 0)
+    pixels = np.where(mask, np.sqrt(x * x + y * y), 0.0)
+    relative = pixels / np.where(flat, _FLAT_SIDE, sides)[:, None]
+    answered = mask & ~np.isnan(pixels)
+    precision = np.float32 if official else np.float64
+    rounded = relative.astype(precision)
+    points, count = mask.sum(axis=1), answered.sum(axis=1)
+    without_points = 0.0 if official else np.nan
+
+    def share(hits: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return np.where(points > 0, hits / np.maximum(of, 1), without_points)
+
+    def hits(threshold: float) -> np.ndarray:
+        return (answered & (rounded < precision(threshold))).sum(axis=1)
+
+    def mean(distances: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(distances))
+        for k in range(distances.shape[1]):  # added point by point: padding and batches cannot change the rounding
+            total += np.where(answered[:, k], distances[:, k], 0.0)
+        return np.where((points > 0) & (count == 0), np.nan, share(total, count))
+
+    auc = share(sum(hits(step / AUC_STEPS) for step in range(AUC_STEPS)), AUC_STEPS * points)
+    pck = np.stack([share(hits(threshold), points) for threshold in thresholds], axis=1)
+    pck[flat, :1] = 0
+    return PairScores(pck, auc, mean(relative), mean(pixels), points, points - count)
+
+
+def _check_pairs(
+    predicted: np.ndarray, labelled: np.ndarray, mask: np.ndarray, sides: np.ndarray, official: bool
+) -> None:
     if predicted.ndim != 3 or predicted.shape[2] != 2 or predicted.shape != labelled.shape:
         raise InputError(
             f"Predicted and labelled points must both be (M, K, 2), but got {predicted.shape} and {labelled.shape}."
@@ -122,42 +165,17 @@ def score_pairs(
     odd = ~np.isfinite(sides) | (sides < 0) | ((sides == 0) & (not official))
     if odd.any():
         raise InputError(f"The sides of boxes must be above 0 and finite, but got {sides[odd][0]:g}.")
-    flat = sides == 0
-
-    x, y = np.moveaxis(predicted - labelled, -1, 0)
-    pixels = np.where(mask, np.sqrt(x * x + y * y), 0.0)
-    relative = pixels / np.where(flat, _FLAT, sides)[:, None]
-    answered = mask & ~np.isnan(pixels)
-    precision = np.float32 if official else np.float64
-    rounded = relative.astype(precision)
-    points, count = mask.sum(axis=1), answered.sum(axis=1)
-    none = 0.0 if official else np.nan
-
-    def share(hits: np.ndarray, of: np.ndarray) -> np.ndarray:
-        return np.where(points > 0, hits / np.maximum(of, 1), none)
-
-    def hits(threshold: float) -> np.ndarray:
-        return (answered & (rounded < precision(threshold))).sum(axis=1)
-
-    def mean(distances: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(distances))
-        for k in range(distances.shape[1]):  # point by point: a sum that padding and batches cannot change
-            total += np.where(answered[:, k], distances[:, k], 0.0)
-        return np.where((points > 0) & (count == 0), np.nan, share(total, count))
-
-    auc = share(sum(hits(step / AUC_STEPS) for step in range(AUC_STEPS)), AUC_STEPS * points)
-    pck = np.stack([share(hits(threshold), points) for threshold in thresholds], axis=1)
-    pck[flat, :1] = 0
-    return PairScores(pck, auc, mean(relative), mean(pixels), points, points - count)
 
 
 def pair_means(scores: PairScores, categories: Sequence) -> dict:
-    """Means over pairs ("object_mean") and over categories of the mean over their pairs ("category_mean").
+    """Means over pairs ("object_mean"), and means over categories of the mean over their pairs ("category_mean").
 
-    Both hold PAIR_KEYS: PCK, mPCK and AUC in percent, NME as a fraction of the box, EPE in pixels. What is NaN is left
-    out of a mean. "pairs", "empty" (without a point to score on), "points" and "unanswered" say how many there were,
-    "categories" how many had a figure. categories: M labels, ids rather than names. The order does not matter.
-    Raises InputError where no pair has a point.
+    scores: of M pairs, at the thresholds of THRESHOLDS.
+    categories: M labels; ids rather than names, as two categories may share a name. The order of pairs has no effect.
+    Both means hold PAIR_KEYS: PCK, mPCK and AUC in percent, NME as a fraction of the box, EPE in pixels. A NaN is left
+    out of a mean. "pairs", "empty" (pairs without a point to score on), "points" and "unanswered" are numbers of what
+    there was, "categories" is the number of categories that had a score.
+    Raises InputError where no pair has a point to score on.
     """
     if scores.pck.shape[1:] != (len(THRESHOLDS),):
         raise InputError(f"Means need the scores at the {len(THRESHOLDS)} thresholds, but got {scores.pck.shape}.")
@@ -179,7 +197,7 @@ def pair_means(scores: PairScores, categories: Sequence) -> dict:
 
 
 def _exact_mean(columns: np.ndarray) -> np.ndarray:
-    """The mean of each column's numbers, NaN left out, from sums without rounding: the order of rows has no part."""
+    """The mean (columns,) of each column's numbers without NaN; exact sums, so that the order of rows has no effect."""
     means = []
     for column in columns.T:
         known = column[~np.isnan(column)]
@@ -190,7 +208,7 @@ def _exact_mean(columns: np.ndarray) -> np.ndarray:
 def _members(categories: Sequence, count: int) -> dict:
     if len(categories) != count:
         raise InputError(f"There must be one category label per object, but got {len(categories)} for {count} objects.")
-    members: dict = {}
+    members: dict = {}  # label -> its rows
     for row, label in enumerate(categories):
         members.setdefault(label, []).append(row)
     return members

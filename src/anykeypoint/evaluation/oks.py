@@ -1,7 +1,8 @@
 """OKS: COCO's ten keypoint statistics through pycocotools, with each data set's own sigmas.
 
-OKS of a detection and an object is the mean over the labelled points of exp(-d^2 / (8 * area * sigma^2)): d in pixels,
-area the object's, sigma how far people disagree about that point.
+The OKS (object keypoint similarity) of a detection and an object is the mean over the labelled points of
+exp(-d^2 / (8 * area * sigma^2)), where d is the distance in pixels, area that of the object in square pixels, and sigma
+how far annotators disagree about that point.
 """
 
 import contextlib
@@ -19,12 +20,12 @@ import numpy as np
 from ..errors import InputError
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
-MOST = 20  # detections of a picture that count, the surest
+MAX_DETECTIONS = 20  # number of detections of a picture that count, the most confident ones
 
 
 def sigmas(name: str) -> np.ndarray:
-    """A data set's sigmas (K,), in the order of its keypoints. Raises InputError, listing what is known."""
-    known = _table()
+    """A data set's sigmas (K,), in the order of its keypoints. InputError that lists the known data sets otherwise."""
+    known = _shipped_sigmas()
     if name not in known:
         raise InputError(f"There are no sigmas of {name!r}; known are {', '.join(known)}, or give the numbers.")
     return np.array(known[name])
@@ -33,15 +34,16 @@ def sigmas(name: str) -> np.ndarray:
 def oks_statistics(
     labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
 ) -> dict[str, float]:
-    """AP and AR in [0, 1] by COCO's rules, keys as in STATISTICS; NaN where there is no object of that size.
+    """AP and AR in [0, 1] by COCO's rules, with the keys of STATISTICS; NaN where no object has that size.
 
-    labels: a COCO-keypoints file as read. detections: COCO results: image_id, category_id, keypoints [x, y, score] * K
-    in image pixels, score. Their area is taken from their points, all of them. Crowds and objects without a labelled
-    point are neither hits nor misses. sigmas: (K,), as `sigmas` gives. The order of the detections has no part.
-    Raises InputError for what does not fit together.
+    labels: content of a COCO-keypoints file. Crowds and objects without a labelled point are neither hits nor misses.
+    detections: COCO results with image_id, category_id, keypoints [x, y, score] * K in pixels of the picture, and a
+        score. The area of a detection is that of the box round all of its points. Their order has no effect.
+    sigmas: (K,), as `sigmas` gives them.
+    Raises InputError for labels, detections and sigmas that do not fit together.
     """
     evaluation = _evaluated(labels, detections, sigmas)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and its table
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         evaluation.accumulate()
         evaluation.summarize()
     return {
@@ -52,39 +54,23 @@ def oks_statistics(
 def oks_matrices(
     labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
 ) -> dict[tuple[int, int], np.ndarray]:
-    """OKS (D, G) by picture and category: detections by falling score (at most MOST), objects in the labels' order."""
-    found = _evaluated(labels, detections, sigmas).ious
-    return {key: np.asarray(matrix) for key, matrix in found.items() if len(matrix)}
+    """OKS of each detection and each object of a picture and category.
+
+    Returns (image id, category id) -> (D, G): detections by falling score, at most MAX_DETECTIONS of them, and objects
+    in the labels' order.
+    """
+    matrices = _evaluated(labels, detections, sigmas).ious
+    return {key: np.asarray(matrix) for key, matrix in matrices.items() if len(matrix)}
 
 
 def _evaluated(labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]) -> Any:
-    from pycocotools.coco import COCO  # late: nothing else needs it
+    """pycocotools' COCOeval of the detections after its `evaluate`, with the OKS of every pair."""
+    from pycocotools.coco import COCO  # imported late, as only OKS needs pycocotools
     from pycocotools.cocoeval import COCOeval
 
-    spread = np.asarray(sigmas, dtype=np.float64)
-    if spread.ndim != 1 or not len(spread) or not (np.isfinite(spread).all() and (spread > 0).all()):
-        raise InputError(f"Sigmas must be K numbers above 0, but got {spread.tolist()}.")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(labels.get(key), list):
-            raise InputError(f"The labels have no list under {key!r}; a COCO file has images, annotations, categories.")
-    for entry in labels["annotations"]:
-        if len(entry.get("keypoints", ())) != 3 * len(spread):
-            raise InputError(
-                f"Annotation {entry.get('id')}, key 'keypoints', has {len(entry.get('keypoints', ()))} numbers, but "
-                f"{len(spread)} sigmas need {3 * len(spread)}; give the sigmas of this data set."
-            )
-    images, kinds = ({entry["id"] for entry in labels[key]} for key in ("images", "categories"))
-    for index, found in enumerate(detections):
-        if found.get("image_id") not in images or found.get("category_id") not in kinds:
-            raise InputError(
-                f"Detection {index} has image_id {found.get('image_id')!r} and category_id "
-                f"{found.get('category_id')!r}, which the labels do not both list."
-            )
-        numbers = np.array([*found.get("keypoints", ()), found.get("score", math.nan)], dtype=np.float64)
-        if len(numbers) != 3 * len(spread) + 1 or not np.isfinite(numbers).all():
-            raise InputError(
-                f"Detection {index} must have {3 * len(spread)} finite 'keypoints' numbers and a finite 'score'."
-            )
+    sigmas = np.asarray(sigmas, dtype=np.float64)
+    _check_labels(labels, sigmas)
+    _check_detections(labels, detections, len(sigmas))
     with contextlib.redirect_stdout(io.StringIO()):
         truth, results = COCO(), COCO()
         truth.dataset = {**copy.deepcopy(dict(labels))}  # pycocotools writes into it
@@ -93,20 +79,49 @@ def _evaluated(labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]
             entry.setdefault("num_keypoints", sum(v > 0 for v in entry["keypoints"][2::3]))
         truth.createIndex()
         if detections:
-            # Among equal scores the first counts first, so they get an order of their own.
-            ordered = sorted(detections, key=lambda found: (-found["score"], *found["keypoints"]))
-            results = truth.loadRes([dict(found) for found in ordered])
+            # Among equal scores pycocotools takes the first, so detections are sorted by their points too.
+            ordered = sorted(detections, key=lambda one: (-one["score"], *one["keypoints"]))
+            results = truth.loadRes([dict(one) for one in ordered])
         else:
             results.dataset = {**truth.dataset, "annotations": []}
             results.createIndex()
         evaluation = COCOeval(truth, results, "keypoints")
-        evaluation.params.kpt_oks_sigmas = spread
-        evaluation.params.maxDets = [MOST]
+        evaluation.params.kpt_oks_sigmas = sigmas
+        evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
     return evaluation
 
 
+def _check_labels(labels: Mapping[str, Any], sigmas: np.ndarray) -> None:
+    if sigmas.ndim != 1 or not len(sigmas) or not (np.isfinite(sigmas).all() and (sigmas > 0).all()):
+        raise InputError(f"Sigmas must be K numbers above 0, but got {sigmas.tolist()}.")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(labels.get(key), list):
+            raise InputError(f"The labels have no list under {key!r}; a COCO file has images, annotations, categories.")
+    for entry in labels["annotations"]:
+        if len(entry.get("keypoints", ())) != 3 * len(sigmas):
+            raise InputError(
+                f"Annotation {entry.get('id')}, key 'keypoints', has {len(entry.get('keypoints', ()))} numbers, but "
+                f"{len(sigmas)} sigmas need {3 * len(sigmas)}; give the sigmas of this data set."
+            )
+
+
+def _check_detections(labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], points: int) -> None:
+    images, categories = ({entry["id"] for entry in labels[key]} for key in ("images", "categories"))
+    for index, detection in enumerate(detections):
+        if detection.get("image_id") not in images or detection.get("category_id") not in categories:
+            raise InputError(
+                f"Detection {index} has image_id {detection.get('image_id')!r} and category_id "
+                f"{detection.get('category_id')!r}, which the labels do not both list."
+            )
+        numbers = np.array([*detection.get("keypoints", ()), detection.get("score", math.nan)], dtype=np.float64)
+        if len(numbers) != 3 * points + 1 or not np.isfinite(numbers).all():
+            raise InputError(
+                f"Detection {index} must have {3 * points} finite 'keypoints' numbers and a finite 'score'."
+            )
+
+
 @cache
-def _table() -> dict[str, list[float]]:
+def _shipped_sigmas() -> dict[str, list[float]]:
     text = (resources.files("anykeypoint.evaluation") / "oks_sigmas.json").read_text(encoding="utf-8")
     return json.loads(text)["sigmas"]

@@ -1,7 +1,7 @@
-"""One HTML page that needs nothing but itself: tables, curves and pictures inside, no scripts, nothing fetched.
+"""One HTML page with its tables, curves and pictures inside; it has no scripts and loads nothing.
 
-`text`, `paragraph`, `table` and `picture` take plain words and give markup, so that whatever stands in the data is
-escaped in one place; `section`, `figures` and `page` put markup together. The same words give the same bytes.
+`text`, `paragraph`, `table` and `picture` take plain text and return HTML, so that text from the data is escaped in one
+place; `section`, `picture_grid` and `page` join HTML. The same input gives the same bytes.
 """
 
 import base64
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
-INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9")  # told apart by the colour-blind too
+INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9")  # the colour-blind can tell these apart
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
-UNKNOWN = "-"
+UNKNOWN = "-"  # text of a value that does not exist
 _CHART = {
-    "svg.hashsalt": "anykeypoint",  # else its ids are drawn at random
+    "svg.hashsalt": "anykeypoint",  # a fixed salt, as the ids in the SVG are random otherwise
     "svg.fonttype": "path",
     "text.parse_math": False,
     "axes.spines.top": False,
@@ -52,6 +52,7 @@ img { max-width: 100%; height: auto; display: block; }
 
 
 def text(value: Any) -> str:
+    """The value as text in which HTML's special characters are escaped."""
     return html.escape(str(value))
 
 
@@ -60,7 +61,10 @@ def paragraph(words: str) -> str:
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
-    """The number with so many digits behind the point; UNKNOWN for None and NaN."""
+    """The number as text; UNKNOWN for None and NaN.
+
+    digits: number of digits after the point. sign: also write a plus sign.
+    """
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
@@ -69,7 +73,11 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
 def table(
     caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]], strong: int | None = None, words: bool = False
 ) -> str:
-    """A table whose first column names the rows. strong: a row to stand out; words: the cells are text, not figures."""
+    """A table whose first column names the rows.
+
+    rows: cells of each row, the name first. strong: index of the row in bold type.
+    words: whether the cells hold text, which is aligned to the left, instead of numbers.
+    """
     lines = [f"<caption>{text(caption)}</caption>"]
     lines.append(
         "<thead><tr>" + "".join(f'<th scope="col">{text(name)}</th>' for name in header) + "</tr></thead><tbody>"
@@ -79,26 +87,32 @@ def table(
         mark = ' class="strong"' if i == strong else ""
         cells = "".join(f"{cell}{text(value)}</td>" for value in values)
         lines.append(f'<tr{mark}><th scope="row">{text(name)}</th>{cells}</tr>')
-    # A wide table scrolls in its own frame, which the keyboard must reach too.
+    # A wide table scrolls in a frame of its own; tabindex lets the keyboard reach it.
     frame = f'<div class="scroll" role="region" tabindex="0" aria-label="{text(caption)}">'
     return "\n".join([f"{frame}<table>", *lines, "</tbody></table></div>"])
 
 
 def picture(data: bytes, kind: str, alt: str, caption: str) -> str:
-    """A picture inside the page. kind: jpeg, png or svg+xml; alt: what it shows, for those who do not see it."""
+    """A picture inside the page.
+
+    data: content of the file. kind: jpeg, png or svg+xml. alt: description for readers who do not see the picture.
+    """
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     return f'<figure><img src="{source}" alt="{text(alt)}"><figcaption>{text(caption)}</figcaption></figure>'
 
 
-def figures(pictures: Iterable[str], kind: str = "photos") -> str:
-    """Pictures side by side, as many as the screen has room for. kind: photos or, larger, charts."""
+def picture_grid(pictures: Iterable[str], kind: str = "photos") -> str:
+    """Pictures side by side, as many as fit the screen. kind: photos or, larger, charts."""
     return "\n".join([f'<div class="grid {kind}">', *pictures, "</div>"])
 
 
 def chart(paint: Callable[[Any], None], size: tuple[float, float] = (6.4, 3.8)) -> bytes:
-    """SVG of what `paint` draws on matplotlib's Axes. size: inches. The user's own matplotlib settings have no part."""
-    import matplotlib  # late: nothing else needs it
-    from matplotlib.figure import Figure  # not pyplot, which keeps its figures
+    """A chart as SVG; the user's own matplotlib settings have no effect.
+
+    paint: draws on matplotlib's Axes. size: width and height in inches.
+    """
+    import matplotlib  # imported late, as only charts need it
+    from matplotlib.figure import Figure  # pyplot would keep every figure in memory
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -111,12 +125,13 @@ def chart(paint: Callable[[Any], None], size: tuple[float, float] = (6.4, 3.8)) 
 
 
 def section(title: str, *parts: str) -> str:
+    """A section with a heading. parts: HTML."""
     return "\n".join(["<section>", f"<h2>{text(title)}</h2>", *parts, "</section>"])
 
 
 def page(title: str, *parts: str) -> bytes:
-    """The whole page from its parts, as a file's bytes."""
-    # The policy forbids what the page does without anyway, should escaping ever fail.
+    """The whole page as the content of a file. parts: HTML."""
+    # The policy forbids scripts and loading, which the page does not use, in case escaping ever fails.
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -129,4 +144,4 @@ def page(title: str, *parts: str) -> bytes:
         "</main></body></html>",
         "",
     ]
-    return "\n".join(lines).encode("utf-8", "backslashreplace")  # file names keep what they have of lone surrogates
+    return "\n".join(lines).encode("utf-8", "backslashreplace")  # file names may hold lone surrogates

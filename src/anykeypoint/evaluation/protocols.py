@@ -1,4 +1,4 @@
-"""What an evaluation asks, and about which pairs of examples and queries."""
+"""Protocols of an evaluation: what a model is given, what it predicts, and which pairs of examples and query count."""
 
 import re
 from dataclasses import dataclass
@@ -7,70 +7,76 @@ from ..data.pairs import SEED, Pair, episodes, one_each
 from ..errors import InputError
 from ..forms.dataset import Dataset
 
-WAYS = "text, text-pairs, N-shot, both, both-N, identify or identify-names"
+PROTOCOLS = "text, text-pairs, N-shot, both, both-N, identify or identify-names"
 TOO_FEW = "too few other objects of the category for its examples"
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What a model is told and what it is asked for.
+class EvaluationProtocol:
+    """What a model is given and what it predicts.
 
-    words: the keypoints' names and descriptions. shown: how many examples it sees. drawn: how many are drawn for a
-    query; a figure counts the points that the query and all drawn examples show.
-    names: it is asked for the name of a marked point, not for places. chooses: out of its category's names.
+    uses_text: whether it may read the keypoints' names and descriptions.
+    examples: number of examples that it gets with each query.
+    drawn: number of examples that are drawn for each query, whether the model gets them or not. A metric counts the
+        points that are labelled in the query and in all drawn examples.
+    identifies: whether it names marked points instead of predicting where named points are.
+    lists_names: whether it chooses among the names of the category when it names points.
     """
 
-    words: bool = True
-    shown: int = 0
+    uses_text: bool = True
+    examples: int = 0
     drawn: int = 0
-    names: bool = False
-    chooses: bool = False
+    identifies: bool = False
+    lists_names: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> "Protocol":
-        """A protocol by name:
+    def parse(cls, text: str) -> "EvaluationProtocol":
+        """A protocol by name; InputError for a name that is none of these:
 
-        text              by words; every object once (CapeLLM's "only query images")
-        text-pairs        by words, on the pairs and points of 1-shot (CapeLLM's "support-query pairs")
-        N-shot            by N examples
-        both, both-N      by words and one example, or N
+        text              text prompts, every object once (CapeLLM's "only query images")
+        text-pairs        text prompts, on the pairs and points of 1-shot (CapeLLM's "support-query pairs")
+        N-shot            N examples
+        both, both-N      text and one example, or N
         identify          a marked point's name in the model's own words (KptLLM++, Table 1)
-        identify-names    the same, out of the category's names
+        identify-names    the same, chosen among the category's names
         """
         known = {
             "text": cls(),
             "text-pairs": cls(drawn=1),
-            "both": cls(shown=1, drawn=1),
-            "identify": cls(words=False, names=True),
-            "identify-names": cls(words=False, names=True, chooses=True),
+            "both": cls(examples=1, drawn=1),
+            "identify": cls(uses_text=False, identifies=True),
+            "identify-names": cls(uses_text=False, identifies=True, lists_names=True),
         }
         if text in known:
             return known[text]
-        if found := re.fullmatch(r"([1-9]\d*)-shot", text):
-            return cls(words=False, shown=int(found[1]), drawn=int(found[1]))
-        if found := re.fullmatch(r"both-([1-9]\d*)", text):
-            return cls(shown=int(found[1]), drawn=int(found[1]))
-        raise InputError(f"The protocol must be {WAYS}, but got {text!r}.")
+        if match := re.fullmatch(r"([1-9]\d*)-shot", text):
+            return cls(uses_text=False, examples=int(match[1]), drawn=int(match[1]))
+        if match := re.fullmatch(r"both-([1-9]\d*)", text):
+            return cls(examples=int(match[1]), drawn=int(match[1]))
+        raise InputError(f"The protocol must be {PROTOCOLS}, but got {text!r}.")
 
     @property
     def prompt(self) -> str:
-        """What a model must be able to do: "text", "example", "both" or "identify"."""
-        if self.names:
+        """The prompt that a model must support: "text", "example", "both" or "identify"."""
+        if self.identifies:
             return "identify"
-        return ("both" if self.shown else "text") if self.words else "example"
+        return ("both" if self.examples else "text") if self.uses_text else "example"
 
 
-def draw_pairs(dataset: Dataset, protocol: Protocol, count: int | None, seed: int) -> tuple[list[Pair], dict[str, int]]:
-    """The pairs that a protocol scores, and how many objects are left out and why.
+def draw_pairs(
+    dataset: Dataset, protocol: EvaluationProtocol, episode_count: int | None, seed: int
+) -> tuple[list[Pair], dict[str, int]]:
+    """The pairs that a protocol scores, and the number of objects that are left out, by reason.
 
-    count: episodes of each category, as MP-100's released sampler draws them (200 for its test files, each with 15
-    queries); seed 0 gives that sampler's own. None takes every object once as a query.
-    Raises InputError for episodes of a protocol that draws no examples, and for categories that are too small for them.
+    episode_count: number of episodes of each category, as MP-100's released sampler draws them (200 for its test files,
+        each with 15 queries); None makes every object a query once.
+    seed: decides the draws; 0 gives the draws of the released sampler.
+    Raises InputError for episodes of a protocol without examples, and for categories too small for them.
     """
-    if count is not None:
+    if episode_count is not None:
         if not protocol.drawn:
             raise InputError("Episodes are drawn for protocols with examples; leave them out, or take text-pairs.")
-        return list(episodes(dataset, protocol.drawn, count, seed=SEED + seed)), {}
+        return list(episodes(dataset, protocol.drawn, episode_count, seed=SEED + seed)), {}
     pairs = one_each(dataset, protocol.drawn, seed)
     left_out = len(dataset.objects) - len(pairs)
     return pairs, {TOO_FEW: left_out} if left_out else {}

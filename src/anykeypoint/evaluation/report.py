@@ -1,38 +1,28 @@
-"""The report of an evaluation as one page: what was measured, the figures beside the baselines, curves, pictures.
+"""The report of an evaluation as one HTML page: config, metrics beside those of the baselines, curves, pictures.
 
-It shows what OUT/results.json holds and adds nothing to it but pictures of the worst and best pairs; the page has no
-date, so the same results give the same bytes.
+It shows the content of OUT/results.json and adds only pictures of the worst and best pairs. The page has no date, so
+that the same results give the same bytes.
 """
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..data.contact import CONTEXT
-from ..drawing.panels import paint_cross, paint_dot
-from ..drawing.shapes import DARK, colours, stroke
-from ..forms.dataset import LabelledObject
-from ..geometry import square_crop
-from ..images import crop_pixels, read_image
 from ..io import write_bytes
 from . import page
 from .metrics import PAIR_KEYS
 from .page import INKS, LINES, UNKNOWN, number, paragraph, section, table
+from .pair_pictures import PER_CATEGORY, PredictedPair, draw_pair
+from .run_folder import Progress, no_progress
 from .semantics import NAMING_KEYS
 
 PAGE = "report.html"
-MOST = 12  # pictures of the worst and of the best
-PER_CATEGORY = 2  # of these, so that one category does not fill the page
-SIDE = 320  # pixels of a picture
-NAMED = 20  # missing pictures named; the rest are counted
+NAMED = 20  # number of missing pictures that are named; the others are only counted
 TITLES = {key: {"mpck": "mPCK"}.get(key, key.upper()) for key in PAIR_KEYS}
 _MEANING = (
     "PCK@t is the share of labelled points found within t of the longer side of their object's box, in percent; mPCK "
@@ -41,79 +31,31 @@ _MEANING = (
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A scored pair to be shown. xy: (K, 2) predicted image pixels, NaN where absent; score: its PCK@0.2 in [0, 1].
-
-    note: further words for the caption, such as the ids of its examples.
-    """
-
-    item: LabelledObject
-    xy: np.ndarray
-    score: float
-    note: str = ""
-
-
-def choose(scores: Sequence[float], categories: Sequence[str], most: int = MOST) -> tuple[list[int], list[int]]:
-    """Indices of the worst and of the best pairs, up to `most` of each, the worst and the best first.
-
-    Each list has at most PER_CATEGORY of a category and no pair is in both: where there are few, the two take turns.
-    Ties go by position; a score of NaN is in neither.
-    """
-    known = [i for i, score in enumerate(scores) if not math.isnan(score)]
-    queues = [iter(sorted(known, key=lambda i: sign * scores[i])) for sign in (1, -1)]
-    counts: list[Counter[str]] = [Counter(), Counter()]
-    chosen: tuple[list[int], list[int]] = [], []
-    taken: set[int] = set()
-    for _ in range(most):
-        for queue, count, picks in zip(queues, counts, chosen, strict=True):
-            for i in queue:
-                if i not in taken and count[categories[i]] < PER_CATEGORY:
-                    count[categories[i]] += 1
-                    taken.add(i)
-                    picks.append(i)
-                    break
-    return chosen
-
-
-def draw_pair(shown: Shown, side: int = SIDE) -> Image.Image:
-    """The object in its surroundings, RGB `side` pixels a side: each labelled point a white cross, its answer a dot.
-
-    A thin line joins the two; an answer outside the picture is a line that leaves it. Answers about points that have no
-    label are not drawn, as nothing says whether they are right. Raises InputError for a picture that cannot be read.
-    """
-    item = shown.item
-    crop = square_crop(item.box, CONTEXT)
-    canvas = crop_pixels(read_image(item.image), crop, side)
-    truth, answer = crop.normalise(item.points) * side, crop.normalise(shown.xy) * side
-    labelled = np.isfinite(truth).all(axis=1)
-    answered = labelled & np.isfinite(answer).all(axis=1)
-    inks, size = colours(len(truth)), side / 320
-    for i in np.flatnonzero(answered):
-        stroke(canvas, truth[i], answer[i], 1.6 * size, DARK, DARK, 0.5)
-        stroke(canvas, truth[i], answer[i], 0.9 * size, inks[i], inks[i], 1.0)
-    for i in np.flatnonzero(labelled):
-        paint_cross(canvas, truth[i], 0.75 * size)
-    for i in np.flatnonzero(answered):
-        paint_dot(canvas, answer[i], inks[i], 0.8 * size)
-    return Image.fromarray(canvas)
-
-
 def write_report(
-    out: str | Path, results: Mapping[str, Any], best: Sequence[Shown] = (), worst: Sequence[Shown] = ()
+    out: str | Path,
+    results: Mapping[str, Any],
+    best: Sequence[PredictedPair] = (),
+    worst: Sequence[PredictedPair] = (),
+    progress: Progress = no_progress,
 ) -> None:
-    """Write OUT/report.html from what OUT/results.json holds; `best` and `worst` are shown as pictures.
+    """Write OUT/report.html.
 
-    A part that is null is left out. Raises InputError where the page cannot be written or a picture not be read.
+    out: folder of the run.
+    results: content of OUT/results.json. A part that is None is left out of the page.
+    best, worst: pairs that are drawn as pictures.
+    progress: shows a bar while the pictures are drawn.
+    Raises InputError where the page cannot be written or a picture cannot be read.
     """
-    sections = (_summary, _measured, _figures, _curve, _splits, _categories, _calibration, _oks, _semantics, _left_out)
+    sections = (_summary, _config, _metrics, _curve, _splits, _categories, _calibration, _oks, _semantics, _left_out)
     title = f"Evaluation of {results['settings'].get('model') or 'a model'}"
     parts = [part(results) for part in sections]
-    parts += [_pictures("Worst examples", worst), _pictures("Best examples", best)]
+    pictures = [_picture(pair) for pair in progress([*worst, *best], "pictures of the report")]
+    parts.append(_pictures("Worst examples", pictures[: len(worst)]))
+    parts.append(_pictures("Best examples", pictures[len(worst) :]))
     write_bytes(Path(out) / PAGE, page.page(title, *(part for part in parts if part)))
 
 
-# --- sections: each gives its markup, empty where there is nothing to say ------------------------------------------
+# --- sections: each gives its HTML, empty where there is nothing to show ---------------------------------------------
 
 
 def _summary(results: Mapping[str, Any]) -> str:
@@ -123,32 +65,32 @@ def _summary(results: Mapping[str, Any]) -> str:
     )
     if not results["category_mean"]:
         return paragraph(counts)
-    found = f"{number(results['category_mean']['pck@0.2'])} % of the points lie within a fifth of the object's size"
+    headline = f"{number(results['category_mean']['pck@0.2'])} % of the points lie within a fifth of the object's size"
     interval = results["interval"]
     if interval:
         low, high = interval["pck@0.2"]
         level = f"{100 * interval['level']:g} % interval {number(low)} to {number(high)}"
-        found += f" ({level}, {interval['rounds']} rounds of resampling {interval['over']})"
-    return paragraph(f"{found}; mean over categories. {counts}")
+        headline += f" ({level}, {interval['rounds']} rounds of resampling {interval['over']})"
+    return paragraph(f"{headline}; mean over categories. {counts}")
 
 
-def _measured(results: Mapping[str, Any]) -> str:
+def _config(results: Mapping[str, Any]) -> str:
     settings = dict(results["settings"])
-    settings.pop("data", None)  # the same hash again
+    settings.pop("data", None)  # the hash that stands under "sha256 of the labels"
     rows = [("command", results["command"] or UNKNOWN), ("sha256 of the labels", results["data_sha256"] or UNKNOWN)]
-    rows += [(name.replace("_", " "), setting(value)) for name, value in settings.items()]
+    rows += [(name.replace("_", " "), setting_text(value)) for name, value in settings.items()]
     rows += [(f"version of {name}", version) for name, version in results["versions"].items()]
     return section("What was measured", table("Command and settings", ("", "value"), rows, words=True))
 
 
-def _figures(results: Mapping[str, Any]) -> str:
+def _metrics(results: Mapping[str, Any]) -> str:
     if not results["category_mean"]:
         return ""
     parts = [paragraph(_MEANING)]
     for key, caption in (("category_mean", "Mean over categories"), ("object_mean", "Mean over objects")):
         rows = [("model", results[key])]
         rows += [(name.replace("_", " "), entry[key]) for name, entry in results["baselines"].items()]
-        cells = [(name, *figure_cells(figures)) for name, figures in rows]
+        cells = [(name, *metric_cells(values)) for name, values in rows]
         parts.append(table(f"{caption}; baselines on the same objects", ("", *TITLES.values()), cells, strong=0))
     return section("Figures", *parts)
 
@@ -168,10 +110,8 @@ def _curve(results: Mapping[str, Any]) -> str:
         axes.set_xlim(curve["thresholds"][0], curve["thresholds"][-1])
         axes.legend()
 
-    shown = f"PCK by threshold of {', '.join(lines)}"
-    return section(
-        "PCK by threshold", page.picture(page.chart(paint), "svg+xml", shown, f"{shown}; mean over categories.")
-    )
+    alt = f"PCK by threshold of {', '.join(lines)}"
+    return section("PCK by threshold", page.picture(page.chart(paint), "svg+xml", alt, f"{alt}; mean over categories."))
 
 
 def _splits(results: Mapping[str, Any]) -> str:
@@ -189,7 +129,7 @@ def _splits(results: Mapping[str, Any]) -> str:
             (
                 name,
                 *(UNKNOWN if entry.get(what) is None else entry[what] for what in counted),
-                *figure_cells(entry["category_mean"]),
+                *metric_cells(entry["category_mean"]),
             )
             for name, entry in split.items()
         ]
@@ -204,80 +144,95 @@ def _categories(results: Mapping[str, Any]) -> str:
         keys, first = NAMING_KEYS, "normalised"
     else:
         keys, first = PAIR_KEYS, "pck@0.2"
-    ranked = sorted(results["per_category"].items(), key=lambda row: (-order(row[1][first]), row[0]))
-    rows = [(label, entry["objects"], entry["points"], *figure_cells(entry, keys)) for label, entry in ranked]
+    ranked = sorted(results["per_category"].items(), key=lambda row: (-sort_key(row[1][first]), row[0]))
+    rows = [(label, entry["objects"], entry["points"], *metric_cells(entry, keys)) for label, entry in ranked]
     titles = [TITLES.get(key, key) for key in keys]
     caption = f"Every category, the best {TITLES.get(first, first)} first"
     return section("Categories", table(caption, ("category", "objects", "points", *titles), rows))
 
 
 def _calibration(results: Mapping[str, Any]) -> str:
-    found = results["calibration"]
-    if not found and not results["category_mean"]:
-        return ""  # no points were asked for
-    if not found:
+    calibration = results["calibration"]
+    if not calibration and not results["category_mean"]:
+        return ""  # the protocol predicts no points
+    if not calibration:
         return section("Confidence", paragraph("The model says of no point how sure it is, so this was not measured."))
-    edges, within = found["edges"], f"within {found['within']:g} of the box's longer side"
+    edges = calibration["edges"]
+    pictures = [_reliability_picture(calibration)]
+    if calibration["ause"] is not None:
+        pictures.append(_sparsification_picture(calibration))
+    rows = [
+        (f"{low:g} to {high:g}", count, number(confidence, 3), number(correct, 3))
+        for low, high, count, confidence, correct in zip(
+            edges[:-1], edges[1:], calibration["count"], calibration["confidence"], calibration["correct"], strict=True
+        )
+    ]
+    header = ("confidence", "points", "mean confidence", "share right")
+    return section("Confidence", page.picture_grid(pictures, "charts"), table("Points by confidence", header, rows))
 
-    def reliability(axes: Any) -> None:
+
+def _reliability_picture(calibration: Mapping[str, Any]) -> str:
+    edges, within = calibration["edges"], f"within {calibration['within']:g} of the box's longer side"
+
+    def paint(axes: Any) -> None:
         width = np.diff(edges)
-        axes.bar(edges[:-1], numbers(found["correct"]), width, align="edge", color="#c9ddec", edgecolor="#ffffff")
+        axes.bar(edges[:-1], numbers(calibration["correct"]), width, align="edge", color="#c9ddec", edgecolor="#ffffff")
         axes.plot([0, 1], [0, 1], color="#555555", linewidth=1, linestyle="--", label="as sure as right")
-        axes.plot(numbers(found["confidence"]), numbers(found["correct"]), "o", color=INKS[0], label="points of a bin")
+        axes.plot(
+            numbers(calibration["confidence"]),
+            numbers(calibration["correct"]),
+            "o",
+            color=INKS[0],
+            label="points of a bin",
+        )
         axes.set(xlabel="confidence", ylabel=f"share {within}", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left")
 
-    ece = f"Expected calibration error (ECE) {number(found['ece'], 3)}"
+    ece = f"Expected calibration error (ECE) {number(calibration['ece'], 3)}"
     words = f"How many points lie {within}, by how sure the model was. {ece}: 0 where confidences are right on average."
-    pictures = [page.picture(page.chart(reliability, (5.2, 3.8)), "svg+xml", f"Reliability diagram. {ece}", words)]
-    rows = [
-        (f"{low:g} to {high:g}", count, number(sure, 3), number(right, 3))
-        for low, high, count, sure, right in zip(
-            edges[:-1], edges[1:], found["count"], found["confidence"], found["correct"], strict=True
-        )
-    ]
-    if found["ause"] is not None:
+    return page.picture(page.chart(paint, (5.2, 3.8)), "svg+xml", f"Reliability diagram. {ece}", words)
 
-        def sparsification(axes: Any) -> None:
-            few = np.unique(np.linspace(0, len(found["left"]) - 1, 400).astype(int))  # more cannot be seen
-            away = 1 - numbers(found["left"])[few]
-            curves = [numbers(found[key])[few] for key in ("by_confidence", "oracle")]
-            axes.fill_between(away, *curves, color="#e9eef3")
-            for i, (values, name) in enumerate(zip(curves, ("least sure first", "worst first"), strict=True)):
-                axes.plot(away, values, color=INKS[i], linestyle=LINES[i], label=name)
-            axes.set(xlabel="share of the points taken away", ylabel="mean error of the rest", xlim=(0, 1))
-            axes.set_ylim(bottom=0)
-            axes.legend()
 
-        ause = f"Area between the curves (AUSE) {number(found['ause'], 3)}"
-        words = f"Mean error of what is left, relative to that of all, when points are taken away. {ause}: 0 is best."
-        drawn = page.chart(sparsification, (5.2, 3.8))
-        pictures.append(page.picture(drawn, "svg+xml", f"Sparsification curves. {ause}", words))
-    header = ("confidence", "points", "mean confidence", "share right")
-    return section("Confidence", page.figures(pictures, "charts"), table("Points by confidence", header, rows))
+def _sparsification_picture(calibration: Mapping[str, Any]) -> str:
+    def paint(axes: Any) -> None:
+        few = np.unique(
+            np.linspace(0, len(calibration["left"]) - 1, 400).astype(int)
+        )  # a chart cannot show more points
+        away = 1 - numbers(calibration["left"])[few]
+        curves = [numbers(calibration[key])[few] for key in ("by_confidence", "oracle")]
+        axes.fill_between(away, *curves, color="#e9eef3")
+        for i, (values, name) in enumerate(zip(curves, ("least sure first", "worst first"), strict=True)):
+            axes.plot(away, values, color=INKS[i], linestyle=LINES[i], label=name)
+        axes.set(xlabel="share of the points taken away", ylabel="mean error of the rest", xlim=(0, 1))
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+    ause = f"Area between the curves (AUSE) {number(calibration['ause'], 3)}"
+    words = f"Mean error of what is left, relative to that of all, when points are taken away. {ause}: 0 is best."
+    return page.picture(page.chart(paint, (5.2, 3.8)), "svg+xml", f"Sparsification curves. {ause}", words)
 
 
 def _oks(results: Mapping[str, Any]) -> str:
     if not results["oks"]:
         return ""
-    found = dict(results["oks"])
-    sigmas = found.pop("sigmas")
-    rows = [(name.replace("_", ", "), number(value)) for name, value in found.items()]
+    statistics = dict(results["oks"])
+    sigmas = statistics.pop("sigmas")
+    rows = [(name.replace("_", ", "), number(value)) for name, value in statistics.items()]
     return section("Object keypoint similarity", table(f"COCO's statistics, sigmas {sigmas}", ("", "percent"), rows))
 
 
 def _semantics(results: Mapping[str, Any]) -> str:
-    found = results["semantics"]
-    if not found:
+    semantics = results["semantics"]
+    if not semantics:
         return ""
-    rows = [("model", found), *((name.replace("_", " "), entry) for name, entry in found["baselines"].items())]
+    rows = [("model", semantics), *((name.replace("_", " "), entry) for name, entry in semantics["baselines"].items())]
     cells = [
-        (name, *figure_cells(entry["category_mean"], NAMING_KEYS), *figure_cells(entry, NAMING_KEYS))
+        (name, *metric_cells(entry["category_mean"], NAMING_KEYS), *metric_cells(entry, NAMING_KEYS))
         for name, entry in rows
     ]
     words = (
-        f"Percent of {found['points']} marked points whose name was given; {found['excluded']} points with names that "
-        "fit several places were left out. Normalised: without case, punctuation and articles."
+        f"Percent of {semantics['points']} marked points whose name was given; {semantics['excluded']} points with "
+        "names that fit several places were left out. Normalised: without case, punctuation and articles."
     )
     header = ("", *(f"{key}, {mean}" for mean in ("mean over categories", "over points") for key in NAMING_KEYS))
     return section("Names", paragraph(words), table("Names of points", header, cells, strong=0))
@@ -295,48 +250,52 @@ def _left_out(results: Mapping[str, Any]) -> str:
     return section("What was left out", *(parts or [paragraph("Nothing was left out.")]))
 
 
-def _pictures(title: str, pairs: Sequence[Shown]) -> str:
-    if not pairs:
+def _pictures(title: str, pictures: Sequence[str]) -> str:
+    if not pictures:
         return ""
     words = (
         "White crosses: the labelled points. Dots: the answers, a thin line to the point they are about. "
         f"At most {PER_CATEGORY} of a category."
     )
-    drawn = []
-    for shown in pairs:
-        item = shown.item
-        buffer = BytesIO()
-        draw_pair(shown).save(buffer, "JPEG", quality=80)
-        found = f"PCK@0.2 {number(100 * shown.score)}"
-        alt = f"{item.category.name}, object {item.id}, with labelled points and answers; {found}"
-        caption = f"{item.category.name}, object {item.id} in {item.image.name}: {found}"
-        drawn.append(
-            page.picture(buffer.getvalue(), "jpeg", alt, f"{caption}; {shown.note}" if shown.note else caption)
-        )
-    return section(title, paragraph(words), page.figures(drawn))
+    return section(title, paragraph(words), page.picture_grid(pictures))
 
 
-# --- cells -----------------------------------------------------------------------------------------------------------
+def _picture(pair: PredictedPair) -> str:
+    """The picture of one pair with its caption, as HTML."""
+    item = pair.item
+    buffer = BytesIO()
+    draw_pair(pair).save(buffer, "JPEG", quality=80)
+    score = f"PCK@0.2 {number(100 * pair.score)}"
+    alt = f"{item.category.name}, object {item.id}, with labelled points and answers; {score}"
+    caption = f"{item.category.name}, object {item.id} in {item.image.name}: {score}"
+    return page.picture(buffer.getvalue(), "jpeg", alt, f"{caption}; {pair.note}" if pair.note else caption)
 
 
-def setting(value: Any) -> str:
-    """A setting in words: plain text as it is, None as unset, the rest as JSON."""
+# --- cells of tables -------------------------------------------------------------------------------------------------
+
+
+def setting_text(value: Any) -> str:
+    """A value of the config as text: strings as they are, None as "not set", the rest as JSON."""
     if value is None:
         return "not set"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def figure_cells(figures: Mapping[str, float | None] | None, keys: Sequence[str] = PAIR_KEYS) -> list[str]:
-    """The figures with the digits that each deserves; None for a part that nothing was asked of."""
-    if figures is None:
+def metric_cells(values: Mapping[str, float | None] | None, keys: Sequence[str] = PAIR_KEYS) -> list[str]:
+    """The metrics as text, with three digits for NME and one for the others.
+
+    values: metric -> its value; None for a part without any pair.
+    """
+    if values is None:
         return [UNKNOWN] * len(keys)
-    return [number(figures[key], 3 if key == "nme" else 1) for key in keys]
+    return [number(values[key], 3 if key == "nme" else 1) for key in keys]
 
 
 def numbers(values: Sequence[float | None]) -> np.ndarray:
+    """The values as an array, with NaN for None."""
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def order(value: float | None) -> float:
-    """A key to sort by, in which what is not known comes last of all."""
+def sort_key(value: float | None) -> float:
+    """A key for sorting from high to low in which unknown values come last."""
     return -math.inf if value is None or math.isnan(value) else value

@@ -1,7 +1,7 @@
-"""From answers to figures: every pair's scores, and what a report says of them.
+"""From predicted points to metrics: the scores of every pair, and what the results hold of them.
 
-M pairs, K points (padded). Figures of a pair are those of `metrics.score_pairs`; None stands for a figure that does not
-exist.
+Letters: M pairs, K points (padded). Scores of a pair are those of `metrics.score_pairs`. None stands for a metric that
+does not exist.
 """
 
 import math
@@ -14,24 +14,47 @@ import numpy as np
 from ..data.pairs import Pair, padded, visible
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
+from ..geometry import CONFIDENCE_RADIUS
 from . import metrics
 from .calibration import reliability, sparsification
 from .oks import oks_statistics, sigmas
+from .pair_pictures import PredictedPair
 from .semantics import normalised
 
-LEVEL, ROUNDS = 0.95, 2000
-WITHIN = 0.1  # of the box's longer side: a point is right in the reliability curve, as in the models' confidence
-CURVE = tuple(round(0.01 * step, 2) for step in range(51))
-SAME, OTHER, UNKNOWN = "same group", "another group", "group unknown"
-SEEN, NEW = "names seen in training", "new names"
+LEVEL = 0.95  # probability that the bootstrap interval covers
+ROUNDS = 2000  # number of bootstrap rounds
+CORRECT_WITHIN = CONFIDENCE_RADIUS  # fraction of the box's longer side within which a point counts as correct
+CURVE = tuple(round(0.01 * step, 2) for step in range(51))  # thresholds of the PCK curve
+SAME_GROUP, OTHER_GROUP, UNKNOWN_GROUP = "same group", "another group", "group unknown"
+TRAINED_NAMES, NEW_NAMES = "names seen in training", "new names"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """M pairs: what was to be found, and by which rules it is scored.
+class Measurement:
+    """What a protocol measures on one run.
 
-    points: (M, K, 2) labels in image pixels; mask: (M, K) the points that count; sides: (M,) of the queries' boxes.
-    labels: each pair's category; queries, groups: see `of`. official: score as MP-100's released code does.
+    results: the entries of results.json that depend on the protocol.
+    rows: the rows of per_object.csv, one mapping of column to value for each pair.
+    best, worst: pairs that the report draws.
+    """
+
+    results: dict[str, Any]
+    rows: list[dict[str, Any]]
+    best: Sequence[PredictedPair] = ()
+    worst: Sequence[PredictedPair] = ()
+
+
+@dataclass(frozen=True)
+class ScoringTargets:
+    """The true points of M pairs and the rules by which predictions are scored.
+
+    points: (M, K, 2) labels in pixels of the query's picture, NaN where there is none.
+    mask: (M, K) bool, the points that count.
+    sides: (M,) longer side in pixels of each query's box.
+    labels: the category label of each pair.
+    queries: (M,) index of each query among the data set's objects.
+    groups: SAME_GROUP, OTHER_GROUP or UNKNOWN_GROUP for each pair.
+    official: score as MP-100's released code does.
     """
 
     points: np.ndarray
@@ -43,8 +66,10 @@ class Scored:
     official: bool = False
 
     @classmethod
-    def of(cls, data: Dataset, pairs: Sequence[Pair], labels: Sequence[str], official: bool) -> "Scored":
-        """labels: the category of each of the data's objects, by a name of its own."""
+    def from_pairs(
+        cls, data: Dataset, pairs: Sequence[Pair], labels: Sequence[str], official: bool
+    ) -> "ScoringTargets":
+        """The targets of a data set's pairs. labels: the category label of each object, unique to its category."""
         objects, query = data.objects, np.array([pair.query for pair in pairs])
         return cls(
             padded([item.points for item in objects], np.nan)[query],
@@ -56,155 +81,163 @@ class Scored:
             official,
         )
 
-    def score(self, answers: Sequence[np.ndarray], thresholds: Sequence[float] = metrics.THRESHOLDS):
-        """The scores of one answer (K_i, 2) per pair."""
-        width = self.points.shape[1]
-        table = np.full((len(answers), width, 2), np.nan)
-        for row, answer in zip(table, answers, strict=True):
-            row[: len(answer)] = answer
+    def score(
+        self, points: Sequence[np.ndarray], thresholds: Sequence[float] = metrics.THRESHOLDS
+    ) -> metrics.PairScores:
+        """The scores of predicted points, one array (K_i, 2) in pixels of the picture for each pair."""
+        table = np.full((len(points), self.points.shape[1], 2), np.nan)
+        for row, predicted in zip(table, points, strict=True):
+            row[: len(predicted)] = predicted
         return metrics.score_pairs(table, self.points, self.mask, self.sides, thresholds, self.official)
 
 
 def _group(objects: Sequence[LabelledObject], pair: Pair) -> str:
-    """Do the examples come from the query's own video, person or session?"""
-    mine, theirs = objects[pair.query].group, [objects[row].group for row in pair.examples]
-    if mine is None or None in theirs:
-        return UNKNOWN
-    return SAME if mine in theirs else OTHER
+    """Whether an example comes from the query's own video, person or session."""
+    query, examples = objects[pair.query].group, [objects[row].group for row in pair.examples]
+    if query is None or None in examples:
+        return UNKNOWN_GROUP
+    return SAME_GROUP if query in examples else OTHER_GROUP
 
 
-# --- figures -------------------------------------------------------------------------------------------------------
+# --- means -----------------------------------------------------------------------------------------------------------
 
 
 def means(scores: metrics.PairScores, labels: Sequence[str], rows: np.ndarray | None = None) -> dict[str, Any] | None:
-    """`metrics.pair_means` of all pairs or some, None for NaN; None where no pair has a point to score on."""
+    """`metrics.pair_means` with None for NaN; None where no pair has a point to score on.
+
+    rows: (M,) bool, the pairs to average; None takes all.
+    """
     if rows is not None:
         scores = metrics.PairScores(*(column[rows] for column in vars(scores).values()))
-        labels = [label for label, there in zip(labels, rows, strict=True) if there]
+        labels = [label for label, used in zip(labels, rows, strict=True) if used]
     if not len(labels) or np.isnan(scores.pck[:, 0]).all():
         return None
     return without_nan(metrics.pair_means(scores, labels))
 
 
-def per_category(scores: metrics.PairScores, labels: Sequence[str], queries: np.ndarray) -> dict[str, dict]:
-    """Each category's means, how many objects were asked about in it and how many points scored."""
-    names = np.array(labels)
-    found = {}
+def means_per_category(scores: metrics.PairScores, labels: Sequence[str], queries: np.ndarray) -> dict[str, dict]:
+    """The means of each category, with its number of query objects and of points that were scored."""
+    all_labels = np.array(labels)
+    table = {}
     for label in dict.fromkeys(labels):
-        rows = names == label
-        figures = means(scores, labels, rows)
-        mean = dict.fromkeys(metrics.PAIR_KEYS) if figures is None else figures["object_mean"]
-        found[label] = {**mean, "objects": len(set(queries[rows].tolist())), "points": int(scores.points[rows].sum())}
-    return found
+        rows = all_labels == label
+        scored = means(scores, labels, rows)
+        mean = dict.fromkeys(metrics.PAIR_KEYS) if scored is None else scored["object_mean"]
+        table[label] = {**mean, "objects": len(set(queries[rows].tolist())), "points": int(scores.points[rows].sum())}
+    return table
 
 
-def split(scores: metrics.PairScores, labels: Sequence[str], parts: Sequence[str]) -> dict[str, dict]:
-    """The means of each part of the pairs, in alphabetical order of the parts."""
-    found = {}
+def means_per_part(scores: metrics.PairScores, labels: Sequence[str], parts: Sequence[str]) -> dict[str, dict]:
+    """The means of each part of the pairs, in alphabetical order. parts: the name of the part of each pair."""
+    table = {}
     for part in sorted(set(parts)):
         rows = np.array([other == part for other in parts])
-        figures = means(scores, labels, rows)
-        found[part] = {"category_mean": figures and figures["category_mean"], "pairs": int(rows.sum())}
-        found[part]["categories"] = len({label for label, there in zip(labels, rows, strict=True) if there})
-    return found
+        scored = means(scores, labels, rows)
+        table[part] = {"category_mean": scored and scored["category_mean"], "pairs": int(rows.sum())}
+        table[part]["categories"] = len({label for label, used in zip(labels, rows, strict=True) if used})
+    return table
 
 
-def name_parts(objects: Sequence[LabelledObject], known: Collection[str]) -> list[str]:
-    """For each object whether half of its category's names or more occur, normalised, among the known names."""
-    said = {normalised(name) for name in known}
+def name_parts(objects: Sequence[LabelledObject], known_names: Collection[str]) -> list[str]:
+    """TRAINED_NAMES for each object of whose category half of the names or more are known, NEW_NAMES for the others.
+
+    Names are compared as `semantics.normalised` gives them.
+    """
+    known = {normalised(name) for name in known_names}
     shares = {}
     for item in objects:
         if item.category_id not in shares:
             names = item.category.names
-            shares[item.category_id] = sum(normalised(name) in said for name in names) / len(names)
-    return [SEEN if shares[item.category_id] >= 0.5 else NEW for item in objects]
+            shares[item.category_id] = sum(normalised(name) in known for name in names) / len(names)
+    return [TRAINED_NAMES if shares[item.category_id] >= 0.5 else NEW_NAMES for item in objects]
 
 
 def interval(scores: metrics.PairScores, labels: Sequence[str], queries: np.ndarray, seed: int) -> dict[str, Any]:
-    """The bootstrap interval of PCK@0.2's category mean; objects are drawn, with all pairs they are the query of."""
-    at = scores.pck[:, metrics.THRESHOLDS.index(0.2)]
-    there = ~np.isnan(at)
-    labels = [label for label, used in zip(labels, there, strict=True) if used]
-    low, high = metrics.bootstrap_interval(at[there], labels, seed, ROUNDS, LEVEL, queries[there])
+    """The bootstrap interval of PCK@0.2's category mean. Objects are drawn, each with all pairs whose query it is."""
+    pck = scores.pck[:, metrics.THRESHOLDS.index(0.2)]
+    scored = ~np.isnan(pck)
+    labels = [label for label, used in zip(labels, scored, strict=True) if used]
+    low, high = metrics.bootstrap_interval(pck[scored], labels, seed, ROUNDS, LEVEL, queries[scored])
     return {"pck@0.2": [low, high], "level": LEVEL, "rounds": ROUNDS, "over": "objects within category"}
 
 
-def curve(scored: Scored, answers: Sequence[np.ndarray]) -> list[float]:
-    """Category-mean PCK in percent at the thresholds of CURVE."""
-    shares = scored.score(answers, CURVE).pck
+def pck_curve(targets: ScoringTargets, points: Sequence[np.ndarray]) -> list[float]:
+    """Category mean of PCK in percent at the thresholds of CURVE."""
+    shares = targets.score(points, CURVE).pck
+    labels = np.array(targets.labels)
     by_category = []
-    for label in dict.fromkeys(scored.labels):
-        rows = shares[np.array([other == label for other in scored.labels])]
+    for label in dict.fromkeys(targets.labels):
+        rows = shares[labels == label]
         rows = rows[~np.isnan(rows[:, 0])]
         if len(rows):
             by_category.append([math.fsum(column) / len(rows) for column in rows.T])
     return [100 * math.fsum(column) / len(by_category) for column in zip(*by_category, strict=True)]
 
 
-def calibration(scored: Scored, answers: Sequence[np.ndarray], confidence: Sequence[np.ndarray]) -> dict | None:
-    """Reliability, ECE and AUSE over all points that count and have an answer and a confidence; None without any.
+# --- confidence and OKS ----------------------------------------------------------------------------------------------
 
-    A point is right within WITHIN of the box's longer side. `ause` is None where all errors are 0.
+
+def calibration(
+    targets: ScoringTargets, points: Sequence[np.ndarray], confidences: Sequence[np.ndarray]
+) -> dict[str, Any] | None:
+    """Reliability, ECE and AUSE over all points that count and have a prediction and a confidence; None without any.
+
+    points: one array (K_i, 2) in pixels for each pair. confidences: one array (K_i,) for each pair.
+    A point is correct within CORRECT_WITHIN of the box's longer side. "ause" is None where all errors are 0.
     """
-    errors, sure = [], []
-    for row, (xy, values) in enumerate(zip(answers, confidence, strict=True)):
-        used = scored.mask[row, : len(xy)] & np.isfinite(xy).all(axis=1) & np.isfinite(values)
-        errors.append(np.linalg.norm(xy[used] - scored.points[row, : len(xy)][used], axis=1) / scored.sides[row])
-        sure.append(values[used])
-    error, values = np.concatenate(errors), np.concatenate(sure)
+    errors, kept = [], []
+    for row, (xy, confidence) in enumerate(zip(points, confidences, strict=True)):
+        used = targets.mask[row, : len(xy)] & np.isfinite(xy).all(axis=1) & np.isfinite(confidence)
+        errors.append(np.linalg.norm(xy[used] - targets.points[row, : len(xy)][used], axis=1) / targets.sides[row])
+        kept.append(confidence[used])
+    error, confidence = np.concatenate(errors), np.concatenate(kept)
     if not len(error):
         return None
-    found = reliability(values, error < WITHIN)
-    figures: dict[str, Any] = {"within": WITHIN, **vars(found), "ece": found.error, "points": len(error), "ause": None}
+    curve = reliability(confidence, error < CORRECT_WITHIN)
+    table: dict[str, Any] = {"within": CORRECT_WITHIN, **vars(curve), "ece": curve.error, "points": len(error)}
+    table["ause"] = None
     if (error > 0).any():
-        order = sparsification(values, error)
+        sparse = sparsification(confidence, error)
         steps = np.unique(np.linspace(0, len(error) - 1, min(len(error), 101)).astype(int))  # enough for a drawing
-        figures |= {"ause": order.area, **{name: column[steps] for name, column in vars(order).items()}}
-    return without_nan(figures)
+        table |= {"ause": sparse.area, **{name: column[steps] for name, column in vars(sparse).items()}}
+    return without_nan(table)
 
 
 def check_oks(name: str, objects: Sequence[LabelledObject]) -> np.ndarray:
-    """The sigmas of a data set; InputError if there are none, or for another number of points than an object has."""
-    spread = sigmas(name)
+    """A data set's sigmas (K,); InputError if there are none, or where an object has another number of points."""
+    values = sigmas(name)
     for item in objects:
-        if len(item.category) != len(spread):
+        if len(item.category) != len(values):
             raise InputError(
-                f"The sigmas of {name!r} are for {len(spread)} points, but {item.category.name!r} has "
+                f"The sigmas of {name!r} are for {len(values)} points, but {item.category.name!r} has "
                 f"{len(item.category)}; leave OKS out, or measure a part of the data."
             )
-    return spread
+    return values
 
 
 def oks(
-    name: str, objects: Sequence[LabelledObject], answers: Sequence[np.ndarray], sure: Sequence[np.ndarray]
-) -> dict:
-    """COCO's ten statistics in percent with a data set's sigmas, one detection per object in its labelled box.
+    name: str,
+    objects: Sequence[LabelledObject],
+    points: Sequence[np.ndarray],
+    confidences: Sequence[np.ndarray],
+) -> dict[str, Any]:
+    """COCO's ten statistics in percent, with one detection for each object, in its labelled box.
 
+    name: the data set whose sigmas are taken.
+    objects: N labelled objects. points: N arrays (K, 2) in pixels. confidences: N arrays (K,).
     The detection's score is the mean confidence of its points. An absent point is put at the box's centre, as COCO's
-    results have no way to leave one out. The area is the file's, or the box's where it has none.
+    results cannot leave one out. The object's area is that of the file, or of the box where the file has none.
     """
-    spread = check_oks(name, objects)
+    values = check_oks(name, objects)
     labels: dict[str, list] = {"images": [], "annotations": [], "categories": []}
     images: dict[Any, int] = {}
     detections = []
-    for item, xy, values in zip(objects, answers, sure, strict=True):
+    for item, xy, confidence in zip(objects, points, confidences, strict=True):
         image = images.setdefault(item.image, len(images) + 1)
+        labels["annotations"].append(_annotation(item, image))
         x, y, w, h = item.box
-        numbers = np.column_stack([np.nan_to_num(item.points), item.visibility])
-        labels["annotations"].append(
-            {
-                "id": item.id,
-                "image_id": image,
-                "category_id": item.category_id,
-                "bbox": [x, y, w, h],
-                "area": w * h if item.area is None else item.area,
-                "iscrowd": 0,
-                "keypoints": numbers.ravel().tolist(),
-                "num_keypoints": int((item.visibility > 0).sum()),
-            }
-        )
         placed = np.where(np.isnan(xy), (x + w / 2, y + h / 2), xy)
-        known = values[np.isfinite(values)]
+        known = confidence[np.isfinite(confidence)]
         detections.append(
             {
                 "image_id": image,
@@ -215,12 +248,27 @@ def oks(
         )
     labels["images"] = [{"id": number} for number in images.values()]
     labels["categories"] = [{"id": key} for key in sorted({item.category_id for item in objects})]
-    found = oks_statistics(labels, detections, spread)
-    return without_nan({"sigmas": name, **{key: 100 * value for key, value in found.items()}})
+    statistics = oks_statistics(labels, detections, values)
+    return without_nan({"sigmas": name, **{key: 100 * value for key, value in statistics.items()}})
+
+
+def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
+    """A labelled object as an annotation of a COCO file."""
+    x, y, w, h = item.box
+    return {
+        "id": item.id,
+        "image_id": image_id,
+        "category_id": item.category_id,
+        "bbox": [x, y, w, h],
+        "area": w * h if item.area is None else item.area,
+        "iscrowd": 0,
+        "keypoints": np.column_stack([np.nan_to_num(item.points), item.visibility]).ravel().tolist(),
+        "num_keypoints": int((item.visibility > 0).sum()),
+    }
 
 
 def without_nan(value: Any) -> Any:
-    """Arrays as lists and NaN as None, all the way down."""
+    """The value with arrays as lists and NaN as None, at any depth."""
     if isinstance(value, Mapping):
         return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Which objects of a data set are measured, and what their categories are called."""
+"""Which objects of a data set are measured, and by what names their categories go."""
 
 import random
 from collections.abc import Sequence
@@ -9,15 +9,16 @@ from ..forms.dataset import Dataset, LabelledObject
 NOT_DRAWN = "over the maximum per category"
 
 
-def select(objects: Sequence[LabelledObject], most: int | None, seed: int = 0) -> list[LabelledObject]:
-    """The first `most` objects of each category in a seeded shuffle, in their own order; all for None.
+def select(objects: Sequence[LabelledObject], max_per_category: int | None, seed: int = 0) -> list[LabelledObject]:
+    """The first objects of each category in a seeded shuffle, in their own order.
 
-    The choice depends on the objects' ids, not on their order, and a larger `most` keeps all of a smaller one.
+    max_per_category: number of objects of a category at most; None takes all.
+    The choice depends on the objects' ids, not on their order; a larger maximum keeps all objects of a smaller one.
     """
-    if most is None:
+    if max_per_category is None:
         return list(objects)
-    if most < 1:
-        raise InputError(f"The number of objects per category must be 1 or more, but got {most}.")
+    if max_per_category < 1:
+        raise InputError(f"The number of objects per category must be 1 or more, but got {max_per_category}.")
     by_category: dict[int, list[int]] = {}
     for item in objects:
         by_category.setdefault(item.category_id, []).append(item.id)
@@ -25,12 +26,12 @@ def select(objects: Sequence[LabelledObject], most: int | None, seed: int = 0) -
     for key, ids in by_category.items():
         ids.sort()
         random.Random(f"{seed}:{key}").shuffle(ids)
-        chosen.update(ids[:most])
+        chosen.update(ids[:max_per_category])
     return [item for item in objects if item.id in chosen]
 
 
-def label_objects(dataset: Dataset, objects: Sequence[LabelledObject]) -> list[str]:
-    """Each object's category by name; with its id where two categories share a name, as MP-100's two faces do."""
+def category_labels(dataset: Dataset, objects: Sequence[LabelledObject]) -> list[str]:
+    """The category name of each object, with the category's id where two share a name, as MP-100's two faces do."""
     names = [category.name for category in dataset.categories.values()]
     return [
         item.category.name if names.count(item.category.name) == 1 else f"{item.category.name} ({item.category_id})"

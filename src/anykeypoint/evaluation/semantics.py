@@ -1,6 +1,7 @@
-"""Semantic accuracy (KptLLM++, Table 1): is the name that a model gives for a marked point the right one?
+"""Which names count as the same, and which are not measured, for semantic accuracy (KptLLM++, Table 1).
 
-The paper leaves ambiguous names out, "like those describing the collar", without listing them; our list is a file.
+The paper leaves ambiguous names out, "like those describing the collar", without listing them; the list here is the
+file excluded_names.json.
 """
 
 import json
@@ -18,13 +19,16 @@ _ARTICLES = {"a", "an", "the"}
 
 
 def normalised(text: str) -> str:
-    """Lower case, single spaces, without underscores, hyphens, other punctuation and articles."""
+    """The text in lower case with single spaces, without underscores, hyphens, other punctuation and articles."""
     words = re.sub(r"[^\w\s]", " ", plain_text(text)).split()
     return " ".join(word for word in words if word not in _ARTICLES)
 
 
 def excluded_names(path: str | Path | None = None) -> tuple[str, ...]:
-    """Patterns (`*` for anything) of names that are not asked, from {"names": [...]}; None reads the shipped list."""
+    """Patterns of names that are not measured; `*` stands for any text.
+
+    path: JSON file {"names": [...]}; None reads the shipped list. Raises InputError for a file without such a list.
+    """
     shipped = resources.files("anykeypoint.evaluation") / "excluded_names.json"
     origin = shipped.name if path is None else str(path)
     try:
@@ -40,30 +44,5 @@ def excluded_names(path: str | Path | None = None) -> tuple[str, ...]:
 
 
 def is_excluded(name: str, patterns: Sequence[str]) -> bool:
-    """Does a keypoint's name, in lower case, fit one of the patterns?"""
+    """Whether a keypoint's name, in lower case, matches one of the patterns."""
     return any(fnmatchcase(plain_text(name), plain_text(pattern)) for pattern in patterns)
-
-
-def semantic_accuracy(answers: Sequence[str], names: Sequence[str], excluded: Sequence[str] = ()) -> dict[str, float]:
-    """Shares in percent of answers that are their point's name: "exact", but for spaces round it, and "normalised".
-
-    excluded: patterns as `excluded_names` gives, compared with lower-case names; points with such a name are left out.
-    "points" and "excluded" count. Raises InputError where nothing is left to ask.
-    """
-    if len(answers) != len(names):
-        raise InputError(f"There must be one answer per name, but got {len(answers)} for {len(names)} names.")
-    asked = [
-        (answer.strip(), name.strip())
-        for answer, name in zip(answers, names, strict=True)
-        if not is_excluded(name, excluded)
-    ]
-    if not asked:
-        raise InputError(f"All {len(names)} points are excluded by name; there is nothing to measure.")
-    exact = sum(answer == name for answer, name in asked)
-    alike = sum(normalised(answer) == normalised(name) for answer, name in asked)
-    return {
-        "exact": 100 * exact / len(asked),
-        "normalised": 100 * alike / len(asked),
-        "points": len(asked),
-        "excluded": len(names) - len(asked),
-    }

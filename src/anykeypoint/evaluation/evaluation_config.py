@@ -1,0 +1,41 @@
+"""What decides the predictions and the results of an evaluation."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..configs.strict import Config
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Config):
+    """The settings of an evaluation, as settings.json and results.json hold them.
+
+    model: name or path of the model.
+    data: sha256 of the data, where they come from files.
+    protocol: name of the protocol, see `protocols.EvaluationProtocol`.
+    episodes: number of episodes of each category, as the released sampler draws them; None makes every object a query
+        once.
+    official: score as MP-100's released code does.
+    oks: name of the data set whose sigmas COCO's statistics are computed with; None leaves them out.
+    strategy: decoding strategy; None is the model's own.
+    descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
+    cumulative: all keypoints in one conversation, in which each question follows the earlier answers.
+    image_size: side in pixels of the picture that the model gets; None is the model's own.
+    max_per_category: number of objects of each category at most.
+    seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
+    """
+
+    called: ClassVar[str] = "The settings of an evaluation"
+
+    model: str = ""
+    data: str = ""
+    protocol: str = "text"
+    episodes: int | None = None
+    official: bool = False
+    oks: str | None = None
+    strategy: str | None = None
+    descriptions: str = "detailed"
+    cumulative: bool = False
+    image_size: int | None = None
+    max_per_category: int | None = None
+    seed: int = 0

@@ -1,0 +1,144 @@
+"""Queries of an evaluation and what a model predicts for one of them.
+
+Letters: K keypoints of a category, P marked points that are to be named.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..category import Category
+from ..errors import InputError
+from ..example import Example
+from ..forms.dataset import LabelledObject
+from ..forms.pictures import picture_size
+from .protocols import EvaluationProtocol
+
+QueryKey = tuple[int, tuple[int, ...]]  # ids of the object and of its examples
+
+
+class PredictedPoints(Protocol):
+    """What `predict` of a model returns, as far as an evaluation reads it.
+
+    xy: (K, 2) pixels of the query picture, NaN where the point is absent.
+    confidence: (K,) in [0, 1], NaN where it is unknown.
+    """
+
+    xy: np.ndarray
+    confidence: np.ndarray
+
+
+class EvaluatedModel(Protocol):
+    """The part of a model that an evaluation uses.
+
+    prompts: those of "text", "example", "both" and "identify" that the model supports; a model without it has "text".
+    """
+
+    prompts: Sequence[str]
+
+    def predict(self, image: Path, category: Category, *, box: tuple, **options: Any) -> PredictedPoints:
+        """Points of the object in a box: x, y, width, height in pixels of the picture.
+
+        options: the strategy, seed, describe and cumulative of the config where they are set; with examples also
+            `example`, a list of Example, and `words`, whether names and descriptions may be read. The skeleton may
+            always be read.
+        """
+
+    def identify(self, image: Path, points: np.ndarray, *, box: tuple, category: Category | None) -> Sequence[Any]:
+        """Names of the points (P, 2), in pixels of the picture: one object with `name` and `confidence` each.
+
+        category: lists the names to choose from; None leaves the wording to the model.
+        """
+
+
+@dataclass(frozen=True)
+class Query:
+    """A labelled object whose points are predicted.
+
+    item: the object, with its true points.
+    examples: the objects that the model gets as examples.
+    category: the category as the model gets it, which may lack descriptions that the labels have.
+    """
+
+    item: LabelledObject
+    examples: tuple[LabelledObject, ...]
+    category: Category
+
+    @property
+    def key(self) -> QueryKey:
+        return self.item.id, tuple(example.id for example in self.examples)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's prediction for one query, as it is written to and read from a run's folder.
+
+    xy: (K, 2) pixels of the query picture, NaN where the point is absent.
+    confidence: (K,), NaN where it is unknown.
+    names: K names under a protocol that identifies, None at points without a marked place; None under other protocols.
+    """
+
+    xy: np.ndarray
+    confidence: np.ndarray
+    names: tuple[str | None, ...] | None = None
+
+
+def predict_query(
+    model: EvaluatedModel, query: Query, protocol: EvaluationProtocol, options: Mapping[str, Any]
+) -> Prediction:
+    """The model's prediction for one query; InputError where its shape does not fit.
+
+    options: further arguments of the model's `predict`.
+    """
+    if protocol.identifies:
+        return _identify_query(model, query, protocol)
+    category = query.category
+    extra: dict[str, Any] = {}
+    if protocol.examples:
+        example_category = category if protocol.uses_text else None
+        extra["example"] = [_as_example(item, example_category) for item in query.examples]
+        extra["words"] = protocol.uses_text
+    points = model.predict(query.item.image, category, box=query.item.box, **extra, **options)
+    xy, confidence = np.asarray(points.xy, dtype=np.float64), np.asarray(points.confidence, dtype=np.float64)
+    count = len(category)
+    if xy.shape != (count, 2) or confidence.shape != (count,):
+        raise InputError(
+            f"the model must answer with {count} points and confidences, but got {xy.shape} and {confidence.shape}."
+        )
+    return Prediction(xy, confidence)
+
+
+def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationProtocol) -> Prediction:
+    """Names of the labelled points that lie in the picture: elsewhere there is nothing to name."""
+    item, count = query.item, len(query.category)
+    rows = np.flatnonzero((item.visibility > 0) & _inside_picture(item))
+    category = query.category if protocol.lists_names else None
+    answers: Sequence[Any] = []
+    if len(rows):
+        answers = list(model.identify(item.image, item.points[rows], box=item.box, category=category))
+    if len(answers) != len(rows):
+        raise InputError(f"the model must name {len(rows)} points, but gave {len(answers)} answers.")
+    names: list[str | None] = [None] * count
+    confidence = np.full(count, np.nan)
+    for row, answer in zip(rows.tolist(), answers, strict=True):
+        names[row], confidence[row] = str(answer.name), answer.confidence
+    return Prediction(np.full((count, 2), np.nan), confidence, tuple(names))
+
+
+def _as_example(item: LabelledObject, category: Category | None) -> Example:
+    """A labelled object as an example, without the points that its labels put outside the picture, as some data do."""
+    inside = _inside_picture(item)
+    # Where no point is inside, all are kept: the model's own error then says what is wrong with the example.
+    points = np.where(inside[:, None], item.points, np.nan) if inside.any() else item.points
+    return Example(item.image, points, item.box, category)
+
+
+def _inside_picture(item: LabelledObject) -> np.ndarray:
+    """(K,) bool: which labels lie in the picture; all of them where the picture's size cannot be read."""
+    if (size := picture_size(item.image)) is None:
+        return np.ones(len(item.points), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return ((item.points >= 0) & (item.points <= size)).all(axis=1)
