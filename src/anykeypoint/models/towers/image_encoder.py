@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ..sources import packages
 from ..sources.hub import load_config, load_model
-from ..sources.packages import fetch
 from ..sources.released import part_of, read_released
 from ..tuning import tune
 from .vision_config import RANDOM, VisionConfig
@@ -175,7 +175,7 @@ class ImageEncoder(nn.Module):
         """
         if config.source == RANDOM:
             return cls.random_network(config).to(dtype)
-        source = config.source or cls.published[config.name].source or str(fetch(config.name))
+        source = config.source or cls.published[config.name].source or str(packages.fetch(config.name))
         if source.endswith(_FILES):
             return cls.released_network(read_released(source), config, dtype)
         found = load_config(source).model_type

@@ -1,41 +1,46 @@
 """Language models by name: the decoder that reads image tokens and a question, and writes a coordinate.
 
-Any decoder-only model with rotary positions and the usual layout (embed_tokens, layers, norm, lm_head) will do; the
-presets are those of CapeLLM's comparison (supplement, choice of LLM) and a small one that needs no account anywhere.
+Any decoder-only model with rotary positions and the usual layout (embed_tokens, layers, norm, lm_head) will do. The
+named ones are those of CapeLLM's comparison (supplement, choice of LLM), and a small one that needs no account.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from ...configs.strict import known_fields
+from ...configs.checks import check_text, check_whole, near_names
+from ...configs.strict import Config
 from ...errors import InputError
+from ..sources import packages
 from ..sources.hub import load_config, load_model, load_tokenizer
 from ..tuning import LoraOptions, check_tuning, tune
 
-# Base models, not the chat-tuned ones, as in the paper (Vicuna is only to be had tuned).
-PRESETS: dict[str, str | None] = {
+# Name -> hub id; None where the weights come as the package of that name (see `sources.packages`). As in the paper,
+# these are base models, not those tuned for chat; Vicuna was published only tuned.
+LANGUAGE_MODELS: dict[str, str | None] = {
     "llama-3.1-8b": "meta-llama/Llama-3.1-8B",
     "llama-3.2-1b": "meta-llama/Llama-3.2-1B",
     "vicuna-7b": "lmsys/vicuna-7b-v1.5",
     "mistral-7b": "mistralai/Mistral-7B-v0.3",
-    "smollm2-135m": None,  # comes as a pinned package, see `anykeypoint.models.sources.packages`
+    "smollm2-135m": None,
 }
 
 
 @dataclass(frozen=True)
-class LanguageConfig:
-    """Which language model, from where, and how it is tuned.
+class LanguageConfig(Config):
+    """The options of a language model.
 
-    name: one of PRESETS, a hub id or a folder.
-    source: a hub id or folder; None takes the preset's, or the name itself where it is no preset.
-    layers: keep only the first so many decoder layers; None keeps all.
-    tuning: frozen, lora or full; lora says what the adapters are.
-    tokenizer: a hub id or folder of the tokenizer; None takes the one beside the weights.
+    name: one of LANGUAGE_MODELS, a hub id or a folder.
+    source: a hub id or folder with the weights; None takes those of the name.
+    layers: number of decoder layers, the first ones, that are kept; None keeps all.
+    tuning: frozen, lora or full.
+    lora: the adapters, where tuning is lora.
+    tokenizer: a hub id or folder with the tokenizer; None takes the one beside the weights.
     """
+
+    called: ClassVar[str] = "The options of a language model"
 
     name: str
     source: str | None = None
@@ -45,40 +50,30 @@ class LanguageConfig:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        for key in ("name", "source", "tokenizer"):
-            value = getattr(self, key)
-            if (value is None and key == "name") or (value is not None and (not isinstance(value, str) or not value)):
-                raise InputError(f"The {key} of a language model must be text, but got {value!r}.")
-        if self.name not in PRESETS and self.source is None and "/" not in self.name and not Path(self.name).is_dir():
+        check_text(self.name, "The name of a language model")
+        for key in ("source", "tokenizer"):
+            if getattr(self, key) is not None:
+                check_text(getattr(self, key), f"The {key} of a language model")
+        known = self.name in LANGUAGE_MODELS or self.source is not None
+        if not known and "/" not in self.name and not Path(self.name).is_dir():
             raise InputError(
-                f"There is no language model {self.name!r}; known are {', '.join(PRESETS)}, or give a hub id "
-                "(owner/name) or a folder."
+                f"There is no language model {self.name!r}{near_names(self.name, LANGUAGE_MODELS)}; known are "
+                f"{', '.join(LANGUAGE_MODELS)}, or give a hub id (owner/name) or a folder."
             )
-        if self.layers is not None and (type(self.layers) is not int or self.layers < 1):
-            raise InputError(f"The number of layers to keep must be a whole number from 1, but got {self.layers!r}.")
+        if self.layers is not None:
+            check_whole(self.layers, "The number of layers to keep")
         check_tuning(self.tuning)
         if not isinstance(self.lora, LoraOptions):
             raise InputError(f"The lora field must be LoraOptions, but got {self.lora!r}.")
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "LanguageConfig":
-        """Read the form of `to_dict`; unknown keys are refused."""
-        values = known_fields(cls, data, "The options of a language model")
-        if "name" not in values:
-            raise InputError(f"The options of a language model must have a name; known are {', '.join(PRESETS)}.")
-        if "lora" in values:
-            values["lora"] = LoraOptions.from_dict(values["lora"])
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "lora": self.lora.to_dict()}
-
 
 def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """(model, tokenizer) of `config`: a transformers causal LM in eval mode, tuned as the config says.
+    """(model, tokenizer) of `config`: a causal language model of transformers in eval mode, tuned as the config says.
+
+    dtype: precision of the weights.
 
     A tokenizer without a padding token pads with its end-of-text token, as the released CapeLLM does.
-    Raises InputError where the model cannot be had or has not the layout that the decoding works on.
+    Raises InputError where the model cannot be had, or does not have the layout that decoding relies on.
     """
     from transformers import AutoModelForCausalLM
 
@@ -101,49 +96,46 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
 
 
 def _source(config: LanguageConfig) -> str:
+    """The hub id or folder that the weights are read from."""
     if config.source is not None:
         return config.source
-    if config.name not in PRESETS:
+    if config.name not in LANGUAGE_MODELS:
         return config.name
-    published = PRESETS[config.name]
-    if published is not None:
-        return published
-    from ..sources.packages import fetch
-
-    return str(fetch(config.name))
+    return LANGUAGE_MODELS[config.name] or str(packages.fetch(config.name))
 
 
 def _check_layout(settings: Any, source: str) -> None:
-    """InputError unless the config is of a decoder with rotary positions; no weight is loaded for it."""
+    """InputError unless the transformers config is of a decoder with rotary positions; no weight is read for this."""
     from transformers import AutoModelForCausalLM
 
     if getattr(settings, "is_encoder_decoder", False):
         raise InputError(
             f"{source} is an encoder-decoder model ({settings.model_type}), but a decoder-only model is needed, "
-            f"such as {', '.join(PRESETS)}."
+            f"such as {', '.join(LANGUAGE_MODELS)}."
         )
     try:
         with torch.device("meta"):
             empty = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)
     except ValueError as error:
         raise InputError(
-            f"{source} is no causal language model ({settings.model_type}); give one such as {', '.join(PRESETS)}."
+            f"{source} is no causal language model ({settings.model_type}); give one such as "
+            f"{', '.join(LANGUAGE_MODELS)}."
         ) from error
     decoder = getattr(empty, "model", None)
     parts = ("embed_tokens", "layers", "norm", "rotary_emb")
     if not all(hasattr(decoder, part) for part in parts) or not hasattr(empty, "lm_head"):
         raise InputError(
             f"{source} ({settings.model_type}) is not laid out as a decoder with rotary positions; give a Llama-like "
-            f"model such as {', '.join(PRESETS)}."
+            f"model such as {', '.join(LANGUAGE_MODELS)}."
         )
 
 
 def _keep_layers(settings: Any, layers: int, source: str) -> None:
-    """Change the config so that only the first `layers` decoder layers are built and read."""
+    """Change a transformers config so that only the first `layers` decoder layers are built and read."""
     if layers > settings.num_hidden_layers:
         raise InputError(
             f"{source} has {settings.num_hidden_layers} layers, but {layers} were to be kept; keep that many or fewer."
         )
     settings.num_hidden_layers = layers
-    if isinstance(getattr(settings, "layer_types", None), list):  # one entry per layer, e.g. sliding or full attention
+    if isinstance(getattr(settings, "layer_types", None), list):  # for each layer: sliding or full attention
         settings.layer_types = settings.layer_types[:layers]
