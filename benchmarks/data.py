@@ -35,9 +35,9 @@ from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.forms.registry import read
 from anykeypoint.models.generative.capellm import CapeLLM
-from anykeypoint.training.generative.capellm_config import TrainConfig
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.sequence_batch import collate as collate_sequences
 from anykeypoint.training.generative.sequences import build_sequences
-from anykeypoint.training.generative.sequences import collate as collate_sequences
 
 BATCH = 8
 CATEGORIES = 20  # of an MP-100 test split
@@ -70,7 +70,7 @@ def made_up(folder: Path, count: int, size: int) -> Dataset:
 
 def loaders(data: Dataset, model: CapeLLM, passes: int) -> dict[str, tuple[Items, Callable, int]]:
     """By name: the items, what makes a batch of them, and how many pictures an item has."""
-    objects, recipe, plan = data.objects, TrainConfig(), EpisodeSampler(data, EpisodeConfig())
+    objects, recipe, plan = data.objects, CapeLLMTrainConfig(), EpisodeSampler(data, EpisodeConfig())
     count = passes * len(objects)
 
     def decode(index: int) -> int:

@@ -6,11 +6,12 @@ from importlib import resources
 import pytest
 import yaml
 
+from anykeypoint.configs.yaml_files import from_mapping, load_yaml, read_config
 from anykeypoint.decoding import Strategy
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.instructions import check_describe, instruction
 from anykeypoint.models.generative.capellm import CapeLLMConfig
-from anykeypoint.training.generative.capellm_config import TrainConfig, from_mapping, load_config
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))
@@ -21,7 +22,7 @@ TABLES = {3: 6, 4: 3, 5: 2, 7: 6, 8: 4, 9: 7, 10: 3, 11: 4, 12: 5, 13: 4, 14: 3,
 def configured(row):
     """All that a row says, filled up with the defaults."""
     model = from_mapping(CapeLLMConfig, row.get("model", {}), "model")
-    runs = [from_mapping(TrainConfig, row.get(key, {}), key) for key in ("pretrain", "recipe")]
+    runs = [from_mapping(CapeLLMTrainConfig, row.get(key, {}), key) for key in ("pretrain", "recipe")]
     return model, runs, EvaluationConfig(**row.get("ask", {}))
 
 
@@ -44,7 +45,7 @@ def test_every_table_has_all_its_rows_and_no_two_rows_of_a_table_are_alike():
 
 
 def test_the_defaults_are_the_papers_recipe():
-    recipe, model = TrainConfig(), CapeLLMConfig()
+    recipe, model = CapeLLMTrainConfig(), CapeLLMConfig()
     assert (recipe.lr, recipe.epochs, recipe.warmup, recipe.rounds, recipe.grouping) == (5e-4, 12, 0.03, 4, "fixed")
     for tower in (model.vision, model.language):
         lora = asdict(tower.lora)
@@ -54,6 +55,20 @@ def test_the_defaults_are_the_papers_recipe():
 
 
 @pytest.mark.parametrize("path", sorted(p.name for p in FOLDER.iterdir() if p.name.startswith("default_")))
-def test_the_shipped_defaults_recipes_load(path):
-    kind = CapeLLMConfig if "model" in path else TrainConfig
-    load_config(kind, FOLDER / path)
+def test_the_recipes_of_the_shipped_model_are_read_as_they_are_written(path):
+    kind = CapeLLMConfig if "model" in path else CapeLLMTrainConfig
+    written, config = load_yaml(FOLDER / path), read_config(kind, FOLDER / path)
+    assert len(written) > 2 and config != kind()
+    assert differences(written, config) == []
+
+
+def differences(written, config):
+    """The keys whose value in a config is not the one that its file gives; a list stands for a tuple."""
+    found = []
+    for key, value in written.items():
+        own = getattr(config, key)
+        if isinstance(value, dict):
+            found += differences(value, own)
+        elif (list(own) if isinstance(own, tuple) else own) != value:
+            found.append(key)
+    return found

@@ -6,12 +6,13 @@ import pytest
 import yaml
 
 from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts
+from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.models.fewshot.model import FewShotConfig
 from anykeypoint.models.matching.matcher_config import published_head
 from anykeypoint.models.towers.swinv2 import Swinv2Encoder
-from anykeypoint.training.generative.capellm_config import from_mapping, load_yaml
-from anykeypoint.training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))

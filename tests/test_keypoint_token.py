@@ -17,10 +17,12 @@ from anykeypoint.forms.coco import read_coco
 from anykeypoint.instructions import instruction
 from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.keypoint_token import KEYPOINT
-from anykeypoint.training.generative.capellm import train
-from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
-from anykeypoint.training.generative.losses import training_loss
-from anykeypoint.training.generative.sequences import build_sequences, collate
+from anykeypoint.training.generative.answer_losses import training_losses
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.capellm_trainer import train
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.sequence_batch import collate
+from anykeypoint.training.generative.sequences import build_sequences
 
 POINTS = (Keypoint("left ear tip", "The highest one."), Keypoint("nose"), Keypoint("tail tip", "Its end."))
 CATEGORY = Category("cat", POINTS, noun="cat")
@@ -110,7 +112,7 @@ def test_the_vocabulary_stays_and_the_new_token_starts_as_its_mean(place):
 
 # --- training ------------------------------------------------------------------------------------------------------
 
-CONFIG = TrainConfig(rounds=2, pack=4, precision="fp32")
+CONFIG = CapeLLMTrainConfig(rounds=2, pack=4, precision="fp32")
 
 
 def sequence(model, item, config=CONFIG, **options):
@@ -125,12 +127,12 @@ def test_the_loss_is_the_distance_of_the_points_and_the_words_beside_them(place,
     tokens = np.array(built.tokens)
     assert [answer.span[0] for answer in built.answers] == np.flatnonzero(tokens == KEYPOINT).tolist()
     assert not any(answer.text for answer in built.answers)  # neither the token nor what ends it is to be learnt
-    learnt = model.tokenizer.decode([token for _, token in built.words])
+    learnt = model.tokenizer.decode([token for _, token in built.word_targets])
     rounds = len(set(built.conversation))
     noun = objects[0].category.noun
     words = f" The object that this image is trying to express seems to be a {noun}.</s>"
     assert learnt == (words * rounds if form == "step_by_step" else "")
-    found = training_loss(model, collate([built], model.codec.base), CONFIG)["answers"].item()
+    found = training_losses(model, collate([built], model.codec.base), CONFIG)["answers"].item()
     # The same by hand, one conversation at a time.
     pixels = torch.tensor(built.pixels)[None]
     prefix = model.prefix(model.encoder.normalise(pixels))
@@ -145,7 +147,7 @@ def test_the_loss_is_the_distance_of_the_points_and_the_words_beside_them(place,
                 point = model.keypoint_token(states[answer.span[0] - here[0]])
                 distances.append((point - torch.tensor(answer.point)).abs().sum().item())
         logits = model.language.get_output_embeddings()(states).log_softmax(-1)
-        costs += [-logits[i - here[0], token].item() for i, token in built.words if i in here]
+        costs += [-logits[i - here[0], token].item() for i, token in built.word_targets if i in here]
     expected = np.mean(distances) + (np.mean(costs) if costs else 0)
     assert found == pytest.approx(expected, abs=1e-4)
 
@@ -154,8 +156,10 @@ def test_training_brings_the_points_closer_and_a_saved_model_answers_alike(place
     model = tiny.capellm(place, "lora", answer="token")
     before = {name: p.clone() for name, p in model.named_parameters()}
     still = AugmentConfig(scale=0, rotation=0)
-    config = TrainConfig(rounds=1, pack=8, precision="fp32", sampling="balanced", steps=20, accumulate=1, lr=1e-2)
-    config = replace(config, save_every=100, augment=still)
+    config = CapeLLMTrainConfig(
+        rounds=1, pack=8, precision="fp32", sampling="balanced", steps=20, accumulate=1, lr=1e-2
+    )
+    config = replace(config, accumulate=1, lr=1e-2, save_every=100, augment=still)
     losses = []
     train(model, objects[:1], config, tmp_path / "run", on_step=lambda step, figures: losses.append(figures["answers"]))
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
@@ -171,7 +175,7 @@ def test_training_brings_the_points_closer_and_a_saved_model_answers_alike(place
 
 def test_guidance_looks_at_the_token(model, objects):
     config = replace(CONFIG, guide=GuideConfig(layers=(1,)))
-    parts = training_loss(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
+    parts = training_losses(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
     assert torch.isfinite(parts["guide"]) and set(parts) == {"loss", "guide", "answers"}
     asked = sequence(model, objects[0], config, answered=False)
     assert KEYPOINT not in asked.tokens

@@ -27,7 +27,7 @@ from anykeypoint.models.towers.language import LanguageConfig
 from anykeypoint.models.towers.vision import encoder_from_model
 from anykeypoint.models.towers.vision_config import VisionConfig
 from anykeypoint.models.tuning import LoraOptions, apply_lora, load_lora_state
-from anykeypoint.training.generative.capellm_config import TrainConfig
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.sequences import ConversationWriter
 
 FIRST = 252  # the position from which on the golden set has logits
@@ -216,7 +216,7 @@ def _training_prompt(what: str, model: CapeLLM, case: dict[str, Any], category: 
     group = [i for i in case["keypoint_ids"] if inside[i]]
     if not case["used"] or not group:
         return [same(f"{what}: used", bool(group), case["used"])]
-    writer = ConversationWriter(model, TrainConfig(rounds=case["n_rounds_setting"]), np.random.default_rng(0))
+    writer = ConversationWriter(model, CapeLLMTrainConfig(rounds=case["n_rounds_setting"]), np.random.default_rng(0))
     box, visibility = (0.0, 0.0, float(side), float(side)), np.where(np.isnan(points[:, 0]), 0, 2)
     writer.converse(LabelledObject(0, Path(), 0, category, box, points * side, visibility, None), group, points)
     ids, before = writer.tokens, 1 + _image_tokens(model)  # BOS and the image

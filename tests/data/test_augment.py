@@ -14,9 +14,8 @@ from anykeypoint.crops.augment import (
     LOCLLM,
     MATCHER,
     PLAIN,
-    RECIPES,
     AugmentConfig,
-    Placed,
+    CropPlacement,
     crop_placed,
     jitter,
     place,
@@ -121,18 +120,18 @@ def test_a_flip_mirrors_the_picture():
 def test_a_flip_exchanges_left_and_right_exactly_once(seed, box):
     points = np.random.default_rng(seed).uniform(0, 500, (6, 2))
     crop = square_crop(box)
-    plain, mirrored = Placed(crop), Placed(crop, flipped=True)
+    plain, mirrored = CropPlacement(crop), CropPlacement(crop, flipped=True)
     once = mirrored.labels(points, EYES)
     np.testing.assert_array_equal(once, mirrored.normalise(points)[[2, 1, 0, 4, 3, 5]])
     # Mirrored twice, every label is where it was.
-    twice = Placed(square_crop((0, 0, 1, 1)), flipped=True).labels(once, EYES)
+    twice = CropPlacement(square_crop((0, 0, 1, 1)), flipped=True).labels(once, EYES)
     np.testing.assert_allclose(twice, plain.labels(points, EYES), atol=1e-9 + 1e-12 * 500 / crop.side)
 
 
 def test_in_a_mirrored_picture_the_left_eye_is_the_one_that_looks_like_a_left_eye():
     """Seen from the front a left eye is to the right of the right eye, in every picture."""
     points = np.array([[70.0, 30], [50, 50], [30, 30], [80, 10], [20, 10], [50, 90]])
-    mirrored = Placed(square_crop((0, 0, 100, 100)), flipped=True).labels(points, EYES)
+    mirrored = CropPlacement(square_crop((0, 0, 100, 100)), flipped=True).labels(points, EYES)
     np.testing.assert_allclose(mirrored * 100, points)
 
 
@@ -204,17 +203,17 @@ def test_the_released_recipes_draw_as_their_codes_do(config, growth, largest, st
     assert np.mean([p.flipped for p in drawn]) == pytest.approx(config.flip, abs=0.03)
     middles = np.array([(p.crop.x, p.crop.y) for p in drawn]) + sides[:, None] * 50
     np.testing.assert_allclose(middles, 50, atol=1e-9)
-    assert RECIPES["capellm"] == AugmentConfig() and not config.colour
+    assert AugmentConfig() == CAPELLM and not config.colour
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"turn": "left"}, "turn must be one of uniform, normal"),
-        ({"flip": 1.2}, "flip must be from 0 to 1"),
-        ({"turned": -0.1}, "turned must be from 0 to 1"),
+        ({"flip": 1.2}, "flip must be a number from 0 to 1"),
+        ({"turned": -0.1}, "turned must be a number from 0 to 1"),
         ({"scale": 1.0}, "scale must be 0 or more and below 1"),
-        ({"rotation": -5.0}, "rotation must be finite and 0 or more"),
+        ({"rotation": -5.0}, "rotation must be a number from 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(settings, said):

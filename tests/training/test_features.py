@@ -15,9 +15,9 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
-from anykeypoint.training.matching.features import VersionedPlan, compute_features
-from anykeypoint.training.matching.matcher import train
+from anykeypoint.training.matching.feature_cache import FixedCropSampler, compute_features
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.matching.matcher_trainer import train
 
 LIVE = MatcherTrainConfig(sampling="balanced", steps=3, batch=4, lr=1e-3, warmup=1, versions=2)
 CACHED = replace(LIVE, features="cached")
@@ -54,28 +54,34 @@ def kept(plan, folder, counter, weight=1.0):
     return compute_features(plan, backbone, counter, folder, Accelerator())
 
 
+def encoded(model, pixels):
+    """The image encoder's features of crops ... S S 3, ... C h w."""
+    flat = model.backbone.normalise(pixels.flatten(0, -4))
+    return model.features(flat).unflatten(0, pixels.shape[:-3])
+
+
 @pytest.mark.parametrize("name", ["flf", "graphcape"])
 def test_cached_features_are_those_of_the_same_crops_to_half_precision(tmp_path, base, data, name):
     model = tiny_trainees.matcher(name, base)
     dropout = ModalityDropout(words_only=0.3, example_only=0.3) if name == "flf" else ModalityDropout()
-    courses = [
+    trainers = [
         settled(model, data, replace(config, modality_dropout=dropout, batch=8), tmp_path) for config in (LIVE, CACHED)
     ]
-    live, cached = (course.opened(list(range(8)), 0).batches[0][0] for course in courses)
-    for field in ("looking", "example_heat", "shown", "told", "valid", "labelled", "heat"):
+    live, cached = (trainer.load(list(range(8)), 0).batches[0][0] for trainer in trainers)
+    for field in ("with_examples", "example_heatmaps", "example_visible", "has_text", "valid", "labelled", "heatmaps"):
         assert torch.equal(getattr(live, field), getattr(cached, field)), field
     assert torch.equal(live.points.nan_to_num(-1), cached.points.nan_to_num(-1))
     with torch.no_grad():
         for field in ("query", "examples"):
-            computed = courses[0]._features(getattr(live, field))
+            computed = encoded(model, getattr(live, field))
             assert torch.allclose(computed.half().float(), getattr(cached, field).float(), rtol=2e-3, atol=1e-4)
-    live, cached = (course.losses(course.opened(list(range(8)), 0).batches[0][0], 0) for course in courses)
+    live, cached = (trainer.losses(trainer.load(list(range(8)), 0).batches[0][0], 0) for trainer in trainers)
     for part in live:
         assert live[part].item() == pytest.approx(cached[part].item(), rel=1e-2), part
 
 
 def test_each_version_is_one_crop_wherever_it_is_drawn(data):
-    plan = VersionedPlan(data, CROPS, 3)
+    plan = FixedCropSampler(data, CROPS, 3)
     first = [plan.version(0, number).pixels for number in range(3)]
     assert all(np.array_equal(pixels, plan.version(0, number).pixels) for number, pixels in enumerate(first))
     assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[1], first[2])
@@ -91,7 +97,7 @@ def test_each_version_is_one_crop_wherever_it_is_drawn(data):
 
 
 def test_the_pairs_are_those_of_freely_cut_episodes(data):
-    assert [VersionedPlan(data, CROPS, 2).pair(at) for at in range(20)] == [
+    assert [FixedCropSampler(data, CROPS, 2).pair(at) for at in range(20)] == [
         EpisodeSampler(data, CROPS).pair(at) for at in range(20)
     ]
 
@@ -107,7 +113,7 @@ def test_a_training_run_computes_each_crop_once(tmp_path, base, data):
 
 
 def test_a_stopped_computation_goes_on_with_what_is_missing(tmp_path, data):
-    plan = VersionedPlan(data, CROPS, 2)
+    plan = FixedCropSampler(data, CROPS, 2)
     whole = kept(plan, tmp_path / "whole", Counter())
     broken = Counter()
 
@@ -128,23 +134,23 @@ def test_a_stopped_computation_goes_on_with_what_is_missing(tmp_path, data):
 
 
 def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data):
-    kept(VersionedPlan(data, CROPS, 2), tmp_path, Counter())
+    kept(FixedCropSampler(data, CROPS, 2), tmp_path, Counter())
     fewer = replace(data, objects=data.objects[:6])
     for other in (
-        VersionedPlan(data, CROPS, 3),
-        VersionedPlan(data, replace(CROPS, crop_scale=1.5), 2),
-        VersionedPlan(fewer, CROPS, 2),
+        FixedCropSampler(data, CROPS, 3),
+        FixedCropSampler(data, replace(CROPS, crop_scale=1.5), 2),
+        FixedCropSampler(fewer, CROPS, 2),
     ):
-        with pytest.raises(InputError, match="other crops or another backbone; remove it"):
+        with pytest.raises(InputError, match="other crops or another image encoder; remove it"):
             kept(other, tmp_path, Counter())
-    with pytest.raises(InputError, match="other crops or another backbone"):
-        kept(VersionedPlan(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
+    with pytest.raises(InputError, match="other crops or another image encoder"):
+        kept(FixedCropSampler(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
     assert json.loads((tmp_path / "about.json").read_text())["versions"] == 2
-    kept(VersionedPlan(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
+    kept(FixedCropSampler(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
 
 
 def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
-    first, other = (VersionedPlan(data, replace(CROPS, seed=seed), 2) for seed in (0, 1))
+    first, other = (FixedCropSampler(data, replace(CROPS, seed=seed), 2) for seed in (0, 1))
     kept(first, tmp_path, Counter())
     again = Counter()
     kept(other, tmp_path, again)
@@ -156,4 +162,4 @@ def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
 
 def test_features_beyond_half_precision_are_refused(tmp_path, data):
     with pytest.raises(InputError, match="beyond float16; train with features: live"):
-        kept(VersionedPlan(data, CROPS, 1), tmp_path, Counter(scale=1e6))
+        kept(FixedCropSampler(data, CROPS, 1), tmp_path, Counter(scale=1e6))

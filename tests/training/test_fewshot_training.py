@@ -19,8 +19,8 @@ from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel, build
 from anykeypoint.models.towers.backbones import BackboneConfig
-from anykeypoint.training.fewshot import FewShotCourse, train
-from anykeypoint.training.matching.matcher_config import FewShotTrainConfig
+from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
+from anykeypoint.training.fewshot.fewshot_trainer import FewShotTrainer, train
 
 METHODS = ("protonet", "maml", "finetune")
 OPTIONS = {
@@ -106,11 +106,11 @@ def test_a_fine_tuned_head_gets_rows_for_the_datas_categories_once(tmp_path, dat
 
 @pytest.mark.parametrize("method", METHODS)
 def test_backbones_have_a_rate_of_their_own(data, method):
-    course = FewShotCourse(baseline(method), data, replace(CONFIG, backbone_lr=1e-6))
-    head, backbone = course.groups()
+    trainer = FewShotTrainer(baseline(method), data, replace(CONFIG, encoder_lr=1e-6))
+    head, backbone = trainer.parameter_groups()
     assert (head["lr"], backbone["lr"]) == (1e-3, 1e-6)
-    assert len(backbone["params"]) == len(list(course.model.backbone.parameters()))
-    assert len(FewShotCourse(baseline(method, "frozen"), data, CONFIG).groups()) == 1
+    assert len(backbone["params"]) == len(list(trainer.model.backbone.parameters()))
+    assert len(FewShotTrainer(baseline(method, "frozen"), data, CONFIG).parameter_groups()) == 1
 
 
 # --- on the command line ---------------------------------------------------------------------------------------------

@@ -8,19 +8,22 @@ import tiny
 import torch
 
 from anykeypoint.category import Category, Keypoint
+from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.instructions import Point, instruction, instruction_names
-from anykeypoint.training.generative.capellm import train
-from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig, from_mapping, to_mapping
-from anykeypoint.training.generative.losses import training_loss
-from anykeypoint.training.generative.sequences import ConversationWriter, build_sequences, collate
+from anykeypoint.training.generative.answer_losses import training_losses
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.capellm_trainer import train
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.sequence_batch import collate
+from anykeypoint.training.generative.sequences import ConversationWriter, build_sequences
 
 FINDING = [name for name in instruction_names() if instruction(name).answers_points]
-CONFIG = TrainConfig(rounds=2, pack=6, precision="fp32")
+CONFIG = CapeLLMTrainConfig(rounds=2, pack=6, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def converse(model, item, group, points, config):
 
 def supervised(writer):
     """The tokens that are targets, in order, each checked to be the token that follows its place."""
-    targets = dict([*writer.words, *(pair for answer in writer.answers for pair in answer.text)])
+    targets = dict([*writer.word_targets, *(pair for answer in writer.answers for pair in answer.text)])
     assert all(writer.tokens[place + 1] == token for place, token in targets.items())
     return [targets[place] for place in sorted(targets)]
 
@@ -88,7 +91,7 @@ def test_a_conversation_and_its_answers_read_as_the_form_says(models, objects, n
     assert [answer.point for answer in writer.answers] == (
         [tuple(points[i]) for i in (1, 0, 3)] if form.answers_points else []
     )
-    assert bool(writer.words) == form.answers_text
+    assert bool(writer.word_targets) == form.answers_text
 
 
 @pytest.mark.parametrize("kind", ["digits", "sentencepiece"])
@@ -106,21 +109,21 @@ def test_packed_conversations_cost_what_they_cost_alone(model, objects, name):
     config = replace(CONFIG, instruction=name)
     packed = sequence(model, objects[0], config)
     assert len(set(packed.conversation)) > 1
-    together = training_loss(model, collate([packed], model.codec.base), config)["loss"].item()
+    together = training_losses(model, collate([packed], model.codec.base), config)["loss"].item()
     alone, weights = [], []
-    targets = [*packed.words, *(pair for answer in packed.answers for pair in answer.text)]
+    targets = [*packed.word_targets, *(pair for answer in packed.answers for pair in answer.text)]
     for number in sorted(set(packed.conversation)):
         keep = [i for i, owner in enumerate(packed.conversation) if owner == number]
         words = [(place - keep[0], token) for place, token in targets if place in keep]
         part = replace(
             packed,
             tokens=[packed.tokens[i] for i in keep],
-            places=[packed.places[i] for i in keep],
+            positions=[packed.positions[i] for i in keep],
             conversation=[0] * len(keep),
             answers=[],
-            words=words,
+            word_targets=words,
         )
-        alone.append(training_loss(model, collate([part], model.codec.base), config)["loss"].item())
+        alone.append(training_losses(model, collate([part], model.codec.base), config)["loss"].item())
         weights.append(len(words))
     assert together == pytest.approx(np.average(alone, weights=weights), abs=1e-4)
 
@@ -152,10 +155,10 @@ def test_vague_descriptions_take_the_place_of_the_given_ones(model, objects):
 def test_the_words_before_the_picture_are_those_of_the_runs_form(model, objects):
     config = replace(CONFIG, instruction="locllm")
     batch = collate([sequence(model, objects[0], config)], model.codec.base)
-    found = training_loss(model, batch, config)["loss"].item()
+    found = training_losses(model, batch, config)["loss"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels), instruction("locllm"))
     assert prefix.shape[1] == model.prefix(model.encoder.normalise(batch.pixels)).shape[1] + 7  # bytes
-    assert found != pytest.approx(training_loss(model, batch, CONFIG)["loss"].item(), abs=1e-6)
+    assert found != pytest.approx(training_losses(model, batch, CONFIG)["loss"].item(), abs=1e-6)
 
 
 # --- pre-training --------------------------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ def test_words_about_a_place_cannot_be_guided_to_it(model, objects):
 )
 def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
     with pytest.raises(InputError, match=words):
-        from_mapping(TrainConfig, settings, "recipe")
+        from_mapping(CapeLLMTrainConfig, settings, "recipe")
 
 
 def test_a_recipe_keeps_what_a_form_of_ones_own_says(tmp_path, model, objects):
@@ -223,7 +226,7 @@ def test_a_recipe_keeps_what_a_form_of_ones_own_says(tmp_path, model, objects):
     path.write_text("extends: base\nwordings: ['Show the {name}.']\n")
     config = replace(CONFIG, instruction=str(path))
     path.unlink()
-    assert to_mapping(config)["instruction"]["wordings"] == ["Show the {name}."]
+    assert config.to_dict()["instruction"]["wordings"] == ["Show the {name}."]
     assert "User: Show the " in model.tokenizer.decode(sequence(model, objects[0], config).tokens)
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from anykeypoint.cli.train import run as train_verb
 from anykeypoint.cli.trainable import KPTLLM, family_of, parts
+from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.data.synthetic import write_dataset
@@ -23,16 +24,16 @@ from anykeypoint.models.generative.capellm import CapeLLM
 from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.models.generative.storage import changed_tensors
 from anykeypoint.models.loading import find, from_folder
-from anykeypoint.training.generative.capellm_config import GuideConfig, from_mapping, load_yaml, to_mapping
-from anykeypoint.training.generative.kptllm import KptCourse, from_capellm, train
-from anykeypoint.training.generative.kptllm_config import KptTrainConfig, TaskWeights
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
+from anykeypoint.training.generative.kptllm_trainer import KptLLMTrainer, from_capellm, train
 
 ALL = TaskWeights(identify=1, example=1, text=1, both=1)
 
 
 def settings(**changes):
     plain = AugmentConfig(scale=0.1, rotation=10)
-    return KptTrainConfig(**{"tasks": ALL, "pack": 8, "precision": "fp32", "augment": plain, **changes})
+    return KptLLMTrainConfig(**{"tasks": ALL, "pack": 8, "precision": "fp32", "augment": plain, **changes})
 
 
 RUN = settings(
@@ -86,8 +87,8 @@ def test_a_seed_decides_everything(tmp_path, data):
 def test_a_frozen_tower_stays_and_what_is_beside_it_moves_by_its_own_rate(tmp_path, data):
     model = tiny.kptllm(tmp_path / "base")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    course = KptCourse(model, data, RUN)
-    sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in course.groups()}
+    trainer = KptLLMTrainer(model, data, RUN)
+    sizes = {group["lr"]: sum(p.numel() for p in group["params"]) for group in trainer.parameter_groups()}
     prompts = sum(p.numel() for part in (model.extractor, model.prompt_projection) for p in part.parameters())
     assert sizes == {1e-3: sum(p.numel() for p in model.projection.parameters()), 3e-3: prompts}
     train(model, data, RUN, tmp_path / "out", stop_after=2)
@@ -123,13 +124,15 @@ def test_a_category_of_one_object_gets_the_tasks_without_examples_and_it_is_said
     single = data.objects[0]
     few = replace(data, objects=[single, *[one for one in data.objects if one.category_id != single.category_id]])
     model = tiny.kptllm(tmp_path / "base", "lora")
-    course = KptCourse(model, few, settings())
-    tasks = [task for seed in range(9) for task in course.built(single, np.random.default_rng(seed))[0].tasks]
+    trainer = KptLLMTrainer(model, few, settings())
+    tasks = [
+        task for seed in range(9) for task in trainer.sequences(single, np.random.default_rng(seed), step=0)[0].tasks
+    ]
     assert set(tasks) == {"identify", "text"}
     train(model, few, RUN, tmp_path / "out", stop_after=1)
     assert f"a single object and no example: {single.category.name}" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"needs an example, but .* has a single object"):
-        KptCourse(model, few, settings(tasks=TaskWeights(example=1, both=1)))
+        KptLLMTrainer(model, few, settings(tasks=TaskWeights(example=1, both=1)))
 
 
 # --- from a CapeLLM ---------------------------------------------------------------------------------------------------
@@ -187,10 +190,10 @@ def test_the_verb_starts_a_new_model_from_a_saved_capellm_and_no_other_from_anot
     [
         ({"tasks": {"locate": 1}}, "unknown key 'locate'; known are identify, example, text, both"),
         ({"tasks": {"text": 0}}, "No task has a weight"),
-        ({"tasks": {"text": -1}}, "task text must be finite and 0 or more"),
-        ({"asks": 0}, "asks must be at least 1"),
+        ({"tasks": {"text": -1}}, "task text must be a number from 0"),
+        ({"asks": 0}, "asks must be a whole number from 1"),
         ({"grouping": "fixed"}, "unknown key 'grouping'"),
-        ({"point": -1}, "point must be finite and 0 or more"),
+        ({"point": -1}, "point must be a number from 0"),
         ({"sampling": "balanced"}, "say how many optimiser steps"),
         ({"made_up": 0.5}, "needs sampling 'balanced'"),
         ({"sigma": 0.1}, "needs loss 'digits'"),
@@ -200,17 +203,17 @@ def test_the_verb_starts_a_new_model_from_a_saved_capellm_and_no_other_from_anot
 )
 def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
     with pytest.raises(InputError, match=words):
-        from_mapping(KptTrainConfig, settings, "recipe")
+        from_mapping(KptLLMTrainConfig, settings, "recipe")
 
 
 def test_digits_of_a_model_that_writes_none_are_refused(tmp_path, data):
     with pytest.raises(InputError, match="use the loss 'text'"):
-        KptCourse(tiny.kptllm(tmp_path, answer="token"), data, settings(loss="digits"))
+        KptLLMTrainer(tiny.kptllm(tmp_path, answer="token"), data, settings(loss="digits"))
 
 
 def test_a_recipe_survives_being_written_down_and_a_task_that_is_not_named_is_off():
-    assert from_mapping(KptTrainConfig, to_mapping(RUN), "recipe") == RUN
-    assert from_mapping(KptTrainConfig, {"tasks": {"text": 1}}, "recipe").tasks == TaskWeights(text=1)
+    assert from_mapping(KptLLMTrainConfig, RUN.to_dict(), "recipe") == RUN
+    assert from_mapping(KptLLMTrainConfig, {"tasks": {"text": 1}}, "recipe").tasks == TaskWeights(text=1)
 
 
 def test_a_yaml_with_a_key_of_kptllms_alone_describes_one():
@@ -227,7 +230,7 @@ EXPERIMENTS = Path(str(resources.files("anykeypoint") / "experiments"))
 def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
     described, recipe = parts(load_yaml(EXPERIMENTS / f"{name}.yaml"), name)
     assert family_of(described, name) is KPTLLM
-    model, config = KptLLMConfig.from_dict(described), from_mapping(KptTrainConfig, recipe, name)
+    model, config = KptLLMConfig.from_dict(described), from_mapping(KptLLMTrainConfig, recipe, name)
     if name == "kptllm_small":
         default = CapeLLM.read_config(find("capellm-small"))
         assert (model.vision, model.language, model.crop_scale) == (default.vision, default.language, 1.25)
@@ -238,7 +241,7 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
 
 
 def test_the_second_run_of_the_shipped_model_is_a_recipe():
-    assert KptTrainConfig.from_file(EXPERIMENTS / "kptllm_small_recipe_2.yaml").tasks.example == 2
+    assert KptLLMTrainConfig.from_file(EXPERIMENTS / "kptllm_small_recipe_2.yaml").tasks.example == 2
 
 
 def test_the_joint_training_is_of_the_papers_eight_data_sets():

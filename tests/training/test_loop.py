@@ -18,17 +18,21 @@ import torch
 from safetensors.torch import load_file
 
 from anykeypoint.category import Category, Keypoint
+from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.storage import changed_tensors
 from anykeypoint.training.checkpoints import save_checkpoint
-from anykeypoint.training.generative.capellm import Plan, train
-from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig, from_mapping, to_mapping
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.capellm_trainer import train
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.object_sampler import ObjectSampler
 from anykeypoint.training.generative.sequences import build_sequences
+from anykeypoint.training.trainer import StepPlan
 
-CONFIG = TrainConfig(
+CONFIG = CapeLLMTrainConfig(
     rounds=2,
     pack=4,
     loss="digits",
@@ -138,21 +142,19 @@ def test_frozen_parameters_stay(tmp_path, objects):
 
 
 def test_every_object_comes_once_in_an_epoch(objects):
-    config = TrainConfig(accumulate=2, batch=2, epochs=3, precision="fp32")
-    plan = Plan(objects, config, processes=2)
+    config = CapeLLMTrainConfig(accumulate=2, batch=2, epochs=3, precision="fp32")
+    plan, sampler = StepPlan.of(config, len(objects), processes=2), ObjectSampler(objects, config)
     assert plan.steps == 3
     for epoch in range(3):
-        seen = [item.id for process in range(2) for turn in plan.items(epoch, process) for item, _ in turn]
-        assert sorted(seen) == sorted(item.id for item in objects)
+        numbers = [n for process in range(2) for turn in plan.micro_batches(epoch, process) for n in turn]
+        assert sorted(sampler.sample(n)[0].id for n in numbers) == sorted(item.id for item in objects)
 
 
 def test_balanced_sampling_follows_the_square_root_of_a_categorys_size(objects):
     many = [replace(objects[0], id=i, category_id=1) for i in range(90)]
     few = [replace(objects[1], id=100 + i, category_id=2) for i in range(10)]
-    plan = Plan([*many, *few], TrainConfig(sampling="balanced", steps=200, accumulate=16))
-    counts = collections.Counter(
-        item.category_id for step in range(200) for turn in plan.items(step, 0) for item, _ in turn
-    )
+    sampler = ObjectSampler([*many, *few], CapeLLMTrainConfig(sampling="balanced", steps=200, accumulate=16))
+    counts = collections.Counter(sampler.sample(number)[0].category_id for number in range(3200))
     assert counts[1] / counts[2] == pytest.approx(3.0, rel=0.15)
 
 
@@ -160,12 +162,13 @@ def test_several_sources_are_drawn_by_their_weights_and_an_epoch_has_all_their_o
     sourced = [
         SimpleNamespace(**(vars(item) | {"source": name})) for item, name in zip(objects, "aabbbb", strict=False)
     ]
-    config = TrainConfig(sampling="balanced", steps=100, accumulate=16)
-    plan = Plan(sourced, config, weights={"a": 3, "b": 1})
-    drawn = [item.source for step in range(100) for turn in plan.items(step, 0) for item, _ in turn]
+    config = CapeLLMTrainConfig(sampling="balanced", steps=100, accumulate=16)
+    sampler = ObjectSampler(sourced, config, weights={"a": 3, "b": 1})
+    drawn = [sampler.sample(number)[0].source for number in range(1600)]
     assert np.mean([name == "a" for name in drawn]) == pytest.approx(0.75, abs=0.04)
-    epoch = Plan(sourced, replace(config, sampling="epoch", accumulate=len(sourced)), weights={"a": 3, "b": 1})
-    assert sorted(item.id for turn in epoch.items(0, 0) for item, _ in turn) == sorted(item.id for item in sourced)
+    epoch = ObjectSampler(sourced, replace(config, sampling="epoch"), weights={"a": 3, "b": 1})
+    drawn = [epoch.sample(number)[0].id for number in range(len(sourced))]
+    assert sorted(drawn) == sorted(item.id for item in sourced)
 
 
 def test_objects_without_points_in_the_crop_are_counted(tmp_path, objects):
@@ -228,7 +231,7 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
     item = replace(objects[0], box=(0.0, 0.0, 100.0, 100.0), category=category, points=points)
     model = tiny.capellm(tmp_path / "base")
     for grouping in ("fixed", "dynamic"):
-        config = TrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
+        config = CapeLLMTrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
         sequences = build_sequences(model, item, config, np.random.default_rng(1))
         assert len(sequences) > 4 and all(len(sequence.answers) <= 16 for sequence in sequences)
         asked = {int(100 * answer.point[0] - 16) for sequence in sequences for answer in sequence.answers}
@@ -239,7 +242,7 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
 
 def test_several_sequences_of_an_object_weigh_as_one(tmp_path, objects):
     """Cutting an object's conversations into more sequences changes no gradient."""
-    config = TrainConfig(rounds=2, pack=64, accumulate=1, epochs=1, precision="fp32", clip=0.0)
+    config = CapeLLMTrainConfig(rounds=2, pack=64, accumulate=1, epochs=1, precision="fp32", clip=0.0)
     found = []
     for pack in (64, 2):
         model = tiny.capellm(tmp_path / "base")
@@ -263,17 +266,17 @@ def test_accelerates_own_sharding_is_refused(tmp_path, objects, monkeypatch):
 
 def test_nothing_to_train_on_is_refused(tmp_path):
     with pytest.raises(InputError, match="no object"):
-        Plan([], CONFIG)
+        ObjectSampler([], CONFIG)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"round": 4}, "unknown key 'round'; known are grouping, rounds"),
+        ({"round": 4}, "unknown key 'round'; known are .*grouping, rounds"),
         ({"rounds": "4"}, "rounds must be of type int"),
-        ({"rounds": 0}, "rounds must be at least 1"),
+        ({"rounds": 0}, "rounds must be a whole number from 1"),
         ({"grouping": "random"}, "fixed, dynamic, locllm"),
-        ({"replace": 1.5}, "replace is a share"),
+        ({"replace": 1.5}, "replace must be a number from 0 to 1"),
         ({"shard": True, "guide": {"layers": [1]}}, "use one of them only"),
         ({"loss": "mse"}, "text, digits"),
         ({"sampling": "balanced"}, "say how many optimiser steps"),
@@ -288,8 +291,8 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 )
 def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
     with pytest.raises(InputError, match=words):
-        from_mapping(TrainConfig, settings, "recipe")
+        from_mapping(CapeLLMTrainConfig, settings, "recipe")
 
 
 def test_a_recipe_survives_being_written_down():
-    assert from_mapping(TrainConfig, to_mapping(CONFIG), "recipe") == CONFIG
+    assert from_mapping(CapeLLMTrainConfig, CONFIG.to_dict(), "recipe") == CONFIG

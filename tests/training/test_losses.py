@@ -16,9 +16,14 @@ from anykeypoint.decoding.codec import CoordinateCodec
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import without_descriptions
-from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
-from anykeypoint.training.generative.losses import make_readers, training_loss
-from anykeypoint.training.generative.sequences import MadeUp, _soft_number, build_sequences, collate
+from anykeypoint.training.generative.answer_losses import training_losses
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.guidance import make_readers
+from anykeypoint.training.generative.object_sampler import SyntheticSeeds
+from anykeypoint.training.generative.sequence_batch import collate
+from anykeypoint.training.generative.sequences import build_sequences
+from anykeypoint.training.generative.targets import number_targets
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def objects(tmp_path_factory):
 
 
 def settings(**changes):
-    return TrainConfig(**{"rounds": 2, "pack": 6, "precision": "fp32", **changes})
+    return CapeLLMTrainConfig(**{"rounds": 2, "pack": 6, "precision": "fp32", **changes})
 
 
 def sequence(model, item, config, seed=0, answered=True):
@@ -66,7 +71,7 @@ def split(packed):
             replace(
                 packed,
                 tokens=[packed.tokens[i] for i in keep],
-                places=[packed.places[i] for i in keep],
+                positions=[packed.positions[i] for i in keep],
                 conversation=[0] * len(keep),
                 answers=answers,
             )
@@ -79,10 +84,10 @@ def test_packed_conversations_cost_what_they_cost_alone(model, objects, loss):
     config = settings(loss=loss, sigma=0.0 if loss == "text" else 0.03)
     packed = sequence(model, objects[0], config)
     assert len(set(packed.conversation)) > 1
-    together = training_loss(model, collate([packed], model.codec.base), config)["loss"]
+    together = training_losses(model, collate([packed], model.codec.base), config)["loss"]
     alone, weights = [], []
     for part in split(packed):
-        alone.append(training_loss(model, collate([part], model.codec.base), config)["loss"].item())
+        alone.append(training_losses(model, collate([part], model.codec.base), config)["loss"].item())
         weights.append(sum(len(a.text) for a in part.answers) if loss == "text" else len(part.answers))
     assert together.item() == pytest.approx(np.average(alone, weights=weights), abs=1e-4)
 
@@ -91,8 +96,8 @@ def test_padding_and_company_change_no_loss(model, objects):
     config = settings(loss="digits", sigma=0.02)
     sequences = [sequence(model, item, config) for item in objects[:4]]
     assert len({len(e.tokens) for e in sequences}) > 1
-    together = training_loss(model, collate(sequences, model.codec.base), config)["loss"].item()
-    alone = [training_loss(model, collate([e], model.codec.base), config)["loss"].item() for e in sequences]
+    together = training_losses(model, collate(sequences, model.codec.base), config)["loss"].item()
+    alone = [training_losses(model, collate([e], model.codec.base), config)["loss"].item() for e in sequences]
     assert together == pytest.approx(np.average(alone, weights=[len(e.answers) for e in sequences]), abs=1e-4)
 
 
@@ -100,7 +105,7 @@ def test_the_text_loss_is_transformers_own_with_labels_on_answers_only(model, ob
     config = settings(rounds=3, pack=3, describe=0.5)
     packed = sequence(model, objects[1], config)
     batch = collate([packed], model.codec.base)
-    ours = training_loss(model, batch, config)["loss"].item()
+    ours = training_losses(model, batch, config)["loss"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels))
     tokens = torch.tensor([packed.tokens])
     labels = torch.full((1, prefix.shape[1] + tokens.shape[1]), -100)
@@ -121,7 +126,7 @@ def test_guidance_compares_the_heads_own_attention_with_a_gaussian(model, object
     config = settings(loss="digits", sigma=0.02, guide=GuideConfig(layers=(1,), groups=1, sigma=0.1))
     packed = sequence(model, objects[2], settings(rounds=1, pack=1, loss="digits", sigma=0.02))
     batch = collate([packed], model.codec.base)
-    ours = training_loss(model, batch, config)["guide"].item()
+    ours = training_losses(model, batch, config)["guide"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels))
     embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
     model.language.set_attn_implementation("eager")
@@ -154,7 +159,7 @@ def test_guidance_alone_runs_no_layer_behind_the_guided_one(model, objects):
     calls = []
     hook = model.language.base_model.layers[1].register_forward_hook(lambda *args: calls.append(1))
     try:
-        parts = training_loss(model, collate([asked], model.codec.base), config, answered=False)
+        parts = training_losses(model, collate([asked], model.codec.base), config, answered=False)
     finally:
         hook.remove()
     assert not calls and set(parts) == {"loss", "guide"}
@@ -168,11 +173,11 @@ def test_reading_is_the_distance_of_points_read_off_the_states_behind_guided_lay
     readers = make_readers(model, config.guide)
     assert set(readers) == {"1", "2"} and not any(reader.weight.any() for reader in readers.values())
     torch.nn.init.normal_(readers["2"].weight, std=0.1, generator=torch.Generator().manual_seed(0))
-    ours = training_loss(model, batch, config, readers=readers)["read"].item()
+    ours = training_losses(model, batch, config, readers=readers)["read"].item()
     prefix = model.prefix(model.encoder.normalise(batch.pixels))
     embeddings = torch.cat([prefix, model.language.get_input_embeddings()(batch.tokens)], dim=1)
     sees = torch.ones(embeddings.shape[1], embeddings.shape[1], dtype=torch.bool).tril()
-    sees[prefix.shape[1] :, prefix.shape[1] :] = batch.sees[0]
+    sees[prefix.shape[1] :, prefix.shape[1] :] = batch.mask[0]
     positions = torch.cat([torch.arange(prefix.shape[1]), batch.positions[0] + prefix.shape[1]])
     last = packed_forward(model.language, embeddings, sees[None], positions[None])[0]  # behind the final norm
     distances = {"1": [], "2": []}
@@ -186,32 +191,32 @@ def test_reading_is_the_distance_of_points_read_off_the_states_behind_guided_lay
 def test_guidance_of_a_missing_layer_is_refused(model, objects):
     config = settings(loss="digits", guide=GuideConfig(layers=(7,)))
     with pytest.raises(InputError, match="layers 0 to 1"):
-        training_loss(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
+        training_losses(model, collate([sequence(model, objects[0], config)], model.codec.base), config)
 
 
 @given(st.floats(0, 1), st.floats(0.005, 0.2), st.integers(0, 2**32), st.sampled_from(["digits", "triples"]))
 def test_soft_targets_are_the_conditionals_of_a_cut_normal(value, sigma, seed, kind):
     codec = _codec(kind)
-    soft = _soft_number(codec, value, sigma, np.random.default_rng(seed))
+    soft = number_targets(codec, value, sigma, np.random.default_rng(seed))
     grid = np.arange(1001) / 1000
     normal = np.exp(-0.5 * ((grid - value) / sigma) ** 2)
     normal /= normal.sum()
     assert soft.lead[1].item() == pytest.approx(normal[1000], abs=1e-6)
     if soft.value == 1000:
-        assert soft.slots == []
+        assert soft.digits == []
         return
     probability = soft.lead[0].item()
-    for slot, index in zip(soft.slots, codec.digit_indices(soft.value), strict=True):
+    for slot, index in zip(soft.digits, codec.digit_indices(soft.value), strict=True):
         assert slot.sum().item() == pytest.approx(1, abs=1e-5)
         probability *= slot[index].item()
     assert probability == pytest.approx(normal[soft.value], rel=1e-3, abs=1e-7)
 
 
 def test_a_target_without_spread_is_the_rounded_value():
-    soft = _soft_number(_codec("digits"), 0.4567, 0.0, np.random.default_rng(0))
+    soft = number_targets(_codec("digits"), 0.4567, 0.0, np.random.default_rng(0))
     assert soft.value == 457
-    assert [slot.argmax().item() for slot in soft.slots] == [4, 5, 7]
-    assert all(slot.max().item() == 1 for slot in soft.slots)
+    assert [slot.argmax().item() for slot in soft.digits] == [4, 5, 7]
+    assert all(slot.max().item() == 1 for slot in soft.digits)
 
 
 _CODECS = {}
@@ -249,7 +254,7 @@ def test_a_point_written_as_one_and_one_can_be_trained_on(model, objects, loss):
     config = settings(loss=loss, augment=AugmentConfig(scale=0, rotation=0), guide=GuideConfig(layers=(1,)))
     packed = sequence(model, item, config)
     assert "[1.000,1.000" in model.tokenizer.decode(packed.tokens) or loss == "digits"
-    assert torch.isfinite(training_loss(model, collate([packed], model.codec.base), config)["loss"])
+    assert torch.isfinite(training_losses(model, collate([packed], model.codec.base), config)["loss"])
 
 
 def test_an_object_outside_its_crop_gives_no_sequence(model, objects):
@@ -259,7 +264,7 @@ def test_an_object_outside_its_crop_gives_no_sequence(model, objects):
 
 def test_made_up_objects_are_the_same_every_time(model):
     config = settings(loss="digits", sampling="balanced", steps=1, made_up=1.0)
-    first, again = (sequence(model, MadeUp(3, 4), config) for _ in range(2))
+    first, again = (sequence(model, SyntheticSeeds(3, 4), config) for _ in range(2))
     assert first.tokens == again.tokens and np.array_equal(first.pixels, again.pixels)
 
 

@@ -16,8 +16,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.matching.model import MatchingModel
-from anykeypoint.training.matching.matcher import train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+from anykeypoint.training.matching.matcher_trainer import train
 
 
 def ran(capsys, *arguments):

@@ -10,13 +10,14 @@ import tiny_trainees
 import torch
 from accelerate import Accelerator
 
+from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
-from anykeypoint.training.generative.capellm_config import from_mapping, to_mapping
-from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.matching.matcher_trainer import MatcherTrainer, train
+from anykeypoint.training.trainer import StepPlan
 
 CONFIG = MatcherTrainConfig(sampling="balanced", steps=2, batch=2, lr=1e-3, warmup=1)
 
@@ -33,33 +34,33 @@ def base(tmp_path_factory):
     return tmp_path_factory.mktemp("base")
 
 
-def settled(model, data, config, tmp_path) -> MatchingCourse:
-    """A course that is ready to open passes."""
-    course = MatchingCourse(model, data, config)
-    course.settle(Accelerator(), tmp_path)
-    return course
+def settled(model, data, config, tmp_path) -> MatcherTrainer:
+    """A trainer that is ready to open passes."""
+    trainer = MatcherTrainer(model, data, config)
+    trainer.prepare(Accelerator(), tmp_path)
+    return trainer
 
 
 def test_modalities_are_left_out_as_often_as_configured(tmp_path, base, data):
     model = tiny_trainees.matcher("flf", base)
     config = replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.3, example_only=0.2), describe=0.6)
-    course = MatchingCourse(model, data, config)
-    asked = [course.asked(at, 5) for at in range(4000)]
-    kinds = [(one.words, one.example) for one in asked]
+    trainer = MatcherTrainer(model, data, config)
+    asked = [trainer.prompt(at, 5) for at in range(4000)]
+    kinds = [(one.text, one.example) for one in asked]
     shares = [kinds.count(kind) / 4000 for kind in ((True, False), (False, True), (True, True), (False, False))]
     assert shares == pytest.approx([0.3, 0.2, 0.5, 0.0], abs=0.03)
     assert np.mean([one.described for one in asked]) == pytest.approx(0.6, abs=0.03)
     assert all(one.keypoints is None for one in asked)
-    whole = MatchingCourse(model, data, CONFIG)
-    assert {(one.words, one.example, one.described) for one in (whole.asked(at, 5) for at in range(99))} == {
+    whole = MatcherTrainer(model, data, CONFIG)
+    assert {(one.text, one.example, one.described) for one in (whole.prompt(at, 5) for at in range(99))} == {
         (True, True, True)
     }
 
 
 @pytest.mark.parametrize(("name", "kind"), [("capex", (True, False)), ("graphcape", (False, True))])
 def test_a_model_of_one_modality_is_asked_by_it(base, data, name, kind):
-    course = MatchingCourse(tiny_trainees.matcher(name, base), data, CONFIG)
-    assert {(one.words, one.example) for one in (course.asked(at, 4) for at in range(50))} == {kind}
+    trainer = MatcherTrainer(tiny_trainees.matcher(name, base), data, CONFIG)
+    assert {(one.text, one.example) for one in (trainer.prompt(at, 4) for at in range(50))} == {kind}
 
 
 def with_gaps(data: Dataset) -> Dataset:
@@ -73,27 +74,27 @@ def with_gaps(data: Dataset) -> Dataset:
 def test_a_batch_holds_what_its_episodes_say_and_no_more(tmp_path, base, data):
     data = with_gaps(data)
     config = replace(CONFIG, shots=2, batch=16, modality_dropout=ModalityDropout(words_only=0.3, example_only=0.3))
-    course = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
-    opened = course.opened(list(range(16)), 0)
-    ((batch, share),) = opened.batches
+    trainer = settled(tiny_trainees.matcher("dlf", base), data, config, tmp_path)
+    loaded = trainer.load(list(range(16)), 0)
+    ((batch, share),) = loaded.batches
     assert not torch.equal(batch.labelled, batch.valid)
-    assert share == 1.0 and len({(one.words, one.example) for one in batch.asked}) == 3
-    assert opened.skipped == int((batch.labelled.sum(dim=1) == 0).sum()) and opened.crops + opened.skipped == 16
-    rows = [row for row, one in enumerate(batch.asked) if one.example]
-    assert batch.looking.tolist() == rows and len(batch.examples) == len(rows)
-    for row, one in enumerate(batch.asked):
-        episode = course.episodes.episode(row)
+    assert share == 1.0 and len({(one.text, one.example) for one in batch.prompts}) == 3
+    assert loaded.skipped == int((batch.labelled.sum(dim=1) == 0).sum()) and loaded.crops + loaded.skipped == 16
+    rows = [row for row, one in enumerate(batch.prompts) if one.example]
+    assert batch.with_examples.tolist() == rows and len(batch.examples) == len(rows)
+    for row, one in enumerate(batch.prompts):
+        episode = trainer.episodes.episode(row)
         count = len(episode.category)
         shown = np.stack([example.visible for example in episode.examples])
         assert not batch.valid[row, count:].any()
         assert np.array_equal(batch.valid[row, :count], shown.all(axis=0))
         assert np.array_equal(batch.labelled[row, :count], episode.common)
-        assert np.array_equal(batch.told[row, :count], shown.all(axis=0) & one.words)
-        assert np.array_equal(batch.shown[row, :, :count], np.tile(shown.all(axis=0) & one.example, (2, 1)))
+        assert np.array_equal(batch.has_text[row, :count], shown.all(axis=0) & one.text)
+        assert np.array_equal(batch.example_visible[row, :, :count], np.tile(shown.all(axis=0) & one.example, (2, 1)))
         assert np.allclose(batch.points[row, :count], episode.query.points, atol=1e-6, equal_nan=True)
         assert np.array_equal(batch.query[row], episode.query.pixels)
     for place, row in enumerate(rows):
-        pixels = np.stack([example.pixels for example in course.episodes.episode(row).examples])
+        pixels = np.stack([example.pixels for example in trainer.episodes.episode(row).examples])
         assert np.array_equal(batch.examples[place], pixels)
 
 
@@ -102,13 +103,13 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_
     dropout = ModalityDropout(words_only=0.3, example_only=0.3) if name in ("flf", "dlf") else ModalityDropout()
     config = replace(CONFIG, shots=2, batch=6, modality_dropout=dropout)
     model = tiny_matchers.matcher(name, base)  # whose answers depend on all that is given
-    course = settled(model, with_gaps(data), config, tmp_path)
+    trainer = settled(model, with_gaps(data), config, tmp_path)
     alone = []
     with torch.no_grad():
-        ((batch, _),) = course.opened(list(range(6)), 0).batches
-        whole = course.losses(batch, 0)
+        ((batch, _),) = trainer.load(list(range(6)), 0).batches
+        whole = trainer.losses(batch, 0)
         for place in range(6):
-            episode, asked = course.episodes.episode(place), course.asked(place, 4)
+            episode, asked = trainer.episodes.episode(place), trainer.prompt(place, 4)
 
             def pixels(marked):
                 return model.backbone.normalise(torch.from_numpy(np.stack([one.pixels for one in marked])))
@@ -118,7 +119,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_
             if asked.example:
                 given["examples"] = pixels(episode.examples)[None]
                 given["heat"] = torch.from_numpy(np.stack([one.heatmaps for one in episode.examples]))[None]
-            if asked.words:
+            if asked.text:
                 given["phrases"] = model.phrases(episode.category)[None]
             answer = model(pixels([episode.query]), shown, [episode.category.skeleton], **given)
             points, heat = (
@@ -134,24 +135,24 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_
 def test_half_precision_gives_nearly_the_same_loss_and_leaves_the_words_as_they_are(tmp_path, base, data):
     losses = []
     for half in (False, True):
-        course = settled(tiny_trainees.matcher("flf", base, "full"), data, CONFIG, tmp_path)
-        ((batch, _),) = course.opened([0, 1], 0).batches
+        trainer = settled(tiny_trainees.matcher("flf", base, "full"), data, CONFIG, tmp_path)
+        ((batch, _),) = trainer.load([0, 1], 0).batches
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            losses.append(course.losses(batch, 0)["loss"])
+            losses.append(trainer.losses(batch, 0)["loss"])
         losses[-1].backward()
-        assert all(p.grad.isfinite().all() for p in course.model.parameters() if p.grad is not None)
+        assert all(p.grad.isfinite().all() for p in trainer.model.parameters() if p.grad is not None)
     assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.05) and losses[0] != losses[1]
     fresh = tiny_trainees.matcher("flf", base)
-    assert all(torch.equal(course.model.phrases(c), fresh.phrases(c)) for c in batch.categories)
+    assert all(torch.equal(trainer.model.phrases(c), fresh.phrases(c)) for c in batch.categories)
 
 
 def test_every_pass_has_dropout_of_its_own_and_the_same_when_it_is_run_again(tmp_path, base, data):
-    course = settled(tiny_trainees.matcher("graphcape", base), data, replace(CONFIG, accumulate=3), tmp_path)
-    plan = Plan(course.episodes.per_epoch, course.config, 2)
-    passes = [items for step in range(2) for process in range(2) for items in plan.items(step, process)]
-    seeds = [course.opened(items, 0).seed for items in passes]
+    trainer = settled(tiny_trainees.matcher("graphcape", base), data, replace(CONFIG, accumulate=3), tmp_path)
+    plan = StepPlan.of(trainer.config, trainer.episodes.per_epoch, processes=2)
+    passes = [items for step in range(2) for process in range(2) for items in plan.micro_batches(step, process)]
+    seeds = [trainer.load(items, 0).seed for items in passes]
     assert sorted(place for items in passes for place in items) == list(range(24))
-    assert len(set(seeds)) == 12 and seeds == [course.opened(items, 1).seed for items in passes]
+    assert len(set(seeds)) == 12 and seeds == [trainer.load(items, 1).seed for items in passes]
 
 
 def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, base, data):
@@ -162,10 +163,10 @@ def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, ba
     config = replace(CONFIG, batch=32, support_points_fraction=0.5)
     counts = {}
     for name in ("capex", "graphcape"):
-        course = settled(tiny_trainees.matcher(name, base), blind, config, tmp_path)
-        ((batch, _),) = course.opened(list(range(32)), 0).batches
+        trainer = settled(tiny_trainees.matcher(name, base), blind, config, tmp_path)
+        ((batch, _),) = trainer.load(list(range(32)), 0).batches
         counts[name] = batch.valid[:, 0].sum()
-        for row, one in enumerate(batch.asked):
+        for row, one in enumerate(batch.prompts):
             count = len(batch.categories[row])
             assert one.keypoints.sum() == max(1, count // 2) and len(one.keypoints) == count
             assert (batch.valid[row, :count].numpy() <= one.keypoints).all()
@@ -176,18 +177,18 @@ def test_a_fraction_of_the_keypoints_is_asked_by_words_shown_or_not(tmp_path, ba
 
 def test_an_episode_of_many_keypoints_is_cut_to_so_many_of_them(tmp_path, base, data):
     model = tiny_trainees.matcher("flf", base)
-    course = settled(model, data, replace(CONFIG, most_keypoints=3), tmp_path)
+    trainer = settled(model, data, replace(CONFIG, most_keypoints=3), tmp_path)
     whole = settled(model, data, CONFIG, tmp_path)
     kept = set()
     for at in range(12):
-        ((batch, _),), ((full, _),) = (one.opened([at], 0).batches for one in (course, whole))
+        ((batch, _),), ((full, _),) = (one.load([at], 0).batches for one in (trainer, whole))
         (category,), (every,) = batch.categories, full.categories
         rows = [every.names.index(name) for name in category.names]
         assert rows == sorted(rows) and len(rows) == min(3, len(every))
         kept.add(tuple(rows))
         assert torch.equal(batch.points[0].nan_to_num(-1), full.points[0, rows].nan_to_num(-1))
         assert torch.equal(batch.labelled[0], full.labelled[0, rows])
-        assert torch.equal(batch.example_heat[0], full.example_heat[0][:, rows])
+        assert torch.equal(batch.example_heatmaps[0], full.example_heatmaps[0][:, rows])
         edges = {tuple(category.names[i] for i in edge) for edge in category.skeleton}
         assert edges == {
             names
@@ -228,20 +229,20 @@ def _described(category):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"shot": 1}, "unknown key 'shot'; known are shots"),
+        ({"shot": 1}, "unknown key 'shot'; known are .*shots"),
         ({"sampling": "epoch"}, "released, balanced"),
         ({"sampling": "balanced"}, "say how many optimiser steps"),
         ({"features": "cached"}, "say how many with 'versions'"),
         ({"features": "kept"}, "live, cached"),
         ({"schedule": "linear"}, "step, cosine"),
         ({"modality_dropout": {"words_only": 0.6, "example_only": 0.6}}, "must be 1 together at most"),
-        ({"modality_dropout": {"words_only": -0.1}}, "modality_dropout's words_only is a share"),
+        ({"modality_dropout": {"words_only": -0.1}}, "modality_dropout's words_only must be a number from 0 to 1"),
         ({"modality_dropout": {"both": 1}}, "unknown key 'both'"),
         ({"support_points_fraction": 0}, "above 0 and at most 1"),
-        ({"drops": [160, 180]}, "Each of drops is a share"),
-        ({"warmup": -1}, "warmup must be 0 or more"),
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"describe": 2}, "describe is a share"),
+        ({"drops": [160, 180]}, "Each of drops must be a number from 0 to 1"),
+        ({"warmup": -1}, "warmup must be a whole number from 0"),
+        ({"batch": 0}, "batch must be a whole number from 1"),
+        ({"describe": 2}, "describe must be a number from 0 to 1"),
         ({"sigma": 2}, "unknown key 'sigma'"),
     ],
 )
@@ -253,4 +254,4 @@ def test_a_recipe_that_does_not_fit_is_refused_by_name(settings, words):
 def test_a_recipe_survives_being_written_down():
     told = {"modality_dropout": ModalityDropout(words_only=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
     for config in (replace(CONFIG, **told), MatcherTrainConfig()):
-        assert from_mapping(MatcherTrainConfig, to_mapping(config), "recipe") == config
+        assert from_mapping(MatcherTrainConfig, config.to_dict(), "recipe") == config

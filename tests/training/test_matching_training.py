@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import tiny_trainees
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from anykeypoint.data.synthetic import write_dataset
@@ -19,8 +20,8 @@ from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.matching.matcher_folder import kept_tensors
 from anykeypoint.models.matching.model import MatchingModel
-from anykeypoint.training.matching.matcher import MatchingCourse, Plan, train
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.matching.matcher_trainer import MatcherTrainer, train
 
 CONFIG = MatcherTrainConfig(sampling="balanced", steps=4, batch=2, lr=1e-3, warmup=2, drops=(0.5,), save_every=2)
 ALL = replace(  # everything at once that a checkpoint could forget
@@ -28,7 +29,7 @@ ALL = replace(  # everything at once that a checkpoint could forget
     accumulate=2,
     ema=0.9,
     clip=1.0,
-    backbone_lr=1e-4,
+    encoder_lr=1e-4,
     support_points_fraction=0.7,
     modality_dropout=ModalityDropout(words_only=0.3, example_only=0.3),
 )
@@ -139,13 +140,13 @@ def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base,
 
 def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
     model = tiny_trainees.matcher("graphcape", base, "full")
-    course = MatchingCourse(model, data, replace(CONFIG, backbone_lr=1e-5))
-    head, backbone = course.groups()
+    trainer = MatcherTrainer(model, data, replace(CONFIG, encoder_lr=1e-5))
+    head, backbone = trainer.parameter_groups()
     assert (head["lr"], backbone["lr"]) == (1e-3, 1e-5)
     assert len(head["params"]) + len(backbone["params"]) == len(list(model.parameters()))
-    assert [group["lr"] for group in MatchingCourse(model, data, CONFIG).groups()] == [1e-3, 1e-3]
+    assert [group["lr"] for group in MatcherTrainer(model, data, CONFIG).parameter_groups()] == [1e-3, 1e-3]
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
-    run(base, data, tmp_path, replace(CONFIG, backbone_lr=1e-5), model=model, stop_after=1)
+    run(base, data, tmp_path, replace(CONFIG, encoder_lr=1e-5), model=model, stop_after=1)
     assert any(not torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
 
 
@@ -184,20 +185,22 @@ def test_the_step_rate_reaches_the_optimiser(tmp_path, base, data):
 def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
     capex = tiny_trainees.matcher("capex", base)
     with pytest.raises(InputError, match="capex takes one of them only"):
-        MatchingCourse(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.5)))
+        MatcherTrainer(capex, data, replace(CONFIG, modality_dropout=ModalityDropout(words_only=0.5)))
     with pytest.raises(InputError, match="set its tuning to frozen"):
         tuned = tiny_trainees.matcher("graphcape", base, "full")
-        MatchingCourse(tuned, data, replace(CONFIG, features="cached", versions=2))
+        MatcherTrainer(tuned, data, replace(CONFIG, features="cached", versions=2))
     with pytest.raises(InputError, match="set own_example_backbone to false"):
         pomnet = tiny_trainees.matcher("pomnet", base)
-        MatchingCourse(pomnet, data, replace(CONFIG, features="cached", versions=2))
+        MatcherTrainer(pomnet, data, replace(CONFIG, features="cached", versions=2))
     with pytest.raises(InputError, match="Nothing of the model is trainable"):
         train(tiny_trainees.matcher("capex", base).requires_grad_(False), data, CONFIG, tmp_path)
 
 
-def test_a_warm_up_longer_than_the_run_is_refused():
+def test_a_warm_up_longer_than_the_run_is_refused(tmp_path, base, data):
+    """Eight objects of two categories make one step an epoch."""
+    trainer = MatcherTrainer(tiny_trainees.matcher("capex", base), data, MatcherTrainConfig(epochs=80))
     with pytest.raises(InputError, match=r"rises for 1000 steps, but the run has 80; write a smaller warmup"):
-        Plan(50, MatcherTrainConfig(epochs=20))
+        trainer.prepare(Accelerator(), tmp_path)
 
 
 def test_another_run_is_not_continued(tmp_path, base, data):

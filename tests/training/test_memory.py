@@ -14,10 +14,13 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
-from anykeypoint.training.generative.capellm_config import GuideConfig, TrainConfig
-from anykeypoint.training.generative.losses import Guide, make_readers, training_loss
-from anykeypoint.training.generative.memory import recomputed, spread
-from anykeypoint.training.generative.sequences import build_sequences, collate
+from anykeypoint.training.generative.answer_losses import training_losses
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.guidance import Guide, make_readers
+from anykeypoint.training.generative.memory import recomputed, shard
+from anykeypoint.training.generative.sequence_batch import collate
+from anykeypoint.training.generative.sequences import build_sequences
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def gradients(model, item, config, answered=True):
     batch = collate(build_sequences(model, item, config, np.random.default_rng(0), answered), model.codec.base)
     readers = make_readers(model, config.guide)
     torch.manual_seed(0)
-    training_loss(model, batch, config, answered, readers)["loss"].backward()
+    training_losses(model, batch, config, answered, readers)["loss"].backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -40,7 +43,7 @@ def gradients(model, item, config, answered=True):
 @pytest.mark.parametrize("guide", [GuideConfig(), GuideConfig(layers=(0, 1), read=0.5)], ids=["plain", "guided"])
 def test_layers_that_are_computed_twice_give_the_same_gradients(tmp_path, item, tuning, guide):
     model = tiny.capellm(tmp_path, tuning)
-    config = TrainConfig(precision="fp32", loss="digits", sigma=0.02, guide=guide)
+    config = CapeLLMTrainConfig(precision="fp32", loss="digits", sigma=0.02, guide=guide)
     plain = gradients(model, item, config)
     with recomputed(model):
         again = gradients(model, item, config)
@@ -51,7 +54,7 @@ def test_layers_that_are_computed_twice_give_the_same_gradients(tmp_path, item, 
 
 def test_guidance_alone_gives_the_same_gradients_too(tmp_path, item):
     model = tiny.capellm(tmp_path, "lora")
-    config = TrainConfig(precision="fp32", guide=GuideConfig(layers=(1,), alone=1))
+    config = CapeLLMTrainConfig(precision="fp32", guide=GuideConfig(layers=(1,), alone=1))
     plain = gradients(model, item, config, answered=False)
     with recomputed(model):
         again = gradients(model, item, config, answered=False)
@@ -88,7 +91,7 @@ def test_what_guidance_noted_outlives_the_second_computation(tmp_path, item):
 @pytest.mark.parametrize(("tuning", "encoder_runs"), [("lora", 2), ("frozen", 1)])
 def test_both_towers_layers_run_twice_in_it_and_once_behind_it(tmp_path, item, tuning, encoder_runs):
     model = tiny.capellm(tmp_path, tuning)
-    config = TrainConfig(precision="fp32")
+    config = CapeLLMTrainConfig(precision="fp32")
     runs = {"encoder": 0, "decoder": 0}
 
     def count(name):
@@ -108,13 +111,13 @@ def test_both_towers_layers_run_twice_in_it_and_once_behind_it(tmp_path, item, t
 
 def test_spreading_a_language_model_that_trains_in_full_is_refused(tmp_path):
     with pytest.raises(InputError, match="set its tuning to lora"):
-        spread(tiny.capellm(tmp_path, "full"), Accelerator())
+        shard(tiny.capellm(tmp_path, "full"), Accelerator())
 
 
 def test_one_process_holds_all_weights(tmp_path, item):
     model = tiny.capellm(tmp_path, "lora")
-    config = replace(TrainConfig(precision="fp32"), shard=True)
+    config = replace(CapeLLMTrainConfig(precision="fp32"), shard=True)
     before = gradients(model, item, config)
-    spread(model, Accelerator())
+    shard(model, Accelerator())
     after = gradients(model, item, config)
     assert all(torch.equal(gradient, after[name]) for name, gradient in before.items())

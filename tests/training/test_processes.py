@@ -18,13 +18,13 @@ from training.test_loop import CONFIG, run
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.storage import changed_tensors
-from anykeypoint.training.generative.capellm_config import TrainConfig
-from anykeypoint.training.matching import matcher
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.matching import matcher_trainer
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 from anykeypoint.training.progress import crop_counts
 
 # Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
-EPOCHS = TrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
+EPOCHS = CapeLLMTrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
 MATCHER = MatcherTrainConfig(
     sampling="balanced", steps=3, batch=2, lr=1e-3, warmup=1, features="cached", versions=2, save_every=1
 )
@@ -39,7 +39,8 @@ import training.test_processes as p
 from anykeypoint.cli import train
 folder = Path(sys.argv[2])
 files = {"model": folder / "model.yaml", "recipe": folder / "recipe.yaml", "start": None, "allow_missing": False}
-train.run(f"coco:{folder / 'data' / 'annotations.json'}", folder / "data" / "images", folder / "verb", **files)
+files |= {"images": folder / "data" / "images", "out": folder / "verb"}
+train.run(f"coco:{folder / 'data' / 'annotations.json'}", **files)
 objects = p.data(folder)
 t.run(folder, objects, folder / "two", t.replace(t.CONFIG, accumulate=1))
 some = p.with_far_ones(objects)
@@ -62,7 +63,7 @@ def data(folder):
 def match(folder, config, out):
     """A matcher trained in `out`."""
     dataset = read_coco(folder / "data" / "annotations.json", folder / "data" / "images")
-    return matcher.train(tiny_trainees.matcher("flf", folder / "base"), dataset, config, out)
+    return matcher_trainer.train(tiny_trainees.matcher("flf", folder / "base"), dataset, config, out)
 
 
 def with_far_ones(objects):

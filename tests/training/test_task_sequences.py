@@ -12,17 +12,17 @@ from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.kptllm_network import PROMPT
-from anykeypoint.training.generative.kptllm import task_loss
-from anykeypoint.training.generative.kptllm_config import KptTrainConfig, TaskWeights
-from anykeypoint.training.generative.sequences import MadeUp
-from anykeypoint.training.generative.tasks import build_task_sequences, collate_tasks
+from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
+from anykeypoint.training.generative.kptllm_trainer import task_losses
+from anykeypoint.training.generative.object_sampler import SyntheticSeeds
+from anykeypoint.training.generative.task_sequences import build_task_sequences, collate_tasks
 
 ALL = TaskWeights(identify=1, example=1, text=1, both=1)
 
 
 def settings(**changes):
     plain = AugmentConfig(scale=0.1, rotation=10)
-    return KptTrainConfig(**{"tasks": ALL, "pack": 8, "precision": "fp32", "augment": plain, **changes})
+    return KptLLMTrainConfig(**{"tasks": ALL, "pack": 8, "precision": "fp32", "augment": plain, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,12 @@ def split(packed):
             replace(
                 packed,
                 tokens=tokens,
-                places=[packed.places[i] for i in keep],
+                positions=[packed.positions[i] for i in keep],
                 conversation=[0] * len(keep),
                 answers=answers,
-                words=moved(packed.words),
+                word_targets=moved(packed.word_targets),
                 prompts=prompts,
-                shown=packed.shown if any(prompt.of_example for prompt in prompts) else None,
+                example_pixels=packed.example_pixels if any(prompt.of_example for prompt in prompts) else None,
                 tasks=[packed.tasks[number]],
                 questions=1,
             )
@@ -97,7 +97,7 @@ def split(packed):
 
 
 def loss_of(model, sequences, config):
-    return task_loss(model, collate_tasks(sequences, model.codec.base), config)
+    return task_losses(model, collate_tasks(sequences, model.codec.base), config)
 
 
 def gradients(model, loss):
@@ -109,11 +109,11 @@ def gradients(model, loss):
 
 
 ALONE = [  # answer, recipe, and what of a sequence the whole loss is a mean over
-    ("text", {}, lambda one: len(one.words) + sum(len(answer.text) for answer in one.answers)),
+    ("text", {}, lambda one: len(one.word_targets) + sum(len(answer.text) for answer in one.answers)),
     ("text", {"loss": "digits", "sigma": 0.03, "words": 0.0}, lambda one: len(one.answers)),
-    ("text", {"loss": "digits", "words": 0.7, "tasks": TaskWeights(identify=1)}, lambda one: len(one.words)),
+    ("text", {"loss": "digits", "words": 0.7, "tasks": TaskWeights(identify=1)}, lambda one: len(one.word_targets)),
     ("token", {"words": 0.0, "point": 3.0}, lambda one: len(one.answers)),
-    ("token", {"words": 0.7, "point": 0.0}, lambda one: len(one.words)),
+    ("token", {"words": 0.7, "point": 0.0}, lambda one: len(one.word_targets)),
 ]
 
 
@@ -135,9 +135,9 @@ def test_padding_company_and_others_examples_change_no_loss(models, data, member
     model, config = models["text"], settings()
     sequences = [sequence(model, item, config, members) for item in data.objects[:4]]
     assert len({len(one.tokens) for one in sequences}) > 1
-    assert sum(one.shown is not None for one in sequences) > 1
+    assert sum(one.example_pixels is not None for one in sequences) > 1
     alone = [loss_of(model, [one], config)["loss"].item() for one in sequences]
-    weights = [len(one.words) + sum(len(a.text) for a in one.answers) for one in sequences]
+    weights = [len(one.word_targets) + sum(len(a.text) for a in one.answers) for one in sequences]
     together = loss_of(model, sequences, config)["loss"].item()
     assert together == pytest.approx(np.average(alone, weights=weights), abs=1e-4)
 
@@ -154,7 +154,7 @@ def test_the_text_loss_is_transformers_own_with_labels_on_the_answer(models, dat
     plain = list(packed.tokens)
     if task != "text":
         assert plain.pop(0) == PROMPT and len(packed.prompts) == 1
-        looked = batch.pixels if task == "identify" else batch.shown
+        looked = batch.pixels if task == "identify" else batch.examples
         pieces.append(model.prompt_tokens(model.encoder(normalise(looked)), batch.prompts[None]))
     pieces.append(table(torch.tensor([plain])))
     embeddings = torch.cat(pieces, dim=1)
@@ -186,7 +186,7 @@ def test_a_name_is_learnt_where_the_question_does_not_tell_it_and_stands_there_w
         config = settings(tasks=TaskWeights(**{task: 1}), pack=1, describe=0.0)
         packed = sequence(model, item, config, members)
         name = item.category.keypoints[_asked(model, item, packed, task) if task != "example" or identify_first else 0]
-        words = model.tokenizer.decode([token for _, token in packed.words])
+        words = model.tokenizer.decode([token for _, token in packed.word_targets])
         point = model.tokenizer.decode([token for answer in packed.answers for _, token in answer.text])
         written = model.tokenizer.decode([token for token in packed.tokens if token >= 0])
         answer = written[written.index("ASSISTANT:") + len("ASSISTANT:") :]
@@ -219,7 +219,7 @@ def test_token_answers_cost_their_l1_by_its_weight(models, data, members):
     packed = sequence(model, data.objects[0], config, members)
     batch = collate_tasks([packed], model.codec.base)
     pixels = model.encoder.normalise(batch.pixels)
-    hidden = model(pixels, batch.tokens, batch.sees, batch.positions)[0]
+    hidden = model(pixels, batch.tokens, batch.mask, batch.positions)[0]
     distances = []
     for answer in packed.answers:
         x, y = model.keypoint_token(hidden[answer.span[0]]).tolist()
@@ -282,7 +282,7 @@ def test_a_prompt_is_the_place_in_the_picture_that_it_is_of(models, data, member
 
 def test_made_up_objects_have_examples_of_their_own_kind_and_are_the_same_every_time(models):
     config = settings(sampling="balanced", steps=1, made_up=1.0)
-    first, again = (sequence(models["text"], MadeUp(3, 4), config, {}, seed=5) for _ in range(2))
-    assert first.shown is not None and not np.array_equal(first.shown, first.pixels)
+    first, again = (sequence(models["text"], SyntheticSeeds(3, 4), config, {}, seed=5) for _ in range(2))
+    assert first.example_pixels is not None and not np.array_equal(first.example_pixels, first.pixels)
     assert first.tokens == again.tokens and first.prompts == again.prompts
-    assert np.array_equal(first.pixels, again.pixels) and np.array_equal(first.shown, again.shown)
+    assert np.array_equal(first.pixels, again.pixels) and np.array_equal(first.example_pixels, again.example_pixels)

@@ -35,6 +35,11 @@ def set_volume(quiet: bool, verbose: bool) -> None:
         warnings.simplefilter("default")
 
 
+def is_quiet() -> bool:
+    """Whether -q was given, for functions that print progress of their own."""
+    return _quiet
+
+
 def note(sentence: str) -> None:
     """Print a sentence on stderr, unless -q was given."""
     if not _quiet:

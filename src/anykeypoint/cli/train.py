@@ -36,11 +36,11 @@ def run(
     """
     from accelerate import PartialState
 
+    from ..configs.yaml_files import from_mapping, load_yaml
     from ..forms.registry import read
     from ..models.folders import model_type
     from ..models.loading import find, from_folder
-    from ..training.generative import kptllm
-    from ..training.generative.capellm_config import from_mapping, load_yaml
+    from ..training.generative import kptllm_trainer
     from ..training.progress import crop_counts
     from .trainable import CAPELLM, KPTLLM, SAVED, family_of, parts
 
@@ -65,8 +65,8 @@ def run(
     else:
         built = from_folder(find(start))
         if new is not None:
-            built = kptllm.from_capellm(new, built, config.seed)
-    family.train(built, dataset, config, out)
+            built = kptllm_trainer.from_capellm(new, built, config.seed)
+    family.train(built, dataset, config, out, quiet=console.is_quiet())
     if PartialState().is_main_process:
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} {family.skipped}.")

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..models.fewshot import model as fewshots
@@ -15,12 +16,13 @@ from ..models.generative.kptllm_config import KptLLMConfig
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE
 from ..models.matching.model import build as build_matcher
-from ..training import fewshot
-from ..training.generative import capellm, kptllm
-from ..training.generative.capellm_config import TrainConfig, from_mapping
-from ..training.generative.kptllm_config import KptTrainConfig
-from ..training.matching import matcher
-from ..training.matching.matcher_config import FewShotTrainConfig, MatcherTrainConfig
+from ..training.fewshot import fewshot_trainer
+from ..training.fewshot.fewshot_config import FewShotTrainConfig
+from ..training.generative import capellm_trainer, kptllm_trainer
+from ..training.generative.capellm_config import CapeLLMTrainConfig
+from ..training.generative.kptllm_config import KptLLMTrainConfig
+from ..training.matching import matcher_trainer
+from ..training.matching.matcher_config import MatcherTrainConfig
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ class Family:
     described: Callable[[dict, str], Any]
     recipe: type
     build: Callable[[Any, int], Any]
-    train: Callable[[Any, Dataset, Any, Path], Any]
+    train: Callable[..., Any]
     skipped: str
 
 
-def _train_capellm(model: Any, data: Dataset, config: TrainConfig, out: Path) -> None:
-    capellm.train(model, data.objects, config, out, weights=getattr(data, "weights", None))
+def _train_capellm(model: Any, data: Dataset, config: CapeLLMTrainConfig, out: Path, quiet: bool = False) -> None:
+    weights = getattr(data, "weights", None)
+    capellm_trainer.train(model, data.objects, config, out, weights=weights, quiet=quiet)
 
 
 def _keys(kind: type) -> frozenset[str]:
@@ -54,7 +57,7 @@ def _keys(kind: type) -> frozenset[str]:
 CAPELLM = Family(
     _keys(CapeLLMConfig),
     lambda data, origin: from_mapping(CapeLLMConfig, data, origin),
-    TrainConfig,
+    CapeLLMTrainConfig,
     CapeLLM.build,
     _train_capellm,
     "crops were skipped: no labelled point was inside",
@@ -64,7 +67,7 @@ MATCHER = Family(
     lambda data, origin: MatcherConfig.from_dict(data),
     MatcherTrainConfig,
     build_matcher,
-    matcher.train,
+    matcher_trainer.train,
     "episodes had nothing to learn from: no keypoint of the query was visible",
 )
 FEW_SHOT = Family(
@@ -72,15 +75,15 @@ FEW_SHOT = Family(
     lambda data, origin: fewshots.FewShotConfig.from_dict(data),
     FewShotTrainConfig,
     fewshots.build,
-    fewshot.train,
+    fewshot_trainer.train,
     "episodes had nothing to learn from: no keypoint of the examples was visible",
 )
 KPTLLM = Family(
     _keys(KptLLMConfig) | {"preset"},
     lambda data, origin: KptLLMConfig.from_dict(data),
-    KptTrainConfig,
+    KptLLMTrainConfig,
     KptLLM.build,
-    kptllm.train,
+    kptllm_trainer.train,
     "crops were skipped: nothing that a task needs was inside",
 )
 FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}

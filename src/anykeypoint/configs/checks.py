@@ -51,7 +51,8 @@ def check_choice(value: Any, what: str, known: Collection[str]) -> str:
     """The value if it is one of the known words; InputError that lists them otherwise."""
     if not isinstance(value, str) or value not in known:
         near = near_names(value, known) if isinstance(value, str) else ""
-        raise InputError(f"{what} must be one of {', '.join(known)}, but got {value!r}{near}.")
+        words = ", ".join(word or "''" for word in known)
+        raise InputError(f"{what} must be one of {words}, but got {value!r}{near}.")
     return value
 
 

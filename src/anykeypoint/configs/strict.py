@@ -14,7 +14,7 @@ A config is read from a mapping of its fields. The type hints say how a value is
 
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
@@ -107,6 +107,8 @@ def _is_required(field: Field) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, Config):
         return value.to_dict()
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

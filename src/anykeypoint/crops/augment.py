@@ -1,14 +1,17 @@
-"""Training crops: one random similarity transform and one resample per crop, points moved by the same matrix.
+"""Training crops: one random similarity transform and one resampling per crop; points move by the same matrix.
 
-Letters: K keypoints, S side of the crop in pixels.
+Letters: K keypoints, S side of a crop in pixels. "Normalised coordinates" run from 0 to 1 over the crop.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from ..category import Category
+from ..configs.checks import check_choice, check_positive, check_share
+from ..configs.strict import Config
 from ..errors import InputError
 from ..geometry import Box, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
 
@@ -16,73 +19,95 @@ TURNS = ("uniform", "normal")
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """How far a training crop may stray from the plain one (`PLAIN`). The defaults are CapeLLM's released recipe."""
+class AugmentConfig(Config):
+    """Random changes of a training crop. The defaults are CapeLLM's released recipe; PLAIN has no change.
 
-    scale: float = 0.3  # spread of the crop's side, normal round 1 and cut at 1 +- scale
-    rotation: float = 40.0  # degrees: half the range, or with turn "normal" the spread, cut at twice that
-    turn: str = "uniform"  # how angles are drawn: "uniform" in +-rotation, or "normal"
-    turned: float = 0.5  # share of crops that are turned at all
-    shift: float = 0.0  # of the side, uniform in +-shift
-    flip: float = 0.0  # share of mirrored crops; left/right names change places
-    colour: float = 0.0  # brightness, contrast, saturation uniform in 1 +- colour
+    scale: standard deviation of the factor on the crop's side, which is normal around 1 and clipped to 1 +- scale.
+    rotation: largest angle in degrees with turn "uniform"; with turn "normal" the standard deviation of the angle,
+        which is then clipped to twice that.
+    turn: distribution of the angle, "uniform" or "normal".
+    turned: probability that a crop is rotated at all.
+    shift: largest shift along x and along y as a share of the crop's side, uniform.
+    flip: probability that a crop is mirrored; labels of left and right keypoints are then exchanged.
+    colour: brightness, contrast and saturation are each multiplied by a factor that is uniform in 1 +- colour.
+    """
+
+    called: ClassVar[str] = "The options of augment"
+
+    scale: float = 0.3
+    rotation: float = 40.0
+    turn: str = "uniform"
+    turned: float = 0.5
+    shift: float = 0.0
+    flip: float = 0.0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.turn not in TURNS:
-            raise InputError(f"turn must be one of {', '.join(TURNS)}, but got {self.turn!r}.")
+        check_choice(self.turn, "augment's turn", TURNS)
         for name in ("turned", "flip", "colour"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"augment's {name} must be from 0 to 1, but got {getattr(self, name)}.")
+            check_share(getattr(self, name), f"augment's {name}")
+        for name in ("rotation", "shift"):
+            check_positive(getattr(self, name), f"augment's {name}", zero=True)
         if not 0 <= self.scale < 1:
             raise InputError(f"augment's scale must be 0 or more and below 1, but got {self.scale}.")
-        for name in ("rotation", "shift"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InputError(f"augment's {name} must be finite and 0 or more, but got {getattr(self, name)}.")
 
 
 PLAIN = AugmentConfig(scale=0, rotation=0)
-# The papers are silent; these are their released codes. All draw for every picture anew, an example's and its query's
-# alike; none shifts or changes colours, and only LocLLM mirrors.
+# The papers do not give these values; they are from the released codes. All of them draw for every picture anew, also
+# for the examples and the query of one episode. None shifts or changes colours, and LocLLM alone mirrors.
 CAPELLM = AugmentConfig()
 LOCLLM = AugmentConfig(flip=0.5)
-MATCHER = AugmentConfig(scale=0.15, rotation=15, turn="normal", turned=0.6)  # GraphCape and CapeX
-RECIPES = {"plain": PLAIN, "capellm": CAPELLM, "locllm": LOCLLM, "matcher": MATCHER}
+MATCHER = AugmentConfig(scale=0.15, rotation=15, turn="normal", turned=0.6)  # of GraphCape and CapeX
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where a training crop lies: a square of the picture, turned about its centre, then perhaps mirrored."""
+class CropPlacement:
+    """Where a training crop lies in its picture: a square, turned about its centre, then mirrored where `flipped`.
+
+    crop: the square before it is turned, in image pixels.
+    degrees: angle by which the square is turned.
+    flipped: whether the crop is mirrored left to right.
+    """
 
     crop: Crop
     degrees: float = 0.0
     flipped: bool = False
 
     def matrix(self, size: int) -> np.ndarray:
-        """(2, 3): image pixels -> pixels of the crop, `size` a side."""
+        """The affine matrix (2, 3) from image pixels to pixels of a crop with `size` pixels a side."""
         return crop_matrix(self.crop, size, self.degrees, self.flipped)
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Fractions of the crop ... 2 -> image pixels ... 2."""
+        """Normalised coordinates ... 2 to image pixels ... 2."""
         return apply_matrix(invert_matrix(self.matrix(1)), points)
 
     def normalise(self, points: np.ndarray) -> np.ndarray:
-        """Image pixels ... 2 -> fractions of the crop ... 2; NaN stays NaN."""
+        """Image pixels ... 2 to normalised coordinates ... 2; NaN stays NaN."""
         return apply_matrix(self.matrix(1), points)
 
     def labels(self, points: np.ndarray, category: Category) -> np.ndarray:
-        """An object's points K 2 in image pixels -> what each keypoint's label is in the crop, K 2 fractions of it.
+        """The labels of an object in the crop, K 2 in normalised coordinates.
 
-        In a mirrored crop what was the subject's left looks like a right, so left and right change places: keypoint i
-        means the same in every crop, mirrored or not. Names and skeleton stay as they are.
+        In a mirrored crop the subject's left looks like a right, so the points of left and right keypoints are
+        exchanged. Keypoint i then means the same in every crop, and names and skeleton stay as they are.
+
+        points: K 2, the object's points in image pixels; NaN where not labelled.
+        category: tells which keypoints are left and right of each other.
         """
         moved = self.normalise(points)
         return moved[category.mirrored()] if self.flipped else moved
 
 
-def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Generator) -> Placed:
-    """A random crop round a box: of `square_crop(box, crop_scale)`, as `config` says."""
+def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Generator) -> CropPlacement:
+    """Draw a random crop around a box.
+
+    box: x, y, width, height in image pixels.
+    crop_scale: side of the unchanged crop over the longer side of the box.
+    config: the random changes.
+    rng: generator of the draw.
+    """
     crop = square_crop(box, crop_scale)
-    grow = float(np.clip(1 + config.scale * rng.standard_normal(), 1 - config.scale, 1 + config.scale))
+    factor = float(np.clip(1 + config.scale * rng.standard_normal(), 1 - config.scale, 1 + config.scale))
     turned = rng.random() < config.turned
     if config.turn == "uniform":
         degrees = rng.uniform(-config.rotation, config.rotation)
@@ -90,26 +115,30 @@ def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Gen
         degrees = float(np.clip(config.rotation * rng.standard_normal(), -2 * config.rotation, 2 * config.rotation))
     shift = rng.uniform(-config.shift, config.shift, 2) * crop.side
     flipped = bool(rng.random() < config.flip)
-    side = crop.side * grow
+    side = crop.side * factor
     x, y = np.array([crop.x, crop.y]) + crop.side / 2 + shift - side / 2
-    return Placed(Crop(float(x), float(y), side), degrees if turned else 0.0, flipped)
+    return CropPlacement(Crop(float(x), float(y), side), degrees if turned else 0.0, flipped)
 
 
-def crop_placed(image: Image.Image, placed: Placed, size: int) -> np.ndarray:
-    """The picture of a placed crop: S S 3 uint8, bilinear, black outside the image.
+def crop_placed(image: Image.Image, placement: CropPlacement, size: int) -> np.ndarray:
+    """The pixels of a crop, S S 3 uint8, bilinear, black outside the picture.
 
-    A point p of the picture lies at `placed.normalise(p) * size` in it.
+    A point p of the picture lies at `placement.normalise(p) * size` in the crop.
+
+    image: the picture, RGB.
+    placement: where the crop lies.
+    size: S.
     """
-    back = invert_matrix(placed.matrix(size))  # image pixels per crop pixel, and the crop's corner
-    shrink = int(np.hypot(*back[:, 0]))
-    if shrink >= 2:  # a coarse copy first, so that no pixel is skipped
-        image, back = image.reduce(shrink), back / shrink
-    out = image.transform((size, size), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BILINEAR)
+    inverse = invert_matrix(placement.matrix(size))  # from pixels of the crop to image pixels
+    shrink = int(np.hypot(*inverse[:, 0]))
+    if shrink >= 2:  # a bilinear sample reads 2 x 2 pixels, so a larger step would skip pixels: average first
+        image, inverse = image.reduce(shrink), inverse / shrink
+    out = image.transform((size, size), Image.Transform.AFFINE, inverse.ravel().tolist(), Image.Resampling.BILINEAR)
     return np.asarray(out)
 
 
 def jitter(image: Image.Image, colour: float, rng: np.random.Generator) -> Image.Image:
-    """Random brightness, contrast and saturation."""
+    """The picture with random brightness, contrast and saturation, each by a factor uniform in 1 +- `colour`."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(rng.uniform(1 - colour, 1 + colour))
     return image

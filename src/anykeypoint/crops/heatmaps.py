@@ -1,25 +1,32 @@
-"""Heat-map targets of MP-100's few-shot family: a Gaussian on whole cells round each visible keypoint.
+"""Target heat maps of MP-100's few-shot family: a Gaussian, centred on a whole cell, for each visible keypoint.
 
-Letters: K keypoints, N cells a side.
+Letters: K keypoints, N cells along a side of a heat map.
 """
 
 import numpy as np
 
 from ..errors import InputError
 
-CELLS, STRIDE = 64, 4  # of a crop of 256 pixels
-RADIUS = 3  # of the patch, in sigmas
+CELLS = 64  # number of cells along a side of a heat map, for crops of 256 pixels
+STRIDE = 4  # side of a cell in pixels of the crop
+RADIUS = 3  # half the side of the square that the Gaussian fills, in standard deviations
 
 
 def heat_targets(
     points: np.ndarray, visible: np.ndarray, sigma: int, cells: int = CELLS, stride: float = STRIDE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Targets (K, N, N) float32 with the peak 1 and weights (K,) float32, 0 or 1.
+    """Heat maps (K, N, N) float32 with the peak 1, and weights (K,) float32, each 0 or 1.
 
-    points: (K, 2) in pixels of the crop. sigma: in cells: 1 for GraphCape, CapeX and EdgeCape, 2 for POMNet, CapeFormer
-    and MetaPoint. The Gaussian stands on a whole cell, int(p / stride + 0.5), and ends at three sigmas. As released:
-    halves are cut towards zero, so slightly negative points move to cell 0; and a patch that only touches the frame
-    keeps the weight 1, a map without heat. Raises InputError for a visible point that is no place.
+    The Gaussian is centred on the cell int(p / stride + 0.5) and cut off at three standard deviations. Two properties
+    of the released code are kept: int() rounds towards zero, so that slightly negative points move to cell 0; and a
+    Gaussian whose square only touches the map keeps the weight 1, with a map of zeros. Raises InputError for a visible
+    point that is not finite.
+
+    points: (K, 2) in pixels of the crop.
+    visible: (K,) bool, keypoints that get a heat map.
+    sigma: standard deviation in cells: 1 for GraphCape, CapeX and EdgeCape, 2 for POMNet, CapeFormer and MetaPoint.
+    cells: N.
+    stride: side of a cell in pixels of the crop.
     """
     points, weights = np.asarray(points), np.asarray(visible).astype(np.float32)
     if points.shape != (len(weights), 2) or not np.isfinite(points[weights > 0]).all():
@@ -29,12 +36,12 @@ def heat_targets(
     offsets = np.arange(-radius, radius + 1, dtype=np.float32)
     patch = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * sigma**2))
     for k in np.flatnonzero(weights):
-        middle = np.trunc(points[k] / stride + 0.5).astype(int)
-        first, last = middle - radius, middle + radius + 1  # exclusive
-        if (first >= cells).any() or (last < 0).any():
+        centre = np.trunc(points[k] / stride + 0.5).astype(int)
+        first, end = centre - radius, centre + radius + 1  # first cell of the square, and the one behind its last
+        if (first >= cells).any() or (end < 0).any():
             weights[k] = 0
             continue
-        low, high = np.clip(first, 0, cells), np.clip(last, 0, cells)
+        low, high = np.clip(first, 0, cells), np.clip(end, 0, cells)
         inside = patch[low[1] - first[1] : high[1] - first[1], low[0] - first[0] : high[0] - first[0]]
         targets[k, low[1] : high[1], low[0] : high[0]] = inside
     return targets, weights

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment: written beside, synced, then renamed; the newest valid one wins."""
+"""Checkpoints that survive a kill at any moment: written in a temporary folder, synced to disk, then renamed."""
 
 import hashlib
 import json
@@ -9,24 +9,30 @@ from pathlib import Path
 
 from ..errors import InputError
 
-_MANIFEST = "complete.json"  # sizes and hashes of all files, written last
+_MANIFEST = "complete.json"  # sizes and hashes of all files of a checkpoint; written last
 
 
 def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep: int) -> Path:
-    """Let `write` fill a temporary folder, seal it, move it to `folder/step-N` and drop all but the newest `keep`."""
+    """Write a checkpoint and delete older ones. Returns its folder, `folder/step-N`.
+
+    folder: folder of all checkpoints of the run; it is created.
+    step: number of optimiser steps that were taken.
+    write: writes the files of the checkpoint into a folder that it is given.
+    keep: number of checkpoints that are kept, this one included.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step:08d}"
     scratch = folder / f".{target.name}.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     write(scratch)
-    manifest = {}
+    files = {}
     for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
-        manifest[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
+        files[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
         _sync(path)
-    seal = scratch / _MANIFEST
-    seal.write_text(json.dumps({"step": step, "files": manifest}))
-    _sync(seal)
+    manifest = scratch / _MANIFEST
+    manifest.write_text(json.dumps({"step": step, "files": files}))
+    _sync(manifest)
     _sync(scratch)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
@@ -37,12 +43,12 @@ def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """All checkpoint folders, valid or not, oldest first."""
+    """All checkpoint folders below `folder`, valid or not, oldest first."""
     return sorted(path for path in folder.glob("step-*") if path.is_dir()) if folder.is_dir() else []
 
 
 def newest_valid(folder: Path) -> Path | None:
-    """The newest checkpoint whose every file has the size and hash that were written; None if there is none."""
+    """The newest checkpoint below `folder` whose files all have the size and hash of its manifest; None if none has."""
     for path in reversed(checkpoints(folder)):
         if is_valid(path):
             return path
@@ -50,7 +56,7 @@ def newest_valid(folder: Path) -> Path | None:
 
 
 def is_valid(checkpoint: Path) -> bool:
-    """Whether a checkpoint is sealed and unchanged."""
+    """Whether a checkpoint is complete and its files have the size and hash of its manifest."""
     try:
         files = json.loads((checkpoint / _MANIFEST).read_text())["files"]
         return all(
@@ -62,7 +68,7 @@ def is_valid(checkpoint: Path) -> bool:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimiser step a checkpoint was taken after."""
+    """The number of optimiser steps before a checkpoint. Raises InputError for a folder that is named otherwise."""
     try:
         return int(checkpoint.name.removeprefix("step-"))
     except ValueError as error:
@@ -75,6 +81,7 @@ def _hash(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
+    """Have the operating system write a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

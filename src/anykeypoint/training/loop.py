@@ -1,191 +1,254 @@
-"""The training loop: one for one CPU, one GPU or many hosts (`accelerate launch`), whatever a `Course` teaches.
+"""The training loop of all model families, for one CPU, one GPU or many hosts (`accelerate launch`).
 
-Everything random comes from (seed, epoch or step, place in the batch), so that nothing needs to be remembered: a
-resumed run draws what the uninterrupted one would have drawn.
+All random numbers come from the seed and from the number of the sample, step or epoch. A resumed run therefore draws
+what the uninterrupted run would have drawn, and checkpoints hold no state of generators.
 """
 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from .checkpoints import newest_valid, save_checkpoint, step_of
-from .course import Course, Plan
-from .generative.capellm_config import from_mapping, to_mapping
-from .progress import Report
+from .progress import TrainingLog
+from .trainer import MicroBatch, StepPlan, Trainer
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a training run changes and a checkpoint holds: named tensors, and the state of the optimiser.
+
+    parameters: all that train, the trainer's auxiliary ones included.
+    average: their moving averages; empty where the run has none.
+    statistics: running statistics of batch norms in training mode, which no gradient changes.
+    optimizer: AdamW over the trainer's parameter groups.
+    full_rates: full learning rate of each parameter group.
+    """
+
+    parameters: dict[str, nn.Parameter]
+    average: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    full_rates: list[float]
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "RunState":
+        """The state at the start of a run of a prepared trainer."""
+        model, config = trainer.model, trainer.config
+        groups = trainer.parameter_groups()
+        full_rates = [group["lr"] for group in groups]  # the run changes those of the groups themselves
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        parameters |= trainer.auxiliary_parameters()
+        average = {name: p.detach().clone() for name, p in parameters.items()} if config.ema else {}
+        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        return cls(parameters, average, _batch_norm_statistics(model), optimizer, full_rates)
+
+    @property
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tables of tensors by the name of their file in a checkpoint; empty ones have no file."""
+        tables = {"weights": self.parameters, "average": self.average, "statistics": self.statistics}
+        return {name: table for name, table in tables.items() if table}
+
+    def set_rates(self, factor: float) -> None:
+        """Set all learning rates to `factor` times the full ones."""
+        for group, full in zip(self.optimizer.param_groups, self.full_rates, strict=True):
+            group["lr"] = full * factor
+
+    def update_average(self, decay: float, step: int) -> None:
+        """Move the averages towards the parameters after a step, counted from 0; early steps have a smaller decay."""
+        for name, mean in self.average.items():
+            mean.lerp_(self.parameters[name].detach(), 1 - min(decay, (step + 1) / (step + 10)))
+
+    @torch.no_grad()
+    def apply_average(self) -> None:
+        """Put the averages in place of the parameters, where the run has averages."""
+        for name, mean in self.average.items():
+            self.parameters[name].copy_(mean)
 
 
 def run(
-    course: Course,
+    trainer: Trainer,
     out: Path,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Train the course's model in place; resumes from the newest valid checkpoint in `out/checkpoints`.
+    """Train the trainer's model in place. Continues from the newest valid checkpoint in `out/checkpoints`.
 
-    Writes `out/log.jsonl` (one line per step: loss, parts, learning rate, gradient norm, crops, skipped crops), the
-    same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder `out/model`.
-    `stop_after` ends the run after so many steps, as a kill would.
-    Raises InputError when nothing is trainable, when the checkpoint was made with other settings, or on a NaN loss.
+    Writes `out/log.jsonl` (a line per step with loss, its terms, learning rate, gradient norm and numbers of crops),
+    the same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder
+    `out/model`. Raises InputError when nothing is trainable, when the checkpoint was made with other options, or on a
+    loss that is not finite.
+
+    trainer: the model, its data and the options of the run.
+    out: folder of the run; it is created.
+    on_step: called after each step with its number, from 1, and the values of its log line.
+    stop_after: number of the step after which the run ends at once, as if it had been killed.
+    quiet: no progress on stderr.
     """
     if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise InputError(
             "Accelerate's FSDP setting is not used here; turn it off and write 'shard: true' in the recipe."
         )
-    model, config = course.model, course.config
+    model, config = trainer.model, trainer.config
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
-    plan = course.settle(accelerator, out)
-    groups = course.groups()
-    full_rates = [group["lr"] for group in groups]
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)  # without decay it is Adam
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad} | course.beside()
-    average = {name: p.detach().clone() for name, p in trained.items()} if config.ema else {}
-    state = {"weights": trained, "average": average, "statistics": _statistics(model)}
-    start = _resume(course, out, plan, state, optimizer)
+    plan = trainer.prepare(accelerator, out)
+    state = RunState.of(trainer)
+    start = _resume(trainer, out, plan, state)
     main = accelerator.is_main_process
-    with course.running(), Report(out, plan.steps, start, main) as report:
+    with trainer.context(), TrainingLog(out, plan.steps, start, main, quiet) as log:
         for step in range(start, plan.steps):
-            for group, full in zip(optimizer.param_groups, full_rates, strict=True):
-                group["lr"] = full * course.rate(step)
-            figures = _one_step(accelerator, course, optimizer, plan, step, list(trained.values()))
-            for name, kept in average.items():
-                kept.lerp_(trained[name].detach(), 1 - min(config.ema, (step + 1) / (step + 10)))
-            figures["lr"] = optimizer.param_groups[0]["lr"]
-            report.step(step + 1, figures)
+            state.set_rates(trainer.rate_factor(step))
+            values = _take_step(accelerator, trainer, plan, state, step)
+            state.update_average(config.ema, step)
+            values["lr"] = state.optimizer.param_groups[0]["lr"]
+            log.step(step + 1, values)
             if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
-                _save(course, out, step + 1, plan, state, optimizer)
+                _save(trainer, out, step + 1, plan, state)
             accelerator.wait_for_everyone()
             if on_step is not None:
-                on_step(step + 1, figures)
+                on_step(step + 1, values)
             if stop_after is not None and step + 1 >= stop_after:
                 return
-    with torch.no_grad():
-        for name, kept in average.items():
-            trained[name].copy_(kept)
+    state.apply_average()
     model.eval()
     if main:
         model.save_pretrained(out / "model")
 
 
-def _one_step(
-    accelerator: Accelerator,
-    course: Course,
-    optimizer: torch.optim.Optimizer,
-    plan: Plan,
-    step: int,
-    parameters: list[nn.Parameter],
+def _take_step(
+    accelerator: Accelerator, trainer: Trainer, plan: StepPlan, state: RunState, step: int
 ) -> dict[str, float]:
-    """One optimiser step; returns the figures of the log, means over all processes.
+    """One optimiser step. Returns the values of its log line, means over all processes.
 
-    Gradients are averaged once a step, by hand: a process whose objects are all skipped then simply adds nothing.
+    Gradients are averaged over the processes once a step and by hand, so that a process whose samples are all skipped
+    adds zeros instead of leaving the others waiting.
     """
-    course.model.train()
-    passes = plan.items(step, accelerator.process_index)
-    sums = dict.fromkeys(course.parts(step), 0.0)
+    trainer.model.train()
+    micro_batches = plan.micro_batches(step, accelerator.process_index)
+    means = dict.fromkeys(trainer.loss_names(step), 0.0)
     crops = skipped = 0
-    for items in passes:
-        opened = course.opened(items, step)
-        crops += opened.crops
-        skipped += opened.skipped
-        torch.manual_seed(opened.seed)
-        idle = 0
-        if course.together:  # before any process runs the model: what they do together must be in one order
-            counts = accelerator.gather(torch.tensor([len(opened.batches)], device=accelerator.device))
-            idle = int(counts.max()) - len(opened.batches)
-        for batch, share in opened.batches:
-            with accelerator.autocast():
-                parts = course.losses(batch, step)
-            if not torch.isfinite(parts["loss"]):
-                names = ", ".join(opened.names)
-                raise InputError(
-                    f"The loss became {parts['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
-                )
-            weight = share / len(passes)
-            (parts["loss"] * weight).backward()
-            for name, value in parts.items():
-                sums[name] += value.item() * weight
-        for _ in range(idle):
-            with accelerator.autocast():
-                course.idle()
+    for numbers in micro_batches:
+        loaded = trainer.load(numbers, step)
+        crops += loaded.crops
+        skipped += loaded.skipped
+        for name, value in _backward(accelerator, trainer, loaded, len(micro_batches), step).items():
+            means[name] += value
+    parameters = list(state.parameters.values())
     if accelerator.num_processes > 1:
         for parameter in parameters:
-            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad = accelerator.reduce(grad, "mean")
-        figures = torch.tensor([*sums.values(), crops, skipped], device=accelerator.device)
-        *means, crops, skipped = accelerator.reduce(figures, "sum").tolist()
-        sums = {name: value / accelerator.num_processes for name, value in zip(sums, means, strict=True)}
-    norm = torch.nn.utils.clip_grad_norm_(parameters, course.config.clip or math.inf)
-    optimizer.step()
-    optimizer.zero_grad()
-    return {**sums, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = accelerator.reduce(gradient, "mean")
+        sums = torch.tensor([*means.values(), crops, skipped], device=accelerator.device)
+        *sums, crops, skipped = accelerator.reduce(sums, "sum").tolist()
+        means = {name: value / accelerator.num_processes for name, value in zip(means, sums, strict=True)}
+    norm = torch.nn.utils.clip_grad_norm_(parameters, trainer.config.clip or math.inf)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    return {**means, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
 
 
-def _statistics(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What batch norms remember of the batches they see in training, which no gradient changes."""
-    model.train()  # those of a backbone stay as they are
+def _backward(
+    accelerator: Accelerator, trainer: Trainer, loaded: MicroBatch, count: int, step: int
+) -> dict[str, float]:
+    """Forward and backward passes of one micro-batch. Returns its weighted loss and terms.
+
+    count: number of micro-batches of the step, which all weigh the same.
+    """
+    torch.manual_seed(loaded.seed)
+    dummies = 0
+    if trainer.collective:  # the numbers are exchanged before any forward pass, whose collectives must be in one order
+        counts = accelerator.gather(torch.tensor([len(loaded.batches)], device=accelerator.device))
+        dummies = int(counts.max()) - len(loaded.batches)
+    sums: dict[str, float] = {}
+    for batch, share in loaded.batches:
+        with accelerator.autocast():
+            losses = trainer.losses(batch, step)
+        if not torch.isfinite(losses["loss"]):
+            names = ", ".join(loaded.names)
+            raise InputError(
+                f"The loss became {losses['loss'].item()} at step {step + 1} on objects {names}; lower the rate."
+            )
+        weight = share / count
+        (losses["loss"] * weight).backward()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.item() * weight
+    for _ in range(dummies):
+        with accelerator.autocast():
+            trainer.dummy_pass()
+    return sums
+
+
+def _batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers of batch norms that are updated in training, by name."""
+    model.train()  # frozen encoders keep their batch norms in evaluation mode all the same
     kind = nn.modules.batchnorm._BatchNorm
     norms = [(name, norm) for name, norm in model.named_modules() if isinstance(norm, kind) and norm.training]
     return {f"{name}.{key}": value for name, norm in norms for key, value in norm.named_buffers(recurse=False)}
 
 
-def _save(course: Course, out: Path, step: int, plan: Plan, state: dict, optimizer: torch.optim.Optimizer) -> None:
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+def _save(trainer: Trainer, out: Path, step: int, plan: StepPlan, state: RunState) -> None:
     def write(folder: Path) -> None:
-        for name, table in state.items():
-            if table:
-                save_file({key: t.detach().contiguous() for key, t in table.items()}, folder / f"{name}.safetensors")
-        torch.save(optimizer.state_dict(), folder / "optimizer.pt")  # read back with weights_only
-        (folder / "config.json").write_text(json.dumps(to_mapping(course.config)))
-        (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.per_step}))
+        for name, table in state.tensors.items():
+            save_file({key: t.detach().contiguous() for key, t in table.items()}, folder / f"{name}.safetensors")
+        torch.save(state.optimizer.state_dict(), folder / "optimizer.pt")  # is read with weights_only
+        (folder / "config.json").write_text(json.dumps(trainer.config.to_dict()))
+        (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.samples_per_step}))
 
-    save_checkpoint(out / "checkpoints", step, write, course.config.keep)
+    save_checkpoint(out / "checkpoints", step, write, trainer.config.keep)
 
 
-def _resume(course: Course, out: Path, plan: Plan, state: dict, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest valid checkpoint; returns the step to go on with."""
+def _resume(trainer: Trainer, out: Path, plan: StepPlan, state: RunState) -> int:
+    """Load the newest valid checkpoint into the state. Returns the number of steps that it has behind it."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = newest_valid(out / "checkpoints")
     if checkpoint is None:
         return 0
-    _check_settings(course, out, checkpoint, plan)
+    _check_same_run(trainer, out, checkpoint, plan)
     with torch.no_grad():
-        for name, table in state.items():
-            if table:
-                found = load_file(checkpoint / f"{name}.safetensors")
-                if {key: t.shape for key, t in found.items()} != {key: t.shape for key, t in table.items()}:
-                    raise InputError(f"{checkpoint} holds the weights of another model; give another output folder.")
-                for key, tensor in found.items():
-                    table[key].copy_(tensor)
-    optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True))
+        for name, table in state.tensors.items():
+            saved = load_file(checkpoint / f"{name}.safetensors")
+            if {key: t.shape for key, t in saved.items()} != {key: t.shape for key, t in table.items()}:
+                raise InputError(f"{checkpoint} holds the weights of another model; give another output folder.")
+            for key, tensor in saved.items():
+                table[key].copy_(tensor)
+    optimizer = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    state.optimizer.load_state_dict(optimizer)
     return step_of(checkpoint)
 
 
-def _check_settings(course: Course, out: Path, checkpoint: Path, plan: Plan) -> None:
-    """InputError unless the run in `out` is this one. What changes nothing of what is learnt may differ.
+def _check_same_run(trainer: Trainer, out: Path, checkpoint: Path, plan: StepPlan) -> None:
+    """Raise InputError unless the checkpoint is of this run. Options that change nothing of what is learnt may differ.
 
-    So may the number of processes, if `accumulate` makes up for it: the plan deals out the same images then.
+    So may the number of processes, if `accumulate` makes up for it: a step then takes the same samples.
     """
     path = checkpoint / "config.json"
-    found = from_mapping(type(course.config), json.loads(path.read_text()), str(path))  # an older one lacks newer keys
-    free = [*course.free]
-    if (checkpoint / "plan.json").exists():  # an older one has none
-        free.append("accumulate")
+    config = type(trainer.config)
+    saved = from_mapping(config, json.loads(path.read_text()), str(path))  # keys that it lacks take their defaults
+    changeable = [*trainer.changeable]
+    if (checkpoint / "plan.json").exists():  # checkpoints of early versions have none
+        changeable.append("accumulate")
         images = json.loads((checkpoint / "plan.json").read_text())["images_per_step"]
-        if images != plan.per_step:
+        if images != plan.samples_per_step:
             raise InputError(
                 f"{out} holds a run with {images} images to a step, but batch x accumulate x processes is "
-                f"{plan.per_step} now; set accumulate so that it is the same, or give another output folder."
+                f"{plan.samples_per_step} now; set accumulate so that it is the same, or give another output folder."
             )
-    if replace(found, **{name: getattr(course.config, name) for name in free}) != course.config:
+    if replace(saved, **{name: getattr(trainer.config, name) for name in changeable}) != trainer.config:
         raise InputError(
             f"{out} holds a run with other settings; give another output folder or the settings of that run."
         )

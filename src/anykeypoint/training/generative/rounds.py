@@ -1,10 +1,10 @@
-"""Rounds (Sec. 3.3): which keypoints of an object share a conversation.
+"""Rounds (CapeLLM, Sec. 3.3): which keypoints of an object share a conversation.
 
-The paper makes one training item of each group, with the image repeated and an augmentation of its own. Here the groups
-of an object are packed behind one crop, where they do not see each other: the same conversations for one pass of the
-encoder. A step of so many images therefore holds several times the conversations of the paper's, and every object
-weighs the same in the loss, however many keypoints it has. Only keypoints to be seen are grouped, anew at every visit;
-the released code groups all of them once and drops the unseen ones later.
+In the paper each group of keypoints is a training item of its own, with the image repeated and augmented anew. Here all
+groups of an object are packed behind one crop and do not attend to each other, so that one pass of the image encoder
+serves all of them. A step of as many images therefore holds several times the conversations of the paper's, and all
+objects weigh the same in the loss, however many keypoints they have. Visible keypoints alone are grouped, anew for
+every crop; the released code groups all keypoints once and drops the invisible ones later.
 """
 
 import numpy as np
@@ -15,9 +15,13 @@ GROUPINGS = ("fixed", "dynamic", "locllm")
 
 
 def grouped(grouping: str, keypoints: list[int], k: int, longest: int, rng: np.random.Generator) -> list[list[int]]:
-    """One visit's groups, one conversation each, in one of the ways of GROUPINGS; InputError lists them.
+    """Draw the groups of one crop, each the keypoints of one conversation. Raises InputError for another grouping.
 
-    k: questions to a conversation, fixed and locllm. longest: no conversation is longer, dynamic.
+    grouping: one of GROUPINGS.
+    keypoints: indices of the visible keypoints.
+    k: number of questions to a conversation, for "fixed" and "locllm".
+    longest: largest number of questions to a conversation, for "dynamic".
+    rng: generator of the draw.
     """
     if grouping == "fixed":
         return fixed_rounds(keypoints, k, rng)
@@ -31,7 +35,7 @@ def grouped(grouping: str, keypoints: list[int], k: int, longest: int, rng: np.r
 def fixed_rounds(keypoints: list[int], k: int, rng: np.random.Generator) -> list[list[int]]:
     """Shuffle the keypoints and cut them into groups of k, so that every one is in some group.
 
-    A last group that would be short is filled with keypoints of the other groups, each at most once; with fewer than k
+    A last group with fewer than k is filled with keypoints of the other groups, each at most once. With fewer than k
     keypoints there is one group of all of them.
     """
     order = [keypoints[i] for i in rng.permutation(len(keypoints))]
@@ -47,11 +51,11 @@ def fixed_rounds(keypoints: list[int], k: int, rng: np.random.Generator) -> list
 def dynamic_rounds(keypoints: list[int], longest: int, rng: np.random.Generator) -> list[list[int]]:
     """Shuffle the keypoints and cut them at random sizes, so that every one is in exactly one group.
 
-    The paper gives no distribution. Here each size is uniform over 1 .. what is left (at most `longest`), as the cycles
-    of a random permutation are: of K keypoints each finds itself in a group of any size from 1 to K with the same
-    chance. So conversations over all K, which cumulative reasoning asks for (Sec. 4.3), are as usual for a keypoint as
-    being alone, and every depth of context occurs; about ln K + 0.6 questions of an object have none (3.4 of 17; with
-    fixed groups of 4 it is 5), so that single questions stay in practice.
+    The paper gives no distribution of the sizes. Here each size is uniform from 1 to the number of keypoints left (at
+    most `longest`), as the cycles of a random permutation are: a keypoint is in a group of any size from 1 to K with
+    the same probability. Conversations about all K keypoints, as cumulative reasoning has them (Sec. 4.3), are thus as
+    frequent for a keypoint as single questions, and every number of earlier answers occurs. About ln K + 0.6 questions
+    of an object have no earlier answer (3.4 of 17; with fixed groups of 4 there are 5).
     """
     order = [keypoints[i] for i in rng.permutation(len(keypoints))]
     groups = []
@@ -63,16 +67,16 @@ def dynamic_rounds(keypoints: list[int], longest: int, rng: np.random.Generator)
 
 
 def locllm_rounds(keypoints: list[int], k: int, rng: np.random.Generator) -> list[list[int]]:
-    """LocLLM's way: one conversation about k keypoints drawn at random (all, where there are fewer), and no more.
+    """LocLLM's rounds: a single conversation about k keypoints drawn at random, or all where there are fewer.
 
-    LocLLM's k is 5. What is not drawn waits for another visit of the object.
+    LocLLM's k is 5. The other keypoints are left out until the object is drawn again.
     """
     order = [keypoints[i] for i in rng.permutation(len(keypoints))]
     return [order[:k]] if order else []
 
 
 def pack(groups: list[list[int]], most: int) -> list[list[list[int]]]:
-    """The groups in their order, packed into as many sequences as it takes to hold at most `most` questions each.
+    """Pack groups, in their order, into as many sequences as it takes to hold at most `most` questions each.
 
     A group is never cut; one that is longer than `most` gets a sequence of its own.
     """

@@ -1,0 +1,79 @@
+"""Training of CapeLLM: each sample is an object, with all of its conversations behind its crop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ...forms.dataset import LabelledObject
+from ...models.generative.capellm import CapeLLM
+from .. import loop
+from .answer_losses import training_losses
+from .capellm_config import CapeLLMTrainConfig
+from .generative_trainer import GenerativeTrainer
+from .object_sampler import TrainingObject
+from .sequence_batch import collate
+from .sequences import PackedSequence, build_sequences, training_form
+
+
+def train(
+    model: CapeLLM,
+    objects: Sequence[LabelledObject],
+    config: CapeLLMTrainConfig,
+    out: Path,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop_after: int | None = None,
+    weights: Mapping[str, float] | None = None,
+    quiet: bool = False,
+) -> CapeLLM:
+    """Train a CapeLLM in place, see `loop.run` for `out` and what follows it. Returns the model.
+
+    With `config.shard` the returned model stays sharded; load `out/model` for one that predicts. Raises InputError when
+    nothing is trainable or when the run cannot learn from the form's answers.
+
+    weights: each source's share of the draws, see `ObjectSampler`.
+    """
+    training_form(model, config)  # raises before anything is written
+    with _only_trainable(model, config.train_only):
+        loop.run(CapeLLMTrainer(model, objects, config, weights), out, on_step, stop_after, quiet)
+    return model
+
+
+@contextmanager
+def _only_trainable(model: CapeLLM, part: str) -> Iterator[None]:
+    """A context within which all but one part of the model is frozen; "" changes nothing."""
+    frozen = [p for name, p in model.named_parameters() if p.requires_grad and part and not name.startswith(f"{part}.")]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+class CapeLLMTrainer(GenerativeTrainer):
+    """The trainer of a CapeLLM; see `Trainer` for the methods."""
+
+    model: CapeLLM
+    config: CapeLLMTrainConfig
+
+    def loss_names(self, step: int) -> tuple[str, ...]:
+        answered = self._answered(step)
+        return ("loss", *(["answers"] if answered else []), *self.guidance_names(answered))
+
+    def rate_factor(self, step: int) -> float:
+        return self.cosine_rate(step, hold=self.config.guide.alone)
+
+    def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[PackedSequence]:
+        return build_sequences(self.model, item, self.config, rng, self._answered(step))
+
+    def losses(self, batch: list[PackedSequence], step: int) -> dict[str, Tensor]:
+        moved = collate(batch, self.model.codec.base).to(self.model.device)
+        return training_losses(self.model, moved, self.config, self._answered(step), self.readers)
+
+    def _answered(self, step: int) -> bool:
+        """Whether the questions have answers at a step; the first steps may train guidance alone."""
+        return step >= self.config.guide.alone

@@ -1,0 +1,87 @@
+"""Options that the training runs of CapeLLM and KptLLM share."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ...configs.checks import check_whole
+from ...configs.strict import Config
+from ...errors import InputError
+from ..run_config import RunConfig, check_choices, check_from_zero, check_options, check_shares
+
+LOSSES = ("text", "digits")
+SAMPLINGS = ("epoch", "balanced")
+DESCRIPTIONS = ("detailed", "vague")
+
+
+@dataclass(frozen=True)
+class GuideConfig(Config):
+    """Attention guidance, which is not from the papers: some attention heads are trained to attend to the keypoint.
+
+    layers: indices of the guided decoder layers; none switches guidance off.
+    groups: number of key-value groups in each of these layers whose heads are guided.
+    weight: weight of the guidance loss beside the answers' loss.
+    sigma: standard deviation of the target Gaussian, as a share of the crop's side.
+    read: weight of the loss of a point that is predicted linearly from the hidden states behind each guided layer.
+    alone: number of steps at the start that train guidance of the first guided layer only, on questions without
+        answers.
+    """
+
+    called: ClassVar[str] = "The options of the guide"
+
+    layers: tuple[int, ...] = ()
+    groups: int = 1
+    weight: float = 1.0
+    sigma: float = 0.05
+    read: float = 0.0
+    alone: int = 0
+
+
+@dataclass(frozen=True)
+class GenerativeTrainConfig(RunConfig):
+    """A training run of a model that writes its answers. See RunConfig for the options of all runs.
+
+    sampling: "epoch" takes every object once in an epoch; "balanced" draws the category by the square root of its
+        number of objects.
+    pack: most questions in one sequence, behind one crop; conversations do not attend to each other. With sampling
+        "epoch" an object with more questions makes several sequences, with "balanced" the rest is left out.
+    loss: "text" trains all tokens of the answers; "digits" trains a point's free positions only, among the token ids
+        that are allowed there.
+    sigma: standard deviation of the target distribution with the loss "digits", as a share of the crop's side; 0 puts
+        all probability on the true value.
+    describe: share of the questions that give a description of the keypoint.
+    descriptions: which descriptions: "detailed" or "vague" (CapeLLM, Table 5).
+    replace: share of the described questions whose description is replaced by the statement that there is none
+        (CapeLLM, Table 7).
+    noun: share of the questions that name the object; the others say "object".
+    made_up: share of synthetic objects among the objects drawn, with sampling "balanced".
+    warmup: length of the warm-up as a share of the run.
+    checkpointing: keep only the input of each layer and compute the rest again in the backward pass.
+    shard: shard the frozen weights of the language model's layers over all processes.
+    guide: attention guidance.
+    """
+
+    pack: int = 64
+    loss: str = "text"
+    sigma: float = 0.0
+    describe: float = 1.0
+    descriptions: str = "detailed"
+    replace: float = 0.0
+    noun: float = 1.0
+    made_up: float = 0.0
+    warmup: float = 0.03
+    checkpointing: bool = False
+    shard: bool = False
+    guide: GuideConfig = field(default_factory=GuideConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choices(self, loss=LOSSES, sampling=SAMPLINGS, descriptions=DESCRIPTIONS)
+        check_options(self, check_whole, "pack")
+        check_shares(self, "describe", "replace", "noun", "made_up")
+        check_from_zero(self, "sigma")
+        if self.made_up and self.sampling != "balanced":
+            raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
+        if self.shard and self.guide.layers:
+            raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
+        if self.sigma and self.loss == "text":
+            raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")

@@ -1,0 +1,107 @@
+"""What the trainers of CapeLLM and KptLLM share: objects as samples, guidance, memory savings and learning rates."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from accelerate import Accelerator
+from torch import nn
+
+from ...forms.dataset import LabelledObject
+from ...models.generative.base import GenerativeModel
+from ..rates import cosine_rate
+from ..trainer import MicroBatch, StepPlan, Trainer
+from .generative_config import GenerativeTrainConfig
+from .guidance import make_readers
+from .memory import dummy_pass, recomputed, shard
+from .object_sampler import ObjectSampler, TrainingObject
+from .sequences import PackedSequence
+
+
+class GenerativeTrainer(Trainer):
+    """A trainer whose samples are objects. An object with several sequences weighs as much as one with a single one."""
+
+    model: GenerativeModel
+    config: GenerativeTrainConfig
+    changeable: ClassVar[tuple[str, ...]] = ("checkpointing", "shard", "save_every", "keep")
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        objects: Sequence[LabelledObject],
+        config: GenerativeTrainConfig,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """weights: each source's share of the draws, see `ObjectSampler`."""
+        self.model, self.objects, self.config, self.weights = model, objects, config, weights
+        self.collective = config.shard
+        self.readers: nn.ModuleDict | None = None
+
+    def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[PackedSequence]:
+        """The training sequences of an object at a step; none where nothing of it can be learnt from."""
+        raise NotImplementedError
+
+    def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        if self.config.shard:
+            shard(self.model, accelerator)
+        self.model.to(accelerator.device)
+        self.readers = make_readers(self.model, self.config.guide)
+        if self.readers is not None:
+            self.readers.to(accelerator.device)
+        self.sampler = ObjectSampler(self.objects, self.config, self.weights)
+        plan = StepPlan.of(self.config, len(self.objects), accelerator.num_processes)
+        self.steps = plan.steps
+        return plan
+
+    def parameter_groups(self) -> list[dict]:
+        encoder = [p for p in self.model.encoder.parameters() if p.requires_grad]
+        known = {id(p) for p in encoder}
+        rest = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
+        groups = [{"params": [*rest, *self.auxiliary_parameters().values()], "lr": self.config.lr}]
+        if encoder:
+            groups.append({"params": encoder, "lr": self.config.encoder_lr or self.config.lr})
+        return groups
+
+    def auxiliary_parameters(self) -> Mapping[str, nn.Parameter]:
+        if self.readers is None:
+            return {}
+        return {f"readers.{name}": p for name, p in self.readers.named_parameters()}
+
+    def rate_factor(self, step: int) -> float:
+        return self.cosine_rate(step)
+
+    def cosine_rate(self, step: int, hold: int = 0) -> float:
+        """The run's cosine schedule; hold: first step at which the rate may fall."""
+        return cosine_rate(step, self.steps, self.config.warmup, hold)
+
+    def guidance_names(self, answered: bool = True) -> list[str]:
+        """The names of the loss terms of guidance; answered: whether the sequences have answers."""
+        terms = {"guide": bool(self.config.guide.layers), "read": answered and self.readers is not None}
+        return [name for name, present in terms.items() if present]
+
+    def load(self, numbers: range, step: int) -> MicroBatch:
+        samples = [self.sampler.sample(number) for number in numbers]
+        built = [self.sequences(item, rng, step) for item, rng in samples]
+        sequences = [sequence for of_object in built for sequence in of_object]
+        total = _questions(sequences)
+        parts = [sequences[i : i + self.config.batch] for i in range(0, len(sequences), self.config.batch)]
+        skipped = built.count([])
+        return MicroBatch(
+            batches=[(part, _questions(part) / total) for part in parts],
+            crops=len(built) - skipped,
+            skipped=skipped,
+            seed=int(samples[0][1].integers(2**31)),
+            names=[str(item.id) for item, _ in samples],
+        )
+
+    def context(self) -> AbstractContextManager:
+        return recomputed(self.model) if self.config.checkpointing else nullcontext()
+
+    def dummy_pass(self) -> None:
+        dummy_pass(self.model)
+
+
+def _questions(sequences: Sequence[PackedSequence]) -> int:
+    return sum(sequence.questions for sequence in sequences)

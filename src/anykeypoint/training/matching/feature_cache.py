@@ -1,0 +1,156 @@
+"""Features of a frozen image encoder, computed once for a few augmented crops of each object.
+
+Training then runs the head alone, which is many times faster, and takes the same crops again and again.
+
+Letters: N objects, V versions (crops) of each object, S side of a crop in pixels, C h w a feature map.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+from ...crops.batches import LabelledCrop
+from ...data.episodes import EpisodeConfig, EpisodeSampler, label_crop
+from ...errors import InputError
+from ...forms.dataset import Dataset
+from ...io import write_bytes
+
+ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
+
+
+class FixedCropSampler(EpisodeSampler):
+    """Episodes whose crops are drawn from V fixed augmented crops of each object.
+
+    Which of them an episode takes depends on the seed. The crops themselves depend on the index of the object and of
+    the version alone, so that runs with different seeds can share the features.
+    """
+
+    def __init__(self, data: Dataset, config: EpisodeConfig, versions: int) -> None:
+        """versions: V, number of crops of each object."""
+        super().__init__(data, config)
+        self.versions = versions
+
+    def crop(self, index: int, number: int, picture: int, read: bool = True) -> LabelledCrop:
+        drawn = np.random.default_rng([self.config.seed, 6, number, picture]).integers(self.versions)
+        return self.version(index, int(drawn), read)
+
+    def version(self, index: int, version: int, read: bool = True) -> LabelledCrop:
+        """One of the crops of an object.
+
+        index: index of the object in the data.
+        version: index of the crop, from 0 to V - 1.
+        read: False leaves the picture unread and the crop black.
+        """
+        return label_crop(self.objects[index], self.config, np.random.default_rng([7, index, version]), read)
+
+
+class CachedFeatureSampler(FixedCropSampler):
+    """The episodes of `FixedCropSampler` with feature maps in the place of pixels."""
+
+    def __init__(self, data: Dataset, config: EpisodeConfig, maps: np.ndarray) -> None:
+        """maps: N V C h w float16, see `compute_features`."""
+        super().__init__(data, config, maps.shape[1])
+        self.maps = maps
+
+    def version(self, index: int, version: int, read: bool = True) -> LabelledCrop:
+        labels = super().version(index, version, read=False)
+        features = self.maps[index, version] if read else np.zeros(self.maps.shape[2:], self.maps.dtype)
+        return LabelledCrop(features, labels.points, labels.visible, labels.heatmaps)
+
+
+def compute_features(
+    sampler: FixedCropSampler,
+    encoder: nn.Module,
+    features: Callable[[np.ndarray], Tensor],
+    folder: Path,
+    accelerator: Accelerator,
+    quiet: bool = False,
+) -> np.ndarray:
+    """Feature maps of all crops of all objects, N V C h w float16, memory-mapped from a file in `folder`.
+
+    The processes share the objects, and a run that was stopped computes only those that are missing. Raises InputError
+    where the folder holds features of other crops or of another encoder, and where a feature exceeds float16.
+
+    sampler: the objects and their crops.
+    encoder: the image encoder, whose weights identify the features.
+    features: the encoder with its normalisation: crops B S S 3 uint8 to feature maps B C h w.
+    folder: where the features are kept.
+    accelerator: the processes of the run.
+    quiet: no progress bar on stderr.
+    """
+    about = _about(sampler, encoder)
+    if accelerator.is_main_process:
+        objects = (len(sampler.objects), sampler.versions)
+        _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:])
+    accelerator.wait_for_everyone()
+    maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
+    own = range(accelerator.process_index, len(sampler.objects), accelerator.num_processes)
+    missing = [index for index in own if not done[index]]
+    shown = bool(missing) and accelerator.is_main_process and not quiet
+    for index in track(missing, "features", console=Console(stderr=True), disable=not shown):
+        computed = features(_crops(sampler, index)).half().cpu().numpy()
+        if not np.isfinite(computed).all():
+            raise InputError(
+                f"The features of object {sampler.objects[index].id} are beyond {maps.dtype}; train with features: "
+                "live."
+            )
+        maps[index] = computed
+        maps.flush()
+        done[index] = True
+        done.flush()
+    accelerator.wait_for_everyone()
+    return np.load(folder / MAPS, mmap_mode="r")
+
+
+def _crops(sampler: FixedCropSampler, index: int) -> np.ndarray:
+    """The pixels of all crops of an object, V S S 3."""
+    return np.stack([sampler.version(index, version).pixels for version in range(sampler.versions)])
+
+
+def _prepare(folder: Path, about: dict[str, Any], objects: tuple[int, int], shape: Callable[[], tuple]) -> None:
+    """Make the files of the features, unless they are there. The description is written last.
+
+    about: the description, see `_about`.
+    objects: N and V.
+    shape: gives C, h and w.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ABOUT
+    if path.exists():
+        if json.loads(path.read_text()) != about:
+            raise InputError(
+                f"{folder} holds features of other crops or another image encoder; remove it or use another."
+            )
+        return
+    for name, kind, size in ((MAPS, np.float16, (*objects, *shape())), (DONE, np.bool_, objects[:1])):
+        np.lib.format.open_memmap(folder / name, mode="w+", dtype=kind, shape=size).flush()
+    write_bytes(path, json.dumps(about, indent=1).encode())
+
+
+def _about(sampler: FixedCropSampler, encoder: nn.Module) -> dict[str, Any]:
+    """A description of all that the features depend on."""
+    config = sampler.config
+    objects = hashlib.sha256()
+    for item in sampler.objects:
+        objects.update(f"{item.image.name} {[float(side) for side in item.box]}\n".encode("utf-8", "surrogateescape"))
+    weights = hashlib.sha256()
+    for name, tensor in sorted(encoder.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    crops = {name: getattr(config, name) for name in ("size", "crop_scale", "released_crop")}
+    return {
+        "versions": sampler.versions,
+        **crops,
+        "augment": asdict(config.augment),
+        "objects": objects.hexdigest(),
+        "encoder": weights.hexdigest(),
+    }

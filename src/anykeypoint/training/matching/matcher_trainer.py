@@ -1,0 +1,197 @@
+"""Training of the matchers on episodes: a query whose keypoints are given by text, by examples or by both."""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ...crops.batches import Episode, collate
+from ...data.episodes import EpisodeConfig, EpisodeSampler
+from ...errors import InputError
+from ...forms.dataset import Dataset
+from ...models.matching.heads.evidence import EvidenceHead
+from ...models.matching.model import MatchingModel
+from .. import loop
+from ..episode_trainer import EpisodeTrainer
+from ..trainer import MicroBatch, StepPlan
+from .feature_cache import CachedFeatureSampler, FixedCropSampler, compute_features
+from .matcher_batch import EpisodePrompt, MatcherBatch, matcher_batch
+from .matcher_config import MatcherTrainConfig
+
+
+def train(
+    model: MatchingModel,
+    data: Dataset,
+    config: MatcherTrainConfig,
+    out: Path,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop_after: int | None = None,
+    quiet: bool = False,
+) -> MatchingModel:
+    """Train a matcher in place, see `loop.run` for `out` and what follows it. Returns the model.
+
+    With features "cached" those of the image encoder are kept in `out/features`. Raises InputError when nothing is
+    trainable, and where model, data and recipe do not fit each other.
+    """
+    loop.run(MatcherTrainer(model, data, config, quiet), out, on_step, stop_after, quiet)
+    return model
+
+
+class MatcherTrainer(EpisodeTrainer):
+    """The trainer of a matcher; see `Trainer` for the methods."""
+
+    def __init__(self, model: MatchingModel, data: Dataset, config: MatcherTrainConfig, quiet: bool = False) -> None:
+        """quiet: no progress on stderr while features are computed. Raises InputError where config and model differ."""
+        self.model, self.data, self.config, self.quiet = model, data, config, quiet
+        dropout = config.modality_dropout
+        if (dropout.words_only or dropout.example_only) and "both" not in model.prompts:
+            raise InputError(
+                f"modality_dropout leaves out words or the example, but {model.config.name} takes one of them only; "
+                "leave it out."
+            )
+        if config.features == "cached" and model.config.backbone.tuning != "frozen":
+            raise InputError("features 'cached' need an image encoder that stays as it is; set its tuning to frozen.")
+        if config.features == "cached" and model.config.own_example_backbone:
+            raise InputError("features 'cached' are of one image encoder; set own_example_backbone to false.")
+
+    def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        self.model.to(accelerator.device)
+        if isinstance(head := self.model.head, EvidenceHead) and not head.whitens:
+            head.whiten(self._phrases())
+        self.episodes = self._sampler(accelerator, out / "features")
+        return self.plan(accelerator)
+
+    def loss_names(self, step: int) -> tuple[str, ...]:
+        return ("loss", *self.model.head.parts)
+
+    def load(self, numbers: range, step: int) -> MicroBatch:
+        sizes = [len(self.data.objects[self.episodes.pair(number).query].category) for number in numbers]
+        kept = [self._kept_keypoints(number, size) for number, size in zip(numbers, sizes, strict=True)]
+        prompts = [self.prompt(number, len(rows)) for number, rows in zip(numbers, kept, strict=True)]
+        with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:  # reads and crops pictures in parallel
+            episodes = pool.map(self.episodes.episode, numbers, [prompt.example for prompt in prompts])
+            cut = [_only(episode, rows) for episode, rows in zip(episodes, kept, strict=True)]
+        batch = matcher_batch(collate(cut), prompts)
+        skipped = int((~batch.labelled.any(dim=1)).sum())
+        return MicroBatch(
+            batches=[(batch, 1.0)],
+            crops=len(numbers) - skipped,
+            skipped=skipped,
+            seed=self.dropout_seed(numbers),
+            names=self.query_names(numbers),
+        )
+
+    def losses(self, batch: MatcherBatch, step: int) -> dict[str, Tensor]:
+        batch, model = batch.to(self.model.device), self.model
+        query = self._features(batch.query)
+        examples = phrases = None
+        if len(batch.with_examples):
+            given = self._features(batch.examples, examples=True)
+            examples = given.new_zeros(len(query), *given.shape[1:]).index_copy(0, batch.with_examples, given)
+        if any(prompt.text for prompt in batch.prompts):
+            phrases = self._phrase_features(batch)
+        output = model.match(
+            query,
+            batch.valid,
+            [category.skeleton for category in batch.categories],
+            examples=examples,
+            heat=None if examples is None else batch.example_heatmaps,
+            shown=None if examples is None else batch.example_visible,
+            phrases=phrases,
+            told=None if phrases is None else batch.has_text,
+        )
+        weight = self.config.heat_weight
+        terms = model.losses(output, batch.points, batch.heatmaps, batch.labelled, batch.valid, weight)
+        return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
+
+    def prompt(self, number: int, keypoints: int) -> EpisodePrompt:
+        """Draw the prompts of an episode.
+
+        number: number of the episode in the run.
+        keypoints: number of keypoints of the episode.
+        """
+        config, model = self.config, self.model.config
+        rng = np.random.default_rng([config.seed, 4, number])
+        modality, describe = rng.random(2)
+        words_only, example_only = config.modality_dropout.words_only, config.modality_dropout.example_only
+        chosen = None
+        if config.support_points_fraction is not None:
+            count = max(1, math.floor(round(keypoints * config.support_points_fraction, 6)))
+            chosen = np.isin(np.arange(keypoints), rng.choice(keypoints, count, replace=False))
+        return EpisodePrompt(
+            text=model.reads and not words_only <= modality < words_only + example_only,
+            example=model.looks and modality >= words_only,
+            described=bool(describe < config.describe),
+            keypoints=chosen,
+        )
+
+    def _kept_keypoints(self, number: int, keypoints: int) -> np.ndarray:
+        """The indices of the keypoints that an episode keeps, of so many that its category has."""
+        most = self.config.most_keypoints
+        if not 0 < most < keypoints:
+            return np.arange(keypoints)
+        return np.sort(np.random.default_rng([self.config.seed, 8, number]).choice(keypoints, most, replace=False))
+
+    def _phrases(self) -> Tensor:
+        """Text features of all phrases of the data's keypoints, each phrase once, P D."""
+        keypoints = {keypoint for item in self.data.objects for keypoint in item.category.keypoints}
+        return self.model.text.phrases(sorted({self.model.phrase(keypoint) for keypoint in keypoints}))
+
+    def _phrase_features(self, batch: MatcherBatch) -> Tensor:
+        """Text features of the keypoints, B K D; zeros in episodes without text and in padding."""
+        features = torch.zeros(*batch.has_text.shape, self.model.text.dim, device=batch.query.device)
+        for row, (category, prompt) in enumerate(zip(batch.categories, batch.prompts, strict=True)):
+            if prompt.text:
+                with torch.autocast(batch.query.device.type, enabled=False):  # in full precision, as in prediction
+                    features[row, : len(category)] = self.model.phrases(category, prompt.described)
+        return features
+
+    def _features(self, crops: Tensor, examples: bool = False) -> Tensor:
+        """Image features ... C h w.
+
+        crops: pixels ... S S 3 uint8, or features ... C h w float16 that were computed before.
+        examples: whether the crops are of examples, for which a model may have an image encoder of its own.
+        """
+        if crops.dtype != torch.uint8:
+            return crops.float()
+        flat = self.model.backbone.normalise(crops.flatten(0, -4))
+        return self.model.features(flat, examples).unflatten(0, crops.shape[:-3])
+
+    def _sampler(self, accelerator: Accelerator, folder: Path) -> EpisodeSampler:
+        """The sampler of the run's episodes; with features "cached" they are computed here, into `folder`."""
+        config, model = self.config, self.model.config
+        drawn = EpisodeConfig(
+            shots=config.shots,
+            sampling=config.sampling,
+            crop_scale=model.crop_scale,
+            size=model.backbone.image_size,
+            released_crop=model.released_crop,
+            sigma=model.sigma,
+            cells=model.cells,
+            example_pixels=model.looks,
+            seed=config.seed,
+            augment=config.augment,
+        )
+        if not config.versions:
+            return EpisodeSampler(self.data, drawn)
+        sampler = FixedCropSampler(self.data, drawn, config.versions)
+        if config.features == "live":
+            return sampler
+
+        @torch.no_grad()
+        def features(crops: np.ndarray) -> Tensor:
+            return self._features(torch.from_numpy(crops).to(self.model.device))
+
+        maps = compute_features(sampler, self.model.backbone, features, folder, accelerator, self.quiet)
+        return CachedFeatureSampler(self.data, drawn, maps)
+
+
+def _only(episode: Episode, keypoints: np.ndarray) -> Episode:
+    """The episode with these keypoints alone; the same object where they are all."""
+    return episode if len(keypoints) == len(episode.category) else episode.only(keypoints)
