@@ -1,4 +1,4 @@
-"""The slow plain way to an answer: one `generate` over the whole sequence, nothing shared."""
+"""The slow plain way to an answer: one `generate` over the whole sequence, nothing shared; and answers as text."""
 
 import torch
 from transformers import LogitsProcessor
@@ -23,6 +23,11 @@ class _Template(LogitsProcessor):
         mask = torch.full_like(scores, float("-inf"))
         mask[:, list(allowed)] = 0
         return scores + mask
+
+
+def write_answer(x: float, y: float, spaced: bool = False) -> str:
+    """A point, in fractions of the crop, as a model is to write it."""
+    return f"[{x:.3f},{' ' if spaced else ''}{y:.3f}]"
 
 
 def slow(language, codec, prefix, question):

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import write_answer
 
 from anykeypoint.category import Category, Keypoint
-from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import DESCRIBE, Instruction, Point, instruction, instruction_names, neutral
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from plain import write_answer
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
-from anykeypoint.decoding.codec import write_answer
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.instructions import Point, instruction, instruction_names

@@ -4,6 +4,7 @@ A config is read from a mapping of its fields. The type hints say how a value is
 
     field: SomeConfig                  a mapping is read as a SomeConfig
     field: SomeConfig | None           the same, and null stays None
+    field: str | SomeConfig            a mapping is read as a SomeConfig, a text stays as it is
     field: FirstConfig | SecondConfig  `config_type` says which of them a mapping is read as
     field: tuple[SomeConfig, ...]      a list of mappings
     field: tuple[...]                  a list becomes a tuple
@@ -62,6 +63,8 @@ class Config:
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         configs = [option for option in options if isinstance(option, type) and issubclass(option, Config)]
         if isinstance(value, Config) or (value is None and type(None) in options):
+            return value
+        if isinstance(value, str) and str in options:
             return value
         if configs:
             kind = configs[0] if len(configs) == 1 else cls.config_type(name, values)

@@ -1,15 +1,14 @@
 """Coordinates as text: the codec between numbers 0.000 to 1.000 and one tokenizer's tokens.
 
-CapeLLM answers ` [0.123,0.456]` (Sec. 3.1, Eq. 6). How that string falls into tokens is the tokenizer's business:
-SmolLM2, Vicuna, Mistral and Qwen spend one token on each digit, Llama-3 one token on three digits. The codec learns it
-by asking the tokenizer, checks all 1001 values of both axes, and from then on everything is a table: the forced
-template, the ids allowed at each free position, both directions of the translation and the exact distribution over the
-1001 values.
+CapeLLM answers ` [0.123,0.456]` (Sec. 3.1, Eq. 6). How that string is cut into tokens depends on the tokenizer: those
+of SmolLM2, Vicuna, Mistral and Qwen use one token per digit, that of Llama-3 one token for three digits. The codec
+learns it by tokenising all 1001 values of both axes. From then on everything is a table: the fixed template, the ids
+allowed at each free position, both directions of the translation, and the exact distribution over the 1001 values.
 
-A number is spelled `lead . digits`. The lead is "0" or "1"; after "1" every digit is "0": 1.000 is the only such value.
-The free positions of a number are its lead and its digit slots (three of 10 ids, or one of 1000 ids).
+A number is spelled `lead . digits`. The lead is "0" or "1"; after "1" every digit is "0", as 1.000 is the only such
+value. The free positions of a number are its lead and its digit slots (three with 10 ids, or one with 1000 ids).
 
-Letters: B a batch, V = 1001 values (thousandths 0 to 1000).
+Letters: B a batch, V values of a distribution: 1001 (thousandths 0 to 1000), or 101 or 11 of the leading digits.
 """
 
 import math
@@ -24,32 +23,44 @@ from torch import Tensor
 from ..errors import InputError
 
 VALUES = 1001  # 0.000, 0.001, ... 1.000
-_PROBE = "Assistant:"  # what stands before the answer in every conversation form
+_PROBE = "Assistant:"  # text in front of the answer while the spelling is learnt, as most conversation forms end
 
 
 @dataclass(frozen=True)
 class CoordinateCodec:
-    """One tokenizer's spelling of `{opening}{number}{comma}{number}{closing}`, each a tuple of token ids."""
+    """One tokenizer's spelling of `{opening}{number}{comma}{number}{closing}`, as token ids.
 
-    opening: tuple[int, ...]  # " ["
-    leads: tuple[int, int]  # ids of "0" and "1" in front of the point
-    point: tuple[int, ...]  # "."
-    digits: tuple[tuple[int, ...], ...]  # per slot the ids of its values: 3 slots x 10, or 1 slot x 1000
-    comma: tuple[int, ...]  # "," or ", "
-    closing: tuple[int, ...]  # "]"
-    native: bool  # True: the tokenizer itself spells all values so; False: forced to one token per digit
+    opening: ids of " [".
+    leads: the ids of "0" and of "1" in front of the point.
+    point: ids of ".".
+    digits: for each digit slot the ids of its values: 3 slots of 10, or 1 slot of 1000.
+    comma: ids of "," or ", ".
+    closing: ids of "]".
+    native: True where the tokenizer itself spells all values so; False where one token per digit was imposed.
+    """
+
+    opening: tuple[int, ...]
+    leads: tuple[int, int]
+    point: tuple[int, ...]
+    digits: tuple[tuple[int, ...], ...]
+    comma: tuple[int, ...]
+    closing: tuple[int, ...]
+    native: bool
 
     @property
     def base(self) -> int:
-        """How many values one digit slot tells apart: 10 or 1000."""
+        """The number of values of one digit slot: 10 or 1000."""
         return len(self.digits[0])
 
     @classmethod
     def learn(cls, tokenizer: Any, spaced: bool = False) -> "CoordinateCodec":
-        """Find the tokenizer's spelling. `spaced` writes ", " between the numbers (the paper's), else "," (released).
+        """The spelling of a tokenizer.
 
-        A tokenizer that spells three-decimal numbers in no fixed number of tokens gets one token per digit
-        (`native` is False). Raises InputError if it has no single tokens for the ten digits.
+        tokenizer: of transformers. One that cuts three-decimal numbers into varying numbers of tokens gets one token
+            per digit (`native` is False).
+        spaced: True writes ", " between the numbers, as the paper does; False ",", as the released code does.
+
+        Raises InputError for a tokenizer without single tokens for the ten digits.
         """
         comma = ", " if spaced else ","
         spell = _Speller(tokenizer, comma)
@@ -61,7 +72,10 @@ class CoordinateCodec:
 
     @classmethod
     def _propose(cls, spell: "_Speller", slots: int) -> "CoordinateCodec | None":
-        """Read the tables off a sweep of answers, assuming `slots` digit slots per number; None if they do not fit."""
+        """The spelling under the assumption of `slots` digit slots per number; None where it does not hold.
+
+        It is found by tokenising every value of x: a position that varies is a digit slot.
+        """
         answers = spell([(value, 0) for value in range(1000)])
         length = len(answers[0])
         one = spell([(1000, 0)])[0]
@@ -79,7 +93,7 @@ class CoordinateCodec:
             scale = 10 ** (places * (slots - 1 - slot))
             tables.append(tuple(answers[value * scale][start + slot] for value in range(10**places)))
         point = zero[first + 1 : start]
-        number = stop - first  # tokens of one number
+        number = stop - first  # number of tokens of one number
         second = _find(zero, zero[first:stop], after=stop)
         if second is None:
             return None
@@ -94,11 +108,14 @@ class CoordinateCodec:
         )
 
     def _spells_everything(self, spell: "_Speller") -> bool:
+        """Whether every value of both axes is spelled as the tokenizer spells it."""
         pairs = [(value, 1000 - value) for value in range(VALUES)] + [(value, 0) for value in range(VALUES)]
-        return all(self.encode_values(*pair) == found for pair, found in zip(pairs, spell(pairs), strict=True))
+        return all(self.encode_values(*pair) == ids for pair, ids in zip(pairs, spell(pairs), strict=True))
 
     @classmethod
     def _per_digit(cls, tokenizer: Any, comma: str) -> "CoordinateCodec":
+        """A spelling with one token per digit, whatever the tokenizer would do."""
+
         def ids(text: str) -> tuple[int, ...]:
             return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -114,13 +131,13 @@ class CoordinateCodec:
     # --- numbers and ids -------------------------------------------------------------------------------------------
 
     def digit_indices(self, value: int) -> tuple[int, ...]:
-        """Thousandths 0..999 -> the index chosen in each digit slot."""
+        """Thousandths 0 to 999 -> the index in each digit slot."""
         if self.base == 1000:
             return (value,)
         return (value // 100, value // 10 % 10, value % 10)
 
     def encode_value(self, value: int) -> tuple[int, ...]:
-        """Thousandths 0..1000 -> the ids of the number."""
+        """Thousandths 0 to 1000 -> the ids of the number."""
         if not 0 <= value < VALUES:
             raise InputError(f"A coordinate must be 0 to 1000 thousandths of the crop, but got {value}.")
         lead, rest = divmod(value, 1000)
@@ -132,11 +149,14 @@ class CoordinateCodec:
         return (*self.opening, *self.encode_value(x), *self.comma, *self.encode_value(y), *self.closing)
 
     def encode(self, x: float, y: float) -> tuple[int, ...]:
-        """A normalised point -> the ids of the whole answer; InputError outside [0, 1]."""
+        """A point in fractions of the crop -> the ids of the whole answer; InputError outside 0 to 1."""
         return self.encode_values(thousandths(x), thousandths(y))
 
     def decode(self, ids: Sequence[int]) -> tuple[float, float]:
-        """The ids of an answer (junk may follow) -> the normalised point; InputError if they are not one."""
+        """The ids of an answer, after which others may follow -> the point in fractions of the crop.
+
+        InputError for ids that are not an answer.
+        """
         ids = tuple(ids)
         place, values = 0, []
         for literal, ends in ((self.opening, False), (self.comma, True)):
@@ -168,7 +188,10 @@ class CoordinateCodec:
         return value + rest, place
 
     def template(self) -> list[tuple[int, ...]]:
-        """Per position of the answer the allowed ids; a literal allows one. (After lead "1" only zeros are allowed.)"""
+        """The allowed ids of each position of the answer; a literal has one.
+
+        The template does not say that after the lead "1" only zeros are allowed.
+        """
         number = [self.leads, *((i,) for i in self.point), *self.digits]
         literals = [[(i,) for i in part] for part in (self.opening, self.comma, self.closing)]
         return [*literals[0], *number, *literals[1], *number, *literals[2]]
@@ -176,11 +199,13 @@ class CoordinateCodec:
     # --- distributions -----------------------------------------------------------------------------------------------
 
     def distribution(self, lead: Tensor, slots: Sequence[Tensor]) -> Tensor:
-        """The exact distribution of one number from the conditional ones of its free positions (Eq. 6).
+        """The exact distribution of one number from those of its free positions (Eq. 6).
 
-        lead: B 2 probabilities of "0" and "1". slots: per digit slot the probabilities given every choice before it:
-        [B 10], [B 10 10], [B 10 10 10], or [B 1000]; fewer slots give the distribution of the leading digits.
-        Returns B 1001 (B 101, B 11 with fewer slots): probability of each value, the last one being 1.000.
+        lead: B 2, probabilities of "0" and "1".
+        slots: for each digit slot the probabilities given all digits in front of it: B 10, B 10 10, B 10 10 10; or a
+            single B 1000. Fewer slots give the distribution of the leading digits.
+
+        Returns B V, the probability of each value; the last one is 1.000. V is 1001, or 101 or 11 with fewer slots.
         """
         joint = slots[0]
         for slot in slots[1:]:
@@ -189,35 +214,42 @@ class CoordinateCodec:
 
 
 def thousandths(value: float) -> int:
-    """A fraction in [0, 1] -> whole thousandths, rounded as `f"{value:.3f}"` does."""
+    """A fraction of the crop in 0 to 1 -> whole thousandths, rounded as `f"{value:.3f}"` does; InputError outside."""
     rounded = round(float(f"{value:.3f}") * 1000) if math.isfinite(value) else -1
     if not 0 <= rounded <= 1000:
         raise InputError(f"A coordinate must lie in 0 to 1 of the crop, but got {value}.")
     return rounded
 
 
-def write_answer(x: float, y: float, spaced: bool = False) -> str:
-    """A normalised point as text, `[0.123,0.456]`; InputError outside [0, 1] or for NaN."""
-    values = [thousandths(value) / 1000 for value in (x, y)]
-    return f"[{values[0]:.3f},{' ' if spaced else ''}{values[1]:.3f}]"
-
-
 def bin_centres(count: int) -> Tensor:
-    """The coordinate that each entry of a distribution stands for: V = 1001 values, or 101 or 11 leading-digit bins."""
-    width = 1000 // (count - 1)  # thousandths per bin
+    """The coordinate of each entry of a distribution with `count` entries, fractions of the crop: V.
+
+    The entries of leading digits stand for all numbers that start so, and have their middle.
+    """
+    width = 1000 // (count - 1)  # number of thousandths per entry
     centres = (torch.arange(count - 1) * width + (width - 1) / 2) / 1000
     return torch.cat([centres, torch.ones(1)])
 
 
 def expected_value(distribution: Tensor, centres: Tensor) -> Tensor:
-    """The mean of each row: B V, V -> B."""
+    """The mean of each distribution.
+
+    distribution: B V.
+    centres: V, see `bin_centres`.
+
+    Returns B, fractions of the crop.
+    """
     return distribution @ centres
 
 
 def mode_value(distribution: Tensor, centres: Tensor, radius: float) -> Tensor:
-    """The value whose surrounding +-radius holds most mass: the point of highest expected PCK on one axis. B V, V -> B.
+    """The value whose surrounding +-radius is most probable: the point of highest expected PCK on one axis.
 
-    A plateau of equally good values gives its middle.
+    distribution: B V.
+    centres: V, see `bin_centres`.
+    radius: fraction of the crop.
+
+    Returns B, fractions of the crop; among equally good values their mean.
     """
     window = ((centres[:, None] - centres[None]).abs() <= radius + 1e-6).to(distribution)
     mass = distribution @ window
@@ -226,7 +258,15 @@ def mode_value(distribution: Tensor, centres: Tensor, radius: float) -> Tensor:
 
 
 def mass_near(distribution: Tensor, centres: Tensor, values: Tensor, radius: float) -> Tensor:
-    """The probability that a coordinate lies within +-radius of a value: B V, V, B -> B."""
+    """The probability that a coordinate lies within +-radius of a value.
+
+    distribution: B V.
+    centres: V, see `bin_centres`.
+    values: B, fractions of the crop.
+    radius: fraction of the crop.
+
+    Returns B.
+    """
     near = ((centres[None] - values[:, None]).abs() <= radius + 1e-6).to(distribution)
     return (distribution * near).sum(-1)
 
@@ -236,10 +276,10 @@ _ANSWER = re.compile(rf"\s*\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
 
 
 def read_answer(text: str) -> tuple[float, float] | None:
-    """The point in text written elsewhere; None unless it starts with two numbers from 0 to 1 in square brackets.
+    """The point, in fractions of the crop, of an answer that another program wrote; None where there is none.
 
-    Anything may follow the closing bracket. Signs, further digits, a missing bracket or number mean that there is no
-    answer: nothing is guessed.
+    An answer starts with two numbers from 0 to 1 in square brackets; anything may follow the closing bracket. A sign, a
+    missing bracket or a missing number means that there is no answer: nothing is guessed.
     """
     match = _ANSWER.match(text)
     if match is None:
@@ -249,7 +289,7 @@ def read_answer(text: str) -> tuple[float, float] | None:
 
 
 class _Speller:
-    """Asks the tokenizer how it writes answers after the probe."""
+    """Tokenises answers that follow the probe."""
 
     def __init__(self, tokenizer: Any, comma: str) -> None:
         self.tokenizer, self.comma = tokenizer, comma
@@ -259,14 +299,14 @@ class _Speller:
         return [tuple(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     def __call__(self, pairs: list[tuple[int, int]]) -> list[tuple[int, ...]]:
-        """Answers' ids for pairs of thousandths; () where the answer's tokens merge with the probe's."""
+        """The ids of the answers of pairs of thousandths; () where the answer's tokens merge with the probe's."""
         texts = [f"{_PROBE} [{x / 1000:.3f}{self.comma}{y / 1000:.3f}]" for x, y in pairs]
         size = len(self.prefix)
         return [ids[size:] if ids[:size] == self.prefix else () for ids in self._ids(texts)]
 
 
 def _find(ids: tuple[int, ...], part: tuple[int, ...], after: int) -> int | None:
-    """Where `part` starts in `ids` at or after a place."""
+    """The index at which `part` starts in `ids`, at `after` or later; None where it does not occur."""
     for i in range(after, len(ids) - len(part) + 1):
         if ids[i : i + len(part)] == part:
             return i

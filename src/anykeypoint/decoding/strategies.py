@@ -1,7 +1,9 @@
 """Decoding strategies: how a number is chosen from the distributions of its free positions (Table 9, and ours).
 
-A strategy works digit by digit (greedy and the samplings), with a look at hidden states (contrastive), or on the whole
-distribution of a number (expected, mode). Whatever it is, only the digits that the template allows are in play.
+A strategy works digit by digit (greedy and the samplings), compares hidden states (contrastive), or works on the whole
+distribution of a number (expected, mode). All of them choose among the digits that the template allows.
+
+Letters: n values of a distribution, k candidates, T earlier tokens, D model width.
 """
 
 import hashlib
@@ -27,19 +29,28 @@ KNOWN = (
     "mode",
     "mode-R",
 )
-CANDIDATES = 4  # digits that contrastive search weighs at each position; the paper does not say
+CANDIDATES = 4  # number of digits that contrastive search compares at each position; the paper does not say
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One strategy with its number, written `kind` or `kind-number`.
+    """One strategy, written `kind` or `kind-number`.
 
-    greedy: the likeliest digit. sampling: a digit by its probability; temperature-T: of probabilities to the power 1/T;
-    top-K: among the K likeliest; nucleus-P: among the fewest likeliest that hold the probability P.
-    contrastive-A: (1 - A) p - A max cos, over the 4 likeliest digits, where max cos is the largest cosine between the
-    hidden state of the digit and those of all tokens before it.
-    expected: the mean. mode-R: the centre of the likeliest window of +-R of the crop, the point of highest expected PCK
-    at R on its axis (mode: R = 0.1). Both of x first and then of y given that x.
+        greedy          the most probable digit
+        sampling        a digit drawn by its probability
+        temperature-T   the same, of probabilities to the power 1/T
+        top-K           the same, among the K most probable digits
+        nucleus-P       the same, among the fewest most probable digits that together have the probability P
+        contrastive-A   the digit of highest (1 - A) p - A max cos among the CANDIDATES most probable, where max cos is
+                        the largest cosine between the digit's hidden state and that of any token before it
+        expected        the mean of the distribution
+        mode-R          the centre of the most probable interval of +-R of the crop, which is the point of highest
+                        expected PCK at R on its axis; mode: R = CONFIDENCE_RADIUS
+
+    The last two choose x first, and then y from its distribution given that x.
+
+    kind: the name.
+    number: T, K, P, A or R; 0 where the kind has none.
     """
 
     kind: str
@@ -47,7 +58,7 @@ class Strategy:
 
     @classmethod
     def parse(cls, text: str) -> "Strategy":
-        """Read "top-3" and the like; InputError lists the known strategies."""
+        """The strategy of a text such as "top-3"; InputError lists the known strategies."""
         match = re.fullmatch(r"([a-z]+)(?:-(\d+(?:\.\d+)?))?", text) if isinstance(text, str) else None
         kind, number = (match[1], match[2]) if match else ("", None)
         value = None if number is None else float(number)
@@ -75,10 +86,15 @@ class Strategy:
 
     @property
     def by_digit(self) -> bool:
+        """Whether each digit is chosen from its own distribution."""
         return self.draws or self.kind == "greedy"
 
     def pick(self, probabilities: Tensor, draw: float) -> int:
-        """The index chosen from one distribution (n); `draw` in [0, 1) decides, where the strategy draws."""
+        """The index that a strategy by digit chooses.
+
+        probabilities: n, one distribution.
+        draw: a random number in [0, 1), which decides where the strategy draws.
+        """
         if self.kind == "greedy":
             return int(probabilities.argmax())
         p = probabilities.double()
@@ -95,7 +111,7 @@ class Strategy:
 
 
 def seeded_draws(question: Sequence[int], seed: int, count: int) -> np.ndarray:
-    """`count` numbers in [0, 1) that depend on the seed and the question's tokens, not on its company or order."""
+    """`count` random numbers in [0, 1) that depend on the seed and the question's tokens, and on no other question."""
     if seed < 0:
         raise InputError(f"The seed must be a whole number from 0, but got {seed}.")
     digest = hashlib.sha256(np.asarray(question, dtype=np.int64).tobytes()).digest()
@@ -103,6 +119,12 @@ def seeded_draws(question: Sequence[int], seed: int, count: int) -> np.ndarray:
 
 
 def penalty(candidates: Tensor, past: Tensor) -> Tensor:
-    """The largest cosine of each candidate's hidden state (k D) with any before it (T D): k."""
+    """The largest cosine of each candidate's hidden state with any earlier one.
+
+    candidates: k D.
+    past: T D.
+
+    Returns k.
+    """
     unit = torch.nn.functional.normalize
     return (unit(candidates.float(), dim=-1) @ unit(past.float(), dim=-1).T).amax(-1)

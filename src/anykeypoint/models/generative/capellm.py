@@ -1,11 +1,12 @@
-"""CapeLLM: an image encoder, one linear layer and a decoder-only LLM that writes where a keypoint is.
+"""CapeLLM: an image encoder, one linear layer, and a decoder-only language model that writes a keypoint's coordinates.
 
     tokens = encoder(image)            Eq. 1   B N C
     visual = tokens @ W                Eq. 2   B N D
     input  = [BOS ; visual ; question] Eq. 3
     answer = " [0.123,0.456]"          Eq. 4-6, through the codec
 
-Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, T tokens, K keypoints.
+Letters: B images, S crop side in pixels, N image tokens, P prefix tokens, C encoder width, D model width, T tokens,
+V vocabulary, K keypoints.
 """
 
 from collections.abc import Sequence
@@ -51,22 +52,28 @@ class CapeLLM(GenerativeModel):
     # --- tensors ------------------------------------------------------------------------------------------------------
 
     def prefix(self, pixels: Tensor, form: Instruction | None = None) -> Tensor:
-        """Crops B 3 S S -> [BOS ; visual] embeddings B N+1 D (Eq. 1, 2); without BOS where the tokenizer has none.
+        """Embeddings of [BOS ; before ; visual], B P D (Eq. 1, 2); without BOS where the tokenizer has none.
 
-        What a form (None: the model's own) puts before the image stands between the two.
+        pixels: B 3 S S, normalised crops.
+        form: the conversation form, whose `before` stands in front of the image; None takes the model's own.
         """
         return self.with_start(self.visual(pixels), (form or self.instruction).before)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Token ids, among them KEYPOINT where the model answers with it, of any shape -> embeddings."""
+        """Token ids of any shape ... -> embeddings ... D. KEYPOINT is among them where the model answers with it."""
         table = self.language.get_input_embeddings()
         return table(tokens) if self.keypoint_token is None else self.keypoint_token.embed(table, tokens)
 
     def forward(self, input_ids: Tensor, pixels: Tensor, image_token: int, has_image: Tensor, **kwargs: Any) -> Tensor:
-        """Logits B T V of whole sequences in which a run of `image_token` stands for the visual tokens.
+        """Logits B T V of whole sequences in which consecutive `image_token` stand for the visual tokens.
 
-        input_ids: B T; pixels: one crop per true entry of has_image (B). A row without an image is read as plain text,
-        as the released model does. kwargs go to the language model (attention_mask, position_ids).
+        input_ids: B T.
+        pixels: one normalised crop 3 S S per true entry of has_image, stacked.
+        image_token: the id that stands for one visual token.
+        has_image: B bool; a sequence without an image is read as plain text, as the released model does.
+        kwargs: arguments of the language model, such as attention_mask and position_ids.
+
+        Raises InputError where the number of image tokens is not that of the visual tokens.
         """
         table = self.language.get_input_embeddings()
         embeddings = table(input_ids.clamp(max=table.num_embeddings - 1))
@@ -84,9 +91,10 @@ class CapeLLM(GenerativeModel):
 
     @torch.inference_mode()
     def encode(self, image: ImageSource, box: Box | None = None) -> "CapeLLMView":
-        """Look at one object once; ask the returned view as often as you like.
+        """Encode one object once; the view can then be asked for any number of categories.
 
-        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
+        image: a file, bytes, PIL image or uint8 array H W 3.
+        box: x, y, w, h in image pixels; None takes the whole picture.
         """
         cut = self.cut(image, box)
         engine = Engine(self.language, self.codec)
@@ -97,9 +105,11 @@ class CapeLLM(GenerativeModel):
         return self.encode(image, box).predict(category, **options)
 
     def questions(self, category: Category, describe: str = "detailed") -> list[list[int]]:
-        """The tokenised question about each keypoint with all that goes before it, ready to follow the image prefix.
+        """The tokenised question about each keypoint, to follow the image prefix.
 
-        describe: one of `instructions.DESCRIBE`.
+        describe: how descriptions are given, one of `instructions.DESCRIBE`.
+
+        Raises InputError where the model's conversation form does not answer with points.
         """
         form = self.instruction
         if not form.answers_points:
@@ -112,9 +122,12 @@ class CapeLLM(GenerativeModel):
         return [[token for piece in prompt for token in piece] for prompt in pieces]
 
     def turns(self, category: Category, order: Sequence[int], describe: str = "detailed") -> list[list[int]]:
-        """The tokenised questions of one conversation about keypoints in an order, for `Engine.answer_in_turn`.
+        """The tokenised questions of one conversation, for `Engine.answer_in_turn`.
 
-        From the second on, each starts with the ending of the answer before.
+        From the second on, each starts with the ending of the previous answer.
+
+        order: indices of the keypoints in the order of the conversation.
+        describe: as in `questions`.
         """
         turns: list[list[int]] = [[]]
         for segment in self.instruction.conversation(category, order, describe, special=self.control_tokens):
@@ -127,7 +140,13 @@ class CapeLLM(GenerativeModel):
 
 @dataclass(frozen=True)
 class CapeLLMView:
-    """One object seen: the image prefix in the language model, and where its crop lies."""
+    """One object in one picture, encoded.
+
+    model: the model that encoded it.
+    cut: the object's crop.
+    engine: decodes behind the prefix.
+    prefix: the crop's visual tokens in the language model.
+    """
 
     model: CapeLLM
     cut: ObjectCrop
@@ -145,19 +164,22 @@ class CapeLLMView:
         order: Sequence[int] | None = None,
         seed: int = 0,
     ) -> Pose:
-        """Where the category's keypoints are, in original image pixels, in the category's order.
+        """Find the category's keypoints, in original image pixels and in the category's order.
 
-        strategy: see `decoding.Strategy`; None takes the model's own. seed: of those that draw.
-        density: also the whole joint distribution of each keypoint, on so many cells a side (True: 100).
-        describe: how the descriptions are given, one of `instructions.DESCRIBE`.
-        cumulative: ask in one conversation, every question with all questions and answers before it in view (Sec. 4.3);
-        order: the indices of the keypoints in the order of the conversation; None takes the category's.
+        category: K keypoints.
+        strategy: how numbers are chosen, see `decoding.Strategy`; None takes the model's own.
+        density: also give the joint distribution of each keypoint, on that many cells a side (True: 100). It is always
+            that of the keypoint's question by itself.
+        describe: how descriptions are given, one of `instructions.DESCRIBE`.
+        cumulative: ask in one conversation, in which every question follows all earlier answers (Sec. 4.3).
+        order: indices of the keypoints in the order of that conversation; None takes the category's order.
+        seed: of strategies that draw.
 
-        The confidence is the probability that the point lies within a tenth of the crop of the answer, in x and, given
-        that x, in y. A density is always of the keypoint asked by itself. A model that answers with <KEYPOINT> has no
-        distribution: its confidences are NaN, unknown, and InputError is raised where one of these options is given.
+        The confidence is the probability that x lies within 0.1 of the crop of the answer, times the same of y given
+        x. A model that answers with <KEYPOINT> has no distribution: its confidences are NaN. Raises InputError for
+        options that a <KEYPOINT> answer does not have, and for an order that is none.
         """
-        how = strategy or self.model.config.strategy
+        strategy_name = strategy or self.model.config.strategy
         questions = self.model.questions(category, describe)
         if self.model.keypoint_token is not None:
             if strategy is not None or density or cumulative or order is not None:
@@ -169,13 +191,13 @@ class CapeLLMView:
         if cumulative:
             order = _checked_order(order, len(category))
             turns = self.model.turns(category, order, describe)
-            answers = self.engine.answer_in_turn(self.prefix, turns, how, seed).at(np.argsort(order).tolist())
+            decoded = self.engine.answer_in_turn(self.prefix, turns, strategy_name, seed).at(np.argsort(order).tolist())
         elif order is not None:
             raise InputError("An order is for cumulative reasoning only; ask with cumulative, or leave the order out.")
         else:
-            answers = self.engine.answer(self.prefix, questions, how, seed)
+            decoded = self.engine.answer(self.prefix, questions, strategy_name, seed)
         grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
-        return self.cut.pose(category, answers.values.double().numpy() / 1000, confidences(answers), grids)
+        return self.cut.pose(category, decoded.values.double().numpy() / 1000, confidences(decoded), grids)
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
@@ -184,7 +206,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:
-    """The order of a conversation about `count` keypoints; InputError unless it names each index once."""
+    """The order of a conversation about `count` keypoints; InputError unless it has each index once."""
     order = list(range(count)) if order is None else list(order)
     if sorted(order) != list(range(count)):
         raise InputError(f"The order must name each keypoint from 0 to {count - 1} once, but got {order}.")

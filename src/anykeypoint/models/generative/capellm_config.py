@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...configs.checks import check_choice
-from ...configs.strict import Config, known_fields
+from ...configs.strict import Config
 from ...errors import InputError
 from ...instructions import Instruction, instruction, instruction_setting
 from ..towers.language import LanguageConfig
@@ -47,13 +47,10 @@ class CapeLLMConfig(Config):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
         """Read the form of `to_dict`; unknown keys are refused."""
-        parts = known_fields(cls, data, cls.called)
-        for key, kind in (("vision", VisionConfig), ("language", LanguageConfig)):
-            if isinstance(parts.get(key), dict):
-                parts[key] = kind.from_dict(parts[key])
-        if isinstance(form := parts.get("instruction"), dict):
-            parts["instruction"] = Instruction.from_dict(form, "The model's instruction form")
-        return cls(**parts)
+        data = dict(data)
+        if isinstance(data.get("language"), dict):
+            data["language"] = LanguageConfig.from_dict(data["language"])
+        return super().from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
         """The config as JSON holds it."""
