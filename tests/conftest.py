@@ -11,7 +11,7 @@ from hypothesis import settings
 import anykeypoint
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
-from anykeypoint.example import Example, asked_category, read_marked, to_example
+from anykeypoint.example import Example, marked_category, read_marked, to_example
 
 settings.register_profile("plain", deadline=None)  # a busy machine is no failure
 settings.load_profile("plain")
@@ -47,5 +47,5 @@ def sheet() -> tuple[Category, Example]:
     """The four corners of a sheet of paper, and a photo on which they are marked."""
     folder = Path(__file__).resolve().parents[1] / "examples"
     marked = read_marked(f"{folder / 'paper_1.jpg'}:{folder / 'paper_1.json'}")
-    category = asked_category([marked], None)
+    category = marked_category([marked], None)
     return category, to_example(marked, category)

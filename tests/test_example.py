@@ -10,11 +10,11 @@ NAN = float("nan")
 PAIR = ak.Category.from_text("nose; tail", noun="dog")
 
 
-def test_points_that_are_not_shown_are_nan_and_the_rest_are_kept():
+def test_points_that_are_not_marked_are_nan_and_the_rest_are_kept():
     example = ak.Example("dog.png", [(1, 2), (NAN, NAN)], (0, 0, 4, 4), PAIR)
     np.testing.assert_array_equal(example.points, [[1, 2], [NAN, NAN]])
-    assert example.shown.tolist() == [True, False] and len(example) == 2 and example.box == (0.0, 0.0, 4.0, 4.0)
-    assert repr(example) == f"Example({PAIR.name!r}, 2 keypoints, 1 shown)"
+    assert example.marked.tolist() == [True, False] and len(example) == 2 and example.box == (0.0, 0.0, 4.0, 4.0)
+    assert repr(example) == f"Example({PAIR.name!r}, 2 keypoints, 1 marked)"
 
 
 def test_an_examples_points_cannot_be_changed_from_outside():

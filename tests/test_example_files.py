@@ -8,7 +8,7 @@ from PIL import Image
 
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
-from anykeypoint.example import asked_category, read_marked, to_example
+from anykeypoint.example import marked_category, read_marked, to_example
 from anykeypoint.forms.poses import write_coco, write_csv
 from anykeypoint.pose import Pose
 
@@ -63,10 +63,10 @@ def test_what_predict_writes_is_read_back(folder, write, name):
 def test_without_a_category_the_points_of_all_examples_are_asked_for(folder):
     write_coco([pose(names=("nose", "left_ear", "tail tip"))], "poses.json")
     marked = [read_marked("a.png:poses.json"), read_marked(points({"nose": [1, 2], "paw": [3, 4]}))]
-    kind = asked_category(marked)
+    kind = marked_category(marked)
     assert kind.names == ["nose", "left ear", "tail tip", "paw"] and kind.skeleton == ((0, 1), (0, 2))
-    assert (kind.name, kind.noun) == ("cart", "cart") and asked_category(marked, "dog").noun == "dog"
-    assert [int(to_example(one, kind).shown.sum()) for one in marked] == [2, 2]
+    assert (kind.name, kind.noun) == ("cart", "cart") and marked_category(marked, "dog").noun == "dog"
+    assert [int(to_example(one, kind).marked.sum()) for one in marked] == [2, 2]
 
 
 @pytest.mark.parametrize(

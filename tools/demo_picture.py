@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import anykeypoint as ak
-from anykeypoint.example import asked_category, read_marked, to_example
+from anykeypoint.example import marked_category, read_marked, to_example
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 OUT = Path(__file__).resolve().parents[1] / "docs" / "demo.jpg"
@@ -26,9 +26,9 @@ def panels() -> list[list[tuple[str, Image.Image]]]:
     model = ak.load("fast")
     sheet = ak.Category.from_text(CORNERS, noun="sheet of paper")
     marked_sheet = read_marked(f"{EXAMPLES / 'paper_1.jpg'}:{EXAMPLES / 'paper_1.json'}")
-    corners = asked_category([marked_sheet], noun="sheet of paper")
+    corners = marked_category([marked_sheet], noun="sheet of paper")
     marked_horse = read_marked(f"{EXAMPLES / 'horse_1.jpg'}:{EXAMPLES / 'horse_1.json'}")
-    horse = asked_category([marked_horse])
+    horse = marked_category([marked_horse])
     first_sheet, first_horse = to_example(marked_sheet, corners), to_example(marked_horse, horse)
 
     view = model.encode(EXAMPLES / "paper_2.jpg")

@@ -1,7 +1,6 @@
-"""Keypoint and Category: what to look for, in words.
+"""Keypoints and categories in words: names, descriptions, skeleton, and pairs of left and right.
 
-A `Keypoint` is a name and a description. A `Category` is an ordered list of keypoints, a skeleton (pairs of 0-based
-indices) and left/right pairs. `left` is always the subject's own left.
+"left" in a name is always the subject's own left. Indices of keypoints count from 0.
 """
 
 import json
@@ -15,15 +14,21 @@ import yaml
 
 from .errors import InputError
 
-MAX_KEYPOINTS = 256
-MAX_TEXT = 512  # characters in a name or a description
+MAX_KEYPOINTS = 256  # largest number of keypoints in a category
+MAX_TEXT = 512  # largest number of characters in a name or description
 
 _MIRRORED = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
 class Keypoint:
-    """One point in words. `label` is the string a data set uses for it, where that differs from the name."""
+    """One point in words.
+
+    name: what it is called, as in "left ear tip".
+    description: where it is, in a sentence or phrase; "" for none.
+    label: what a data set calls it, where that differs from the name; "" otherwise.
+    Raises InputError for an empty name and for text that is too long.
+    """
 
     name: str
     description: str = ""
@@ -48,12 +53,14 @@ class Keypoint:
 class Category:
     """An ordered list of keypoints with a skeleton.
 
+    name: of the category.
     keypoints: 1 to 256 of them; two may share a name only if their descriptions differ.
-    skeleton: edges as pairs of 0-based indices.
-    pairs: left/right pairs of indices; None derives them from the names.
-    noun: the word for the object in a question, "object" when nothing is known of it.
-    alone: indices of points that stand by themselves on purpose; `category_check` asks of them neither an edge nor a
-        partner on the other side.
+    skeleton: edges as pairs of indices.
+    pairs: pairs of indices of left and right points; None derives them from the names.
+    noun: the word for the object in a question, "object" if nothing is known of it.
+    alone: indices of points that stand by themselves on purpose: `library.check` requires neither an edge nor a
+        partner on the other side for them.
+    Raises InputError for anything else.
     """
 
     name: str
@@ -72,15 +79,15 @@ class Category:
             )
         if len(self.noun) > MAX_TEXT or not self.noun.strip():
             raise InputError(f"A category's noun must be 1 to {MAX_TEXT} characters, but got {self.noun[:40]!r}.")
-        seen: set[tuple[str, str]] = set()
+        known: set[tuple[str, str]] = set()
         for keypoint in self.keypoints:
             key = (keypoint.name.casefold().strip(), keypoint.description.casefold().strip())
-            if key in seen:
+            if key in known:
                 raise InputError(
                     f"Two keypoints of {self.name!r} are called {keypoint.name!r} with the same description; "
                     "rename one or describe them differently."
                 )
-            seen.add(key)
+            known.add(key)
         for field in ("skeleton", "pairs"):
             check_edges(getattr(self, field) or (), count, f"The {field} of {self.name!r}")
         if wrong := [i for i in self.alone if not 0 <= i < count]:
@@ -95,14 +102,15 @@ class Category:
 
     @property
     def names(self) -> list[str]:
+        """The names of the keypoints, in order."""
         return [keypoint.name for keypoint in self.keypoints]
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def only(self, rows: Sequence[int]) -> "Category":
-        """The category of these keypoints alone, in this order, with the edges and pairs among them."""
-        places = {row: place for place, row in enumerate(rows)}
+        """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
+        places = {row: place for place, row in enumerate(rows)}  # old index -> new index
 
         def kept(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
             return tuple((places[a], places[b]) for a, b in pairs if a in places and b in places)
@@ -116,7 +124,7 @@ class Category:
         )
 
     def mirrored(self) -> list[int]:
-        """The permutation of indices that a horizontal flip of the picture makes: `new[i] = old[mirrored[i]]`."""
+        """The order of the keypoints after a horizontal flip of the picture: `new[i] = old[mirrored[i]]`."""
         order = list(range(len(self)))
         for a, b in self.pairs or ():
             order[a], order[b] = b, a
@@ -124,7 +132,11 @@ class Category:
 
     @classmethod
     def from_text(cls, text: str, name: str = "object", noun: str = "object") -> "Category":
-        """Read `"left ear; nose: the tip of the nose"`: points parted by `;` or a new line, a description after `:`."""
+        """Read `"left ear; nose: the tip of the nose"`.
+
+        text: keypoints, separated by `;` or a new line, each a name and perhaps a description behind `:`.
+        name, noun: of the category.
+        """
         keypoints = []
         for part in re.split(r"[;\n]", text):
             if not part.strip():
@@ -135,7 +147,11 @@ class Category:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], origin: str = "category") -> "Category":
-        """Build from the JSON/YAML form of the library; unknown keys are refused. `origin` names it in errors."""
+        """Build from the JSON or YAML form of the library; unknown keys are refused.
+
+        data: the mapping of such a file.
+        origin: the file, named in errors.
+        """
         known = {"name", "noun", "source", "keypoints", "skeleton", "pairs", "alone"}
         if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
             raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
@@ -156,7 +172,7 @@ class Category:
     def from_file(cls, path: str | Path) -> "Category":
         """Read a JSON or YAML file of the library's form.
 
-        Raises InputError when the file is missing, not JSON/YAML, or not a category.
+        Raises InputError if the file cannot be read or is not a category.
         """
         path = Path(path)
         try:
@@ -192,11 +208,11 @@ def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
 
 
 def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices whose names become each other when the words left and right change places.
+    """Pairs of indices whose names become each other when the words left and right are exchanged.
 
-    Of several points with one name the first goes with the first of the other side, and so on.
+    Where several points share a name, the first is paired with the first of the other side, and so on.
     """
-    places: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}  # plain name -> indices
     for i, name in enumerate(names):
         places.setdefault(plain_text(name), []).append(i)
     pairs = []
@@ -206,21 +222,22 @@ def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
 
 
 def mirrored_name(name: str) -> str:
-    """A name, in lower case and single spaces, in which the words left and right have changed places."""
+    """The plain name with the words left and right exchanged."""
     return re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), plain_text(name))
 
 
 def spoken(name: str) -> str:
-    """A label as words: single spaces and no underscores."""
+    """A label as it is spoken: without underscores, with single spaces."""
     return " ".join(name.replace("_", " ").split())
 
 
 def plain_text(text: str) -> str:
-    """Lower case, single spaces and no underscores: what two names must share to mean the same."""
+    """The form in which names are compared: lower case, without underscores, with single spaces."""
     return spoken(text.casefold())
 
 
 def _keypoint(item: Any, origin: str) -> Keypoint:
+    """A keypoint from its JSON form: a name, or a mapping with name, description and label."""
     if isinstance(item, str):
         return Keypoint(item)
     if not isinstance(item, Mapping) or "name" not in item or set(item) - {"name", "description", "label"}:

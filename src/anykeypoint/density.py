@@ -1,9 +1,9 @@
-"""Density: where one keypoint may be, as probabilities over the cells of a crop, and what can be read off them.
+"""Density: the probability of one keypoint's place over the cells of a crop, and figures computed from it.
 
-Inside a cell the probability is spread evenly, so every figure below is exact for the density as it stands: nothing
-is taken to lie in the cells' centres. `mass` may be below 1: what was not expanded. The methods that describe a shape
-(mean, covariance, entropy, credible_region) then speak of the point given that it lies where the grid was expanded;
-those that give a probability (mass_within, log_density) leave the rest out, so they are lower bounds.
+Inside a cell the probability is spread evenly, so every figure is exact for the density as given: no probability is
+moved to the centres of cells. `mass` may be below 1 where the model did not expand all cells. Methods that describe a
+shape (mean, covariance, entropy, credible_region) are conditioned on the point lying in the expanded part. Methods that
+give a probability (mass_within, log_density) leave the rest out, so they are lower bounds.
 
 N is the number of cells on one side.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from .errors import InputError
 from .geometry import Crop
 
-_ROUNDING = 1e-6  # how far sums of probabilities may stray
-_TIE = 1e-9  # masses that differ by a smaller share are the same
+_ROUNDING = 1e-6  # how far a sum of probabilities may exceed 1
+_TIE = 1e-9  # masses that differ by a smaller share count as equal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,8 +26,9 @@ class Density:
     """The probability of one keypoint's place over a grid of cells that tile a crop.
 
     crop: the square, in image pixels.
-    grid: [N, N] float64, rows = y, columns = x; each cell holds its probability. The sum, `mass`, is at most 1; the
-        rest was not expanded, and nothing is said of where it lies.
+    grid: [N, N] float64, rows = y, columns = x; each cell holds its probability. The sum, `mass`, is at most 1; where
+        the rest lies is unknown.
+    Raises InputError for anything else.
     """
 
     crop: Crop
@@ -45,7 +46,7 @@ class Density:
 
     @property
     def mass(self) -> float:
-        """The probability that the grid accounts for, in (0, 1]."""
+        """The sum of the grid: above 0 and at most 1."""
         return min(float(self.grid.sum()), 1.0)
 
     @property
@@ -56,16 +57,16 @@ class Density:
     # --- shape -------------------------------------------------------------------------------------------------------
 
     def mean(self) -> np.ndarray:
-        """The expected place given that it lies where the grid was expanded: [2] image pixels."""
+        """The expected place, given that it lies in the expanded part: [2] in image pixels."""
         centres = (np.arange(len(self.grid)) + 0.5) / len(self.grid)
         point = np.array([self.grid.sum(axis=0) @ centres, self.grid.sum(axis=1) @ centres]) / self.grid.sum()
         return self.crop.to_image(point)
 
     def covariance(self) -> np.ndarray:
-        """The covariance of x and y round `mean`: [2, 2] square image pixels.
+        """The covariance of x and y about `mean`: [2, 2] in square image pixels.
 
-        The spread inside a cell counts (cell side^2 / 12 on each axis), so it is never singular and a uniform grid has
-        side^2 / 12 however fine its cells are.
+        The spread inside a cell is included (its side^2 / 12 on each axis). So the matrix is never singular, and a
+        uniform grid has crop.side^2 / 12 on each axis, however small its cells are.
         """
         places = (np.arange(len(self.grid)) + 0.5) * self.cell
         weights = self.grid / self.grid.sum()
@@ -76,18 +77,18 @@ class Density:
         return np.array([[across @ x**2 + inside, together], [together, down @ y**2 + inside]])
 
     def entropy(self) -> float:
-        """The entropy of the cell that holds the point, in bits, given that it lies where the grid was expanded.
+        """The entropy, in bits, of the cell that holds the point, given that it lies in the expanded part.
 
-        From 0 (one cell) to log2(N^2) (all cells alike). It depends on N: halving the cells' side adds 2 bits where
-        the density is smooth, so compare grids of one size only.
+        It runs from 0 (one cell) to log2(N^2) (all cells equal). It depends on N: cells of half the side add 2 bits
+        where the density is smooth, so only grids of one size can be compared.
         """
         shares = self.grid[self.grid > 0] / self.grid.sum()
         return max(0.0, -float(shares @ np.log2(shares)))
 
     def credible_region(self, level: float) -> np.ndarray:
-        """The fewest cells that together hold `level` (in (0, 1]) of the mass expanded: [N, N] bool.
+        """The smallest set of cells that holds a share of the mass: [N, N] bool.
 
-        Of cells that are equally heavy the topmost, then leftmost come first.
+        level: the share, above 0 and at most 1. Of cells with equal probability the topmost, then leftmost come first.
         """
         if not 0 < level <= 1:
             raise InputError(f"A credible region's level must be above 0 and at most 1, but got {level!r}.")
@@ -101,12 +102,13 @@ class Density:
     # --- places ------------------------------------------------------------------------------------------------------
 
     def mode(self, radius: float | None = None) -> np.ndarray:
-        """The likeliest place: [2] image pixels.
+        """The likeliest place: [2] in image pixels.
 
-        Without a radius the centre of the heaviest cell (of equals the topmost, then leftmost). With a radius in image
-        pixels the cell centre round which a disc of that radius holds most mass: the answer with the highest expected
-        PCK at that distance. A plateau of equals gives its middle, and of separate ones the topmost its own (its
-        nearest cell, should the middle hold less).
+        radius: None takes the centre of the cell with the largest probability, of equal cells the topmost, then
+            leftmost. A number takes the cell centre about which a disc of this radius, in image pixels, holds the most
+            mass, which is the place with the highest expected PCK at that distance. Several equal centres give their
+            mean if its disc holds as much; otherwise the mean of the topmost connected patch of them, or the cell
+            nearest to that mean.
         """
         if radius is None:
             row, column = np.unravel_index(np.argmax(self.grid), self.grid.shape)
@@ -120,10 +122,15 @@ class Density:
             if self.mass_within(middle, radius) >= best * (1 - 2 * _TIE):
                 return middle
         away = np.hypot(*(cells - middle).T)
-        return cells[np.argmax(away <= away.min() + 1e-6 * self.cell)]  # the topmost of equals, whatever the rounding
+        # The first of the nearest cells, whatever the rounding: cells run from the top, so it is the topmost.
+        return cells[np.argmax(away <= away.min() + 1e-6 * self.cell)]
 
     def mass_within(self, point: np.ndarray, radius: float) -> float:
-        """The probability that the keypoint lies within `radius` of `point` (both image pixels)."""
+        """The probability that the keypoint lies in a disc.
+
+        point: [2] centre of the disc in image pixels.
+        radius: in image pixels.
+        """
         edges = np.arange(len(self.grid) + 1)
         centre = self.crop.normalise(_point(point)) * len(self.grid)
         if np.isnan(centre).any():
@@ -132,9 +139,9 @@ class Density:
         return min(float((self.grid * shares).sum()), 1.0)
 
     def log_density(self, point: np.ndarray) -> float:
-        """The natural logarithm of the probability per square image pixel at `point` (image pixels).
+        """The natural logarithm of the probability per square image pixel at a place.
 
-        -inf outside the crop, whose probability is zero by construction, and in cells without mass; NaN for NaN.
+        point: [2] in image pixels. Outside the crop and in cells without mass the value is -inf; for NaN it is NaN.
         """
         place = self.crop.normalise(_point(point))
         if np.isnan(place).any():
@@ -160,22 +167,23 @@ class Density:
         return f"Density(grid={self.grid.shape}, mass={self.mass:.3f})"
 
     def _centre(self, row: Any, column: Any) -> np.ndarray:
-        """Cells -> their centres [..., 2] in image pixels."""
+        """The centres [..., 2] of cells in image pixels."""
         return self.crop.to_image((np.stack([column, row], axis=-1) + 0.5) / len(self.grid))
 
     def _disc_masses(self, radius: float) -> np.ndarray:
-        """The mass within `radius` of each cell's centre [N, N]: one convolution with the disc."""
+        """The mass in a disc about the centre of each cell [N, N], by one convolution. radius: in image pixels."""
         size = len(self.grid)
-        reach = min(int(np.ceil(_radius(radius) / self.cell + 0.5)), size - 1)  # cells that a disc may touch
+        # The largest distance, in cells, at which the disc touches a cell.
+        reach = min(int(np.ceil(_radius(radius) / self.cell + 0.5)), size - 1)
         edges = np.arange(-reach, reach + 2) - 0.5
-        disc = _disc_shares(edges, edges, radius / self.cell)  # symmetric, so it need not be turned round
+        disc = _disc_shares(edges, edges, radius / self.cell)  # symmetric, so it is its own mirror image
         whole = [size + 2 * reach] * 2
         masses = np.fft.irfft2(np.fft.rfft2(self.grid, whole) * np.fft.rfft2(disc, whole), whole)
         return masses[reach : reach + size, reach : reach + size]
 
 
 def frozen_array(value: Any, what: str) -> np.ndarray:
-    """A float64 copy that nobody can change behind our back; InputError if it is not numbers."""
+    """A float64 copy that cannot be written to; InputError if it is not numbers. what: subject of the sentence."""
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -185,7 +193,7 @@ def frozen_array(value: Any, what: str) -> np.ndarray:
 
 
 def _first_patch(cells: np.ndarray) -> np.ndarray:
-    """The connected patch, corners included, of the topmost, then leftmost true cell: [N, N] bool."""
+    """The patch that is connected to the topmost, then leftmost true cell, over corners too: [N, N] bool."""
     patch = np.zeros_like(cells)
     patch.flat[np.argmax(cells)] = True
     while True:
@@ -198,32 +206,34 @@ def _first_patch(cells: np.ndarray) -> np.ndarray:
 
 
 def _disc_shares(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """How much of each cell a disc round the origin covers, 0 to 1.
+    """The share of each cell that a disc about the origin covers, 0 to 1, exactly: [H, W].
 
-    x: W + 1 edges of columns, y: H + 1 edges of rows, one apart (unit cells), ascending. Returns [H, W], exact.
+    x: [W + 1] edges of the columns, ascending, one apart.
+    y: [H + 1] edges of the rows, ascending, one apart.
+    radius: in cells.
     """
     corner = np.diff(np.diff(_disc_area(x, y[:, None], radius), axis=0), axis=1)
     far_x, far_y = (np.maximum(np.abs(edges[:-1]), np.abs(edges[1:])) for edges in (x, y))
     near_x, near_y = (np.maximum(np.maximum(edges[:-1], -edges[1:]), 0) for edges in (x, y))
-    # Said outright where it is certain: the differences above lose digits when the disc is large.
+    # Cells wholly inside or outside get exact values: the differences above lose digits when the disc is large.
     within = np.hypot(far_x, far_y[:, None]) <= radius
     without = np.hypot(near_x, near_y[:, None]) >= radius
     return np.where(within, 1.0, np.where(without, 0.0, np.clip(corner, 0, 1)))
 
 
 def _disc_area(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """The area of the part of a disc round the origin that lies left of x and above y (below in value), broadcast."""
+    """The area of the part of a disc about the origin with coordinates below x and below y; x and y are broadcast."""
     x, y = np.broadcast_arrays(np.clip(x, -radius, radius), np.clip(y, -radius, radius))
 
     def half(u: np.ndarray) -> np.ndarray:
-        """The area between the diameter and the upper half circle, left of u."""
+        """The area of the upper half disc left of u."""
         rise = np.sqrt(np.maximum(radius**2 - u**2, 0))
         return (u * rise + radius**2 * np.arcsin(np.clip(u / radius, -1, 1))) / 2 + np.pi * radius**2 / 4
 
     cut = np.sqrt(np.maximum(radius**2 - y**2, 0))  # where the line y meets the circle
     middle = np.clip(x, -cut, cut)
     area = half(middle) - half(-cut) + y * (middle + cut)
-    # Above the diameter the columns beyond the line's ends belong to the part whole.
+    # Where the line y is past the diameter, the columns beyond its ends count in full.
     beyond = 2 * half(np.minimum(x, -cut)) + 2 * (half(np.maximum(x, cut)) - half(cut))
     return area + np.where(y >= 0, beyond, 0.0)
 

@@ -1,4 +1,8 @@
-"""Example: an image with the keypoints of a category marked ("support" in the papers)."""
+"""Examples: pictures with keypoints marked (the papers' "support"), and the files that mark them.
+
+A marked picture is written PICTURE:FILE. The file holds {"nose": [x, y], ...} as JSON, or is one that `predict` writes:
+COCO keypoints or the CSV table. K is the number of keypoints.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +14,7 @@ import numpy as np
 
 from .category import Category, Keypoint, plain_text, spoken
 from .density import frozen_array
-from .errors import InputError
+from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS, without_detections
 from .geometry import Box, check_box
 from .pose import unique_names
@@ -21,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Example:
-    """One object with its K keypoints.
+    """One object with its keypoints marked.
 
-    image: what `images.read_image` takes. points: [K, 2] in pixels of that picture, NaN where a point is not shown.
-    box: x, y, w, h of the object in the same pixels; None for the whole picture.
-    category: what the points are called; None where only their places are known.
-    Raises InputError unless one point or more is shown, and where the category has another number of points.
+    image: what `images.read_image` takes.
+    points: [K, 2] in image pixels, NaN where a point is not marked.
+    box: [x, y, w, h] of the object in image pixels; None for the whole picture.
+    category: the names of the points; None where only their places are known.
+    Raises InputError if no point is marked, or the category has another number of points.
     """
 
     image: "ImageSource"
@@ -39,49 +44,62 @@ class Example:
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"An example's points must be (K, 2) in pixels, but got {points.shape}.")
         if np.isinf(points).any():
-            raise InputError("An example's points must be finite, or NaN where not shown, but one is infinite.")
+            raise InputError("An example's points must be finite, or NaN where not marked, but one is infinite.")
         if not np.isfinite(points).all(axis=1).any():
-            raise InputError("An example must show one point or more, but all of its points are NaN.")
+            raise InputError("An example must have one marked point or more, but all of its points are NaN.")
         if self.category is not None and len(self.category) != len(points):
             raise InputError(
                 f"The example has {len(points)} points, but its category {self.category.name!r} has "
-                f"{len(self.category)}; give one point for each, NaN where it is not shown."
+                f"{len(self.category)}; give one point for each, NaN where it is not marked."
             )
         object.__setattr__(self, "points", points)
         if self.box is not None:
             object.__setattr__(self, "box", check_box(self.box))
 
     @property
-    def shown(self) -> np.ndarray:
-        """(K,) bool: which points are marked."""
+    def marked(self) -> np.ndarray:
+        """Which points are marked: [K] bool."""
         return np.isfinite(self.points).all(axis=1)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The name of `marked` in version 0.1.0."""
+        return self.marked
 
     def __len__(self) -> int:
         return len(self.points)
 
     def __repr__(self) -> str:
         named: Any = "" if self.category is None else f"{self.category.name!r}, "
-        return f"Example({named}{len(self)} keypoints, {int(self.shown.sum())} shown)"
+        return f"Example({named}{len(self)} keypoints, {int(self.marked.sum())} marked)"
 
 
-Place = tuple[float, float]  # NaN where not shown
+Place = tuple[float, float]  # x and y in image pixels, NaN where not marked
 
 
 @dataclass(frozen=True)
 class MarkedPicture:
-    """A picture with named places; two points of one name are told apart as `pose.unique_names` does."""
+    """A picture and the named places that a file marks in it.
+
+    picture, file: paths of the picture and of the file.
+    places: by name, made unique as `pose.unique_names` does.
+    names: the names of the places as the file has them, in the same order.
+    box: [x, y, w, h] of the object in image pixels; None where the file has none.
+    category: its name, "object" where the file has none.
+    skeleton: edges as pairs of 0-based indices.
+    """
 
     picture: Path
     file: Path
     places: Mapping[str, Place]
-    names: Sequence[str]  # of the places, as the file has them
+    names: Sequence[str]
     box: Box | None = None
     category: str = "object"
     skeleton: tuple[tuple[int, int], ...] = ()
 
 
 def read_marked(text: str) -> MarkedPicture:
-    """Read "PICTURE:FILE"; InputError where it is not that, or the file does not say where the points are."""
+    """Read "PICTURE:FILE"; InputError if the text or the file is of another form."""
     picture, _, file = text.rpartition(":")
     if not picture or not file:
         raise InputError(
@@ -95,7 +113,7 @@ def read_marked(text: str) -> MarkedPicture:
     try:
         data = json.loads(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Cannot read the points in {file}: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise InputError(f"Cannot read the points in {file}: {first_line(error)}.") from error
     if not isinstance(data, dict) or not data:
         raise InputError(f'{file} must be a JSON object as {{"nose": [x, y], ...}}, or COCO keypoints; write one.')
     if "annotations" in data:
@@ -104,8 +122,12 @@ def read_marked(text: str) -> MarkedPicture:
     return MarkedPicture(Path(picture), Path(file), places, list(places))
 
 
-def asked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> Category:
-    """The category of all points that the examples name: the first one's, then those that others add."""
+def marked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> Category:
+    """The category of all points that the examples mark.
+
+    marked: its points are those of the first, then those that the others add.
+    noun: the word for the object; None takes the first one's category.
+    """
     first, names = marked[0], dict(zip(marked[0].places, marked[0].names, strict=True))
     for one in marked[1:]:
         names |= {key: name for key, name in zip(one.places, one.names, strict=True) if key not in names}
@@ -115,7 +137,7 @@ def asked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> 
 
 
 def to_example(marked: MarkedPicture, category: Category) -> Example:
-    """The example for a category; points of it that are not marked are not shown.
+    """The example of a category; points of it that the file does not have are not marked.
 
     Raises InputError for a marked point that the category does not have.
     """
@@ -132,30 +154,32 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
 
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:
+    """The one object of a picture in a file of COCO keypoints."""
     from .forms.document import load_document
 
     data = load_document(file)
     try:
         ids = {image["id"] for image in data["images"] if PurePath(image["file_name"]).name == picture.name}
-        found = [entry for entry in data["annotations"] if entry["image_id"] in ids]
-        _check_one(len(found), picture, file)
-        (entry,) = found
+        entries = [entry for entry in data["annotations"] if entry["image_id"] in ids]
+        _check_one(len(entries), picture, file)
+        (entry,) = entries
         (kind,) = [kind for kind in data["categories"] if kind["id"] == entry["category_id"]]
         rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
         points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
-        skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in kind.get("skeleton") or ())  # counts from 1, as COCO
+        skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in kind.get("skeleton") or ())  # COCO counts from 1
         box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
         return _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(
             f"{file} is no file of COCO keypoints ({reason}); mend it, or give names and places."
         ) from error
 
 
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
+    """The one object of a picture in a CSV table of `forms.poses`."""
     from .forms.reading import number, read_table
 
     head, *rows = without_detections(read_table(file))
@@ -163,7 +187,7 @@ def _from_table(picture: Path, file: Path) -> MarkedPicture:
         raise InputError(
             f"{file} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."
         )
-    objects: dict[tuple[str, str], list[list[str]]] = {}
+    objects: dict[tuple[str, str], list[list[str]]] = {}  # (picture, number in it) -> its rows
     for count, row in enumerate(rows, start=1):
         if len(row) != len(head):
             raise InputError(f"{file}: row {count} under the header has {len(row)} cells, but the header {len(head)}.")
@@ -179,6 +203,7 @@ def _from_table(picture: Path, file: Path) -> MarkedPicture:
 
 
 def _check_one(count: int, picture: Path, file: Path) -> None:
+    """InputError unless the file has one object of the picture."""
     if count != 1:
         raise InputError(
             f"{file} must have one object of {picture.name}, but has {count or 'none'}; give a file with that one."
@@ -193,9 +218,10 @@ def _marked(
 
 
 def _place(value: Any, what: str) -> Place:
+    """A place from its JSON form [x, y], or null for a point that is not marked."""
     if value is None:
         return (np.nan, np.nan)
     numbers = value if isinstance(value, list) and len(value) == 2 else [None]
     if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
-        raise InputError(f"{what} must be [x, y] in pixels, or null where it is not shown, but got {str(value)[:60]}.")
+        raise InputError(f"{what} must be [x, y] in pixels, or null where it is not marked, but got {str(value)[:60]}.")
     return (float(numbers[0]), float(numbers[1]))

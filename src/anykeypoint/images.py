@@ -1,7 +1,8 @@
-"""Pictures in, safely: the size is read from the header before a pixel is decoded, and nothing is ever fetched.
+"""Pictures read safely, and crops resampled from them.
 
-`read_image` gives an upright RGB picture from a file, bytes, a Pillow image or an array; `crop_pixels` cuts the square
-of a `geometry.Crop` out of it in one resampling step (`warp_pixels` does as MP-100's released code does).
+`read_image` reads an upright RGB picture from a file, bytes, a Pillow image or an array. Its size is checked in the
+header before a pixel is decoded, and nothing is ever fetched. `crop_pixels` resamples the square of a `geometry.Crop`
+in one step; `warp_pixels` does so as MP-100's released code does.
 """
 
 import re
@@ -12,20 +13,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .geometry import Crop, apply_matrix, invert_matrix
 
-MAX_PIXELS = 40_000_000
-MAX_SIDE = 16_384
-MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 40_000_000  # largest number of pixels of a picture
+MAX_SIDE = 16_384  # largest width and height in pixels
+MAX_BYTES = 64 * 2**20  # largest size of a picture's file
+MAX_WINDOW = 16_000_000  # crops of more pixels of the picture's plane are summed over the picture alone
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _ORIENTATION = 274  # the EXIF and TIFF tag
-_TILE_SIDES = (322, 323)  # TIFF tags: a tile may be larger than its picture, and is decoded whole
-_UPRIGHT = {
+_TILE_SIDES = (322, 323)  # TIFF tags; a tile may be larger than its picture and is decoded whole
+_UPRIGHT = {  # EXIF orientation -> what turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,14 +39,14 @@ _UPRIGHT = {
 
 
 def read_image(source: ImageSource) -> Image.Image:
-    """The picture as a fresh, upright Pillow image of mode RGB, without metadata.
+    """The picture as a new, upright Pillow image of mode RGB, without metadata.
 
     source: a path, the bytes of a file, a Pillow image, or an array [H, W, 3] of uint8 in RGB order.
 
     JPEG, PNG, WebP, BMP and TIFF (its first page) are read, up to 40 million pixels, 16384 pixels a side and 64 MiB.
-    EXIF orientation is applied, to Pillow images too, so every coordinate of this library speaks of the upright
-    picture. Transparency is laid on white; 16-bit grey is scaled from 0..65535 to 0..255; an EXIF block that cannot be
-    read counts as none, as in picture viewers.
+    EXIF orientation is applied, to Pillow images too, so that all coordinates of this library belong to the upright
+    picture. Transparent parts become white; 16-bit grey is scaled from 0..65535 to 0..255; an EXIF block that cannot
+    be read is ignored, as picture viewers do.
 
     Raises InputError, one sentence that names the file, for anything else: no such file, a URL, another format,
     animated, too large, damaged or cut off, or values without a known scale (32-bit grey).
@@ -65,11 +67,14 @@ def read_image(source: ImageSource) -> Image.Image:
 
 
 def crop_pixels(image: Image.Image, crop: Crop, size: int) -> np.ndarray:
-    """The pixels of a crop: [size, size, 3] uint8, rows down, black outside the picture.
+    """The pixels of a crop: [size, size, 3] uint8, black outside the picture.
 
-    A point p of the picture lies at `crop.normalise(p) * size` in the result. One resampling with the triangle filter
-    (bilinear when enlarging, antialiased when shrinking), with fractions of a pixel kept. Memory is bounded by the
-    picture, not by the crop. `image` is what `read_image` gives; InputError if it is not RGB or the crop has no area.
+    image: what `read_image` gives.
+    crop: in image pixels; it may reach far beyond the picture, and memory stays bounded by the picture.
+    size: side of the result in pixels. A point p of the picture lies at `crop.normalise(p) * size` in it.
+
+    The picture is resampled once with the triangle filter (bilinear when enlarging, antialiased when shrinking), at
+    exact fractions of a pixel. Raises InputError if the picture is not RGB or the crop has no area.
     """
     if image.mode != "RGB":
         raise InputError(f"A crop needs an RGB picture, but got mode {image.mode}; open it with read_image.")
@@ -79,16 +84,16 @@ def crop_pixels(image: Image.Image, crop: Crop, size: int) -> np.ndarray:
         raise InputError(f"A crop must be at least 1 pixel wide, but got size {size}.")
     pixels = np.zeros((size, size, 3), dtype=np.uint8)
     step = crop.side / size  # picture pixels per pixel of the result
-    reach = max(step, 1.0)  # how far the filter sees to each side
+    reach = max(step, 1.0)  # radius of the filter in picture pixels
     corner = (crop.x, crop.y)
     spans = [_span(corner[axis], step, reach, size, image.size[axis]) for axis in (0, 1)]
     if any(first >= last for first, last in spans):
         return pixels
     (left, right), (top, bottom) = spans
-    # The part of the picture's plane that these pixels see, in whole pixels; outside the picture it is black.
+    # The part of the picture's plane that the filter covers for these pixels, in whole pixels.
     near = np.floor([crop.x + left * step - reach, crop.y + top * step - reach]).astype(int) - 1
     far = np.ceil([crop.x + right * step + reach, crop.y + bottom * step + reach]).astype(int) + 1
-    if np.prod((far - near).astype(float)) > max(2 * image.width * image.height, 16_000_000):
+    if np.prod((far - near).astype(float)) > max(2 * image.width * image.height, MAX_WINDOW):
         part = _weigh(image, crop, step, spans)
     else:
         window = image.crop((*near.tolist(), *far.tolist()))
@@ -100,15 +105,19 @@ def crop_pixels(image: Image.Image, crop: Crop, size: int) -> np.ndarray:
 
 
 def warp_pixels(image: Image.Image, matrix: np.ndarray, size: int) -> np.ndarray:
-    """The crop as MP-100's released code cuts it: [size, size, 3] uint8, for weights that were trained on such crops.
+    """The crop as MP-100's released code makes it, for weights that were trained on such crops: [size, size, 3] uint8.
 
-    matrix: (2, 3) of `geometry.crop_matrix`. It is applied to the indices of pixels, not to their centres, and each
-    pixel is a bilinear mean of four: nothing is smoothed when shrinking, and black begins half a pixel early. For all
-    else use `crop_pixels`. `image` is what `read_image` gives; InputError if it is not RGB.
+    image: what `read_image` gives.
+    matrix: [2, 3] of `geometry.crop_matrix`.
+    size: side of the result in pixels.
+
+    The matrix is applied to the indices of pixels instead of their centres, and each pixel is interpolated from four:
+    nothing is smoothed when shrinking, and black begins half a pixel too early. Use `crop_pixels` for anything else.
+    Raises InputError if the picture is not RGB.
     """
     if image.mode != "RGB":
         raise InputError(f"A crop needs an RGB picture, but got mode {image.mode}; open it with read_image.")
-    source = np.pad(np.asarray(image), ((1, 1), (1, 1), (0, 0)))  # a rim of black
+    source = np.pad(np.asarray(image), ((1, 1), (1, 1), (0, 0)))  # a black margin of one pixel
     rows, columns = np.mgrid[:size, :size]
     places = apply_matrix(invert_matrix(matrix), np.stack([columns, rows], axis=-1)) + 1
     places = np.clip(places, 0, np.array(image.size) + 1)
@@ -124,16 +133,23 @@ def warp_pixels(image: Image.Image, matrix: np.ndarray, size: int) -> np.ndarray
 
 
 def _span(corner: float, step: float, reach: float, size: int, extent: int) -> tuple[int, int]:
-    """First and last (exclusive) pixel of the result, along one axis, whose filter touches the picture."""
+    """First and last (exclusive) pixel of the result, along one axis, whose filter touches the picture.
+
+    corner: of the crop, in image pixels.
+    step: image pixels per pixel of the result.
+    reach: radius of the filter, in image pixels.
+    size, extent: of the result and of the picture along this axis, in pixels.
+    """
     first = np.floor((-reach - corner) / step - 0.5)
     last = np.ceil((extent + reach - corner) / step - 0.5) + 1
     return int(np.clip(first, 0, size)), int(np.clip(last, 0, size))
 
 
 def _weigh(image: Image.Image, crop: Crop, step: float, spans: list[tuple[int, int]]) -> np.ndarray:
-    """The same resampling as sums over the picture alone, for crops so large that the black round it would fill memory.
+    """The same resampling as sums over the picture alone, for crops whose black part would not fit into memory.
 
-    Here the filter covers hundreds of pixels, so the sum of its weights is its integral, `step`.
+    The filter of such a crop covers hundreds of pixels, so the sum of its weights equals its integral, `step`.
+    spans: of `_span`, for x and y.
     """
     weights = []
     for corner, (first, last), extent in zip((crop.x, crop.y), spans, image.size, strict=True):
@@ -150,6 +166,7 @@ def _weigh(image: Image.Image, crop: Crop, step: float, spans: list[tuple[int, i
 
 
 def _read_bytes(path: str | Path) -> bytes:
+    """The bytes of a regular file that is not too large; InputError for anything else, and for URLs."""
     name = _printable(str(path))
     if re.match(r"[a-z][a-z0-9+.-]+:/|data:", str(path), re.IGNORECASE):
         raise InputError(f"{name} is a URL, and pictures are never fetched; save it to a file and give its path.")
@@ -172,11 +189,12 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _from_bytes(data: bytes, name: str) -> Image.Image:
+    """The picture in the bytes of a file. name: the picture, named in errors."""
     if not data:
         raise InputError(f"{name} is empty; give a picture.")
     _check_bytes(len(data), name)
     if (size := _webp_size(data)) is not None:
-        _check_size(*size, name)  # Pillow's WebP reader makes room for the whole picture when it opens it
+        _check_size(*size, name)  # Pillow's WebP reader allocates the whole picture on opening
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
             return _decode(image, name)
@@ -188,7 +206,7 @@ def _from_bytes(data: bytes, name: str) -> Image.Image:
         ) from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels; shrink it.") from error
-    except Exception as error:  # Pillow's readers let a dozen kinds of error out on damaged headers
+    except Exception as error:  # Pillow's readers raise many types of errors for damaged headers
         raise _damaged(name, error) from error
 
 
@@ -202,7 +220,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
-    """Check the header, decode, turn upright, convert to RGB."""
+    """The decoded picture, upright and RGB, once its header has been checked."""
     _check_size(*image.size, name)
     if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
         raise InputError(f"{name} is animated; save the frame you want as a picture.")
@@ -220,7 +238,7 @@ def _decode(image: Image.Image, name: str) -> Image.Image:
         raise
     except Exception as error:  # see _from_bytes
         raise _damaged(name, error) from error
-    rgb.info = {}  # else the orientation would be applied again to what we return
+    rgb.info = {}  # otherwise a reader of the result would apply the orientation again
     return rgb
 
 
@@ -233,13 +251,13 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """A new RGB image: alpha on white, 16-bit grey scaled."""
+    """The picture as a new RGB image: transparent parts white, 16-bit grey scaled to 8 bits."""
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint32)
-        shown = ((grey + 128) // 257).astype(np.uint8)
+        scaled = ((grey + 128) // 257).astype(np.uint8)
         if isinstance(clear := image.info.get("transparency"), int):
-            shown[grey == clear] = 255
-        return Image.fromarray(shown).convert("RGB")
+            scaled[grey == clear] = 255
+        return Image.fromarray(scaled).convert("RGB")
     if image.mode in ("I", "F"):
         raise InputError(f"{name} has 32-bit grey values of unknown scale; save it with 8 or 16 bits per pixel.")
     if image.mode == "La":
@@ -261,7 +279,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     if kind == b"VP8L":  # two 14-bit sides, less one, after a signature byte
         bits = int.from_bytes(data[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":  # two 14-bit sides, the upper bits ask for scaling
+    if kind == b"VP8 ":  # two 14-bit sides; the upper two bits are about scaling
         return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
     return None
 
@@ -284,6 +302,7 @@ def _check_bytes(count: int, name: str) -> None:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
+    """The error about a picture that cannot be decoded."""
     if "truncated" in str(error).lower():
         return InputError(f"{name} is cut off: {_reason(error)}; get the file again.")
     return InputError(f"{name} is damaged and cannot be decoded: {_reason(error)}; get the file again.")
@@ -292,8 +311,7 @@ def _damaged(name: str, error: Exception) -> InputError:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.rstrip(".")
-    lines = str(error).splitlines()
-    return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__
+    return first_line(error)
 
 
 def _printable(text: str) -> str:

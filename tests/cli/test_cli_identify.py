@@ -9,7 +9,7 @@ from PIL import Image
 import anykeypoint
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.example import asked_category, read_marked, to_example
+from anykeypoint.example import marked_category, read_marked, to_example
 from anykeypoint.models.generative import kptllm_view
 
 
@@ -128,7 +128,7 @@ def test_a_model_that_answers_with_a_token_is_measured_too(work, capsys, tmp_pat
 def test_predict_shows_it_examples_and_reads_words_unless_told_not_to(work, model, capsys, tmp_path):
     (tmp_path / "marked.json").write_text(json.dumps({"left ear": [12, 10], "nose": [30, 20]}))
     marked = read_marked(f"{work / 'cat.png'}:{tmp_path / 'marked.json'}")
-    category = asked_category([marked])
+    category = marked_category([marked])
     example = to_example(marked, category)
     for flags, words in (([], True), (["--no-words"], False)):
         options = ["--example", f"{work / 'cat.png'}:{tmp_path / 'marked.json'}", *flags, "--model", work / "model"]

@@ -221,11 +221,11 @@ def choose_category(
 ) -> "Category":
     """The category that --category or --keypoints mean, one of them; without both, all keypoints of the examples."""
     from ..category import Category
-    from ..example import asked_category
+    from ..example import marked_category
     from ..library.lookup import category
 
     if name is None and keypoints is None and marked:
-        return asked_category(marked, noun)
+        return marked_category(marked, noun)
     if (name is None) == (keypoints is None):
         given = "neither" if name is None else "both"
         raise InputError(f"Say what to find with either --category or --keypoints, but got {given}.")

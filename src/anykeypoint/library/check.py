@@ -1,8 +1,8 @@
-"""What makes a category hard to ask for: the findings of `anykeypoint categories --check`.
+"""Weak points in the wording of a category: the findings of `anykeypoint categories --check`.
 
-`Category` refuses what cannot be used at all. What is looked for here can be used, but asks a model for less than the
-words could: a point that nobody can tell from another, a side without its other side, a description that points
-elsewhere (CapeLLM, Sec. 3.2: vague descriptions cost up to 6 points of mPCK).
+`Category` refuses what cannot be used at all. What is found here can be used, but a model will predict worse than it
+could: points with one name, a side without its other side, a description that refers to something else (CapeLLM, Sec.
+3.2: vague descriptions cost up to 6 points of mPCK).
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..category import Category, mirrored_name, mirrored_pairs, plain_text
 
-# What these words mean must be looked up elsewhere, or guessed.
+# A reader of these phrases must look up elsewhere what they mean, or guess it.
 VAGUE_PHRASES = (
     "clockwise",
     "anticlockwise",
@@ -44,8 +44,9 @@ _SIDE = re.compile(r"\b(left|right)(?:most)?\b", re.IGNORECASE)
 class Finding:
     """One thing to mend in a category.
 
+    category: its name.
     kind: name, description, vague, side, partner, pairs or skeleton.
-    point: index of the keypoint, the first of two.
+    point: index of the keypoint, of the first one where two are concerned.
     text: one sentence that says what is wrong and what to do.
     """
 
@@ -59,7 +60,7 @@ class Finding:
 
 
 def check(category: Category) -> list[Finding]:
-    """All findings of one category, by point and then for pairs and skeleton; an empty list when all is well."""
+    """All findings of one category: those of its points in order, then those of pairs and skeleton."""
     points = sorted(
         [*_names(category), *_descriptions(category), *_partners(category)], key=lambda finding: finding.point
     )
@@ -67,7 +68,7 @@ def check(category: Category) -> list[Finding]:
 
 
 def vague_phrases(text: str) -> list[str]:
-    """The phrases of `VAGUE_PHRASES` that a text holds as whole words, as they are written there."""
+    """The phrases of `VAGUE_PHRASES` that a text contains as whole words, spelled as in the text."""
     return [match[0] for match in _VAGUE.finditer(" ".join(text.split()))]
 
 
@@ -75,86 +76,92 @@ def vague_phrases(text: str) -> list[str]:
 
 
 def _names(category: Category) -> list[Finding]:
-    first: dict[str, int] = {}
-    found = []
+    """Points that share a name."""
+    first: dict[str, int] = {}  # plain name -> index of its first point
+    findings = []
     for i, name in enumerate(map(plain_text, category.names)):
         if name in first:
             text = f"indices {first[name]} and {i} are both called {category.names[i]!r}; give each point its own name."
-            found.append(Finding(category.name, "name", i, text))
+            findings.append(Finding(category.name, "name", i, text))
         first.setdefault(name, i)
-    return found
+    return findings
 
 
 def _descriptions(category: Category) -> list[Finding]:
-    found = []
+    """Descriptions that are missing, vague, or about the other side."""
+    findings = []
     for i, (name, keypoint) in enumerate(zip(category.names, category.keypoints, strict=True)):
         text = keypoint.description
         if not text.strip():
-            told = f"{name!r} has no description; say where it is and which points are next to it."
-            found.append(Finding(category.name, "description", i, told))
+            sentence = f"{name!r} has no description; say where it is and which points are next to it."
+            findings.append(Finding(category.name, "description", i, sentence))
         for phrase in vague_phrases(text):
-            told = f"{name!r} is described with {phrase!r}, which is vague; name the place or points meant."
-            found.append(Finding(category.name, "vague", i, told))
-        own, spoken = _sides(name), _sides(text)
-        if len(own) == 1 and spoken and not own & spoken:
-            told = f"{name!r} is described as {_one(spoken)}, never as {_one(own)}; mend the name or the description."
-            found.append(Finding(category.name, "side", i, told))
-    return found
+            sentence = f"{name!r} is described with {phrase!r}, which is vague; name the place or points meant."
+            findings.append(Finding(category.name, "vague", i, sentence))
+        own, described = _sides(name), _sides(text)
+        if len(own) == 1 and described and not own & described:
+            sides = f"{_one(described)}, never as {_one(own)}"
+            sentence = f"{name!r} is described as {sides}; mend the name or the description."
+            findings.append(Finding(category.name, "side", i, sentence))
+    return findings
 
 
 def _partners(category: Category) -> list[Finding]:
-    """Points with a side that nothing mirrors, in a category where other points are mirrored.
+    """Points whose name has a side and no partner on the other side, in a category with pairs.
 
-    A category seen from one side only has no pairs at all, and then a side in a name is just a word.
+    A category of objects that are always viewed from one side has no pairs, and needs no partners.
     """
     paired = {i for pair in category.pairs or () for i in pair}
     known = {plain_text(name) for name in category.names}
-    found = []
+    findings = []
     for i, name in enumerate(category.names):
         mirrored = mirrored_name(name)
         if not paired or i in paired or i in category.alone or not _sides(name) or mirrored in known:
-            continue  # a partner that is there but is not paired is a matter of the pairs
+            continue  # `_pairs` reports a partner that exists but is not paired
         text = f"{name!r} has no partner {mirrored!r} on the other side; add it, or list its index {i} under 'alone'."
-        found.append(Finding(category.name, "partner", i, text))
-    return found
+        findings.append(Finding(category.name, "partner", i, text))
+    return findings
 
 
 # --- the whole -----------------------------------------------------------------------------------------------------
 
 
 def _pairs(category: Category) -> list[Finding]:
+    """Pairs of names that do not mirror each other, and mirrored names that are no pair."""
     names, plain = category.names, [plain_text(name) for name in category.names]
     paired = {i for pair in category.pairs or () for i in pair}
-    found = []
+    findings = []
     for a, b in category.pairs or ():
         if (_sides(names[a]) or _sides(names[b])) and mirrored_name(names[a]) != plain[b]:
             text = f"the pair [{a}, {b}] joins {names[a]!r} and {names[b]!r}, which are no mirrored names; mend one."
-            found.append(Finding(category.name, "pairs", a, text))
+            findings.append(Finding(category.name, "pairs", a, text))
     for a, b in mirrored_pairs(names):
-        if not {a, b} & paired:  # else the pair that is there is right, or has been told of above
+        if not {a, b} & paired:  # a pair of one of them is right or was reported above
             text = f"{names[a]!r} and {names[b]!r} mirror each other but are no pair; add [{a}, {b}] to 'pairs'."
-            found.append(Finding(category.name, "pairs", a, text))
-    return found
+            findings.append(Finding(category.name, "pairs", a, text))
+    return findings
 
 
 def _skeleton(category: Category) -> list[Finding]:
+    """Edges that are there twice, and points without an edge."""
     names = category.names
-    seen: set[frozenset[int]] = set()
-    found = []
+    edges: set[frozenset[int]] = set()
+    findings = []
     for a, b in category.skeleton:
-        if frozenset((a, b)) in seen:
+        if frozenset((a, b)) in edges:
             text = f"the skeleton joins {names[a]!r} and {names[b]!r} twice; leave out one [{a}, {b}]."
-            found.append(Finding(category.name, "skeleton", a, text))
-        seen.add(frozenset((a, b)))
-    joined = {i for edge in seen for i in edge}
+            findings.append(Finding(category.name, "skeleton", a, text))
+        edges.add(frozenset((a, b)))
+    joined = {i for edge in edges for i in edge}
     for i, name in enumerate(names):
         if joined and i not in joined and i not in category.alone:
             text = f"{name!r} is in no edge of the skeleton; join it to another, or list its index {i} under 'alone'."
-            found.append(Finding(category.name, "skeleton", i, text))
-    return found
+            findings.append(Finding(category.name, "skeleton", i, text))
+    return findings
 
 
 def _sides(text: str) -> set[str]:
+    """The words left and right that a text contains."""
     return {side.lower() for side in _SIDE.findall(text.replace("_", " "))}
 
 

@@ -1,4 +1,4 @@
-"""The shipped categories: by name, by MP-100 id, and by the labels that a data set uses."""
+"""The shipped categories: by name, by id or name of MP-100, and by the labels of a data set."""
 
 import json
 import re
@@ -13,16 +13,19 @@ from ..category import Category, plain_text
 from ..configs.checks import near_names
 from ..errors import InputError
 
-MP100 = "mp100/"  # what the names of MP-100's categories begin with
+MP100 = "mp100/"  # prefix of the names of MP-100's categories
 _FIELD = re.compile(r"field2?_\d+_")  # what the name of a definition of a single data set begins with
 
 
 def category(name: str | Path) -> Category:
-    """The library's category of that name, or the one in a JSON/YAML file.
+    """A category of the library, or of a file.
 
-    name: of the library; or "mp100/12" or "mp100/camel_face", a category of the MP-100 benchmark by its id (1 to 100)
-    or its name in the benchmark's annotations: the definition it shares with its kind, with its own name and noun.
-    Raises InputError, listing near names, when there is none.
+    name: one of
+        a name of the library, such as "animal_face";
+        "mp100/12" or "mp100/camel_face": a category of the MP-100 benchmark by its id (1 to 100) or by its name in the
+        benchmark's annotations. It has the definition of its kind with its own name and noun;
+        a path of a JSON or YAML file.
+    Raises InputError, listing near names, if there is none.
     """
     text = str(name)
     if text.lower().endswith((".json", ".yaml", ".yml")):
@@ -53,24 +56,25 @@ def _load(name: str) -> Category:
 
 @cache
 def mp100_categories() -> Mapping[int, Mapping[str, str]]:
-    """MP-100's 100 categories by id: each one's name in the annotations, its definition in the library and its noun.
+    """MP-100's categories by id, 1 to 100: name in the annotations, definition in the library, and noun.
 
-    Names are no keys: 18 and 40 are both called "face".
+    They are not keyed by name, because 18 and 40 are both called "face".
     """
     text = (resources.files("anykeypoint.library") / "mp100.json").read_text(encoding="utf-8")
     return {int(identity): entry for identity, entry in json.loads(text)["categories"].items()}
 
 
 def _mp100_id(text: str) -> int:
+    """The id that an id or a name of MP-100's annotations means."""
     known = mp100_categories()
     if re.fullmatch(r"[1-9][0-9]*", text) and int(text) in known:
         return int(text)
-    found = [identity for identity, entry in known.items() if plain_text(entry["name"]) == plain_text(text)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        either = " or ".join(f"{MP100}{identity} ({len(_load_mp100(identity))} points)" for identity in found)
-        raise InputError(f"MP-100 has {len(found)} categories called {text!r}; say which by id: {either}.")
+    named = [identity for identity, entry in known.items() if plain_text(entry["name"]) == plain_text(text)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        either = " or ".join(f"{MP100}{identity} ({len(_load_mp100(identity))} points)" for identity in named)
+        raise InputError(f"MP-100 has {len(named)} categories called {text!r}; say which by id: {either}.")
     wanted = plain_text(text)
     near = [entry["name"] for entry in known.values() if wanted and wanted in plain_text(entry["name"])]
     near = near or get_close_matches(wanted, [entry["name"] for entry in known.values()])
@@ -86,28 +90,32 @@ def _load_mp100(identity: int) -> Category:
 
 @cache
 def _by_labels() -> dict[tuple[str, ...], list[Category]]:
+    """Labels of the keypoints in plain text, in order -> the library's categories that have them."""
     table: dict[tuple[str, ...], list[Category]] = {}
     for name in library_names():
-        found = _load(name)
-        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in found.keypoints)
-        table.setdefault(labels, []).append(found)
+        loaded = _load(name)
+        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in loaded.keypoints)
+        table.setdefault(labels, []).append(loaded)
     return table
 
 
 def described(name: str, labels: Iterable[str]) -> Category | None:
-    """The library's definition of a data set's category: same ordered labels, and noun if several fit; else None.
+    """The library's definition for a category of a data set; None if there is none.
 
-    Where several fit and no noun does, the one written for a category of this name is taken ("horse, farm points" of
-    field2_105_horse_farm_points), else the one that is not of a single data set (field_..., field2_...) stands for all.
+    name: of the data set's category.
+    labels: of its keypoints, which a definition must have in the same order.
+    If several definitions have them, the first of these is taken: the one whose noun is the name; the one that was
+    written for a category of this name ("horse, farm points" of field2_105_horse_farm_points); the only one that does
+    not belong to a single data set (field_..., field2_...).
     """
     candidates = _by_labels().get(tuple(plain_text(label) for label in labels), [])
-    by_noun = [found for found in candidates if plain_text(found.noun) == plain_text(name)]
+    by_noun = [one for one in candidates if plain_text(one.noun) == plain_text(name)]
     if by_noun:
         return by_noun[0]
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("'s", "s")).strip("_")
-    by_name = [found for found in candidates if _FIELD.sub("", found.name, count=1) == stem]
+    by_name = [one for one in candidates if _FIELD.sub("", one.name, count=1) == stem]
     if by_name:
         return by_name[0]
-    general = [found for found in candidates if not _FIELD.match(found.name)]
+    general = [one for one in candidates if not _FIELD.match(one.name)]
     fitting = candidates if len(candidates) == 1 else general
     return fitting[0] if len(fitting) == 1 else None
