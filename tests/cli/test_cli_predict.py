@@ -26,7 +26,7 @@ SHOWN = ["--example", "photos/b.png:b.json"]
 
 
 class Fake:
-    """Every point in the middle of the box, but the last is absent; widths 13 and 14 mean trouble."""
+    """Every point in the middle of the box, but the last is absent; widths 13, 14 and 15 mean trouble."""
 
     sure = 0.75
 
@@ -36,6 +36,8 @@ class Fake:
             raise InputError("The model cannot do this one.")
         if image.width == 14:
             raise KeyboardInterrupt
+        if image.width == 15:
+            raise RuntimeError("out of luck")
         x, y, w, h = box or (0, 0, *image.size)
         count = len(category)
         present = np.arange(count) < count - 1
@@ -252,6 +254,15 @@ def test_a_fault_of_the_model_is_named_with_its_image(run, photos):
     Image.new("RGB", (13, 20)).save(photos / "b.png")
     code, out, err = run("predict", "photos", *POINTS)
     assert code == 1 and "photos/b.png: The model cannot do this one." in err and "photos/c.jpg" in out
+
+
+def test_verbose_prints_the_traceback_of_a_picture_that_failed(photos, capsys):
+    Image.new("RGB", (15, 20)).save(photos / "b.png")
+    for flags, count in ([], 0), (["-v"], 1), ([], 0):
+        with pytest.raises(SystemExit):
+            cli.main(["predict", "photos", *POINTS, *flags])
+        err = capsys.readouterr().err
+        assert err.count("Traceback") == count and "RuntimeError: out of luck" in err
 
 
 def test_an_interruption_keeps_what_came_before_it(run, photos):

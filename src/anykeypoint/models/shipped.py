@@ -42,5 +42,5 @@ def current_name(name: str) -> str:
     current, sentence = FORMER_NAMES[name]
     if name not in _warned:
         _warned.add(name)
-        warnings.warn(sentence, RenamedWarning, stacklevel=4)
+        warnings.warn(sentence, RenamedWarning, stacklevel=5)  # the caller of `anykeypoint.load`
     return current
