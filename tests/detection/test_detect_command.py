@@ -100,6 +100,7 @@ def test_every_object_becomes_a_pose_with_its_box_score_and_word_in_every_output
         "photos/b.png: no dog or cat was found with a score of 0.25 or more; a lower one finds more.",
         "Written to out/: 4 poses of 3 images.",
     ]
+    assert run("predict", "photos", *POINTS, "--detect", "dog; cat", "-o", "out/", "-q") == (0, "", "")
     annotations = json.loads(Path("out/poses.json").read_text())["annotations"]
     said = [(entry["bbox"], entry["box_score"], entry["box_word"]) for entry in annotations]
     assert said == [

@@ -173,7 +173,7 @@ def write_results(results: Any, total: int, outputs: Any) -> int:
                 errors = [result.error] if result.error else outputs.take(result)
                 for sentence in errors:
                     say(f"error: {sentence}")
-                if result.note:
+                if result.note and not console.is_quiet():
                     say(result.note)
                 failed += bool(errors)
                 if outputs.empty and not result.error:
@@ -185,7 +185,7 @@ def write_results(results: Any, total: int, outputs: Any) -> int:
             console.error(sentence)
     if failed:
         console.error(f"{failed} of {total} images failed.")
-    if not outputs.empty and failed < total:
+    if not (outputs.empty or unsaved) and failed < total:
         console.note(outputs.summary(total - failed))
     return 1 if failed or unsaved else 0
 

@@ -33,7 +33,7 @@ class Family:
     described: called with such a file's mapping and the file's name; gives the model's config.
     recipe: class of the config of a training.
     build: called with a model's config and a seed; gives a new model.
-    train: called with a model, the data, a recipe and the folder of the run, which it writes.
+    train: called with a model, the data, a recipe, the folder of the run, which it writes, and quiet=.
     skipped: what it means that a crop or an episode of a training was skipped.
     """
 
