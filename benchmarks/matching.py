@@ -30,10 +30,9 @@ from torch import Tensor
 
 import anykeypoint as ak
 from anykeypoint.example import Example
-from anykeypoint.images import read_image
-from anykeypoint.models.matching.export import Asked, export, prompt_inputs
-from anykeypoint.models.matching.heads.graph import Head
-from anykeypoint.models.matching.heads.graph_config import HEADS
+from anykeypoint.models.matching.export import ExportedMatcher, export, prompt_inputs
+from anykeypoint.models.matching.heads.base import Prompt
+from anykeypoint.models.matching.heads.registry import head_class
 from anykeypoint.models.matching.inputs import cut
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel
@@ -62,17 +61,26 @@ def ratio(first: list[float], second: list[float]) -> float:
 
 def random_matcher(name: str, backbone: str) -> MatchingModel:
     """GraphCape or CapeX at its published size, without a text encoder."""
-    config = MatcherConfig(name, BackboneConfig(backbone, None, SIZE), head=HEADS[name])
+    kind = head_class(name)
+    config = MatcherConfig(name, BackboneConfig(backbone, None, SIZE), head=kind.published())
     torch.manual_seed(0)
-    return MatchingModel(config, build_backbone(config.backbone), Head(config.head)).eval()
+    return MatchingModel(config, build_backbone(config.vision), kind(config.head)).eval()
 
 
 def prompt(name: str, batch: int, keypoints: int) -> dict[str, Tensor]:
-    """What the head is told beside the query: a random example for GraphCape, random phrases for CapeX."""
+    """Random phrases for CapeX, heat maps and pixels of a random example for GraphCape."""
     if name == "capex":
         return {"phrases": torch.randn(batch, keypoints, WORDS)}
     heat = torch.rand(batch, 1, keypoints, CELLS, CELLS)
     return {"examples": torch.randn(batch, 1, 3, SIZE, SIZE), "heat": heat}
+
+
+def ask(
+    model: MatchingModel, query: Tensor, valid: Tensor, given: Mapping[str, Tensor], skeletons: list | None = None
+) -> Tensor:
+    """The points of queries given as pixels."""
+    asked = Prompt(phrases=given.get("phrases"), heatmaps=given.get("heat"), skeletons=skeletons)
+    return model(query, valid, asked, given.get("examples")).points
 
 
 def forward(backbone: str, batch: int, keypoints: int, repeats: int) -> dict[str, float]:
@@ -81,7 +89,7 @@ def forward(backbone: str, batch: int, keypoints: int, repeats: int) -> dict[str
     skeletons = [[(i, i + 1) for i in range(keypoints - 1)]] * batch
     models = {name: random_matcher(name, backbone) for name in ("graphcape", "capex")}
     told = {name: prompt(name, batch, keypoints) for name in models}
-    runs = {name: lambda name=name: models[name](query, valid, skeletons, **told[name]) for name in models}
+    runs = {name: lambda name=name: ask(models[name], query, valid, told[name], skeletons) for name in models}
     taken = rounds({"backbone": lambda: models["capex"].features(query), **runs}, repeats)
     return {
         **{f"{name}_ms": 1000 * statistics.median(taken[name]) / batch for name in models},
@@ -99,10 +107,10 @@ def many_categories(backbone: str, categories: int, keypoints: int, repeats: int
 
     def once() -> list[Tensor]:
         features = model.features(query)
-        return [model.match(features, valid, **one).found for one in asked]
+        return [model.match(features, valid, Prompt(**one)).points for one in asked]
 
     def anew() -> list[Tensor]:
-        return [model(query, valid, **one).found for one in asked]
+        return [ask(model, query, valid, one) for one in asked]
 
     taken = rounds({"once": once, "anew": anew}, repeats)
     return {
@@ -119,7 +127,7 @@ def runtime(
     """One image by ONNX Runtime and by torch, from the same inputs."""
     import onnxruntime
 
-    asked = Asked(model, prompt)
+    asked = ExportedMatcher(model, prompt)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export(model, path, asked.prompt)
@@ -134,7 +142,7 @@ def runtime(
     return {
         **{f"{name}_ms": 1000 * statistics.median(values) for name, values in taken.items()},
         "onnx_of_torch": ratio(taken["onnx"], taken["torch"]),
-        "pixels_apart": float(apart) * model.config.backbone.image_size,
+        "pixels_apart": float(apart) * model.config.vision.image_size,
     }
 
 
@@ -178,7 +186,7 @@ def saved_runtimes(model: MatchingModel, threads: int, repeats: int) -> dict[str
     """`runtime` of a saved matcher on the photo, by each prompt."""
     category = ak.category("human_body")
     places = np.random.default_rng(0).uniform(150, 350, (len(category), 2))
-    pixels, _, _ = cut(read_image(PHOTO), None, model.config)
+    pixels = cut(PHOTO, None, model.config).pixels
     figures = {}
     for prompt in model.prompts:
         shown = None if prompt == "text" else Example(PHOTO, places, category=category)
@@ -186,7 +194,7 @@ def saved_runtimes(model: MatchingModel, threads: int, repeats: int) -> dict[str
             name: torch.from_numpy(value)
             for name, value in prompt_inputs(model, category, shown, prompt != "example").items()
         }
-        inputs["pixels"] = model.backbone.normalise(torch.from_numpy(pixels)[None])
+        inputs["pixels"] = model.encoder.normalise(torch.from_numpy(pixels)[None])
         figures |= {f"{prompt} {key}": value for key, value in runtime(model, prompt, inputs, threads, repeats).items()}
     return figures
 

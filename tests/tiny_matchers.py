@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from anykeypoint.category import Category
 from anykeypoint.example import Example
 from anykeypoint.models.matching.heads.evidence import EvidenceConfig
-from anykeypoint.models.matching.heads.graph_config import HeadConfig
+from anykeypoint.models.matching.heads.graph import GraphConfig
 from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
@@ -22,6 +22,7 @@ NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]
 FISH = Category.from_text("nose; left ear; right ear; tail tip; rear paw", name="fish", noun="fish")
 SIDE = 64
+FUSIONS = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"example_width": 20, "answer": "mean"}}
 
 
 def text_encoder(folder: Path, width: int = 24) -> str:
@@ -44,9 +45,9 @@ def text_encoder(folder: Path, width: int = 24) -> str:
 def config(name: str, folder: Path, **options) -> MatcherConfig:
     sizes = {"embedding_size": 8, "hidden_sizes": (8, 12, 16, 20), "depths": (1, 1, 1, 1)}
     text = TextConfig("bert", text_encoder(folder / "encoder")) if name in ("capex", "flf", "dlf", "evidence") else None
-    head = HeadConfig(
+    head = GraphConfig(
         image_width=20,
-        support_width=20 if text is None else 24,
+        token_width=20 if text is None else 24,
         width=16,
         heads=2,
         hidden=24,
@@ -60,13 +61,13 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
         head = EvidenceConfig(20, 24, (8, 12), members=2, width=16, heads=2, layers=2, blocks=1, likeness=4)
     if name == "pomnet":
         head = POMNetConfig(20, 20, width=16, heads=2, hidden=24, encoder_layers=1, decoder_layers=1)
-    fusion = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"image_support_width": 20, "answer": "mean"}}
+    if name in FUSIONS:
+        options = {**options, "head": {**FUSIONS[name], "graph_head": head.to_dict(), **options.get("head", {})}}
     given = {
         "name": name,
-        "backbone": BackboneConfig("resnet50", weights=None, image_size=SIDE, sizes=sizes).to_dict(),
+        "vision": BackboneConfig("resnet50", weights=None, image_size=SIDE, sizes=sizes).to_dict(),
         "text": None if text is None else text.to_dict(),
         "head": head.to_dict(),
-        "fusion": fusion.get(name),
         **options,
     }
     return MatcherConfig.from_dict(given)
@@ -75,7 +76,7 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
 def matcher(name: str, folder: Path, seed: int = 0, **options) -> MatchingModel:
     """Random in all its parts; its answers depend on picture, example, words and skeleton."""
     model = build(config(name, folder, **options), seed)
-    tiny_encoders.loud(model.backbone)
+    tiny_encoders.loud(model.encoder)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.head.parameters():

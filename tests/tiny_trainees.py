@@ -10,10 +10,14 @@ from anykeypoint.models.matching.model import MatchingModel, build
 
 
 def config(name: str, folder: Path, tuning: str = "frozen", dropout: float = 0.0, **options: object) -> MatcherConfig:
-    """On crops of 64 pixels (2 x 2 cells). tuning: of the backbone; dropout: of the head."""
+    """On crops of 64 pixels (2 x 2 cells). tuning: of the image encoder; dropout: of the head."""
     made = tiny_matchers.config(name, folder)
-    backbone, head = replace(made.backbone, tuning=tuning), replace(made.head, dropout=dropout)
-    return replace(made, backbone=backbone, head=head, **options)
+    vision, head = replace(made.vision, tuning=tuning), made.head
+    if name in tiny_matchers.FUSIONS:
+        head = replace(head, graph_head=replace(head.graph_head, dropout=dropout))
+    else:
+        head = replace(head, dropout=dropout)
+    return replace(made, vision=vision, head=head, **options)
 
 
 def matcher(name: str, folder: Path, tuning: str = "frozen", seed: int = 0, **options: object) -> MatchingModel:

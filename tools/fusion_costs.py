@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from anykeypoint.models.counting import cost, count_macs, count_parameters
+from anykeypoint.models.matching.heads.base import Prompt
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, assemble
 from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
@@ -64,22 +65,23 @@ def table() -> dict[str, Row]:
         rows = {}
         for name in PRINTED:
             config = MatcherConfig(name, backbone.config)
-            model = assemble(config, backbone, words if config.reads else None)
-            macs = look * (1 + config.looks) + read * config.reads + _matching(model)
+            model = assemble(config, backbone, words if config.takes_text else None)
+            macs = look * (1 + config.takes_examples) + read * config.takes_text + _matching(model)
             rows[name] = Row(count_parameters(model) + unused, macs)
         return rows
 
 
 def _matching(model: MatchingModel) -> int:
     """The multiply-accumulates behind backbone and text encoder."""
-    side = SIZE // model.backbone.stride
-    features = torch.zeros(1, model.backbone.channels, side, side)
+    side = SIZE // model.encoder.stride
+    features = torch.zeros(1, model.encoder.channels, side, side)
     given = {}
-    if model.config.reads:
-        given["phrases"] = torch.zeros(1, KEYPOINTS, model.text.dim)
-    if model.config.looks:
-        given["examples"], given["heat"] = features[:, None], torch.zeros(1, 1, KEYPOINTS, CELLS, CELLS)
-    return count_macs(lambda: model.eval().match(features, torch.ones(1, KEYPOINTS, dtype=torch.bool), **given))
+    if model.config.takes_text:
+        given["phrases"] = torch.zeros(1, KEYPOINTS, model.text_encoder.dim)
+    if model.config.takes_examples:
+        given |= {"example_features": features[:, None], "heatmaps": torch.zeros(1, 1, KEYPOINTS, CELLS, CELLS)}
+    valid = torch.ones(1, KEYPOINTS, dtype=torch.bool)
+    return count_macs(lambda: model.eval().match(features, valid, Prompt(**given)))
 
 
 def main(say: Callable[[str], None] = print, arguments: Sequence[str] | None = None) -> int:

@@ -16,8 +16,10 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.geometry import Crop
 from anykeypoint.models.maps import pool
 from anykeypoint.models.matching.conversion import convert
-from anykeypoint.models.matching.heads.graph import Head, something
+from anykeypoint.models.matching.heads.base import HEATMAP_WEIGHT, Prompt
+from anykeypoint.models.matching.heads.graph import GraphHead
 from anykeypoint.models.matching.parts.losses import matching_losses
+from anykeypoint.models.matching.parts.masks import keep_one
 from anykeypoint.models.matching.parts.skeleton import adjacency
 from anykeypoint.models.matching.released_keys import PREFIX, load_released_head, released_names
 
@@ -92,13 +94,15 @@ def _case(
     return measures
 
 
-def _run(head: Head, facts: dict[str, Any], inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _run(
+    head: GraphHead, facts: dict[str, Any], inputs: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The stages under the golden set's names, and the losses."""
     seen: dict[str, Any] = {}
     layers = head.matcher.decoder.layers
     parts = {
         "image": head.image_projection,
-        "support": head.support_projection,
+        "support": head.token_projection,
         "encoder": head.matcher.encoder,
         "norms": head.matcher.decoder.norm,
         **{f"layer{i}": layer for i, layer in enumerate(layers)},
@@ -115,7 +119,7 @@ def _run(head: Head, facts: dict[str, Any], inputs: dict[str, Tensor]) -> tuple[
         )
         support = pool(features, heat_maps)
     valid = inputs["mask"][..., 0] > 0
-    match = head(inputs["query_feature"], support, valid, facts["skeleton"])
+    match = head.locate(inputs["query_feature"], support, valid, facts["skeleton"])
 
     image, tokens = seen["encoder"][0][1]
     ours = {
@@ -129,16 +133,18 @@ def _run(head: Head, facts: dict[str, Any], inputs: dict[str, Tensor]) -> tuple[
         **{f"decoder_layer{i}": seen[f"layer{i}"][0][1] for i in range(len(layers))},
         "decoder_normed": torch.stack([made for _, made in seen["norms"]]),
         "decoder_points": match.path,
-        "output": match.points,
+        "output": match.layers,
     }
     if facts["skeleton"] is not None:
         links = seen["layer0"][0][0][-1]
         if links is None:  # a head without a graph makes none
-            links = adjacency(facts["skeleton"], something(valid))
+            links = adjacency(facts["skeleton"], keep_one(valid))
         ours["adjacency"] = links
     labelled = valid & (inputs["target_weight_query"][..., 0] > 0)
     points = inputs["keypoints_query_px"] / facts["image_size"]
-    return ours, matching_losses(match, points, inputs["target_heatmap_query"], labelled)
+    return ours, matching_losses(
+        match.proposals, match.layers, points, inputs["target_heatmap_query"], labelled, HEATMAP_WEIGHT
+    )
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------
@@ -166,19 +172,21 @@ def check_end_to_end(path: Path) -> list[Measure]:
     for name, case in facts["cases"].items():
         shots, query = case["support"], case["query"]
         valid = tensors[f"{name}/in/mask_used"][..., 0] > 0
-        prompt = words or {
-            "examples": torch.stack([tensors[f"in/image_{shot}"] for shot in shots], dim=1),
-            "heat": torch.stack([tensors[f"in/target_heatmap_{shot}"] for shot in shots], dim=1),
-        }
-        match = model(tensors[f"in/image_{query}"], valid, [edges], **prompt)
+        examples = None
+        prompt = Prompt(**words, skeletons=[edges])
+        if not words:
+            examples = torch.stack([tensors[f"in/image_{shot}"] for shot in shots], dim=1)
+            heatmaps = torch.stack([tensors[f"in/target_heatmap_{shot}"] for shot in shots], dim=1)
+            prompt = Prompt(heatmaps=heatmaps, skeletons=[edges])
+        match = model(tensors[f"in/image_{query}"], valid, prompt, examples)
         (side, _), (x, y) = (tensors[f"in/scale_{query}"] * 200).tolist(), tensors[f"in/center_{query}"].tolist()
-        pixels = Crop(x - side / 2, y - side / 2, side).to_image(match.found.numpy())
+        pixels = Crop(x - side / 2, y - side / 2, side).to_image(match.points.numpy())
         ours = {
             "query_feature": model.features(tensors[f"in/image_{query}"]),
             "similarity_map": match.proposals.similarity,
             "proposals_for_loss": match.proposals.mean,
-            "points": torch.cat([match.proposals.mean, *match.points]),
-            "output": match.points,
+            "points": torch.cat([match.proposals.mean, *match.layers]),
+            "output": match.layers,
             "preds_image_px": torch.from_numpy(pixels).float(),
         }
         if words:

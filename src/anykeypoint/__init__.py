@@ -15,7 +15,7 @@ from .library.lookup import category, library_names
 
 if TYPE_CHECKING:
     from .detection.detector import Detector
-    from .models.fewshot.model import FewShotModel
+    from .models.fewshot.fewshot_model import FewShotModel
     from .models.generative.capellm import CapeLLM
     from .models.generative.kptllm import KptLLM
     from .models.matching.model import MatchingModel

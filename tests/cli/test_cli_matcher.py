@@ -13,7 +13,7 @@ from tiny_matchers import NAMES, matcher, picture
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.matching.matcher_config import MatcherConfig
-from anykeypoint.models.matching.matcher_folder import load
+from anykeypoint.models.matching.model import load
 
 
 def run(capsys, *arguments):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
 from anykeypoint.models.maps import cell_centres
-from anykeypoint.models.matching.heads.evidence import READING, Evidence, EvidenceConfig, EvidenceHead
+from anykeypoint.models.matching.heads.base import Prompt
+from anykeypoint.models.matching.heads.evidence import SMOOTHING, EvidenceConfig, EvidenceHead, EvidenceOutput
 from anykeypoint.models.matching.parts import cues
 
 SIZES = {"image_width": 12, "text_width": 6, "groups": (5, 7), "width": 16, "heads": 2, "likeness": 4}
@@ -44,13 +45,17 @@ def inputs():
     made = {
         "query": torch.randn(B, 12, R, R),
         "valid": torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0]]).bool(),
-        "examples": torch.randn(B, M, 12, R, R),
-        "heat": heat_of(points),
-        "shown": torch.rand(B, M, K) > 0.3,
+        "example_features": torch.randn(B, M, 12, R, R),
+        "heatmaps": heat_of(points),
+        "example_visible": torch.rand(B, M, K) > 0.3,
         "phrases": torch.randn(B, K, 6),
-        "told": torch.rand(B, K) > 0.3,
+        "has_text": torch.rand(B, K) > 0.3,
     }
     return {name: value.double() if value.is_floating_point() else value for name, value in made.items()}
+
+
+def ask(head, query, valid, **prompt):
+    return head(query, valid, Prompt(**prompt))
 
 
 def close(a, b, where=None):
@@ -58,9 +63,10 @@ def close(a, b, where=None):
     torch.testing.assert_close(a[where], b[where], rtol=1e-6, atol=1e-7)
 
 
+EXAMPLE = ("example_features", "heatmaps", "example_visible")
 PROMPTS = {
-    "text": ("examples", "heat", "shown"),
-    "example": ("phrases", "told"),
+    "text": EXAMPLE,
+    "example": ("phrases", "has_text"),
     "both": (),
 }
 
@@ -68,53 +74,58 @@ PROMPTS = {
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_row_is_answered_as_it_would_be_alone(head, inputs, prompt):
     inputs |= dict.fromkeys(PROMPTS[prompt])
-    whole = head(**inputs)
+    whole = ask(head, **inputs)
     for row in range(B):
         one = {name: None if value is None else value[row : row + 1] for name, value in inputs.items()}
         valid = inputs["valid"][row]
-        close(head(**one).found[0], whole.found[row], valid)
-        close(head(**one).maps[-1][:, 0][:, :, valid], whole.maps[-1][:, row][:, :, valid])
+        close(ask(head, **one).points[0], whole.points[row], valid)
+        close(ask(head, **one).scores[-1][:, 0][:, :, valid], whole.scores[-1][:, row][:, :, valid])
 
 
 def test_slots_that_are_not_valid_change_nothing_whatever_they_hold(head, inputs):
-    before, valid = head(**inputs), inputs["valid"]
+    before, valid = ask(head, **inputs), inputs["valid"]
     junk = {name: value.clone() for name, value in inputs.items()}
     for row, slot in (~valid).nonzero().tolist():
         junk["phrases"][row, slot] = float("nan")
-        junk["heat"][row, :, slot] = float("nan")
-        junk["shown"][row, :, slot] = True
-        junk["told"][row, slot] = True
-    after = head(**junk)
-    close(after.found, before.found, valid)
-    assert torch.isfinite(after.maps[-1].transpose(2, 3)[:, valid]).all()
+        junk["heatmaps"][row, :, slot] = float("nan")
+        junk["example_visible"][row, :, slot] = True
+        junk["has_text"][row, slot] = True
+    after = ask(head, **junk)
+    close(after.points, before.points, valid)
+    assert torch.isfinite(after.scores[-1].transpose(2, 3)[:, valid]).all()
 
 
 def test_the_order_of_keypoints_and_of_examples_does_not_matter(head, inputs):
     order, turned = torch.tensor([3, 0, 4, 2, 1]), dict(inputs)
-    for name in ("valid", "phrases", "told"):
+    for name in ("valid", "phrases", "has_text"):
         turned[name] = inputs[name][:, order]
-    turned["heat"], turned["shown"] = inputs["heat"][:, :, order].flip(1), inputs["shown"][:, :, order].flip(1)
-    turned["examples"] = inputs["examples"].flip(1)
+    for name in ("heatmaps", "example_visible"):
+        turned[name] = inputs[name][:, :, order].flip(1)
+    turned["example_features"] = inputs["example_features"].flip(1)
     valid = inputs["valid"][:, order]
-    close(head(**turned).found, head(**inputs).found[:, order], valid)
+    close(ask(head, **turned).points, ask(head, **inputs).points[:, order], valid)
 
 
 def test_one_example_shown_twice_is_one_example(head, inputs):
-    once = inputs | {name: inputs[name][:, :1] for name in ("examples", "heat", "shown")}
-    twice = once | {name: once[name].repeat_interleave(2, dim=1) for name in ("examples", "heat", "shown")}
-    close(head(**twice).chances, head(**once).chances, inputs["valid"])
+    once = inputs | {name: inputs[name][:, :1] for name in EXAMPLE}
+    twice = once | {
+        name: once[name].repeat_interleave(2, dim=1) for name in ("example_features", "heatmaps", "example_visible")
+    }
+    close(ask(head, **twice).probabilities, ask(head, **once).probabilities, inputs["valid"])
 
 
 def test_examples_answer_one_by_one_and_are_mixed_by_how_sure_they_are(head, inputs):
-    whole = head(**inputs).chances.detach()
+    whole = ask(head, **inputs).probabilities.detach()
     each = []
     for m in range(M):
-        one = inputs | {name: inputs[name][:, m : m + 1] for name in ("examples", "heat", "shown")}
-        each.append(head(**one).chances.detach())
-    for b, k in (inputs["valid"] & inputs["shown"].any(dim=1)).nonzero().tolist():
+        one = inputs | {
+            name: inputs[name][:, m : m + 1] for name in ("example_features", "heatmaps", "example_visible")
+        }
+        each.append(ask(head, **one).probabilities.detach())
+    for b, k in (inputs["valid"] & inputs["example_visible"].any(dim=1)).nonzero().tolist():
         total, mixed = 0.0, torch.zeros(R, R).double()
         for m in range(M):
-            if inputs["shown"][b, m, k]:
+            if inputs["example_visible"][b, m, k]:
                 chances = each[m][b, k]
                 sure = math.exp(sum(p * math.log(p) for p in chances.flatten().tolist() if p))
                 total, mixed = total + sure, mixed + sure * chances
@@ -123,15 +134,15 @@ def test_examples_answer_one_by_one_and_are_mixed_by_how_sure_they_are(head, inp
 
 def test_a_keypoint_that_an_example_does_not_show_is_found_by_the_others_or_by_words(head, inputs):
     """What a picture has where a point is not shown is never read."""
-    inputs["shown"][:, 1, 2] = False
-    other = dict(inputs, heat=inputs["heat"].clone())
-    other["heat"][:, 1, 2] = heat_of(np.full((B, 1, 2), 0.7))[:, 0].double()
-    close(head(**other).found, head(**inputs).found, inputs["valid"])
+    inputs["example_visible"][:, 1, 2] = False
+    other = dict(inputs, heatmaps=inputs["heatmaps"].clone())
+    other["heatmaps"][:, 1, 2] = heat_of(np.full((B, 1, 2), 0.7))[:, 0].double()
+    close(ask(head, **other).points, ask(head, **inputs).points, inputs["valid"])
 
 
 def test_words_and_examples_both_have_a_say(head, inputs):
-    valid = inputs["valid"] & inputs["told"] & inputs["shown"].any(dim=1)
-    found = {name: head(**(inputs | dict.fromkeys(without))).found for name, without in PROMPTS.items()}
+    valid = inputs["valid"] & inputs["has_text"] & inputs["example_visible"].any(dim=1)
+    found = {name: ask(head, **(inputs | dict.fromkeys(without))).points for name, without in PROMPTS.items()}
     for one, other in (("text", "both"), ("example", "both"), ("text", "example")):
         assert (found[one] - found[other]).abs()[valid].max() > 1e-3
 
@@ -142,18 +153,19 @@ def test_before_training_the_same_picture_is_found_again():
     plain = EvidenceHead(replace(SMALL, groups=(12,))).eval()
     picture = torch.randn(1, 12, R, R)
     points = cell_centres(R, R, like=picture)[[9, 20, 33, 50, 13]].double().numpy()
-    answer = plain(picture, torch.ones(1, 5).bool(), examples=picture[:, None], heat=heat_of(points[None, None]))
-    np.testing.assert_allclose(answer.found[0].detach().numpy(), points, atol=0.5 / R)
+    prompt = Prompt(example_features=picture[:, None], heatmaps=heat_of(points[None, None]).float())
+    answer = plain(picture, torch.ones(1, 5).bool(), prompt)
+    np.testing.assert_allclose(answer.points[0].detach().numpy(), points, atol=0.5 / R)
 
 
 def test_chances_are_probabilities_and_the_answer_lies_where_most_of_them_are_close_together(head, inputs):
-    answer = head(**inputs)
-    chances = answer.chances
+    answer = ask(head, **inputs)
+    chances = answer.probabilities
     torch.testing.assert_close(chances.sum(dim=(-2, -1)), torch.ones(B, K).double())
     places = cell_centres(R, R, like=chances).numpy()
-    each = zip(chances.detach().flatten(0, 1).flatten(1).numpy(), answer.found.detach().flatten(0, 1), strict=True)
+    each = zip(chances.detach().flatten(0, 1).flatten(1).numpy(), answer.points.detach().flatten(0, 1), strict=True)
     for shares, found in each:
-        weights = [sum(shares * np.exp(-((places - at) ** 2).sum(axis=1) / (2 * READING**2))) for at in places]
+        weights = [sum(shares * np.exp(-((places - at) ** 2).sum(axis=1) / (2 * SMOOTHING**2))) for at in places]
         near = np.abs(places - places[np.argmax(weights)]).max(axis=1) < 1.5 / R
         np.testing.assert_allclose(found.numpy(), shares[near] @ places[near] / shares[near].sum(), atol=1e-6)
 
@@ -162,7 +174,7 @@ def test_a_hill_is_a_likelier_answer_than_a_lone_tall_cell():
     scores = torch.full((1, 1, 1, 1, 20, 20), -20.0)
     scores[..., 3, 3] = math.log(0.3)
     scores[..., 10:13, 14:17] = math.log(0.7 / 9)
-    found = Evidence((scores,), torch.ones(1, 1, 1).bool()).found[0, 0]
+    found = EvidenceOutput((scores,), torch.ones(1, 1, 1).bool()).points[0, 0]
     torch.testing.assert_close(found, torch.tensor([15.5 / 20, 11.5 / 20]))
 
 
@@ -174,7 +186,7 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
 
     def loss(scores):
         maps = (scores.expand(1, 1, 1, 2, -1).unflatten(-1, (R, R)),) * 3
-        return sum(head.losses(Evidence(maps, torch.ones(1, 1, 2).bool()), points, None, labelled).values())
+        return sum(head.losses(EvidenceOutput(maps, torch.ones(1, 1, 2).bool()), points, None, labelled).values())
 
     best = loss(target.log())
     entropy = -(target * target.log()).sum()
@@ -185,14 +197,14 @@ def test_the_loss_is_least_where_the_answer_is_the_target(head):
 def test_learning_lowers_the_loss_and_reaches_every_parameter(inputs):
     torch.manual_seed(0)
     head = EvidenceHead(SMALL).double()
-    inputs["shown"] &= torch.tensor([1, 1, 0]).bool()[:, None, None]
-    inputs["told"] &= torch.tensor([1, 0, 1]).bool()[:, None]
-    labelled = inputs["valid"] & (inputs["told"] | inputs["shown"].any(dim=1))
+    inputs["example_visible"] &= torch.tensor([1, 1, 0]).bool()[:, None, None]
+    inputs["has_text"] &= torch.tensor([1, 0, 1]).bool()[:, None]
+    labelled = inputs["valid"] & (inputs["has_text"] | inputs["example_visible"].any(dim=1))
     points = torch.rand(B, K, 2).double()
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     losses = []
     for _ in range(30):
-        loss = sum(head.losses(head(**inputs), points, None, labelled).values())
+        loss = sum(head.losses(ask(head, **inputs), points, None, labelled).values())
         optimiser.zero_grad()
         loss.backward()
         losses.append(loss.item())
@@ -208,34 +220,34 @@ def test_whitened_phrases_differ_alike_in_every_direction(head, inputs):
     scales = torch.tensor([4.0, 2.0, 1.0, 1.0, 0.5, 0.4]).double()
     phrases = 3 + torch.randn(500, 6).double() * scales
     assert not head.whitens
-    before = head(**inputs)
+    before = ask(head, **inputs)
     head.whiten(phrases)
     assert head.whitens
     white = (phrases - head.phrase_mean) @ head.phrase_whitener
     assert white.norm(dim=1).mean().item() == pytest.approx(1)
     spread = white.std(dim=0)
     assert spread.max() / spread.min() < 2 < 5 < scales.max() / scales.min()
-    assert not torch.allclose(head(**inputs).found, before.found)
+    assert not torch.allclose(ask(head, **inputs).points, before.points)
     again = EvidenceHead(SMALL).double()
     again.load_state_dict(head.state_dict())
-    close(again.eval()(**inputs).chances, head(**inputs).chances, inputs["valid"])
+    close(ask(again.eval(), **inputs).probabilities, ask(head, **inputs).probabilities, inputs["valid"])
     with pytest.raises(InputError, match="two or more"):
         head.whiten(phrases[:1])
 
 
 def test_in_training_each_row_is_learnt_by_one_member_and_answered_as_that_one_answers(head, inputs):
-    whole = head(**inputs)
+    whole = ask(head, **inputs)
     head.train()
-    learnt = head(**inputs)
+    learnt = ask(head, **inputs)
     for row in range(B):
         valid = inputs["valid"][row]
-        close(learnt.maps[-1][0, row][:, valid], whole.maps[-1][row % 2, row][:, valid])
+        close(learnt.scores[-1][0, row][:, valid], whole.scores[-1][row % 2, row][:, valid])
     points = torch.rand(B, K, 2).double()
     for row, own, other in ((0, 0, 1), (1, 1, 0)):
         labelled = torch.zeros(B, K).bool()
         labelled[row, 0] = True
         head.zero_grad()
-        sum(head.losses(head(**inputs), points, None, labelled).values()).backward()
+        sum(head.losses(ask(head, **inputs), points, None, labelled).values()).backward()
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in head.members[own].parameters())
         assert all(p.grad is None or not p.grad.any() for p in head.members[other].parameters())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from anykeypoint.errors import InputError
 from anykeypoint.models.fewshot.finetune import FineTune, FineTuneConfig
 from anykeypoint.models.fewshot.maml import MAML, MAMLConfig
-from anykeypoint.models.fewshot.maps import ROWS, Episodes, head_scores, map_loss, targets
+from anykeypoint.models.fewshot.method import ROWS, Episodes, head_scores, map_loss, targets
 from anykeypoint.models.fewshot.protonet import ProtoNet, ProtoNetConfig
 
 CHANNELS, KNOWN = 24, (("face", 4), ("tool", 2))
@@ -309,7 +309,7 @@ def test_enlarging_makes_more_cells():
 
 def test_heads_scores_are_those_written_out():
     model = make("maml")
-    weights = model.first(3)
+    weights = model.initial(3)
     features = examples(2)[0]
     assert close(head_scores(model.trunk, weights, features), plain_scores(weights, features))
 

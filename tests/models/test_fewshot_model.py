@@ -18,10 +18,10 @@ from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.evaluation.queries import Query
 from anykeypoint.example import Example
 from anykeypoint.forms.dataset import LabelledObject
-from anykeypoint.models.fewshot import model as fewshot
+from anykeypoint.models.fewshot import fewshot_model as fewshot
+from anykeypoint.models.fewshot.fewshot_model import FewShotConfig, FewShotModel
 from anykeypoint.models.fewshot.finetune import FineTuneConfig
 from anykeypoint.models.fewshot.maml import MAMLConfig
-from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel
 from anykeypoint.models.fewshot.protonet import ProtoNetConfig
 from anykeypoint.models.towers.backbones import BackboneConfig
 
@@ -190,7 +190,7 @@ def test_a_model_may_look_in_more_pixels_and_a_density_have_other_cells(model):
     other = fewshot.build(config(model.name))
     before = other.predict(picture, CATEGORY, box=BOX, example=shown)
     other.resize(140)
-    assert other.config.backbone.image_size == other.backbone.config.image_size == 140
+    assert other.config.vision.image_size == other.encoder.config.image_size == 140
     assert not same(other.predict(picture, CATEGORY, box=BOX, example=shown), before)
 
 
@@ -223,7 +223,7 @@ def episode(category: Category, seed: int, size: int) -> Episode:
 def test_steps_of_training_lower_the_loss_and_reach_the_backbone_where_it_is_tuned(method, tuning):
     model = fewshot.build(config(method, tuning=tuning)).train()
     batch = collate([episode(CATEGORY, 0, 112), episode(PAIR, 1, 112)])
-    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     losses = []
     for _ in range(6):
@@ -232,7 +232,7 @@ def test_steps_of_training_lower_the_loss_and_reach_the_backbone_where_it_is_tun
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < losses[0]
-    moved = any(not torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+    moved = any(not torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     assert moved == (tuning == "full")
 
 
@@ -268,9 +268,9 @@ def test_a_saved_model_answers_as_before(method, name, tmp_path):
 
 def test_a_folder_needs_nothing_but_itself(tmp_path):
     model = fewshot.build(config("protonet"))
-    model.config = replace(model.config, backbone=BackboneConfig("dinov2-s", image_size=112))  # published weights
+    model.config = replace(model.config, vision=BackboneConfig("dinov2-s", image_size=112))  # published weights
     model.save_pretrained(tmp_path)
-    assert fewshot.load(tmp_path).config.backbone.weights is None
+    assert fewshot.load(tmp_path).config.vision.weights is None
 
 
 def test_the_seed_decides_and_leaves_torchs_generator_alone():

@@ -17,11 +17,11 @@ from anykeypoint.example import Example
 from anykeypoint.geometry import square_crop
 from anykeypoint.images import crop_pixels, read_image
 from anykeypoint.models.maps import pool
-from anykeypoint.models.matching.heads.graph_config import HeadConfig
+from anykeypoint.models.matching.heads.base import Prompt
+from anykeypoint.models.matching.heads.graph import GraphConfig
 from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.inputs import encode_example
 from anykeypoint.models.matching.matcher_config import MatcherConfig
-from anykeypoint.models.matching.matcher_folder import kept_tensors
 from anykeypoint.models.matching.model import build
 from anykeypoint.models.view import regrid
 
@@ -107,7 +107,7 @@ def test_a_point_that_no_example_shows_and_no_word_names_is_absent(models, name)
 
 @pytest.mark.parametrize("answer", ["text", "image", "mean", "confidence"])
 def test_what_only_words_name_is_found_by_words(tmp_path, answer):
-    model = matcher("dlf", tmp_path, fusion={"image_support_width": 20, "answer": answer})
+    model = matcher("dlf", tmp_path, head={"answer": answer})
     shown = example(hidden=(0,))
     both, looks, words = (
         model.predict(picture(), FISH, **prompt)
@@ -154,7 +154,7 @@ def test_the_order_of_keypoints_is_a_matter_of_names(models, name, order):
 def test_an_example_is_encoded_once_and_keeping_it_changes_nothing(models, name, tmp_path):
     model = matcher(name, tmp_path)
     seen = []
-    model.backbone.register_forward_hook(lambda _, given, made: seen.append(given[0].shape[0]))
+    model.encoder.register_forward_hook(lambda _, given, made: seen.append(given[0].shape[0]))
     first = model.predict(picture(0), FISH, example=example())
     again = model.predict(picture(3), FISH, example=example())  # made anew: the content counts
     assert seen == [1, 1, 1]
@@ -205,11 +205,17 @@ def batch(model, rows: int = 3):
     valid = torch.ones(rows, 5, dtype=torch.bool)
     valid[1, 3:], shown[:, :, 0] = False, True
     prompt = {}
-    if model.config.looks:
-        prompt |= {"examples": examples, "heat": heat, "shown": shown}
-    if model.config.reads:
+    if model.config.takes_examples:
+        prompt |= {"examples": examples, "heatmaps": heat, "example_visible": shown}
+    if model.config.takes_text:
         prompt |= {"phrases": phrases}
     return query, valid, [[(0, 1)], [], [(2, 4), (4, 1)]][:rows], prompt
+
+
+def run(model, query, valid, skeletons, **prompt):
+    """The head's output for pixels; examples: those of the examples."""
+    examples = prompt.pop("examples", None)
+    return model(query, valid, Prompt(**prompt, skeletons=skeletons), examples)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,26 +226,26 @@ def test_a_row_is_answered_as_it_would_be_alone_and_padding_changes_nothing(mode
     query, valid, skeletons, prompt = batch(model)
     query = query.double()
     prompt = {key: tensor.double() if tensor.is_floating_point() else tensor for key, tensor in prompt.items()}
-    together = model(query, valid, skeletons, **prompt).found
+    together = run(model, query, valid, skeletons, **prompt).points
     for row in range(3):
-        alone = model(query[row : row + 1], valid[row : row + 1], [skeletons[row]],
+        alone = run(model, query[row : row + 1], valid[row : row + 1], [skeletons[row]],
                       **{key: tensor[row : row + 1] for key, tensor in prompt.items()})  # fmt: skip
-        assert torch.allclose(alone.found[0][valid[row]], together[row][valid[row]], atol=1e-9)
+        assert torch.allclose(alone.points[0][valid[row]], together[row][valid[row]], atol=1e-9)
 
     def widened(key: str, tensor: torch.Tensor) -> torch.Tensor:
         """Two more slots of junk."""
-        axis = {"heat": 2, "shown": 2, "phrases": 1}[key]
+        axis = {"heatmaps": 2, "example_visible": 2, "phrases": 1}[key]
         more = tensor.narrow(axis, 0, 2)
         return torch.cat([tensor, more if tensor.dtype == torch.bool else more * torch.nan], dim=axis)
 
     wide = {key: tensor if key == "examples" else widened(key, tensor) for key, tensor in prompt.items()}
     slots = torch.cat([valid, torch.zeros(3, 2, dtype=torch.bool)], dim=1)
-    padded = model(query, slots, skeletons, **wide).found[:, :5]
+    padded = run(model, query, slots, skeletons, **wide).points[:, :5]
     assert torch.allclose(padded[valid], together[valid], atol=1e-9)
 
 
 def grid(name):
-    """Of the answer's chances: those of POMNet are its heat maps."""
+    """Of the output's probabilities: those of POMNet are its heat maps."""
     return (16, 16) if name == "pomnet" else (2, 2)
 
 
@@ -248,14 +254,15 @@ def grid(name):
 def test_features_may_be_kept_from_before(models, name):
     model = models[name]
     query, valid, skeletons, prompt = batch(model)
-    whole = model(query, valid, skeletons, **prompt)
+    whole = run(model, query, valid, skeletons, **prompt)
     if "examples" in prompt:
-        prompt["examples"] = model.features(prompt["examples"], examples=True)
-        assert prompt["examples"].shape == (3, 2, 20, 2, 2)
-    kept = model.match(model.features(query), valid, skeletons, **prompt)
-    assert torch.equal(whole.found, kept.found)
-    chances = kept.chances
-    assert chances.shape == (3, 5, *grid(name)) and torch.allclose(chances.sum(dim=(2, 3)), torch.ones(3, 5))
+        prompt["example_features"] = model.features(prompt.pop("examples"), examples=True)
+        assert prompt["example_features"].shape == (3, 2, 20, 2, 2)
+    kept = model.match(model.features(query), valid, Prompt(**prompt, skeletons=skeletons))
+    assert torch.equal(whole.points, kept.points)
+    probabilities = kept.probabilities
+    assert probabilities.shape == (3, 5, *grid(name))
+    assert torch.allclose(probabilities.sum(dim=(2, 3)), torch.ones(3, 5))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -263,27 +270,31 @@ def test_training_reaches_all_that_is_new(models, name, tmp_path):
     model = matcher(name, tmp_path).train()
     query, valid, skeletons, prompt = batch(model)
     if name == "evidence":
-        prompt["shown"][1, :, 1] = False  # each of its members learns from rows of its own
-    answer = model(query, valid, skeletons, **prompt)
-    labelled = valid & (prompt["shown"].any(dim=1) if "shown" in prompt else valid)
+        prompt["example_visible"][1, :, 1] = False  # each of its members learns from rows of its own
+    answer = run(model, query, valid, skeletons, **prompt)
+    labelled = valid & (prompt["example_visible"].any(dim=1) if "example_visible" in prompt else valid)
     losses = model.losses(answer, torch.rand(3, 5, 2), torch.rand(3, 5, 16, 16), labelled, valid)
     sum(losses.values()).backward()
     silent = [key for key, value in model.head.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == [] and ("consistency" in losses) is (name == "dlf")
-    assert all(value.grad is None for value in model.text.parameters()) if model.text else model.text is None
+    assert (
+        all(value.grad is None for value in model.text_encoder.parameters())
+        if model.text_encoder
+        else model.text_encoder is None
+    )
 
 
 @torch.no_grad()
 def test_an_example_counts_only_for_what_it_shows(models):
     model = models["graphcape"]
     query, valid, skeletons, prompt = batch(model)
-    shots = [pool(model.features(prompt["examples"][:, [i]]), prompt["heat"][:, [i]]) for i in (0, 1)]
-    weights = prompt["shown"].float()[..., None]
+    shots = [pool(model.features(prompt["examples"][:, [i]]), prompt["heatmaps"][:, [i]]) for i in (0, 1)]
+    weights = prompt["example_visible"].float()[..., None]
     tokens = (torch.stack(shots, dim=1) * weights).sum(1) / weights.sum(1).clamp(min=1)
-    known = valid & prompt["shown"].any(dim=1)
-    assert (prompt["shown"].sum(dim=1) == 1).any()
-    expected = model.head(model.features(query), tokens, known, skeletons).found
-    assert torch.allclose(model(query, valid, skeletons, **prompt).found[known], expected[known], atol=1e-5)
+    known = valid & prompt["example_visible"].any(dim=1)
+    assert (prompt["example_visible"].sum(dim=1) == 1).any()
+    expected = model.head.locate(model.features(query), tokens, known, skeletons).points
+    assert torch.allclose(run(model, query, valid, skeletons, **prompt).points[known], expected[known], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["flf", "dlf"])
@@ -292,22 +303,22 @@ def test_rows_of_a_batch_may_lack_one_prompt_or_the_other(models, name):
     model = models[name]
     query, valid, skeletons, prompt = batch(model)
     told = torch.tensor([[True], [False], [True]]).expand(3, 5)
-    shown = prompt["shown"] & torch.tensor([True, True, False])[:, None, None]
-    mixed = model(query, valid, skeletons, **{**prompt, "shown": shown, "told": told}).found
+    shown = prompt["example_visible"] & torch.tensor([True, True, False])[:, None, None]
+    mixed = run(model, query, valid, skeletons, **{**prompt, "example_visible": shown, "has_text": told}).points
     words = {"phrases": prompt["phrases"]}
-    looks = {key: prompt[key] for key in ("examples", "heat", "shown")}
-    usable = valid & prompt["shown"].any(dim=1)
+    looks = {key: prompt[key] for key in ("examples", "heatmaps", "example_visible")}
+    usable = valid & prompt["example_visible"].any(dim=1)
     for row, own, where in ((0, prompt, valid), (1, looks, usable), (2, words, valid)):
-        alone = model(query, valid, skeletons, **own).found
+        alone = run(model, query, valid, skeletons, **own).points
         assert torch.allclose(alone[row][where[row]], mixed[row][where[row]], atol=1e-5)
 
 
 def test_tensors_that_are_no_prompt_are_refused(models):
     query, valid, skeletons, prompt = batch(models["flf"])
     with pytest.raises(InputError, match="words or an example"):
-        models["flf"](query, valid, skeletons)
+        run(models["flf"], query, valid, skeletons)
     with pytest.raises(InputError, match="heat maps"):
-        models["graphcape"](query, valid, skeletons, examples=prompt["examples"])
+        run(models["graphcape"], query, valid, skeletons, examples=prompt["examples"])
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -321,13 +332,12 @@ def test_pictures_are_cut_and_marked_as_said_and_points_come_back_in_pixels(mode
     cuts = [
         crop_pixels(read_image(each), crop, SIDE) for each, crop in zip((picture(), shown.image), crops, strict=True)
     ]
-    query, looks = (model.backbone.normalise(torch.from_numpy(cut)[None]) for cut in cuts)
+    query, looks = (model.encoder.normalise(torch.from_numpy(cut)[None]) for cut in cuts)
     heat, weights = heat_targets(crops[1].normalise(shown.points) * SIDE, np.ones(5), 1, 16, 4)
     assert weights.all()
-    match = model(
-        query, torch.ones(1, 5, dtype=torch.bool), [[]], examples=looks[None], heat=torch.tensor(heat)[None, None]
-    )
-    expected = crops[0].to_image(match.found[0].double().numpy())
+    valid, heatmaps = torch.ones(1, 5, dtype=torch.bool), torch.tensor(heat)[None, None]
+    match = run(model, query, valid, [[]], examples=looks[None], heatmaps=heatmaps)
+    expected = crops[0].to_image(match.points[0].double().numpy())
     assert np.allclose(model.predict(picture(), FISH, box=box, example=shown).xy, expected, atol=1e-3)
 
 
@@ -335,13 +345,13 @@ def test_a_released_crop_is_cut_and_marked_otherwise(tmp_path):
     ours, theirs = (
         encode_example(example(), config("graphcape", tmp_path, released_crop=says)) for says in (False, True)
     )
-    assert not np.array_equal(ours.pixels, theirs.pixels) and np.array_equal(ours.heat, theirs.heat)
+    assert not np.array_equal(ours.pixels, theirs.pixels) and np.array_equal(ours.heatmaps, theirs.heatmaps)
     edge = Example(picture(), [[45.0, 35.0], [-0.5, 35.0]], box=(6.25, 0.0, 50.0, 70.0))  # the crop begins at -12.5
     beyond = replace(edge, box=(12.0, 10.0, 50.0, 50.0))  # and here at 5.75
     far = config("graphcape", tmp_path)
-    assert encode_example(edge, far).shown.tolist() == [True, True]
-    assert encode_example(beyond, far).shown.tolist() == [True, False]
-    assert encode_example(beyond, replace(far, released_crop=True)).shown.tolist() == [True, True]
+    assert encode_example(edge, far).visible.tolist() == [True, True]
+    assert encode_example(beyond, far).visible.tolist() == [True, False]
+    assert encode_example(beyond, replace(far, released_crop=True)).visible.tolist() == [True, True]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -383,7 +393,7 @@ def test_other_sizes_are_looked_at_with_the_same_weights(tmp_path):
 
 def test_half_precision_finds_about_the_same_places(models, tmp_path):
     model = matcher("flf", tmp_path)
-    model.backbone.bfloat16(), model.head.bfloat16()
+    model.encoder.bfloat16(), model.head.bfloat16()
     ours, theirs = (each.predict(picture(), FISH, example=example()) for each in (model, models["flf"]))
     assert np.abs(ours.xy - theirs.xy).max() < 10 and not np.array_equal(ours.xy, theirs.xy)
 
@@ -437,25 +447,24 @@ def test_a_config_that_cannot_be_is_refused(given, told):
 def test_what_a_config_leaves_out_is_as_published():
     former = MatcherConfig.from_dict({"name": "capeformer", "head": {"width": 128}})
     assert (former.head.order, former.head.graph, former.head.width, former.sigma) == ("fixed", "none", 128, 2)
-    assert former.backbone.name == "resnet50" and former.cells == 64 and former.text is None
+    assert former.vision.name == "resnet50" and former.cells == 64 and former.text is None
     for name in NAMES:
         made = MatcherConfig(name)
         assert MatcherConfig.from_dict(made.to_dict()) == made and made.crop_scale == 1.25
-        assert made.own_example_backbone is (name == "pomnet")
+        assert made.own_example_encoder is (name == "pomnet")
     pomnet = MatcherConfig("pomnet")
-    assert (pomnet.backbone.name, pomnet.sigma, pomnet.cells, pomnet.prompts) == ("resnet50", 2, 64, ("example",))
+    assert (pomnet.vision.name, pomnet.sigma, pomnet.cells, pomnet.prompts) == ("resnet50", 2, 64, ("example",))
     assert MatcherConfig.from_dict({"name": "pomnet", "head": {"width": 64}}).head == POMNetConfig(width=64)
 
 
 def test_widths_follow_the_parts_and_others_are_refused(tmp_path):
     full = config("flf", tmp_path)
-    model = build(replace(full, head=None, fusion=None))
-    widths = model.config.head.image_width, model.config.head.support_width, model.config.fusion.guest_width
-    assert widths == (20, 24, 20)
+    fitted = build(replace(full, head=None)).config.head
+    assert (fitted.graph_head.image_width, fitted.graph_head.token_width, fitted.guest_width) == (20, 24, 20)
     with pytest.raises(InputError, match="guest_width: 20"):
-        build(replace(full, fusion=replace(full.fusion, guest_width=21)))
-    with pytest.raises(InputError, match="support_width: 24"):
-        build(replace(full, head=replace(full.head, support_width=20)))
+        build(replace(full, head=replace(full.head, guest_width=21)))
+    with pytest.raises(InputError, match="token_width: 24"):
+        build(replace(full, head=replace(full.head, graph_head=replace(full.head.graph_head, token_width=20))))
     assert text_encoder(tmp_path / "encoder") == full.text.source
 
 
@@ -467,21 +476,21 @@ def test_pomnet_makes_heat_maps_of_the_examples_cells(tmp_path):
     with pytest.raises(InputError, match="never gives 12; write cells: 16"):
         build(replace(full, cells=12))
     with pytest.raises(InputError, match="must be a POMNetConfig"):
-        replace(full, head=HeadConfig())
+        replace(full, head=GraphConfig())
     with pytest.raises(InputError, match="capex looks at no example"):
-        MatcherConfig("capex", own_example_backbone=True)
+        MatcherConfig("capex", own_example_encoder=True)
 
 
 @torch.no_grad()
 def test_examples_have_a_backbone_of_their_own_where_it_is_asked_for(tmp_path):
     for own in (True, False):
-        model = matcher("pomnet", tmp_path, own_example_backbone=own)
+        model = matcher("pomnet", tmp_path, own_example_encoder=own)
         before = model.predict(picture(), FISH, example=example()).confidence
-        assert {key.split(".")[0] for key in kept_tensors(model)} == {"backbone", "head"} | (
-            {"example_backbone"} if own else set()
+        assert {key.split(".")[0] for key in model.saved_tensors()} == {"encoder", "head"} | (
+            {"example_encoder"} if own else set()
         )
         view = model.encode(picture())
-        (model.example_backbone if own else model.backbone).encoder.model.embedder.embedder.convolution.weight.neg_()
+        (model.example_encoder if own else model.encoder).encoder.model.embedder.embedder.convolution.weight.neg_()
         assert torch.equal(model.encode(picture()).features, view.features) is own
         model.eval()
         assert not np.allclose(model.predict(picture(), FISH, example=example()).confidence, before)

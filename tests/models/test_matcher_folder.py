@@ -19,14 +19,14 @@ from anykeypoint.models.matching.model import MatchingModel
 
 
 def ask(model: MatchingModel) -> np.ndarray:
-    return model.predict(picture(), FISH, example=example() if model.config.looks else None).xy
+    return model.predict(picture(), FISH, example=example() if model.config.takes_examples else None).xy
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_matcher_comes_back_wherever_its_folder_goes(name, tmp_path):
     made = matcher(name, tmp_path)
     made.save_pretrained(tmp_path / "made")
-    assert (tmp_path / "made" / "text").is_dir() is made.config.reads
+    assert (tmp_path / "made" / "text").is_dir() is made.config.takes_text
     shutil.move(tmp_path / "made", tmp_path / "moved")
     shutil.rmtree(tmp_path / "encoder", ignore_errors=True)
     again = anykeypoint.load(str(tmp_path / "moved"), device="cpu")
@@ -45,7 +45,7 @@ def test_published_text_encoders_are_not_saved(tmp_path):
     made.config = replace(made.config, text=text_config("gte-base-en-v1.5"))
     made.save_pretrained(tmp_path / "made")
     assert not (tmp_path / "made" / "text").exists()
-    assert all(key.startswith(("backbone.", "head.")) for key in load_file(tmp_path / "made" / "model.safetensors"))
+    assert all(key.startswith(("encoder.", "head.")) for key in load_file(tmp_path / "made" / "model.safetensors"))
     assert folders.read_config(tmp_path / "made").text == text_config("gte-base-en-v1.5")
 
 
@@ -53,11 +53,11 @@ def test_published_text_encoders_are_not_saved(tmp_path):
 def test_a_backbone_is_whole_in_the_folder_however_it_was_tuned(tuning, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 70}
     backbone = {"name": "dinov2-s", "weights": None, "image_size": 56, "sizes": sizes, "tuning": tuning}
-    head = {"image_width": 16, "support_width": 16, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
-    made = matcher("graphcape", tmp_path, backbone=backbone, head=head)
+    head = {"image_width": 16, "token_width": 16, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
+    made = matcher("graphcape", tmp_path, vision=backbone, head=head)
     made.save_pretrained(tmp_path / "made")
     again = MatchingModel.from_pretrained(tmp_path / "made")
-    assert np.array_equal(ask(made), ask(again)) and again.config.backbone.tuning == tuning
+    assert np.array_equal(ask(made), ask(again)) and again.config.vision.tuning == tuning
     trains = {key for key, value in made.named_parameters() if value.requires_grad}
     assert trains == {key for key, value in again.named_parameters() if value.requires_grad}
 
@@ -160,7 +160,7 @@ def test_a_capex_without_its_text_encoder_takes_the_one_that_is_named(shared, tm
     options = {"image_size": 128, "heads": 2}
     made = convert(write(tmp_path, bare), tmp_path / "model", text=text_encoder(tmp_path / "wide", 40), **options)
     assert made.config.name == "capex" and made.predict(picture(), FISH).present.all()
-    with pytest.raises(InputError, match="need 24; write support_width: 24"):
+    with pytest.raises(InputError, match="need 24; write token_width: 24"):
         convert(write(tmp_path, bare), tmp_path / "other", text=text_encoder(tmp_path / "narrow"), **options)
     with pytest.raises(InputError, match="type resnet"):
         (tmp_path / "eyes").mkdir()

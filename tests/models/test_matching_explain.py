@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from tiny_matchers import FISH, NAMES, SIDE, example, matcher, picture
-from torch import nn
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.stages import watched
+from anykeypoint.models.matching.explaining import recorded_attention
+from anykeypoint.models.matching.heads.base import MatchingHead
 
 LAYERS, BOX = 2, (5, 5, 60, 50)
 DECODERS = [name for name in NAMES if name != "pomnet"]
@@ -77,7 +77,7 @@ def test_the_attention_is_the_one_by_definition(models):
 
 def test_what_two_matchers_saw_counts_as_their_answers_do(tmp_path):
     for answer, first in (("text", "text"), ("image", "image")):
-        model = matcher("dlf", tmp_path, fusion={"image_support_width": 20, "answer": answer})
+        model = matcher("dlf", tmp_path, head={"answer": answer})
         both = model.explain(picture(), FISH, example=example())
         words, looks = model.explain(picture(), FISH), model.explain(picture(), FISH, example=example(), words=False)
         alone, other = (words, looks) if first == "text" else (looks, words)
@@ -87,7 +87,7 @@ def test_what_two_matchers_saw_counts_as_their_answers_do(tmp_path):
 
 
 def test_a_head_without_such_a_decoder_is_refused():
-    with pytest.raises(InputError, match="cannot be explained"), watched(nn.Linear(2, 2)):
+    with pytest.raises(InputError, match="cannot be explained"), recorded_attention(MatchingHead(None)):
         pass
 
 

@@ -20,13 +20,13 @@ BOX = (5, 5, 60, 50)
 NAMES = ("nose", "left ear", "right ear", "tail tip", "rear paw", "paw", "tip")
 
 
-HEADS = {  # small, as exporting takes its time for every layer
-    "flf": {"image_width": 16, "support_width": 24, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
-    | {"encoder_layers": 1, "decoder_layers": 1},
+GRAPH = {"image_width": 16, "token_width": 24, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
+GRAPH |= {"encoder_layers": 1, "decoder_layers": 1}  # small, as exporting takes its time for every layer
+HEADS = {
+    "flf": {"guest_width": 16, "gamma": 2.0, "graph_head": GRAPH},
     "evidence": {"image_width": 16, "text_width": 24, "groups": [16], "width": 16, "heads": 2, "likeness": 4}
     | {"layers": 1, "blocks": 1, "members": 2},
 }
-FUSIONS = {"flf": {"guest_width": 16, "gamma": 2.0}}
 
 
 @pytest.fixture(scope="module", params=list(HEADS))
@@ -40,9 +40,8 @@ def exported(request, tmp_path_factory):
     model = matcher(
         name,
         folder,
-        backbone={"name": "dinov2-s", "weights": None, "image_size": SIDE, "sizes": DINO},
+        vision={"name": "dinov2-s", "weights": None, "image_size": SIDE, "sizes": DINO},
         head=HEADS[name],
-        fusion=FUSIONS.get(name),
     )
     path = folder / "model.onnx"
     export(model, path)
@@ -64,10 +63,9 @@ def asked(keypoints: int, shots: int) -> tuple[Category, list[Example]]:
 
 def pixels(model, view) -> np.ndarray:
     """The crop as a user of the file would cut it, from what the file says of itself."""
-    from anykeypoint.images import read_image
     from anykeypoint.models.matching.inputs import cut
 
-    return cut(read_image(picture()), view.box, model.config)[0]
+    return cut(picture(), view.box, model.config).pixels
 
 
 def test_it_answers_as_the_model_does_for_any_number_of_keypoints_and_examples(exported):
@@ -104,7 +102,7 @@ def test_features_are_what_an_example_is_looked_at_with(exported):
     from anykeypoint.models.matching.inputs import encode_example
 
     for i, one in enumerate(examples):
-        crop = model.backbone.normalise(torch.from_numpy(encode_example(one, model.config).pixels)[None])
+        crop = model.encoder.normalise(torch.from_numpy(encode_example(one, model.config).pixels)[None])
         (features,) = session.run(["features"], {**inputs, "pixels": crop.numpy()})
         assert np.allclose(features, inputs["examples"][:, i], atol=1e-4)
 

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from anykeypoint.errors import InputError
 from anykeypoint.models.maps import pool
-from anykeypoint.models.matching.heads.graph import Head, something
-from anykeypoint.models.matching.heads.graph_config import HEADS, HeadConfig
+from anykeypoint.models.matching.heads.base import HEATMAP_WEIGHT
+from anykeypoint.models.matching.heads.graph import CapeFormer, CapeX, GraphCape, GraphConfig, GraphHead, GraphOutput
 from anykeypoint.models.matching.parts.losses import matching_losses
+from anykeypoint.models.matching.parts.masks import keep_one
 from anykeypoint.models.matching.parts.positions import grid_code, sine_code
 from anykeypoint.models.matching.parts.proposals import ProposalGenerator
 from anykeypoint.models.matching.parts.skeleton import FeedForward, GraphLinear, adjacency
 
-SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
+SIZES = {"image_width": 12, "token_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
 SIZES |= {"encoder_layers": 2, "decoder_layers": 2, "order_slots": 9}
 KINDS = {"capeformer": {"graph": "none", "order": "fixed"}, "graphcape": {}, "learnt": {"order": "learnt"}}
 WAVES = (math.sin, math.cos)
@@ -31,9 +32,9 @@ def seeded():
         yield
 
 
-def head(seed: int = 0, **options) -> Head:
+def head(seed: int = 0, **options) -> GraphHead:
     """A tiny head in which nothing is silent: all its parameters are random."""
-    made = Head(HeadConfig(**SIZES | options)).eval()
+    made = GraphHead(GraphConfig(**SIZES | options)).eval()
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -46,6 +47,10 @@ def inputs(rows: int = 3, slots: int = 5, seed: int = 0):
     query = torch.randn(rows, 12, 6, 6, generator=draw)
     support = torch.randn(rows, slots, 10, generator=draw)
     return query, support, torch.ones(rows, slots, dtype=torch.bool)
+
+
+def losses_of(match: GraphOutput, points: torch.Tensor, heat: torch.Tensor, labelled: torch.Tensor) -> dict:
+    return matching_losses(match.proposals, match.layers, points, heat, labelled, HEATMAP_WEIGHT)
 
 
 def close(ours: torch.Tensor, other: torch.Tensor) -> bool:
@@ -63,11 +68,11 @@ def test_a_row_alone_is_the_row_in_a_batch(kind):
     valid[1, 2:] = False
     valid[2] = False
     skeletons = [CHAIN, [(0, 1)], []]
-    together = model(query, support, valid, skeletons)
+    together = model.locate(query, support, valid, skeletons)
     for row in range(3):
         one = slice(row, row + 1)
-        alone = model(query[one], support[one], valid[one], skeletons[one])
-        assert close(alone.points, together.points[:, one])
+        alone = model.locate(query[one], support[one], valid[one], skeletons[one])
+        assert close(alone.layers, together.layers[:, one])
         assert close(alone.path, together.path[:, one])
         assert close(alone.proposals.similarity, together.proposals.similarity[one])
 
@@ -77,12 +82,12 @@ def test_a_row_alone_is_the_row_in_a_batch(kind):
 def test_slots_that_are_not_asked_for_change_nothing(kind):
     model = head(**KINDS[kind])
     query, support, valid = inputs()
-    plain = model(query, support, valid, [CHAIN, TRIANGLE, []])
+    plain = model.locate(query, support, valid, [CHAIN, TRIANGLE, []])
     junk = torch.full((3, 4, 10), torch.nan)
     wider = torch.cat([valid, valid.new_zeros(3, 4)], dim=1)
-    padded = model(query, torch.cat([support, junk], dim=1), wider, [[*CHAIN, (4, 7)], TRIANGLE, [(5, 6)]])
-    assert close(padded.points[:, :, :5], plain.points)
-    assert padded.points.isfinite().all()
+    padded = model.locate(query, torch.cat([support, junk], dim=1), wider, [[*CHAIN, (4, 7)], TRIANGLE, [(5, 6)]])
+    assert close(padded.layers[:, :, :5], plain.layers)
+    assert padded.layers.isfinite().all()
 
 
 @given(order=st.permutations(range(5)))
@@ -92,19 +97,19 @@ def test_without_an_order_code_the_order_of_keypoints_does_not_matter(order):
     model = head()
     query, support, valid = inputs()
     valid[0, 3] = False
-    plain = model(query, support, valid, [CHAIN, TRIANGLE, []])
+    plain = model.locate(query, support, valid, [CHAIN, TRIANGLE, []])
     place = {keypoint: i for i, keypoint in enumerate(order)}
     skeletons = [[(place[a], place[b]) for a, b in skeleton] for skeleton in (CHAIN, TRIANGLE, [])]
-    mixed = model(query, support[:, order], valid[:, order], skeletons)
-    assert close(mixed.points, plain.points[:, :, order])
+    mixed = model.locate(query, support[:, order], valid[:, order], skeletons)
+    assert close(mixed.layers, plain.layers[:, :, order])
 
 
 @torch.no_grad()
 def test_with_an_order_code_the_order_matters():
     model = head(**KINDS["capeformer"])
     query, support, valid = inputs()
-    mixed = model(query, support.flip(1), valid)
-    assert not close(mixed.points.flip(2), model(query, support, valid).points)
+    mixed = model.locate(query, support.flip(1), valid)
+    assert not close(mixed.layers.flip(2), model.locate(query, support, valid).layers)
 
 
 @torch.no_grad()
@@ -112,16 +117,18 @@ def test_edges_count_once_whatever_their_direction():
     model = head()
     query, support, valid = inputs()
     often = [[*CHAIN, *CHAIN, *((b, a) for a, b in CHAIN)]] * 3
-    assert torch.equal(model(query, support, valid, often).points, model(query, support, valid, [CHAIN] * 3).points)
+    assert torch.equal(
+        model.locate(query, support, valid, often).layers, model.locate(query, support, valid, [CHAIN] * 3).layers
+    )
 
 
 @torch.no_grad()
 def test_no_skeleton_is_an_empty_one():
     model = head()
     query, support, valid = inputs()
-    empty = model(query, support, valid, [[]] * 3)
-    assert torch.equal(empty.points, model(query, support, valid).points)
-    assert not close(empty.points, model(query, support, valid, [CHAIN] * 3).points)
+    empty = model.locate(query, support, valid, [[]] * 3)
+    assert torch.equal(empty.layers, model.locate(query, support, valid).layers)
+    assert not close(empty.layers, model.locate(query, support, valid, [CHAIN] * 3).layers)
 
 
 @torch.no_grad()
@@ -143,11 +150,11 @@ def test_rows_without_a_keypoint_and_isolated_points_give_finite_answers_and_gra
     model = head(graph=graph)
     query, support, valid = inputs()
     valid[0], valid[1, 1:] = False, False
-    match = model(query, support, valid, [CHAIN, [], [(0, 1)]])
+    match = model.locate(query, support, valid, [CHAIN, [], [(0, 1)]])
     points = torch.rand(3, 5, 2).masked_fill(~valid[..., None], torch.nan)
-    losses = matching_losses(match, points, torch.rand(3, 5, 12, 12), valid)
+    losses = losses_of(match, points, torch.rand(3, 5, 12, 12), valid)
     sum(losses.values()).backward()
-    assert match.points.isfinite().all() and match.path.isfinite().all()
+    assert match.layers.isfinite().all() and match.path.isfinite().all()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
@@ -156,7 +163,7 @@ def test_nothing_to_learn_from_gives_no_loss_and_no_gradient():
     query, support, valid = inputs()
     nothing = torch.zeros_like(valid)
     absent = torch.full((3, 5, 2), torch.nan)
-    losses = matching_losses(model(query, support, valid), absent, torch.zeros(3, 5, 12, 12), nothing)
+    losses = losses_of(model.locate(query, support, valid), absent, torch.zeros(3, 5, 12, 12), nothing)
     sum(losses.values()).backward()
     assert {float(part.detach()) for part in losses.values()} == {0.0}
     assert all(not parameter.grad.any() for parameter in model.parameters())
@@ -166,12 +173,12 @@ def test_nothing_to_learn_from_gives_no_loss_and_no_gradient():
 def test_losses_are_means_over_labelled_points_then_objects():
     model = head()
     query, support, valid = inputs(rows=2)
-    match = model(query, support, valid)
+    match = model.locate(query, support, valid)
     points, heat = torch.rand(2, 5, 2), torch.rand(2, 5, 24, 24)
     labelled = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 1, 0, 0]]).bool()
-    losses = matching_losses(match, points, heat, labelled)
+    losses = losses_of(match, points, heat, labelled)
     small = F.interpolate(heat, size=(6, 6), mode="bilinear")
-    for name, value in {"proposals": match.proposals.mean, "layer_0": match.points[0], "layer_1": match.found}.items():
+    for name, value in {"proposals": match.proposals.mean, "layer_0": match.layers[0], "layer_1": match.points}.items():
         rows = [(value[b] - points[b])[labelled[b]].abs().sum(-1).mean() for b in range(2)]
         assert float(losses[name]) == pytest.approx(float(sum(rows) / 2), rel=1e-5)
     rows = []
@@ -185,22 +192,22 @@ def test_losses_are_means_over_labelled_points_then_objects():
 
 
 def test_an_untrained_head_answers_with_its_proposals():
-    model = Head(HeadConfig(**SIZES)).eval()
-    match = model(*inputs())
-    assert close(match.found, match.proposals.peak.clamp(1e-3, 1 - 1e-3))
+    model = GraphHead(GraphConfig(**SIZES)).eval()
+    match = model.locate(*inputs())
+    assert close(match.points, match.proposals.peak.clamp(1e-3, 1 - 1e-3))
 
 
 @torch.no_grad()
 def test_points_are_in_full_precision_whatever_the_weights_are():
     model = head()
     query, support, valid = inputs()
-    plain = model(query, support, valid, [CHAIN] * 3)
+    plain = model.locate(query, support, valid, [CHAIN] * 3)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = model(query, support, valid, [CHAIN] * 3)
-    half = model.bfloat16()(query.bfloat16(), support.bfloat16(), valid, [CHAIN] * 3)
+        mixed = model.locate(query, support, valid, [CHAIN] * 3)
+    half = model.bfloat16().locate(query.bfloat16(), support.bfloat16(), valid, [CHAIN] * 3)
     for other in (mixed, half):
-        assert other.points.dtype == other.proposals.mean.dtype == torch.float32
-        assert (other.points - plain.points).abs().median() < 0.01  # a near tie of two cells may fall the other way
+        assert other.layers.dtype == other.proposals.mean.dtype == torch.float32
+        assert (other.layers - plain.layers).abs().median() < 0.01  # a near tie of two cells may fall the other way
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
@@ -268,7 +275,7 @@ def test_a_keypoint_takes_from_each_neighbour_the_share_that_the_neighbour_gives
 
 def test_the_first_slot_stands_in_where_no_keypoint_is_valid():
     valid = torch.tensor([[False, True], [False, False]])
-    assert something(valid).tolist() == [[False, True], [True, False]]
+    assert keep_one(valid).tolist() == [[False, True], [True, False]]
 
 
 def test_a_code_by_hand():
@@ -279,7 +286,7 @@ def test_a_code_by_hand():
 
 def test_an_answer_teaches_the_step_before_it_and_the_proposals_but_no_earlier_step():
     model = head(decoder_layers=3)
-    model(*inputs()).points[2].sum().backward()
+    model.locate(*inputs()).layers[2].sum().backward()
     assert model.steps[2][0].weight.grad.any() and model.steps[1][0].weight.grad.any()
     assert not model.steps[0][0].weight.grad.any()
     assert model.matcher.proposals.query.weight.grad.any()
@@ -294,7 +301,7 @@ def test_a_point_at_a_cells_far_edge_has_the_cells_code():
 def test_proposals_on_a_grid_that_is_not_square_are_x_then_y():
     generator = ProposalGenerator(4, 2)
     for name, parameter in generator.named_parameters():
-        parameter.copy_(torch.eye(4) if name in ("support.weight", "query.weight") else torch.zeros(1))
+        parameter.copy_(torch.eye(4) if name in ("token.weight", "query.weight") else torch.zeros(1))
     image = torch.zeros(1, 2 * 5, 4)
     image[0, 1 * 5 + 3, 0] = 50.0  # row 1, column 3
     found = generator(torch.tensor([[[1.0, 0, 0, 0]]]), image, (2, 5))
@@ -308,20 +315,20 @@ def test_proposals_on_a_grid_that_is_not_square_are_x_then_y():
 def test_more_keypoints_than_an_order_code_has_are_refused():
     model = head(**KINDS["capeformer"])
     with pytest.raises(InputError, match="at most 9 keypoints"):
-        model(*inputs(slots=10))
+        model.locate(*inputs(slots=10))
 
 
 @pytest.mark.parametrize("skeletons", [[[(0, 5)], [], []], [[(-1, 0)], [], []], [[]]])
 def test_a_skeleton_that_does_not_fit_is_refused(skeletons):
     with pytest.raises(InputError):
-        head()(*inputs(), skeletons)
+        head().locate(*inputs(), skeletons)
 
 
 def test_a_mask_that_does_not_fit_is_refused():
     query, support, valid = inputs()
     for wrong in (valid.float(), valid[:, :-1]):
         with pytest.raises(InputError, match="bool mask"):
-            head()(query, support, wrong)
+            head().locate(query, support, wrong)
 
 
 @pytest.mark.parametrize(
@@ -330,9 +337,9 @@ def test_a_mask_that_does_not_fit_is_refused():
 )
 def test_a_config_that_cannot_be_is_refused(wrong):
     with pytest.raises(InputError):
-        HeadConfig.from_dict({**SIZES, **wrong})
+        GraphConfig.from_dict({**SIZES, **wrong})
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_configs_come_back_as_they_were(name):
-    assert HeadConfig.from_dict(HEADS[name].to_dict()) == HEADS[name]
+@pytest.mark.parametrize("kind", [CapeFormer, GraphCape, CapeX])
+def test_configs_come_back_as_they_were(kind):
+    assert GraphConfig.from_dict(kind.published().to_dict()) == kind.published()

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.matching.heads.graph import Head
-from anykeypoint.models.matching.heads.graph_config import HEADS, HeadConfig
+from anykeypoint.models.matching.heads.graph import GraphCape, GraphConfig, GraphHead
 from anykeypoint.models.matching.released_keys import load_released_head, released_names
 
-SIZES = {"image_width": 12, "support_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8, "order_slots": 7}
+SIZES = {"image_width": 12, "token_width": 10, "width": 16, "heads": 2, "hidden": 24, "gate": 8, "order_slots": 7}
 KINDS = {
     ("capeformer", "fixed"): {"graph": "none", "order": "fixed"},
     ("capeformer", "learnt"): {"graph": "none", "order": "learnt"},
@@ -26,9 +25,9 @@ def seeded():
         yield
 
 
-def released(kind) -> tuple[Head, dict[str, torch.Tensor]]:
+def released(kind) -> tuple[GraphHead, dict[str, torch.Tensor]]:
     """A random head, and its weights as the released code would save them."""
-    model = Head(HeadConfig(**SIZES | KINDS[kind]))
+    model = GraphHead(GraphConfig(**SIZES | KINDS[kind]))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
@@ -52,7 +51,7 @@ def test_sizes_and_choices_are_read_off_the_tensors(kind):
 
 def test_the_published_graph_head_has_the_published_size():
     with torch.device("meta"):
-        model = Head(HEADS["graphcape"])
+        model = GraphCape(GraphCape.published())
     assert sum(parameter.numel() for parameter in model.matcher.parameters()) == 8_026_496
     assert sum(parameter.numel() for parameter in model.parameters()) == 9_013_894
 
@@ -82,6 +81,6 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 def test_a_loaded_head_keeps_nothing_of_the_given_tensors():
     _, state = released(("graphcape", "post"))
     loaded, _ = load_released_head(state, heads=2)
-    before = loaded.support_projection.bias.clone()
+    before = loaded.token_projection.bias.clone()
     state["keypoint_head.query_proj.bias"].add_(1)
-    assert torch.equal(loaded.support_projection.bias, before) and loaded.support_projection.bias.requires_grad
+    assert torch.equal(loaded.token_projection.bias, before) and loaded.token_projection.bias.requires_grad

@@ -56,7 +56,7 @@ def kept(plan, folder, counter, weight=1.0):
 
 def encoded(model, pixels):
     """The image encoder's features of crops ... S S 3, ... C h w."""
-    flat = model.backbone.normalise(pixels.flatten(0, -4))
+    flat = model.encoder.normalise(pixels.flatten(0, -4))
     return model.features(flat).unflatten(0, pixels.shape[:-3])
 
 
@@ -105,7 +105,7 @@ def test_the_pairs_are_those_of_freely_cut_episodes(data):
 def test_a_training_run_computes_each_crop_once(tmp_path, base, data):
     model = tiny_trainees.matcher("graphcape", base)
     seen = []
-    model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    model.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     train(model, data, CACHED, tmp_path, stop_after=2)
     assert sum(seen) == len(data.objects) * 2 + 1  # one more tells the size
     train(model, data, CACHED, tmp_path)

@@ -17,7 +17,7 @@ from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
-from anykeypoint.models.fewshot.model import FewShotConfig, FewShotModel, build
+from anykeypoint.models.fewshot.fewshot_model import FewShotConfig, FewShotModel, build
 from anykeypoint.models.towers.backbones import BackboneConfig
 from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
 from anykeypoint.training.fewshot.fewshot_trainer import FewShotTrainer, train
@@ -48,12 +48,12 @@ def data(folder) -> Dataset:
 def config(method: str, tuning: str = "frozen") -> FewShotConfig:
     sizes = tiny_encoders.TINY["resnet50"]
     backbone = BackboneConfig("resnet50", weights=None, image_size=64, sizes=sizes, tuning=tuning)
-    return FewShotConfig.from_dict({"method": method, "options": OPTIONS[method], "backbone": backbone.to_dict()})
+    return FewShotConfig.from_dict({"method": method, "options": OPTIONS[method], "vision": backbone.to_dict()})
 
 
 def baseline(method: str, tuning: str = "full") -> FewShotModel:
     model = build(config(method, tuning))
-    tiny_encoders.loud(model.backbone)
+    tiny_encoders.loud(model.encoder)
     return model
 
 
@@ -109,7 +109,7 @@ def test_backbones_have_a_rate_of_their_own(data, method):
     trainer = FewShotTrainer(baseline(method), data, replace(CONFIG, encoder_lr=1e-6))
     head, backbone = trainer.parameter_groups()
     assert (head["lr"], backbone["lr"]) == (1e-3, 1e-6)
-    assert len(backbone["params"]) == len(list(trainer.model.backbone.parameters()))
+    assert len(backbone["params"]) == len(list(trainer.model.encoder.parameters()))
     assert len(FewShotTrainer(baseline(method, "frozen"), data, CONFIG).parameter_groups()) == 1
 
 

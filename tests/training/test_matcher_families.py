@@ -48,7 +48,7 @@ def data(folder) -> Dataset:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, name):
-    model, losses = tiny_trainees.matcher(name, folder, own_example_backbone=False), []  # cached features are of one
+    model, losses = tiny_trainees.matcher(name, folder, own_example_encoder=False), []  # cached features are of one
     train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
 

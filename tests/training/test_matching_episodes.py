@@ -15,6 +15,7 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
+from anykeypoint.models.matching.heads.base import Prompt
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 from anykeypoint.training.matching.matcher_trainer import MatcherTrainer, train
 from anykeypoint.training.trainer import StepPlan
@@ -112,16 +113,17 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_episodes_each_asked_alone(tmp_
             episode, asked = trainer.episodes.episode(place), trainer.prompt(place, 4)
 
             def pixels(marked):
-                return model.backbone.normalise(torch.from_numpy(np.stack([one.pixels for one in marked])))
+                return model.encoder.normalise(torch.from_numpy(np.stack([one.pixels for one in marked])))
 
             shown = torch.from_numpy(np.stack([one.visible for one in episode.examples]).all(axis=0))[None]
-            given = {}
+            given, examples = {}, None
             if asked.example:
-                given["examples"] = pixels(episode.examples)[None]
-                given["heat"] = torch.from_numpy(np.stack([one.heatmaps for one in episode.examples]))[None]
+                examples = pixels(episode.examples)[None]
+                given["heatmaps"] = torch.from_numpy(np.stack([one.heatmaps for one in episode.examples]))[None]
             if asked.text:
                 given["phrases"] = model.phrases(episode.category)[None]
-            answer = model(pixels([episode.query]), shown, [episode.category.skeleton], **given)
+            prompt = Prompt(**given, skeletons=[episode.category.skeleton])
+            answer = model(pixels([episode.query]), shown, prompt, examples)
             points, heat = (
                 torch.from_numpy(episode.query.points).float()[None],
                 torch.from_numpy(episode.query.heatmaps)[None],
@@ -216,8 +218,8 @@ def test_descriptions_are_told_to_a_model_that_reads_them_as_often_as_configured
     for described, share, wanted in ((True, 1.0, {True}), (True, 0.5, {True, False}), (False, 1.0, {False})):
         model = tiny_trainees.matcher("capex", base, described=described)
         read = []
-        phrases = model.text.phrases
-        monkeypatch.setattr(model.text, "phrases", lambda given, p=phrases, r=read: r.extend(given) or p(given))
+        phrases = model.text_encoder.phrases
+        monkeypatch.setattr(model.text_encoder, "phrases", lambda given, p=phrases, r=read: r.extend(given) or p(given))
         train(model, told, replace(CONFIG, describe=share, steps=4), tmp_path / f"{described}{share}")
         assert {": a place" in phrase for phrase in read} == wanted
 

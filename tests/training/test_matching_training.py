@@ -18,7 +18,6 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
-from anykeypoint.models.matching.matcher_folder import kept_tensors
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 from anykeypoint.training.matching.matcher_trainer import MatcherTrainer, train
@@ -58,7 +57,7 @@ def run(base, data, out, config=CONFIG, name="dlf", model=None, **options):
 
 
 def same(one: MatchingModel, other: MatchingModel) -> bool:
-    ours, theirs = kept_tensors(one), kept_tensors(other)
+    ours, theirs = one.saved_tensors(), other.saved_tensors()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
@@ -123,10 +122,10 @@ def test_two_passes_are_one_of_twice_the_episodes(tmp_path, base, data):
     (twice, figures), (once, others) = trained("twice", batch=2, accumulate=2), trained("once", batch=4)
     for found, other in zip(figures, others, strict=True):
         assert found == pytest.approx(other, rel=1e-4)
-    for name, tensor in kept_tensors(twice).items():
+    for name, tensor in twice.saved_tensors().items():
         if name.endswith("in_proj_bias"):  # the keys' part has no gradient but rounding, which Adam makes large
             continue
-        assert torch.allclose(tensor, kept_tensors(once)[name], atol=1e-5), name
+        assert torch.allclose(tensor, once.saved_tensors()[name], atol=1e-5), name
 
 
 def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base, data):
@@ -135,7 +134,7 @@ def test_a_frozen_backbone_and_the_words_stay_and_the_rest_moves(tmp_path, base,
     run(base, data, tmp_path / "out", model=model)
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved and all(name.startswith("head.") for name in moved)
-    assert {"head.attention.gamma", "head.guest_projection.weight"} <= moved
+    assert {"head.fusion.gamma", "head.guest_projection.weight"} <= moved
 
 
 def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
@@ -145,9 +144,9 @@ def test_a_backbone_that_trains_has_a_rate_of_its_own(tmp_path, base, data):
     assert (head["lr"], backbone["lr"]) == (1e-3, 1e-5)
     assert len(head["params"]) + len(backbone["params"]) == len(list(model.parameters()))
     assert [group["lr"] for group in MatcherTrainer(model, data, CONFIG).parameter_groups()] == [1e-3, 1e-3]
-    before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
     run(base, data, tmp_path, replace(CONFIG, encoder_lr=1e-5), model=model, stop_after=1)
-    assert any(not torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in model.encoder.state_dict().items())
 
 
 def test_the_average_of_the_weights_is_what_is_saved(tmp_path, base, data):
@@ -167,8 +166,8 @@ def test_the_average_of_the_weights_is_what_is_saved(tmp_path, base, data):
 def test_every_phrase_is_encoded_once(tmp_path, base, data, monkeypatch):
     model = tiny_trainees.matcher("capex", base)
     encoded = []
-    encode = model.text._encode
-    monkeypatch.setattr(model.text, "_encode", lambda phrase: encoded.append(phrase) or encode(phrase))
+    encode = model.text_encoder._encode
+    monkeypatch.setattr(model.text_encoder, "_encode", lambda phrase: encoded.append(phrase) or encode(phrase))
     run(base, data, tmp_path, model=model)
     assert encoded and len(encoded) == len(set(encoded))
 
@@ -189,7 +188,7 @@ def test_what_model_and_recipe_do_not_share_is_refused(tmp_path, base, data):
     with pytest.raises(InputError, match="set its tuning to frozen"):
         tuned = tiny_trainees.matcher("graphcape", base, "full")
         MatcherTrainer(tuned, data, replace(CONFIG, features="cached", versions=2))
-    with pytest.raises(InputError, match="set own_example_backbone to false"):
+    with pytest.raises(InputError, match="set own_example_encoder to false"):
         pomnet = tiny_trainees.matcher("pomnet", base)
         MatcherTrainer(pomnet, data, replace(CONFIG, features="cached", versions=2))
     with pytest.raises(InputError, match="Nothing of the model is trainable"):
@@ -214,6 +213,6 @@ def test_another_run_is_not_continued(tmp_path, base, data):
 def test_a_nan_loss_stops_with_the_objects_named(tmp_path, base, data):
     model = tiny_trainees.matcher("graphcape", base)
     with torch.no_grad():
-        model.head.support_projection.bias.fill_(float("nan"))
+        model.head.token_projection.bias.fill_(float("nan"))
     with pytest.raises(InputError, match=r"loss became nan at step 1 on objects \d"):
         train(model, data, CONFIG, tmp_path)

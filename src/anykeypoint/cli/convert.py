@@ -44,7 +44,7 @@ def run(
     config = made.config
     words = "" if config.text is None else f", words by {config.text.name}"
     print(
-        f"{config.name}: {config.backbone.name} at {config.backbone.image_size} pixels{words}, "
+        f"{config.name}: {config.vision.name} at {config.vision.image_size} pixels{words}, "
         f"{count_parameters(made) / 1e6:.1f} million parameters"
     )
     print(f"Written to {out}")

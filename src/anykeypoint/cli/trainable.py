@@ -9,7 +9,7 @@ from typing import Any
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import Dataset
-from ..models.fewshot import model as fewshots
+from ..models.fewshot import fewshot_model as fewshots
 from ..models.generative.capellm import CapeLLM, CapeLLMConfig
 from ..models.generative.kptllm import KptLLM
 from ..models.generative.kptllm_config import KptLLMConfig
@@ -63,7 +63,7 @@ CAPELLM = Family(
     "crops were skipped: no labelled point was inside",
 )
 MATCHER = Family(
-    _keys(MatcherConfig),
+    MatcherConfig.keys(),
     lambda data, origin: MatcherConfig.from_dict(data),
     MatcherTrainConfig,
     build_matcher,
@@ -71,7 +71,7 @@ MATCHER = Family(
     "episodes had nothing to learn from: no keypoint of the query was visible",
 )
 FEW_SHOT = Family(
-    _keys(fewshots.FewShotConfig),
+    fewshots.FewShotConfig.keys(),
     lambda data, origin: fewshots.FewShotConfig.from_dict(data),
     FewShotTrainConfig,
     fewshots.build,

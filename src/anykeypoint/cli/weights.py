@@ -53,7 +53,7 @@ def listing() -> str:
 
 def needed_weights(name: str) -> list[str]:
     """The packaged weights that a model's folder refers to. Raises InputError for what is no model."""
-    from ..models.fewshot.model import MODEL_TYPE as FEW_SHOT
+    from ..models.fewshot.fewshot_model import MODEL_TYPE as FEW_SHOT
     from ..models.folders import model_type
     from ..models.generative.capellm import CapeLLM
     from ..models.generative.kptllm import KptLLM
@@ -70,7 +70,7 @@ def needed_weights(name: str) -> list[str]:
             matcher = matchers.read_config(path)
             parts = [matcher.text] if matcher.text is not None and matcher.text.source is None else []
             if matchers.as_published(matcher):  # else the image encoder is in the folder
-                parts.append(matcher.backbone)
+                parts.append(matcher.vision)
             return [part.name for part in parts if part.name in PACKAGES]
         kind = KptLLM if model_type(path) == KptLLM.model_type else CapeLLM
         config = kind.read_config(path)

@@ -40,6 +40,13 @@ def check_positive(value: Any, what: str, zero: bool = False) -> float:
     return float(value)
 
 
+def check_finite(value: Any, what: str) -> float:
+    """The value as a float if it is a finite number; InputError otherwise."""
+    if not _is_number(value):
+        raise InputError(f"{what} must be a finite number, but got {value!r}.")
+    return float(value)
+
+
 def check_flag(value: Any, what: str) -> bool:
     """The value if it is True or False; InputError otherwise."""
     if type(value) is not bool:

@@ -7,7 +7,7 @@ from typing import Any
 def resolve(target: str) -> Any:
     """The function, class or value that `target` names.
 
-    target: "package.module:name", as in "anykeypoint.models.fewshot.model:load". The module is imported at the first
+    target: "package.module:name", as in "anykeypoint.models.matching.model:load". The module is imported at the first
         call. A target is written by a programmer, never by a user, so a wrong one raises ImportError or AttributeError.
     """
     module, name = target.split(":")

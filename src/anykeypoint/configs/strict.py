@@ -45,6 +45,11 @@ class Config:
         hints = get_type_hints(cls)
         return cls(**{name: cls._read(name, hints[name], value, values) for name, value in values.items()})
 
+    @classmethod
+    def keys(cls) -> frozenset[str]:
+        """All keys that `from_dict` reads, those of older versions among them."""
+        return frozenset([*(field.name for field in fields(cls)), *cls.former_keys])  # type: ignore[arg-type]
+
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON or YAML hold them; `from_dict` reads them back."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]

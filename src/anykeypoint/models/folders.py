@@ -6,7 +6,7 @@ are damaged or of another kind.
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,16 @@ def read_settings(folder: Path, model_type: str) -> dict[str, Any]:
     return {key: value for key, value in _read_config(folder).items() if key != "model_type"}
 
 
-def fill(folder: Path, own: Mapping[str, Tensor]) -> None:
+def fill(folder: Path, own: Mapping[str, Tensor], rename: Callable[[str], str] = str) -> None:
     """Copy model.safetensors into a model's own tensors, in place.
 
     own: tensors that share memory with the model, such as its state dict, under their names in the file.
+    rename: gives the name in `own` of a name in the file, for files whose tensors had other names.
 
     Raises InputError where the file cannot be read, and listing unknown, missing and wrongly shaped tensors.
     """
     try:
-        given = load_file(folder / "model.safetensors")
+        given = {rename(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
     except (OSError, SafetensorError) as error:
         raise InputError(f"Cannot read {folder / 'model.safetensors'}: {str(error).splitlines()[0]}.") from error
     check_tensors({name: tuple(tensor.shape) for name, tensor in own.items()}, given, f"The weights in {folder}")

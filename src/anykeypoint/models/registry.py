@@ -31,7 +31,7 @@ class ModelType:
 
 MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
-        "anykeypoint.models.matching.matcher_folder:load", ("density",), ("example", "explain"), files=("text/*",)
+        "anykeypoint.models.matching.model:load", ("density",), ("example", "explain"), files=("text/*",)
     ),
     "capellm": ModelType(
         f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
@@ -48,5 +48,5 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("mm_projector.safetensors", "tokenizer*"),
         ),
     ),
-    "few_shot": ModelType("anykeypoint.models.fewshot.model:load", ("density",), ("example",)),
+    "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density",), ("example",)),
 }

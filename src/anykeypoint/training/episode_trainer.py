@@ -10,7 +10,7 @@ from .episode_config import EpisodeTrainConfig
 from .rates import cosine_rate, step_rate
 from .trainer import StepPlan, Trainer
 
-ENCODERS = ("backbone.", "example_backbone.")  # beginnings of the names of the image encoders' parameters
+ENCODERS = ("encoder.", "example_encoder.")  # beginnings of the names of the image encoders' parameters
 
 
 class EpisodeTrainer(Trainer):

@@ -1,53 +1,57 @@
 """Fine-tuning (Nakamura & Harada 2019, on keypoints): a head trained on known categories gets a new last layer, which
-is trained on the examples when they are given.
+is trained on the given examples.
 
-Chosen here: what is trained then, and for how long. Nakamura & Harada advise a low rate, an adaptive optimiser
-(Adam here) and, where the new categories are far from the known, training everything: `trains` has the head's last
-layer, or all of the head; the backbone stays as it is.
+Chosen here: what is trained then, and for how long. Nakamura & Harada advise a low rate, an adaptive optimiser (Adam
+here) and, where the new categories are far from the known ones, training everything: `trains` is the head's last layer
+or the whole head; the image encoder stays as it is.
 
-The new layer begins with zeros, every place alike: nothing is drawn by chance, and neither the order nor the number of
-the keypoints changes what is found for one of them when the last layer alone trains.
+The new layer starts with zeros, which scores all places equally: nothing is drawn at random, and when the last layer
+alone trains, neither order nor number of the keypoints changes the points of one of them.
 
 Letters: S examples, K keypoints, C channels, h x w cells.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...configs.strict import known_fields
+from ...configs.checks import check_choice, check_positive, check_whole
+from ...configs.strict import Config
 from ...errors import InputError
-from .maps import ROWS, Adapted, Episodes, Trunk, check_examples, head_scores, map_loss
+from .method import ROWS, Adapted, Episodes, FewShotMethod, Trunk, check_examples, head_scores, map_loss
 
 TRAINS = ("last", "head")
 
 
 @dataclass(frozen=True)
-class FineTuneConfig:
-    """The head, what it is first trained on, and how it is tuned.
+class FineTuneConfig(Config):
+    """The head, the categories that it is first trained on, and how it is tuned to examples.
 
-    known: (name, number of keypoints) of the categories that it is first trained on; each has rows of its own.
+    width: channels of the hidden map.
+    enlarge: factor by which the sides of the encoder's map are enlarged.
+    rate: learning rate of tuning.
+    steps: number of steps of tuning.
+    trains: what is tuned: "last", the new last layer; "head", the whole head.
+    known: (name, number of keypoints) of the categories of the first training; each has its own rows in the last layer.
     """
 
-    width: int = 256  # of the hidden map
-    enlarge: int = 1  # how many times the backbone's map is enlarged on each side
+    called = "The options of a fine-tuned head"
+
+    width: int = 256
+    enlarge: int = 1
     rate: float = 1e-3
     steps: int = 100
-    trains: str = "last"  # the new last layer, or all of the head
+    trains: str = "last"
     known: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("width", "enlarge", "steps"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"A fine-tuned head's {name} must be a whole number from 1, but got {value!r}.")
-        if type(self.rate) not in (int, float) or not 0 < self.rate < float("inf"):
-            raise InputError(f"A fine-tuned head's rate must be a finite number above 0, but got {self.rate!r}.")
-        if self.trains not in TRAINS:
-            raise InputError(f"What a fine-tuned head trains must be {' or '.join(TRAINS)}, but got {self.trains!r}.")
+            check_whole(getattr(self, name), f"A fine-tuned head's {name}")
+        check_positive(self.rate, "A fine-tuned head's rate")
+        check_choice(self.trains, "What a fine-tuned head trains", TRAINS)
         try:
             known = tuple((name, count) for name, count in self.known)
         except (TypeError, ValueError):
@@ -61,33 +65,38 @@ class FineTuneConfig:
             raise InputError("A fine-tuned head's known categories must differ in name or number, but two are alike.")
         object.__setattr__(self, "known", known)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "FineTuneConfig":
-        """Read the form of `to_dict`; unknown keys are refused."""
-        return cls(**known_fields(cls, data, "The options of a fine-tuned head"))
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "known": [list(one) for one in self.known]}
+class FineTune(FewShotMethod):
+    """The method as the module describes it."""
 
-
-class FineTune(nn.Module):
-    """See above. channels: of the backbone's maps."""
+    config_class = FineTuneConfig
 
     def __init__(self, config: FineTuneConfig, channels: int) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, channels)
         self.trunk = Trunk(channels, config.width, config.enlarge)
         self.know(config.known)
 
-    def know(self, categories: tuple[tuple[str, int], ...]) -> None:
-        """Have rows of zeros for these names and numbers of keypoints in place of what it had."""
-        self.config = replace(self.config, known=categories)
+    def know(self, categories: Sequence[tuple[str, int]]) -> None:
+        """Replace the last layer by rows of zeros for these names and numbers of keypoints."""
+        self.config = replace(self.config, known=tuple(categories))
         self.rows = nn.Parameter(
             self.trunk.hidden.weight.new_zeros(sum(count for _, count in categories), self.config.width)
         )
 
+    def meet(self, categories: Sequence[tuple[str, int]]) -> FineTuneConfig:
+        """Make rows for these categories, unless the head has rows already; see `FewShotMethod.meet`."""
+        if not self.config.known:
+            self.know(categories)
+        for category in categories:
+            self.rows_of(category)
+        return self.config
+
+    def learnable(self, examples_visible: Any, query_visible: Any) -> Any:
+        """The first training learns from every picture by itself: any picture that shows the keypoint will do."""
+        return examples_visible | query_visible
+
     def fit(self, features: Tensor, points: Tensor, visible: Tensor) -> Adapted:
-        """Maps (S C h w), points (S K 2), visible (S K) bool -> the tuned head; see `maps.Method`."""
+        """Tune a copy of the head; see `FewShotMethod.fit`."""
         check_examples(features, points, visible)
         weights = {name: value.detach().clone() for name, value in self.trunk.named_parameters()}
         weights[ROWS] = self.rows.new_zeros(visible.shape[1], self.config.width)
@@ -103,7 +112,7 @@ class FineTune(nn.Module):
         return Adapted(lambda query: head_scores(self.trunk, weights, query), visible.any(dim=0))
 
     def loss(self, episodes: Episodes) -> Tensor:
-        """First training, on every picture of the episodes with the rows of its category: the mean of their losses.
+        """The mean loss of the episodes in the first training, which takes every picture of an episode by itself.
 
         Raises InputError for a category that is not known.
         """
@@ -118,7 +127,7 @@ class FineTune(nn.Module):
         return torch.stack(losses).mean()
 
     def rows_of(self, category: tuple[str, int]) -> Tensor:
-        """The rows (K width) of a known category, by name and number of keypoints."""
+        """The rows [K, width] of a known category, given by name and number of keypoints."""
         start = 0
         for known in self.config.known:
             if known == category:

@@ -1,4 +1,4 @@
-"""Released checkpoints of CapeFormer, GraphCape and CapeX, as mmcv writes them, as folders of ours.
+"""Released checkpoints of CapeFormer, GraphCape and CapeX, as mmcv writes them, become folders of this library.
 
 backbone.*         Swin V2 or ResNet-50 under their authors' names
 keypoint_head.*    the head
@@ -19,14 +19,13 @@ from ..sources.hub import load_tokenizer, read_config
 from ..sources.released import read_released
 from ..towers.backbones import BackboneConfig, backbone_from_released
 from ..towers.text import TEXT_ENCODERS, TextConfig, build_text_encoder
-from . import matcher_folder as folders
 from .matcher_config import MatcherConfig
-from .model import MatchingModel, assemble
+from .model import MatchingModel, assemble, load
 from .released_keys import PREFIX, load_released_head
 
 MODELS = ("capeformer", "graphcape", "capex")
 BACKBONE, TEXT = "backbone.", "text_backbone."
-_TINY = 6  # blocks in the third stage of Swin V2 Tiny; Small has 18
+_TINY = 6  # number of blocks in the third stage of Swin V2 Tiny; Small has 18
 
 
 def convert(
@@ -38,49 +37,52 @@ def convert(
     image_size: int = 256,
     heads: int = 8,
 ) -> MatchingModel:
-    """Write a released checkpoint to the folder `out`, and return the model as it is loaded from there.
+    """Write a released checkpoint as a folder of this library, and return the model as it is loaded from there.
 
-    checkpoint: a .pth file, read without running any code of it, or .safetensors. model: one of MODELS; None takes what
-    the names of its tensors tell. text: of CapeX, a name of `TEXT_ENCODERS`, a folder or a hub id; None: the published.
-    Where the file has the encoder's weights, these are taken, with the config and tokenizer of `text`.
-    image_size, heads: pixels a side and attention heads of the head, which no tensor tells; 256 and 8 in all published.
+    checkpoint: a .pth file, read without running any code of it, or a .safetensors file.
+    out: the folder to write.
+    model: one of MODELS; None takes the one whose tensor names the checkpoint has.
+    text: CapeX's text encoder: a name of `TEXT_ENCODERS`, a folder or a hub id; None takes the published one. Where
+        the checkpoint has the encoder's weights, these are taken, with the config and tokenizer of `text`.
+    image_size: side of a crop in pixels, which no tensor tells; 256 in all published models.
+    heads: number of attention heads of the head, which no tensor tells; 8 in all published models.
 
-    Raises InputError for another model than said, and listing unknown, missing and wrongly shaped tensors.
+    Raises InputError for another model than `model`, and listing unknown, missing and wrongly shaped tensors.
     """
     if model is not None and model not in MODELS:
         raise InputError(f"A checkpoint to convert must be one of {', '.join(MODELS)}, but got {model!r}.")
     state = read_released(checkpoint)
-    head, found = load_released_head(_part(state, PREFIX, keep=True), heads=heads)
-    if model not in (None, found):
-        raise InputError(f"{checkpoint} holds a {found} by the names of its tensors, but {model} was asked for.")
-    known = (BACKBONE, PREFIX, TEXT) if found == "capex" else (BACKBONE, PREFIX)
+    head, kind = load_released_head(_part(state, PREFIX, keep=True), heads=heads)
+    if model not in (None, kind):
+        raise InputError(f"{checkpoint} holds a {kind} by the names of its tensors, but {model} was asked for.")
+    known = (BACKBONE, PREFIX, TEXT) if kind == "capex" else (BACKBONE, PREFIX)
     if unknown := sorted(key for key in state if not key.startswith(known)):
         listed = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-        raise InputError(f"The tensors in {checkpoint} do not fit a {found}; unknown: {listed}.")
-    if found != "capex" and text is not None:
-        raise InputError(f"A {found} reads no words, but got the text encoder {text!r}; leave it out.")
-    backbone = backbone_from_released(
+        raise InputError(f"The tensors in {checkpoint} do not fit a {kind}; unknown: {listed}.")
+    if kind != "capex" and text is not None:
+        raise InputError(f"A {kind} reads no words, but got the text encoder {text!r}; leave it out.")
+    image_encoder = backbone_from_released(
         {key: tensor for key, tensor in state.items() if key.startswith(BACKBONE)},
         BackboneConfig(_backbone_name(state), image_size=image_size),
     )
     with tempfile.TemporaryDirectory() as scratch:
-        encoder = None
-        if found == "capex":
-            described = text_config(text or "gte-base-en-v1.5")
+        text_encoder = None
+        if kind == "capex":
+            encoder_config = text_config(text or "gte-base-en-v1.5")
             if weights := _part(state, TEXT):
-                described = _text_folder(Path(scratch), described, weights)
-            encoder = build_text_encoder(described)
-        words = None if encoder is None else encoder.config
-        config = MatcherConfig(found, backbone.config, words, head.config, released_crop=True)
-        with torch.random.fork_rng():  # random weights that are overwritten
-            made = assemble(config, backbone, encoder)
-        made.head.load_state_dict(head.state_dict())
-        folders.save(made, out)
-    return folders.load(out)
+                encoder_config = _text_folder(Path(scratch), encoder_config, weights)
+            text_encoder = build_text_encoder(encoder_config)
+        described = None if text_encoder is None else text_encoder.config
+        config = MatcherConfig(kind, image_encoder.config, described, head.config, released_crop=True)
+        with torch.random.fork_rng():  # the head's random weights are overwritten
+            converted = assemble(config, image_encoder, text_encoder)
+        converted.head.load_state_dict(head.state_dict())
+        converted.save_pretrained(out)
+    return load(out)
 
 
 def text_config(name: str) -> TextConfig:
-    """The text encoder of a preset's name, or of a folder or hub id by what its config.json says it is."""
+    """The text encoder of a preset's name, or of a folder or hub id, whose config.json names its model type."""
     if name in TEXT_ENCODERS:
         return TextConfig(name)
     kind = read_config(name).get("model_type")

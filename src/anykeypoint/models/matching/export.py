@@ -1,18 +1,19 @@
-"""A matcher as an ONNX file for one picture, asked by one kind of prompt, with any number of keypoints and examples.
+"""A matcher as an ONNX file for one picture and one kind of prompt, with any number of keypoints and examples.
 
-Inputs, float32 unless said, of a square crop of S pixels with h x w cells; what a prompt does not use is not there:
+Inputs, float32 unless noted, of a square crop of S pixels with h x w cells; an input that the prompt does not need is
+not in the file:
 
-    pixels    (1, 3, S, S)      the query's crop, RGB / 255, with the backbone's mean and deviation taken out
+    pixels    (1, 3, S, S)      the query's crop: RGB / 255, minus the encoder's mean, over its deviation
     skeleton  (1, K, K)         1 where two keypoints are joined, in both directions; only where the head has a graph
     phrases   (1, K, D)         the text encoder's vectors of the keypoints' phrases
-    examples  (1, M, C, h, w)   the output `features` of the examples' crops
+    examples  (1, M, C, h, w)   the output `features` for the examples' crops
     heat      (1, M, K, N, N)   their heat maps
-    shown     (1, M, K) bool    which keypoints an example shows
+    shown     (1, M, K) bool    the keypoints that an example has
 
-Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), the probabilities of the first guess; and
-features (1, C, h, w). The answer for a keypoint that has no phrase and that no example shows means nothing. The text
-encoder is not in the file: phrases are read once. The file's metadata says under `anykeypoint` (JSON) how pictures are
-cut and normalised.
+Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), probabilities of the first guess; and
+features (1, C, h, w). The point of a keypoint that has no phrase and that no example shows means nothing. The text
+encoder is not in the file: phrases are encoded beforehand. The file's metadata has under `anykeypoint` (JSON) how
+pictures are cropped and normalised.
 """
 
 import json
@@ -31,17 +32,24 @@ from torch import Tensor, nn
 from ...category import Category
 from ...errors import InputError
 from ...example import Example
-from ..examples import check_examples
-from .inputs import encode_example
+from .heads.base import Prompt
+from .matcher_view import prompt_for
 from .model import MatchingModel
 
 OPSET = 20
-MOST = 1000  # keypoints and examples that a file's dynamic sizes may have
+MOST = 1000  # largest number of keypoints, and of examples, that a file takes
 PROMPTS = ("text", "example", "both")
+_PROMPT_FIELDS = {  # name of an input -> field of `Prompt`
+    "skeleton": "skeletons",
+    "phrases": "phrases",
+    "examples": "example_features",
+    "heat": "heatmaps",
+    "shown": "example_visible",
+}
 
 
-class Asked(nn.Module):
-    """A matcher whose inputs are the file's, in their order."""
+class ExportedMatcher(nn.Module):
+    """A matcher whose inputs are those of the file, in their order."""
 
     def __init__(self, model: MatchingModel, prompt: str) -> None:
         super().__init__()
@@ -49,22 +57,23 @@ class Asked(nn.Module):
         self.names = input_names(model, prompt)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The file's outputs: points, probabilities of the first guess, and the query's features."""
         given = dict(zip(self.names, inputs, strict=True))
-        features = self.model.features(given.pop("pixels"))
-        skeleton = given.pop("skeleton", None)
-        some = given["phrases"] if "phrases" in given else given["shown"].transpose(1, 2)
-        valid = torch.ones_like(some[..., 0], dtype=torch.bool)
-        answer = self.model.match(features, valid, skeleton, **given)
-        return answer.found, answer.chances, features
+        features = self.model.features(given["pixels"])
+        prompt = Prompt(**{field: given[name] for name, field in _PROMPT_FIELDS.items() if name in given})
+        slots = prompt.phrases if prompt.phrases is not None else prompt.example_visible.transpose(1, 2)
+        valid = torch.ones_like(slots[..., 0], dtype=torch.bool)
+        output = self.model.match(features, valid, prompt)
+        return output.points, output.probabilities, features
 
 
 def input_names(model: MatchingModel, prompt: str) -> list[str]:
-    """The inputs of a file for this prompt; InputError for one that the model does not answer to."""
+    """The inputs of a file for a kind of prompt; InputError for one that the model does not take."""
     if prompt not in model.prompts:
         raise InputError(
             f"{model.config.name} answers to {' or '.join(model.prompts)}, but the prompt was {prompt!r}; choose one."
         )
-    names = ["pixels", *(["skeleton"] if getattr(model.config.head, "graph", "none") != "none" else [])]
+    names = ["pixels", *(["skeleton"] if model.head.uses_skeleton else [])]
     names += ["phrases"] if prompt in ("text", "both") else []
     return names + (["examples", "heat", "shown"] if prompt in ("example", "both") else [])
 
@@ -73,29 +82,29 @@ def input_names(model: MatchingModel, prompt: str) -> list[str]:
 def prompt_inputs(
     model: MatchingModel, category: Category, example: Example | Sequence[Example] | None = None, words: bool = True
 ) -> dict[str, np.ndarray]:
-    """All inputs of a file but the pixels, for a category, as `MatchView.predict` would ask the model."""
-    examples = check_examples(example, category)
-    model.check_prompt(bool(examples), words)
+    """All inputs of a file but the pixels, for a category; the arguments are those of `MatchView.predict`."""
+    prompt, _ = prompt_for(model, category, example, words)
     inputs: dict[str, np.ndarray] = {}
-    if getattr(model.config.head, "graph", "none") != "none":
+    if model.head.uses_skeleton:
         inputs["skeleton"] = np.zeros((1, len(category), len(category)), dtype=np.float32)
         for a, b in category.skeleton:
             inputs["skeleton"][0, [a, b], [b, a]] = 1
-    if words:
-        inputs["phrases"] = model.phrases(category)[None].float().cpu().numpy()
-    if examples:
-        encoded = [encode_example(one, model.config) for one in examples]
-        inputs["examples"] = torch.stack([model.look_at(one) for one in encoded], dim=1).float().cpu().numpy()
-        inputs["heat"] = np.stack([one.heat for one in encoded])[None]
-        inputs["shown"] = np.stack([one.shown for one in encoded])[None]
+    if prompt.phrases is not None:
+        inputs["phrases"] = prompt.phrases.float().cpu().numpy()
+    if prompt.example_features is not None:
+        inputs["examples"] = prompt.example_features.float().cpu().numpy()
+        inputs["heat"] = prompt.heatmaps.cpu().numpy()
+        inputs["shown"] = prompt.example_visible.cpu().numpy()
     return inputs
 
 
 def export(model: MatchingModel, path: str | Path, prompt: str | None = None) -> list[str]:
     """Write the ONNX file, and return the names of its inputs.
 
-    prompt: text, example or both; None takes the fullest that the model answers to. Raises InputError for one that it
-    does not, for a path that does not end in .onnx, and where the packages are missing.
+    path: ends in .onnx, in a folder that exists.
+    prompt: "text", "example" or "both"; None takes the last of these that the model takes.
+
+    Raises InputError for a prompt that the model does not take, for another path, and where the packages are missing.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
@@ -105,23 +114,23 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
     prompt = prompt or next(name for name in reversed(PROMPTS) if name in model.prompts)
     if (kind := next(model.head.parameters())).device.type != "cpu" or kind.dtype != torch.float32:
         raise InputError(f"A model to export must be in float32 on the cpu, but is in {kind.dtype} on {kind.device}.")
-    asked = Asked(model.eval(), prompt)
+    exported = ExportedMatcher(model.eval(), prompt)
     try:
         import onnx
-        import onnxscript  # noqa: F401, torch's exporter needs it
+        import onnxscript  # noqa: F401, torch's exporter imports it
     except ImportError as error:
         raise InputError(
             f"Exporting needs the packages onnx and onnxscript ({error}); pip install 'anykeypoint[onnx]'."
         ) from error
-    with _plain_attention(), _quiet(), torch.no_grad():
+    with _without_fused_attention(), _without_warnings(), torch.no_grad():
         program = torch.onnx.export(
-            asked,
-            tuple(_sample(model, name) for name in asked.names),
+            exported,
+            tuple(_sample(model, name) for name in exported.names),
             dynamo=True,
             opset_version=OPSET,
-            input_names=asked.names,
+            input_names=exported.names,
             output_names=["points", "similarity", "features"],
-            dynamic_shapes=(tuple(_dynamic(model)[name] for name in asked.names),),
+            dynamic_shapes=(tuple(_dynamic(model)[name] for name in exported.names),),
             verbose=False,
         )
     made = program.model_proto
@@ -129,31 +138,30 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     onnx.save(made, scratch)
     os.replace(scratch, path)
-    return asked.names
+    return exported.names
 
 
 def _sample(model: MatchingModel, name: str) -> Tensor:
-    """An input of two examples and three keypoints: sizes of 1 would be taken for fixed."""
-    config, size = model.config, model.config.backbone.image_size
-    cells, examples, keypoints = size // model.backbone.stride, 2, 3
+    """An input with two examples and three keypoints: the exporter takes sizes of 1 for fixed."""
+    config, size = model.config, model.config.vision.image_size
+    cells, examples, keypoints = size // model.encoder.stride, 2, 3
     draw = torch.Generator().manual_seed(0)
     if name == "shown":
         return torch.ones(1, examples, keypoints, dtype=torch.bool)
     shape = {
         "pixels": (1, 3, size, size),
         "skeleton": (1, keypoints, keypoints),
-        "phrases": (1, keypoints, config.head.support_width if model.text is None else model.text.dim),
-        "examples": (1, examples, model.backbone.channels, cells, cells),
+        "phrases": (1, keypoints, model.head.phrase_width),
+        "examples": (1, examples, model.encoder.channels, cells, cells),
         "heat": (1, examples, keypoints, config.cells, config.cells),
     }[name]
     return torch.rand(shape, generator=draw)
 
 
 def _dynamic(model: MatchingModel) -> dict[str, dict[int, Any]]:
-    """Which of an input's sizes may change."""
-    head = model.config.head
-    slots = head.order_slots if getattr(head, "order", "none") != "none" else MOST
-    keypoints, examples = torch.export.Dim("keypoints", max=slots), torch.export.Dim("examples", max=MOST)
+    """The sizes of each input that may differ from call to call."""
+    keypoints = torch.export.Dim("keypoints", max=model.head.most_keypoints or MOST)
+    examples = torch.export.Dim("examples", max=MOST)
     return {
         "pixels": {},
         "skeleton": {1: keypoints, 2: keypoints},
@@ -165,11 +173,11 @@ def _dynamic(model: MatchingModel) -> dict[str, dict[int, Any]]:
 
 
 def _facts(model: MatchingModel, prompt: str) -> dict[str, Any]:
-    config, encoder = model.config, model.backbone.encoder
+    config, encoder = model.config, model.encoder.encoder
     return {
         "model": config.name,
         "prompt": prompt,
-        "image_size": config.backbone.image_size,
+        "image_size": config.vision.image_size,
         "crop_scale": config.crop_scale,
         "released_crop": config.released_crop,
         "heat_cells": config.cells,
@@ -180,8 +188,8 @@ def _facts(model: MatchingModel, prompt: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells of its own steps, which nobody asked about."""
+def _without_warnings() -> Iterator[None]:
+    """A context without the exporter's log messages and warnings about its own steps."""
     was = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -193,8 +201,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """torch's fused attention has no counterpart in ONNX."""
+def _without_fused_attention() -> Iterator[None]:
+    """A context without torch's fused attention, which has no counterpart in ONNX."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

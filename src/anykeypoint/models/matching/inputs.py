@@ -1,58 +1,88 @@
-"""Pictures and examples as a matcher takes them: crops, heat maps, and the sentences of what cannot be one.
+"""From examples as a person gives them to the tensors of a `Prompt`.
 
-Letters: K keypoints, S crop side in pixels, N cells a side of a heat map.
+Letters: M examples, K keypoints, S crop side in pixels, N cells on a side of a heat map.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+import torch
+from torch import Tensor
 
+from ...category import Category
 from ...crops.heatmaps import heat_targets
 from ...example import Example
-from ...geometry import Box, Crop, crop_matrix, square_crop, visible_in
-from ...images import crop_pixels, read_image, warp_pixels
+from ...geometry import visible_in
+from ...images import ImageSource
 from ..cache import pixels_key
 from ..examples import check_inside, check_shown
+from ..view import ObjectCrop, cut_object
+from .heads.base import Prompt
 from .matcher_config import MatcherConfig
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """An example's crop and marks. pixels: S S 3 uint8; heat: K N N float32, peak 1; shown: K bool, has heat."""
+class EncodedExample:
+    """An example's crop and marks.
+
+    pixels: [S, S, 3] uint8.
+    heatmaps: [K, N, N] float32 with peak 1; zeros for keypoints that are not visible.
+    visible: [K] bool, the keypoints that have a heat map.
+    """
 
     pixels: np.ndarray
-    heat: np.ndarray
-    shown: np.ndarray
+    heatmaps: np.ndarray
+    visible: np.ndarray
 
     @property
     def key(self) -> bytes:
-        """The same for the same pixels, wherever they come from."""
+        """A key that is equal for equal pixels."""
         return pixels_key(self.pixels)
 
 
-def cut(picture: Image.Image, box: Box | None, config: MatcherConfig) -> tuple[np.ndarray, Crop, Box]:
-    """The crop's pixels S S 3 uint8, where it lies, and the box; without one the whole picture is it."""
-    box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
-    crop, size = square_crop(box, config.crop_scale), config.backbone.image_size
-    if config.released_crop:
-        return warp_pixels(picture, crop_matrix(crop, size), size), crop, tuple(box)
-    return crop_pixels(picture, crop, size), crop, tuple(box)
+def cut(image: ImageSource, box: tuple[float, float, float, float] | None, config: MatcherConfig) -> ObjectCrop:
+    """An object's crop as a matcher of this config takes it; see `view.cut_object`."""
+    return cut_object(image, box, config.crop_scale, config.vision.image_size, config.released_crop)
 
 
-def encode_example(example: Example, config: MatcherConfig) -> Encoded:
-    """An example as a matcher sees it.
+def encode_example(example: Example, config: MatcherConfig) -> EncodedExample:
+    """An example's crop, and its points as heat maps.
 
-    A point outside the crop is not shown; with `released_crop` it is where a part of its heat reaches the map.
-    Raises InputError for points outside the picture, and where the crop shows none.
+    A point outside the crop is not visible; with `released_crop` it is, where a part of its Gaussian reaches the map.
+    Raises InputError for points outside the picture, and where no point is visible.
     """
-    picture = read_image(example.image)
-    check_inside(example, picture.size)
-    pixels, crop, _ = cut(picture, example.box, config)
-    size = config.backbone.image_size
-    points = crop.normalise(example.points)
-    seen = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
-    heat, weights = heat_targets(points * size, seen, config.sigma, config.cells, size / config.cells)
-    shown = (weights > 0) & heat.any(axis=(1, 2))
-    check_shown(example, shown, crop, picture.size)
-    return Encoded(pixels, heat, shown)
+    crop = cut(example.image, example.box, config)
+    check_inside(example, crop.image_size)
+    size = config.vision.image_size
+    points = crop.crop.normalise(example.points)
+    drawn = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
+    heatmaps, weights = heat_targets(points * size, drawn, config.sigma, config.cells, size / config.cells)
+    visible = (weights > 0) & heatmaps.any(axis=(1, 2))
+    check_shown(example, visible, crop.crop, crop.image_size)
+    return EncodedExample(crop.pixels, heatmaps, visible)
+
+
+def make_prompt(
+    category: Category,
+    phrases: Tensor | None,
+    examples: Sequence[EncodedExample],
+    features: Callable[[EncodedExample], Tensor],
+    device: torch.device,
+) -> tuple[Prompt, np.ndarray]:
+    """The prompt of one object, and the keypoints [K] bool that it covers.
+
+    category: its skeleton is part of the prompt.
+    phrases: [K, D]; None without text, which covers all keypoints.
+    examples: in any number.
+    features: gives the feature map [1, C, h, w] of an example.
+    """
+    covered = np.full(len(category), phrases is not None)
+    parts: dict[str, Tensor] = {} if phrases is None else {"phrases": phrases[None]}
+    if examples:
+        visible = np.stack([one.visible for one in examples])
+        covered |= visible.any(axis=0)
+        parts["example_features"] = torch.stack([features(one) for one in examples], dim=1)
+        parts["heatmaps"] = torch.from_numpy(np.stack([one.heatmaps for one in examples]))[None].to(device)
+        parts["example_visible"] = torch.from_numpy(visible)[None].to(device)
+    return Prompt(**parts, skeletons=[category.skeleton]), covered

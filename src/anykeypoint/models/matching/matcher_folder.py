@@ -1,52 +1,63 @@
-"""A matcher as a folder: config.json, and model.safetensors with its backbones and head.
+"""What a matcher's folder holds: config.json, model.safetensors, and the text encoder where it has no published source.
 
-The text encoder is not in it where the config names published weights. One that was read from a folder of its own, as
-that of a released checkpoint, lies under `text/`, so that the folder is whole wherever it goes.
+A text encoder with published weights is named in the config and not saved. One that was read from a folder of its own,
+such as that of a released checkpoint, is copied to `text/`, so that the folder is complete wherever it goes.
+
+Version 0.1.0 had other names for the image encoder and for some tensors of the heads; `todays_name` maps them.
 """
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from ..folders import fill, read_settings, write_folder
+from ..folders import read_settings
 from ..towers.backbones import PUBLISHED
 from ..towers.text import TextConfig
 from .matcher_config import MatcherConfig
-from .model import MatchingModel, build
 
 MODEL_TYPE = "matcher"
-TEXT = "text"
+TEXT = "text"  # name of the subfolder with the text encoder
 _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+_RENAMED = (  # tensor names of version 0.1.0 -> today's
+    (r"^backbone\.", "encoder."),
+    (r"^example_backbone\.", "example_encoder."),
+    (r"^head\.attention\.", "head.fusion."),
+    (r"\.support_projection\.", ".token_projection."),
+    (r"\.image_support_projection\.", ".example_projection."),
+    (r"(matcher)\.proposals\.support\.", r"\1.proposals.token."),
+    (r"^head\.members\.(\d+)\.words\.", r"head.members.\1.phrase."),
+    (r"^head\.members\.(\d+)\.ask\.", r"head.members.\1.query."),
+    (r"^head\.members\.(\d+)\.loudness$", r"head.members.\1.log_scale"),
+    (r"^(head\.members\.\d+\.layers\.\d+)\.among\.", r"\1.self_attention."),
+    (r"^(head\.members\.\d+\.layers\.\d+)\.at_image\.", r"\1.cross_attention."),
+)
+
+
+def todays_name(name: str) -> str:
+    """The name of a tensor in today's folders, of a name in a folder of version 0.1.0 or of today."""
+    for pattern, today in _RENAMED:
+        name = re.sub(pattern, today, name)
+    return name
 
 
 def as_published(config: MatcherConfig) -> bool:
-    """Is the backbone a published one that was never tuned?"""
-    return config.backbone.tuning == "frozen" and config.backbone.weights == PUBLISHED
+    """Whether the image encoder is a published one that was never tuned, and so is not saved."""
+    return config.vision.tuning == "frozen" and config.vision.weights == PUBLISHED
 
 
-def kept_tensors(model: MatchingModel) -> dict[str, Tensor]:
-    """The tensors of model.safetensors under their names there: head.*, also example_backbone.*, and backbone.* unless
-    it is a published one that was never tuned."""
-    published = as_published(model.config)
-    kept = {part: value for part, value in model.kept.items() if not (part == "backbone" and published)}
-    return {f"{part}.{name}": value for part, module in kept.items() for name, value in module.state_dict().items()}
-
-
-def save(model: MatchingModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write config.json, model.safetensors and, where the encoder came from a folder, text/; floats as `dtype` where
-    one is given."""
+def read_config(folder: str | Path) -> MatcherConfig:
+    """The config of a saved matcher; InputError where the folder holds none."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    backbone = model.config.backbone if as_published(model.config) else model.backbone.saved_config()
-    config = replace(model.config, backbone=backbone, text=_saved_text(model.config.text, folder))
-    write_folder(folder, MODEL_TYPE, config.to_dict(), kept_tensors(model), dtype)
+    config = MatcherConfig.from_dict(read_settings(folder, MODEL_TYPE))
+    if config.text is not None and config.text.source == TEXT:
+        config = replace(config, text=replace(config.text, source=str(folder.resolve() / TEXT)))
+    return config
 
 
-def _saved_text(config: TextConfig | None, folder: Path) -> TextConfig | None:
-    """The encoder as config.json names it; one from a folder is copied to text/."""
+def save_text(config: TextConfig | None, folder: Path) -> TextConfig | None:
+    """The text encoder as config.json names it; one that came from a folder is copied to `text/`."""
     if config is None or config.source is None or not Path(config.source).is_dir():
         return config
     source, target = Path(config.source), folder / TEXT
@@ -56,25 +67,3 @@ def _saved_text(config: TextConfig | None, folder: Path) -> TextConfig | None:
             for file in source.glob(pattern):
                 shutil.copyfile(file, target / file.name)
     return replace(config, source=TEXT)
-
-
-def read_config(folder: str | Path) -> MatcherConfig:
-    """The config of a saved matcher; InputError when the folder holds none."""
-    folder = Path(folder)
-    config = MatcherConfig.from_dict(read_settings(folder, MODEL_TYPE))
-    if config.text is not None and config.text.source == TEXT:
-        config = replace(config, text=replace(config.text, source=str(folder.resolve() / TEXT)))
-    return config
-
-
-def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingModel:
-    """Rebuild a saved matcher, in eval mode; its text encoder comes from where the config says.
-
-    dtype: of backbone and head. Raises InputError that lists unknown, missing and wrongly shaped tensors.
-    """
-    folder = Path(folder)
-    model = build(read_config(folder))  # its random weights are overwritten
-    fill(folder, kept_tensors(model))
-    for part in model.kept.values():
-        part.to(dtype)
-    return model

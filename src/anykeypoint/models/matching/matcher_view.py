@@ -1,38 +1,83 @@
-"""One object seen by a matcher, to be asked as often as one likes."""
+"""One object of a picture, encoded once by a matcher, to be asked any number of times.
+
+Letters: K keypoints, C channels, D channels of a phrase, h x w cells of features.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...category import Category
-from ...density import Density
 from ...errors import InputError
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
-from ...pose import Explanation, Pose, with_uncertainty
+from ...pose import Explanation, Pose
 from ..examples import check_examples
-from ..view import regrid
-from .inputs import encode_example
-from .stages import stages, watched
+from ..view import ObjectCrop, density_of
+from .explaining import recorded_attention, stacked
+from .heads.base import HeadOutput, MatchingHead, Prompt
+from .inputs import EncodedExample, encode_example, make_prompt
+from .matcher_config import MatcherConfig
 
-if TYPE_CHECKING:
-    from .model import Answer, MatchingModel
+
+class Asked(Protocol):
+    """What a view needs of its model: see `MatchingModel`."""
+
+    config: MatcherConfig
+    head: MatchingHead
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def check_prompt(self, examples: bool, text: bool) -> None: ...
+
+    def phrases(self, category: Category) -> Tensor: ...
+
+    def example_features(self, example: EncodedExample) -> Tensor: ...
+
+    def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput: ...
+
+
+def prompt_for(
+    model: Asked, category: Category, example: Example | Sequence[Example] | None, words: bool | None
+) -> tuple[Prompt, np.ndarray]:
+    """The prompt with which a model is asked for a category, and the keypoints [K] bool that it covers.
+
+    example, words: as in `MatchView.predict`. Raises InputError for a prompt that the model does not take.
+    """
+    examples = check_examples(example, category)
+    words = model.config.takes_text if words is None else words
+    model.check_prompt(bool(examples), words)
+    phrases = model.phrases(category) if words else None
+    encoded = [encode_example(one, model.config) for one in examples]
+    return make_prompt(category, phrases, encoded, model.example_features, model.device)
 
 
 @dataclass(frozen=True)
 class MatchView:
-    """features: of the query's crop, 1 C h w. image_size: width, height."""
+    """A matcher's view of one object.
 
-    model: "MatchingModel"
+    features: [1, C, h, w], of the object's crop.
+    cut: where the crop lies in the picture.
+    """
+
+    model: Asked
     features: Tensor
-    crop: Crop
-    box: Box
-    image_size: tuple[int, int]
-    image: str
+    cut: ObjectCrop
+
+    @property
+    def crop(self) -> Crop:
+        """The square that was cut out, in image pixels."""
+        return self.cut.crop
+
+    @property
+    def box(self) -> Box:
+        """The object's box in image pixels."""
+        return self.cut.box
 
     @torch.inference_mode()
     def predict(
@@ -45,19 +90,22 @@ class MatchView:
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        example: one, or several, of which the mean is taken (by `evidence` the mixture of their answers); their points
-        are in the category's order. words: whether names and descriptions are read; None where the model can. The
-        skeleton always is.
-        A keypoint that no example shows, and no word names, is absent.
-        density: also each keypoint's first guess as a density, on the cells of the feature map or on so many a side.
+        category: names the keypoints; its skeleton is always used.
+        example: one or several, whose points are in the category's order. Of several the mean is taken; the head
+            `evidence` takes the mixture of their distributions.
+        words: whether names and descriptions are read; None reads them where the model can.
+        density: also give each keypoint's probabilities as a density: of the first guess, of `evidence` those of the
+            output. True has the cells of the feature map, a number so many cells on a side.
 
-        The confidence is the probability within a tenth of the crop of the answer, under the softmax of the proposals'
-        similarity map. It ranks answers; the decoder moves points after it, and nothing calibrates it.
-        Raises InputError for a prompt that this model does not answer to, and for examples that are not of the
-        category or whose points lie outside their picture.
+        A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
+        density, within a tenth of the crop of the point. It ranks points; the decoder moves points after the first
+        guess, and nothing calibrates it.
+
+        Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
+        whose points lie outside their picture.
         """
-        answer, present = self._ask(category, example, words, others)
-        return self._pose(category, answer, present, density)
+        prompt, covered = self._prompt(category, example, words, others)
+        return self._pose(category, self._match(prompt, covered), covered, density)
 
     @torch.inference_mode()
     def explain(
@@ -68,76 +116,48 @@ class MatchView:
         density: bool | int = False,
         **others: Any,
     ) -> Explanation:
-        """How `predict` comes to its answer, of the same question: the answer and the stages on the way to it.
+        """How `predict` comes to its points: the same pose, and the stages on the way to it.
 
-        Raises InputError as `predict`, and for a head without a decoder that looks at the picture.
+        The arguments are those of `predict`. Raises InputError as `predict` does, and for a head without a decoder that
+        attends to the picture.
         """
-        with watched(self.model.head) as seen:
-            answer, present = self._ask(category, example, words, others)
-        pose, found = self._pose(category, answer, present, density), stages(self.model, answer, seen)
+        prompt, covered = self._prompt(category, example, words, others)
+        with recorded_attention(self.model.head) as recorded:
+            output = self._match(prompt, covered)
+        pose = self._pose(category, output, covered, density)
+        stages = self.model.head.stages(output, stacked(recorded))
 
-        def shown(values: Tensor, axis: int) -> np.ndarray:
-            there = np.expand_dims(present, [i for i in range(values.ndim) if i != axis])
-            return np.where(there, values.double().cpu().numpy(), np.nan)
+        def only_covered(values: Tensor, axis: int) -> np.ndarray:
+            mask = np.expand_dims(covered, [i for i in range(values.ndim) if i != axis])
+            return np.where(mask, values.double().cpu().numpy(), np.nan)
 
-        path = self.crop.to_image(shown(found.path[:, 0], 1))
-        similarity = shown(answer.chances[0], 0)
-        return Explanation(pose, self.crop, shown(found.attention[:, 0], 1), similarity, path)
+        path = self.crop.to_image(only_covered(stages.path[:, 0], 1))
+        probabilities = only_covered(output.probabilities[0], 0)
+        return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
 
-    def _ask(
+    def _prompt(
         self,
         category: Category,
         example: Example | Sequence[Example] | None,
         words: bool | None,
         others: dict[str, Any],
-    ) -> tuple["Answer", np.ndarray]:
-        """The head's answer, and which keypoints (K bool) the prompt covers."""
+    ) -> tuple[Prompt, np.ndarray]:
         if others:
             raise InputError(f"A matcher has no choice of {next(iter(others))}; leave it out.")
-        model = self.model
-        examples = check_examples(example, category)
-        words = model.config.reads if words is None else words
-        model.check_prompt(bool(examples), words)
-        valid = torch.ones(1, len(category), dtype=torch.bool, device=model.device)
-        present = np.full(len(category), words)
-        prompt: dict[str, Tensor] = {}
-        if words:
-            prompt["phrases"] = model.phrases(category)[None]
-        if examples:
-            encoded = [encode_example(one, model.config) for one in examples]
-            shown = np.stack([one.shown for one in encoded])
-            present |= shown.any(axis=0)
-            prompt["examples"] = torch.stack([model.look_at(one) for one in encoded], dim=1)
-            prompt["heat"] = torch.from_numpy(np.stack([one.heat for one in encoded]))[None].to(model.device)
-            prompt["shown"] = torch.from_numpy(shown)[None].to(model.device)
-        return model.match(self.features, valid, [category.skeleton], **prompt), present
+        return prompt_for(self.model, category, example, words)
 
-    def _pose(self, category: Category, answer: "Answer", present: np.ndarray, density: bool | int) -> Pose:
-        points = answer.found[0].double().cpu().numpy()
-        xy = np.where(present[:, None], self.crop.to_image(points), np.nan)
-        grids = answer.chances[0].double().cpu().numpy()
-        guesses = {k: Density(self.crop, _whole(grids[k])) for k in np.flatnonzero(present).tolist()}
-        confidence = np.full(len(category), np.nan)
-        for k, guess in guesses.items():
+    def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:
+        """The head's output; all K slots are valid, and the head leaves out those that the prompt does not cover."""
+        valid = torch.ones(1, len(covered), dtype=torch.bool, device=self.model.device)
+        return self.model.match(self.features, valid, prompt)
+
+    def _pose(self, category: Category, output: HeadOutput, covered: np.ndarray, density: bool | int) -> Pose:
+        points = np.where(covered[:, None], output.points[0].double().cpu().numpy(), np.nan)
+        grids = output.probabilities[0].double().cpu().numpy()
+        xy, confidence, densities = self.crop.to_image(points), np.full(len(category), np.nan), {}
+        for k in np.flatnonzero(covered).tolist():
+            guess = density_of(self.crop, grids[k])
             confidence[k] = guess.mass_within(xy[k], CONFIDENCE_RADIUS * self.crop.side)
-        pose = Pose(
-            names=category.names,
-            xy=xy,
-            confidence=confidence,
-            present=present,
-            box=self.box,
-            image_size=self.image_size,
-            skeleton=category.skeleton,
-            category=category.name,
-            image=self.image,
-        )
-        if not density:
-            return pose
-        if density is not True:
-            guesses = {k: Density(self.crop, _whole(regrid(guess.grid, density))) for k, guess in guesses.items()}
-        return with_uncertainty(replace(pose, density={pose.keys[k]: guess for k, guess in guesses.items()}))
-
-
-def _whole(grid: np.ndarray) -> np.ndarray:
-    """Sums of float32 probabilities may miss 1 by a rounding error."""
-    return grid / grid.sum()
+            if density:
+                densities[k] = guess if density is True else density_of(self.crop, grids[k], density)
+        return self.cut.pose(category, points, confidence, densities if density else None)

@@ -1,22 +1,20 @@
-"""A matcher as a whole: a query, and examples or words of a category, in; a pose out.
+"""A matcher as a whole: pictures and a prompt in, a pose out.
 
-    features = backbone(crop)                     of the query, and of every example
-    support  = features under the keypoints       of examples (`support.pool`), or phrases of a text encoder, or both
-    points   = head(features, support, skeleton)
+    features = encoder(crop)                    of the query, and of every example
+    output   = head(features, prompt)           prompt: example features with heat maps, phrases, or both
 
-CapeFormer, GraphCape and CapeX are this with a `Head`, POMNet with a `POMNet`, the fusion paper's two with a
-`FeatureFusion` or a `DecisionFusion` round a `Head`. Training calls the same `forward`.
+The matchers differ in their head (`heads.registry`). Training uses the same tensors and methods.
 
-Letters: B objects, M examples, K keypoints, S crop side in pixels, C channels, h x w cells of features, N x N cells of
-heat maps, D channels of a phrase.
+Letters: B objects, M examples, K keypoints, S crop side in pixels, C channels, h x w cells of features, D channels of a
+phrase.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,213 +22,177 @@ from ...category import Category, Keypoint, spoken
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
-from ...images import ImageSource, read_image
-from ...pose import Pose
+from ...images import ImageSource
+from ...pose import Explanation, Pose
 from ..cache import CachingModule
-from ..maps import pool
+from ..folders import fill, write_folder
 from ..towers.backbones import Backbone, build_backbone
 from ..towers.text import TextEncoder, build_text_encoder
-from .heads.evidence import EvidenceConfig, EvidenceHead
-from .heads.fusion import DecisionFusion, DecisionFusionConfig, FeatureFusion, FeatureFusionConfig
-from .heads.graph import Head
-from .heads.graph_config import HeadConfig
-from .heads.pomnet import POMNet, POMNetConfig
-from .matcher_config import AnyHead, MatcherConfig, published_head
-from .parts.losses import HEAT_WEIGHT
-from .parts.skeleton import Skeleton
-
-if TYPE_CHECKING:
-    from ...pose import Explanation
-    from .inputs import Encoded
-    from .matcher_view import MatchView
-
-_HEADS = {HeadConfig: Head, POMNetConfig: POMNet, EvidenceConfig: EvidenceHead}
-
-
-class Answer(Protocol):
-    """What any head answers; in slots that were not asked for it is finite and means nothing.
-
-    found: the points (B K 2), fractions of the query's crop. chances: where they seem to be, probabilities (B K h w)
-    over cells that tile the crop. A head has `losses`, of an answer of its own, and their names, `parts`.
-    """
-
-    @property
-    def found(self) -> Tensor: ...
-
-    @property
-    def chances(self) -> Tensor: ...
+from .heads.base import HEATMAP_WEIGHT, EncoderSizes, HeadOutput, MatchingHead, Prompt
+from .heads.registry import head_class
+from .inputs import EncodedExample, cut
+from .matcher_config import MatcherConfig
+from .matcher_folder import MODEL_TYPE, as_published, read_config, save_text, todays_name
+from .matcher_view import MatchView
 
 
 class MatchingModel(CachingModule):
-    """backbone, head (of _HEADS, or a fusion round one) and text (a frozen TextEncoder, or None).
+    """Built by `build`, or loaded from a folder. The features of the last examples are kept, by their pixels.
 
-    example_backbone: what looks at examples; None where the one backbone looks at both. config: with the sizes of this
-    very head. Built by `build`, or loaded from a folder.
+    config: with the widths of this very head.
+    encoder: the image encoder.
+    head: as `heads.registry` has it for the config's name.
+    text_encoder: frozen; None where the head takes no text.
+    example_encoder: the image encoder of examples; None where one encoder serves both.
     """
 
     def __init__(
         self,
         config: MatcherConfig,
-        backbone: Backbone,
-        head: nn.Module,
-        text: TextEncoder | None = None,
-        example_backbone: Backbone | None = None,
+        encoder: Backbone,
+        head: MatchingHead,
+        text_encoder: TextEncoder | None = None,
+        example_encoder: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.config = config
-        self.backbone = backbone
-        self.example_backbone = example_backbone
+        self.encoder = encoder
+        self.example_encoder = example_encoder
         self.head = head
-        self.text = text
+        self.text_encoder = text_encoder
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.head.parameters()).device
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """What it answers to: of "text", "example", "both"."""
+        """The kinds of prompt that the matcher takes, of "text", "example", "both"."""
         return self.config.prompts
 
+    # --- folders -----------------------------------------------------------------------------------------------------
+
     @property
-    def kept(self) -> dict[str, nn.Module]:
-        """What is saved with it, by name: all but the text encoder."""
-        parts = {"backbone": self.backbone, "example_backbone": self.example_backbone, "head": self.head}
+    def own_parts(self) -> dict[str, nn.Module]:
+        """All parts but the text encoder, by name."""
+        parts = {"encoder": self.encoder, "example_encoder": self.example_encoder, "head": self.head}
         return {name: part for name, part in parts.items() if part is not None}
 
-    @property
-    def looker(self) -> Backbone:
-        """The backbone that looks at examples."""
-        return self.backbone if self.example_backbone is None else self.example_backbone
+    def saved_tensors(self) -> dict[str, Tensor]:
+        """The tensors of model.safetensors by their names there: those of `own_parts`, without the image encoder where
+        it is a published one that was never tuned."""
+        parts = self.own_parts
+        if as_published(self.config):
+            del parts["encoder"]
+        return {
+            f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()
+        }
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write the folder that `from_pretrained` and `anykeypoint.load` read (see `folder.save`)."""
-        from . import matcher_folder as folders
+        """Write the folder that `from_pretrained` and `anykeypoint.load` read.
 
-        folders.save(self, folder, dtype)
+        dtype: the precision in which floating-point tensors are stored; None keeps theirs.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        vision = self.config.vision if as_published(self.config) else self.encoder.saved_config()
+        config = replace(self.config, vision=vision, text=save_text(self.config.text, folder))
+        write_folder(folder, MODEL_TYPE, config.to_dict(), self.saved_tensors(), dtype)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "MatchingModel":
-        """The model of a folder."""
-        from . import matcher_folder as folders
-
-        return folders.load(folder, dtype)
+        """The matcher of a folder; see `load`."""
+        return load(folder, dtype)
 
     def resize(self, image_size: int) -> None:
-        """Look at objects in so many pixels a side from now on, with the same weights.
+        """From now on, take crops of so many pixels a side, with the same weights.
 
-        InputError for a size that the backbone cannot take.
+        Raises InputError for a size that the image encoder cannot take.
         """
-        resized = {name: part.resized(image_size) for name, part in self.kept.items() if name != "head"}
-        for name, backbone in resized.items():
-            setattr(self, name, backbone)
-        cells = max(1, round(self.config.cells * image_size / self.config.backbone.image_size))
-        self.config = replace(self.config, backbone=replace(self.config.backbone, image_size=image_size), cells=cells)
+        resized = {name: part.resized(image_size) for name, part in self.own_parts.items() if name != "head"}
+        for name, encoder in resized.items():
+            setattr(self, name, encoder)
+        self.config = self.config.resized(image_size)
         self.cache.clear()
 
     # --- tensors -----------------------------------------------------------------------------------------------------
 
     def features(self, pixels: Tensor, examples: bool = False) -> Tensor:
-        """Normalised crops of queries, or of examples, ... 3 S S -> feature maps ... C h w."""
-        backbone = self.looker if examples else self.backbone
-        return backbone(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
+        """Normalised crops [..., 3, S, S] -> feature maps [..., C, h, w].
+
+        examples: whether the crops are examples, which may have an image encoder of their own.
+        """
+        encoder = self.example_encoder if examples and self.example_encoder is not None else self.encoder
+        return encoder(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
     def phrases(self, category: Category, described: bool = True) -> Tensor:
-        """A category's keypoints as the text encoder reads them: K D. described: False leaves descriptions out."""
-        if self.text is None:
+        """The vectors [K, D] of a category's keypoints.
+
+        described: whether descriptions are read, if the config says so.
+
+        Raises InputError for a matcher without a text encoder.
+        """
+        if self.text_encoder is None:
             raise InputError(f"{self.config.name} has no text encoder and reads no words; show it an example.")
-        return self.text.phrases([self.phrase(point, described) for point in category.keypoints])
+        return self.text_encoder.phrases([self.phrase(point, described) for point in category.keypoints])
 
     def phrase(self, point: Keypoint, described: bool = True) -> str:
-        """A keypoint as its text encoder reads it."""
+        """The text that stands for a keypoint."""
         name = spoken(point.name)
         return f"{name}: {point.description}" if described and self.config.described and point.description else name
 
     def forward(
-        self,
-        query: Tensor,
-        valid: Tensor,
-        skeletons: Sequence[Skeleton] | None = None,
-        *,
-        examples: Tensor | None = None,
-        heat: Tensor | None = None,
-        shown: Tensor | None = None,
-        phrases: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> Answer:
-        """`match` from pixels: normalised crops of the queries (B 3 S S) and of the examples (B M 3 S S)."""
-        looks = None if examples is None else self.features(examples, examples=True)
-        return self.match(
-            self.features(query), valid, skeletons, examples=looks, heat=heat, shown=shown, phrases=phrases, told=told
-        )
+        self, pixels: Tensor, valid: Tensor, prompt: Prompt, example_pixels: Tensor | None = None
+    ) -> HeadOutput:
+        """`match` from normalised crops.
 
-    def match(
-        self,
-        query: Tensor,
-        valid: Tensor,
-        skeletons: Sequence[Skeleton] | None = None,
-        *,
-        examples: Tensor | None = None,
-        heat: Tensor | None = None,
-        shown: Tensor | None = None,
-        phrases: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> Answer:
-        """Find K keypoints in each of B queries from feature maps (B C h w).
-
-        valid (B K) bool: the slots that are keypoints and asked for; skeletons: see `Head.forward`.
-        examples: feature maps (B M C h w) with heat maps (B M K N N); shown (B M K) bool: which keypoints an example
-        shows; None for all. phrases: (B K D); told (B K) bool: which keypoints have one; None for all. A row of False
-        is an object without examples, or without words: fusions find it by the other. A slot for which there is
-        neither means nothing in the answer, and must not be labelled in the losses.
-        Raises InputError where the prompt is none that this model answers to.
+        pixels: [B, 3, S, S], of the queries.
+        example_pixels: [B, M, 3, S, S], of the examples, whose features are put into the prompt; None leaves the prompt
+            as it is.
         """
-        self.check_prompt(examples is not None, phrases is not None)
-        looks = seen = None
-        if examples is not None and heat is None:
-            raise InputError("Examples need their heat maps, B M K N N; pass heat too.")
-        if isinstance(self.head, EvidenceHead):  # it compares with each example by itself
-            heat = None if heat is None else heat.to(query.dtype)
-            words = None if phrases is None else phrases.to(query.dtype)
-            return self.head(query, valid, examples=examples, heat=heat, shown=shown, phrases=words, told=told)
-        if examples is not None:
-            looks = pool(examples, heat.to(examples.dtype), shown)
-            seen = None if shown is None else shown.any(dim=1)
-        words = None if phrases is None else phrases.to(query.dtype)
-        if self.config.fusion is None:
-            known = told if looks is None else seen
-            valid = valid if known is None else valid & known
-            return self.head(query, words if looks is None else looks, valid, skeletons)
-        return self.head(query, words, looks, valid, skeletons, told, seen)
+        if example_pixels is not None:
+            prompt = replace(prompt, example_features=self.features(example_pixels, examples=True))
+        return self.match(self.features(pixels), valid, prompt)
+
+    def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput:
+        """Find K keypoints in each of B queries; see `MatchingHead.forward`.
+
+        query: [B, C, h, w], feature maps.
+        valid: [B, K] bool, the slots that hold a keypoint that is queried.
+
+        Raises InputError for a prompt that this matcher does not take.
+        """
+        self.check_prompt(prompt.example_features is not None, prompt.phrases is not None)
+        if prompt.example_features is not None and prompt.heatmaps is None:
+            raise InputError("Examples need their heat maps, B M K N N; pass heatmaps too.")
+        return self.head(query, valid, prompt.cast(query.dtype))
 
     def losses(
         self,
-        answer: Answer,
-        points: Tensor,
-        heat_maps: Tensor,
+        output: HeadOutput,
+        target_points: Tensor,
+        target_heatmaps: Tensor,
         labelled: Tensor,
         valid: Tensor,
-        heat_weight: float = HEAT_WEIGHT,
+        heatmap_weight: float = HEATMAP_WEIGHT,
     ) -> dict[str, Tensor]:
-        """What training minimises the sum of, by the head's own choice.
+        """The parts of the loss; see `MatchingHead.losses`."""
+        return self.head.losses(output, target_points, target_heatmaps, labelled, valid, heatmap_weight)
 
-        points, heat_maps, labelled: see `matching_losses`; labelled are at most those that the prompt covers.
-        """
-        return self.head.losses(answer, points, heat_maps, labelled, valid, heat_weight)
-
-    def check_prompt(self, examples: bool, words: bool) -> None:
-        """InputError unless it answers to what it is given."""
-        given = {(True, True): "both", (True, False): "example", (False, True): "text"}.get((examples, words))
+    def check_prompt(self, examples: bool, text: bool) -> None:
+        """InputError unless the matcher takes a prompt with, or without, examples and text."""
+        given = {(True, True): "both", (True, False): "example", (False, True): "text"}.get((examples, text))
         if given in self.prompts:
             return
         name = self.config.name
-        if self.text is None:
+        if not self.config.takes_text:
             raise InputError(
                 f"{name} has no text encoder and cannot be asked by words; ask with an example alone."
-                if words
+                if text
                 else f"{name} needs an example of the category; pass one or more as example."
             )
-        if not self.config.looks:
+        if not self.config.takes_examples:
             raise InputError(
                 f"{name} reads words and looks at no example; leave the example out."
                 if examples
@@ -241,18 +203,14 @@ class MatchingModel(CachingModule):
     # --- pictures ----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def encode(self, image: ImageSource, box: Box | None = None) -> "MatchView":
-        """Look at one object once; ask the returned view as often as you like.
+    def encode(self, image: ImageSource, box: Box | None = None) -> MatchView:
+        """Encode one object once; the view can be asked any number of times.
 
-        image: a file, bytes, PIL image or uint8 array H W 3. box: x, y, w, h in image pixels; None takes all of it.
+        image: a file, bytes, PIL image or uint8 array [H, W, 3].
+        box: x, y, w, h in image pixels; None takes the whole picture.
         """
-        from .inputs import cut
-        from .matcher_view import MatchView
-
-        picture = read_image(image)
-        pixels, crop, box = cut(picture, box, self.config)
-        name = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
-        return MatchView(self, self._look(pixels), crop, box, picture.size, name)
+        crop = cut(image, box, self.config)
+        return MatchView(self, self._encoded(crop.pixels), crop)
 
     def predict(
         self,
@@ -266,83 +224,62 @@ class MatchingModel(CachingModule):
         """Find a category's keypoints in one picture: `encode` and `MatchView.predict` in one call."""
         return self.encode(image, box).predict(category, example, words, **options)
 
-    def explain(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> "Explanation":
-        """How `predict` comes to its answer: `encode` and `MatchView.explain` in one call."""
+    def explain(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Explanation:
+        """How `predict` comes to its points: `encode` and `MatchView.explain` in one call."""
         return self.encode(image, box).explain(category, **options)
 
-    def _look(self, pixels: Any, example: bool = False) -> Tensor:
-        """A crop S S 3 uint8 -> features 1 C h w."""
-        return self.features(self.backbone.normalise(torch.from_numpy(pixels)[None].to(self.device)), example)
+    def example_features(self, example: EncodedExample) -> Tensor:
+        """The feature map [1, C, h, w] of an example's crop, from the cache where it is there."""
+        return self.cache.get(example.key, lambda: self._encoded(example.pixels, examples=True))
 
-    def look_at(self, example: "Encoded") -> Tensor:
-        """The features of an example's crop, 1 C h w; those of the last `cache_size` are kept, by the crop's pixels."""
-        return self.cache.get(example.key, lambda: self._look(example.pixels, example=True))
+    def _encoded(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
+        """A crop [S, S, 3] uint8 -> features [1, C, h, w]."""
+        return self.features(self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device)), examples)
 
 
 def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:
-    """A matcher with pretrained backbone and text encoder and an untrained head, drawn from the seed, in eval mode.
+    """A matcher with pretrained encoders and an untrained head, in eval mode.
 
-    Raises InputError where weights cannot be had, and for a head or fusion that does not fit the backbone and text
-    encoder.
+    seed: of the head's random weights.
+    dtype: precision of all parts but the text encoder.
+
+    Raises InputError where weights cannot be had, and for a head that does not fit the encoders.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone = build_backbone(config.backbone)
-        text = None if config.text is None else build_text_encoder(config.text)
-        model = assemble(config, backbone, text)
-    for part in model.kept.values():
+        encoder = build_backbone(config.vision)
+        text_encoder = None if config.text is None else build_text_encoder(config.text)
+        model = assemble(config, encoder, text_encoder)
+    for part in model.own_parts.values():
         part.to(dtype)
     return model.eval()
 
 
-def assemble(config: MatcherConfig, backbone: Backbone, text: TextEncoder | None) -> MatchingModel:
-    """A matcher of these parts, with a head as `build` makes it."""
-    looks, words = backbone.channels, None if text is None else text.dim
-    fusion = config.fusion
-    host_looks = not config.reads or (isinstance(fusion, FeatureFusionConfig) and fusion.host == "image")
-    own, guest = (looks, words) if host_looks else (words, looks)
-    published, sizes = published_head(config.name), {"image_width": looks, "support_width": own}
-    if config.name == "pomnet":
-        sizes["doublings"] = _doublings(config, backbone)
-    fitted: dict[str, Any] = sizes
-    if isinstance(published, EvidenceConfig):
-        sizes = {"image_width": looks, "text_width": words}
-        fitted = {**sizes, "groups": published.groups if looks == published.image_width else (looks,)}
-    head = config.head or replace(published, **fitted)
-    _check_widths(head, sizes, "head")
-    if config.name == "flf":
-        fusion = fusion or FeatureFusionConfig(guest_width=guest)
-        _check_widths(fusion, {"guest_width": guest}, "fusion")
-    elif config.name == "dlf":
-        fusion = fusion or DecisionFusionConfig(image_support_width=looks)
-        _check_widths(fusion, {"image_support_width": looks}, "fusion")
-    second = build_backbone(config.backbone) if config.own_example_backbone else None
-    return MatchingModel(replace(config, head=head, fusion=fusion), backbone, _head(head, fusion), text, second)
+def assemble(config: MatcherConfig, encoder: Backbone, text_encoder: TextEncoder | None) -> MatchingModel:
+    """A matcher of these encoders, with a new head that fits them."""
+    kind = head_class(config.name)
+    sizes = EncoderSizes(
+        channels=encoder.channels,
+        text=None if text_encoder is None else text_encoder.dim,
+        grid=config.vision.image_size // encoder.stride,
+        heatmap_cells=config.cells,
+    )
+    head_config = kind.fit(config.head, sizes)
+    example_encoder = build_backbone(config.vision) if config.own_example_encoder else None
+    head = kind(head_config)
+    return MatchingModel(replace(config, head=head_config), encoder, head, text_encoder, example_encoder)
 
 
-def _doublings(config: MatcherConfig, backbone: Backbone) -> int:
-    """How often POMNet doubles the sides of the backbone's map, so that its heat maps have the config's cells."""
-    cells = config.backbone.image_size // backbone.stride
-    times = max(0, round(math.log2(config.cells / cells)))
-    if cells * 2**times != config.cells:
-        raise InputError(
-            f"POMNet doubles the sides of the backbone's map of {cells} cells, but that never gives {config.cells}; "
-            f"write cells: {cells * 2**times}."
-        )
-    return times
+def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingModel:
+    """The matcher of a folder, in eval mode; its text encoder comes from where the config says.
 
+    dtype: precision of all parts but the text encoder.
 
-def _head(head: AnyHead, fusion: FeatureFusionConfig | DecisionFusionConfig | None) -> nn.Module:
-    plain = _HEADS[type(head)](head)
-    if isinstance(fusion, FeatureFusionConfig):
-        return FeatureFusion(plain, fusion)
-    return plain if fusion is None else DecisionFusion(plain, fusion)
-
-
-def _check_widths(config: Any, wanted: dict[str, int], what: str) -> None:
-    for name, width in wanted.items():
-        if (found := getattr(config, name)) != width:
-            raise InputError(
-                f"The {what}'s {name} is {found}, but backbone and text encoder need {width}; write "
-                f"{name}: {width}, or leave the {what} out."
-            )
+    Raises InputError for a folder that holds no matcher, and listing unknown, missing and wrongly shaped tensors.
+    """
+    folder = Path(folder)
+    model = build(read_config(folder))  # its random weights are overwritten
+    fill(folder, model.saved_tensors(), todays_name)
+    for part in model.own_parts.values():
+        part.to(dtype)
+    return model

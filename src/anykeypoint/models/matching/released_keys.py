@@ -1,7 +1,7 @@
 """Heads of the released CapeFormer, GraphCape and CapeX, under their own names (`keypoint_head.*`), as heads of ours.
 
-Their checkpoints are state dicts without a config: sizes and choices are read off names and shapes. What no tensor
-tells, the number of attention heads (8 in all published models) and CapeFormer's number of slots (100), the caller may.
+Their checkpoints are state dicts without a config: sizes and choices are derived from names and shapes. No tensor tells
+the number of attention heads (8 in all published models) and CapeFormer's number of slots (100), which are arguments.
 """
 
 import re
@@ -12,21 +12,23 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..tensors import check_tensors
-from .heads.graph import Head
-from .heads.graph_config import HeadConfig
+from .heads.graph import CapeFormer, CapeX, GraphCape, GraphConfig, GraphHead
 
 PREFIX = "keypoint_head."
+
+_HEADS = {"capeformer": CapeFormer, "graphcape": GraphCape, "capex": CapeX}
 
 # Beginnings of our names -> theirs, the first that fits; `{ffn}` and `{support}` differ between the three models.
 _NAMES = (
     (r"image_projection\.", "input_proj."),
-    (r"support_projection\.", "{support}."),
+    (r"token_projection\.", "{support}."),
     (r"order\.table\.", "support_embedding."),
     (r"steps\.(\d+)\.", r"kpt_branch.\1.mlp."),
     (r"matcher\.encoder\.layers\.(\d+)\.attention\.", r"transformer.encoder.layers.\1.self_attn."),
     (r"matcher\.encoder\.layers\.(\d+)\.feedforward\.first\.", r"transformer.encoder.layers.\1.linear1."),
     (r"matcher\.encoder\.layers\.(\d+)\.feedforward\.second\.", r"transformer.encoder.layers.\1.linear2."),
-    (r"matcher\.proposals\.(support|query)\.", r"transformer.proposal_generator.\1_proj."),
+    (r"matcher\.proposals\.token\.", "transformer.proposal_generator.support_proj."),
+    (r"matcher\.proposals\.query\.", "transformer.proposal_generator.query_proj."),
     (r"matcher\.proposals\.gate\.", "transformer.proposal_generator.dynamic_proj."),
     (r"matcher\.decoder\.place\.0\.", "transformer.decoder.ref_point_head.layers.0."),
     (r"matcher\.decoder\.place\.2\.", "transformer.decoder.ref_point_head.layers.1."),
@@ -41,15 +43,19 @@ _NAMES = (
 
 def load_released_head(
     state: Mapping[str, Tensor], *, heads: int = 8, slots: int = 100, dropout: float = 0.1
-) -> tuple[Head, str]:
-    """The head (float32, in eval mode) of a released state dict, and whose it is: capeformer, graphcape or capex.
+) -> tuple[GraphHead, str]:
+    """The head (float32, in eval mode) of a released state dict, and its model: capeformer, graphcape or capex.
 
-    state: the tensors whose names begin with `keypoint_head.`, and no others. Raises InputError listing unknown,
-    missing and wrongly shaped tensors.
+    state: the tensors whose names begin with `keypoint_head.`, and no others.
+    heads: number of attention heads.
+    slots: number of CapeFormer's order codes, where they are not learnt.
+    dropout: dropout probability.
+
+    Raises InputError listing unknown, missing and wrongly shaped tensors.
     """
     model = released_kind(state)
     with torch.device("meta"):
-        head = Head(_config(state, model, heads, slots, dropout))
+        head = _HEADS[model](_config(state, model, heads, slots, dropout))
     own = head.state_dict()
     places = released_names(head, model)
     shapes = {theirs: _their_shape(name, own[name].shape) for name, theirs in places.items()}
@@ -60,15 +66,15 @@ def load_released_head(
 
 
 def released_kind(state: Mapping[str, Tensor]) -> str:
-    """capeformer, graphcape or capex, by the names that only one of them has."""
+    """The model of a state dict, capeformer, graphcape or capex, by names that only one of them has."""
     if any(key.startswith(f"{PREFIX}text_proj.") for key in state):
         return "capex"
     plain = any(re.match(rf"{re.escape(PREFIX)}transformer\.decoder\.layers\.\d+\.linear1\.", key) for key in state)
     return "capeformer" if plain else "graphcape"
 
 
-def released_names(head: Head, model: str) -> dict[str, str]:
-    """Our parameters' names -> theirs."""
+def released_names(head: GraphHead, model: str) -> dict[str, str]:
+    """Names of our parameters -> their names."""
     words = {
         "support": "text_proj" if model == "capex" else "query_proj",
         "ffn": "linear" if model == "capeformer" else "ffn",
@@ -86,8 +92,8 @@ def _their_shape(name: str, shape: torch.Size) -> tuple[int, ...]:
     return (*shape, 1) if name.endswith("linear.weight") else tuple(shape)
 
 
-def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dropout: float) -> HeadConfig:
-    """The sizes and choices that names and shapes tell."""
+def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dropout: float) -> GraphConfig:
+    """The sizes and choices, derived from names and shapes."""
 
     def shape(name: str, dims: int) -> torch.Size:
         tensor = state.get(PREFIX + name)
@@ -107,9 +113,9 @@ def _config(state: Mapping[str, Tensor], model: str, heads: int, slots: int, dro
     graph = {(False, False): "none", (True, False): "pre", (False, True): "post", (True, True): "both"}[first, second]
     learnt = f"{PREFIX}support_embedding.weight" in state
     width, image_width = shape("input_proj.weight", 4)[:2]
-    return HeadConfig(
+    return GraphConfig(
         image_width=image_width,
-        support_width=shape("text_proj.weight" if model == "capex" else "query_proj.weight", 2)[1],
+        token_width=shape("text_proj.weight" if model == "capex" else "query_proj.weight", 2)[1],
         width=width,
         heads=heads,
         hidden=shape("transformer.encoder.layers.0.linear1.weight", 2)[0],

@@ -10,7 +10,7 @@ from ...crops.batches import EpisodeBatch, collate
 from ...crops.heatmaps import STRIDE
 from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...forms.dataset import Dataset
-from ...models.fewshot.model import FewShotModel
+from ...models.fewshot.fewshot_model import FewShotModel
 from .. import loop
 from ..episode_trainer import EpisodeTrainer
 from ..trainer import MicroBatch, StepPlan
@@ -44,7 +44,7 @@ class FewShotTrainer(EpisodeTrainer):
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         self.model.to(accelerator.device)
-        config, size = self.config, self.model.backbone.config.image_size
+        config, size = self.config, self.model.encoder.config.image_size
         drawn = EpisodeConfig(
             shots=config.shots,
             sampling=config.sampling,

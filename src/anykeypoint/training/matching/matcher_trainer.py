@@ -15,7 +15,7 @@ from ...crops.batches import Episode, collate
 from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...errors import InputError
 from ...forms.dataset import Dataset
-from ...models.matching.heads.evidence import EvidenceHead
+from ...models.matching.heads.base import Prompt
 from ...models.matching.model import MatchingModel
 from .. import loop
 from ..episode_trainer import EpisodeTrainer
@@ -55,20 +55,19 @@ class MatcherTrainer(EpisodeTrainer):
                 f"modality_dropout leaves out words or the example, but {model.config.name} takes one of them only; "
                 "leave it out."
             )
-        if config.features == "cached" and model.config.backbone.tuning != "frozen":
+        if config.features == "cached" and model.config.vision.tuning != "frozen":
             raise InputError("features 'cached' need an image encoder that stays as it is; set its tuning to frozen.")
-        if config.features == "cached" and model.config.own_example_backbone:
-            raise InputError("features 'cached' are of one image encoder; set own_example_backbone to false.")
+        if config.features == "cached" and model.config.own_example_encoder:
+            raise InputError("features 'cached' are of one image encoder; set own_example_encoder to false.")
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         self.model.to(accelerator.device)
-        if isinstance(head := self.model.head, EvidenceHead) and not head.whitens:
-            head.whiten(self._phrases())
+        self.model.head.prepare(self._phrases)
         self.episodes = self._sampler(accelerator, out / "features")
         return self.plan(accelerator)
 
     def loss_names(self, step: int) -> tuple[str, ...]:
-        return ("loss", *self.model.head.parts)
+        return ("loss", *self.model.head.loss_names)
 
     def load(self, numbers: range, step: int) -> MicroBatch:
         sizes = [len(self.data.objects[self.episodes.pair(number).query].category) for number in numbers]
@@ -96,16 +95,15 @@ class MatcherTrainer(EpisodeTrainer):
             examples = given.new_zeros(len(query), *given.shape[1:]).index_copy(0, batch.with_examples, given)
         if any(prompt.text for prompt in batch.prompts):
             phrases = self._phrase_features(batch)
-        output = model.match(
-            query,
-            batch.valid,
-            [category.skeleton for category in batch.categories],
-            examples=examples,
-            heat=None if examples is None else batch.example_heatmaps,
-            shown=None if examples is None else batch.example_visible,
+        prompt = Prompt(
+            example_features=examples,
+            heatmaps=None if examples is None else batch.example_heatmaps,
+            example_visible=None if examples is None else batch.example_visible,
             phrases=phrases,
-            told=None if phrases is None else batch.has_text,
+            has_text=None if phrases is None else batch.has_text,
+            skeletons=[category.skeleton for category in batch.categories],
         )
+        output = model.match(query, batch.valid, prompt)
         weight = self.config.heat_weight
         terms = model.losses(output, batch.points, batch.heatmaps, batch.labelled, batch.valid, weight)
         return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
@@ -125,8 +123,8 @@ class MatcherTrainer(EpisodeTrainer):
             count = max(1, math.floor(round(keypoints * config.support_points_fraction, 6)))
             chosen = np.isin(np.arange(keypoints), rng.choice(keypoints, count, replace=False))
         return EpisodePrompt(
-            text=model.reads and not words_only <= modality < words_only + example_only,
-            example=model.looks and modality >= words_only,
+            text=model.takes_text and not words_only <= modality < words_only + example_only,
+            example=model.takes_examples and modality >= words_only,
             described=bool(describe < config.describe),
             keypoints=chosen,
         )
@@ -141,11 +139,11 @@ class MatcherTrainer(EpisodeTrainer):
     def _phrases(self) -> Tensor:
         """Text features of all phrases of the data's keypoints, each phrase once, P D."""
         keypoints = {keypoint for item in self.data.objects for keypoint in item.category.keypoints}
-        return self.model.text.phrases(sorted({self.model.phrase(keypoint) for keypoint in keypoints}))
+        return self.model.text_encoder.phrases(sorted({self.model.phrase(keypoint) for keypoint in keypoints}))
 
     def _phrase_features(self, batch: MatcherBatch) -> Tensor:
         """Text features of the keypoints, B K D; zeros in episodes without text and in padding."""
-        features = torch.zeros(*batch.has_text.shape, self.model.text.dim, device=batch.query.device)
+        features = torch.zeros(*batch.has_text.shape, self.model.text_encoder.dim, device=batch.query.device)
         for row, (category, prompt) in enumerate(zip(batch.categories, batch.prompts, strict=True)):
             if prompt.text:
                 with torch.autocast(batch.query.device.type, enabled=False):  # in full precision, as in prediction
@@ -160,7 +158,7 @@ class MatcherTrainer(EpisodeTrainer):
         """
         if crops.dtype != torch.uint8:
             return crops.float()
-        flat = self.model.backbone.normalise(crops.flatten(0, -4))
+        flat = self.model.encoder.normalise(crops.flatten(0, -4))
         return self.model.features(flat, examples).unflatten(0, crops.shape[:-3])
 
     def _sampler(self, accelerator: Accelerator, folder: Path) -> EpisodeSampler:
@@ -170,11 +168,11 @@ class MatcherTrainer(EpisodeTrainer):
             shots=config.shots,
             sampling=config.sampling,
             crop_scale=model.crop_scale,
-            size=model.backbone.image_size,
+            size=model.vision.image_size,
             released_crop=model.released_crop,
             sigma=model.sigma,
             cells=model.cells,
-            example_pixels=model.looks,
+            example_pixels=model.takes_examples,
             seed=config.seed,
             augment=config.augment,
         )
@@ -188,7 +186,7 @@ class MatcherTrainer(EpisodeTrainer):
         def features(crops: np.ndarray) -> Tensor:
             return self._features(torch.from_numpy(crops).to(self.model.device))
 
-        maps = compute_features(sampler, self.model.backbone, features, folder, accelerator, self.quiet)
+        maps = compute_features(sampler, self.model.encoder, features, folder, accelerator, self.quiet)
         return CachedFeatureSampler(self.data, drawn, maps)
 
 

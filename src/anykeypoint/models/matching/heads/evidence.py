@@ -1,64 +1,76 @@
 """A head for few training objects (ours): cues of the examples that need no training, and small decoders beside them.
 
-An example's cues (`cues`) are maps over the query's cells. A decoder over keypoint tokens of words, examples or both
-writes one more, and what it answers is the softmax of their weighted sum. Trained matchers lose to plain matching on
-few categories (they learn the categories); here the plain matching stays in, and training can only weigh and add.
+The cues of an example (`parts.cues`) are maps over the query's cells. A decoder over keypoint tokens of text, examples
+or both (`parts.member`) writes one more map, and the output is the softmax of the weighted sum. With few training
+categories, trained matchers do worse than plain matching of features, because they learn the categories; here the
+plain matching stays in the sum, and training can only weight it and add to it.
 
-Several decoders answer together: on few categories each errs in its own way, and their mean is worth more than any
-change of one. They are trained in one run, each on rows of its own, which costs what one would cost on all rows.
+Several decoders, the members, answer together: with few categories each errs in its own way, and their mean gains more
+than any change of one of them. They are trained in one run, each on objects of its own, at the cost of a single
+decoder.
 
-Several examples answer one by one, and the answer is the mixture of what they say, each weighted by how sure it is: an
+Each of several examples gives a distribution, and the output is their mixture, weighted by how certain each is: an
 object seen from one side agrees with one of them, and the middle between two places is neither.
 
-Phrases are whitened by the training's: in a sentence encoder's vectors "left ear" and "right ear" are nearly one, as
-most of what sentences differ by is what they are about.
+Phrases are whitened with the statistics of the training phrases: in a sentence encoder "left ear" and "right ear" have
+nearly the same vector, because most of the variance between sentences is their topic.
 
-Letters: B objects, M examples, R = B * M rows, K keypoints, n = h * w cells, C channels, D width, E members.
+Letters: B objects, M examples, R = B * M rows, K keypoints, n = h * w cells, C channels, D channels of a phrase,
+E members.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....configs.strict import known_fields
+from ....configs.checks import check_positive, check_rate, check_whole
+from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import cell_centres, peaks
-from ..parts.cues import Cues, cues_of, normed
+from ...towers.backbones import BackboneConfig
+from ..parts.cues import cues_of, normed
 from ..parts.losses import mean_labelled
-from ..parts.skeleton import Skeleton
-from .graph import something
+from ..parts.member import Member
+from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, check_widths
 
-CODE = 64  # channels of a place's code
-READING = 0.07  # of the crop: how far round a cell counts when the answer is read off the chances
-RIDGE = 0.1  # of whitening: what is added to each variance, a share of their mean
-WEIGHTS = (20.0, 6.0, 2.0, 3.0, 5.0)  # at first, of the cues and of a member's own likeness
+SMOOTHING = 0.07  # standard deviation, as a fraction of the crop, of the Gaussian that smooths maps to find a peak
+RIDGE = 0.1  # share of the mean variance that whitening adds to each variance
+_EARLY = 0.3  # weight of the losses of all stages before the last
+_COUNTS = ("members", "width", "heads", "layers", "blocks", "likeness", "text_width")
 
 
 @dataclass(frozen=True)
-class EvidenceConfig:
+class EvidenceConfig(Config):
     """Sizes of an evidence head.
 
-    groups: how the feature map's channels are grouped for the cosine (EfficientNet-Lite2: its two maps).
-    members: decoders that learn apart from one another, each on every members-th object of a batch, and whose answers
-        are averaged.
+    image_width: channels of the query's feature map.
+    text_width: channels of a phrase.
+    groups: numbers of channels of the groups that have a cosine of their own (EfficientNet-Lite2: its two maps).
+    members: number of decoders; each learns from every members-th object of a batch, and their outputs are averaged.
+    width: channels of a member's tokens, a multiple of `heads`.
+    heads: number of attention heads.
+    layers: number of decoder layers of a member.
+    blocks: number of convolutional blocks in front of the decoder.
+    likeness: channels of the projection with a learnt cosine.
+    dropout: dropout probability.
+    spread: standard deviation of the target Gaussian in cells.
     """
+
+    called = "The options of an evidence head"
 
     image_width: int = 328
     text_width: int = 384
     groups: tuple[int, ...] = (120, 208)
     members: int = 4
-    width: int = 128  # D, a multiple of the heads
+    width: int = 128
     heads: int = 8
     layers: int = 3
-    blocks: int = 2  # convolutional ones, before the decoder
-    likeness: int = 96  # channels of the learnt projection
+    blocks: int = 2
+    likeness: int = 96
     dropout: float = 0.15
-    spread: float = 1.0  # of the targets: standard deviation in cells
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", tuple(self.groups))
@@ -67,94 +79,112 @@ class EvidenceConfig:
                 f"The groups of an evidence head must add up to its image_width, but {list(self.groups)} are not "
                 f"{self.image_width}."
             )
-        for name in ("members", "width", "heads", "layers", "blocks", "likeness", "text_width"):
-            if type(value := getattr(self, name)) is not int or value < 1:
-                raise InputError(f"An evidence head's {name} must be a whole number from 1, but got {value!r}.")
+        for name in _COUNTS:
+            check_whole(getattr(self, name), f"An evidence head's {name}")
         if self.width % self.heads:
             raise InputError(
                 f"An evidence head's width must be a multiple of its {self.heads} heads, not {self.width}."
             )
-        if not 0 <= self.dropout < 1 or not 0 < self.spread < math.inf:
-            raise InputError(
-                "An evidence head's dropout must be at least 0 and below 1 and its spread above 0, but got "
-                f"{self.dropout!r} and {self.spread!r}."
-            )
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "EvidenceConfig":
-        """Read the form of `to_dict`; unknown keys are refused."""
-        return cls(**known_fields(cls, data, "The options of an evidence head"))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "groups": list(self.groups)}
+        check_rate(self.dropout, "An evidence head's dropout")
+        check_positive(self.spread, "An evidence head's spread")
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """maps: per stage each member's scores (E B M K h w) before the softmax; the last stage's are the answer's.
+class EvidenceOutput:
+    """What the head gives; a `HeadOutput`.
 
-    Without examples M is 1. In training E is 1, and each object has the scores of its own member. counts: (B M K) bool,
-    the examples that have a say about a keypoint: those that show it, or all where none does.
-    chances: (B K h w), the mixture over the examples of the members' geometric means. found: its peaks (B K 2),
-    fractions of the crop: where most of it lies close together, as a point nearby is right too.
+    scores: one tensor [E, B, M, K, h, w] a stage, each member's scores before the softmax; the last are the output's.
+        Without examples M is 1. In training E is 1, and each object has the scores of its own member.
+    used: [B, M, K] bool, the examples that count for a keypoint: those that show it, or all where none does.
     """
 
-    maps: tuple[Tensor, ...]
-    counts: Tensor
+    scores: tuple[Tensor, ...]
+    used: Tensor
 
     @property
-    def chances(self) -> Tensor:
-        return self._chances(-1)
+    def probabilities(self) -> Tensor:
+        """[B, K, h, w], the mixture over the examples of the geometric means of the members."""
+        return self._mixture(-1)
 
     @property
-    def found(self) -> Tensor:
-        return self.peaks(-1)
+    def points(self) -> Tensor:
+        """[B, K, 2], fractions of the query's crop: where the most probability lies close together."""
+        return self.points_after(-1)
 
     @property
-    def share(self) -> Tensor:
-        """How much each example counts for a keypoint in the answer, B M K."""
+    def example_share(self) -> Tensor:
+        """[B, M, K], the weight of each example in the mixture."""
         return self._share(self._each(-1))
 
-    def peaks(self, stage: int) -> Tensor:
-        """The points (B K 2) after a stage."""
-        chances = self._chances(stage)
-        grid = tuple(chances.shape[-2:])
-        return peaks(chances.flatten(2), grid, cell_centres(*grid, like=chances), READING)[0]
+    def points_after(self, stage: int) -> Tensor:
+        """The points [B, K, 2] of a stage, by its number."""
+        probabilities = self._mixture(stage)
+        grid = tuple(probabilities.shape[-2:])
+        return peaks(probabilities.flatten(2), grid, cell_centres(*grid, like=probabilities), SMOOTHING)[0]
 
-    def _chances(self, stage: int) -> Tensor:
+    def _mixture(self, stage: int) -> Tensor:
         each = self._each(stage)
-        return torch.einsum("bmk,bmkn->bkn", self._share(each), each).unflatten(-1, self.maps[stage].shape[-2:])
+        mixed = torch.einsum("bmk,bmkn->bkn", self._share(each), each)
+        return mixed.unflatten(-1, self.scores[stage].shape[-2:])
 
     def _each(self, stage: int) -> Tensor:
-        """What each example says by itself, B M K n."""
-        return self.maps[stage].flatten(-2).log_softmax(dim=-1).mean(dim=0).softmax(dim=-1)
+        """The distribution [B, M, K, n] of each example by itself."""
+        return self.scores[stage].flatten(-2).log_softmax(dim=-1).mean(dim=0).softmax(dim=-1)
 
     def _share(self, each: Tensor) -> Tensor:
-        """By one over the number of cells that an example is in doubt between, the exponent of its entropy."""
-        sure = torch.special.xlogy(each, each).sum(dim=-1).exp() * self.counts
-        return sure / sure.sum(dim=1, keepdim=True)
+        """Weights by certainty: 1 over the perplexity of an example's distribution, normed over the examples."""
+        certainty = torch.special.xlogy(each, each).sum(dim=-1).exp() * self.used
+        return certainty / certainty.sum(dim=1, keepdim=True)
 
 
-class EvidenceHead(nn.Module):
-    """See above. It answers to words, examples and both; a keypoint with neither gets an answer without meaning."""
+class EvidenceHead(MatchingHead):
+    """The head as the module describes it."""
+
+    config_class = EvidenceConfig
+    prompts = ("text", "example", "both")
+    text = "minilm-l6"
 
     def __init__(self, config: EvidenceConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
+        super().__init__(config)
+        c = config
+        sizes = (c.image_width, c.text_width, c.width, c.heads, c.layers, c.blocks, c.likeness, c.dropout)
+        self.members = nn.ModuleList(Member(*sizes) for _ in range(c.members))
         self.register_buffer("phrase_mean", torch.zeros(config.text_width))
         self.register_buffer("phrase_whitener", torch.eye(config.text_width))
 
+    @classmethod
+    def vision(cls) -> BackboneConfig:
+        """A frozen EfficientNet-Lite2 for 320 pixels."""
+        return BackboneConfig("efficientnet-lite2", image_size=320, tuning="frozen")
+
+    @classmethod
+    def fit(cls, config: EvidenceConfig | None, sizes: EncoderSizes) -> EvidenceConfig:
+        """See `MatchingHead.fit`; another image encoder than the published one has a single group of channels."""
+        widths = {"image_width": sizes.channels, "text_width": sizes.text}
+        if config is None:
+            config = cls.published()
+            groups = config.groups if sizes.channels == config.image_width else (sizes.channels,)
+            config = replace(config, groups=groups, **widths)
+        check_widths(config, **widths)
+        return config
+
+    # --- phrases -----------------------------------------------------------------------------------------------------
+
     @property
     def whitens(self) -> bool:
-        """Whether `whiten` has been told what phrases are like."""
+        """Whether `whiten` has been called, on this head or on the one whose weights it has."""
         return not torch.equal(self.phrase_whitener, torch.eye(len(self.phrase_mean)).to(self.phrase_whitener))
+
+    def prepare(self, phrases: Callable[[], Tensor]) -> None:
+        """Whiten with the training phrases, unless this head whitens already."""
+        if not self.whitens:
+            self.whiten(phrases())
 
     @torch.no_grad()
     def whiten(self, phrases: Tensor) -> None:
-        """Scale what differs among these phrases (P D) alike from now on; their mean length becomes 1.
+        """From now on, shift and scale phrases so that these differ equally in all directions, with mean length 1.
 
-        InputError for fewer than two.
+        phrases: [P, D]; InputError for fewer than two.
         """
         if len(phrases) < 2:
             raise InputError(f"What phrases differ by takes two or more, but got {len(phrases)}.")
@@ -167,198 +197,101 @@ class EvidenceHead(nn.Module):
         self.phrase_mean.copy_(mean)
         self.phrase_whitener.copy_(whitener)
 
-    def forward(
-        self,
-        query: Tensor,
-        valid: Tensor,
-        skeletons: Sequence[Skeleton] | None = None,
-        *,
-        examples: Tensor | None = None,
-        heat: Tensor | None = None,
-        shown: Tensor | None = None,
-        phrases: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> Evidence:
-        """See `MatchingModel.match`. Skeletons are not used."""
-        grid, count = tuple(query.shape[-2:]), 1 if examples is None else examples.shape[1]
-        features = normed(query.flatten(2).transpose(1, 2), self.config.groups)  # B n C
+    # --- tensors -----------------------------------------------------------------------------------------------------
+
+    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> EvidenceOutput:
+        """See `MatchingHead.forward`; skeletons are not used."""
+        grid, features = tuple(query.shape[-2:]), normed(query.flatten(2).transpose(1, 2), self.config.groups)  # B n C
         places = cell_centres(*grid, like=features)
+        count = 1 if prompt.example_features is None else prompt.example_features.shape[1]
 
         def rows(values: Tensor) -> Tensor:
-            """B ... -> R ..., an object's examples one after another."""
+            """[B, ...] -> [R, ...], the rows of an object's examples one after another."""
             return values[:, None].expand(-1, count, *values.shape[1:]).flatten(0, 1)
 
-        counts, cues = torch.ones_like(valid)[:, None], None
-        if examples is not None:
+        used, cues, phrases, has_text = torch.ones_like(valid)[:, None], None, None, None
+        if prompt.example_features is not None:
             every = valid[:, None].expand(-1, count, -1)
-            shown = every if shown is None else shown & every
-            parts = (examples.flatten(0, 1), heat.flatten(0, 1), shown.flatten(0, 1))
-            cues = cues_of(rows(features), places, *parts, self.config.groups)
-            counts = shown | ~shown.any(dim=1, keepdim=True)
-        if phrases is not None:
-            told = valid if told is None else told & valid
-            phrases = (phrases.masked_fill(~told[..., None], 0) - self.phrase_mean) @ self.phrase_whitener
-            phrases, told = rows(phrases), rows(told)
-        kind = torch.promote_types(query.dtype, torch.float32)  # half precision would cut places
-        prompt = (rows(valid), cues, phrases, told)
+            visible = every if prompt.example_visible is None else prompt.example_visible & every
+            examples = (prompt.example_features, prompt.heatmaps, visible)
+            cues = cues_of(rows(features), places, *(one.flatten(0, 1) for one in examples), self.config.groups)
+            used = visible | ~visible.any(dim=1, keepdim=True)
+        if prompt.phrases is not None:
+            has_text = prompt.with_text(valid)
+            centred = prompt.phrases.masked_fill(~has_text[..., None], 0) - self.phrase_mean
+            phrases, has_text = rows(centred @ self.phrase_whitener), rows(has_text)
+        given = (rows(valid), cues, phrases, has_text)
         if self.training:
-            each = [self._shared_out(rows(features), places, grid, prompt, count)]
+            each = [self._own_member(rows(features), places, grid, given, count)]
         else:
-            each = [member(rows(features), places, grid, *prompt) for member in self.members]
-        stages = (torch.stack(stage).to(kind) for stage in zip(*each, strict=True))  # E R K n
-        return Evidence(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), counts)
+            each = [member(rows(features), places, grid, *given) for member in self.members]
+        dtype = torch.promote_types(query.dtype, torch.float32)  # half precision would round places
+        stages = (torch.stack(stage).to(dtype) for stage in zip(*each, strict=True))  # E R K n
+        return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used)
 
-    def _shared_out(
-        self, features: Tensor, places: Tensor, grid: tuple[int, int], prompt: tuple, examples: int
+    def _own_member(
+        self, features: Tensor, places: Tensor, grid: tuple[int, int], given: tuple, examples: int
     ) -> list[Tensor]:
-        """Scores (R K n) of every stage, those of object b by member b modulo E."""
+        """Scores [R, K, n] of every stage, those of object b by member b modulo E."""
         count = len(self.members)
         owner = torch.arange(len(features), device=features.device) // examples % count
         rows = [(owner == number).nonzero()[:, 0] for number in range(count)]
         parts = [
-            member(features[some], places, grid, *(None if part is None else part[some] for part in prompt))
-            for member, some in zip(self.members, rows, strict=True)
-            if len(some)
+            member(features[own], places, grid, *(None if part is None else part[own] for part in given))
+            for member, own in zip(self.members, rows, strict=True)
+            if len(own)
         ]
         order = torch.cat(rows).argsort()
         return [torch.cat(stage)[order] for stage in zip(*parts, strict=True)]
 
+    # --- training ----------------------------------------------------------------------------------------------------
+
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of what `losses` gives."""
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the parts of the loss."""
         return tuple(f"map_{stage}" for stage in range(self.config.layers + 1))
 
-    def losses(self, answer: Evidence, points: Tensor, heat_maps: Any, labelled: Tensor, *_: Any) -> dict[str, Tensor]:
-        """Cross-entropy of every stage's map with a Gaussian round the true place, the stages before the last at 0.3.
+    def losses(
+        self,
+        output: EvidenceOutput,
+        target_points: Tensor,
+        target_heatmaps: Tensor | None,
+        labelled: Tensor,
+        valid: Tensor | None = None,
+        heatmap_weight: float = HEATMAP_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of every stage's map with a Gaussian around the target; stages before the last weigh 0.3.
 
-        points: (B K 2), fractions of the crop, NaN where absent; labelled: (B K) bool. Heat maps are not used.
+        Heat maps and their weight are not used.
         """
-        grid = tuple(answer.maps[-1].shape[-2:])
-        places = cell_centres(*grid, like=answer.maps[-1])
-        points = points.where(labelled[..., None], 0).to(places.dtype)
-        steps = (places - points[..., None, :]) * places.new_tensor(grid[::-1])  # in cells
+        grid = tuple(output.scores[-1].shape[-2:])
+        places = cell_centres(*grid, like=output.scores[-1])
+        target_points = target_points.where(labelled[..., None], 0).to(places.dtype)
+        steps = (places - target_points[..., None, :]) * places.new_tensor(grid[::-1])  # in cells
         target = (-steps.square().sum(dim=-1) / (2 * self.config.spread**2)).softmax(dim=-1)
         losses = {}
-        for stage, scores in enumerate(answer.maps):
-            off = -(target[:, None] * scores.flatten(-2).log_softmax(dim=-1)).sum(dim=-1).mean(dim=0)  # B M K
-            off = (off * answer.counts).sum(dim=1) / answer.counts.sum(dim=1)
-            losses[f"map_{stage}"] = (1 if stage == len(answer.maps) - 1 else 0.3) * mean_labelled(off, labelled)
+        for stage, scores in enumerate(output.scores):
+            entropy = -(target[:, None] * scores.flatten(-2).log_softmax(dim=-1)).sum(dim=-1).mean(dim=0)  # B M K
+            entropy = (entropy * output.used).sum(dim=1) / output.used.sum(dim=1)
+            weight = 1 if stage == len(output.scores) - 1 else _EARLY
+            losses[f"map_{stage}"] = weight * mean_labelled(entropy, labelled)
         return losses
 
+    # --- export and explanation --------------------------------------------------------------------------------------
 
-class Member(nn.Module):
-    """One decoder, and the weights that it gives to the cues at every stage."""
+    @property
+    def phrase_width(self) -> int:
+        """Channels of a phrase."""
+        return self.config.text_width
 
-    def __init__(self, config: EvidenceConfig) -> None:
-        super().__init__()
-        c = config
-        self.image = nn.Linear(c.image_width, c.width)
-        self.blocks = nn.ModuleList(_Block(c.width, c.dropout) for _ in range(c.blocks))
-        self.image_norm = nn.LayerNorm(c.width)
-        self.cell_place = nn.Linear(CODE, c.width)
-        self.words = nn.Sequential(
-            nn.Dropout(c.dropout), nn.Linear(c.text_width, c.width), nn.GELU(), nn.Linear(c.width, c.width)
-        )
-        self.sample = nn.Linear(c.image_width, c.width)
-        self.absent = nn.Parameter(torch.zeros(2, c.width))  # instead of words, instead of examples
-        self.point_place = nn.Sequential(nn.Linear(CODE, c.width), nn.GELU(), nn.Linear(c.width, c.width))
-        self.token_norm = nn.LayerNorm(c.width)
-        self.likeness = nn.Linear(c.image_width, c.likeness, bias=False)
-        self.layers = nn.ModuleList(_Layer(c.width, c.heads, c.dropout) for _ in range(c.layers))
-        self.answer_norm = nn.LayerNorm(c.width)
-        self.ask, self.key = nn.Linear(c.width, c.width), nn.Linear(c.width, c.width)
-        self.weights = nn.Parameter(torch.tensor(WEIGHTS).log().repeat(c.layers + 1, 1))
-        self.loudness = nn.Parameter(torch.full((c.layers + 1,), math.log(4.0)))
-        nn.init.normal_(self.ask.weight, std=0.02)
+    def attention(self) -> Mapping[str, Sequence[nn.MultiheadAttention]]:
+        """The attention of each member's decoder."""
+        return {f"member_{number}": member.attention() for number, member in enumerate(self.members)}
 
-    def forward(
-        self,
-        features: Tensor,
-        places: Tensor,
-        grid: tuple[int, int],
-        valid: Tensor,
-        cues: Cues | None,
-        phrases: Tensor | None,
-        told: Tensor | None,
-    ) -> list[Tensor]:
-        """Scores (R K n) of every stage; features: R n C, `normed`, at places (n 2)."""
-        tokens, maps = self._tokens(valid, cues, phrases, told), self._maps(features, cues)
-        image = self.image(features * math.sqrt(features.shape[-1])) + self.cell_place(octaves(places))
-        for block in self.blocks:
-            image = block(image, grid)
-        image = self.image_norm(image)
-        where, keys = image + self.cell_place(octaves(places)), self.key(image)
-        blank = ~something(valid)
-
-        def scores(stage: int, tokens: Tensor) -> Tensor:
-            learnt = self.ask(self.answer_norm(tokens)) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
-            learnt = self.loudness[stage].exp() * learnt
-            return learnt if maps is None else learnt + torch.einsum("e,bekn->bkn", self.weights[stage].exp(), maps)
-
-        stages = [scores(0, tokens)]
-        for number, layer in enumerate(self.layers, 1):
-            guess = stages[-1].detach().softmax(dim=-1) @ places
-            tokens = layer(tokens, self.point_place(octaves(guess)), image, where, blank)
-            stages.append(scores(number, tokens))
-        return stages
-
-    def _tokens(self, valid: Tensor, cues: Cues | None, phrases: Tensor | None, told: Tensor | None) -> Tensor:
-        words, looks = (one.expand(*valid.shape, -1) for one in self.absent)
-        if phrases is not None:
-            words = torch.where(told[..., None], self.words(phrases), words)
-        if cues is not None:
-            seen = self.sample(cues.samples * math.sqrt(cues.samples.shape[-1]))
-            looks = torch.where(cues.shown[..., None], seen + self.point_place(octaves(cues.points)), looks)
-        return self.token_norm(words + looks)
-
-    def _maps(self, features: Tensor, cues: Cues | None) -> Tensor | None:
-        """The cues (R 5 K n) and beside them the cosine after a projection of its own, 0 where it shows none."""
-        if cues is None:
-            return None
-        sample, others = (F.normalize(self.likeness(part), dim=-1) for part in (cues.samples, features))
-        likeness = (sample @ others.transpose(1, 2)) * cues.shown[..., None]
-        return torch.cat([cues.maps, likeness[:, None]], dim=1)
-
-
-def octaves(points: Tensor) -> Tensor:
-    """Points (... 2) -> (... CODE): sines and cosines at half octaves, the slowest half a wave over the crop."""
-    rates = torch.pi / 2 * 2 ** (torch.arange(CODE // 4, dtype=points.dtype, device=points.device) / 2)
-    angles = points[..., None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
-
-
-class _Block(nn.Module):
-    """Neighbours mixed by a 5 x 5 depthwise convolution, then a small MLP, beside a shortcut."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(width, width, 5, padding=2, groups=width)
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
-        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-        self.gain = nn.Parameter(torch.full((width,), 0.1))
-
-    def forward(self, image: Tensor, grid: tuple[int, int]) -> Tensor:
-        mixed = self.mix(image.transpose(1, 2).unflatten(-1, grid)).flatten(2).transpose(1, 2)
-        return image + self.dropout(self.gain * self.down(F.gelu(self.up(self.norm(mixed)))))
-
-
-class _Layer(nn.Module):
-    """Keypoints look at one another, then at the picture; place: the code of where each is thought to be."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.among = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
-        self.at_image = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor, place: Tensor, image: Tensor, where: Tensor, blank: Tensor) -> Tensor:
-        x = self.norms[0](tokens)
-        found, _ = self.among(x + place, x + place, x, key_padding_mask=blank, need_weights=False)
-        tokens = tokens + self.dropout(found)
-        found, _ = self.at_image(self.norms[1](tokens) + place, where, image, need_weights=False)
-        tokens = tokens + self.dropout(found)
-        return tokens + self.dropout(self.feed(self.norms[2](tokens)))
+    def stages(self, output: EvidenceOutput, attention: Mapping[str, Tensor]) -> Stages:
+        """See `MatchingHead.stages`: the mean over the members, and the mixture over the examples."""
+        share = output.example_share
+        mean = torch.stack(list(attention.values())).mean(dim=0)  # L R K n
+        mixed = torch.einsum("bmk,lbmkn->lbkn", share, mean.unflatten(1, share.shape[:2]))
+        points = torch.stack([output.points_after(stage) for stage in range(len(output.scores))])
+        return Stages(mixed.unflatten(-1, output.scores[-1].shape[-2:]), points)

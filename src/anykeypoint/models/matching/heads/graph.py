@@ -1,61 +1,122 @@
-"""The head of CapeFormer, GraphCape and CapeX: from a query's feature map and support tokens to points.
+"""The head of CapeFormer, GraphCape and CapeX: from a query's feature map and prompt tokens to points.
 
-    image   = image_projection(feature map)                              tokens of the query's cells
-    support = support_projection(tokens)                                 of examples (`pool`) or of words (CapeX)
-    image, support = encoder(image, support)
-    proposals      = proposal generator: where the query looks like a support token
-    points         = decoder: from the proposals on, layer by layer, along the skeleton
+    image     = image_projection(feature map)          tokens of the query's cells
+    tokens    = token_projection(prompt tokens)        features under an example's keypoints, or phrases (CapeX)
+    image, tokens = encoder(image, tokens)
+    proposals = proposal generator                     where the query is similar to a token
+    points    = decoder                                from the proposals on, layer by layer, along the skeleton
 
-The three models differ in their `HeadConfig` and in where the support tokens come from. Every row of a batch is
-answered as it would be alone, with however many keypoints and edges; slots that are not valid change nothing.
+The three models differ in their config and in where the tokens come from. Every row of a batch is computed as if it
+were alone, with any number of keypoints and edges; slots that are not valid change nothing.
 
 Letters: B objects, h x w cells, K keypoints, C channels, L decoder layers.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ....configs.checks import check_choice, check_rate, check_whole
+from ....configs.strict import Config
 from ....errors import InputError
+from ...towers.backbones import BackboneConfig
 from ..parts.decoder import Decoder, make_step
 from ..parts.encoder import Encoder
-from ..parts.losses import HEAT_WEIGHT, matching_losses
+from ..parts.losses import matching_losses
+from ..parts.masks import clean, keep_one
 from ..parts.positions import grid_code
 from ..parts.proposals import ProposalGenerator, Proposals
 from ..parts.skeleton import Skeleton, adjacency
-from .graph_config import HeadConfig
+from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, check_widths, initialise
+
+GRAPHS = ("none", "pre", "post", "both")
+ORDERS = ("none", "fixed", "learnt")
+_COUNTS = ("image_width", "token_width", "width", "heads", "hidden", "gate", "encoder_layers", "decoder_layers")
+_COUNTS += ("order_slots",)
+
+
+@dataclass(frozen=True)
+class GraphConfig(Config):
+    """Sizes and choices of a graph head; GraphCape's by default.
+
+    image_width: channels of the query's feature map.
+    token_width: channels of a prompt token, of an example's features or of a phrase.
+    width: channels C of all tokens inside the head, a multiple of 4 and of `heads`.
+    heads: number of attention heads.
+    hidden: width of the hidden layer of the feed-forward blocks.
+    gate: width of the hidden layer of the proposal generator's gate.
+    encoder_layers, decoder_layers: numbers of layers.
+    dropout: dropout probability.
+    graph: which of the two linear layers of the decoder's feed-forward blocks mix neighbours of the skeleton.
+    order: code of a keypoint's position in the list of keypoints: none, fixed sines, or learnt.
+    order_slots: length of the longest list of keypoints that has such a code.
+    """
+
+    called = "The options of a matching head"
+    former_keys: ClassVar[Mapping[str, str]] = {"support_width": "token_width"}
+
+    image_width: int = 768
+    token_width: int = 768
+    width: int = 256
+    heads: int = 8
+    hidden: int = 768
+    gate: int = 128
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    dropout: float = 0.1
+    graph: str = "pre"
+    order: str = "none"
+    order_slots: int = 100
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            check_whole(getattr(self, name), f"A matching head's {name}")
+        if self.width % 4 or self.width % self.heads:
+            raise InputError(
+                f"A matching head's width must be a multiple of 4 and of its {self.heads} heads, but got {self.width}."
+            )
+        check_rate(self.dropout, "A matching head's dropout")
+        check_choice(self.graph, "A matching head's graph", GRAPHS)
+        check_choice(self.order, "A matching head's order", ORDERS)
 
 
 @dataclass(frozen=True, eq=False)
-class Match:
-    """What a head answers; points are x and y as fractions of the query's crop.
+class GraphOutput:
+    """What a graph head gives; a `HeadOutput`.
 
-    points: (L B K 2), one answer per decoder layer; `found` is the last. path: (L+1 B K 2), where each layer started,
-    and the last one's end. In slots that are not valid all figures are finite and mean nothing.
+    layers: [L, B, K, 2], the points of each decoder layer, fractions of the query's crop; the last are the output's.
+    path: [L+1, B, K, 2], the point that each layer starts from, and the end of the last.
+    proposals: the first guess.
     """
 
-    points: Tensor
+    layers: Tensor
     path: Tensor
     proposals: Proposals
 
     @property
-    def found(self) -> Tensor:
-        """The answer (B K 2)."""
-        return self.points[-1]
+    def points(self) -> Tensor:
+        """[B, K, 2], the points of the last layer."""
+        return self.layers[-1]
 
     @property
-    def chances(self) -> Tensor:
-        """Where the points seemed to be at first (B K h w): the softmax of the proposals' similarity maps."""
+    def probabilities(self) -> Tensor:
+        """[B, K, h, w], of the first guess: the softmax of the proposals' similarity maps."""
         similarity = self.proposals.similarity
         return similarity.flatten(2).softmax(dim=-1).view_as(similarity)
 
+    def stages(self, attention: Tensor) -> Stages:
+        """The stages, with the attention [L, B, K, h*w] of the decoder."""
+        grid = self.proposals.similarity.shape[-2:]
+        return Stages(attention.unflatten(-1, grid), torch.cat([self.proposals.peak[None], self.layers]))
 
-class Matcher(nn.Module):
+
+class GraphMatcher(nn.Module):
     """Encoder, proposal generator and decoder: all between projected tokens and points."""
 
-    def __init__(self, config: HeadConfig) -> None:
+    def __init__(self, config: GraphConfig) -> None:
         super().__init__()
         c = config
         self.encoder = Encoder(c.width, c.heads, c.hidden, c.encoder_layers, c.dropout)
@@ -66,87 +127,172 @@ class Matcher(nn.Module):
     def forward(
         self,
         image: Tensor,
-        support: Tensor,
+        tokens: Tensor,
         order: Tensor,
         valid: Tensor,
-        skeletons: Sequence[Skeleton] | None,
+        skeletons: Sequence[Skeleton] | Tensor | None,
         steps: nn.ModuleList,
-    ) -> Match:
-        """Projected image (B C h w) and support tokens (B K C), the order's code (K C); the rest as in `Head`."""
+    ) -> GraphOutput:
+        """Find K keypoints in each of B queries.
+
+        image: [B, C, h, w], the projected feature map.
+        tokens: [B, K, C], the projected prompt tokens.
+        order: [K, C], the code of the tokens' positions in the list.
+        valid: [B, K] bool.
+        skeletons: see `Prompt`.
+        steps: one module a decoder layer, see `parts.decoder.make_step`.
+        """
         grid = image.shape[-2:]
         code = grid_code(*grid, image.shape[1], like=image)
-        image, support = self.encoder(image.flatten(2).transpose(1, 2), support, code, order, valid)
-        proposals = self.proposals(support, image, grid)
-        seen = something(valid)
+        image, tokens = self.encoder(image.flatten(2).transpose(1, 2), tokens, code, order, valid)
+        proposals = self.proposals(tokens, image, grid)
+        attended = keep_one(valid)
         links = None
         if self.graph != "none":
-            links = adjacency([()] * len(valid) if skeletons is None else skeletons, seen)
-        points, path = self.decoder(support, image, code, order, proposals.peak, seen, links, steps)
-        return Match(points, path, proposals)
+            links = adjacency([()] * len(valid) if skeletons is None else skeletons, attended)
+        layers, path = self.decoder(tokens, image, code, order, proposals.peak, attended, links, steps)
+        return GraphOutput(layers, path, proposals)
+
+    def attention(self) -> list[nn.MultiheadAttention]:
+        """The decoder's attention to the query's cells, layer by layer."""
+        return [layer.cross_attention for layer in self.decoder.layers]
 
 
-class Head(nn.Module):
-    """One matcher between its projections and the steps of its decoder layers."""
+class GraphHead(MatchingHead):
+    """A matcher between its projections and the steps of its decoder layers."""
 
-    def __init__(self, config: HeadConfig) -> None:
-        super().__init__()
-        self.config = config
+    config_class = GraphConfig
+
+    def __init__(self, config: GraphConfig) -> None:
+        super().__init__(config)
         self.image_projection = nn.Conv2d(config.image_width, config.width, 1)
-        self.support_projection = nn.Linear(config.support_width, config.width)
-        self.order = Order(config)
-        self.matcher = Matcher(config)
+        self.token_projection = nn.Linear(config.token_width, config.width)
+        self.order = OrderCode(config)
+        self.matcher = GraphMatcher(config)
         self.steps = nn.ModuleList(make_step(config.width) for _ in range(config.decoder_layers))
         initialise(self)
 
-    def forward(
-        self, query: Tensor, support: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None = None
-    ) -> Match:
-        """Find K keypoints in each of B queries.
+    @classmethod
+    def fit(cls, config: GraphConfig | None, sizes: EncoderSizes) -> GraphConfig:
+        """See `MatchingHead.fit`."""
+        widths = {"image_width": sizes.channels, "token_width": sizes.text if "text" in cls.prompts else sizes.channels}
+        config = config or replace(cls.published(), **widths)
+        check_widths(config, **widths)
+        return config
 
-        query: feature map (B image_width h w). support: tokens (B K support_width), of examples (`support.pool`) or of
-        words. valid: (B K) bool, which slots are asked for; what the others hold is never read. skeletons: B lists of
-        pairs of indices; None, or an empty list, for none. They are ignored where the config has no graph.
-        """
-        tokens = self.support_tokens(support, valid)
-        return self.match(query, tokens, valid, skeletons)
+    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> GraphOutput:
+        """See `MatchingHead.forward`; the tokens are those of the examples, or else the phrases."""
+        tokens, covered = prompt.example_tokens(), prompt.with_example(valid)
+        if tokens is None:
+            tokens, covered = prompt.phrases, prompt.with_text(valid)
+        return self.locate(query, tokens, covered, prompt.skeletons)
 
-    def support_tokens(self, support: Tensor, valid: Tensor) -> Tensor:
-        """Support (B K support_width) -> tokens (B K width)."""
-        return self.support_projection(clean(support, valid))
+    def locate(
+        self, query: Tensor, tokens: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | Tensor | None = None
+    ) -> GraphOutput:
+        """Find the keypoints of prompt tokens [B, K, token_width], wherever these come from; else as `forward`."""
+        return self.locate_projected(query, self.token_projection(clean(tokens, valid)), valid, skeletons)
 
-    def match(self, query: Tensor, tokens: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | None) -> Match:
-        """The head behind its support projection: tokens are (B K width), all else as in `forward`."""
+    def locate_projected(
+        self, query: Tensor, tokens: Tensor, valid: Tensor, skeletons: Sequence[Skeleton] | Tensor | None
+    ) -> GraphOutput:
+        """`locate` behind the token projection: the tokens are [B, K, C]."""
         image = self.image_projection(query)
         return self.matcher(image, tokens, self.order(tokens), valid, skeletons, self.steps)
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of what `losses` gives."""
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the parts of the loss."""
         return "heat", "proposals", *(f"layer_{layer}" for layer in range(self.config.decoder_layers))
 
     def losses(
         self,
-        match: Match,
-        points: Tensor,
-        heat_maps: Tensor,
+        output: GraphOutput,
+        target_points: Tensor,
+        target_heatmaps: Tensor,
         labelled: Tensor,
         valid: Tensor,
-        heat_weight: float = HEAT_WEIGHT,
+        heatmap_weight: float = HEATMAP_WEIGHT,
     ) -> dict[str, Tensor]:
-        """See `matching_losses`; valid is not used."""
-        return matching_losses(match, points, heat_maps, labelled, heat_weight)
+        """See `MatchingHead.losses` and `parts.losses.matching_losses`."""
+        return matching_losses(
+            output.proposals, output.layers, target_points, target_heatmaps, labelled, heatmap_weight
+        )
+
+    @property
+    def phrase_width(self) -> int:
+        """Channels of a phrase."""
+        return self.config.token_width
+
+    @property
+    def uses_skeleton(self) -> bool:
+        """Whether the prompt's skeletons change the output."""
+        return self.config.graph != "none"
+
+    @property
+    def most_keypoints(self) -> int | None:
+        """The number of positions that have an order code; None for a head without such a code."""
+        return None if self.config.order == "none" else self.config.order_slots
+
+    def attention(self) -> Mapping[str, Sequence[nn.MultiheadAttention]]:
+        """The attention of the one decoder."""
+        return {"decoder": self.matcher.attention()}
+
+    def stages(self, output: GraphOutput, attention: Mapping[str, Tensor]) -> Stages:
+        """See `MatchingHead.stages`."""
+        return output.stages(attention["decoder"])
 
 
-class Order(nn.Module):
-    """What a token is told about its place in the list of keypoints (CapeFormer's support keypoint identifier)."""
+class CapeFormer(GraphHead):
+    """CapeFormer (Shi et al., CVPR 2023): by examples, without a graph, with a code of the keypoints' order."""
 
-    def __init__(self, config: HeadConfig) -> None:
+    prompts = ("example",)
+    sigma = 2
+
+    @classmethod
+    def vision(cls) -> BackboneConfig:
+        """ResNet-50."""
+        return BackboneConfig("resnet50")
+
+    @classmethod
+    def published(cls) -> GraphConfig:
+        """Sizes of the released model."""
+        return GraphConfig(image_width=2048, token_width=2048, hidden=2048, graph="none", order="fixed")
+
+
+class GraphCape(GraphHead):
+    """GraphCape (Hirschorn & Avidan, ECCV 2024): by examples, along the skeleton."""
+
+    prompts = ("example",)
+
+    @classmethod
+    def vision(cls) -> BackboneConfig:
+        """Swin V2 Tiny."""
+        return BackboneConfig("swinv2-t")
+
+
+class CapeX(GraphHead):
+    """CapeX (Rusanovsky et al.): GraphCape's head with phrases in place of example features."""
+
+    prompts = ("text",)
+    text = "gte-base-en-v1.5"
+
+    @classmethod
+    def vision(cls) -> BackboneConfig:
+        """Swin V2 Tiny."""
+        return BackboneConfig("swinv2-t")
+
+
+class OrderCode(nn.Module):
+    """The code of a token's position in the list of keypoints (CapeFormer's support keypoint identifier)."""
+
+    def __init__(self, config: GraphConfig) -> None:
         super().__init__()
         self.kind, self.slots = config.order, config.order_slots
         self.table = nn.Embedding(self.slots, config.width) if self.kind == "learnt" else None
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B K C) -> code (K C): zeros, sines, or learnt vectors."""
+        """Tokens [B, K, C] -> code [K, C]: zeros, sines, or learnt vectors."""
         count, width = tokens.shape[1:]
         if self.kind == "none":
             return tokens.new_zeros(count, width)
@@ -155,30 +301,3 @@ class Order(nn.Module):
         # The sines run over all slots, however many are used, so that a longer list does not change them.
         code = self.table.weight if self.table is not None else grid_code(1, self.slots, width, like=tokens)
         return code[:count]
-
-
-def clean(support: Tensor, valid: Tensor) -> Tensor:
-    """Support tokens (B K C) with zeros where not valid (B K bool); InputError where the two do not fit."""
-    if valid.dtype != torch.bool or support.ndim != 3 or support.shape[:2] != valid.shape or not valid.shape[1]:
-        raise InputError(
-            f"Support tokens must be (B, K, C) with a bool mask (B, K) and K from 1, but got {tuple(support.shape)} "
-            f"and {valid.dtype} {tuple(valid.shape)}."
-        )
-    return support.masked_fill(~valid[..., None], 0)
-
-
-def something(valid: Tensor) -> Tensor:
-    """The mask (B K), with the first slot standing in where none is valid: attention needs a thing to look at."""
-    nothing = ~valid.any(dim=1, keepdim=True)
-    return torch.cat([valid[:, :1] | nothing, valid[:, 1:]], dim=1)
-
-
-def initialise(module: nn.Module) -> None:
-    """The released initialisation: Xavier for every matrix, zero biases, and steps that do not move yet."""
-    for name, parameter in module.named_parameters():
-        if parameter.ndim > 1:
-            nn.init.xavier_uniform_(parameter)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-    for step in getattr(module, "steps", ()):
-        nn.init.zeros_(step[-1].weight)

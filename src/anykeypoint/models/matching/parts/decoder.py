@@ -1,4 +1,4 @@
-"""The iterative decoder: each layer looks at the picture from where the points are, and moves them (CapeFormer,
+"""The iterative decoder: each layer attends to the query from where the points are, and moves them (CapeFormer,
 Sec. 3.5; the graph feed-forward block is GraphCape's).
 
 Letters: B objects, N image tokens, K keypoints, C width, L layers.
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from .positions import sine_code
 from .skeleton import FeedForward
 
-_EDGE = 1e-3  # how near to 0 and 1 a point counts when it is moved
+_EDGE = 1e-3  # smallest distance from 0 and from 1, as a fraction of the crop, in the inverse sigmoid
 
 
 def make_step(width: int) -> nn.Sequential:
-    """A layer's way from a token (... C) to how far its point moves (... 2) before the sigmoid."""
+    """The network from a token [..., C] to its point's move [..., 2], on the scale of the inverse sigmoid."""
     layers = [part for _ in range(3) for part in (nn.Linear(width, width), nn.GELU())]
     return nn.Sequential(*layers, nn.Linear(width, 2))
 
 
 def moved(points: Tensor, step: Tensor) -> Tensor:
-    """Points in [0, 1] after a step that is taken on the scale of the inverse sigmoid."""
+    """Points [..., 2] in [0, 1] after a move [..., 2] on the scale of the inverse sigmoid."""
     return (points.clamp(min=_EDGE).log() - (1 - points).clamp(min=_EDGE).log() + step).sigmoid()
 
 
 class Decoder(nn.Module):
-    """`place` turns the code of a point into what attention is told of it; `norm` is shared by all layers' answers."""
+    """`place` turns the code of a point into the position part of attention; all layers share `norm`."""
 
     def __init__(self, width: int, heads: int, hidden: int, layers: int, dropout: float, graph: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Decoder(nn.Module):
 
     def forward(
         self,
-        support: Tensor,
+        tokens: Tensor,
         image: Tensor,
         image_code: Tensor,
         order: Tensor,
@@ -46,27 +46,33 @@ class Decoder(nn.Module):
         adjacency: Tensor | None,
         steps: Iterable[nn.Module],
     ) -> tuple[Tensor, Tensor]:
-        """Support (B K C) and image tokens (B N C), points to start from (B K 2) -> each layer's answer (L B K 2), and
-        the points that the layers start from, with the last layer's end (L+1 B K 2).
+        """The points of each layer [L, B, K, 2], and the path [L+1, B, K, 2]: where each layer starts, and the end.
 
-        image_code (N C), order (K C), adjacency (B 2 K K). valid (B K) bool must have one keypoint or more in each row.
-        steps: one per layer. A layer's answer is its own step once more, from the normed token. Its gradient
-        reaches one layer back through the point it starts from (look forward twice, as in DINO). As released, what the
-        first layer is told of its place passes gradients on to the proposals; later layers' places do not.
+        A layer's points are its own move once more, computed from the normed token. Their gradient reaches one layer
+        back, through the point that the layer starts from (look forward twice, as in DINO). As released, the position
+        part of the first layer passes gradients on to the proposals; those of later layers do not.
+
+        tokens: [B, K, C], prompt tokens.
+        image: [B, N, C], image tokens, with their code image_code [N, C].
+        order: [K, C], code of the keypoints' positions in their list.
+        start: [B, K, 2], the points to start from, fractions of the crop.
+        valid: [B, K] bool with one keypoint or more in each row.
+        adjacency: [B, 2, K, K], see `skeleton.adjacency`; None where no layer uses the graph.
+        steps: one network a layer, see `make_step`.
         """
-        width = support.shape[-1]
-        seen, path, answers = start, [start.detach()], []
+        width = tokens.shape[-1]
+        current, path, layers = start, [start.detach()], []
         for layer, step in zip(self.layers, steps, strict=True):
-            place = self.place(sine_code(seen, width).to(support.dtype)) + order
-            support = layer(support, image, image_code, place, valid, adjacency)
-            answers.append(moved(path[-1], step(self.norm(support))))
-            path.append(moved(path[-1].detach(), step(support)))
-            seen = path[-1].detach()
-        return torch.stack(answers), torch.stack(path)
+            place = self.place(sine_code(current, width).to(tokens.dtype)) + order
+            tokens = layer(tokens, image, image_code, place, valid, adjacency)
+            layers.append(moved(path[-1], step(self.norm(tokens))))
+            path.append(moved(path[-1].detach(), step(tokens)))
+            current = path[-1].detach()
+        return torch.stack(layers), torch.stack(path)
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention among keypoints, cross-attention with places beside the features, feed-forward; post-norm."""
+    """Self-attention of keypoints, cross-attention with positions concatenated to features, feed-forward; post-norm."""
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float, graph: str) -> None:
         super().__init__()
@@ -82,11 +88,16 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, image: Tensor, image_code: Tensor, place: Tensor, valid: Tensor, adjacency: Tensor | None
     ) -> Tensor:
-        """Keypoints (B K C) with their places (B K C), image (B N C) with its (N C) -> keypoints."""
-        asked = x + place
-        seen, _ = self.self_attention(asked, asked, x, key_padding_mask=~valid, need_weights=False)
-        x = self.norm1(x + self.dropout(seen))
+        """Keypoint tokens [B, K, C] -> keypoint tokens.
+
+        image: [B, N, C], with its code image_code [N, C].
+        place: [B, K, C], the position part of the keypoints.
+        valid, adjacency: as in `Decoder.forward`.
+        """
+        placed = x + place
+        attended, _ = self.self_attention(placed, placed, x, key_padding_mask=~valid, need_weights=False)
+        x = self.norm1(x + self.dropout(attended))
         keys = torch.cat([image, image_code.expand_as(image)], dim=-1)
-        seen, _ = self.cross_attention(torch.cat([x, place], dim=-1), keys, image, need_weights=False)
-        x = self.norm2(x + self.dropout(self.narrow(seen)))
+        attended, _ = self.cross_attention(torch.cat([x, place], dim=-1), keys, image, need_weights=False)
+        x = self.norm2(x + self.dropout(self.narrow(attended)))
         return self.norm3(x + self.dropout(self.feedforward(x, adjacency)))

@@ -1,4 +1,4 @@
-"""The joint encoder: image and support tokens attend to each other as one sequence (CapeFormer, Sec. 3.3).
+"""The joint encoder: image tokens and prompt tokens attend to each other as one sequence (CapeFormer, Sec. 3.3).
 
 Letters: B objects, N image tokens, K keypoints, C width.
 """
@@ -10,31 +10,35 @@ from .skeleton import FeedForward
 
 
 class Encoder(nn.Module):
-    """Post-norm layers over [image ; support]."""
+    """Post-norm layers over the sequence [image tokens ; prompt tokens]."""
 
     def __init__(self, width: int, heads: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(width, heads, hidden, dropout) for _ in range(layers))
 
     def forward(
-        self, image: Tensor, support: Tensor, image_code: Tensor, order: Tensor, valid: Tensor
+        self, image: Tensor, tokens: Tensor, image_code: Tensor, order: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Image (B N C) and support tokens (B K C) -> the same, each knowing of the other.
+        """Both sequences, each with what it took from the other.
 
-        image_code (N C), order (K C): where the tokens are. valid (B K) bool: keypoints that others may look at; the
-        rest get features, too, but nobody sees them.
+        image: [B, N, C], image tokens.
+        tokens: [B, K, C], prompt tokens.
+        image_code: [N, C], code of the cells' positions.
+        order: [K, C], code of the keypoints' positions in their list.
+        valid: [B, K] bool, tokens that others may attend to; the rest get features too, but no token attends to them.
         """
         cells = image.shape[1]
-        x = torch.cat([image, support], dim=1)
+        x = torch.cat([image, tokens], dim=1)
         code = torch.cat([image_code, order])
-        hidden = torch.cat([valid.new_zeros(len(valid), cells), ~valid], dim=1)
+        masked = torch.cat([valid.new_zeros(len(valid), cells), ~valid], dim=1)
         for layer in self.layers:
-            x = layer(x, code, hidden)
+            x = layer(x, code, masked)
         return x[:, :cells], x[:, cells:]
 
 
 class EncoderLayer(nn.Module):
-    """As released, the code is added to queries, keys, values and to what is carried on."""
+    """Self-attention and a feed-forward block. As released, the code is added to the tokens themselves, so it is in
+    queries, keys, values and the shortcut."""
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -43,9 +47,9 @@ class EncoderLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, code: Tensor, hidden: Tensor) -> Tensor:
-        """Tokens (B T C), their code (T C), hidden (B T) bool: those that may not be looked at."""
+    def forward(self, x: Tensor, code: Tensor, masked: Tensor) -> Tensor:
+        """Tokens [B, T, C] and their code [T, C] -> tokens; masked: [B, T] bool, tokens that none attends to."""
         x = x + code
-        seen, _ = self.attention(x, x, x, key_padding_mask=hidden, need_weights=False)
-        x = self.norm1(x + self.dropout(seen))
+        attended, _ = self.attention(x, x, x, key_padding_mask=masked, need_weights=False)
+        x = self.norm1(x + self.dropout(attended))
         return self.norm2(x + self.dropout(self.feedforward(x)))

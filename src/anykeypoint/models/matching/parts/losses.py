@@ -1,52 +1,58 @@
-"""What training a matching head minimises: its similarity maps, its first guesses, and every decoder layer's answer.
+"""What training a matching head minimises: the errors of its similarity maps, of its first guesses and of the points of
+every decoder layer.
 
-As released: for each object the mean over its labelled keypoints, then the mean over the objects; an object without any
-counts as 0. (The fusion paper's Eq. 7 divides by the layers and leaves the proposals out; its base code does neither.)
+As in the released code, the loss of an object is the mean over its labelled keypoints, and the loss of a batch the mean
+over its objects; an object without labelled keypoints counts as 0. (The fusion paper's Eq. 7 divides by the number of
+layers and leaves the proposals out; the code that it builds on does neither.)
 
-Letters: B objects, K keypoints, h x w cells of the similarity maps, H x W of the heat maps.
+Letters: B objects, K keypoints, L decoder layers, h x w cells of the similarity maps, N x N cells of the heat maps.
 """
-
-from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..heads.graph import Match
-
-HEAT_WEIGHT = 2.0
+from .proposals import Proposals
 
 
 def matching_losses(
-    match: "Match", points: Tensor, heat_maps: Tensor, labelled: Tensor, heat_weight: float = HEAT_WEIGHT
+    proposals: Proposals,
+    layers: Tensor,
+    target_points: Tensor,
+    target_heatmaps: Tensor,
+    labelled: Tensor,
+    heatmap_weight: float,
 ) -> dict[str, Tensor]:
-    """The parts of the loss, each a scalar with its weight in it: heat, proposals, layer_0, layer_1, ...
+    """The parts of the loss, each a scalar that includes its weight: heat, proposals, layer_0, layer_1, ...
 
-    points: true places (B K 2), fractions of the crop. heat_maps: targets (B K H W). labelled: (B K) bool, keypoints
-    that are valid and visible in the query; what the others hold is never read. Training minimises the sum.
+    proposals: the first guess.
+    layers: [L, B, K, 2], points of the decoder layers, fractions of the crop.
+    target_points: [B, K, 2], fractions of the crop.
+    target_heatmaps: [B, K, N, N].
+    labelled: [B, K] bool, keypoints that are valid and visible in the query; targets of the others are never read.
+    heatmap_weight: weight of the part "heat".
     """
-    losses = {"heat": heat_weight * heat_loss(match.proposals.similarity, heat_maps, labelled)}
-    losses["proposals"] = point_loss(match.proposals.mean, points, labelled)
-    for layer, answer in enumerate(match.points):
-        losses[f"layer_{layer}"] = point_loss(answer, points, labelled)
+    losses = {"heat": heatmap_weight * similarity_loss(proposals.similarity, target_heatmaps, labelled)}
+    losses["proposals"] = point_loss(proposals.mean, target_points, labelled)
+    for number, points in enumerate(layers):
+        losses[f"layer_{number}"] = point_loss(points, target_points, labelled)
     return losses
 
 
-def heat_loss(similarity: Tensor, heat_maps: Tensor, labelled: Tensor) -> Tensor:
-    """Squared distance of the similarity's sigmoid from the heat, brought to its size with the peak 1."""
-    heat_maps = heat_maps.where(labelled[..., None, None], 0)
-    target = F.interpolate(heat_maps, size=similarity.shape[-2:], mode="bilinear", align_corners=False)
+def similarity_loss(similarity: Tensor, target_heatmaps: Tensor, labelled: Tensor) -> Tensor:
+    """Squared difference of the similarity's sigmoid [B, K, h, w] and the heat maps, resized and scaled to peak 1."""
+    target_heatmaps = target_heatmaps.where(labelled[..., None, None], 0)
+    target = F.interpolate(target_heatmaps, size=similarity.shape[-2:], mode="bilinear", align_corners=False)
     target = target / (target.amax(dim=(-2, -1), keepdim=True) + 1e-10)
     return mean_labelled((similarity.sigmoid() - target).square().mean(dim=(-2, -1)), labelled)
 
 
-def point_loss(found: Tensor, points: Tensor, labelled: Tensor) -> Tensor:
-    """L1 distance (B K 2) from (B K 2)."""
-    points = points.where(labelled[..., None], 0)  # absent points are NaN: keep them out of the gradients
-    return mean_labelled((found - points).abs().sum(dim=-1), labelled)
+def point_loss(points: Tensor, target_points: Tensor, labelled: Tensor) -> Tensor:
+    """L1 distance of points [B, K, 2] from their targets [B, K, 2]."""
+    target_points = target_points.where(labelled[..., None], 0)  # absent targets are NaN, also in gradients
+    return mean_labelled((points - target_points).abs().sum(dim=-1), labelled)
 
 
 def mean_labelled(values: Tensor, labelled: Tensor) -> Tensor:
-    """(B K) -> the mean over the objects of each one's mean over its labelled keypoints (B K bool)."""
+    """Values [B, K] -> the mean over the objects of each one's mean over its labelled keypoints."""
     sums = values.where(labelled, 0).sum(dim=1)
     return (sums / labelled.sum(dim=1).clamp(min=1)).mean()

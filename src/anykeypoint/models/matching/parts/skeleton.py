@@ -10,18 +10,20 @@ from torch import Tensor, nn
 
 from ....errors import InputError
 
-Skeleton = Sequence[Sequence[int]]  # pairs of indices of keypoints, counted from 0
+Skeleton = Sequence[Sequence[int]]  # pairs of keypoint indices, counted from 0
 
 
 def adjacency(skeletons: Sequence[Skeleton] | Tensor, valid: Tensor) -> Tensor:
-    """Skeletons of B objects and their valid keypoints (B K bool) -> (B 2 K K) float32: itself, and its neighbours.
+    """Two matrices for each object, [B, 2, K, K] float32: the identity, and the normalised adjacency.
 
-    skeletons: pairs, or already B K K, 1 where two keypoints are joined, in both directions, else 0.
+    Edges have no direction and count once however often they are listed; edges of keypoints that are not valid are left
+    out. Row v of the second matrix holds the weights with which the feature of v goes to its neighbours: they sum to 1,
+    or to 0 where v has none.
 
-    Edges have no direction and count once however often they are listed; those of keypoints that are not valid are left
-    out. Row v of the second says how v's feature is shared out among its neighbours: its weights sum to 1, or to 0
-    where it has none. Raises InputError for a list of skeletons of another length and for an edge between points that
-    are not there.
+    skeletons: B lists of pairs, or a matrix [B, K, K] with 1 where two keypoints are joined, in both directions.
+    valid: [B, K] bool.
+
+    Raises InputError for another number of skeletons than objects, and for an edge to a slot that does not exist.
     """
     linked = skeletons if isinstance(skeletons, Tensor) else _linked(skeletons, valid)
     usable = valid.float()
@@ -46,20 +48,23 @@ def _linked(skeletons: Sequence[Skeleton], valid: Tensor) -> Tensor:
 
 
 class GraphLinear(nn.Module):
-    """relu of the sum of a linear map of a keypoint's own feature and another of what its neighbours share with it."""
+    """relu(W1 x + the weighted sum of W2 x over the neighbours): a linear layer that mixes along the skeleton."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, 2 * outputs)  # own, neighbours
+        self.linear = nn.Linear(inputs, 2 * outputs)  # W1 and W2, one above the other
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(B K inputs), (B 2 K K) -> (B K outputs); zero for keypoints that are not valid."""
+        """Features [B, K, inputs] and adjacency [B, 2, K, K] -> [B, K, outputs]; zero in slots that are not valid."""
         parts = torch.stack(self.linear(x).chunk(2, dim=-1), dim=1)  # B 2 K outputs
         return (adjacency.to(parts.dtype).transpose(-1, -2) @ parts).sum(dim=1).relu()
 
 
 class FeedForward(nn.Module):
-    """Two layers with a ReLU between; `graph` says which of them are graph layers: none, pre, post or both."""
+    """Two layers with a ReLU between them.
+
+    graph: which of the two are graph layers: "none", "pre" (the first), "post" (the second) or "both".
+    """
 
     def __init__(self, width: int, hidden: int, dropout: float, graph: str = "none") -> None:
         super().__init__()
@@ -68,7 +73,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, adjacency: Tensor | None = None) -> Tensor:
-        """(B K C) -> (B K C); the adjacency (B 2 K K) is needed where there is a graph layer."""
+        """Features [B, K, C] -> [B, K, C]; adjacency: [B, 2, K, K], needed where a layer is a graph layer."""
         hidden = self.dropout(_apply(self.first, x, adjacency).relu())
         return _apply(self.second, hidden, adjacency)
 

@@ -1,0 +1,212 @@
+"""Decision-level fusion (DLF): one matcher for text, one for examples, and a loss for their agreement (fusion paper,
+Sec. 3).
+
+A keypoint without a phrase, or one that no example shows, is found by the other matcher alone. So a model that was
+trained with both, with one of them left out in part of the episodes, also answers to either alone.
+
+The paper's figure shows one decoder for both; the parameters that it prints are those of two. The image projection and
+the steps of the decoder layers are shared.
+
+Letters: B objects, h x w cells, K keypoints, C width of the tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ....configs.checks import check_choice, check_positive, check_whole
+from ....configs.strict import Config
+from ..parts.losses import matching_losses, mean_labelled
+from ..parts.masks import clean
+from ..parts.skeleton import Skeleton
+from .base import HEATMAP_WEIGHT, EncoderSizes, Prompt, Stages, check_widths, initialise
+from .fusion import MODALITIES, FusionHead, fitted_graph_head
+from .graph import GraphConfig, GraphHead, GraphMatcher, GraphOutput
+
+ANSWERS = ("text", "image", "mean", "confidence")
+DISTANCES = ("squared", "norm")
+
+
+@dataclass(frozen=True)
+class DecisionFusionConfig(Config):
+    """Two matchers for one query: that of the graph head for text, and a second one for examples.
+
+    example_width: channels of an example token; None takes those of the image encoder.
+    answer: how the points of the two matchers become the output's: "text" or "image": those of that matcher; "mean";
+        "confidence": their mean weighted by the mass of their proposals.
+    consistency: weight of the agreement loss (Eq. 5).
+    distance: "squared": mean squared error, as the paper's text has it; "norm": distance, as its formula has it.
+    graph_head: the head for text; None takes CapeX's, fitted to the encoders.
+    """
+
+    called = "The options of a decision fusion"
+    former_keys: ClassVar[Mapping[str, str]] = {"image_support_width": "example_width"}
+
+    example_width: int | None = None
+    answer: str = "text"
+    consistency: float = 1.0
+    distance: str = "squared"
+    graph_head: GraphConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.answer, "A decision fusion's answer", ANSWERS)
+        check_choice(self.distance, "A decision fusion's distance", DISTANCES)
+        if self.example_width is not None:
+            check_whole(self.example_width, "A decision fusion's example_width")
+        check_positive(self.consistency, "A decision fusion's consistency", zero=True)
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionOutput:
+    """What the two matchers give, as one `HeadOutput`.
+
+    text, image: outputs of the two matchers; None of one that was given nothing.
+    with_text, with_image: [B, K] bool, the keypoints that each of them was given.
+    answer: one of ANSWERS.
+    """
+
+    text: GraphOutput | None
+    image: GraphOutput | None
+    with_text: Tensor
+    with_image: Tensor
+    answer: str = "text"
+
+    def __post_init__(self) -> None:
+        check_choice(self.answer, "A decision fusion's answer", ANSWERS)
+
+    @property
+    def text_share(self) -> Tensor:
+        """[B, K], the weight of the text matcher, from 0 to 1; that of a matcher that alone had a keypoint is all."""
+        if self.text is None or self.image is None:
+            return torch.full(self.with_text.shape, float(self.image is None), device=self.with_text.device)
+        mass = self.text.proposals.mass
+        if self.answer == "confidence":
+            both = mass / (mass + self.image.proposals.mass)
+        else:
+            both = torch.full_like(mass, {"text": 1.0, "image": 0.0, "mean": 0.5}[self.answer])
+        return torch.where(self.with_text == self.with_image, both, self.with_text.to(both.dtype))
+
+    @property
+    def points(self) -> Tensor:
+        """[B, K, 2], fractions of the query's crop."""
+        if self.text is None or self.image is None:
+            return (self.text or self.image).points
+        return torch.lerp(self.image.points, self.text.points, self.text_share[..., None])
+
+    @property
+    def probabilities(self) -> Tensor:
+        """[B, K, h, w], of the first guesses, with the weights of the points."""
+        if self.text is None or self.image is None:
+            return (self.text or self.image).probabilities
+        return torch.lerp(self.image.probabilities, self.text.probabilities, self.text_share[..., None, None])
+
+
+class DecisionFusion(FusionHead):
+    """A graph head for text, and beside its matcher a second one for examples."""
+
+    config_class = DecisionFusionConfig
+
+    def __init__(self, config: DecisionFusionConfig) -> None:
+        """config: with all widths, as `fit` gives it."""
+        super().__init__(config)
+        self.head = GraphHead(config.graph_head)
+        self.example_projection = nn.Linear(config.example_width, self.head.config.width)
+        self.image_matcher = GraphMatcher(self.head.config)
+        for new in (self.example_projection, self.image_matcher):
+            initialise(new)
+        self.train(self.head.training)
+
+    @classmethod
+    def fit(cls, config: DecisionFusionConfig | None, sizes: EncoderSizes) -> DecisionFusionConfig:
+        """See `MatchingHead.fit`."""
+        config = config or cls.published()
+        graph_head = fitted_graph_head(config.graph_head, sizes.channels, sizes.text)
+        config = replace(config, graph_head=graph_head, example_width=config.example_width or sizes.channels)
+        check_widths(config, example_width=sizes.channels)
+        return config
+
+    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> DecisionOutput:
+        """See `MatchingHead.forward`; a matcher that is given nothing does not run."""
+        masks = prompt.with_text(valid), prompt.with_example(valid)
+        return self.locate(query, prompt.phrases, prompt.example_tokens(), *masks, prompt.skeletons)
+
+    def locate(
+        self,
+        query: Tensor,
+        text: Tensor | None,
+        example: Tensor | None,
+        with_text: Tensor,
+        with_example: Tensor,
+        skeletons: Sequence[Skeleton] | Tensor | None = None,
+    ) -> DecisionOutput:
+        """Find the keypoints of tokens; arguments as in `FeatureFusion.locate`."""
+        head, image = self.head, self.head.image_projection(query)
+        by_text = by_example = None
+        if text is not None:
+            tokens = head.token_projection(clean(text, with_text))
+            by_text = head.matcher(image, tokens, head.order(tokens), with_text, skeletons, head.steps)
+        if example is not None:
+            tokens = self.example_projection(clean(example, with_example))
+            by_example = self.image_matcher(image, tokens, head.order(tokens), with_example, skeletons, head.steps)
+        return DecisionOutput(by_text, by_example, with_text, with_example, self.config.answer)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of all parts that the loss may have."""
+        return *(f"{name}_{part}" for name in MODALITIES for part in self.head.loss_names), "consistency"
+
+    def losses(
+        self,
+        output: DecisionOutput,
+        target_points: Tensor,
+        target_heatmaps: Tensor,
+        labelled: Tensor,
+        valid: Tensor,
+        heatmap_weight: float = HEATMAP_WEIGHT,
+    ) -> dict[str, Tensor]:
+        """The matchers' losses, text_* and image_*, and `consistency` (Eq. 5), each including its weight.
+
+        A matcher has losses for the keypoints that it was given, and `consistency` is of those that both were given.
+        """
+        losses = {}
+        for name, given in (("text", output.with_text), ("image", output.with_image)):
+            if (match := getattr(output, name)) is not None:
+                targets = target_points, target_heatmaps, labelled & given
+                parts = matching_losses(match.proposals, match.layers, *targets, heatmap_weight)
+                losses |= {f"{name}_{part}": value for part, value in parts.items()}
+        if output.text is not None and output.image is not None:
+            losses["consistency"] = self.config.consistency * consistency_loss(output, valid, self.config.distance)
+        return losses
+
+    @property
+    def phrase_width(self) -> int:
+        """Channels of a phrase."""
+        return self.head.config.token_width
+
+    def attention(self) -> Mapping[str, Sequence[nn.MultiheadAttention]]:
+        """The attention of both decoders."""
+        return {"text": self.head.matcher.attention(), "image": self.image_matcher.attention()}
+
+    def stages(self, output: DecisionOutput, attention: Mapping[str, Tensor]) -> Stages:
+        """See `MatchingHead.stages`; the two matchers have the weights that they have in the points."""
+        stages = {name: getattr(output, name).stages(weights) for name, weights in attention.items()}
+        if len(stages) == 1:
+            return next(iter(stages.values()))
+        share = output.text_share[..., None]
+        text, image = stages["text"], stages["image"]
+        attended = torch.lerp(image.attention, text.attention, share[..., None])
+        return Stages(attended, torch.lerp(image.path, text.path, share))
+
+
+def consistency_loss(output: DecisionOutput, valid: Tensor, distance: str = "squared") -> Tensor:
+    """How far the points of the two matchers are apart (Eq. 5), in keypoints that both were given, labelled or not.
+
+    valid: [B, K] bool.
+    distance: one of DISTANCES.
+    """
+    difference = output.text.points - output.image.points
+    each = difference.square().mean(dim=-1) if distance == "squared" else difference.norm(dim=-1)
+    return mean_labelled(each, valid & output.with_text & output.with_image)

@@ -1,0 +1,171 @@
+"""One decoder of the evidence head, and the weights that it gives to the cues at every stage.
+
+Letters: R rows (one object with one of its examples), K keypoints, n = h * w cells, C channels, D width, F channels of
+a position code.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .cues import Cues
+from .masks import keep_one
+
+CODE = 64  # channels F of the code of a position
+WEIGHTS = (20.0, 6.0, 2.0, 3.0, 5.0)  # initial weights: of the cues, and of the member's own learnt similarity
+_SCALE = 4.0  # initial factor of the learnt scores
+
+
+class Member(nn.Module):
+    """A decoder over keypoint tokens that starts with a first guess and ends with `layers` refined ones.
+
+    image_width: channels C of the query's features. text_width: channels of a phrase. width: D, a multiple of `heads`.
+    heads: number of attention heads. layers: number of decoder layers. blocks: number of convolutional blocks in front
+    of them. similarity: channels of the projection whose cosine is one more cue. dropout: dropout probability.
+    """
+
+    def __init__(
+        self,
+        image_width: int,
+        text_width: int,
+        width: int,
+        heads: int,
+        layers: int,
+        blocks: int,
+        similarity: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.image = nn.Linear(image_width, width)
+        self.blocks = nn.ModuleList(_Block(width, dropout) for _ in range(blocks))
+        self.image_norm = nn.LayerNorm(width)
+        self.cell_place = nn.Linear(CODE, width)
+        self.phrase = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(text_width, width), nn.GELU(), nn.Linear(width, width)
+        )
+        self.sample = nn.Linear(image_width, width)
+        self.absent = nn.Parameter(torch.zeros(2, width))  # tokens that stand for "no phrase" and "no example"
+        self.point_place = nn.Sequential(nn.Linear(CODE, width), nn.GELU(), nn.Linear(width, width))
+        self.token_norm = nn.LayerNorm(width)
+        self.likeness = nn.Linear(image_width, similarity, bias=False)
+        self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
+        self.answer_norm = nn.LayerNorm(width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.weights = nn.Parameter(torch.tensor(WEIGHTS).log().repeat(layers + 1, 1))  # logarithms
+        self.log_scale = nn.Parameter(torch.full((layers + 1,), math.log(_SCALE)))
+        nn.init.normal_(self.query.weight, std=0.02)
+
+    def forward(
+        self,
+        features: Tensor,
+        places: Tensor,
+        grid: tuple[int, int],
+        valid: Tensor,
+        cues: Cues | None,
+        phrases: Tensor | None,
+        has_text: Tensor | None,
+    ) -> list[Tensor]:
+        """Scores [R, K, n] of every stage, the first guess first; a softmax makes them probabilities.
+
+        features: [R, n, C], after `cues.normed`.
+        places: [n, 2], centres of the cells, fractions of the crop.
+        grid: (h, w).
+        valid: [R, K] bool.
+        cues: of the rows' examples; None without examples.
+        phrases: [R, K, channels], with has_text [R, K] bool; None without text.
+        """
+        tokens, maps = self._tokens(valid, cues, phrases, has_text), self._maps(features, cues)
+        image = self.image(features * math.sqrt(features.shape[-1])) + self.cell_place(octaves(places))
+        for block in self.blocks:
+            image = block(image, grid)
+        image = self.image_norm(image)
+        placed, keys = image + self.cell_place(octaves(places)), self.key(image)
+        masked = ~keep_one(valid)
+
+        def scores(stage: int, tokens: Tensor) -> Tensor:
+            learnt = self.query(self.answer_norm(tokens)) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
+            learnt = self.log_scale[stage].exp() * learnt
+            return learnt if maps is None else learnt + torch.einsum("e,bekn->bkn", self.weights[stage].exp(), maps)
+
+        stages = [scores(0, tokens)]
+        for number, layer in enumerate(self.layers, 1):
+            guess = stages[-1].detach().softmax(dim=-1) @ places
+            tokens = layer(tokens, self.point_place(octaves(guess)), image, placed, masked)
+            stages.append(scores(number, tokens))
+        return stages
+
+    def attention(self) -> Sequence[nn.MultiheadAttention]:
+        """The attention to the query's cells, layer by layer."""
+        return [layer.cross_attention for layer in self.layers]
+
+    def _tokens(self, valid: Tensor, cues: Cues | None, phrases: Tensor | None, has_text: Tensor | None) -> Tensor:
+        """The keypoint tokens [R, K, D]: a part for the phrase and a part for the example."""
+        text, example = (one.expand(*valid.shape, -1) for one in self.absent)
+        if phrases is not None:
+            text = torch.where(has_text[..., None], self.phrase(phrases), text)
+        if cues is not None:
+            sample = self.sample(cues.samples * math.sqrt(cues.samples.shape[-1]))
+            placed = sample + self.point_place(octaves(cues.points))
+            example = torch.where(cues.visible[..., None], placed, example)
+        return self.token_norm(text + example)
+
+    def _maps(self, features: Tensor, cues: Cues | None) -> Tensor | None:
+        """The cues and the learnt similarity [R, 5, K, n]; 0 for keypoints that the example does not show."""
+        if cues is None:
+            return None
+        sample, cells = (F.normalize(self.likeness(part), dim=-1) for part in (cues.samples, features))
+        similarity = (sample @ cells.transpose(1, 2)) * cues.visible[..., None]
+        return torch.cat([cues.maps, similarity[:, None]], dim=1)
+
+
+def octaves(points: Tensor) -> Tensor:
+    """The code [..., F] of points [..., 2]: sines and cosines at half octaves, from half a wave over the crop on."""
+    rates = torch.pi / 2 * 2 ** (torch.arange(CODE // 4, dtype=points.dtype, device=points.device) / 2)
+    angles = points[..., None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+class _Block(nn.Module):
+    """A 5 x 5 depthwise convolution, then a small MLP, beside a shortcut."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.gain = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, image: Tensor, grid: tuple[int, int]) -> Tensor:
+        mixed = self.mix(image.transpose(1, 2).unflatten(-1, grid)).flatten(2).transpose(1, 2)
+        return image + self.dropout(self.gain * self.down(F.gelu(self.up(self.norm(mixed)))))
+
+
+class _Layer(nn.Module):
+    """Keypoint tokens attend to one another, then to the query's cells."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.cross_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.feed = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, place: Tensor, image: Tensor, placed: Tensor, masked: Tensor) -> Tensor:
+        """Tokens [R, K, D] -> tokens.
+
+        place: [R, K, D], code of the points of the stage before.
+        image: [R, n, D], the query's cells; placed: the same with the code of their positions.
+        masked: [R, K] bool, tokens that none attends to.
+        """
+        x = self.norms[0](tokens)
+        attended, _ = self.self_attention(x + place, x + place, x, key_padding_mask=masked, need_weights=False)
+        tokens = tokens + self.dropout(attended)
+        attended, _ = self.cross_attention(self.norms[1](tokens) + place, placed, image, need_weights=False)
+        tokens = tokens + self.dropout(attended)
+        return tokens + self.dropout(self.feed(self.norms[2](tokens)))
