@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .configs.checks import check_positive
 from .errors import InputError
 from .geometry import Crop
 
@@ -239,6 +240,7 @@ def _disc_area(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _point(value: Any) -> np.ndarray:
+    """A place [2] in image pixels; NaN is allowed."""
     array = frozen_array(value, "A point")
     if array.shape != (2,):
         raise InputError(f"A point must be two numbers, x and y in image pixels, but got shape {array.shape}.")
@@ -246,6 +248,4 @@ def _point(value: Any) -> np.ndarray:
 
 
 def _radius(value: float) -> float:
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f"A radius must be a finite number of image pixels above 0, but got {value!r}.")
-    return float(value)
+    return check_positive(value, "A radius in image pixels")

@@ -14,7 +14,7 @@ from ..geometry import Crop
 from .shapes import Colour
 
 SMOOTH = 0.02  # sigma of the blur before a line is drawn, as a share of the crop's side
-_HOTTEST = 215  # opacity of the heaviest cell, of 255
+_HOTTEST = 215  # opacity, from 0 to 255, of the cell with the largest probability
 
 
 def heat(picture: Image.Image, density: Density, colour: Colour | int, zoom: float, strength: float = 1.0) -> None:
@@ -94,7 +94,7 @@ def overlap(densities: Sequence[Density], size: tuple[int, int], zoom: float) ->
     small = 96 / max(size)
     total = np.zeros(1)
     for density in densities:
-        shown = Image.new("L", tuple(max(1, round(side * small)) for side in size))
-        heat(shown, density, 255, zoom * small)
-        total = total + np.asarray(shown) / _HOTTEST
+        sketch = Image.new("L", tuple(max(1, round(side * small)) for side in size))
+        heat(sketch, density, 255, zoom * small)
+        total = total + np.asarray(sketch) / _HOTTEST
     return max(1.0, float(total.max()))

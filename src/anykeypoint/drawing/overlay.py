@@ -87,7 +87,7 @@ def check_size(pose: PoseFields, picture: Image.Image) -> None:
     """InputError unless the picture has the size that the pose's coordinates belong to."""
     if pose.image_size != picture.size:
         raise InputError(
-            f"The pose was found in a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
+            f"The pose belongs to a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
             f"has {picture.width} x {picture.height}; pass the same picture."
         )
 

@@ -105,9 +105,9 @@ def sheet(panels: Sequence[Panel], columns: int, side: int) -> Image.Image:
         left, top = _GAP + i % columns * (side + _GAP), _GAP + i // columns * (high + _GAP)
         whole.paste(_draw(panel, side), (left, top))
         for row, text in enumerate(panel.lines):
-            shown = fitting(text, font, side) or f"{i + 1}"
+            caption = fitting(text, font, side) or f"{i + 1}"
             place = (left, top + side + _GAP / 2 + (row + 0.5) * step)
-            pen.text(place, shown, font=font, fill=panel.colour if row == 0 else _PAPER, anchor="lm")
+            pen.text(place, caption, font=font, fill=panel.colour if row == 0 else _PAPER, anchor="lm")
     return whole
 
 

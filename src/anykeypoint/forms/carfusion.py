@@ -52,14 +52,14 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 def files(path: Path, word: str) -> list[Path]:
     """The label files of the sequences that the word names, of all if it names none."""
-    found = sorted(path.rglob("gt/*.txt")) if path.is_dir() else []
-    if not found:
+    listed = sorted(path.rglob("gt/*.txt")) if path.is_dir() else []
+    if not listed:
         raise InputError(f"{path} has no folder gt with .txt files; give the folder with CarFusion's sequences.")
     wanted = {plain_text(part) for part in word.split(",") if part.strip()}
-    names = {plain_text(file.parent.parent.name) for file in found}
+    names = {plain_text(file.parent.parent.name) for file in listed}
     if unknown := sorted(wanted - names):
         raise InputError(f"{path} has no sequence {unknown[0]!r}; there are {', '.join(sorted(names))}.")
-    return [file for file in found if not wanted or plain_text(file.parent.parent.name) in wanted]
+    return [file for file in listed if not wanted or plain_text(file.parent.parent.name) in wanted]
 
 
 def _add_point(cars: dict[int, np.ndarray], line: str, where: str, points: int, labels: Labels) -> None:

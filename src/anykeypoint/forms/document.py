@@ -18,7 +18,7 @@ from ..errors import InputError
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
-MIN_MARGIN = 4.0  # and at least this many pixels
+MIN_MARGIN = 4.0  # smallest reach beyond them, in pixels
 
 NamedPoints = dict[str, tuple[float, float, int]]  # name of a point -> x, y in image pixels, and visibility
 NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category name, points, box or None

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..geometry import Box
 from ..io import write_bytes
 
-SCHEMA_VERSION = 1  # of both kinds of JSON; files of version 0.1.0 state none
+SCHEMA_VERSION = 1  # version of both kinds of JSON; files of version 0.1.0 state none
 SCHEMA = "anykeypoint.poses"  # what the `info` of a COCO file calls its schema
 
 CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
@@ -157,15 +157,15 @@ def csv_text(poses: Iterable[TableFields]) -> str:
     for pose in poses:
         counts[pose.image] = counts.get(pose.image, 0) + 1
         start = [pose.image, counts[pose.image], pose.category]
-        found = [""] * len(DETECTION_COLUMNS) if detected else []
+        detection = [""] * len(DETECTION_COLUMNS) if detected else []
         if pose.box is not None and pose.box_score is not None:
-            found = [*pose.box, pose.box_score, pose.box_word]
+            detection = [*pose.box, pose.box_score, pose.box_word]
         for name, xy, confidence, present in zip(
             pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
         ):
-            sure = "" if np.isnan(confidence) else confidence
-            numbers = [*xy, sure, "true"] if present else ["", "", "", "false"]
-            writer.writerow([*start, name, *numbers, *found])
+            known = "" if np.isnan(confidence) else confidence
+            numbers = [*xy, known, "true"] if present else ["", "", "", "false"]
+            writer.writerow([*start, name, *numbers, *detection])
     return "\n".join([*lines, ""])
 
 
