@@ -145,7 +145,7 @@ def test_a_bad_picture_loses_no_other(run, photos):
         (["--detect", "unicorn"], "unicorn"),
         (["--detect", "dog", "--detect-score", "1.5"], "0 to 1"),
         (["--detect", "dog", "--detect-score", "nan"], "0 to 1"),
-        (["--detect", "dog", "--detect-most", "0"], "from 1 up"),
+        (["--detect", "dog", "--detect-most", "0"], "number from 1,"),
         (["--detect", "dog", "--boxes", "0,0,5,5"], "--boxes"),
         (["--detector", "yolov3-tiny"], "--detect WORDS"),
         (["--detect-score", "0.3"], "--detect WORDS"),

@@ -1,1 +1,1 @@
-"""Boxes of objects named in words, so that a picture of many objects becomes many poses (KptLLM++, Sec. 3.7)."""
+"""Boxes of the objects that words name, so that a picture of many objects gives many poses (KptLLM++, Sec. 3.7)."""

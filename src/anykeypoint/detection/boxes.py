@@ -1,6 +1,6 @@
 """Detections, and which of several boxes round one object is kept.
 
-Boxes are [x, y, w, h] in pixels of the upright picture. N is the number of boxes.
+A box is left, top, width and height, in pixels of the upright picture. N is the number of boxes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..configs.checks import check_share
-from ..errors import InputError
+from ..configs.checks import check_share, check_text
 from ..geometry import Box, check_box
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One object that a detector found: its box, how sure the detector is (0 to 1), and the word it was asked by."""
+    """One object in a picture.
+
+    box: left, top, width, height in pixels of the upright picture.
+    score: the detector's confidence, from 0 to 1.
+    word: the word of the query that the object answers.
+    """
 
     box: Box
     score: float
@@ -24,12 +28,11 @@ class Detection:
     def __post_init__(self) -> None:
         object.__setattr__(self, "box", check_box(self.box))
         object.__setattr__(self, "score", check_share(self.score, "A detection's score"))
-        if not isinstance(self.word, str) or not self.word.strip():
-            raise InputError(f"A detection's word must be a text that is not blank, but got {self.word!r}.")
+        check_text(self.word, "A detection's word")
 
 
 def overlaps(box: Sequence[float], others: np.ndarray) -> np.ndarray:
-    """The area that a box shares with each of the others [N, 4] over the area of both together (IoU): [N], 0 to 1."""
+    """The intersection over union of a box with each of the boxes `others` [N, 4]: [N], from 0 to 1."""
     x, y, w, h = box
     wide = np.minimum(x + w, others[:, 0] + others[:, 2]) - np.maximum(x, others[:, 0])
     high = np.minimum(y + h, others[:, 1] + others[:, 3]) - np.maximum(y, others[:, 1])
@@ -37,14 +40,17 @@ def overlaps(box: Sequence[float], others: np.ndarray) -> np.ndarray:
     return shared / (w * h + others[:, 2] * others[:, 3] - shared)
 
 
-def suppress(found: Iterable[Detection], overlap: float, most: int | None = None) -> list[Detection]:
-    """The best detections, best first, of which no two share more than `overlap` (IoU), at most `most` of them.
+def suppress(candidates: Iterable[Detection], overlap: float, most: int | None = None) -> list[Detection]:
+    """The detections that non-maximum suppression keeps, those with the highest score first.
 
-    The best one stays, those that share more with it go, whatever their word, and so on: one object found twice, as
-    "dog" and as "animal", is one object. Equal scores are told apart by box and word, so that the order of `found`
-    changes nothing.
+    candidates: the detections.
+    overlap: two boxes whose intersection over union is larger are one object, of which the higher score is kept.
+    most: number of detections that are kept at most; None keeps all.
+
+    Words play no part: an object that was detected as "dog" and as "animal" is one object. Equal scores are ordered by
+    box and word, so that the order of the candidates changes nothing.
     """
-    ranked = sorted(found, key=lambda one: (-one.score, one.box, one.word))
+    ranked = sorted(candidates, key=lambda one: (-one.score, one.box, one.word))
     boxes = np.array([one.box for one in ranked], dtype=np.float64).reshape(-1, 4)
     left, kept = np.arange(len(ranked)), []
     while len(left) and (most is None or len(kept) < most):
@@ -55,7 +61,12 @@ def suppress(found: Iterable[Detection], overlap: float, most: int | None = None
 
 
 def cut(box: Sequence[float], size: tuple[int, int]) -> Box | None:
-    """The part of a box that lies in a picture of (width, height); None where nothing does."""
+    """The part of a box that lies inside a picture.
+
+    size: width and height of the picture in pixels.
+
+    None where the box lies outside.
+    """
     x, y, w, h = box
     left, top = max(x, 0.0), max(y, 0.0)
     wide, high = min(x + w, size[0]) - left, min(y + h, size[1]) - top

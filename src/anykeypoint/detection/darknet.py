@@ -1,6 +1,6 @@
-"""YOLOv3-tiny (Redmon and Farhadi, 2018) as published for darknet: the network, its weights file, its boxes.
+"""YOLOv3-tiny (Redmon and Farhadi, 2018) as published for darknet: the network, its file of weights, its boxes.
 
-Shapes: B pictures, G cells a side of a grid, C classes, N boxes.
+Letters: B pictures, S pixels a side, G cells a side of a grid, C classes, N boxes.
 """
 
 import json
@@ -14,17 +14,19 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 
-SIDE = 416  # pixels a side of what the network sees
-EPSILON = 1e-6  # darknet adds it to the deviation, not to the variance
-# Width and height in pixels of the square: the coarse grid's, the fine grid's. The cfg published today gives the latter
-# (10, 14) and the next two, but the weights were trained with these; with the others its boxes are too small.
+SIDE = 416  # side of the network's input in pixels
+EPSILON = 1e-6  # darknet adds it to the standard deviation, not to the variance
+# Width and height in pixels of the anchors of the coarse grid and of the fine grid. The configuration that is published
+# today has (10, 14) and the next two for the fine grid, but the weights were trained with these: with the others the
+# boxes are too small.
 ANCHORS = (((81, 82), (135, 169), (344, 319)), ((23, 27), (37, 58), (81, 82)))
 
 
 class YoloTinyNetwork(nn.Module):
     """Thirteen convolutions; batch norm is folded into those that had one.
 
-    width: channels of the first convolution, 16 as published. classes: C.
+    width: channels of the first convolution, 16 in the published network.
+    classes: number of classes C.
     """
 
     def __init__(self, width: int = 16, classes: int = 80) -> None:
@@ -38,7 +40,10 @@ class YoloTinyNetwork(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(i, o, kernel, padding=kernel // 2) for i, o, kernel in sides)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels B 3 S S in 0..1, S a multiple of 32 -> the coarse and the fine grid, B 3(5+C) G G."""
+        """Pixels B 3 S S in 0..1, S a multiple of 32 -> the coarse and the fine grid, B 3(5+C) G G.
+
+        G is S / 32 for the coarse grid and S / 16 for the fine one. Each cell has 3 boxes of 5 + C channels.
+        """
 
         def step(number: int, values: Tensor) -> Tensor:
             return F.leaky_relu(self.convs[number](values), 0.1)
@@ -48,7 +53,9 @@ class YoloTinyNetwork(nn.Module):
             values = step(number, values if number == 0 else F.max_pool2d(values, 2))
         fine = values  # stride 16
         values = step(5, F.max_pool2d(fine, 2))
-        values = F.max_pool2d(F.pad(values, (0, 1, 0, 1), value=-torch.inf), 2, stride=1)  # darknet pads behind
+        values = F.max_pool2d(
+            F.pad(values, (0, 1, 0, 1), value=-torch.inf), 2, stride=1
+        )  # darknet pads to the right and the bottom
         values = step(7, step(6, values))
         coarse = self.convs[9](step(8, values))
         raised = F.interpolate(step(10, values), scale_factor=2, mode="nearest")
@@ -56,9 +63,10 @@ class YoloTinyNetwork(nn.Module):
 
 
 def decode(grids: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Grids of one picture [3(5+C), G, G] -> boxes [N, 4] x, y, w, h in fractions of the square, and scores [N, C].
+    """Grids of one picture [3(5+C), G, G] -> boxes [N, 4] and scores [N, C].
 
-    A score is the chance that there is an object times that of the class; classes do not exclude each other.
+    A box is left, top, width and height in fractions of the square that the network read. A score is the probability of
+    an object times that of the class; classes do not exclude each other.
     """
     boxes, scores = [], []
     for grid, anchors in zip(grids, ANCHORS, strict=True):
@@ -66,12 +74,12 @@ def decode(grids: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         values = grid.detach().cpu().double().numpy().reshape(len(anchors), -1, cells, cells)
         rows, columns = np.mgrid[:cells, :cells]
         middle = (_sigmoid(values[:, :2]) + np.stack([columns, rows])) / cells
-        with np.errstate(over="ignore"):  # an endless box is cut at the picture's edges
+        with np.errstate(over="ignore"):  # an infinite box is cut at the picture's edges later
             size = np.exp(values[:, 2:4]) * np.array(anchors)[:, :, None, None] / SIDE
         places = np.concatenate([middle - size / 2, size], axis=1)
         boxes.append(places.transpose(0, 2, 3, 1).reshape(-1, 4))
-        sure = _sigmoid(values[:, 4:5]) * _sigmoid(values[:, 5:])
-        scores.append(sure.transpose(0, 2, 3, 1).reshape(-1, sure.shape[1]))
+        score = _sigmoid(values[:, 4:5]) * _sigmoid(values[:, 5:])
+        scores.append(score.transpose(0, 2, 3, 1).reshape(-1, score.shape[1]))
     return np.concatenate(boxes), np.concatenate(scores)
 
 
@@ -83,18 +91,21 @@ def convert_package(files: list[Path], folder: Path) -> None:
 
 
 def read_weights(path: Path, width: int = 16, classes: int = 80) -> dict[str, Tensor]:
-    """A darknet weights file as the state of a `YoloTinyNetwork`.
+    """The state dict of a `YoloTinyNetwork` from a weights file of darknet.
 
-    The file: three int32 (major, minor, revision), the count of pictures seen (8 bytes from version 0.2 on, else 4),
-    then float32 for each convolution: biases, or with batch norm its shifts, scales, means and variances, and the
-    weights [out, in, k, k]. Raises InputError unless it holds exactly that.
+    path: the file: three int32 (major, minor, revision of the format), the number of pictures of the training (8 bytes
+        from version 0.2 on, else 4), then float32 numbers for each convolution: biases, or with batch norm its shifts,
+        scales, means and variances, and the weights [out, in, k, k].
+    width, classes: of the network.
+
+    Raises InputError for a file that holds more or less than that, and for numbers that are not finite.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     shapes = [tuple(conv.weight.shape) for conv in YoloTinyNetwork(width, classes).convs]
-    plain = (9, 12)  # the two grids have no batch norm
+    plain = (9, 12)  # indices of the two convolutions without batch norm, which give the grids
     needed = sum(out * deep * k * k + out * (1 if i in plain else 4) for i, (out, deep, k, _) in enumerate(shapes))
     major, minor = np.frombuffer(data[:8], "<i4").tolist() if len(data) >= 8 else (0, 0)
     header = 20 if 10 * major + minor >= 2 else 16
@@ -130,4 +141,5 @@ def read_weights(path: Path, width: int = 16, classes: int = 80) -> dict[str, Te
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
+    """The logistic function, without overflow."""
     return 0.5 * (1 + np.tanh(values / 2))

@@ -1,4 +1,4 @@
-"""What every detector does: it is given a picture and words, and answers with boxes."""
+"""The base of all detectors: a picture and words in, boxes out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..configs.checks import check_share
+from ..configs.checks import check_share, check_whole
 from ..errors import InputError
 from ..images import ImageSource, read_image
 from .boxes import Detection, cut, suppress
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line reads words with this module before it needs torch
     from torch import nn
 
-OVERLAP = 0.5  # two boxes that share more than this of their common area (IoU) are one object
-MOST = 50  # objects in a picture
+OVERLAP = 0.5  # two boxes of a larger intersection over union are one object
+MOST = 50  # number of objects in a picture
 
 
 class Detector(ABC):
     """Finds the objects that words name.
 
-    usual_score: what it takes for sure enough unless it is told. network: what looks at the picture.
+    usual_score: the least score of a detection unless another is given.
+    network: the network that is run on the pictures.
     """
 
     usual_score: float
@@ -36,41 +37,41 @@ class Detector(ABC):
         overlap: float = OVERLAP,
         most: int = MOST,
     ) -> list[Detection]:
-        """The objects that the words name, the surest first.
+        """The objects that the words name, those with the highest score first.
 
-        image: what `read_image` takes. words: "dog; cat" or a list of words.
-        score: the least that the detector must be sure, 0 to 1; None takes its own `usual_score`.
-        overlap: of two boxes that share more than this (IoU, 0 to 1) only the surer one stays, whatever their words.
-        most: at most so many, the surest.
+        image: what `read_image` takes.
+        words: "dog; cat", or a list of words.
+        score: the least score of a detection, from 0 to 1; None takes `usual_score`.
+        overlap: of two boxes with a larger intersection over union (0 to 1) only the one with the higher score is kept,
+            whatever their words.
+        most: number of detections at most.
 
-        Boxes [x, y, w, h] are in pixels of the upright picture, cut at its edges. Words are asked one by one: neither
-        their company nor their order changes a score. Raises InputError for words it cannot look for, numbers out of
-        range and what `read_image` refuses.
+        Boxes are left, top, width and height in pixels of the upright picture, cut at its edges. The network reads one
+        word at a time, so that neither the other words nor their order change a score. Raises InputError for words
+        that the detector cannot take, for numbers out of range, and for what `read_image` refuses.
         """
-        asked = self.check(words)
+        checked = self.check(words)
         least = self.usual_score if score is None else check_share(score, "The least score of a detection")
         check_share(overlap, "The overlap of detections")
         check_most(most)
-        return suppress(self._candidates(read_image(image), asked, least), overlap, most)
+        return suppress(self._candidates(read_image(image), checked, least), overlap, most)
 
     def check(self, words: str | Sequence[str]) -> list[str]:
-        """The words as a list; InputError where one of them is none, is there twice, or cannot be looked for."""
+        """The words as a list; InputError for one that is blank, given twice, or that the detector cannot take."""
         return split_words(words)
 
     @abstractmethod
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterable[Detection]:
-        """All detections of at least this score, one object as often as it is found."""
+        """All detections with at least this score; one object may have several."""
 
 
 def check_most(most: int) -> int:
-    """InputError unless it is a whole number from 1 up."""
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise InputError(f"The most detections in a picture must be a whole number from 1 up, but got {most!r}.")
-    return most
+    """The greatest number of detections in a picture; InputError unless it is a whole number from 1."""
+    return check_whole(most, "The most detections in a picture")
 
 
 def split_words(words: str | Sequence[str]) -> list[str]:
-    """The words of "dog; cat", or of a list; InputError unless there is at least one, none is blank and none twice."""
+    """The words of "dog; cat", or of a list; InputError without any, and for a word that is blank or given twice."""
     given = words.split(";") if isinstance(words, str) else words
     if (
         not isinstance(given, Sequence)
@@ -78,19 +79,26 @@ def split_words(words: str | Sequence[str]) -> list[str]:
         or not all(isinstance(word, str) and word.strip() for word in given)
     ):
         raise InputError(f"The words to look for must be texts, as in 'dog; cat', and none blank, but got {words!r}.")
-    found = [" ".join(word.split()) for word in given]
-    if twice := [word for word in found if found.count(word) > 1]:
+    split = [" ".join(word.split()) for word in given]
+    if twice := [word for word in split if split.count(word) > 1]:
         raise InputError(f"The word {twice[0]!r} is there twice; name every kind of object once.")
-    return found
+    return split
 
 
 def as_detections(
     boxes: np.ndarray, scores: np.ndarray, word: str, score: float, size: tuple[int, int]
 ) -> list[Detection]:
-    """Boxes [N, 4] with scores [N] of at least `score` as detections, cut at the edges of a picture of (width, height).
+    """The boxes with at least a given score as detections, cut at the edges of the picture.
 
-    Boxes without a part in the picture are left out, and those that are no numbers: some weights overflow.
+    boxes: [N, 4] left, top, width, height in pixels of the picture.
+    scores: [N].
+    word: the word that all of them answer.
+    score: the least score.
+    size: width and height of the picture in pixels.
+
+    Boxes outside of the picture are left out, and those with numbers that are not finite: some weights overflow.
     """
     usable = (scores >= score) & np.isfinite(scores) & ~np.isnan(boxes).any(axis=1)
-    parts = [(cut(box, size), sure) for box, sure in zip(boxes[usable].tolist(), scores[usable].tolist(), strict=True)]
-    return [Detection(part, min(sure, 1.0), word) for part, sure in parts if part is not None]
+    pairs = zip(boxes[usable].tolist(), scores[usable].tolist(), strict=True)
+    parts = [(cut(box, size), value) for box, value in pairs]
+    return [Detection(part, min(value, 1.0), word) for part, value in parts if part is not None]

@@ -1,6 +1,6 @@
-"""Detectors that take any words, through transformers: GroundingDINO (the paper's, Sec. 3.7), OWL-ViT and OWLv2.
+"""Detectors that take any words, through transformers: GroundingDINO (KptLLM++, Sec. 3.7), OWL-ViT and OWLv2.
 
-A picture is asked about one word at a time: in one sentence with others, a word would get other scores. N is the number
+The network reads one word at a time: in one sentence with other words, a word would get another score. N is the number
 of boxes that a network proposes.
 """
 
@@ -20,7 +20,7 @@ from .letterbox import letterbox
 
 
 class GroundingDino(Detector):
-    """GroundingDINO, and its MM variant. A score is the largest over the word's tokens, as published."""
+    """GroundingDINO and MM-GroundingDINO. A score is the largest over the tokens of the word, as published."""
 
     usual_score = 0.3
 
@@ -39,32 +39,37 @@ class GroundingDino(Detector):
         return cls(model, load_tokenizer(source), load_image_processor(source))
 
     def check(self, words: str | Sequence[str]) -> list[str]:
-        asked = super().check(words)
-        for word in asked:
+        checked = super().check(words)
+        for word in checked:
             if "." in word:
                 raise InputError(f"GroundingDINO ends a word at a full stop, but got {word!r}; part words by ';'.")
             _check_length(word, len(self._ids(word)["input_ids"][0]), self.network.config.max_text_len)
-        return asked
+        return checked
 
     @torch.inference_mode()
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterator[Detection]:
         place = self.network.device
         pixels = self.processor(images=picture, return_tensors="pt").to(place)
         for word in words:
-            answer = self.network(**pixels, **self._ids(word).to(place))
-            scores = answer.logits[0].sigmoid().amax(dim=-1)
-            boxes = _from_centres(answer.pred_boxes[0]) * np.tile(picture.size, 2)
+            output = self.network(**pixels, **self._ids(word).to(place))
+            scores = output.logits[0].sigmoid().amax(dim=-1)
+            boxes = _from_centres(output.pred_boxes[0]) * np.tile(picture.size, 2)
             yield from as_detections(boxes, _array(scores), word, score, picture.size)
 
     def _ids(self, word: str) -> Any:
+        """The tokens of a word, in lower case and with a full stop, as GroundingDINO was trained."""
         return self.tokenizer(f"{word.lower()}.", return_tensors="pt", return_token_type_ids=True)
 
 
 class Owl(Detector):
-    """OWL-ViT, which squeezes a picture into a square, and OWLv2, which fills it up with grey."""
+    """OWL-ViT, which squeezes a picture into a square, and OWLv2, which fills the square up with grey.
+
+    tokens: number of tokens of the longest phrase, as published.
+    fills: whether the square is filled up.
+    """
 
     usual_score = 0.1
-    tokens = 16  # of a phrase, as published
+    tokens = 16
 
     def __init__(self, model: nn.Module, tokenizer: Any, processor: Any, fills: bool) -> None:
         self.network, self.tokenizer, self.processor = model.eval().requires_grad_(False), tokenizer, processor
@@ -79,28 +84,28 @@ class Owl(Detector):
         return cls(model, load_tokenizer(source), load_image_processor(source), fills)
 
     def check(self, words: str | Sequence[str]) -> list[str]:
-        asked = super().check(words)
-        for word in asked:
+        checked = super().check(words)
+        for word in checked:
             _check_length(word, len(self.tokenizer(_phrase(word))["input_ids"]), self.tokens)
-        return asked
+        return checked
 
     @torch.inference_mode()
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterator[Detection]:
         place = self.network.device
-        pixels, seen = self._pixels(picture)
+        pixels, sides = self._pixels(picture)
         for word in words:
             ids = self.tokenizer(_phrase(word), return_tensors="pt", padding="max_length", max_length=self.tokens)
-            answer = self.network(
+            output = self.network(
                 pixel_values=pixels.to(place),
                 input_ids=ids["input_ids"].to(place),
                 attention_mask=ids["attention_mask"].to(place),
             )
-            scores = answer.logits[0, :, 0].sigmoid()
-            boxes = _from_centres(answer.pred_boxes[0]) * np.tile(seen, 2)
+            scores = output.logits[0, :, 0].sigmoid()
+            boxes = _from_centres(output.pred_boxes[0]) * np.tile(sides, 2)
             yield from as_detections(boxes, _array(scores), word, score, picture.size)
 
     def _pixels(self, picture: Image.Image) -> tuple[Tensor, tuple[float, float]]:
-        """What the network sees, 1 3 S S, and how many pixels of the picture its sides are."""
+        """The network's input 1 3 S S, and the width and height of the square in pixels of the picture."""
         if not self.fills:
             return self.processor(images=picture, return_tensors="pt")["pixel_values"], picture.size
         values, crop = letterbox(picture, self.processor.size["height"], centred=False)
@@ -109,17 +114,18 @@ class Owl(Detector):
 
 
 def _phrase(word: str) -> str:
-    """The sentence that OWL-ViT's published examples ask with."""
+    """The sentence of OWL-ViT's published examples."""
     return f"a photo of a {word}"
 
 
 def _check_length(word: str, tokens: int, most: int) -> None:
+    """InputError for a word of more tokens than the detector reads."""
     if tokens > most:
         raise InputError(f"The detector reads {most} tokens, but {word[:40]!r} takes {tokens}; say it in fewer words.")
 
 
 def _from_centres(boxes: Tensor) -> np.ndarray:
-    """[N, 4] middle x, y, width, height -> left, top, width, height."""
+    """Boxes [N, 4] as x and y of the centre, width, height -> left, top, width, height."""
     values = _array(boxes)
     return np.concatenate([values[:, :2] - values[:, 2:] / 2, values[:, 2:]], axis=1)
 

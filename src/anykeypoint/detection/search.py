@@ -1,4 +1,4 @@
-"""What to look for in every picture of a run."""
+"""A detector with its query: the objects that are searched for in every picture of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,12 @@ from .detector import MOST, Detector, check_most
 
 @dataclass(frozen=True)
 class Search:
-    """A detector with the words to look for; score and most as in `Detector.find`.
+    """A detector with the options of its searches.
 
-    Raises InputError at once for what `find` would refuse at the first picture.
+    detector: the detector.
+    words, score, most: see `Detector.find`.
+
+    Raises InputError when it is made for what `find` would refuse at the first picture.
     """
 
     detector: Detector
@@ -28,8 +31,9 @@ class Search:
         check_most(self.most)
 
     def find(self, image: ImageSource) -> list[Detection]:
+        """The detections in one picture, those with the highest score first."""
         return self.detector.find(image, self.words, self.score, most=self.most)
 
     def nothing(self) -> str:
-        """What to say of a picture in which `find` found nothing."""
+        """The message for a picture in which `find` detects nothing."""
         return f"no {' or '.join(self.words)} was found with a score of {self.score:g} or more; a lower one finds more."

@@ -1,4 +1,4 @@
-"""The offline detector: YOLOv3-tiny, small, quick on a CPU, for the 80 kinds of object of COCO."""
+"""The detector that needs no network access: YOLOv3-tiny, small and quick on a CPU, for the 80 classes of COCO."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ MODEL_TYPE = "yolov3-tiny"
 
 
 class YoloTiny(Detector):
-    """Finds what COCO has a word for, or one of the other words for it in `coco_words.json`."""
+    """Detects the classes of COCO, by COCO's own words or the other words for them in `coco_words.json`."""
 
     usual_score = 0.25
 
@@ -45,15 +45,15 @@ class YoloTiny(Detector):
         return cls(network)
 
     def check(self, words: str | Sequence[str]) -> list[str]:
-        asked = super().check(words)
-        for word in asked:
+        checked = super().check(words)
+        for word in checked:
             if word.casefold() not in known_words():
                 names = ", ".join(next(iter(kind)) for kind in _kinds())
                 raise InputError(
                     f"The detector {MODEL_TYPE} does not know {word!r}, only {names}; give one of these, or a detector "
                     "that takes any words, as --detector IDEA-Research/grounding-dino-tiny."
                 )
-        return asked
+        return checked
 
     @torch.inference_mode()
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterator[Detection]:
@@ -69,12 +69,12 @@ class YoloTiny(Detector):
 
 @cache
 def known_words() -> dict[str, int]:
-    """Every word that is understood -> the number of its class."""
+    """Every known word, case-folded -> the index of its class."""
     return {word: number for number, kind in enumerate(_kinds()) for word in kind}
 
 
 @cache
 def _kinds() -> list[list[str]]:
-    """For each of COCO's 80 classes, in the network's order, its word and others that mean the same things."""
+    """For each of COCO's 80 classes, in the network's order, COCO's word and others of the same meaning."""
     text = (resources.files("anykeypoint.detection") / "coco_words.json").read_text(encoding="utf-8")
     return json.loads(text)

@@ -1,4 +1,4 @@
-"""Named tensors that must fit a network exactly."""
+"""A check that named tensors fit a network exactly."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,12 @@ from ..errors import InputError
 
 
 def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], what: str) -> None:
-    """InputError that lists unknown, missing and wrongly shaped tensors, unless `given` fits `expected` exactly."""
+    """InputError that lists unknown, missing and wrongly shaped tensors, unless `given` fits `expected` exactly.
+
+    expected: name -> shape.
+    given: name -> tensor.
+    what: subject of the sentence, a plural: "The LoRA weights".
+    """
     unknown = sorted(set(given) - set(expected))
     missing = sorted(set(expected) - set(given))
     shapes = [
@@ -22,5 +27,6 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, T
 
 
 def _shortened(keys: list[str], limit: int = 8) -> str:
+    """The first `limit` names, and the number of the others."""
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return ", ".join(keys[:limit]) + more

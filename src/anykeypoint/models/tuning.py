@@ -1,8 +1,8 @@
-"""How a pretrained network is tuned: not at all, by LoRA adapters, or wholly.
+"""How a pretrained network is tuned: not at all ("frozen"), by LoRA adapters ("lora"), or in all its weights ("full").
 
-LoRA (Hu et al. 2021) adds (alpha / r) B A x to the output of chosen linear layers and trains A and B alone. CapeLLM
-(section 4.1) puts it on the queries and values of both the image encoder and the language model, r 8, alpha 16,
-dropout 0.05. The layers are chosen by role, because every family names them differently.
+LoRA (Hu et al. 2021) adds (alpha / r) B A x to the output of chosen linear layers and trains only A and B. CapeLLM
+(section 4.1) adapts the queries and values of both the image encoder and the language model, with r 8, alpha 16 and
+dropout 0.05. Layers are chosen by role (q, k, v, ...), because every family of networks names them differently.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,8 @@ from .tensors import check_tensors
 
 TUNING_MODES = ("frozen", "lora", "full")
 
-# Role -> the ends of module names that play it; the longest matching end decides. "qkv" plays q, k and v at once:
-# an adapter on a fused layer cannot leave k out.
+# Role -> endings of the names of the layers that have it; the longest matching ending decides. A fused "qkv" layer has
+# the roles q, k and v together: an adapter on it cannot leave k out.
 _ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "q": ("q_proj", "query"),
     "k": ("k_proj", "key"),
@@ -33,7 +33,7 @@ _ROLE_NAMES: dict[str, tuple[str, ...]] = {
 }
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
 
-_ADAPTER = "default"  # PEFT's name for a single adapter; it stands in parameter names but not in saved keys
+_ADAPTER = "default"  # PEFT's name of a single adapter: part of the names of parameters, left out in saved files
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,16 @@ def check_tuning(mode: str) -> None:
 
 
 def tune(module: nn.Module, mode: str, options: LoraOptions, unused: Iterable[str] = ()) -> None:
-    """Set in place which parameters of `module` train, and add the adapters for the mode "lora".
+    """Set in place which parameters of a network train, and add the adapters where `mode` is "lora".
 
-    unused: beginnings of names in `module` whose output is never used; they get no adapter and never train: a trainable
-    parameter without a gradient stops distributed training.
+    module: the network.
+    mode: frozen, lora or full.
+    options: the adapters; only used in the mode lora.
+    unused: beginnings of the names of parts whose output is never used. They get no adapter and never train, because a
+        trainable parameter without a gradient stops distributed training.
+
+    Raises InputError for another mode, for roles that the network does not have, and where the network has adapters
+    that differ from the options.
     """
     check_tuning(mode)
     if mode == "frozen":
@@ -95,10 +101,15 @@ def apply_lora(
     targets: Iterable[str] = ("q", "v"),
     unused: Iterable[str] = (),
 ) -> nn.Module:
-    """Freeze `module` and put trainable LoRA adapters on its layers of the roles `targets`, in place.
+    """Freeze a network and put trainable LoRA adapters on its layers, in place; the network itself is returned.
 
-    B starts at zero, so the module's output does not change. Adapters of half precision layers are float32.
-    Raises InputError for roles that the module does not have (naming those it has) and for a second adapter.
+    module: the network.
+    r, alpha, dropout: see `LoraOptions`.
+    targets: roles of the layers that get an adapter.
+    unused: beginnings of the names of layers that get none.
+
+    B starts at zero, so the output does not change. Adapters of layers in half precision are float32.
+    Raises InputError for roles that the network does not have (naming those it has), and where it has adapters already.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -112,17 +123,21 @@ def apply_lora(
     )
     inject_adapter_in_model(config, module, _ADAPTER)
     for _, parameter in _adapter_parameters(module):
-        if parameter.dtype in (torch.float16, torch.bfloat16):  # too coarse for small steps
+        if parameter.dtype in (torch.float16, torch.bfloat16):  # small steps of training would be rounded away
             parameter.data = parameter.data.float()
-    return module.train(module.training)  # PEFT's dropout starts in training mode wherever the module is in
+    return module.train(module.training)  # PEFT adds its dropout in training mode
 
 
 def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str] = ()) -> list[str]:
-    """The full names of the linear layers in `module`, adapted or not, that play the roles `targets`."""
+    """The full names, sorted, of the linear layers of a network that have one of the roles `targets`.
+
+    Layers count whether they are adapted or not; those whose names begin with an entry of `unused` do not.
+    Raises InputError for a role that no layer has.
+    """
     roles: dict[str, list[str]] = {}
     unused = tuple(unused)
     for name, layer in module.named_modules():
-        name = name.removesuffix(".base_layer")  # where PEFT keeps the layer that it adapts
+        name = name.removesuffix(".base_layer")  # PEFT keeps the layer that it adapts under this name
         if isinstance(layer, nn.Linear) and not name.startswith(unused):
             for role in roles_of(name):
                 roles.setdefault(role, []).append(name)
@@ -141,7 +156,7 @@ def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str
 
 
 def roles_of(name: str) -> tuple[str, ...]:
-    """The roles that a layer of that name plays; none where the name is not known."""
+    """The roles of a layer by its name, as "encoder.layer.0.attention.q_proj"; empty where the name has none."""
     dotted = "." + name
     ends = [(len(end), role) for role, ends in _ROLE_NAMES.items() for end in ends if dotted.endswith("." + end)]
     if not ends:
@@ -151,22 +166,25 @@ def roles_of(name: str) -> tuple[str, ...]:
 
 
 def has_lora(module: nn.Module) -> bool:
-    """True where some layer of `module` has a LoRA adapter."""
+    """Whether some layer of a network has a LoRA adapter."""
     return any(f".lora_A.{_ADAPTER}." in name for name, _ in module.named_parameters())
 
 
 def lora_state(module: nn.Module) -> dict[str, Tensor]:
-    """The adapters' weights, detached: `<layer>.lora_A.weight` of r x inputs, `<layer>.lora_B.weight` of outputs x r.
+    """The weights of a network's adapters, detached; empty without adapters.
 
-    These are PEFT's own saved names, without the `base_model.model.` that it puts in front. Empty without adapters.
+    `<layer>.lora_A.weight` is r x inputs, `<layer>.lora_B.weight` is outputs x r. These are the names in files that
+    PEFT saves, without `base_model.model.` in front.
     """
     return {_saved_name(name): tensor.detach() for name, tensor in _adapter_parameters(module)}
 
 
 def load_lora_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy adapter weights into the adapters that `module` has; PEFT's `base_model.model.` in front is allowed.
+    """Copy weights into the adapters of a network.
 
-    Raises InputError, listing them, for unknown, missing or wrongly shaped tensors; nothing is changed then.
+    state: the form of `lora_state`; names may begin with PEFT's `base_model.model.`.
+
+    Raises InputError that lists unknown, missing and wrongly shaped tensors; nothing is changed then.
     """
     given = {key.removeprefix("base_model.model."): tensor for key, tensor in state.items()}
     own = {_saved_name(name): tensor for name, tensor in _adapter_parameters(module)}
@@ -177,6 +195,7 @@ def load_lora_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _adapter_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The matrices A and B of all adapters, under their full names."""
     parts = (f".lora_A.{_ADAPTER}.", f".lora_B.{_ADAPTER}.")
     return [(name, tensor) for name, tensor in module.named_parameters() if any(part in name for part in parts)]
 
@@ -186,7 +205,7 @@ def _saved_name(name: str) -> str:
 
 
 def _check_adapters(module: nn.Module, options: LoraOptions, unused: Iterable[str]) -> None:
-    """InputError unless the adapters already on `module` are those that `options` asks for."""
+    """Let the adapters that a network has already train; InputError unless they are those of `options`."""
     config = module.peft_config[_ADAPTER]
     present = {key.rsplit(".lora_", 1)[0] for key in lora_state(module)}
     wanted = set(target_names(module, options.targets, unused))

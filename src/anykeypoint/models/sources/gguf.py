@@ -1,4 +1,4 @@
-"""Read a Llama-family GGUF file: config, dequantised weights, byte-level BPE tokenizer."""
+"""GGUF files of Llama-like models: their config, dequantised weights and byte-level BPE tokenizer."""
 
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from ...errors import InputError
 
-_CONTROL = 3  # token type of GGUF's table
+_CONTROL = 3  # GGUF's token type of control tokens
 
+# GGUF's names -> transformers' names: of whole tensors, and of the layers of block i below `model.layers.<i>`.
 _NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -41,7 +42,10 @@ def convert_package(files: list[Path], folder: Path) -> None:
 
 
 def read_llama(path: Path) -> tuple[LlamaConfig, dict[str, torch.Tensor], GGUFReader]:
-    """Config, float32 tensors under transformers' names, and the open reader; InputError if it is no Llama."""
+    """The config of a GGUF file, its tensors as float32 under transformers' names, and the open reader.
+
+    Raises InputError for a model that is no Llama.
+    """
     reader = GGUFReader(path)
 
     def field(name: str):
@@ -80,7 +84,10 @@ def read_llama(path: Path) -> tuple[LlamaConfig, dict[str, torch.Tensor], GGUFRe
 
 
 def read_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
-    """The SmolLM tokenizer: byte-level BPE with every digit a token of its own."""
+    """The tokenizer of SmolLM: byte-level BPE in which every digit is a token of its own.
+
+    Raises InputError for a tokenizer of another kind.
+    """
 
     def field(name: str):
         return reader.fields[f"tokenizer.ggml.{name}"].contents()
@@ -106,6 +113,10 @@ def read_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
 
 
 def _halves(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Undo GGUF's interleaving of rotary pairs: transformers keeps the two halves of a head apart."""
+    """Undo GGUF's interleaving of rotary pairs: transformers stores the first members of all pairs, then the second.
+
+    weight: query or key weights, one row for each channel of each head.
+    heads: number of heads that the rows are of.
+    """
     rows, columns = weight.shape
     return weight.view(heads, rows // heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)

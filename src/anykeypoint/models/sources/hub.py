@@ -1,8 +1,10 @@
-"""Pretrained networks from a folder or a hub, with errors that say what to do.
+"""Pretrained networks from a folder or the Hugging Face hub, with errors that say what to do.
 
-Only safetensors are read and code that a repository brings along is never run.
+Weights are read only from safetensors, and code in a repository is never run. transformers is imported when it is first
+needed.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ def load_config(source: str) -> Any:
     """The transformers config of a hub id or folder; InputError with one sentence where it cannot be had."""
     from transformers import AutoConfig
 
-    with _one_sentence(source):
+    with _one_sentence(source), _quiet():
         return AutoConfig.from_pretrained(_checked(source), trust_remote_code=False)
 
 
@@ -25,7 +27,7 @@ def read_config(source: str) -> dict[str, Any]:
     """The config.json of a hub id or folder as it is, also of a model type that transformers does not have."""
     from transformers import PretrainedConfig
 
-    with _one_sentence(source):
+    with _one_sentence(source), _quiet():
         return PretrainedConfig.get_config_dict(_checked(source))[0]
 
 
@@ -33,12 +35,12 @@ def load_tokenizer(source: str) -> Any:
     """The tokenizer of a hub id or folder; InputError with one sentence where it cannot be had."""
     from transformers import AutoTokenizer
 
-    with _one_sentence(source), _quiet():  # a CapeLLM checkpoint's config.json names a model type that is not its own
+    with _one_sentence(source), _quiet():  # transformers warns of a CapeLLM checkpoint's config.json, which it ignores
         return AutoTokenizer.from_pretrained(_checked(source), trust_remote_code=False)
 
 
 def load_image_processor(source: str) -> Any:
-    """What prepares pictures for a hub id or folder; with Pillow, so that it gives the same numbers everywhere."""
+    """transformers' image processor of a hub id or folder; with Pillow, which gives the same numbers everywhere."""
     from transformers import AutoImageProcessor
 
     with _one_sentence(source), _quiet():
@@ -46,10 +48,16 @@ def load_image_processor(source: str) -> Any:
 
 
 def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any) -> Any:
-    """`model_class` with the weights of a hub id or folder.
+    """A network of transformers with the weights of a hub id or folder.
 
-    Raises InputError where it cannot be had, and where a weight of the model is not in the files: transformers would
-    fill it with random numbers. Weights that the model has no place for (a text tower, a classifier) are left out.
+    model_class: its class.
+    source: the hub id or folder.
+    dtype: precision of the weights.
+    options: fields of its config that differ from config.json.
+
+    Weights that the class has no place for (a text encoder, a classifier) are left out. Raises InputError where the
+    network cannot be had, and where the files lack one of its weights, which transformers would fill with random
+    numbers.
     """
     with _one_sentence(source), _quiet():
         model, report = model_class.from_pretrained(
@@ -64,6 +72,7 @@ def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any
 
 
 def _checked(source: str) -> str:
+    """The source; InputError where it looks like a path but is no folder, so that no hub is asked for it."""
     looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
     if looks_like_path and not Path(source).is_dir():
         raise InputError(f"There is no folder {source}; give a folder with config.json and safetensors, or a hub id.")
@@ -72,14 +81,19 @@ def _checked(source: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back transformers' bar and loading report, a long table; what matters in it becomes an error above."""
+    """Hold back transformers' progress bars, its loading report and its warnings of changes to come.
+
+    What matters in the report becomes an error of `load_model`.
+    """
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
@@ -88,6 +102,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _one_sentence(source: str) -> Iterator[None]:
+    """Turn the errors of transformers and the hub's client into an InputError of one sentence."""
     from huggingface_hub.errors import HFValidationError
     from safetensors import SafetensorError
 
@@ -100,7 +115,11 @@ def _one_sentence(source: str) -> Iterator[None]:
 
 
 def explain(error: BaseException, source: str) -> str:
-    """One sentence for a failure to load `source`: what was wrong and what to do."""
+    """One sentence for a failure to load `source`: what was wrong and what to do.
+
+    error: what was raised, with its causes.
+    source: the hub id or folder.
+    """
     from huggingface_hub import errors
 
     chain: list[BaseException] = []

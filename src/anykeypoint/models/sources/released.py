@@ -1,6 +1,7 @@
-"""Checkpoint files as research code publishes them: read safely, and their names brought to ours.
+"""Checkpoint files as research code publishes them: read safely, and brought to our names.
 
-Most are what `torch.save` writes, a pickle; only its plain data are ever read (`weights_only`), never code.
+Most are written by `torch.save`, as a pickle. Only the plain data of a pickle are read (`weights_only`); code in it is
+never run.
 """
 
 import re
@@ -16,19 +17,20 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 
-LIMIT = 32 * 2**30  # bytes; no released pose model comes near, and a file that claims more would fill the memory
+LIMIT = 32 * 2**30  # bytes; far above any released pose model, and a file that claims more would fill the memory
 
-_HOLDERS = ("state_dict", "model")  # where mmcv, and the authors of Swin, put the tensors among other things
+_HOLDERS = ("state_dict", "model")  # keys under which mmcv and the authors of Swin store the tensors
 
 
 def read_released(path: str | Path, limit: int = LIMIT) -> dict[str, Tensor]:
-    """The tensors by name of a checkpoint: .safetensors, or what `torch.save` wrote, on the CPU.
+    """The tensors of a checkpoint by name, on the CPU.
 
-    The latter may hold the tensors themselves, or under `state_dict` or `model` beside other things (mmcv's `meta`).
-    limit: bytes of the largest file, and of the largest content, that is read.
+    path: a .safetensors file, or one that `torch.save` wrote. The latter holds the tensors by name, or a mapping that
+        has them under `state_dict` or `model` beside other data (mmcv's `meta`), which are left out.
+    limit: number of bytes of the largest file, and of the largest unpacked content, that is read.
 
-    Raises InputError where the file is missing, damaged, too large, needs code of its own to be read, or holds anything
-    but tensors by name.
+    Raises InputError where the file is missing, damaged or too large, where it can only be read by running code, and
+    where it holds anything but tensors by name.
     """
     path = Path(path)
     try:
@@ -50,10 +52,11 @@ def read_released(path: str | Path, limit: int = LIMIT) -> dict[str, Tensor]:
 
 
 def _check_size(path: Path, limit: int) -> None:
+    """InputError where a file, or what it unpacks to, has more than `limit` bytes."""
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         try:
-            with zipfile.ZipFile(path) as archive:  # entries may be compressed
+            with zipfile.ZipFile(path) as archive:  # its entries may be compressed
                 size = max(size, sum(entry.file_size for entry in archive.infolist()))
         except zipfile.BadZipFile as error:
             raise _damaged(path) from error
@@ -62,10 +65,11 @@ def _check_size(path: Path, limit: int) -> None:
 
 
 def _load(path: Path) -> Any:
+    """What `torch.save` wrote, read as plain data; InputError for a damaged file and for one that needs code."""
     with path.open("rb") as file:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # what a damaged pickle asks for can fail in any way
+        except Exception as error:  # a damaged pickle can fail in any way
             if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
                 raise InputError(
                     f"{path} needs code of its own to be read, which is never run; save its state dict alone as "
@@ -80,12 +84,12 @@ def _damaged(path: Path) -> InputError:
 
 # --- names ---------------------------------------------------------------------------------------------------------
 
-# Released name -> our names; where there are several, the tensor is cut into that many equal parts.
+# Released name of a tensor -> our names; where there are several, the tensor is cut into that many equal parts.
 Places = Mapping[str, tuple[str, ...]]
 
 
 def part_of(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
-    """The tensors under the first of `prefixes` that occurs, without it; all of them where none occurs."""
+    """The tensors whose names begin with the first of `prefixes` that occurs, without it; all where none occurs."""
     for prefix in prefixes:
         if found := {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}:
             return found
@@ -93,7 +97,11 @@ def part_of(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str,
 
 
 def released_shapes(places: Places, model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shapes that the tensors of `places` must have to fit `model`, which may be on the device "meta"."""
+    """The shapes that released tensors must have to fit a network.
+
+    places: released names -> our names.
+    model: the network; may be on the device "meta".
+    """
     own = model.state_dict()
     shapes = {}
     for key, names in places.items():
@@ -103,9 +111,14 @@ def released_shapes(places: Places, model: nn.Module) -> dict[str, tuple[int, ..
 
 
 def placed(places: Places, state: Mapping[str, Tensor], model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Copies of the tensors under our names, floats as `dtype`; the shapes in `state` must have been checked.
+    """Copies of released tensors under our names.
 
-    Raises InputError where whole numbers stand for floats, as in quantised files, or the other way round.
+    places: released names -> our names.
+    state: the released tensors, whose shapes have been checked.
+    model: the network that they are for.
+    dtype: precision of the floating-point tensors.
+
+    Raises InputError for integers in place of floating-point numbers, as in quantised files, or the other way round.
     """
     own = model.state_dict()
     weights = {}

@@ -84,25 +84,34 @@ class Dinov2RegistersEncoder(Dinov2Encoder):
 
 
 class _Positions:
-    """Mixed into transformers' embeddings in front of their own `interpolate_pos_encoding`, which is not Meta's."""
+    """A mixin that samples position embeddings as Meta's code does, in place of transformers' own way.
 
-    offset: float  # cells added to the size asked for before the scale is computed
+    offset: cells that are added to the number of patches before the scale is computed.
+    antialias: whether the sampling is antialiased.
+    _sampled: (height, width) -> the state of the parameter, and the positions that were sampled from it.
+    """
+
+    offset: float
     antialias: bool
-    _sampled: dict[tuple[int, int], tuple[tuple, Tensor]]  # (height, width) -> (stamp of the parameter, positions)
+    _sampled: dict[tuple[int, int], tuple[tuple, Tensor]]
 
     def interpolate_pos_encoding(self, embeddings: Tensor, height: int, width: int) -> Tensor:
-        """Positions 1 1+N C for a picture of height x width pixels: CLS first, then row by row."""
+        """Position embeddings 1 1+N C of a picture of height x width pixels: CLS first, then the patches row by row.
+
+        They are kept as long as the parameter does not change. In training, and in an export, they are sampled anew.
+        """
         grid = self.position_embeddings
         if torch.compiler.is_exporting() or (grid.requires_grad and torch.is_grad_enabled()):
             return self._sample(height, width)
         stamp = (grid.data_ptr(), 0 if grid.is_inference() else grid._version, grid.device, grid.dtype)
-        found = self._sampled.get((height, width))
-        if found is None or found[0] != stamp:
-            with torch.inference_mode(False), torch.no_grad():  # so that the copy may be used in training later
-                found = self._sampled[height, width] = (stamp, self._sample(height, width))
-        return found[1]
+        kept = self._sampled.get((height, width))
+        if kept is None or kept[0] != stamp:
+            with torch.inference_mode(False), torch.no_grad():  # training cannot use tensors of inference mode
+                kept = self._sampled[height, width] = (stamp, self._sample(height, width))
+        return kept[1]
 
     def _sample(self, height: int, width: int) -> Tensor:
+        """The position embeddings, sampled anew; see `interpolate_pos_encoding`."""
         positions = self.position_embeddings
         rows, columns = height // self.patch_size, width // self.patch_size
         side = math.isqrt(positions.shape[1] - 1)
@@ -127,7 +136,7 @@ class _RegisterEmbeddings(_Positions, Dinov2WithRegistersEmbeddings):
 
 
 def use_published_positions(model: Dinov2) -> Dinov2:
-    """Make this one model sample its position embeddings as the published checkpoints do; its weights stay."""
+    """Make a model sample its position embeddings as the published code does, in place; its weights stay the same."""
     if not isinstance(model.embeddings, _Positions):
         kind = _RegisterEmbeddings if isinstance(model, Dinov2WithRegistersModel) else _PlainEmbeddings
         with torch.device("meta"):
@@ -150,10 +159,16 @@ def load_official_dinov2(
 ) -> Dinov2:
     """A transformers DINOv2, in eval mode, from a state dict with Meta's names (`blocks.0.attn.qkv.weight` ...).
 
-    heads: attention heads; None takes width / 64, which all published sizes have.
-    lora: what to do with CapeLLM's adapters (`blocks.0.attn.lora_A_q` r x C, `lora_B_q` C x r, and v), where there are
-    any: "merge" adds (alpha / r) B A to the query and value weights, "peft" makes PEFT adapters with `dropout` of them.
-    Raises InputError listing unknown, missing and wrongly shaped tensors.
+    state: name -> tensor. May hold CapeLLM's adapters: `blocks.0.attn.lora_A_q` of r x C, `lora_B_q` of C x r, and the
+        same for v.
+    heads: number of attention heads; None takes C / 64, which all published sizes have.
+    lora: what becomes of the adapters: "merge" adds (alpha / r) B A to the query and value weights, "peft" makes PEFT
+        adapters of them.
+    alpha: numerator of the adapters' scale alpha / r.
+    dropout: dropout of PEFT adapters.
+    dtype: precision of the weights.
+
+    Raises InputError that lists unknown, missing and wrongly shaped tensors.
     """
     if lora not in ("merge", "peft"):
         raise InputError(f"The DINOv2 adapters can be taken with lora 'merge' or 'peft', but got {lora!r}.")
@@ -188,7 +203,7 @@ def load_official_dinov2(
 
 
 def _empty_model(state: Mapping[str, Tensor], heads: int | None) -> Dinov2:
-    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    """A model of the sizes that the tensors have, without memory for its weights (device "meta")."""
     needed = {"pos_embed": 3, "patch_embed.proj.weight": 4}
     for key, dims in needed.items():
         if key not in state or state[key].ndim != dims:
@@ -199,10 +214,10 @@ def _empty_model(state: Mapping[str, Tensor], heads: int | None) -> Dinov2:
     _, tokens, width = state["pos_embed"].shape
     patch = state["patch_embed.proj.weight"].shape[-1]
     side = math.isqrt(tokens - 1)
-    blocks = {int(found[1]) for key in state if (found := re.match(r"blocks\.(\d+)\.", key))}
+    blocks = {int(match[1]) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))}
     if heads is None:
         if width % 64:
-            raise InputError(f"A DINOv2 of width {width} needs its number of heads told; pass heads.")
+            raise InputError(f"The heads of a DINOv2 of width {width} do not follow from its width; pass heads.")
         heads = width // 64
     if heads < 1 or width % heads:
         raise InputError(f"The heads of a DINOv2 must divide its width {width}, but got {heads}.")
@@ -225,7 +240,11 @@ def _empty_model(state: Mapping[str, Tensor], heads: int | None) -> Dinov2:
 
 
 def official_places(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Meta's names -> transformers' names; where there are several, the tensor is cut into that many equal parts."""
+    """Meta's name of each tensor -> transformers' names.
+
+    Where there are several, the tensor is cut into that many equal parts: queries, keys and values, or the two halves
+    of a gated layer.
+    """
     places: dict[str, tuple[str, ...]] = {
         "cls_token": ("embeddings.cls_token",),
         "pos_embed": ("embeddings.position_embeddings",),
@@ -256,9 +275,9 @@ def official_places(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def _adapters(state: Mapping[str, Tensor]) -> tuple[int, tuple[str, ...]]:
-    """The rank and the roles of the LoRA tensors in `state`; (0, ()) without any."""
-    found = [(key, match) for key in state if (match := re.fullmatch(r"blocks\.\d+\.attn\.lora_([AB])_([qv])", key))]
-    if not found:
+    """The rank of the LoRA tensors in `state` and the roles they adapt; (0, ()) without any."""
+    adapters = [(key, match) for key in state if (match := re.fullmatch(r"blocks\.\d+\.attn\.lora_([AB])_([qv])", key))]
+    if not adapters:
         return 0, ()
-    ranks = [state[key].shape[0] for key, match in found if match[1] == "A" and state[key].ndim == 2]
-    return (ranks or [0])[0], tuple(sorted({match[2] for _, match in found}))
+    ranks = [state[key].shape[0] for key, match in adapters if match[1] == "A" and state[key].ndim == 2]
+    return (ranks or [0])[0], tuple(sorted({match[2] for _, match in adapters}))

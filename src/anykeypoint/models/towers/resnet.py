@@ -1,7 +1,7 @@
-"""ResNet-50 (He et al. 2016) from checkpoints under torchvision's names, which mmpose and mmcls share.
+"""ResNet-50 (He et al. 2016), also from checkpoints under torchvision's names, which mmpose and mmcls use too.
 
-POMNet and CapeFormer take its last stage: 2048 channels at stride 32 (8 x 8 at 256 pixels). The stride of a stage is in
-the 3 x 3 convolution of its first block.
+POMNet and CapeFormer use its last stage: 2048 channels at stride 32 (8 x 8 cells at 256 pixels). A stage halves the map
+in the 3 x 3 convolution of its first block.
 """
 
 import re
@@ -47,8 +47,11 @@ class ResNetEncoder(ImageEncoder):
 def load_official_resnet(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> ResNetModel:
     """A transformers ResNet of bottleneck blocks, in eval mode, from a state dict with torchvision's names.
 
-    The counters `num_batches_tracked` may be absent, as in older files; the classifier is left out.
-    Raises InputError listing unknown, missing and wrongly shaped tensors.
+    state: name -> tensor. The counters `num_batches_tracked` may be absent, as in older files; the classifier's tensors
+        are left out.
+    dtype: precision of the weights.
+
+    Raises InputError that lists unknown, missing and wrongly shaped tensors.
     """
     state = {key: tensor for key, tensor in state.items() if key not in _UNUSED}
     model = _empty_model(state)
@@ -61,7 +64,7 @@ def load_official_resnet(state: Mapping[str, Tensor], dtype: torch.dtype = torch
 
 
 def official_places(model: ResNetModel) -> dict[str, tuple[str, ...]]:
-    """torchvision's names -> transformers' names."""
+    """torchvision's name of each tensor -> transformers' name, in a tuple of one."""
     places: dict[str, tuple[str, ...]] = {}
 
     def layer(convolution: str, norm: str, ours: str) -> None:
@@ -81,11 +84,11 @@ def official_places(model: ResNetModel) -> dict[str, tuple[str, ...]]:
 
 
 def _empty_model(state: Mapping[str, Tensor]) -> ResNetModel:
-    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    """A model of the sizes that the tensors have, without memory for its weights (device "meta")."""
     blocks: dict[int, set[int]] = {}
     for key in state:
-        if found := re.match(r"layer(\d+)\.(\d+)\.", key):
-            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
+        if match := re.match(r"layer(\d+)\.(\d+)\.", key):
+            blocks.setdefault(int(match[1]), set()).add(int(match[2]))
     ends = [f"layer{s + 1}.0.conv3.weight" for s in range(len(blocks))]
     for key in ("conv1.weight", *(ends or ["layer1.0.conv3.weight"])):
         if key not in state or state[key].ndim != 4 or not state[key].shape[0] or state[key].shape[0] % 4:

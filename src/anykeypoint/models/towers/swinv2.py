@@ -21,10 +21,11 @@ from ..tensors import check_tensors
 from .image_encoder import ImageEncoder, Published
 from .vision_config import VisionConfig
 
-PATCH = 4  # pixels a side
-WINDOW = 16  # of a checkpoint that does not tell, as the published ones at 256 pixels have
+PATCH = 4  # side of a patch in pixels
+WINDOW = 16  # side of a window in tokens where a checkpoint stores none, as in the published models at 256 pixels
 
-_UNUSED = ("head.weight", "head.bias", "mask_token")  # the classifier, and what masked pre-training puts on patches
+_UNUSED = ("head.weight", "head.bias", "mask_token")  # the classifier, and the token of masked pre-training
+# Endings of the names of stored tables that follow from the side of the windows.
 _DERIVED = ("attn.relative_coords_table", "attn.relative_position_index", "attn_mask")
 
 
@@ -68,8 +69,8 @@ class Swinv2Encoder(ImageEncoder):
         size = model.config
         if size.image_size != config.image_size:
             raise InputError(
-                f"{config.name} was built for pictures of {size.image_size} pixels, but {config.image_size} were asked "
-                "for; build it anew at that size."
+                f"{config.name} was built for pictures of {size.image_size} pixels, but its config says "
+                f"{config.image_size}; build it anew at that size."
             )
         use_published_masks(model)
         set_drop_path(model, config.drop_path)
@@ -113,14 +114,17 @@ def load_official_swinv2(
     window: int | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Swinv2Model:
-    """A transformers Swin V2 for pictures of `image_size` pixels, in eval mode, from a state dict with official names
-    (`layers.0.blocks.0.attn.qkv.weight` ...).
+    """A transformers Swin V2, in eval mode, from a state dict with official names (`layers.0.blocks.0.norm1.weight`).
 
-    window: side of the attention windows in tokens; None takes that of the stored tables, or 16 where there are none.
-    The tables and masks that follow from the window (`relative_coords_table`, `relative_position_index`, `attn_mask`)
-    may be absent or belong to another size; the classifier and the mask token are left out.
-    Raises InputError listing unknown, missing and wrongly shaped tensors, and for tables that other windows than the
-    trained ones were made for.
+    state: name -> tensor. The tables and masks that follow from the windows (`relative_coords_table`,
+        `relative_position_index`, `attn_mask`) may be absent or belong to another size of picture; the classifier and
+        the mask token are left out.
+    image_size: side in pixels of the pictures that the windows are laid out for.
+    window: side of the windows in tokens; None takes that of the stored tables, or 16 without tables.
+    dtype: precision of the weights.
+
+    Raises InputError that lists unknown, missing and wrongly shaped tensors, and for tables of windows that were
+    enlarged after training.
     """
     tables = {key: tensor for key, tensor in state.items() if key.endswith(_DERIVED)}
     rest = {key: tensor for key, tensor in state.items() if key not in tables and key not in _UNUSED}
@@ -130,7 +134,7 @@ def load_official_swinv2(
     check_tensors(expected, rest | tables, "The Swin V2 weights")
     _check_tables(tables)
     model.load_state_dict(placed(places, rest, model, dtype), assign=True)
-    for block in blocks_of(model):  # tables are no weights: those made on the device "meta" are made anew
+    for block in blocks_of(model):  # tables are no weights, so those on the device "meta" are computed again
         attention = block.attention.self
         coordinates, attention.relative_position_index = attention.create_coords_table_and_index()
         attention.relative_coords_table = coordinates.to(dtype)
@@ -138,10 +142,10 @@ def load_official_swinv2(
 
 
 def use_published_masks(model: Swinv2Model) -> Swinv2Model:
-    """Make this one model add the mask of its shifted windows once, as the published code does; its weights stay.
+    """Make a model add the mask of its shifted windows once, as the published code does, in place; its weights stay.
 
-    transformers adds the -100 twice. Where attention is as sharp as the published scale allows (logits up to 100), that
-    hides places which the published models still see a little.
+    transformers adds the mask's -100 twice. The published scale allows logits up to 100, so that a token in another
+    region can keep a small weight in the published models, which a mask of -200 would remove.
     """
     for block in blocks_of(model):
         block.__class__ = _PublishedLayer
@@ -149,27 +153,30 @@ def use_published_masks(model: Swinv2Model) -> Swinv2Model:
 
 
 class _PublishedLayer(Swinv2Layer):
+    """A block whose mask is halved, because transformers adds it twice."""
+
     def get_attn_mask(self, *args: object, **options: object) -> Tensor | None:
         mask = super().get_attn_mask(*args, **options)
         return None if mask is None else mask / 2
 
 
 def set_drop_path(model: Swinv2Model, rate: float) -> None:
-    """Stochastic depth in training: branches are left out with a chance rising evenly from 0 to `rate`, in place."""
+    """Set stochastic depth, in place: training leaves out branches with a probability that rises evenly over the blocks
+    from 0 to `rate`."""
     blocks = blocks_of(model)
     for i, block in enumerate(blocks):
-        chance = rate * i / max(len(blocks) - 1, 1)
-        block.drop_path = Swinv2DropPath(chance) if chance else nn.Identity()
+        probability = rate * i / max(len(blocks) - 1, 1)
+        block.drop_path = Swinv2DropPath(probability) if probability else nn.Identity()
     model.config.drop_path_rate = rate
 
 
 def blocks_of(model: Swinv2Model) -> list[Swinv2Layer]:
-    """All attention blocks, first stage first."""
+    """All attention blocks, in the order in which they run."""
     return [block for stage in model.encoder.layers for block in stage.blocks]
 
 
 def official_places(model: Swinv2Model) -> dict[str, tuple[str, ...]]:
-    """Official names -> transformers' names; the fused queries, keys and values are cut into three."""
+    """Official name of each tensor -> transformers' names; fused queries, keys and values are cut into three parts."""
     places: dict[str, tuple[str, ...]] = {}
     for kind in ("weight", "bias"):
         places[f"patch_embed.proj.{kind}"] = (f"embeddings.patch_embeddings.projection.{kind}",)
@@ -202,7 +209,7 @@ def official_places(model: Swinv2Model) -> dict[str, tuple[str, ...]]:
 
 
 def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> Swinv2Model:
-    """The model whose sizes the tensors of `state` tell, without memory (device "meta")."""
+    """A model of the sizes that the tensors have, without memory for its weights (device "meta")."""
     first = state.get("patch_embed.proj.weight")
     if first is None or first.ndim != 4 or 0 in first.shape:
         raise InputError(
@@ -212,14 +219,14 @@ def _empty_model(state: Mapping[str, Tensor], image_size: int, window: int) -> S
     width = first.shape[0]
     blocks: dict[int, set[int]] = {}
     for key in state:
-        if found := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key):
-            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
-    depths = [len(blocks[i]) for i in sorted(blocks)]  # gaps show as missing and unknown names later
+        if match := re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key):
+            blocks.setdefault(int(match[1]), set()).add(int(match[2]))
+    depths = [len(blocks[i]) for i in sorted(blocks)]  # a gap shows later as a missing and an unknown name
     heads = []
     for i in range(len(depths)):
         scale = state.get(f"layers.{i}.blocks.0.attn.logit_scale")
         count = scale.shape[0] if scale is not None and scale.ndim else 0
-        heads.append(count if count and (width * 2**i) % count == 0 else 1)  # a wrong shape is told with the others
+        heads.append(count if count and (width * 2**i) % count == 0 else 1)  # a wrong shape is reported later
     _check_multiple(image_size, len(depths), "Swin V2")
     config = Swinv2Config(
         image_size=image_size,
@@ -242,22 +249,26 @@ def _check_multiple(image_size: int, stages: int, name: str) -> None:
         raise InputError(f"{name} takes pictures whose sides are multiples of {multiple} pixels, but got {image_size}.")
 
 
-# --- what follows from the window ----------------------------------------------------------------------------------
+# --- tables that follow from the windows ---------------------------------------------------------------------------
 
 
 def _stored_window(tables: Mapping[str, Tensor]) -> int | None:
-    """The largest window that a stored table is for: small maps have smaller ones. None without tables."""
+    """The side in tokens of the largest window that a table was stored for; None without tables.
+
+    Stages with small maps have smaller windows than the others.
+    """
     return max((_side(key, tensor) for key, tensor in tables.items()), default=0) or None
 
 
 def _side(key: str, tensor: Tensor) -> int:
+    """The side in tokens of the window that a stored table was made for; 0 for a tensor that is no such table."""
     if key.endswith("relative_coords_table"):
         return (tensor.shape[1] + 1) // 2 if tensor.ndim == 4 else 0
     return math.isqrt(tensor.shape[-1]) if tensor.ndim else 0
 
 
 def _table_shapes(model: Swinv2Model, tables: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The shapes that those of the given tables must have which belong to a block of `model`."""
+    """The shapes that the given tables must have; a table that belongs to no block of the model has none."""
     shapes: dict[str, tuple[int, ...]] = {}
     for i, stage in enumerate(model.encoder.layers):
         present = {key: tensor for key, tensor in tables.items() if key.startswith(f"layers.{i}.")}
@@ -267,7 +278,7 @@ def _table_shapes(model: Swinv2Model, tables: Mapping[str, Tensor]) -> dict[str,
                 "attn.relative_coords_table": (1, 2 * side - 1, 2 * side - 1, 2),
                 "attn.relative_position_index": (side**2, side**2),
             }
-            if j % 2:  # shifted; one mask per window, of which there are as many as the picture needs
+            if j % 2:  # every second block shifts its windows; it has a mask for each window of the picture
                 mask = present.get(f"layers.{i}.blocks.{j}.attn_mask")
                 block["attn_mask"] = (mask.shape[0] if mask is not None and mask.ndim else 1, side**2, side**2)
             shapes |= {f"layers.{i}.blocks.{j}.{name}": shape for name, shape in block.items()}
@@ -275,7 +286,10 @@ def _table_shapes(model: Swinv2Model, tables: Mapping[str, Tensor]) -> dict[str,
 
 
 def _check_tables(tables: Mapping[str, Tensor]) -> None:
-    """InputError unless the coordinates are counted in the windows' own size, which is how the model is built."""
+    """InputError unless the coordinates are relative to the windows' own side, as in the model that is built.
+
+    In a model whose windows were enlarged after training they are relative to the side in training.
+    """
     for key, table in tables.items():
         side = _side(key, table)
         if not key.endswith("relative_coords_table") or side < 2:
@@ -286,6 +300,6 @@ def _check_tables(tables: Mapping[str, Tensor]) -> None:
             table.float(), torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)[None], atol=1e-3
         ):
             raise InputError(
-                f"{key} was made for windows enlarged after training, which these names do not tell; give a folder "
-                "that transformers saved."
+                f"{key} was made for windows enlarged after training, whose first size is not in this file; give a "
+                "folder that transformers saved."
             )
