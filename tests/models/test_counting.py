@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from anykeypoint.models.counting import Cost, cost, count_macs, count_parameters
-from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
+from anykeypoint.models.towers.vision import build_encoder
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -67,10 +68,10 @@ def test_counting_leaves_the_module_and_torch_as_they_were():
     ("name", "size", "millions", "billions"),
     [("resnet50", 224, 23.51, 4.09), ("swinv2-t", 256, 27.58, 6.66), ("swinv2-s", 256, 48.96, 12.78)],
 )
-def test_backbones_cost_what_is_known_of_them(name, size, millions, billions):
+def test_image_encoders_cost_what_is_known_of_them(name, size, millions, billions):
     """ResNet-50: He et al.; Swin V2: torch's counter on the published code, 49.73 M with its classifier of 0.769 M."""
     with torch.device("meta"):
-        backbone = build_backbone(BackboneConfig(name, None, size))
-        found = cost(backbone, torch.zeros(1, 3, size, size))
+        encoder = build_encoder(VisionConfig(name, RANDOM, size))
+        found = cost(encoder, torch.zeros(1, 3, size, size))
     assert found.parameters / 1e6 == pytest.approx(millions, abs=0.006)
     assert found.macs / 1e9 == pytest.approx(billions, abs=0.006)

@@ -53,9 +53,8 @@ class YoloTinyNetwork(nn.Module):
             values = step(number, values if number == 0 else F.max_pool2d(values, 2))
         fine = values  # stride 16
         values = step(5, F.max_pool2d(fine, 2))
-        values = F.max_pool2d(
-            F.pad(values, (0, 1, 0, 1), value=-torch.inf), 2, stride=1
-        )  # darknet pads to the right and the bottom
+        padded = F.pad(values, (0, 1, 0, 1), value=-torch.inf)  # darknet pads the right and the bottom
+        values = F.max_pool2d(padded, 2, stride=1)
         values = step(7, step(6, values))
         coarse = self.convs[9](step(8, values))
         raised = F.interpolate(step(10, values), scale_factor=2, mode="nearest")

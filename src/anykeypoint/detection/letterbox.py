@@ -21,7 +21,6 @@ def letterbox(image: Image.Image, size: int, centred: bool = True) -> tuple[np.n
     width, height = image.size
     crop = square_crop((0.0, 0.0, width, height)) if centred else Crop(0.0, 0.0, float(max(width, height)))
     pixels = crop_pixels(image, crop, size).astype(np.float32) / 255
-    inside = (
-        crop_pixels(Image.new("RGB", image.size, "white"), crop, size).astype(np.float32) / 255
-    )  # 1 inside the picture
+    white = Image.new("RGB", image.size, "white")
+    inside = crop_pixels(white, crop, size).astype(np.float32) / 255  # 1 inside the picture, 0 beside it
     return pixels + GREY * (1 - inside), crop

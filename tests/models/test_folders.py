@@ -1,0 +1,46 @@
+"""Model folders: written whole, filled strictly, and read under the names of older versions."""
+
+import json
+
+import pytest
+import torch
+
+from anykeypoint.errors import InputError
+from anykeypoint.models.folders import check_type, fill, model_type, read_settings, write_folder
+
+TENSORS = {"head.weight": torch.arange(6.0).view(2, 3), "head.steps": torch.tensor(5)}
+
+
+def test_a_folder_gives_back_what_was_written(tmp_path):
+    write_folder(tmp_path, "made_up", {"width": 3}, TENSORS, None)
+    assert model_type(tmp_path) == check_type(tmp_path, ["made_up", "other"]) == "made_up"
+    assert read_settings(tmp_path, "made_up") == {"width": 3}
+    own = {name: torch.zeros_like(tensor) for name, tensor in TENSORS.items()}
+    fill(tmp_path, own)
+    assert all(torch.equal(own[name], TENSORS[name]) for name in TENSORS)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    assert next(iter(json.loads((tmp_path / "config.json").read_text()))) == "model_type"
+
+
+def test_floats_are_stored_in_the_given_precision_and_whole_numbers_stay(tmp_path):
+    write_folder(tmp_path, "made_up", {}, {"a": torch.tensor([1 / 3]), "n": torch.tensor(5)}, torch.float16)
+    own = {"a": torch.zeros(1), "n": torch.tensor(0)}
+    fill(tmp_path, own)
+    assert own["a"].item() == torch.tensor(1 / 3).half().item() and own["n"].item() == 5
+
+
+def test_names_of_an_older_version_are_read_as_those_of_today(tmp_path):
+    write_folder(tmp_path, "made_up", {}, {"backbone.encoder.a": torch.ones(1), "head.a": torch.full((1,), 2.0)}, None)
+    own = {"encoder.a": torch.zeros(1), "head.a": torch.zeros(1)}
+    with pytest.raises(InputError, match=r"unknown: backbone\.encoder\.a; missing: encoder\.a"):
+        fill(tmp_path, own)
+    fill(tmp_path, own, lambda name: name.removeprefix("backbone."))
+    assert (own["encoder.a"].item(), own["head.a"].item()) == (1, 2)
+
+
+def test_tensors_that_do_not_fit_change_nothing(tmp_path):
+    write_folder(tmp_path, "made_up", {}, TENSORS, None)
+    own = {"head.weight": torch.zeros(3, 2), "head.steps": torch.tensor(0)}
+    with pytest.raises(InputError, match=r"of the wrong shape: head.weight \[2, 3\] instead of \[3, 2\]"):
+        fill(tmp_path, own)
+    assert not own["head.weight"].any() and not own["head.steps"].any()
