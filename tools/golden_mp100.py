@@ -11,7 +11,7 @@ from golden_measures import Measure, compare, same
 from safetensors.numpy import load_file
 
 from anykeypoint.crops.heatmaps import heat_targets
-from anykeypoint.data.pairs import episodes, one_each, padded, training_pairs, visible
+from anykeypoint.data.pairs import episode_pairs, labelled, one_each, padded, training_pairs
 from anykeypoint.evaluation.metrics import common_points, pair_means, score_pairs
 from anykeypoint.evaluation.oks import oks_matrices, oks_statistics, sigmas
 from anykeypoint.forms.dataset import Dataset
@@ -51,7 +51,7 @@ def check_protocol(path: Path) -> list[Measure]:
     for name, data in files.items():
         protocol = facts["protocols"][f"{name}.json"]
         measures += _objects(name, data, protocol["kept"], MATCHER_CROP[0])
-        seen = visible(data)
+        seen = labelled(data)
         width = seen.shape[1]
         shown = arrays[f"{name}/joints_visible"][:, :width] > 0
         measures.append(same(f"{name}: visible", seen.tolist(), shown.tolist()))
@@ -59,7 +59,7 @@ def check_protocol(path: Path) -> list[Measure]:
         measures.append(_close(f"{name}: points", points[seen], arrays[f"{name}/joints"][:, :width][seen]))
         for shots in (1, 5):
             key = f"pairs_{shots}shot"
-            ours = [[*pair.examples, pair.query] for pair in episodes(data, shots, facts["num_episodes"])]
+            ours = [[*pair.examples, pair.query] for pair in episode_pairs(data, shots, facts["num_episodes"])]
             measures.append(same(f"{name}: {key}", ours, arrays[f"{name}/{key}"].tolist()))
             if f"metrics_{shots}shot" in protocol:
                 measures += _pairs(name, data, shots, protocol[f"metrics_{shots}shot"], np.array(ours), scores)
@@ -117,7 +117,7 @@ def _pairs(
     points = padded([item.points for item in data.objects], np.nan)
     sides = np.array([max(item.box[2:]) for item in data.objects])
     predicted = scores[f"{name}/predictions_{shots}shot"][:, : points.shape[1]]
-    mask = common_points(visible(data), pairs)
+    mask = common_points(labelled(data), pairs)
     labels = [data.objects[i].category_id for i in queries]
     for official, means in ((True, facts["official"]), (False, facts["excluding_empty_pairs"])):
         found = score_pairs(predicted, points[queries], mask, sides[queries], official=official)
@@ -145,7 +145,7 @@ def _query_only(data: Dataset, reference: dict, predicted: np.ndarray) -> Iterat
     rows = [pair.query for pair in one_each(data, shots=0, seed=0)]
     points = padded([data.objects[i].points for i in rows], np.nan)
     sides = [max(data.objects[i].box[2:]) for i in rows]
-    found = score_pairs(predicted[:, : points.shape[1]], points, visible(data)[rows], sides, official=True)
+    found = score_pairs(predicted[:, : points.shape[1]], points, labelled(data)[rows], sides, official=True)
     ours = pair_means(found, [data.objects[i].category_id for i in rows])["object_mean"]
     yield from _means("capellm", ours, {key: value for key, value in reference.items() if "PCK" in key})
 

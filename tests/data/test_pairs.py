@@ -30,7 +30,7 @@ def test_the_released_samplers_pairs_come_in_its_order():
     """The same as drawing with Python's global generator after random.seed(1)."""
     data = dataset({4: 20, 2: 17})
     before = random.getstate()
-    ours = [(*pair.examples, pair.query) for pair in pairs.episodes(data, 1, 3)]
+    ours = [(*pair.examples, pair.query) for pair in pairs.episode_pairs(data, 1, 3)]
     assert random.getstate() == before
     random.seed(1)
     expected = []
@@ -46,7 +46,7 @@ def test_the_released_samplers_pairs_come_in_its_order():
 def test_an_episodes_examples_and_queries_are_different_objects_of_one_category(shots, count, seed):
     data = dataset({1: 25, 2: 21})
     kinds = [item.category_id for item in data.objects]
-    drawn = list(pairs.episodes(data, shots, count, seed=seed))
+    drawn = list(pairs.episode_pairs(data, shots, count, seed=seed))
     assert len(drawn) == 2 * count * 15
     for start in range(0, len(drawn), 15):
         episode = drawn[start : start + 15]
@@ -58,9 +58,9 @@ def test_an_episodes_examples_and_queries_are_different_objects_of_one_category(
 def test_a_category_with_too_few_objects_is_refused_by_name_and_can_be_left_out():
     data = dataset({4: 20, 2: 15})
     with pytest.raises(InputError, match=r"16 objects.*'kind 2' \(id 2\) has 15"):
-        pairs.episodes(data, 1)
+        pairs.episode_pairs(data, 1)
     assert pairs.too_small(data, 1) == {2: 15}
-    drawn = list(pairs.episodes(data, 1, 2, without=pairs.too_small(data, 1)))
+    drawn = list(pairs.episode_pairs(data, 1, 2, without=pairs.too_small(data, 1)))
     assert len(drawn) == 30 and all(pair.query < 20 for pair in drawn)
 
 

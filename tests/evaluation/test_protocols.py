@@ -10,7 +10,7 @@ import pytest
 
 import anykeypoint
 from anykeypoint import cli
-from anykeypoint.data.pairs import episodes
+from anykeypoint.data.pairs import episode_pairs
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import prediction_files, run, scoring
@@ -114,7 +114,7 @@ def test_episodes_are_the_released_samplers_and_ask_no_question_twice(tmp_path):
     assert results["pairs"] == 2 * 3 * 15 and len(words.asked) == len({image for image, *_ in words.asked}) <= 36
     assert run.evaluate(shown, data, tmp_path / "one", settings("1-shot", episodes=3))["pairs"] == 90
     drawn, _ = draw_pairs(data, EvaluationProtocol.parse("1-shot"), 3, seed=0)
-    assert drawn == list(episodes(data, 1, 3))
+    assert drawn == list(episode_pairs(data, 1, 3))
     asked = [(data.objects[pair.query].image, (data.objects[pair.examples[0]].image,)) for pair in drawn]
     assert [entry[:2] for entry in shown.asked] == list(dict.fromkeys(asked))
     with pytest.raises(InputError, match="Episodes are drawn for protocols with examples"):
@@ -301,5 +301,5 @@ def test_mp100s_protocol_is_a_command(tmp_path, monkeypatch, capsys):
     assert lost.name in (tmp_path / "out" / "report.html").read_text()
     data = read(f"mp100:{file}", allow_missing=True)
     rows = (tmp_path / "out" / run.PER_OBJECT).read_text().splitlines()[1:]
-    drawn = [(str(data.objects[p.query].id), str(data.objects[p.examples[0]].id)) for p in episodes(data, 1, 2)]
+    drawn = [(str(data.objects[p.query].id), str(data.objects[p.examples[0]].id)) for p in episode_pairs(data, 1, 2)]
     assert [tuple(row.split(",")[1:3]) for row in rows] == drawn

@@ -1,4 +1,4 @@
-"""A contact sheet of labelled objects: each cut out of its picture with its points, their names and its own name."""
+"""A contact sheet: a grid of labelled objects, each cropped from its picture, with its points and their names."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,23 +15,26 @@ from ..geometry import square_crop
 from ..images import crop_pixels, read_image
 from ..pose import Pose
 
-CONTEXT = 1.25  # the crop's side, in longer sides of the box
-_PAPER = (232, 232, 238)
-_GAP = 10
+CONTEXT = 1.25  # side of the crop over the longer side of the box
+_TEXT_COLOUR = (232, 232, 238)
+_GAP = 10  # pixels between two cells
 
 
 def choose(dataset: Dataset, per_category: int, most: int, seed: int = 0) -> list[LabelledObject]:
-    """Up to `per_category` objects of each category, drawn under the seed, and `most` in all, one of each first.
+    """Draw the objects of a sheet. They come in the order of the file, which has no effect on the draw.
 
-    The order of the file decides the order of the sheet and nothing else.
+    dataset: the labelled objects.
+    per_category: most objects of a category.
+    most: most objects of the sheet; one object of every category comes before a second of any.
+    seed: seed of the draw.
     """
-    by_kind: dict[int, list[LabelledObject]] = {}
+    by_category: dict[int, list[LabelledObject]] = {}
     for item in dataset.objects:
-        by_kind.setdefault(item.category_id, []).append(item)
+        by_category.setdefault(item.category_id, []).append(item)
     rounds: list[list[LabelledObject]] = [[] for _ in range(per_category)]
-    for kind in sorted(by_kind):
-        order = np.random.default_rng([seed, abs(kind)]).permutation(len(by_kind[kind]))
-        ranked = sorted(by_kind[kind], key=lambda item: item.id)
+    for key in sorted(by_category):
+        order = np.random.default_rng([seed, abs(key)]).permutation(len(by_category[key]))
+        ranked = sorted(by_category[key], key=lambda item: item.id)
         for turn, place in zip(rounds, order, strict=False):
             turn.append(ranked[place])
     chosen = {item.id for turn in rounds for item in turn}
@@ -41,10 +44,14 @@ def choose(dataset: Dataset, per_category: int, most: int, seed: int = 0) -> lis
 
 
 def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: int | None = None) -> Image.Image:
-    """RGB: a cell per object, `side` pixels wide, with the category, the id and the file's name below.
+    """The sheet as an RGB image. Below each object stand its category, its id, its numbers of points and its file.
 
-    Hidden points are drawn like visible ones and counted below. Raises InputError for no objects, and for pictures that
-    cannot be read.
+    Hidden points are drawn like visible ones. Raises InputError where there is no object, and for pictures that cannot
+    be read.
+
+    objects: the objects, row by row.
+    side: width of a cell in pixels.
+    columns: number of cells in a row; None makes the sheet about half as wide again as high.
     """
     if not objects:
         raise InputError("There is no labelled object to show; check the data with `data check`.")
@@ -52,24 +59,25 @@ def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: i
     columns = columns or max(1, min(len(cells), round(np.sqrt(len(cells) * 1.5))))
     font = ImageFont.load_default(size=max(10.0, side / 26))
     step = sum(font.getmetrics()) * 1.1
-    words = _GAP // 2 + round(2 * step)
+    caption = _GAP // 2 + round(2 * step)  # height of the two lines below a cell
     rows = [range(first, min(first + columns, len(cells))) for first in range(0, len(cells), columns)]
-    highs = [max(cells[i].height for i in row) + words + _GAP for row in rows]
-    whole = Image.new("RGB", (columns * (side + _GAP) + _GAP, sum(highs) + _GAP), DARK)
-    pen = ImageDraw.Draw(whole)
+    heights = [max(cells[i].height for i in row) + caption + _GAP for row in rows]
+    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, sum(heights) + _GAP), DARK)
+    pen = ImageDraw.Draw(sheet)
     for i, (item, cell) in enumerate(zip(objects, cells, strict=True)):
-        left, top = _GAP + i % columns * (side + _GAP), _GAP + sum(highs[: i // columns])
-        whole.paste(cell, (left, top))
+        left, top = _GAP + i % columns * (side + _GAP), _GAP + sum(heights[: i // columns])
+        sheet.paste(cell, (left, top))
         hidden = int((item.visibility == 1).sum())
         labelled = int((item.visibility > 0).sum())
         counts = f"{labelled} of {len(item.category)} points" + (f", {hidden} hidden" if hidden else "")
         for row, text in enumerate((f"{item.category.name}, {item.id}: {counts}", item.image.name)):
             place = (left, top + cell.height + _GAP // 2 + (row + 0.5) * step)
-            pen.text(place, fitting(text, font, side) or str(item.id), font=font, fill=_PAPER, anchor="lm")
-    return whole
+            pen.text(place, fitting(text, font, side) or str(item.id), font=font, fill=_TEXT_COLOUR, anchor="lm")
+    return sheet
 
 
 def _cell(item: LabelledObject, side: int) -> Image.Image:
+    """The crop of an object with its points, `side` pixels wide; names beside it may make it higher."""
     crop = square_crop(item.box, CONTEXT)
     picture = Image.fromarray(crop_pixels(read_image(item.image), crop, side))
     there = np.isfinite(item.points[:, 0])
@@ -88,6 +96,6 @@ def _cell(item: LabelledObject, side: int) -> Image.Image:
 
 
 def with_labels(item: LabelledObject) -> LabelledObject:
-    """The same object with the names that its file gives the points, where the library has others."""
+    """The object with the names that its file gives the keypoints, where the library's names are others."""
     points = tuple(replace(point, name=point.label or point.name, label="") for point in item.category.keypoints)
     return replace(item, category=replace(item.category, keypoints=points))

@@ -1,7 +1,8 @@
-"""Pictures inside a DeepPoseKit file (.h5), as Vinegar Fly and Desert Locust are given out.
+"""Pictures inside a DeepPoseKit file (.h5), the form in which Vinegar Fly and Desert Locust are published.
 
-Arrays: images (N, H, W, 1 or 3) of bytes, annotations (N, K, 2) in image pixels, annotated (N, K). The numbers by which
-other label files name the pictures are places of an order that was shuffled, so a picture is found by its points.
+The file has the arrays images (N, H, W, 1 or 3) of bytes, annotations (N, K, 2) in image pixels and annotated (N, K).
+Other label files name these pictures by numbers of a shuffled order that is not published, so a picture is identified
+by its points.
 """
 
 from dataclasses import dataclass
@@ -13,37 +14,44 @@ from PIL import Image
 
 from ..errors import InputError
 
-CLOSE = 0.5  # pixels: how near each labelled point must be to be the same; labels may have been rounded
-_QUALITY = 95  # of JPEG, as the usual conversion has it
+CLOSE = 0.5  # largest distance in pixels between two labels of one point, as labels may have been rounded
+_QUALITY = 95  # JPEG quality, that of the usual conversion
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture in a file: its place, from 0."""
+    """A picture in a file.
+
+    path: the file.
+    index: index of the picture in the file, from 0.
+    """
 
     path: Path
-    place: int
+    index: int
 
 
 @dataclass(frozen=True)
 class Frames:
-    """A file and its points, (N, K, 2)."""
+    """A file and the points of its pictures, (N, K, 2) in image pixels."""
 
     path: Path
     points: np.ndarray
 
     def find(self, points: np.ndarray, visibility: np.ndarray) -> list[Frame]:
-        """The pictures whose points lie where those of an object do: (K, 2) image pixels, and (K,), above 0 where
-        labelled."""
-        there = visibility > 0
-        if points.shape != self.points.shape[1:] or not there.any():
+        """The pictures whose points are those of an object.
+
+        points: (K, 2) in image pixels.
+        visibility: (K,), above 0 where the point is labelled.
+        """
+        labelled = visibility > 0
+        if points.shape != self.points.shape[1:] or not labelled.any():
             return []
-        near = np.abs(self.points[:, there] - points[there]).max(axis=(1, 2)) <= CLOSE  # NaN compares as False
-        return [Frame(self.path, int(place)) for place in np.flatnonzero(near)]
+        near = np.abs(self.points[:, labelled] - points[labelled]).max(axis=(1, 2)) <= CLOSE  # NaN compares as False
+        return [Frame(self.path, int(index)) for index in np.flatnonzero(near)]
 
 
 def installed() -> bool:
-    """Is the package there that such files need?"""
+    """Whether h5py is installed, which such files need."""
     try:
         import h5py  # noqa: F401
     except ImportError:
@@ -52,7 +60,7 @@ def installed() -> bool:
 
 
 def read_frames(path: Path) -> Frames | None:
-    """The points of a file; None if it is an HDF5 file of another kind. Raises InputError if it is none."""
+    """The points of a file; None for an HDF5 file of another kind. Raises InputError for what is no HDF5 file."""
     import h5py
 
     try:
@@ -80,11 +88,11 @@ def read_frames(path: Path) -> Frames | None:
 
 
 def write_frame(frame: Frame, out: Path) -> None:
-    """Write the picture to `out`, in the form of its ending. Three channels are taken for OpenCV's, blue first."""
+    """Write the picture to `out`, in the format of its suffix. Three channels are in OpenCV's order, blue first."""
     import h5py
 
     with h5py.File(frame.path, "r") as file:
-        pixels: np.ndarray = file["images"][frame.place]
+        pixels: np.ndarray = file["images"][frame.index]
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels[..., ::-1]))
     options: dict[str, Any] = {"quality": _QUALITY} if out.suffix.lower() in (".jpg", ".jpeg") else {}
     image.save(out, **options)

@@ -1,7 +1,7 @@
-"""Examples and queries: which objects of a data set are shown, and which are then to be found.
+"""Pairs of examples and a query: which objects of a data set are examples, and in which the keypoints are predicted.
 
-`episodes` and `training_pairs` draw as MP-100's released code does, number by number; `one_each` and `balanced_weights`
-are for data sets of any size. Objects are named by their index in the data set.
+`episode_pairs` and `training_pairs` draw exactly as MP-100's released code does; `one_each` and `balanced_weights` are
+for data sets of any size. Objects are given by their index in the data set.
 """
 
 import math
@@ -16,36 +16,42 @@ import numpy as np
 from ..errors import InputError
 from ..forms.dataset import Dataset
 
-TEST_EPISODES, VAL_EPISODES, QUERIES, SEED = 200, 100, 15, 1
+TEST_EPISODES = 200  # number of episodes of a category in MP-100's test
+QUERIES = 15  # number of queries of an episode
+SEED = 1  # seed of MP-100's test
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Indices of the example objects and of the one to be found; without examples, a query by itself."""
+    """Examples and a query of one category.
+
+    examples: indices of the example objects; empty for a query without examples.
+    query: index of the query object.
+    """
 
     examples: tuple[int, ...]
     query: int
 
 
 def by_category(data: Dataset) -> dict[int, list[int]]:
-    """Indices of the objects of every category that the file lists; none for those without any."""
-    found: dict[int, list[int]] = {identity: [] for identity in data.categories}
+    """Indices of the objects of every category of the file, by the category's id; [] for one without objects."""
+    members: dict[int, list[int]] = {key: [] for key in data.categories}
     for index, item in enumerate(data.objects):
-        found[item.category_id].append(index)
-    return found
+        members[item.category_id].append(index)
+    return members
 
 
-def visible(data: Dataset) -> np.ndarray:
-    """(N, K) bool for the widest category's K: which points of each object are labelled."""
+def labelled(data: Dataset) -> np.ndarray:
+    """Which keypoints of each object are labelled, (N, K) bool, with the K of the largest category."""
     return padded([item.visibility > 0 for item in data.objects])
 
 
 def too_small(data: Dataset, shots: int, queries: int = QUERIES) -> dict[int, int]:
-    """Categories with fewer objects than an episode needs, by id, with how many they have."""
+    """Categories with fewer objects than an episode needs: id and number of objects."""
     return {key: len(rows) for key, rows in by_category(data).items() if len(rows) < shots + queries}
 
 
-def episodes(
+def episode_pairs(
     data: Dataset,
     shots: int,
     count: int = TEST_EPISODES,
@@ -54,12 +60,18 @@ def episodes(
     seed: int = SEED,
     without: Collection[int] = (),
 ) -> Iterator[Pair]:
-    """The released sampler's pairs in its order: for each category of the file `count` times `shots` examples, each
-    with the same `queries` others.
+    """The pairs of MP-100's released test sampler, in its order.
 
-    shots: 1 or 5 in the papers. count: 200 for test files, 100 for val. without: ids of categories to leave out (which
-    changes the draws of those after them). The random numbers are the pairs' own; nothing global is touched.
-    Raises InputError, naming the categories, where one has too few objects.
+    Every category of the file has `count` episodes; in each of them the same examples go with each of the queries. No
+    global random state is used or changed. Raises InputError, with the categories' names, where one has too few
+    objects.
+
+    data: the data set.
+    shots: number of examples of an episode; the papers have 1 and 5.
+    count: number of episodes of a category; the released code has 200 for test files and 100 for validation.
+    queries: number of queries of an episode.
+    seed: seed of the draws.
+    without: ids of categories to leave out; the draws of the categories after them change.
     """
     if min(shots, count, queries) < 1:
         raise InputError(f"Shots, episodes and queries must be 1 or more, but got {shots}, {count}, {queries}.")
@@ -83,10 +95,14 @@ def episodes(
 
 
 def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
-    """Every object once as a query, with `shots` examples drawn from the others of its category; none if too few.
+    """Every object once as a query, with examples drawn from the other objects of its category.
 
-    The draw hangs on the seed and on the ids of the category's objects, not on their order in the file, and more shots
-    keep the examples of fewer. The pairs are in the data set's order.
+    Objects whose category has too few others are left out. The draw depends on the seed and on the ids of the
+    category's objects, not on their order in the file. With more shots the examples of fewer shots stay the first.
+
+    data: the data set, whose order the pairs have.
+    shots: number of examples of a pair; 0 gives queries without examples.
+    seed: seed of the draws.
     """
     if not shots:
         return [Pair((), query) for query in range(len(data.objects))]
@@ -101,14 +117,19 @@ def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
 
 
 def training_pairs(data: Dataset, shots: int, seed: int, per_category: int | None = None) -> list[Pair]:
-    """One epoch of the released training: of each category equally many groups of `shots` examples and a query, mixed.
+    """One epoch of the released training: equally many pairs of every category, shuffled.
 
-    per_category: how many; by default as many as the largest category has objects. (The released code looks the counts
-    up by name, so of two categories that share a name it sees one.) Raises InputError where one has too few objects.
+    Raises InputError where a category has too few objects.
+
+    data: the data set.
+    shots: number of examples of a pair.
+    seed: seed of the draws and of the shuffling.
+    per_category: number of pairs of a category; None takes the number of objects of the largest category. (The released
+        code counts objects by the category's name, so that it overlooks one of two categories with one name.)
     """
     refuse_small(data, shots)
     members = by_category(data)
-    draw, mix = random.Random(seed), np.random.RandomState(seed)  # the two generators that the released code seeds
+    draw, mix = random.Random(seed), np.random.RandomState(seed)  # the released code uses both generators
     times = max(map(len, members.values())) if per_category is None else per_category
     groups = np.array([draw.sample(rows, shots + 1) for rows in members.values() for _ in range(times)])
     mix.shuffle(groups)
@@ -116,7 +137,10 @@ def training_pairs(data: Dataset, shots: int, seed: int, per_category: int | Non
 
 
 def refuse_small(data: Dataset, shots: int, among: Collection[int] | None = None) -> None:
-    """InputError where a category (of the ids `among`) has too few objects for `shots` examples and a query."""
+    """Raise InputError where a category has too few objects for `shots` examples and a query.
+
+    among: ids of the categories that are checked; None checks all.
+    """
     small = {key: n for key, n in too_small(data, shots, 1).items() if among is None or key in among}
     if small:
         key, count = next(iter(small.items()))
@@ -129,12 +153,15 @@ def refuse_small(data: Dataset, shots: int, among: Collection[int] | None = None
 def balanced_weights(
     categories: Sequence, sources: Sequence[str], weights: Mapping[str, float] | None = None
 ) -> np.ndarray:
-    """(N,) chances of N objects to be drawn: first the source, then the category, then the object.
+    """Probabilities (N,) of N objects to be drawn: first the source, then the category, then the object.
 
-    categories, sources: each object's. weights: each source's share of the draws, in any unit, 0 for never; without
-    any all objects are as of one source. Of a source's categories each is drawn by the square root of its number of
-    objects there, so that large ones neither drown the others nor count for nothing; of a category's objects all alike.
-    Raises InputError for weights that are negative or all 0, and where weights and sources do not name the same.
+    A category is drawn in proportion to the square root of its number of objects in the source, a compromise between
+    equal categories and equal objects; the objects of a category are equally likely. Raises InputError for weights that
+    are negative or all 0, and where weights and sources do not name the same.
+
+    categories: category of each object.
+    sources: source of each object.
+    weights: each source's share of the draws, in any unit; 0 never draws it. None takes all objects as one source.
     """
     if len(categories) != len(sources) or not len(categories):
         raise InputError(
@@ -144,15 +171,15 @@ def balanced_weights(
         sources, weights = [""] * len(categories), {"": 1.0}
     shares = _shares(dict.fromkeys(sources), weights)
     counts = Counter(zip(sources, categories, strict=True))
-    chances = np.array([1 / math.sqrt(counts[key]) for key in zip(sources, categories, strict=True)])
+    probabilities = np.array([1 / math.sqrt(counts[key]) for key in zip(sources, categories, strict=True)])
     numbers = {source: number for number, source in enumerate(shares)}
     where = np.array([numbers[source] for source in sources])
-    totals = np.array([chances[where == number].sum() for number in range(len(shares))])
-    return chances / totals[where] * np.array(list(shares.values()))[where]
+    totals = np.array([probabilities[where == number].sum() for number in range(len(shares))])
+    return probabilities / totals[where] * np.array(list(shares.values()))[where]
 
 
 def _shares(sources: Iterable[str], weights: Mapping[str, float]) -> dict[str, float]:
-    """The weights of the sources, in their order, as shares of one."""
+    """The weights of the sources, in the order of the sources, scaled to the sum 1."""
     names = list(sources)
     if set(names) != set(weights):
         raise InputError(
@@ -167,7 +194,7 @@ def _shares(sources: Iterable[str], weights: Mapping[str, float]) -> dict[str, f
 
 
 def padded(rows: list[np.ndarray], fill: Any = 0) -> np.ndarray:
-    """Arrays (K_i, ...) of different length as one (N, K, ...), filled up with `fill`."""
+    """N arrays (K_i, ...) of different lengths as one array (N, K, ...), padded with `fill`."""
     if not rows:
         raise InputError("There is nothing to put into an array; give one object or more.")
     width = max(len(row) for row in rows)

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, as `datasets.yaml` lists them."""
+"""Public data sets by name, as `datasets.yaml` lists them."""
 
 from dataclasses import dataclass, fields
 from functools import cache
@@ -12,10 +12,18 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class KnownDataset:
-    """A public data set. All is text, "unknown" where it is not known.
+    """A public data set. All fields are text for people, "unknown" where a value is not known.
 
-    reader: the form to read it with, as in `--data FORM:FILE`. papers: those of this library that use it.
-    faults: what to expect of its files.
+    name: its name in this library.
+    what: what its pictures show.
+    categories: number of categories.
+    keypoints: number of keypoints of a category.
+    size: number of objects, and size of the files.
+    licence: terms of labels and pictures.
+    where: where to get it, in words.
+    reader: the label form to read it with, as in `--data FORM:FILE`.
+    papers: papers of this library's methods that use it.
+    faults: known faults of its files.
     """
 
     name: str
@@ -32,22 +40,22 @@ class KnownDataset:
 
 @cache
 def known_datasets() -> dict[str, KnownDataset]:
-    """All of them by name, in the file's order. Raises InputError if an entry has too few or too many keys."""
+    """All known data sets by name, in the order of the file. Raises InputError for an entry with other keys."""
     text = (resources.files("anykeypoint.data") / "datasets.yaml").read_text(encoding="utf-8")
     keys = {field.name for field in fields(KnownDataset)}
-    found = {}
+    known = {}
     for entry in yaml.safe_load(text):
         if set(entry) != keys:
             odd = sorted(set(entry) ^ keys)
             raise InputError(f"datasets.yaml: {entry.get('name')!r} lacks or has too much of {odd[0]!r}.")
-        found[entry["name"]] = KnownDataset(
+        known[entry["name"]] = KnownDataset(
             **{**entry, "papers": tuple(entry["papers"]), "faults": tuple(entry["faults"])}
         )
-    return found
+    return known
 
 
 def known_dataset(name: str) -> KnownDataset:
-    """The one of that name; InputError, listing the names, if there is none."""
+    """The data set of that name. Raises InputError with all names where there is none."""
     found = known_datasets().get(name)
     if found is None:
         raise InputError(

@@ -1,9 +1,10 @@
-"""Labels cut into train, val and test, with whole categories or whole groups on one side.
+"""Splits of labels into train, val and test, by whole categories or by whole groups of pictures.
 
-A group is a video, a person or a session (`images[].group`); pictures of one group are near copies of each other, so a
-test on the group that was trained on says too much. A picture without a group is one by itself.
+A group is a video, a person or a session (`images[].group`). Its pictures are nearly copies of each other, so a test on
+a group that was trained on overestimates the model. A picture without a group is a group of its own.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,17 @@ WAYS = ("category", "group")
 
 
 def split(document: Mapping[str, list], by: str, shares: Sequence[float], seed: int) -> list[dict[str, list]]:
-    """A COCO document in three: train, val and test, None of their objects in two.
+    """Split a COCO document into three: train, val and test. No object is in two of them.
 
-    by: "category" or "group". shares: of train, val and test, summing to 1; of the categories, or of the objects, as
-    near as whole groups allow. A share of 0 gives no objects. Every category is listed in each part by "group", those
-    of the part by "category"; pictures without objects are left out. The same seed gives the same parts, whatever the
-    order of the file.
-    Raises InputError for other shares or ways, and if there are fewer categories or groups than parts.
+    Pictures without objects are left out. Split by "group" each part lists all categories, by "category" its own. The
+    same seed gives the same parts for any order of the file. Raises InputError for other shares or ways, and where
+    there are fewer categories or groups than parts.
+
+    document: the COCO document.
+    by: what stays whole, "category" or "group".
+    shares: shares of train, val and test, which sum to 1; a part with the share 0 is empty. They are shares of the
+        categories, or of the objects as closely as whole groups allow.
+    seed: seed of the draw.
     """
     if by not in WAYS:
         raise InputError(f"Labels are split by {' or '.join(WAYS)}, but got {by!r}.")
@@ -30,26 +35,24 @@ def split(document: Mapping[str, list], by: str, shares: Sequence[float], seed: 
         raise InputError(
             f"Shares must be three numbers from 0 that sum to 1, for {', '.join(NAMES)}, but got {list(shares)}."
         )
-    owners = _owners(document, by)
-    weights: dict[str, int] = {}
-    for owner in owners:
-        weights[owner] = weights.get(owner, 0) + 1
+    units = _units(document, by)
+    weights = dict(Counter(units))
     if by == "category":
         weights = dict.fromkeys(weights, 1)
-    side = _sides(weights, shares, seed, by)
+    part_of = _assign(weights, shares, seed, by)
     parts = []
     for number in range(len(NAMES)):
-        annotations = [e for e, owner in zip(document["annotations"], owners, strict=True) if side[owner] == number]
+        annotations = [e for e, unit in zip(document["annotations"], units, strict=True) if part_of[unit] == number]
         pictures = {entry["image_id"] for entry in annotations}
-        kinds = {entry["category_id"] for entry in annotations}
-        categories = [e for e in document["categories"] if by == "group" or e["id"] in kinds]
+        used = {entry["category_id"] for entry in annotations}
+        categories = [e for e in document["categories"] if by == "group" or e["id"] in used]
         images = [entry for entry in document["images"] if entry["id"] in pictures]
         parts.append({"images": images, "annotations": annotations, "categories": categories})
     return parts
 
 
-def _owners(document: Mapping[str, list], by: str) -> list[str]:
-    """For each annotation what it goes with: its category's id, or its picture's group."""
+def _units(document: Mapping[str, list], by: str) -> list[str]:
+    """For each annotation the unit that it must stay with: its category, or the group of its picture."""
     if by == "category":
         return [str(entry["category_id"]) for entry in document["annotations"]]
     groups: dict[Any, str] = {}
@@ -59,19 +62,25 @@ def _owners(document: Mapping[str, list], by: str) -> list[str]:
     return [groups[entry["image_id"]] for entry in document["annotations"]]
 
 
-def _sides(weights: Mapping[str, int], shares: Sequence[float], seed: int, by: str) -> dict[str, int]:
-    """Each owner's part: dealt one by one, heaviest first, to the part that lacks most of its share."""
-    wanted = [number for number, share in enumerate(shares) if share > 0]
-    if len(weights) < len(wanted):
-        raise InputError(f"There are {len(weights)} different values of {by!r}, too few for {len(wanted)} parts.")
+def _assign(weights: Mapping[str, int], shares: Sequence[float], seed: int, by: str) -> dict[str, int]:
+    """The part of each unit, by its number. Units are assigned one by one to the part that lacks most of its share.
+
+    The heaviest units come first. When as many units are left as parts are empty, they go to the empty parts.
+
+    weights: weight of each unit.
+    """
+    parts = [number for number, share in enumerate(shares) if share > 0]
+    if len(weights) < len(parts):
+        raise InputError(f"There are {len(weights)} different values of {by!r}, too few for {len(parts)} parts.")
     names = sorted(weights)
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     ordered = sorted(shuffled, key=lambda name: -weights[name])
-    total, given = sum(weights.values()), dict.fromkeys(wanted, 0)
-    side = {}
+    total, filled = sum(weights.values()), dict.fromkeys(parts, 0)
+    part_of = {}
     for place, name in enumerate(ordered):
-        empty = [number for number in wanted if not given[number]]
-        open_ = empty if len(ordered) - place <= len(empty) else wanted
-        number = max(open_, key=lambda number: (shares[number] * total - given[number], -number))
-        side[name], given[number] = number, given[number] + weights[name]
-    return side
+        empty = [number for number in parts if not filled[number]]
+        candidates = empty if len(ordered) - place <= len(empty) else parts
+        chosen = max(candidates, key=lambda number: (shares[number] * total - filled[number], -number))
+        part_of[name] = chosen
+        filled[chosen] += weights[name]
+    return part_of

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ..data.pairs import SEED, Pair, episodes, one_each
+from ..data.pairs import SEED, Pair, episode_pairs, one_each
 from ..errors import InputError
 from ..forms.dataset import Dataset
 
@@ -76,7 +76,7 @@ def draw_pairs(
     if episode_count is not None:
         if not protocol.drawn:
             raise InputError("Episodes are drawn for protocols with examples; leave them out, or take text-pairs.")
-        return list(episodes(dataset, protocol.drawn, episode_count, seed=SEED + seed)), {}
+        return list(episode_pairs(dataset, protocol.drawn, episode_count, seed=SEED + seed)), {}
     pairs = one_each(dataset, protocol.drawn, seed)
     left_out = len(dataset.objects) - len(pairs)
     return pairs, {TOO_FEW: left_out} if left_out else {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.pairs import Pair, padded, visible
+from ..data.pairs import Pair, labelled, padded
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import CONFIDENCE_RADIUS
@@ -73,7 +73,7 @@ class ScoringTargets:
         objects, query = data.objects, np.array([pair.query for pair in pairs])
         return cls(
             padded([item.points for item in objects], np.nan)[query],
-            metrics.common_points(visible(data), [(*pair.examples, pair.query) for pair in pairs]),
+            metrics.common_points(labelled(data), [(*pair.examples, pair.query) for pair in pairs]),
             np.array([max(item.box[2:]) for item in objects], dtype=np.float64)[query],
             [labels[row] for row in query],
             query,

@@ -18,7 +18,7 @@ def run(
     copy: Annotated[bool, typer.Option("--copy", help="Copy pictures; else they are linked.")] = False,
 ) -> int:
     """Build MP-100's folders from the data sets they come from. What is missing is listed, and the exit code is 1."""
-    from ...data.mp100_folders import build, plan
+    from ...data.mp100_pictures import build, plan
     from ...data.registry import known_dataset
     from ...io import write_bytes
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.data import mp100_folders
-from anykeypoint.data.mp100_folders import SOURCES, build, plan, source_of
+from anykeypoint.data import mp100_pictures
+from anykeypoint.data.mp100_pictures import SOURCES, SourceFiles, build, plan, source_of
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.errors import InputError
 from anykeypoint.library.lookup import mp100_categories
@@ -56,7 +56,7 @@ def test_pictures_are_found_by_name_among_their_own_source(tmp_path):
     assert told["dog_body/000000000009.jpg"] == "ap-10k/data/000000000009.jpg"
     assert told["camel_face/camel_92.jpg"] == "AnimalWeb/deep/camel_92.jpg"
     assert told["human_hand/Train/source/21.jpg"] == "OneHand10K/Train/source/21.jpg"
-    assert told["fly/7.jpg"] == mp100_folders.NOWHERE
+    assert told["fly/7.jpg"] == mp100_pictures.NOWHERE
 
 
 def test_of_doubled_names_the_one_with_the_size_of_the_labels_is_taken(tmp_path):
@@ -65,7 +65,7 @@ def test_of_doubled_names_the_one_with_the_size_of_the_labels_is_taken(tmp_path)
     needs(tmp_path, "skirt/000264.jpg")
     assert outcome(tmp_path) == {"skirt/000264.jpg": "DeepFashion2/validation/image/000264.jpg"}
     picture(tmp_path / "DeepFashion2" / "test" / "image" / "000264.jpg", (20, 10), colour=200)
-    assert outcome(tmp_path) == {"skirt/000264.jpg": mp100_folders.SEVERAL}
+    assert outcome(tmp_path) == {"skirt/000264.jpg": mp100_pictures.SEVERAL}
 
 
 def labelled(points, image):
@@ -76,7 +76,7 @@ def test_carfusions_pictures_are_found_by_their_points(tmp_path):
     """Of 14 points MP-100 has 13; a picture is the one that all its cars are on."""
     car = [5, 6, 2, *[0] * 36]
     needs(tmp_path, "car/1500801201.jpg", objects=[labelled(car, 0), labelled([8, 9, 1, *[0] * 36], 0)])
-    assert outcome(tmp_path) == {"car/1500801201.jpg": mp100_folders.NO_LABELS}
+    assert outcome(tmp_path) == {"car/1500801201.jpg": mp100_pictures.NO_LABELS}
     images = [{"id": i, "file_name": f"street/{i}.jpg"} for i in range(3)]
     annotations = [labelled([5, 7, 2, *[0] * 39], 0), labelled([*car, 1, 1, 2], 1), labelled([*car, 0, 0, 0], 2)]
     annotations += [labelled([8, 9, 1, *[0] * 39], i) for i in (0, 1)]
@@ -89,7 +89,7 @@ def test_carfusions_pictures_are_found_by_their_points(tmp_path):
     assert outcome(tmp_path) == {"car/1500801201.jpg": "CarFusion/train/street/1.jpg"}
     for other in ([9, 9, 2, *[0] * 36], [0] * 39, [8, 9, 1, *[0] * 36]):  # no car, no point, on two pictures
         needs(tmp_path, "car/1500801201.jpg", objects=[labelled(other, 0)])
-        assert outcome(tmp_path) == {"car/1500801201.jpg": mp100_folders.UNMATCHED}
+        assert outcome(tmp_path) == {"car/1500801201.jpg": mp100_pictures.UNMATCHED}
 
 
 def test_carfusions_own_labels_find_its_pictures_too(tmp_path):
@@ -133,7 +133,7 @@ def test_a_fly_that_is_on_no_picture_or_on_two_is_not_guessed(flies):
     sources, _ = flies
     for points in ([90, 2, 2, 3, 4, 2], [0, 0, 0, 13, 14, 2], [0, 0, 0, 0, 0, 0], [1, 2, 2]):
         needs(sources, "fly/0.jpg", objects=[labelled(points, 0)])
-        assert outcome(sources) == {"fly/0.jpg": mp100_folders.UNMATCHED}
+        assert outcome(sources) == {"fly/0.jpg": mp100_pictures.UNMATCHED}
 
 
 def test_a_picture_that_is_there_by_name_is_taken_before_one_in_a_file(flies):
@@ -144,7 +144,7 @@ def test_a_picture_that_is_there_by_name_is_taken_before_one_in_a_file(flies):
 
 def test_without_the_package_it_is_said_what_to_install(flies, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    assert set(outcome(flies[0]).values()) == {mp100_folders.NO_H5PY} and "extra 'h5'" in mp100_folders.NO_H5PY
+    assert set(outcome(flies[0]).values()) == {mp100_pictures.NO_H5PY} and "extra 'h5'" in mp100_pictures.NO_H5PY
 
 
 def test_files_of_another_kind_are_passed_by_and_broken_ones_refused(flies):
@@ -184,7 +184,7 @@ def test_links_among_the_sources_are_followed_and_may_go_in_circles(tmp_path):
     os.symlink(tmp_path / "elsewhere", sources / "coco")
     os.symlink(sources, tmp_path / "elsewhere" / "back")
     assert outcome(sources) == {"human_body/9.jpg": "coco/9.jpg"}
-    assert len(mp100_folders._index(sources)[0]["9.jpg"]) == 1
+    assert len(SourceFiles.below(sources).pictures["9.jpg"]) == 1
 
 
 def test_without_label_files_it_is_said_what_to_do(tmp_path):
