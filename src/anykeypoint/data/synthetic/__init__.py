@@ -1,4 +1,4 @@
-"""Made-up articulated objects with named points: pictures without rights, for tests and as extra training material."""
+"""Synthetic articulated objects with named keypoints: pictures free of rights, for tests and as training data."""
 
 from .dataset import ANNOTATIONS, IMAGES, write_dataset
 from .objects import FAMILIES, SyntheticObject, draw_object, make_object

@@ -1,27 +1,34 @@
-"""Made-up animals from the side: each function draws one kind and names its points.
+"""Synthetic animals from the side. Each public function draws one family of objects and marks its keypoints.
 
-A function takes `kind` (decides what the creature is: proportions, parts, words, facing) and `pose` (decides how this
-one stands), draws into the scene and returns its noun. It must draw the same numbers from `kind` whatever the pose.
-`left` is the creature's own left throughout.
+The contract of such a function, here and in the other modules: it draws an object into `scene` and returns its noun.
+`kind` decides what the object is (proportions, parts, names, facing) and `pose` how it stands in this picture. The
+numbers that are drawn from `kind` must not depend on `pose`, so that all poses of a kind have the same keypoints. Left
+is the object's own left, unless a name says "image left".
 """
 
-# ruff: noqa: RUF005 - an array plus a tuple is a step here, not a concatenation
+# ruff: noqa: RUF005 - an array plus a tuple adds a step here; it does not concatenate
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .scene import Scene, direction, ellipse, smooth
-from .words import DARK, LIGHT, Rng, namer, pick
+from .words import DARK, LIGHT, Namer, Rng, namer, pick
 
 
 def ahead(face: int, angle: float, length: float) -> np.ndarray:
-    """(2,) a step towards where the creature faces (1 right, -1 left), `angle` radians downwards from level."""
+    """A step (2,) in the direction that an animal faces.
+
+    face: 1 where it faces the right of the picture, -1 where the left.
+    angle: radians downwards from the horizontal.
+    length: length of the step.
+    """
     return length * np.array([face * math.cos(angle), math.sin(angle)])
 
 
 def quadruped(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A four-legged animal from the side; the near side is its left when it faces the left of the picture."""
+    """A four-legged animal from the side. Its near side is its left when it faces the left of the picture."""
     of, face = namer(kind), pick(kind, -1, 1)
     near, far = ("left", "right") if face < 0 else ("right", "left")
     noun = pick(kind, "dog", "horse", "cow", "fox", "goat", "lizard", "beast", "four-legged animal", "calf", "wolf")
@@ -53,14 +60,7 @@ def quadruped(kind: Rng, pose: Rng, scene: Scene) -> str:
     pick_elbow = kind.random() < 0.3
     for front in (True, False):
         leg_at(far, front, -1, 0.72)
-    root = np.array([-face * half * 0.97, -height * 0.4])
-    bend = pose.uniform(-0.6, 0.9)
-    middle = root + ahead(-face, bend, tail / 2)
-    end = middle + ahead(-face, bend * 1.6, tail / 2)
-    part = scene.limb([root, middle, end], [thick, thick * 0.7, thick * kind.uniform(0.3, 1.4)], 1, depth=-0.5)
-    scene.mark(of("base", "tail"), root, "where the tail grows out of the body", part)
-    scene.mark(pick(kind, "middle of the tail", "tail middle"), middle, "half-way along the tail", part)
-    scene.mark(of("tip", "tail"), end, "the free end of the tail", part)
+    _quadruped_tail(kind, pose, scene, of, face, half, height, thick, tail)
     body = scene.shape(smooth([(-half, -height), (half, -height * 0.9), (half, height * 0.8), (-half, height)], 3), 0)
     scene.mark(
         pick(kind, "middle of the back", "back"), (0, -height * 0.9), "half-way along the line of the back", body
@@ -77,6 +77,50 @@ def quadruped(kind: Rng, pose: Rng, scene: Scene) -> str:
         part,
         body,
     )
+    _quadruped_head(kind, pose, scene, of, face, near, far, noun, head, snout, ears, horned, skull)
+    for front in (True, False):
+        leg_at(near, front, 1, 1.0)
+    return noun
+
+
+def _quadruped_tail(
+    kind: Rng,
+    pose: Rng,
+    scene: Scene,
+    of: Namer,
+    face: int,
+    half: float,
+    height: float,
+    thick: float,
+    tail: float,
+) -> None:
+    """Draw and mark the tail of a four-legged animal."""
+    root = np.array([-face * half * 0.97, -height * 0.4])
+    bend = pose.uniform(-0.6, 0.9)
+    middle = root + ahead(-face, bend, tail / 2)
+    end = middle + ahead(-face, bend * 1.6, tail / 2)
+    part = scene.limb([root, middle, end], [thick, thick * 0.7, thick * kind.uniform(0.3, 1.4)], 1, depth=-0.5)
+    scene.mark(of("base", "tail"), root, "where the tail grows out of the body", part)
+    scene.mark(pick(kind, "middle of the tail", "tail middle"), middle, "half-way along the tail", part)
+    scene.mark(of("tip", "tail"), end, "the free end of the tail", part)
+
+
+def _quadruped_head(
+    kind: Rng,
+    pose: Rng,
+    scene: Scene,
+    of: Namer,
+    face: int,
+    near: str,
+    far: str,
+    noun: str,
+    head: float,
+    snout: float,
+    ears: str,
+    horned: bool,
+    skull: np.ndarray,
+) -> None:
+    """Draw and mark the head of a four-legged animal, the ears and the horn included."""
     nod = pose.uniform(-0.1, 0.5)
     nose = skull + ahead(face, nod, snout + head * 0.3)
 
@@ -105,9 +149,6 @@ def quadruped(kind: Rng, pose: Rng, scene: Scene) -> str:
     scene.shape(ellipse(dot, head * 0.17, head * 0.14), DARK)
     scene.mark(pick(kind, "nose", "snout", "tip of the nose"), dot, "the foremost point of the head")
     scene.mark(pick(kind, "throat", "chin"), skull + (face * head * 0.3, head * 0.85), "the underside of the head", jaw)
-    for front in (True, False):
-        leg_at(near, front, 1, 1.0)
-    return noun
 
 
 def fish(kind: Rng, pose: Rng, scene: Scene) -> str:
@@ -127,6 +168,41 @@ def fish(kind: Rng, pose: Rng, scene: Scene) -> str:
     def height(x):
         return deep * math.sqrt(max(0.0, 1 - (x / half) ** 2)) * (1.0 if x > 0 else 1 - 0.25 * abs(x) / half)
 
+    stem = _tail_fin(kind, scene, half, tail, fork, at)
+    for index in range(2 if second else 1):
+        start = fin_at + fin_long / 2 - index * (fin_long + 0.12)
+        stop = start - (fin_long if index == 0 else 0.2)
+        start, stop = min(start, half * 0.8), max(stop, -half * 0.85)
+        first, last = at(start, -height(start) * 0.95), at(stop, -height(stop) * 0.95)
+        tip = at(stop + (start - stop) * kind.uniform(0.0, 0.6), -height(stop) - fin / (index + 1))
+        part = scene.shape([first, tip, last], 1, depth=-0.1)
+        whole = "dorsal fin" if index == 0 else "second dorsal fin"
+        scene.mark(of("tip", whole), tip, f"the free end of the {whole} on the back", part)
+        scene.mark(f"front end of the {whole} base", first, f"where the {whole} begins, nearer the head", part)
+        scene.mark(f"rear end of the {whole} base", last, f"where the {whole} ends, nearer the tail", part)
+    turn = np.linspace(0, 2 * math.pi, 40, endpoint=False)
+    xs = half * np.cos(turn)
+    body = scene.shape([at(x, math.copysign(height(x), math.sin(t))) for x, t in zip(xs, turn, strict=True)], 0)
+    scene.mark(pick(kind, "base of the tail", "tail base"), stem, "where the tail fin joins the body", body, 0)
+    scene.mark(pick(kind, "snout", "tip of the snout", "nose"), at(half, 0), "the foremost point of the head", body)
+    low = kind.uniform(-0.1, 0.3)
+    root = at(low, height(low) * 0.9)
+    tip = root + (-face * belly * 0.7, belly)
+    scene.limb([root, tip], [0.07, 0.015], 1, depth=0.2)
+    scene.mark(of("tip", pick(kind, "pelvic fin", "belly fin")), tip, "the free end of the fin under the belly")
+    _fish_head(kind, pose, scene, face, of, half, at, height)
+    return noun
+
+
+def _tail_fin(
+    kind: Rng,
+    scene: Scene,
+    half: float,
+    tail: float,
+    fork: float,
+    at: Callable[[float, float], np.ndarray],
+) -> np.ndarray:
+    """Draw and mark the tail fin. Returns where it joins the body."""
     stem = at(-half * 0.95, 0)
     up, down = at(-half - tail, -tail * kind.uniform(0.8, 1.3)), at(-half - tail, tail * kind.uniform(0.8, 1.3))
     notch = at(-half - tail * (1 - fork), 0)
@@ -149,27 +225,20 @@ def fish(kind: Rng, pose: Rng, scene: Scene) -> str:
         "the rear edge of the tail fin between its two lobes",
         part,
     )
-    for index in range(2 if second else 1):
-        start = fin_at + fin_long / 2 - index * (fin_long + 0.12)
-        stop = start - (fin_long if index == 0 else 0.2)
-        start, stop = min(start, half * 0.8), max(stop, -half * 0.85)
-        first, last = at(start, -height(start) * 0.95), at(stop, -height(stop) * 0.95)
-        tip = at(stop + (start - stop) * kind.uniform(0.0, 0.6), -height(stop) - fin / (index + 1))
-        part = scene.shape([first, tip, last], 1, depth=-0.1)
-        whole = "dorsal fin" if index == 0 else "second dorsal fin"
-        scene.mark(of("tip", whole), tip, f"the free end of the {whole} on the back", part)
-        scene.mark(f"front end of the {whole} base", first, f"where the {whole} begins, nearer the head", part)
-        scene.mark(f"rear end of the {whole} base", last, f"where the {whole} ends, nearer the tail", part)
-    turn = np.linspace(0, 2 * math.pi, 40, endpoint=False)
-    xs = half * np.cos(turn)
-    body = scene.shape([at(x, math.copysign(height(x), math.sin(t))) for x, t in zip(xs, turn, strict=True)], 0)
-    scene.mark(pick(kind, "base of the tail", "tail base"), stem, "where the tail fin joins the body", body, 0)
-    scene.mark(pick(kind, "snout", "tip of the snout", "nose"), at(half, 0), "the foremost point of the head", body)
-    low = kind.uniform(-0.1, 0.3)
-    root = at(low, height(low) * 0.9)
-    tip = root + (-face * belly * 0.7, belly)
-    scene.limb([root, tip], [0.07, 0.015], 1, depth=0.2)
-    scene.mark(of("tip", pick(kind, "pelvic fin", "belly fin")), tip, "the free end of the fin under the belly")
+    return stem
+
+
+def _fish_head(
+    kind: Rng,
+    pose: Rng,
+    scene: Scene,
+    face: int,
+    of: Namer,
+    half: float,
+    at: Callable[[float, float], np.ndarray],
+    height: Callable[[float], float],
+) -> None:
+    """Draw and mark gill cover, eye, pectoral fin and mouth."""
     gill = half * 0.45
     part = scene.limb([at(gill, -height(gill) * 0.6), at(gill - 0.06, 0), at(gill, height(gill) * 0.6)], 0.018, DARK)
     scene.mark(pick(kind, "rear edge of the gill cover", "gill"), at(gill - 0.06, 0), "the slit behind the head", part)
@@ -186,7 +255,6 @@ def fish(kind: Rng, pose: Rng, scene: Scene) -> str:
     scene.mark(
         pick(kind, "corner of the mouth", "rear end of the mouth"), corner, "the end of the slit of the mouth", part
     )
-    return noun
 
 
 def bird(kind: Rng, pose: Rng, scene: Scene) -> str:
@@ -234,6 +302,30 @@ def bird(kind: Rng, pose: Rng, scene: Scene) -> str:
     skull = root + direction(-math.pi / 2 + face * pose.uniform(-0.1, 0.7), neck + head * 0.6)
     part = scene.limb([root, skull], [deep * 0.55, head * 0.6], 0, depth=0.1)
     scene.mark(pick(kind, "base of the neck", "neck base"), root, "where the neck leaves the trunk", part, body)
+    _bird_head(kind, pose, scene, face, of, near, noun, head, beak, bill, crest, skull)
+    shoulder, spread = axis * half * 0.45 - normal * deep * 0.2, pose.uniform(-0.2, 0.3)
+    far_end = shoulder - axis * half * 1.25 + normal * (deep * spread + 0.1)
+    part = scene.limb([shoulder, (shoulder + far_end) / 2, far_end], [deep * 0.35, deep * 0.32, 0.02], 1, depth=0.4)
+    scene.mark(of("tip", f"{near} wing"), far_end, "the rear end of the folded wing", part)
+    scene.mark(f"{near} shoulder", shoulder, f"where the {near} wing joins the trunk", part)
+    return noun
+
+
+def _bird_head(
+    kind: Rng,
+    pose: Rng,
+    scene: Scene,
+    face: int,
+    of: Namer,
+    near: str,
+    noun: str,
+    head: float,
+    beak: float,
+    bill: str,
+    crest: bool,
+    skull: np.ndarray,
+) -> None:
+    """Draw and mark the head of a bird, the beak and the crest included."""
     nod = pose.uniform(-0.3, 0.4)
     tip = skull + ahead(face, nod, head + beak)
     scene.limb([skull + (face * head * 0.6, head * 0.1), tip], [head * 0.35, 0.012], 2, depth=0.15)
@@ -247,9 +339,3 @@ def bird(kind: Rng, pose: Rng, scene: Scene) -> str:
     eye = skull + (face * head * 0.35, -head * 0.2)
     scene.shape(ellipse(eye, head * 0.18, head * 0.18), DARK, depth=0.3)
     scene.mark(f"{near} eye", eye, f"the {noun}'s own {near} eye")
-    shoulder, spread = axis * half * 0.45 - normal * deep * 0.2, pose.uniform(-0.2, 0.3)
-    far_end = shoulder - axis * half * 1.25 + normal * (deep * spread + 0.1)
-    part = scene.limb([shoulder, (shoulder + far_end) / 2, far_end], [deep * 0.35, deep * 0.32, 0.02], 1, depth=0.4)
-    scene.mark(of("tip", f"{near} wing"), far_end, "the rear end of the folded wing", part)
-    scene.mark(f"{near} shoulder", shoulder, f"where the {near} wing joins the trunk", part)
-    return noun

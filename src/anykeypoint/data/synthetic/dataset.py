@@ -1,13 +1,14 @@
-"""Write made-up objects to a folder as a COCO-keypoints file with its pictures, the same bytes for the same seed."""
+"""Writing of synthetic objects as a COCO file with its pictures. The same seed gives the same bytes."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
-from .objects import draw_object
+from .objects import SyntheticObject, draw_object
 
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
@@ -21,11 +22,17 @@ def write_dataset(
     size: int = 256,
     progress: Callable[[Sequence, str], Iterable] | None = None,
 ) -> Path:
-    """Write `count` objects, `per_category` poses of each kind, one a picture; returns the path of the JSON.
+    """Write synthetic objects, one to a picture. Returns the path of the JSON file.
 
-    The pictures are PNGs of `size` x `size` pixels under `images/`; `images[].group` is the kind. The category's
-    `keypoints` are names alone, as COCO has no place for descriptions. The folder must be new or empty.
+    The pictures are PNG files under `images/`, and `images[].group` is the kind of the object. The categories have the
+    keypoints' names alone, as COCO has no place for descriptions. Raises InputError for a folder that is not empty and
+    for counts below 1.
 
+    folder: the folder, new or empty.
+    count: number of objects.
+    seed: seed of all kinds and poses.
+    per_category: number of poses of each kind.
+    size: side of a picture in pixels.
     progress: called with the numbers of the objects and a title; gives the numbers, and shows how far they are.
     """
     folder = Path(folder)
@@ -41,34 +48,40 @@ def write_dataset(
             kind = int(rng.integers(2**62))
         made = draw_object(kind, int(rng.integers(2**62)), size)
         if index % per_category == 0:
-            categories.append(
-                {
-                    "id": len(categories) + 1,
-                    "name": made.category.name,
-                    "supercategory": made.family,
-                    "keypoints": made.category.names,
-                    "skeleton": [],
-                }
-            )
+            categories.append(_category(made, len(categories) + 1))
         name = f"{index:06d}.png"
         made.image.save(folder / IMAGES / name)
         group = made.category.name
         images.append({"id": index + 1, "file_name": name, "width": size, "height": size, "group": group})
-        rows = np.concatenate([made.points.round(2), made.visibility[:, None]], axis=1)
-        box = [round(value, 2) for value in made.box]
-        annotations.append(
-            {
-                "id": index + 1,
-                "image_id": index + 1,
-                "category_id": len(categories),
-                "bbox": box,
-                "area": round(box[2] * box[3], 2),
-                "iscrowd": 0,
-                "num_keypoints": len(rows),
-                "keypoints": [float(value) if i % 3 < 2 else int(value) for i, value in enumerate(rows.ravel())],
-            }
-        )
+        annotations.append(_annotation(made, index + 1, len(categories)))
     data = {"images": images, "annotations": annotations, "categories": categories}
     path = folder / ANNOTATIONS
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _category(made: SyntheticObject, key: int) -> dict[str, Any]:
+    """The entry of an object's kind in `categories`, with the id `key`."""
+    return {
+        "id": key,
+        "name": made.category.name,
+        "supercategory": made.family,
+        "keypoints": made.category.names,
+        "skeleton": [],
+    }
+
+
+def _annotation(made: SyntheticObject, key: int, category: int) -> dict[str, Any]:
+    """The entry of an object in `annotations`; `key` is its id and that of its picture."""
+    rows = np.concatenate([made.points.round(2), made.visibility[:, None]], axis=1)
+    box = [round(value, 2) for value in made.box]
+    return {
+        "id": key,
+        "image_id": key,
+        "category_id": category,
+        "bbox": box,
+        "area": round(box[2] * box[3], 2),
+        "iscrowd": 0,
+        "num_keypoints": len(rows),
+        "keypoints": [float(value) if i % 3 < 2 else int(value) for i, value in enumerate(rows.ravel())],
+    }

@@ -1,17 +1,18 @@
-"""Made-up figures from the front, from behind and from above, hands and shells; same contract as the creatures."""
+"""Synthetic upright figures, crawling animals from above, hands and shells. The same contract as `creatures`."""
 
-# ruff: noqa: RUF005 - an array plus a tuple is a step here, not a concatenation
+# ruff: noqa: RUF005 - an array plus a tuple adds a step here; it does not concatenate
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .scene import Scene, direction, ellipse, smooth
-from .words import DARK, LIGHT, Rng, namer, pick
+from .words import DARK, LIGHT, Namer, Rng, namer, pick
 
 
 def biped(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """An upright figure seen from the front or from behind; from the front its left is at the right of the picture."""
+    """An upright figure from the front or from behind. From the front its left is at the right of the picture."""
     of, front = namer(kind), kind.random() < 0.65
     noun = pick(kind, "robot", "doll", "bear", "person", "ape", "puppet", "astronaut", "toy figure", "frog")
     width, height, waist = kind.uniform(0.26, 0.55), kind.uniform(0.4, 0.75), kind.uniform(0.5, 1.1)
@@ -28,16 +29,7 @@ def biped(kind: Rng, pose: Rng, scene: Scene) -> str:
         return f", at the {seen[side]} of the picture" if tell else ""
 
     signs = {"left": 1 if front else -1, "right": -1 if front else 1}
-    for side, sign in signs.items():
-        hip = np.array([sign * width * waist * 0.6, height * 0.5])
-        swing = -sign * pose.uniform(-0.1, 0.45)
-        knee = hip + direction(math.pi / 2 + swing, leg * 0.5)
-        end = knee + direction(math.pi / 2 + swing * pose.uniform(-0.4, 0.8), leg * 0.5)
-        part = scene.limb([hip, knee, end], [thick * 1.3, thick, thick * 0.9], 1, depth=-0.3)
-        scene.shape(ellipse(end + (sign * thick * 0.5, thick * 0.3), thick * 1.7, thick), 2, depth=-0.2)
-        scene.mark(f"{side} {foot}", end, f"the lower end of the {side} leg{hint(side)}", part, part + 1)
-        scene.mark(f"{side} knee", knee, f"the joint in the middle of the {side} leg{hint(side)}", part)
-        scene.mark(f"{side} hip", hip, f"where the {side} leg joins the trunk{hint(side)}", part)
+    _legs(pose, scene, width, height, waist, leg, thick, foot, hint, signs)
     trunk = [(-width, -height / 2), (width, -height / 2), (width * waist, height / 2), (-width * waist, height / 2)]
     body = scene.shape(trunk if square else smooth(trunk), 0)
     for mark in scene.marks:
@@ -77,6 +69,49 @@ def biped(kind: Rng, pose: Rng, scene: Scene) -> str:
         part = scene.limb([top + (0, -head * 0.8), tip], head * 0.07, 3, depth=0.05)
         scene.shape(ellipse(tip, head * 0.15, head * 0.15), 3, depth=0.05)
         scene.mark(of("tip", "antenna"), tip, "the free end of the rod on the head", part, part + 1)
+    _front_or_back(kind, scene, front, noun, width, height, head, hint, signs, body, top)
+    return noun
+
+
+def _legs(
+    pose: Rng,
+    scene: Scene,
+    width: float,
+    height: float,
+    waist: float,
+    leg: float,
+    thick: float,
+    foot: str,
+    hint: Callable[[str], str],
+    signs: dict[str, int],
+) -> None:
+    """Draw and mark the legs of a figure."""
+    for side, sign in signs.items():
+        hip = np.array([sign * width * waist * 0.6, height * 0.5])
+        swing = -sign * pose.uniform(-0.1, 0.45)
+        knee = hip + direction(math.pi / 2 + swing, leg * 0.5)
+        end = knee + direction(math.pi / 2 + swing * pose.uniform(-0.4, 0.8), leg * 0.5)
+        part = scene.limb([hip, knee, end], [thick * 1.3, thick, thick * 0.9], 1, depth=-0.3)
+        scene.shape(ellipse(end + (sign * thick * 0.5, thick * 0.3), thick * 1.7, thick), 2, depth=-0.2)
+        scene.mark(f"{side} {foot}", end, f"the lower end of the {side} leg{hint(side)}", part, part + 1)
+        scene.mark(f"{side} knee", knee, f"the joint in the middle of the {side} leg{hint(side)}", part)
+        scene.mark(f"{side} hip", hip, f"where the {side} leg joins the trunk{hint(side)}", part)
+
+
+def _front_or_back(
+    kind: Rng,
+    scene: Scene,
+    front: bool,
+    noun: str,
+    width: float,
+    height: float,
+    head: float,
+    hint: Callable[[str], str],
+    signs: dict[str, int],
+    body: int,
+    top: np.ndarray,
+) -> None:
+    """Draw and mark the face of a figure, or the patch on its back."""
     if front:
         for side, sign in signs.items():
             eye = top + (sign * head * 0.42, -head * 0.2)
@@ -95,11 +130,10 @@ def biped(kind: Rng, pose: Rng, scene: Scene) -> str:
                 mark.owners = (body, patch)
         scene.mark("top of the back patch", (0, -height * 0.28), "the upper edge of the patch on the back", patch)
         scene.mark("bottom of the back patch", (0, height * 0.28), "the lower edge of the patch on the back", patch)
-    return noun
 
 
 def bug(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A crawling animal from above, turned anyhow; its left is on the left when its head points up."""
+    """A crawling animal from above, turned by any angle. Its left is at the left when its head points up."""
     of, pairs = namer(kind), int(kind.integers(2, 6))
     noun = (
         {2: "mite", 3: "beetle", 4: "spider", 5: "crab"}[pairs] if kind.random() < 0.6 else pick(kind, "bug", "insect")
@@ -116,20 +150,7 @@ def bug(kind: Rng, pose: Rng, scene: Scene) -> str:
     feeler = pick(kind, "antenna", "feeler")
     scene.turn = pose.uniform(-math.pi, math.pi)
     bend = pose.uniform(-0.2, 0.2)
-    for side, sign in (("left", -1), ("right", 1)):
-        for index, which in enumerate(order):
-            y = thorax * (1.4 * index / max(1, pairs - 1) - 0.7)
-            base = np.array([sign * thorax * 0.75, y])
-            aim = (index / max(1, pairs - 1) - 0.5) * 1.9 + pose.uniform(-0.2, 0.2)
-            knee = base + (sign * math.cos(aim) * leg * 0.5, math.sin(aim) * leg * 0.5)
-            aim += pose.uniform(0.2, 0.7) * (1 if index >= pairs / 2 else -1)
-            end = knee + (sign * math.cos(aim) * leg * 0.6, math.sin(aim) * leg * 0.6)
-            part = scene.limb([base, knee, end], [thick * 1.5, thick, thick * 0.6], 1, depth=-0.5)
-            whole = f"{side} {which} leg"
-            count = "" if pairs == 3 else ", counted from the head"
-            scene.mark(of(foot, whole), end, f"the outer end of the {whole}{count}", part)
-            scene.mark(of(joint, whole), knee, f"the bend of the {whole}{count}", part)
-            scene.mark(of("base", whole), base, f"where the {whole} leaves the body{count}", part)
+    _bug_legs(pose, scene, of, pairs, order, thorax, leg, thick, joint, foot)
     abdomen = np.array([math.sin(bend) * long, thorax + long * 0.75 * math.cos(bend)])
     tail = scene.shape(ellipse(abdomen, wide, long, -bend), 0, depth=-0.1)
     end = abdomen + direction(math.pi / 2 - bend, long * 0.97)
@@ -150,6 +171,58 @@ def bug(kind: Rng, pose: Rng, scene: Scene) -> str:
     skull = scene.shape(ellipse(middle, head, head * 0.9), 0, depth=0.2)
     scene.mark(pick(kind, "front of the head", "snout"), middle + (0, -head * 0.85), "the foremost point", skull)
     scene.mark("neck", (middle[0] / 2, -thorax), "between head and thorax", body, skull)
+    _bug_head_and_wings(
+        pose, scene, of, noun, wide, long, thorax, head, thick, winged, feelers, pincers, feeler, middle
+    )
+    return noun
+
+
+def _bug_legs(
+    pose: Rng,
+    scene: Scene,
+    of: Namer,
+    pairs: int,
+    order: list[str],
+    thorax: float,
+    leg: float,
+    thick: float,
+    joint: str,
+    foot: str,
+) -> None:
+    """Draw and mark the legs."""
+    for side, sign in (("left", -1), ("right", 1)):
+        for index, which in enumerate(order):
+            y = thorax * (1.4 * index / max(1, pairs - 1) - 0.7)
+            base = np.array([sign * thorax * 0.75, y])
+            aim = (index / max(1, pairs - 1) - 0.5) * 1.9 + pose.uniform(-0.2, 0.2)
+            knee = base + (sign * math.cos(aim) * leg * 0.5, math.sin(aim) * leg * 0.5)
+            aim += pose.uniform(0.2, 0.7) * (1 if index >= pairs / 2 else -1)
+            end = knee + (sign * math.cos(aim) * leg * 0.6, math.sin(aim) * leg * 0.6)
+            part = scene.limb([base, knee, end], [thick * 1.5, thick, thick * 0.6], 1, depth=-0.5)
+            whole = f"{side} {which} leg"
+            count = "" if pairs == 3 else ", counted from the head"
+            scene.mark(of(foot, whole), end, f"the outer end of the {whole}{count}", part)
+            scene.mark(of(joint, whole), knee, f"the bend of the {whole}{count}", part)
+            scene.mark(of("base", whole), base, f"where the {whole} leaves the body{count}", part)
+
+
+def _bug_head_and_wings(
+    pose: Rng,
+    scene: Scene,
+    of: Namer,
+    noun: str,
+    wide: float,
+    long: float,
+    thorax: float,
+    head: float,
+    thick: float,
+    winged: bool,
+    feelers: bool,
+    pincers: bool,
+    feeler: str,
+    middle: np.ndarray,
+) -> None:
+    """Draw and mark eyes, antennae, pincers and wings."""
     for side, sign in (("left", -1), ("right", 1)):
         eye = middle + (sign * head * 0.65, -head * 0.2)
         scene.shape(ellipse(eye, head * 0.25, head * 0.3), DARK, depth=0.3)
@@ -171,97 +244,10 @@ def bug(kind: Rng, pose: Rng, scene: Scene) -> str:
             angle = math.atan2(tip[1] - root[1], tip[0] - root[0])
             scene.shape(ellipse((root + tip) / 2, long * 0.86, wide * 0.6, angle), 3, depth=0.6)
             scene.mark(of("tip", f"{side} wing"), tip, f"the end of the {side} wing, far from the thorax")
-    return noun
-
-
-def face(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A face or mask from the front; either its own left and right, or the picture's where the names say so."""
-    of, own = namer(kind), kind.random() < 0.5
-    noun = pick(kind, "face", "mask", "cat face", "monkey face", "owl face", "clown face", "robot face")
-    wide, tall, chin = kind.uniform(0.6, 1.0), kind.uniform(0.7, 1.1), kind.uniform(0.3, 1.0)
-    eye_at, eye_x, eye = kind.uniform(-0.35, -0.05), kind.uniform(0.3, 0.5), kind.uniform(0.08, 0.2)
-    eye = min(eye, wide * eye_x / 1.8)  # the two eyes stay apart
-    slant, brow, nose = kind.uniform(-0.4, 0.4), kind.random() < 0.6, kind.uniform(0.1, 0.35)
-    mouth_at, mouth = kind.uniform(0.4, 0.65), kind.uniform(0.15, 0.45)
-    ears = pick(kind, "none", "round", "pointed")
-    corner = pick(kind, "mouth corner", "corner of the mouth", "end of the lips")
-    scene.turn = pose.uniform(-0.3, 0.3)
-    look, smile, lips = pose.uniform(-0.12, 0.12), pose.uniform(-0.1, 0.15), pose.uniform(0.03, 0.16)
-    sides = [("left", 1), ("right", -1)] if own else [("image left", -1), ("image right", 1)]
-    whose = "the face's own {}" if own else "the side at the {} of the picture"
-    for side, sign in sides:
-        if ears != "none":
-            base = np.array([sign * wide * 0.75, -tall * 0.6])
-            tip = base + (sign * 0.12, -0.45) if ears == "pointed" else base + (sign * 0.25, -0.15)
-            scene.limb([base, tip], [0.24, 0.02 if ears == "pointed" else 0.25], 1, depth=-0.3)
-            scene.mark(
-                of("tip" if ears == "pointed" else "middle", f"{side} ear"),
-                tip,
-                f"the ear on {whose.format(side.split()[-1])}",
-            )
-    outline = [
-        (-wide, -tall),
-        (wide, -tall),
-        (wide, tall * 0.3),
-        (wide * chin * 0.6, tall),
-        (-wide * chin * 0.6, tall),
-        (-wide, tall * 0.3),
-    ]
-    skin = scene.shape(smooth(outline, 3), 0)
-    scene.mark(pick(kind, "chin", "chin tip"), (0, tall * 0.97), "the lowest point of the face", skin)
-    scene.mark(pick(kind, "forehead", "top of the forehead"), (0, -tall * 0.95), "the upper end of the face", skin)
-    for side, sign in sides:
-        centre = np.array([sign * wide * eye_x + look, tall * eye_at])
-        step = np.array([sign * math.cos(slant), -math.sin(slant)]) * eye * 1.5
-        part = scene.shape(ellipse(centre, eye * 1.5, eye, math.atan2(step[1], step[0])), LIGHT)
-        scene.shape(ellipse(centre + (look * 0.4, 0), eye * 0.6, eye * 0.75), DARK, outline=False)
-        where = whose.format(side.split()[-1])
-        scene.mark(f"{side} eye", centre + (look * 0.4, 0), f"the pupil of the eye on {where}", part + 1)
-        scene.mark(
-            of("outer corner", f"{side} eye"),
-            centre + step,
-            f"the end of the eye far from the nose, on {where}",
-            part,
-            skin,
-        )
-        scene.mark(
-            of("inner corner", f"{side} eye"),
-            centre - step,
-            f"the end of the eye next to the nose, on {where}",
-            part,
-            skin,
-        )
-        if brow:
-            lift = np.array([0, -eye * pose.uniform(1.5, 2.2)])
-            scene.limb([centre + step * 1.2 + lift, centre - step * 1.1 + lift], 0.035, 3)
-            scene.mark(
-                of("outer end", f"{side} eyebrow"),
-                centre + step * 1.2 + lift,
-                f"the end of the eyebrow far from the nose, on {where}",
-            )
-            scene.mark(
-                of("inner end", f"{side} eyebrow"),
-                centre - step * 1.1 + lift,
-                f"the end of the eyebrow above the nose, on {where}",
-            )
-    tip = np.array([look * 1.4, tall * 0.22])
-    part = scene.shape(smooth([tip + (-nose * 0.6, 0.08), tip + (nose * 0.6, 0.08), tip + (0, -nose * 1.6)], 1), 1)
-    scene.mark(pick(kind, "nose", "tip of the nose", "nose tip"), tip, "the middle of the lower part of the nose", part)
-    scene.mark(pick(kind, "nose bridge", "top of the nose"), tip + (0, -nose * 1.05), "the upper end of the nose", part)
-    middle = np.array([look, tall * mouth_at])
-    ends = {side: middle + (sign * mouth, -smile) for side, sign in sides}
-    turn = np.linspace(0, 2 * math.pi, 32, endpoint=False)
-    bow = np.stack([mouth * np.cos(turn), lips * np.sin(turn) - smile * np.cos(turn) ** 2], axis=1)
-    part = scene.shape(middle + bow, (120, 30, 40))
-    for side, at in ends.items():
-        scene.mark(f"{side} {corner}", at, f"where the lips meet on {whose.format(side.split()[-1])}", part, skin)
-    scene.mark(pick(kind, "upper lip", "middle of the upper lip"), middle + (0, -lips * 0.5), "above the mouth", part)
-    scene.mark(pick(kind, "lower lip", "middle of the lower lip"), middle + (0, lips * 0.5), "below the mouth", part)
-    return noun
 
 
 def hand(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A hand, claw or paw with spread fingers, turned anyhow."""
+    """A hand, claw or paw with spread fingers, turned by any angle."""
     of, count = namer(kind), int(kind.integers(3, 6))
     noun = pick(kind, "hand", "glove", "claw", "robot hand", "paw")
     names = {
@@ -296,7 +282,7 @@ def hand(kind: Rng, pose: Rng, scene: Scene) -> str:
 
 
 def shell(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A coiled shell: whorls that shrink from the mouth to the apex; the side of the mouth is the picture's."""
+    """A coiled shell whose whorls shrink from the mouth to the apex. Sides are those of the picture."""
     of, side = namer(kind), pick(kind, -1, 1)
     noun, whorls = pick(kind, "snail shell", "whelk", "sea shell", "horn", "cocoon"), int(kind.integers(3, 7))
     shrink, wide, drop = kind.uniform(0.55, 0.8), kind.uniform(0.35, 0.6), kind.uniform(0.5, 0.95)

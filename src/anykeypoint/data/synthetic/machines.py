@@ -1,6 +1,6 @@
-"""Made-up machines drawn flat: jointed arms, two-wheelers, aeroplanes; same contract as the creatures."""
+"""Synthetic flat machines: jointed arms, two-wheelers and aeroplanes. The same contract as `creatures`."""
 
-# ruff: noqa: RUF005 - an array plus a tuple is a step here, not a concatenation
+# ruff: noqa: RUF005 - an array plus a tuple adds a step here; it does not concatenate
 
 import math
 
@@ -125,7 +125,7 @@ def cycle(kind: Rng, pose: Rng, scene: Scene) -> str:
 
 
 def plane(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """An aeroplane from above, turned anyhow; left is the pilot's."""
+    """An aeroplane from above, turned by any angle. Left is the pilot's left."""
     of, noun = namer(kind), pick(kind, "aeroplane", "glider", "jet", "drone", "rocket plane")
     half, width = kind.uniform(0.7, 1.1), kind.uniform(0.07, 0.16)
     span, chord, sweep = kind.uniform(0.5, 1.2), kind.uniform(0.15, 0.45), kind.uniform(-0.1, 0.6)

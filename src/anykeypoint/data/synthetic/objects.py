@@ -1,7 +1,7 @@
-"""One made-up object from two seeds.
+"""A synthetic object from two seeds.
 
-A *kind* (parts, proportions, words, colours) and a *pose* (joint angles, place, background) are each a seed. Two
-pictures of one kind have the same `Category`; two kinds differ in at least one proportion and nearly always in words.
+One seed gives the kind (parts, proportions, names, colours), the other the pose (joint angles, place, background). All
+pictures of a kind have the same `Category`. Two kinds differ in some proportion, and nearly always in their names.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from PIL import Image
 from ...category import Category, Keypoint
 from ...errors import InputError
 from ...geometry import Box
-from . import creatures, figures, machines, solids, things
+from . import creatures, faces, figures, machines, solids, things, tools
 from .scene import Look, Scene
 
 FAMILIES = {
@@ -23,10 +23,10 @@ FAMILIES = {
         figures.bug,
         creatures.fish,
         creatures.bird,
-        figures.face,
+        faces.face,
         figures.hand,
         things.garment,
-        things.tool,
+        tools.tool,
         things.sheet,
         things.vessel,
         machines.arm,
@@ -42,10 +42,14 @@ MIN_SIZE, MAX_SIZE = 32, 1024
 
 @dataclass(frozen=True)
 class SyntheticObject:
-    """One made-up object in its picture.
+    """A synthetic object in its picture.
 
-    image: RGB, size x size. points: (K, 2) float64 in image pixels, all inside the picture. box: [x, y, w, h] in image
-    pixels, tight round the drawn parts. visibility: (K,) 1 where other parts cover the point, else 2.
+    image: RGB, as wide as high.
+    category: its keypoints with names and descriptions.
+    points: (K, 2) float64 in image pixels, all inside the picture.
+    box: x, y, w, h in image pixels, the bounding box of the drawn parts.
+    visibility: (K,), 1 where other parts cover the point, else 2.
+    family: name of the function that drew it, a key of FAMILIES.
     """
 
     image: Image.Image
@@ -57,13 +61,18 @@ class SyntheticObject:
 
 
 def make_object(rng: np.random.Generator, size: int = 256) -> SyntheticObject:
-    """A new kind of object in a new pose, drawn from `rng`."""
+    """An object of a new kind in a new pose, both drawn from `rng`; `size` is the side of the picture in pixels."""
     kind, pose = (int(seed) for seed in rng.integers(2**62, size=2))
     return draw_object(kind, pose, size)
 
 
 def draw_object(kind: int, pose: int, size: int = 256) -> SyntheticObject:
-    """The object of that kind in that pose, both given as seeds. `size` is the picture's side in pixels."""
+    """The object of a kind in a pose. Raises InputError for a size outside of MIN_SIZE to MAX_SIZE.
+
+    kind: seed of the kind.
+    pose: seed of the pose.
+    size: side of the picture in pixels.
+    """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InputError(f"A made-up picture's side must be {MIN_SIZE} to {MAX_SIZE} pixels, but got {size}.")
     kind_rng, pose_rng = np.random.default_rng([kind, 1]), np.random.default_rng([pose, 2])
@@ -79,7 +88,7 @@ def draw_object(kind: int, pose: int, size: int = 256) -> SyntheticObject:
 
 
 def _choose_marks(scene: Scene, rng: np.random.Generator) -> None:
-    """Leave some points out, as data sets do, and put the rest in an order of the kind's own."""
+    """Leave out some keypoints, as data sets do; half of the kinds have the others in random order."""
     count = len(scene.marks)
     keep = rng.permutation(count)[: max(min(4, count), round(count * rng.uniform(0.4, 1.3)))]
     if rng.random() < 0.5:

@@ -1,8 +1,8 @@
-"""A made-up object as a list of painted parts and named marks, and its rendering.
+"""A synthetic object as a list of painted parts and marked keypoints, and its rendering.
 
-The family functions draw in their own frame (any unit, y down); `Scene.render` turns, scales and places the whole so
-that it lies inside the picture, and maps the marks along with the parts. A mark belongs to the part it was put on: it
-counts as visible when that part shows within a few pixels of it, hidden when other parts cover it.
+The functions of a family draw in a frame of their own (any unit, y down). `Scene.render` turns, scales and moves the
+object so that it lies inside the picture, and transforms the marks with it. A keypoint belongs to one or more parts: it
+is visible where a pixel of one of them is within a few pixels of it, and hidden where other parts cover them.
 """
 
 import math
@@ -12,12 +12,19 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 Point = tuple[float, float]
-OVERSAMPLE = 2  # the picture is drawn this much larger and averaged down, which smooths the edges
+OVERSAMPLE = 2  # factor by which the picture is drawn larger and then averaged, which smooths edges
 
 
 @dataclass
 class Part:
-    """Polygons of one part. paint: index of one of the object's textures, or a flat colour; shade darkens it."""
+    """One part of an object.
+
+    polygons: the polygons that it is made of, each (N, 2) in the object's frame.
+    paint: index of one of the object's four textures, or a colour.
+    shade: factor on its brightness.
+    depth: parts are drawn by rising depth.
+    outline: whether it has an outline, where the object has outlines.
+    """
 
     polygons: list[np.ndarray]
     paint: int | tuple[int, int, int]
@@ -28,6 +35,14 @@ class Part:
 
 @dataclass
 class Mark:
+    """A keypoint.
+
+    name: its name.
+    description: its description.
+    at: x, y in the object's frame.
+    owners: numbers of the parts that it belongs to.
+    """
+
     name: str
     description: str
     at: Point
@@ -36,31 +51,49 @@ class Mark:
 
 @dataclass
 class Scene:
-    """Parts are drawn by rising depth, then in the order of insertion. turn: rotation of the whole in radians."""
+    """An object that is being drawn.
+
+    parts: its parts; those of one depth are drawn in this order.
+    marks: its keypoints.
+    turn: angle in radians by which the whole is turned.
+    """
 
     parts: list[Part] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     turn: float = 0.0
 
     def shape(self, points, paint=0, shade=1.0, depth=0.0, outline=True) -> int:
-        """Add a filled polygon; returns the part's number, for marks."""
+        """Add a part with one polygon (N, 2). Returns its number. See `Part` for the options."""
         return self.shapes([points], paint, shade, depth, outline)
 
     def shapes(self, polygons, paint=0, shade=1.0, depth=0.0, outline=True) -> int:
+        """Add a part with several polygons, each (N, 2). Returns its number. See `Part` for the options."""
         arrays = [np.asarray(points, dtype=np.float64) for points in polygons]
         self.parts.append(Part(arrays, paint, shade, depth, outline))
         return len(self.parts) - 1
 
     def limb(self, path, radii, paint=0, shade=1.0, depth=0.0, outline=True) -> int:
-        """A rounded, tapering stroke through the points of `path`."""
+        """Add a rounded stroke. Returns its number. See `Part` for the options.
+
+        path: (N, 2) points of its middle line.
+        radii: half its width at each point, or one number.
+        """
         return self.shapes(stroke(path, radii), paint, shade, depth, outline)
 
     def mark(self, name: str, at, description: str, *owners: int) -> None:
-        """Name a point; it belongs to `owners`, or to the part added last."""
+        """Add a keypoint at x, y. It belongs to the parts with the numbers `owners`, or to the last one without any."""
         self.marks.append(Mark(name, description, (float(at[0]), float(at[1])), owners or (len(self.parts) - 1,)))
 
     def render(self, size: int, look: "Look", pose: np.random.Generator):
-        """Returns the RGB picture, marks (K, 2) and box (x, y, w, h) in its pixels, and visibility (K,) of 1 or 2."""
+        """Draw the object into a picture.
+
+        Returns the RGB picture, the keypoints (K, 2) and the box x, y, w, h in its pixels, and the visibility (K,): 2
+        where visible, 1 where hidden.
+
+        size: side of the picture in pixels.
+        look: colours and patterns.
+        pose: generator of place, size, light and noise.
+        """
         every = np.concatenate([polygon for part in self.parts for polygon in part.polygons])
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         matrix = np.array([[cos, sin], [-sin, cos]])
@@ -95,7 +128,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class Look:
-    """Colours and patterns of one kind of object."""
+    """Colours and patterns of a kind of object, and of the background of one picture.
+
+    colours: the colours of the four textures.
+    patterns: the patterns of the four textures.
+    period: period of the patterns as a share of the picture's side.
+    angle: direction of the patterns in radians.
+    outline: colour of the outlines, None for none.
+    highlight: strength of the lighter patch on round parts, 0 for none.
+    ground: pattern of the background.
+    ground_colours: its two colours.
+    grain: largest change of a pixel by noise.
+    """
 
     colours: tuple[tuple[int, int, int], ...]
     patterns: tuple[str, ...]
@@ -109,7 +153,7 @@ class Look:
 
     @classmethod
     def draw(cls, kind: np.random.Generator, pose: np.random.Generator) -> "Look":
-        """The kind decides; the pose shifts the colours a little and chooses the background."""
+        """Draw a look. `kind` decides all but small shifts of the colours, the background and the noise."""
         base = kind.integers(30, 235, 3)
         spread = kind.choice([40, 90, 160])
         colours = [(base + kind.integers(-spread, spread + 1, 3) * i / 3 + pose.integers(-18, 19, 3)) for i in range(4)]
@@ -129,7 +173,7 @@ class Look:
         )
 
     def textures(self, size: int, pose: np.random.Generator, used: set) -> dict[int, Image.Image]:
-        """One RGB texture of the whole picture's size for each of the `used` colours."""
+        """An RGB texture, as large as the picture, for each index of a colour in `used`."""
         result = {}
         for index, (colour, pattern) in enumerate(zip(self.colours, self.patterns, strict=True)):
             if index in used:
@@ -138,6 +182,7 @@ class Look:
         return result
 
     def background(self, size: int, pose: np.random.Generator) -> Image.Image:
+        """The background, RGB, `size` pixels a side."""
         first, second = self.ground_colours
         angle, period = pose.uniform(0, math.pi), pose.uniform(0.05, 0.3)
         if self.ground in ("clutter", "horizon"):
@@ -158,19 +203,19 @@ class Look:
 
 
 def ellipse(centre, rx: float, ry: float, angle: float = 0.0, count: int = 28) -> np.ndarray:
-    """(count, 2) corners of an ellipse; `angle` in radians, clockwise in the picture."""
+    """An ellipse as a polygon (count, 2). `angle` is in radians, clockwise in the picture."""
     turn = np.linspace(0, 2 * math.pi, count, endpoint=False)
     x, y = rx * np.cos(turn), ry * np.sin(turn)
     return np.stack([x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)], 1) + centre
 
 
 def direction(angle: float, length: float = 1.0) -> np.ndarray:
-    """(2,) a step at `angle` radians: 0 to the right, a quarter turn downwards."""
+    """A step (2,) in a direction; `angle` in radians, 0 to the right and a quarter turn downwards."""
     return length * np.array([math.cos(angle), math.sin(angle)])
 
 
 def stroke(path, radii) -> list[np.ndarray]:
-    """Discs at the points of `path` and the trapezia between them."""
+    """A stroke as polygons: a disc at each point of `path` and a trapezium between two points."""
     path = np.asarray(path, dtype=np.float64)
     radii = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(path))
     polygons = [ellipse(point, radius, radius, count=14) for point, radius in zip(path, radii, strict=True)]
@@ -182,7 +227,7 @@ def stroke(path, radii) -> list[np.ndarray]:
 
 
 def smooth(points, rounds: int = 2) -> np.ndarray:
-    """A closed polygon with its corners cut `rounds` times (Chaikin)."""
+    """A closed polygon with its corners cut off `rounds` times (Chaikin's algorithm)."""
     points = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
         after = np.roll(points, -1, axis=0)
@@ -196,11 +241,13 @@ def _rgb(values) -> tuple[int, int, int]:
 
 
 def _ramp(size: int, angle: float) -> np.ndarray:
+    """(size, size) values that rise by 1 over the picture in a direction, with 0 in the middle."""
     line = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     return line[None, :] * np.float32(math.cos(angle)) + line[:, None] * np.float32(math.sin(angle))
 
 
 def _texture(size, colour, other, pattern, period, angle, pose) -> Image.Image:
+    """A pattern of two colours, RGB, `size` pixels a side."""
     if pattern == "flat":
         return Image.new("RGB", (size, size), colour)
     half = size // 2
@@ -224,11 +271,12 @@ def _texture(size, colour, other, pattern, period, angle, pose) -> Image.Image:
         second = second * 0.4 + first * 0.6
     small = Image.fromarray((255 * np.clip(mix, 0, 1)).astype(np.uint8))
     blend = first + np.linspace(0, 1, 256, dtype=np.float32)[:, None] * (second - first)
-    small.putpalette(blend.astype(np.uint8).tobytes())  # much faster than mixing in floats
+    small.putpalette(blend.astype(np.uint8).tobytes())  # a palette is much faster than mixing the colours per pixel
     return small.convert("RGB").resize((size, size), Image.Resampling.NEAREST)
 
 
 def _paint(picture: Image.Image, part: Part, placed: list[np.ndarray], textures: dict, look: Look) -> None:
+    """Draw a part whose polygons are placed, in pixels of the picture."""
     draw = ImageDraw.Draw(picture)
     flat = [polygon.ravel().tolist() for polygon in placed]
     if part.outline and look.outline is not None:
@@ -258,7 +306,12 @@ def _paint(picture: Image.Image, part: Part, placed: list[np.ndarray], textures:
 
 
 def _visible(owners: np.ndarray, points: np.ndarray, marks: list[Mark]) -> np.ndarray:
-    reach = 3
+    """Visibility (K,): 2 where a pixel near the point is of one of its owners, else 1.
+
+    owners: for each pixel the number of its part plus 1, 0 for the background.
+    points: (K, 2) in these pixels.
+    """
+    reach = 3  # pixels
     result = np.ones(len(marks), dtype=int)
     for index, ((x, y), mark) in enumerate(zip(points, marks, strict=True)):
         row, column = int(y), int(x)

@@ -1,7 +1,7 @@
-"""Made-up furniture and cars: cuboids seen at an angle, so that near parts hide far ones.
+"""Synthetic furniture and cars: cuboids in perspective, whose near faces hide the far ones. See `creatures`.
 
-Own frame in space: x to the thing's own left, y up, z to its front; `left` is that of somebody sitting in it who looks
-to the front. A mark is a corner or a face's centre and is visible when one of the faces it lies on shows.
+The frame in space has x to the object's own left, y up and z to its front; left is that of somebody who sits in it and
+looks to the front. A keypoint is a corner or the centre of a face, and is visible where a face that it lies on is.
 """
 
 import math
@@ -9,14 +9,19 @@ import math
 import numpy as np
 
 from .scene import Scene
-from .words import DARK, LIGHT, Rng, pick
+from .words import DARK, LIGHT, Rng, Sides, pick
 
 
 class View:
-    """Looks at the thing from its front, `yaw` to the side and `pitch` from above; collects faces, nearest last."""
+    """A perspective view of an object. It collects faces and marks, and draws them with the nearest faces last."""
 
     def __init__(self, yaw: float, pitch: float, distance: float):
-        # Seen from the front, the thing's left (x) lies at the right of the picture: x to the right, y up, z to us.
+        """
+        yaw: angle of the camera to the side, in radians from the front.
+        pitch: angle of the camera from above, in radians from the horizontal.
+        distance: distance of the camera, in units of the object.
+        """
+        # From the front the object's left (x) is at the right of the picture: x to the right, y up, z to the camera.
         cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
         turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         tilt = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -26,13 +31,18 @@ class View:
         self.count = 0
 
     def project(self, points) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3) in space -> (N, 2) in the picture, y down, and (N,) nearness."""
+        """Points (N, 3) in space to points (N, 2) in the picture, with y down, and their nearness (N,)."""
         seen = np.asarray(points, dtype=np.float64) @ self.matrix.T
         scale = self.distance / (self.distance - seen[:, 2])
         return np.stack([seen[:, 0] * scale, -seen[:, 1] * scale], axis=1), seen[:, 2]
 
     def face(self, corners, paint, bias: float = 0.0) -> int:
-        """A flat polygon, shaded by how it faces; returns its number, for marks. It shows from both sides."""
+        """Add a flat polygon that is visible from both sides, shaded by its direction. Returns its number.
+
+        corners: (N, 3) in space.
+        paint: index of a texture, or a colour, see `scene.Part`.
+        bias: is added to its nearness, to draw it later than faces around it.
+        """
         corners = np.asarray(corners, dtype=np.float64)
         flat, near = self.project(corners)
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[1])
@@ -43,7 +53,12 @@ class View:
         return self.count - 1
 
     def box(self, low, high, paint) -> dict[str, int]:
-        """A cuboid; only faces turned to us are kept. Returns the numbers of its faces, -1 for those turned away."""
+        """Add a cuboid, of which the faces towards the camera are kept. Returns their numbers, -1 for the others.
+
+        low: x, y, z of its corner with the smallest coordinates.
+        high: x, y, z of its corner with the largest.
+        paint: see `face`.
+        """
         (x0, y0, z0), (x1, y1, z1) = low, high
         sides = {
             "left": [(x1, y0, z0), (x1, y1, z0), (x1, y1, z1), (x1, y0, z1)],
@@ -62,16 +77,17 @@ class View:
         return numbers
 
     def mark(self, name: str, at, description: str, *faces: int) -> None:
+        """Mark a keypoint at x, y, z that is visible where one of the faces of these numbers is."""
         self.marks.append((name, np.asarray(at, dtype=np.float64), description, faces))
 
     def draw(self, scene: Scene) -> None:
-        """Faces by rising nearness into the scene, then the marks with the faces they lie on."""
+        """Draw the faces into the scene by rising nearness, then add the marks."""
         parts = {}
         for _, flat, paint, shade, number in sorted(self.faces, key=lambda face: face[0]):
             parts[number] = scene.shape(flat, paint, shade)
         for name, at, description, faces in self.marks:
             owners = tuple(parts[face] for face in faces if face in parts)
-            # -1 is no part's number: a mark whose faces are all turned away is never visible.
+            # No part has the number -1, so a keypoint whose faces are all turned away is never visible.
             scene.mark(name, self.project(at[None])[0][0], description, *(owners or (-1,)))
 
 
@@ -87,40 +103,7 @@ def furniture(kind: Rng, pose: Rng, scene: Scene) -> str:
     view = View(pose.uniform(-1.0, 1.0), pose.uniform(0.15, 0.7), kind.uniform(4, 9))
     sides = (("left", 1), ("right", -1))
     if noun in ("cabinet", "shelf"):
-        tall = kind.uniform(0.8, 1.6)
-        faces = view.box((-wide, 0, -deep), (wide, tall, deep), 0)
-        for y, row in ((tall, "top"), (0, "bottom")):
-            for z, where in ((deep, "front"), (-deep, "back")):
-                for side, sign in sides:
-                    view.mark(
-                        f"{where} {row} {side} corner of the {noun}",
-                        (sign * wide, y, z),
-                        f"the corner at the {where} and {row}, on the {noun}'s own {side}",
-                        faces[where],
-                        faces[row],
-                        faces[side],
-                    )
-        drawers = int(kind.integers(1, 4))
-        for index in range(drawers):
-            high, low = tall * (1 - (index + 0.12) / drawers), tall * (1 - (index + 0.88) / drawers)
-            z = deep + 0.005
-            front = view.face(
-                [(-wide * 0.85, low, z), (wide * 0.85, low, z), (wide * 0.85, high, z), (-wide * 0.85, high, z)], 1, 1.0
-            )
-            y = (low + high) / 2
-            knob = view.face(
-                [(-0.09, y - 0.03, z), (0.09, y - 0.03, z), (0.09, y + 0.03, z), (-0.09, y + 0.03, z)], DARK, 2.0
-            )
-            word = ("top", "second", "third")[index] if drawers > 1 else "only"
-            view.mark(
-                f"{word} drawer handle" if drawers > 1 else "drawer handle",
-                (0, y, z),
-                f"the middle of the handle of the {word} drawer, counted from the top",
-                front,
-                knob,
-            )
-        view.draw(scene)
-        return noun
+        return _cabinet(kind, scene, noun, wide, deep, view, sides)
     for z, where in ((deep, "front"), (-deep, "back")):
         for side, sign in sides:
             x, z0 = sign * (wide - leg), z - math.copysign(leg, z)
@@ -145,6 +128,61 @@ def furniture(kind: Rng, pose: Rng, scene: Scene) -> str:
     view.mark(
         f"middle of the {plate}", (0, seat + thick, 0), f"the centre of the upper face of the {plate}", faces["top"]
     )
+    _back_and_armrests(noun, wide, deep, seat, thick, back, backed, view, sides)
+    view.draw(scene)
+    return noun
+
+
+def _cabinet(kind: Rng, scene: Scene, noun: str, wide: float, deep: float, view: View, sides: Sides) -> str:
+    """A cabinet or shelf with drawers."""
+    tall = kind.uniform(0.8, 1.6)
+    faces = view.box((-wide, 0, -deep), (wide, tall, deep), 0)
+    for y, row in ((tall, "top"), (0, "bottom")):
+        for z, where in ((deep, "front"), (-deep, "back")):
+            for side, sign in sides:
+                view.mark(
+                    f"{where} {row} {side} corner of the {noun}",
+                    (sign * wide, y, z),
+                    f"the corner at the {where} and {row}, on the {noun}'s own {side}",
+                    faces[where],
+                    faces[row],
+                    faces[side],
+                )
+    drawers = int(kind.integers(1, 4))
+    for index in range(drawers):
+        high, low = tall * (1 - (index + 0.12) / drawers), tall * (1 - (index + 0.88) / drawers)
+        z = deep + 0.005
+        front = view.face(
+            [(-wide * 0.85, low, z), (wide * 0.85, low, z), (wide * 0.85, high, z), (-wide * 0.85, high, z)], 1, 1.0
+        )
+        y = (low + high) / 2
+        knob = view.face(
+            [(-0.09, y - 0.03, z), (0.09, y - 0.03, z), (0.09, y + 0.03, z), (-0.09, y + 0.03, z)], DARK, 2.0
+        )
+        word = ("top", "second", "third")[index] if drawers > 1 else "only"
+        view.mark(
+            f"{word} drawer handle" if drawers > 1 else "drawer handle",
+            (0, y, z),
+            f"the middle of the handle of the {word} drawer, counted from the top",
+            front,
+            knob,
+        )
+    view.draw(scene)
+    return noun
+
+
+def _back_and_armrests(
+    noun: str,
+    wide: float,
+    deep: float,
+    seat: float,
+    thick: float,
+    back: float,
+    backed: bool,
+    view: View,
+    sides: Sides,
+) -> None:
+    """Draw and mark backrest or headboard, and armrests."""
     if backed:
         faces = view.box((-wide, seat + thick, -deep), (wide, seat + thick + back, -deep + 0.1), 2)
         word = "headboard" if noun == "bed" else "backrest"
@@ -175,12 +213,10 @@ def furniture(kind: Rng, pose: Rng, scene: Scene) -> str:
                 faces["front"],
                 faces["top"],
             )
-    view.draw(scene)
-    return noun
 
 
 def car(kind: Rng, pose: Rng, scene: Scene) -> str:
-    """A car, van or lorry; left is the driver's."""
+    """A car, van or lorry. Left is the driver's left."""
     noun = pick(kind, "car", "van", "truck", "bus", "tractor", "toy car", "taxi")
     wide, long, low = kind.uniform(0.32, 0.5), kind.uniform(0.7, 1.2), kind.uniform(0.1, 0.2)
     body, cabin = kind.uniform(0.2, 0.4), kind.uniform(0.2, 0.55)
@@ -206,6 +242,30 @@ def car(kind: Rng, pose: Rng, scene: Scene) -> str:
                 top["top"],
                 top[side],
             )
+    _wheels_and_lamps(wide, long, low, body, radius, rear, lamp, view, hull)
+    view.mark(
+        "middle of the front bumper", (0, low, long), "the lower edge of the front, half-way across", hull["front"]
+    )
+    view.mark(
+        f"middle of the {rear} bumper", (0, low, -long), f"the lower edge of the {rear}, half-way across", hull["back"]
+    )
+    view.mark("centre of the roof", (0, roof, (start + stop) * long / 2), "the middle of the roof", top["top"])
+    view.draw(scene)
+    return noun
+
+
+def _wheels_and_lamps(
+    wide: float,
+    long: float,
+    low: float,
+    body: float,
+    radius: float,
+    rear: str,
+    lamp: str,
+    view: View,
+    hull: dict[str, int],
+) -> None:
+    """Draw and mark wheels and lamps."""
     for side, sign in (("left", 1), ("right", -1)):
         for z, where in ((long * 0.62, "front"), (-long * 0.62, rear)):
             x = sign * (wide + 0.01)
@@ -214,7 +274,7 @@ def car(kind: Rng, pose: Rng, scene: Scene) -> str:
             hubcap = [
                 (x + sign * 0.005, radius + 0.5 * radius * math.sin(t), z + 0.5 * radius * math.cos(t)) for t in turn
             ]
-            # A wheel on the side turned away is drawn first, so that the body covers its upper half.
+            # A wheel on the far side is drawn before the body, which then covers its upper half.
             bias = 3.0 if hull[side] >= 0 else -3.0
             tyre, disc = view.face(rim, DARK, bias), view.face(hubcap, LIGHT, bias + 0.1)
             owners = (tyre, disc) if hull[side] >= 0 else (-1,)
@@ -246,12 +306,3 @@ def car(kind: Rng, pose: Rng, scene: Scene) -> str:
                 f"the lamp at the {where} on the driver's {side}",
                 face,
             )
-    view.mark(
-        "middle of the front bumper", (0, low, long), "the lower edge of the front, half-way across", hull["front"]
-    )
-    view.mark(
-        f"middle of the {rear} bumper", (0, low, -long), f"the lower edge of the {rear}, half-way across", hull["back"]
-    )
-    view.mark("centre of the roof", (0, roof, (start + stop) * long / 2), "the middle of the roof", top["top"])
-    view.draw(scene)
-    return noun
