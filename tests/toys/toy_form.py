@@ -11,7 +11,7 @@ import numpy as np
 from anykeypoint.errors import InputError
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.forms.document import Labels
-from anykeypoint.forms.form import NOUN, Form, Written
+from anykeypoint.forms.form import NOUN, LabelForm, Written
 from anykeypoint.forms.reading import number, read_text
 from anykeypoint.forms.writing import hidden_lost, outlines_lost, picture_name, point_labels
 
@@ -46,4 +46,4 @@ def write(data: Dataset, images: Path) -> Written:
     return "\n".join([*lines, ""]), lost
 
 
-FORM = Form(read, "the toy form of the tests (.toy)", NOUN, write=write)
+FORM = LabelForm(read, "the toy form of the tests (.toy)", NOUN, write=write)

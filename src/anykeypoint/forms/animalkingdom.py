@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from ..category import plain_text
 from .document import Labels, json_objects, load_document, select, split_names, whole_id
-from .form import Form
+from .form import LabelForm
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -49,4 +49,4 @@ def _add_unlisted_classes(labels: Labels) -> None:
             labels.categories.append({"id": identity, "name": name, "keypoints": names, "skeleton": skeleton})
 
 
-FORM = Form(read, "Animal Kingdom (.json)", "classes or species, parted by commas")
+FORM = LabelForm(read, "Animal Kingdom (.json)", "classes or species, parted by commas")

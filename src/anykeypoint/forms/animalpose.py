@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InputError
 from . import coco
 from .document import Labels, json_objects, select
-from .form import CHOICE, Form
+from .form import CHOICE, LabelForm
 from .reading import number, read_json
 
 
@@ -46,4 +46,4 @@ def _annotation(entry: dict[str, Any], index: int, where: str) -> dict[str, Any]
     return {**entry, **changed}
 
 
-FORM = Form(read, "AnimalPose (.json, the authors' or COCO's form)", CHOICE)
+FORM = LabelForm(read, "AnimalPose (.json, the authors' or COCO's form)", CHOICE)

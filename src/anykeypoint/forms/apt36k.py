@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from . import coco
 from .document import Labels, json_objects
-from .form import Form
+from .form import LabelForm
 from .reading import find_picture
 
 
@@ -28,4 +28,4 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return labels
 
 
-FORM = Form(read, "APT-36K (.json)", "species or families, parted by commas")
+FORM = LabelForm(read, "APT-36K (.json)", "species or families, parted by commas")

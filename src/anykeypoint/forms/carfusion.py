@@ -13,7 +13,7 @@ from ..category import plain_text
 from ..errors import InputError
 from ..library.lookup import category as library_category
 from .document import Labels
-from .form import Form
+from .form import LabelForm
 from .reading import find_picture, number, read_text
 from .writing import point_labels
 
@@ -86,7 +86,7 @@ def _add_point(cars: dict[int, np.ndarray], line: str, where: str, points: int, 
     table[int(point) - 1] = x, y, _VISIBILITY[int(code)] if inside else 0
 
 
-FORM = Form(
+FORM = LabelForm(
     read,
     "CarFusion (its folder of sequences)",
     "sequences, parted by commas",

@@ -13,7 +13,7 @@ from ..errors import InputError
 from . import dataset
 from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
 from .document import Labels, load_document, select
-from .form import CHOICE, Form, Written, file_digest
+from .form import CHOICE, LabelForm, Written, file_digest
 from .pictures import picture_size
 from .writing import json_text, picture_name, point_labels
 
@@ -124,5 +124,5 @@ def _digest(path: Path, word: str, _: Callable[[str], str]) -> str | None:
     return None if word else file_digest(path)
 
 
-FORM = Form(read, "COCO keypoints (.json), and data sets in its form", CHOICE, write=write, digest=_digest)
-AP10K = Form(read, "AP-10K (.json)", "species or families, parted by commas")
+FORM = LabelForm(read, "COCO keypoints (.json), and data sets in its form", CHOICE, write=write, digest=_digest)
+AP10K = LabelForm(read, "AP-10K (.json)", "species or families, parted by commas")

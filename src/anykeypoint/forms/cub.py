@@ -11,7 +11,7 @@ import numpy as np
 from ..category import plain_text
 from ..errors import InputError
 from .document import Labels, split_names
-from .form import Form
+from .form import LabelForm
 from .reading import number, read_text
 
 
@@ -69,7 +69,7 @@ def _facts(path: Path) -> dict[str, str]:
     return facts
 
 
-FORM = Form(
+FORM = LabelForm(
     read,
     "CUB-200-2011 (its folder)",
     "species or kinds of bird, parted by commas",

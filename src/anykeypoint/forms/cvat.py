@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from ..errors import InputError
 from .document import Labels, NamedObject, NamedPoints
-from .form import NOUN, Form
+from .form import NOUN, LabelForm
 from .reading import find_picture, number, read_xml
 
 LOOSE = "object"  # category of loose points without a box
@@ -166,4 +166,4 @@ def _edges(root: Element) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         )
 
 
-FORM = Form(read, "CVAT for images (.xml)", NOUN)
+FORM = LabelForm(read, "CVAT for images (.xml)", NOUN)

@@ -6,7 +6,7 @@ from ..errors import InputError
 from ..library.lookup import category as library_category
 from . import coco
 from .document import Labels, json_objects, whole_id
-from .form import CHOICE, Form
+from .form import CHOICE, LabelForm
 from .writing import point_labels
 
 # Kind of garment -> the range of its points among the 294: first, and one past the last.
@@ -51,4 +51,4 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return labels
 
 
-FORM = Form(read, "DeepFashion2 turned to COCO (.json), 294 points", CHOICE)
+FORM = LabelForm(read, "DeepFashion2 turned to COCO (.json), 294 points", CHOICE)

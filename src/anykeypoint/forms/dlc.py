@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels
-from .form import NOUN, Form, Written
+from .form import NOUN, LabelForm, Written
 from .reading import find_picture, read_table
 from .writing import hidden_lost, outlines_lost, picture_name, point_labels
 
@@ -152,4 +152,4 @@ def write(data: Dataset, images: Path) -> Written:
     return text.getvalue(), lost
 
 
-FORM = Form(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write)
+FORM = LabelForm(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write)

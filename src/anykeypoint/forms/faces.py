@@ -5,7 +5,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..library.lookup import category as library_category
 from .document import Labels, json_objects, load_document
-from .form import Form
+from .form import LabelForm
 from .writing import point_labels
 
 # Number of points -> definition of the library. MP-100 keeps AFLW in a folder called amur_tiger_body.
@@ -30,5 +30,5 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return labels
 
 
-W300 = Form(read, "300W faces, 68 points (.json)")
-AFLW = Form(read, "AFLW faces, 19 points (.json)")
+W300 = LabelForm(read, "300W faces, 68 points (.json)")
+AFLW = LabelForm(read, "AFLW faces, 19 points (.json)")

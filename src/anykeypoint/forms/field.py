@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from . import coco
 from .document import Labels
-from .form import Form, file_digest
+from .form import LabelForm, file_digest
 
 PARTS = ("test", "train", "val")  # the first is taken if none is named
 PLACE = "ANYKEYPOINT_FIELD"  # name of the environment variable with the folder
@@ -41,7 +41,7 @@ def _digest(path: Path, part: str, _: Callable[[str], str]) -> str:
     return file_digest(files(path, part)[0])
 
 
-FORM = Form(
+FORM = LabelForm(
     read,
     f"the field data (their folder; that of {PLACE} if none is given)",
     "test (if none is named), train or val",

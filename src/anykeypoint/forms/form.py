@@ -1,4 +1,4 @@
-"""What a label form is: a reader, a sentence about it, and what else it knows; one `Form` in each form's own file."""
+"""What a label form is: a reader, a sentence about it, and what else it knows; one `LabelForm` in each form's own file."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ NOUN = "what the object is called"  # what forms without categories take
 
 
 @dataclass(frozen=True)
-class Form:
+class LabelForm:
     """A file format of labels.
 
     read: reads a label file into a COCO document.

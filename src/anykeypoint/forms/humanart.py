@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from .document import Labels, json_objects, load_document
-from .form import Form
+from .form import LabelForm
 from .reading import find_picture
 
 _BODY = 17  # number of COCO's points, which come first; fingers and toes come behind them
@@ -37,4 +37,4 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return labels
 
 
-FORM = Form(read, "Human-Art (.json)", "17 or 21, the number of points")
+FORM = LabelForm(read, "Human-Art (.json)", "17 or 21, the number of points")

@@ -26,14 +26,14 @@ from ..category import Category
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels
-from .form import Form, ReadOne
+from .form import LabelForm, ReadOne
 from .reading import read_text
 
 _KEYS = ("data", "images", "weight", "name")
 
 
 @dataclass(frozen=True)
-class Member:
+class JointMember:
     """One of the data sets.
 
     name: of the source.
@@ -93,7 +93,7 @@ def digest(path: Path, word: str, of_one: Callable[[str], str]) -> str:
     return digest.hexdigest()
 
 
-def members(path: Path) -> list[Member]:
+def members(path: Path) -> list[JointMember]:
     """The data sets that a file lists; InputError for anything that does not follow the form described above."""
     try:
         entries = yaml.safe_load(read_text(path))
@@ -110,7 +110,7 @@ def members(path: Path) -> list[Member]:
     return listed
 
 
-def _member(entry: Any, path: Path, where: str) -> Member:
+def _member(entry: Any, path: Path, where: str) -> JointMember:
     """One entry of the list. path: the YAML file; where: the entry, named in errors."""
     if not isinstance(entry, dict):
         raise InputError(f"{where} must have the keys {', '.join(_KEYS)}, but is {str(entry)[:40]!r}.")
@@ -127,7 +127,7 @@ def _member(entry: Any, path: Path, where: str) -> Member:
     if "weight" in entry and not (type(weight) in (int, float) and 0 < weight < math.inf):
         raise InputError(f"{where}, key 'weight', must be a number above 0, but got {str(weight)[:40]!r}.")
     folder = path.parent
-    return Member(
+    return JointMember(
         name=entry.get("name", before),
         spec=f"{before}:{folder / file}" if colon and file else spec,
         images=folder / entry["images"] if "images" in entry else None,
@@ -135,4 +135,4 @@ def _member(entry: Any, path: Path, where: str) -> Member:
     )
 
 
-FORM = Form(read, "several data sets as one (.yaml)", join=read_joint, digest=digest)
+FORM = LabelForm(read, "several data sets as one (.yaml)", join=read_joint, digest=digest)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
-from .form import NOUN, Form, Written
+from .form import NOUN, LabelForm, Written
 from .pictures import picture_size
 from .reading import find_picture, number, read_json
 from .writing import json_text, outlines_lost, picture_name, point_labels
@@ -27,7 +27,7 @@ HIDDEN = "hidden"  # the note of a point that is labelled but not visible
 _SIZE = ("width", "height")
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?)([?#].*)?$", re.IGNORECASE)
 
-Boxes = dict[str, tuple[str, list[float]]]  # id of a rectangle -> its label, and x, y, w, h in image pixels
+Rectangles = dict[str, tuple[str, list[float]]]  # id of a rectangle -> its label, and x, y, w, h in image pixels
 Values = dict[str, dict[str, Any]]  # id of a region -> the `value` of another result about it
 
 
@@ -88,7 +88,7 @@ def _objects(
         for region in regions
         if region.get("type") == "labels" and isinstance(region.get("value"), dict)
     }
-    boxes: Boxes = {}
+    boxes: Rectangles = {}
     for region in regions:
         if region.get("type") in ("rectanglelabels", "rectangle"):
             boxes[str(region.get("id"))] = _box(region, labelled, where, loose)
@@ -118,7 +118,7 @@ def _box(region: dict, labelled: Values, where: str, loose: str) -> tuple[str, l
     return label, [x * wide / 100, y * high / 100, w * wide / 100, h * high / 100]
 
 
-def _add_point(objects: dict[str, NamedPoints], region: dict, labelled: Values, boxes: Boxes, where: str) -> None:
+def _add_point(objects: dict[str, NamedPoints], region: dict, labelled: Values, boxes: Rectangles, where: str) -> None:
     """Add the point of a region to the object it belongs to."""
     value, wide, high, at = _value(region, where)
     if "keypointlabels" not in value and str(region.get("id")) in labelled:
@@ -134,7 +134,7 @@ def _add_point(objects: dict[str, NamedPoints], region: dict, labelled: Values, 
     points[name] = (x, y, 1 if isinstance(notes, list) and HIDDEN in notes else 2)
 
 
-def _owner(parent: str, boxes: Boxes, x: float, y: float, at: str) -> str:
+def _owner(parent: str, boxes: Rectangles, x: float, y: float, at: str) -> str:
     """The id of the rectangle that a point belongs to; "" in a picture without rectangles.
 
     parent: the point's `parentID`, "" where it has none.
@@ -245,4 +245,4 @@ def _written_regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[s
     return regions
 
 
-FORM = Form(read, "Label Studio's JSON export", NOUN, write=write)
+FORM = LabelForm(read, "Label Studio's JSON export", NOUN, write=write)

@@ -13,7 +13,7 @@ from ..category import plain_text
 from ..errors import InputError
 from . import coco
 from .document import Labels
-from .form import CHOICE, Form
+from .form import CHOICE, LabelForm
 from .reading import find_picture, number, read_table
 
 Places = dict[str, tuple[float, float] | None]  # name of a point -> its place in image pixels
@@ -70,4 +70,4 @@ def _monkeys(cell: str, where: str) -> list[Places]:
     return monkeys
 
 
-FORM = Form(read, "MacaquePose (the authors' .csv, or .json)", CHOICE)
+FORM = LabelForm(read, "MacaquePose (the authors' .csv, or .json)", CHOICE)

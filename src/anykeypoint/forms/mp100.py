@@ -22,7 +22,7 @@ from ..library.lookup import MP100, category, mp100_categories
 from . import dataset
 from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
 from .document import Labels, load_document, own_names, select
-from .form import Form
+from .form import LabelForm
 
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: of the few-shot family, and of CapeLLM and LocLLM
 SPLITS, ROLES = (1, 2, 3, 4, 5), ("train", "val", "test")
@@ -217,7 +217,7 @@ def _library(identity: int, name: str, points: int) -> Category | None:
     return known if points in (0, len(known)) else None
 
 
-FORM = Form(
+FORM = LabelForm(
     read,
     "MP-100 by the released rules (.json)",
     "pairs or capellm, the rules, and categories or groups, parted by commas",

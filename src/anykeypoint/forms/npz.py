@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from .document import Labels
-from .form import NOUN, Form
+from .form import NOUN, LabelForm
 from .reading import MAX_BYTES
 
 _NEEDED = ("images", "points", "names")
@@ -91,4 +91,4 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is not a .npz file of plain arrays: {reason}.") from error
 
 
-FORM = Form(read, "numpy arrays images, points, names, boxes and category (.npz)", NOUN)
+FORM = LabelForm(read, "numpy arrays images, points, names, boxes and category (.npz)", NOUN)

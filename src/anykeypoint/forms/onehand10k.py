@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..library.lookup import category as library_category
 from .document import Labels
-from .form import Form
+from .form import LabelForm
 from .reading import number, read_text
 from .writing import point_labels
 
@@ -50,4 +50,4 @@ def pictures(path: Path) -> Path:
     return path.parent / "source"
 
 
-FORM = Form(read, "OneHand10K (label_joint.txt)", pictures=pictures)
+FORM = LabelForm(read, "OneHand10K (label_joint.txt)", pictures=pictures)

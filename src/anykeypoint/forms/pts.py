@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..images import SUFFIXES
 from ..library.lookup import category as library_category
 from .document import Labels
-from .form import NOUN, Form
+from .form import NOUN, LabelForm
 from .reading import read_text
 from .writing import point_labels
 
@@ -67,4 +67,4 @@ def _points(file: Path) -> np.ndarray:
     return points
 
 
-FORM = Form(read, "a folder of .pts files (AnimalWeb, 300W)", NOUN, pictures=lambda path: path)
+FORM = LabelForm(read, "a folder of .pts files (AnimalWeb, 300W)", NOUN, pictures=lambda path: path)

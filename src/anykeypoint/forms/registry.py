@@ -1,7 +1,7 @@
 """The table of label forms, and labels of every form as one `Dataset`: `read("dlc/mouse:labels.csv", images)`.
 
 A specification is FORM:FILE or FORM/WORD:FILE. The form names the reader; the word chooses categories in forms that
-have them, and names the object in forms that do not (`Form.word` says which). A new form is one file with a `Form` and
+have them, and names the object in forms that do not (`LabelForm.word` says which). A new form is one file with a `LabelForm` and
 one line in `FORMS`.
 """
 
@@ -15,9 +15,9 @@ from ..errors import InputError
 from .coco import from_document
 from .dataset import Dataset
 from .document import Labels
-from .form import Form, Written, file_digest
+from .form import LabelForm, Written, file_digest
 
-# Name of the form -> MODULE:NAME of its `Form`; a leading dot means a module of this package.
+# Name of the form -> MODULE:NAME of its `LabelForm`; a leading dot means a module of this package.
 FORMS: dict[str, str] = {
     "coco": ".coco:FORM",
     "ap10k": ".coco:AP10K",
@@ -45,7 +45,7 @@ FORMS: dict[str, str] = {
 }
 
 
-def form_of(name: str) -> Form:
+def form_of(name: str) -> LabelForm:
     """The form of that name; InputError, listing the known ones, if there is none."""
     if name not in FORMS:
         raise InputError(f"There are no labels of the form {name!r}; known are {', '.join(FORMS)}.")
@@ -53,7 +53,7 @@ def form_of(name: str) -> Form:
 
 
 @cache
-def _load(entry: str) -> Form:
+def _load(entry: str) -> LabelForm:
     module, _, attribute = entry.partition(":")
     return getattr(import_module(module, __package__), attribute)
 

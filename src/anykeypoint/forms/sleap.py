@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .document import Labels
-from .form import NOUN, Form
+from .form import NOUN, LabelForm
 from .reading import find_picture
 
 _DIGITS = 9  # frame numbers with fewer digits than this, leading zeros included, are tried
@@ -63,4 +63,4 @@ def _pictures(video: Any, frame: int) -> list[str]:
     return [f"{stem}/{frame:0{digits}d}.{end}" for end in ("png", "jpg") for digits in range(1, _DIGITS)]
 
 
-FORM = Form(read, "SLEAP projects (.slp), with the extra 'sleap'", NOUN)
+FORM = LabelForm(read, "SLEAP projects (.slp), with the extra 'sleap'", NOUN)

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import InputError
 from .dataset import Dataset
 from .document import Labels
-from .form import Form, Written
+from .form import LabelForm, Written
 from .poses import CSV_COLUMNS, csv_text, without_detections
 from .reading import number, read_table
 from .writing import hidden_lost, outlines_lost, picture_name, point_labels
@@ -87,4 +87,4 @@ def write(data: Dataset, images: Path) -> Written:
     return csv_text(rows), [*lost, *hidden_lost(data.objects)]
 
 
-FORM = Form(read, "the table that `predict` and `data convert` write (.csv)", write=write)
+FORM = LabelForm(read, "the table that `predict` and `data convert` write (.csv)", write=write)
