@@ -1,4 +1,4 @@
-"""What a label form is: a reader, a sentence about it, and what else it knows; one `LabelForm` in each form's own file."""
+"""What a label form is: its reader, a phrase about it, and what else it knows; each form's file has a `LabelForm`."""
 
 import hashlib
 from collections.abc import Callable, Mapping

@@ -1,8 +1,8 @@
 """The table of label forms, and labels of every form as one `Dataset`: `read("dlc/mouse:labels.csv", images)`.
 
 A specification is FORM:FILE or FORM/WORD:FILE. The form names the reader; the word chooses categories in forms that
-have them, and names the object in forms that do not (`LabelForm.word` says which). A new form is one file with a `LabelForm` and
-one line in `FORMS`.
+have them, and names the object in forms that do not (`LabelForm.word` says which). A new form is one file with a
+`LabelForm` and one line in `FORMS`.
 """
 
 import hashlib
