@@ -44,10 +44,10 @@ class Bright(Detector):
     network = None
 
     def check(self, words):
-        asked = super().check(words)
-        if "unicorn" in asked:
+        checked = super().check(words)
+        if "unicorn" in checked:
             raise InputError("This detector does not know 'unicorn'.")
-        return asked
+        return checked
 
     def _candidates(self, picture, words, score):
         rows, columns = np.nonzero(np.asarray(picture.convert("L")) > 128)

@@ -202,7 +202,7 @@ def test_options_survive_the_round_trip(options):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"r": 0}, "rank"),
         ({"r": 2.0}, "rank"),
@@ -213,6 +213,6 @@ def test_options_survive_the_round_trip(options):
         ({"targets": ("q", "mlp")}, "targets"),
     ],
 )
-def test_wrong_options_are_refused(changes, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_options_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
         LoraOptions(**changes)

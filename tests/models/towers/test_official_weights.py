@@ -176,9 +176,9 @@ def test_stored_tables_tell_the_window_and_are_those_that_are_built():
     again = encoder_from_released(with_tables(encoder), VisionConfig("swinv2-t", image_size=128))
     assert again.saved_config().sizes["window_size"] == 4
     for block in blocks_of(again.model):
-        attention, told = block.attention.self, tables(4)
-        assert torch.equal(attention.relative_position_index, told["attn.relative_position_index"])
-        assert torch.allclose(attention.relative_coords_table, told["attn.relative_coords_table"], atol=1e-6)
+        attention, stored = block.attention.self, tables(4)
+        assert torch.equal(attention.relative_position_index, stored["attn.relative_position_index"])
+        assert torch.allclose(attention.relative_coords_table, stored["attn.relative_coords_table"], atol=1e-6)
     with torch.no_grad():
         assert torch.equal(again.map(noise(128)), encoder.map(noise(128)))
 
