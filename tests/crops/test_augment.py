@@ -224,3 +224,19 @@ def test_what_cannot_be_drawn_is_refused(settings, said):
 def test_a_crop_has_its_left_and_top_edge_and_not_the_others():
     points = np.array([[0, 0], [0.5, 1.0], [1.0, 0.5], [-1e-9, 0.5], [np.nan, np.nan], [0.999, 0.999]])
     assert visible_in(points).tolist() == [True, False, False, False, False, True]
+
+
+@pytest.mark.parametrize("colour", [0.2, 0.5])
+def test_colours_change_by_a_factor_up_to_the_given_one_and_reach_it_on_both_sides(colour):
+    """Grey stays grey in contrast and saturation, so that its value shows the factor of the brightness alone."""
+    grey = Image.new("RGB", (4, 4), (120, 120, 120))
+    rng = np.random.default_rng(0)
+    factors = np.array([np.asarray(jitter(grey, colour, rng)).mean() / 120 for _ in range(400)])
+    assert 1 - colour - 0.01 <= factors.min() < 1 - 0.95 * colour
+    assert 1 + 0.95 * colour < factors.max() <= 1 + colour + 0.01
+    assert factors.mean() == pytest.approx(1, abs=0.1 * colour)
+
+
+def test_without_a_range_colours_stay():
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    np.testing.assert_array_equal(np.asarray(jitter(picture, 0.0, np.random.default_rng(0))), np.asarray(picture))

@@ -227,6 +227,7 @@ def test_a_recipe_keeps_what_a_form_of_ones_own_says(tmp_path, model, objects):
     config = replace(CONFIG, instruction=str(path))
     path.unlink()
     assert config.to_dict()["instruction"]["wordings"] == ["Show the {name}."]
+    assert from_mapping(CapeLLMTrainConfig, config.to_dict(), "checkpoint") == config
     assert "User: Show the " in model.tokenizer.decode(sequence(model, objects[0], config).tokens)
 
 

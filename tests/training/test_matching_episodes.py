@@ -1,4 +1,4 @@
-"""What the episodes of a matcher's training ask, and what its recipe may say."""
+"""The prompts of a matcher's training episodes, and the options of its recipe."""
 
 import json
 from dataclasses import replace
@@ -257,3 +257,7 @@ def test_a_recipe_survives_being_written_down():
     told = {"modality_dropout": ModalityDropout(words_only=0.5), "support_points_fraction": 0.5, "drops": (0.3,)}
     for config in (replace(CONFIG, **told), MatcherTrainConfig()):
         assert from_mapping(MatcherTrainConfig, config.to_dict(), "recipe") == config
+
+
+def test_the_rate_of_the_encoder_is_read_under_its_former_name_too():
+    assert from_mapping(MatcherTrainConfig, {"backbone_lr": 1e-6}, "recipe").encoder_lr == 1e-6

@@ -126,11 +126,6 @@ def crop_counts(out: Path) -> tuple[int, int]:
     return sum(line["crops"] for line in lines), sum(line["skipped"] for line in lines)
 
 
-def summary(out: Path) -> str:
-    """One line that says what a finished run wrote where."""
-    return f"Written to {out / 'model'} (the model) and {out / 'log.jsonl'} (the loss of every step)."
-
-
 def _bar(console: Console) -> Progress:
     """A progress bar with the loss, the speed, the elapsed time and the time left."""
     columns = (TextColumn("training {task.fields[values]}"), BarColumn(), MofNCompleteColumn())
