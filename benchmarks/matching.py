@@ -36,7 +36,8 @@ from anykeypoint.models.matching.heads.registry import head_class
 from anykeypoint.models.matching.inputs import cut
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel
-from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
+from anykeypoint.models.towers.vision import build_encoder
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 SIZE, CELLS, WORDS = 256, 64, 768  # pixels a side; cells a side of a heat map; channels of a phrase
@@ -62,9 +63,9 @@ def ratio(first: list[float], second: list[float]) -> float:
 def random_matcher(name: str, backbone: str) -> MatchingModel:
     """GraphCape or CapeX at its published size, without a text encoder."""
     kind = head_class(name)
-    config = MatcherConfig(name, BackboneConfig(backbone, None, SIZE), head=kind.published())
+    config = MatcherConfig(name, VisionConfig(backbone, RANDOM, SIZE), head=kind.published())
     torch.manual_seed(0)
-    return MatchingModel(config, build_backbone(config.vision), kind(config.head)).eval()
+    return MatchingModel(config, build_encoder(config.vision), kind(config.head)).eval()
 
 
 def prompt(name: str, batch: int, keypoints: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Tiny random matchers, made in the test: heads that are not silent, on a tiny backbone and a tiny text encoder."""
+"""Tiny random matchers, made in the test: heads that are not silent, on tiny encoders of images and text."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from anykeypoint.models.matching.heads.graph import GraphConfig
 from anykeypoint.models.matching.heads.pomnet import POMNetConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, build
-from anykeypoint.models.towers.backbones import BackboneConfig
 from anykeypoint.models.towers.text import TextConfig
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf", "evidence")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "left", "right", "ear", "nose", "tip", "of", "the", "rear", "paw", "tail"]
@@ -65,7 +65,7 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
         options = {**options, "head": {**FUSIONS[name], "graph_head": head.to_dict(), **options.get("head", {})}}
     given = {
         "name": name,
-        "vision": BackboneConfig("resnet50", weights=None, image_size=SIDE, sizes=sizes).to_dict(),
+        "vision": VisionConfig("resnet50", RANDOM, SIDE, "full", sizes=sizes).to_dict(),
         "text": None if text is None else text.to_dict(),
         "head": head.to_dict(),
         **options,

@@ -22,7 +22,8 @@ from anykeypoint.models.counting import cost, count_macs, count_parameters
 from anykeypoint.models.matching.heads.base import Prompt
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, assemble
-from anykeypoint.models.towers.backbones import BackboneConfig, build_backbone
+from anykeypoint.models.towers.vision import build_encoder
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 # Model -> its printed parameters in millions, and its printed FLOPs in billions.
 PRINTED = {
@@ -58,7 +59,7 @@ class Words(nn.Module):
 def table() -> dict[str, Row]:
     """The rows by the models' names."""
     with torch.device("meta"):
-        backbone, words = build_backbone(BackboneConfig("swinv2-s", None, SIZE)), Words().eval()
+        backbone, words = build_encoder(VisionConfig("swinv2-s", RANDOM, SIZE)), Words().eval()
         look = cost(backbone, torch.zeros(1, 3, SIZE, SIZE)).macs
         read = cost(words.model, torch.zeros(KEYPOINTS, TOKENS, dtype=torch.long)).macs
         unused = count_parameters(nn.Linear(backbone.channels, CLASSES))
@@ -73,7 +74,7 @@ def table() -> dict[str, Row]:
 
 def _matching(model: MatchingModel) -> int:
     """The multiply-accumulates behind backbone and text encoder."""
-    side = SIZE // model.encoder.stride
+    side = SIZE // model.encoder.map_stride
     features = torch.zeros(1, model.encoder.channels, side, side)
     given = {}
     if model.config.takes_text:

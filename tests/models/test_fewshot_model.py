@@ -23,7 +23,7 @@ from anykeypoint.models.fewshot.fewshot_model import FewShotConfig, FewShotModel
 from anykeypoint.models.fewshot.finetune import FineTuneConfig
 from anykeypoint.models.fewshot.maml import MAMLConfig
 from anykeypoint.models.fewshot.protonet import ProtoNetConfig
-from anykeypoint.models.towers.backbones import BackboneConfig
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 CATEGORY = Category.from_text("nose; tail; paw", name="cat")
 PAIR = Category.from_text("tip; handle", name="tool")
@@ -37,8 +37,8 @@ OPTIONS = {
 
 
 def config(method: str, name: str = "dinov2-s", **tuning) -> FewShotConfig:
-    backbone = BackboneConfig(name, weights=None, image_size=PIXELS[name] * 2, sizes=TINY[name], **tuning)
-    return FewShotConfig(method, OPTIONS[method], backbone)
+    vision = VisionConfig(name, RANDOM, PIXELS[name] * 2, sizes=TINY[name], **{"tuning": "full", **tuning})
+    return FewShotConfig(method, OPTIONS[method], vision)
 
 
 @pytest.fixture(scope="module", params=OPTIONS)
@@ -268,9 +268,9 @@ def test_a_saved_model_answers_as_before(method, name, tmp_path):
 
 def test_a_folder_needs_nothing_but_itself(tmp_path):
     model = fewshot.build(config("protonet"))
-    model.config = replace(model.config, vision=BackboneConfig("dinov2-s", image_size=112))  # published weights
+    model.config = replace(model.config, vision=VisionConfig("dinov2-s", image_size=112))  # published weights
     model.save_pretrained(tmp_path)
-    assert fewshot.load(tmp_path).config.vision.weights is None
+    assert fewshot.load(tmp_path).config.vision.source == RANDOM
 
 
 def test_the_seed_decides_and_leaves_torchs_generator_alone():

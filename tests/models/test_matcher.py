@@ -154,7 +154,7 @@ def test_the_order_of_keypoints_is_a_matter_of_names(models, name, order):
 def test_an_example_is_encoded_once_and_keeping_it_changes_nothing(models, name, tmp_path):
     model = matcher(name, tmp_path)
     seen = []
-    model.encoder.register_forward_hook(lambda _, given, made: seen.append(given[0].shape[0]))
+    model.encoder.model.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[0]))
     first = model.predict(picture(0), FISH, example=example())
     again = model.predict(picture(3), FISH, example=example())  # made anew: the content counts
     assert seen == [1, 1, 1]
@@ -490,7 +490,7 @@ def test_examples_have_a_backbone_of_their_own_where_it_is_asked_for(tmp_path):
             {"example_encoder"} if own else set()
         )
         view = model.encode(picture())
-        (model.example_encoder if own else model.encoder).encoder.model.embedder.embedder.convolution.weight.neg_()
+        (model.example_encoder if own else model.encoder).model.embedder.embedder.convolution.weight.neg_()
         assert torch.equal(model.encode(picture()).features, view.features) is own
         model.eval()
         assert not np.allclose(model.predict(picture(), FISH, example=example()).confidence, before)

@@ -13,7 +13,7 @@ from anykeypoint.configs.strict import Config
 from anykeypoint.models.maps import cell_centres, peaks
 from anykeypoint.models.matching.heads.base import MatchingHead, Stages, check_widths
 from anykeypoint.models.matching.parts.losses import point_loss
-from anykeypoint.models.towers.backbones import BackboneConfig
+from anykeypoint.models.towers.vision_config import VisionConfig
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ToyHead(MatchingHead):
 
     @classmethod
     def vision(cls):
-        return BackboneConfig("efficientnet-lite2", tuning="frozen")
+        return VisionConfig("efficientnet-lite2")
 
     @classmethod
     def fit(cls, config, sizes):

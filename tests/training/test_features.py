@@ -105,7 +105,7 @@ def test_the_pairs_are_those_of_freely_cut_episodes(data):
 def test_a_training_run_computes_each_crop_once(tmp_path, base, data):
     model = tiny_trainees.matcher("graphcape", base)
     seen = []
-    model.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    model.encoder.model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     train(model, data, CACHED, tmp_path, stop_after=2)
     assert sum(seen) == len(data.objects) * 2 + 1  # one more tells the size
     train(model, data, CACHED, tmp_path)

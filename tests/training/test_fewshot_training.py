@@ -18,7 +18,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.fewshot.fewshot_model import FewShotConfig, FewShotModel, build
-from anykeypoint.models.towers.backbones import BackboneConfig
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
 from anykeypoint.training.fewshot.fewshot_trainer import FewShotTrainer, train
 
@@ -47,8 +47,8 @@ def data(folder) -> Dataset:
 
 def config(method: str, tuning: str = "frozen") -> FewShotConfig:
     sizes = tiny_encoders.TINY["resnet50"]
-    backbone = BackboneConfig("resnet50", weights=None, image_size=64, sizes=sizes, tuning=tuning)
-    return FewShotConfig.from_dict({"method": method, "options": OPTIONS[method], "vision": backbone.to_dict()})
+    vision = VisionConfig("resnet50", RANDOM, 64, tuning, sizes=sizes)
+    return FewShotConfig.from_dict({"method": method, "options": OPTIONS[method], "vision": vision.to_dict()})
 
 
 def baseline(method: str, tuning: str = "full") -> FewShotModel:

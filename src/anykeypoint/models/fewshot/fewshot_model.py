@@ -25,7 +25,9 @@ from ...images import ImageSource
 from ...pose import Pose
 from ..cache import CachingModule, pixels_key
 from ..folders import fill, read_settings, write_folder
-from ..towers.backbones import Backbone, BackboneConfig, build_backbone
+from ..towers.image_encoder import ImageEncoder
+from ..towers.vision import build_encoder
+from ..towers.vision_config import VisionConfig
 from ..view import ObjectCrop, cut_object, density_of
 from .method import Adapted, Episodes
 from .registry import method_class
@@ -39,7 +41,7 @@ class FewShotConfig(Config):
 
     method: one of `registry.METHODS`.
     options: config of the method; None takes its defaults.
-    vision: the image encoder.
+    vision: the image encoder; one that is read without a `tuning` is tuned fully.
     crop_scale: side of a crop over the longer side of the box.
     """
 
@@ -48,7 +50,9 @@ class FewShotConfig(Config):
 
     method: str = "protonet"
     options: Config | None = None
-    vision: BackboneConfig = field(default_factory=lambda: BackboneConfig("resnet50", image_size=MATCHER_CROP[1]))
+    vision: VisionConfig = field(
+        default_factory=lambda: VisionConfig("resnet50", image_size=MATCHER_CROP[1], tuning="full")
+    )
     crop_scale: float = MATCHER_CROP[0]
 
     def __post_init__(self) -> None:
@@ -65,6 +69,9 @@ class FewShotConfig(Config):
         if isinstance(data, Mapping) and isinstance(options := data.get("options"), Mapping):
             kind = method_class(data.get("method", cls.method)).config_class
             data = {**data, "options": kind.from_dict(options)}
+        if isinstance(data, Mapping):
+            vision = {key: data[key] for key in ("vision", "backbone") if isinstance(data.get(key), Mapping)}
+            data = {**data, **{key: VisionConfig.from_dict(one, tuning="full") for key, one in vision.items()}}
         return super().from_dict(data)
 
 
@@ -74,7 +81,7 @@ class FewShotModel(CachingModule):
     prompts = ("example",)
     cache_size = 8  # number of lists of examples whose adapted method is kept
 
-    def __init__(self, config: FewShotConfig, encoder: Backbone) -> None:
+    def __init__(self, config: FewShotConfig, encoder: ImageEncoder) -> None:
         super().__init__()
         self.config = config
         self.name = config.method
@@ -164,7 +171,7 @@ class FewShotModel(CachingModule):
         """Crops [N, S, S, 3] uint8 -> maps [N, C, h, w] without a gradient, each computed as if it were alone."""
         with torch.inference_mode(False), torch.no_grad():
             crops = torch.from_numpy(pixels).to(self.device)
-            return torch.cat([self.encoder(self.encoder.normalise(crop[None])) for crop in crops])
+            return torch.cat([self.encoder.map(self.encoder.normalise(crop[None])) for crop in crops])
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -190,7 +197,7 @@ class FewShotModel(CachingModule):
             )
         shots = batch.examples.pixels.shape[1]
         pixels = np.concatenate([batch.examples.pixels.reshape(-1, side, side, 3), batch.query.pixels])
-        maps = self.encoder(self.encoder.normalise(torch.from_numpy(pixels).to(self.device)))
+        maps = self.encoder.map(self.encoder.normalise(torch.from_numpy(pixels).to(self.device)))
         examples, query = maps.split([len(pixels) - len(batch.query.pixels), len(batch.query.pixels)])
 
         def tensor(values: np.ndarray) -> Tensor:
@@ -220,7 +227,7 @@ def build(config: FewShotConfig, seed: int = 0) -> FewShotModel:
     """A baseline in eval mode; seed: of its random weights. Raises InputError where weights cannot be had."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return FewShotModel(config, build_backbone(config.vision)).eval()
+        return FewShotModel(config, build_encoder(config.vision)).eval()
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel:
@@ -240,7 +247,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> FewShotModel
 
 def todays_name(name: str) -> str:
     """The name of a tensor in today's folders, of a name in a folder of version 0.1.0 or of today."""
-    former = "backbone."
+    former = "backbone.encoder."
     return f"encoder.{name.removeprefix(former)}" if name.startswith(former) else name
 
 

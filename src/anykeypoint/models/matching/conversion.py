@@ -17,8 +17,9 @@ from torch import Tensor
 from ...errors import InputError
 from ..sources.hub import load_tokenizer, read_config
 from ..sources.released import read_released
-from ..towers.backbones import BackboneConfig, backbone_from_released
 from ..towers.text import TEXT_ENCODERS, TextConfig, build_text_encoder
+from ..towers.vision import encoder_from_released
+from ..towers.vision_config import VisionConfig
 from .matcher_config import MatcherConfig
 from .model import MatchingModel, assemble, load
 from .released_keys import PREFIX, load_released_head
@@ -61,9 +62,9 @@ def convert(
         raise InputError(f"The tensors in {checkpoint} do not fit a {kind}; unknown: {listed}.")
     if kind != "capex" and text is not None:
         raise InputError(f"A {kind} reads no words, but got the text encoder {text!r}; leave it out.")
-    image_encoder = backbone_from_released(
+    image_encoder = encoder_from_released(
         {key: tensor for key, tensor in state.items() if key.startswith(BACKBONE)},
-        BackboneConfig(_backbone_name(state), image_size=image_size),
+        VisionConfig(_vision_name(state), image_size=image_size, tuning="full"),
     )
     with tempfile.TemporaryDirectory() as scratch:
         text_encoder = None
@@ -107,7 +108,7 @@ def _text_folder(folder: Path, config: TextConfig, weights: Mapping[str, Tensor]
     return TextConfig(config.name, str(folder))
 
 
-def _backbone_name(state: Mapping[str, Tensor]) -> str:
+def _vision_name(state: Mapping[str, Tensor]) -> str:
     if f"{BACKBONE}layer1.0.conv1.weight" in state:
         return "resnet50"
     return "swinv2-s" if f"{BACKBONE}layers.2.blocks.{_TINY}.norm1.weight" in state else "swinv2-t"

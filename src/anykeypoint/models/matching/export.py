@@ -144,7 +144,7 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
 def _sample(model: MatchingModel, name: str) -> Tensor:
     """An input with two examples and three keypoints: the exporter takes sizes of 1 for fixed."""
     config, size = model.config, model.config.vision.image_size
-    cells, examples, keypoints = size // model.encoder.stride, 2, 3
+    cells, examples, keypoints = size // model.encoder.map_stride, 2, 3
     draw = torch.Generator().manual_seed(0)
     if name == "shown":
         return torch.ones(1, examples, keypoints, dtype=torch.bool)
@@ -173,7 +173,7 @@ def _dynamic(model: MatchingModel) -> dict[str, dict[int, Any]]:
 
 
 def _facts(model: MatchingModel, prompt: str) -> dict[str, Any]:
-    config, encoder = model.config, model.encoder.encoder
+    config, encoder = model.config, model.encoder
     return {
         "model": config.name,
         "prompt": prompt,

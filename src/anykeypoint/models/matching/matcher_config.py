@@ -9,8 +9,8 @@ from ...configs.strict import Config
 from ...crops.heatmaps import STRIDE
 from ...errors import InputError
 from ...geometry import MATCHER_CROP
-from ..towers.backbones import BackboneConfig
 from ..towers.text import TextConfig
+from ..towers.vision_config import VisionConfig
 from .heads.registry import HEADS, head_class
 
 
@@ -19,7 +19,7 @@ class MatcherConfig(Config):
     """Everything that makes one matcher. What is left out is as the head of that name says, as published.
 
     name: name of the head, one of `heads.registry.HEADS`.
-    vision: the image encoder.
+    vision: the image encoder; one that is read without a `tuning` is tuned fully.
     text: the text encoder; None where the head takes no text.
     head: config of the head; None takes the published one, fitted to the encoders.
     crop_scale: side of a crop over the longer side of the box.
@@ -35,7 +35,7 @@ class MatcherConfig(Config):
     former_keys: ClassVar[Mapping[str, str]] = {"backbone": "vision", "own_example_backbone": "own_example_encoder"}
 
     name: str
-    vision: BackboneConfig | None = None
+    vision: VisionConfig | None = None
     text: TextConfig | None = None
     head: Config | None = None
     crop_scale: float = MATCHER_CROP[0]
@@ -102,6 +102,9 @@ class MatcherConfig(Config):
             if (name := data.get("name")) not in HEADS:
                 raise InputError(f"{cls.called} must have a name of {', '.join(HEADS)}, but got {name!r}.")
             data = _without_fusion(data)
+            for key in ("vision", "backbone"):
+                if isinstance(data.get(key), Mapping):
+                    data[key] = VisionConfig.from_dict(data[key], tuning="full")
             if isinstance(given := data.get("head"), Mapping):
                 head = head_class(name)
                 data["head"] = head.config_class.from_dict(_merged(head.published(), given))

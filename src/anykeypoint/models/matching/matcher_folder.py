@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..folders import read_settings
-from ..towers.backbones import PUBLISHED
 from ..towers.text import TextConfig
 from .matcher_config import MatcherConfig
 
@@ -21,8 +20,8 @@ TEXT = "text"  # name of the subfolder with the text encoder
 _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 _RENAMED = (  # tensor names of version 0.1.0 -> today's
-    (r"^backbone\.", "encoder."),
-    (r"^example_backbone\.", "example_encoder."),
+    (r"^backbone\.encoder\.", "encoder."),
+    (r"^example_backbone\.encoder\.", "example_encoder."),
     (r"^head\.attention\.", "head.fusion."),
     (r"\.support_projection\.", ".token_projection."),
     (r"\.image_support_projection\.", ".example_projection."),
@@ -44,7 +43,7 @@ def todays_name(name: str) -> str:
 
 def as_published(config: MatcherConfig) -> bool:
     """Whether the image encoder is a published one that was never tuned, and so is not saved."""
-    return config.vision.tuning == "frozen" and config.vision.weights == PUBLISHED
+    return config.vision.tuning == "frozen" and config.vision.source is None
 
 
 def read_config(folder: str | Path) -> MatcherConfig:

@@ -26,8 +26,9 @@ from ...images import ImageSource
 from ...pose import Explanation, Pose
 from ..cache import CachingModule
 from ..folders import fill, write_folder
-from ..towers.backbones import Backbone, build_backbone
+from ..towers.image_encoder import ImageEncoder
 from ..towers.text import TextEncoder, build_text_encoder
+from ..towers.vision import build_encoder
 from .heads.base import HEATMAP_WEIGHT, EncoderSizes, HeadOutput, MatchingHead, Prompt
 from .heads.registry import head_class
 from .inputs import EncodedExample, cut
@@ -49,10 +50,10 @@ class MatchingModel(CachingModule):
     def __init__(
         self,
         config: MatcherConfig,
-        encoder: Backbone,
+        encoder: ImageEncoder,
         head: MatchingHead,
         text_encoder: TextEncoder | None = None,
-        example_encoder: Backbone | None = None,
+        example_encoder: ImageEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -124,7 +125,7 @@ class MatchingModel(CachingModule):
         examples: whether the crops are examples, which may have an image encoder of their own.
         """
         encoder = self.example_encoder if examples and self.example_encoder is not None else self.encoder
-        return encoder(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
+        return encoder.map(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
     def phrases(self, category: Category, described: bool = True) -> Tensor:
         """The vectors [K, D] of a category's keypoints.
@@ -247,7 +248,7 @@ def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = build_backbone(config.vision)
+        encoder = build_encoder(config.vision)
         text_encoder = None if config.text is None else build_text_encoder(config.text)
         model = assemble(config, encoder, text_encoder)
     for part in model.own_parts.values():
@@ -255,17 +256,17 @@ def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float
     return model.eval()
 
 
-def assemble(config: MatcherConfig, encoder: Backbone, text_encoder: TextEncoder | None) -> MatchingModel:
+def assemble(config: MatcherConfig, encoder: ImageEncoder, text_encoder: TextEncoder | None) -> MatchingModel:
     """A matcher of these encoders, with a new head that fits them."""
     kind = head_class(config.name)
     sizes = EncoderSizes(
         channels=encoder.channels,
         text=None if text_encoder is None else text_encoder.dim,
-        grid=config.vision.image_size // encoder.stride,
+        grid=config.vision.image_size // encoder.map_stride,
         heatmap_cells=config.cells,
     )
     head_config = kind.fit(config.head, sizes)
-    example_encoder = build_backbone(config.vision) if config.own_example_encoder else None
+    example_encoder = build_encoder(config.vision) if config.own_example_encoder else None
     head = kind(head_config)
     return MatchingModel(replace(config, head=head_config), encoder, head, text_encoder, example_encoder)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import pool
-from ...towers.backbones import BackboneConfig
+from ...towers.vision_config import VisionConfig
 from ..parts.skeleton import Skeleton
 
 HEATMAP_WEIGHT = 2.0  # weight of the loss of the similarity maps beside the losses of the points, as released
@@ -140,7 +140,7 @@ class MatchingHead(nn.Module):
         self.config = config
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """The default image encoder."""
         raise NotImplementedError
 

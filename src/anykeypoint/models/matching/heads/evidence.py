@@ -29,7 +29,7 @@ from ....configs.checks import check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import cell_centres, peaks
-from ...towers.backbones import BackboneConfig
+from ...towers.vision_config import VisionConfig
 from ..parts.cues import cues_of, normed
 from ..parts.losses import mean_labelled
 from ..parts.member import Member
@@ -153,9 +153,9 @@ class EvidenceHead(MatchingHead):
         self.register_buffer("phrase_whitener", torch.eye(config.text_width))
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """A frozen EfficientNet-Lite2 for 320 pixels."""
-        return BackboneConfig("efficientnet-lite2", image_size=320, tuning="frozen")
+        return VisionConfig("efficientnet-lite2", image_size=320, tuning="frozen")
 
     @classmethod
     def fit(cls, config: EvidenceConfig | None, sizes: EncoderSizes) -> EvidenceConfig:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ...towers.backbones import BackboneConfig
+from ...towers.vision_config import VisionConfig
 from .base import MatchingHead, check_widths
 from .graph import GraphConfig
 
@@ -16,9 +16,9 @@ class FusionHead(MatchingHead):
     text = "gte-base-en-v1.5"
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """Swin V2 Small, which the fusion paper has."""
-        return BackboneConfig("swinv2-s")
+        return VisionConfig("swinv2-s", tuning="full")
 
     @property
     def uses_skeleton(self) -> bool:

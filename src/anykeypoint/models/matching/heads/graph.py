@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ....configs.checks import check_choice, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
-from ...towers.backbones import BackboneConfig
+from ...towers.vision_config import VisionConfig
 from ..parts.decoder import Decoder, make_step
 from ..parts.encoder import Encoder
 from ..parts.losses import matching_losses
@@ -250,9 +250,9 @@ class CapeFormer(GraphHead):
     sigma = 2
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """ResNet-50."""
-        return BackboneConfig("resnet50")
+        return VisionConfig("resnet50", tuning="full")
 
     @classmethod
     def published(cls) -> GraphConfig:
@@ -266,9 +266,9 @@ class GraphCape(GraphHead):
     prompts = ("example",)
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """Swin V2 Tiny."""
-        return BackboneConfig("swinv2-t")
+        return VisionConfig("swinv2-t", tuning="full")
 
 
 class CapeX(GraphHead):
@@ -278,9 +278,9 @@ class CapeX(GraphHead):
     text = "gte-base-en-v1.5"
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """Swin V2 Tiny."""
-        return BackboneConfig("swinv2-t")
+        return VisionConfig("swinv2-t", tuning="full")
 
 
 class OrderCode(nn.Module):

@@ -26,7 +26,7 @@ from ....configs.checks import check_choice, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import peaks
-from ...towers.backbones import BackboneConfig
+from ...towers.vision_config import VisionConfig
 from ..parts.masks import clean, keep_one
 from ..parts.positions import grid_code
 from ..parts.skeleton import FeedForward
@@ -157,9 +157,9 @@ class POMNet(MatchingHead):
         self.matching = _matching(c)
 
     @classmethod
-    def vision(cls) -> BackboneConfig:
+    def vision(cls) -> VisionConfig:
         """ResNet-50."""
-        return BackboneConfig("resnet50")
+        return VisionConfig("resnet50", tuning="full")
 
     @classmethod
     def fit(cls, config: POMNetConfig | None, sizes: EncoderSizes) -> POMNetConfig:
