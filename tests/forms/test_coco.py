@@ -12,7 +12,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms import dataset as objects
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import without_descriptions
-from anykeypoint.library.lookup import described
+from anykeypoint.library.lookup import lent
 
 GOOD = {
     "images": [
@@ -36,7 +36,7 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def no_library(monkeypatch):
-    monkeypatch.setattr(objects, "described", lambda name, labels: None)
+    monkeypatch.setattr(objects, "lent", lambda name, labels: None)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_category_of_the_library_takes_its_words_and_keeps_its_own_name_and_sk
         skeleton=((0, 1),),
         noun="desk lamp",
     )
-    monkeypatch.setattr(objects, "described", lambda name, labels: known if labels[0] == "lamp_top" else None)
+    monkeypatch.setattr(objects, "lent", lambda name, labels: known if labels[0] == "lamp_top" else None)
     category = read(GOOD).categories[5]
     assert category.keypoints == known.keypoints
     assert (category.name, category.noun, category.skeleton) == ("odd_lamp", "desk lamp", ((0, 1),))
@@ -206,7 +206,7 @@ def test_reading_writes_nothing(read, tmp_path):
 
 @pytest.mark.parametrize("name", ["field_val", "field_test"])
 def test_the_field_data_is_read_whole(shared, name, monkeypatch):
-    monkeypatch.setattr(objects, "described", described)
+    monkeypatch.setattr(objects, "lent", lent)
     raw = json.loads((shared / "data" / f"{name}.json").read_text())
     dataset = read_coco(shared / "data" / f"{name}.json", shared / "data" / "images")
     assert len(dataset.objects) + sum(dataset.skipped.values()) == len(raw["annotations"])

@@ -18,7 +18,7 @@ import numpy as np
 from ..category import Category, Keypoint, spoken
 from ..errors import InputError
 from ..geometry import Box
-from ..library.lookup import described
+from ..library.lookup import lent
 from .reading import leaves_folder
 
 CROWD = "crowd"
@@ -246,17 +246,17 @@ def own_category(name: str, labels: list[str], edges: Edges) -> Category:
     """A category from its entry in a file.
 
     name, labels, edges: as the entry has them, the skeleton counted from 0.
-    Where the library knows a category with these labels in this order, its names, descriptions, noun and pairs are
-    taken; otherwise the points are called by their labels and the noun is the category's name.
+    Where the library knows points with these labels in this order, it lends their names, descriptions and pairs;
+    otherwise the points are called by their labels. The noun is the category's name (see `lookup.lent`).
     """
-    known = described(name, labels)
+    known = lent(name, labels)
     if known is not None:
         return replace(known, name=name, skeleton=edges or known.skeleton)
     keypoints = []
     for label in labels:
         plain = spoken(label)
         keypoints.append(Keypoint(plain, label=label if label != plain else ""))
-    return Category(name, tuple(keypoints), edges, noun=name.replace("_", " "))
+    return Category(name, tuple(keypoints), edges, noun=spoken(name))
 
 
 def _skeleton_base(parsed: dict[int, tuple[str, list[str], list[list[int]]]], path: Path) -> int:

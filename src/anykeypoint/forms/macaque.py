@@ -11,10 +11,14 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
+from ..library.lookup import category as library_category
 from . import coco
 from .document import Labels
 from .form import CHOICE, LabelForm
 from .reading import find_picture, number, read_table
+from .writing import point_labels
+
+_MACAQUE = "macaque_body"  # definition of the library that has MacaquePose's points
 
 Places = dict[str, tuple[float, float] | None]  # name of a point -> its place in image pixels
 
@@ -38,6 +42,9 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         image = labels.add_image(find_picture(images, [name, f"images/{name}"]))
         monkeys += [(image, places) for places in _monkeys(row[columns["keypoints"]], where)]
     names = list(dict.fromkeys(plain_text(name) for _, places in monkeys for name in places))
+    known = point_labels(library_category(_MACAQUE))
+    if {plain_text(name) for name in known} == set(names):  # the table's cells list the points in any order
+        names = [plain_text(name) for name in known]
     kind = labels.add_category("macaque", names)
     for image, places in monkeys:
         plain = {plain_text(name): place for name, place in places.items()}

@@ -2,18 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from ..category import Category, plain_text
+from ..category import Category, plain_text, spoken
 from ..configs.checks import near_names
 from ..errors import InputError
 
 MP100 = "mp100/"  # prefix of the names of MP-100's categories
+# Nouns that may stand in a description of any object with the definition's points.
+WIDE_NOUNS = frozenset({"animal", "bird", "person", "vehicle"})
 _FIELD = re.compile(r"field2?_\d+_")  # what the name of a definition of a single data set begins with
 
 
@@ -88,34 +90,81 @@ def _load_mp100(identity: int) -> Category:
     return replace(_load(entry["definition"]), name=entry["name"], noun=entry["noun"])
 
 
-@cache
-def _by_labels() -> dict[tuple[str, ...], list[Category]]:
-    """Labels of the keypoints in plain text, in order -> the library's categories that have them."""
-    table: dict[tuple[str, ...], list[Category]] = {}
-    for name in library_names():
-        loaded = _load(name)
-        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in loaded.keypoints)
-        table.setdefault(labels, []).append(loaded)
-    return table
+def lent(name: str, labels: Sequence[str]) -> Category | None:
+    """What the library lends to a data set's category: names, descriptions, skeleton and pairs; None for none.
+
+    name, labels: of the category and its points, as the data set has them.
+    The noun is the data set's category, in words. Only a definition of that very category gives its own noun; one of
+    another kind of object never renames it, and lends its descriptions only if they name no kind (see `described`).
+    """
+    known = described(name, labels)
+    if known is None:
+        return None
+    points = [
+        replace(point, label="" if label == point.name else label)
+        for point, label in zip(known.keypoints, labels, strict=True)
+    ]
+    if _is_of(known, name):
+        return replace(known, keypoints=tuple(points))
+    if _names_its_kind(known) and not _related(known.noun, name):
+        points = [replace(point, description="") for point in points]
+    return replace(known, noun=spoken(name), keypoints=tuple(points))
 
 
 def described(name: str, labels: Iterable[str]) -> Category | None:
-    """The library's definition for a category of a data set; None if there is none.
+    """The library's definition whose points have these labels in this order; None if there is none for this category.
 
-    name: of the data set's category.
-    labels: of its keypoints, which a definition must have in the same order.
-    If several definitions have them, the first of these is taken: the one whose noun is the name; the one that was
-    written for a category of this name ("horse, farm points" of field2_105_horse_farm_points); the only one that does
-    not belong to a single data set (field_..., field2_...).
+    Several definitions have the same labels, and the first rule that finds one decides: the noun is the category's
+    name; the definition was written for a category of this name ("horse, farm points" of
+    field2_105_horse_farm_points); the noun is the name with an addition or without one (zebra, Grevy's zebra); only one
+    definition is not of a single data set (field_..., field2_...). A definition of a single data set is no other
+    category's.
     """
     candidates = _by_labels().get(tuple(plain_text(label) for label in labels), [])
-    by_noun = [one for one in candidates if plain_text(one.noun) == plain_text(name)]
-    if by_noun:
-        return by_noun[0]
+    own = [found for found in candidates if plain_text(found.noun) == plain_text(name)]
+    own = own or [found for found in candidates if _is_of(found, name)]
+    if own:
+        return own[0]
+    related = [found for found in candidates if _related(found.noun, name)]
+    general = [found for found in candidates if not _FIELD.match(found.name)]
+    for fitting in (related, general):
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
+
+
+@cache
+def _by_labels() -> dict[tuple[str, ...], list[Category]]:
+    """The definitions by the labels of their points, those of `labels.json` included."""
+    table: dict[tuple[str, ...], list[Category]] = {}
+    for name in library_names():
+        found = _load(name)
+        labels = tuple(plain_text(keypoint.label or keypoint.name) for keypoint in found.keypoints)
+        table.setdefault(labels, []).append(found)
+    for form in json.loads((resources.files("anykeypoint.library") / "labels.json").read_text(encoding="utf-8"))[
+        "forms"
+    ]:
+        known = _load(form["definition"])
+        labels = tuple(map(plain_text, form["points"]))
+        rows = [known.names.index(point) for point in form["points"].values()]
+        table.setdefault(labels, []).append(known.only(rows))
+    return table
+
+
+def _is_of(known: Category, name: str) -> bool:
+    """Whether a definition is that of this very category: by its noun or, in a single data set, by its name."""
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("'s", "s")).strip("_")
-    by_name = [one for one in candidates if _FIELD.sub("", one.name, count=1) == stem]
-    if by_name:
-        return by_name[0]
-    general = [one for one in candidates if not _FIELD.match(one.name)]
-    fitting = candidates if len(candidates) == 1 else general
-    return fitting[0] if len(fitting) == 1 else None
+    number = _FIELD.match(known.name)
+    return plain_text(known.noun) == plain_text(name) or (number is not None and known.name[number.end() :] == stem)
+
+
+def _related(noun: str, name: str) -> bool:
+    """Whether one is the other with words in front: tiger and Amur tiger."""
+    short, long = sorted((plain_text(noun).split(), plain_text(name).split()), key=len)
+    return bool(short) and long[-len(short) :] == short
+
+
+def _names_its_kind(known: Category) -> bool:
+    """Whether a definition's descriptions contain its noun, and that is no word for every object with such points."""
+    texts = " ".join(point.description for point in known.keypoints).casefold()
+    return known.noun not in WIDE_NOUNS and re.search(rf"\b{re.escape(known.noun.casefold())}\b", texts) is not None
