@@ -10,6 +10,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.deepfashion2 import GARMENTS
 from anykeypoint.forms.registry import FORMS, fingerprint, parse, read
+from anykeypoint.library.lookup import category
 
 
 def test_a_specification_is_a_form_a_word_and_a_file():
@@ -150,6 +151,17 @@ def test_macaquepose_has_a_json_cell_of_monkeys_per_picture(tmp_path):
     file.write_text(macaques(("m.jpg", [[{"name": "nose", "position": [1, "a"]}]])))
     with pytest.raises(InputError, match=r"annotations\.csv: row 1 .*'nose'.*finite"):
         read(f"macaque:{file}", tmp_path)
+
+
+def test_macaquepose_in_any_order_has_the_words_of_the_library(tmp_path):
+    picture(tmp_path, "images/m.jpg")
+    known = category("macaque_body")
+    points = [{"name": point.label or point.name, "position": [i, i]} for i, point in enumerate(known.keypoints)]
+    file = tmp_path / "annotations.csv"
+    file.write_text(macaques(("m.jpg", [points[::-1]])))
+    (item,) = read(f"macaque:{file}", tmp_path).objects
+    assert item.category.names == known.names and all(point.description for point in item.category.keypoints)
+    np.testing.assert_array_equal(item.points[:, 0], np.arange(len(known)))
 
 
 def test_a_folder_of_pts_is_faces_named_by_the_library(tmp_path):
