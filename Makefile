@@ -1,8 +1,10 @@
 # make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
 # make test      lint and all tests
+# make newest    all tests with the newest version of every library that pyproject.toml allows
 # make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
 PYTHON ?= python3
 VENV ?= .venv
+NEWEST ?= .venv-newest
 RUN = $(VENV)/bin
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -10,7 +12,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-.PHONY: install demo test mutants lint clean
+.PHONY: install demo test newest mutants lint clean
 install: $(VENV)/installed
 
 demo: install
@@ -26,6 +28,12 @@ demo: install
 test: install lint
 	$(RUN)/python -m pytest
 
+newest:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install -q --disable-pip-version-check -e ".[dev]"
+	$(NEWEST)/bin/python -m pip list --disable-pip-version-check --outdated
+	$(NEWEST)/bin/python -m pytest
+
 mutants: install
 	$(RUN)/python tools/mutants.py --count 60
 
@@ -34,4 +42,4 @@ lint: install
 	$(RUN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) demo build
+	rm -rf $(VENV) $(NEWEST) demo build

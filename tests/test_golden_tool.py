@@ -74,18 +74,25 @@ def test_a_reference_that_nothing_is_compared_with_fails(golden, copied, capsys)
     assert "out/something_new" in capsys.readouterr().out
 
 
-def test_files_without_a_check_are_listed(golden, copied, capsys):
+def test_a_file_without_a_check_and_without_a_reason_fails(golden, copied, capsys):
     (copied / "inner").mkdir()
     (copied / "inner" / "new.safetensors").touch()
+    assert golden.main([str(copied)]) == 1
+    out = capsys.readouterr().out
+    assert "inner/new.safetensors: NO CHECK" in out and "dinov2.safetensors: ok" in out
+
+
+def test_a_file_without_a_check_is_listed_with_its_reason(golden, copied, capsys):
+    (copied / "gkdt.json").touch()
     assert golden.main([str(copied)]) == 0
-    assert "inner/new.safetensors: not covered" in capsys.readouterr().out
+    assert "gkdt.json: not checked (GKDT is a model that is still to come)" in capsys.readouterr().out
 
 
 def test_a_folder_with_nothing_to_check_fails(golden, tmp_path, capsys):
     assert golden.main([str(tmp_path)]) == 1
     assert golden.main([str(tmp_path / "nowhere")]) == 1
-    told = capsys.readouterr().err
-    assert "has a check" in told and "There is no folder" in told
+    printed = capsys.readouterr().err
+    assert "has a check" in printed and "There is no folder" in printed
 
 
 # --- CapeLLM -------------------------------------------------------------------------------------------------------
@@ -161,6 +168,26 @@ def test_each_text_of_capellm_counts(golden, shared, tmp_path):
         "inference_prompts 1",
         "decode_cases '[0.736,0.657]'",
     }
+
+
+def test_each_score_of_capellms_answers_counts(golden, shared, tmp_path):
+    for name in ("capellm_text.json", "capellm_text.safetensors"):
+        shutil.copyfile(shared / "golden" / name, tmp_path / name)
+    file = tmp_path / "capellm_text.safetensors"
+    check = golden.CHECKS[file.name]
+    assert failed(check, file) == set()
+    answers = ("[0.736,0.657]", "[0.501]", "I cannot find it.", "junk 0.501 [0.828,0.442]")
+
+    def edit(facts):
+        for case in facts["decode_cases"]:
+            if case["text"] in answers:
+                case["official_score"] = 0.25
+
+    change_facts(tmp_path / "capellm_text.json", edit)
+    assert failed(check, file) == {f"official_score {answer!r}" for answer in answers}
+    change_facts(tmp_path / "capellm_text.json", lambda facts: facts["decode_cases"].pop())
+    with pytest.raises(ValueError, match=r"it has 33 answers, but capellm_text\.json has 32"):
+        check(file)
 
 
 # --- MP-100 and OKS ------------------------------------------------------------------------------------------------

@@ -209,6 +209,33 @@ def check_text(path: Path) -> list[Measure]:
     return measures
 
 
+def check_scores(path: Path) -> list[Measure]:
+    """The reference's scores of its answers, computed from the logits of its decoding steps.
+
+    Its score of a number is the mean, over the number's characters, of the largest probability of the step of that
+    index: it takes character offsets in the answer for steps. The score of an answer is half the sum over its first
+    two numbers; a number beyond the stored steps has the score NaN. The library's own confidence is another thing, the
+    probability near the point.
+    """
+    facts = json.loads((path.parent / "capellm_text.json").read_text(encoding="utf-8"))
+    logits = load_file(path)["decode/output_scores"]  # steps, cases, vocabulary
+    largest = logits.softmax(-1).amax(-1)
+    if largest.shape[1] != len(facts["decode_cases"]):
+        raise ValueError(f"it has {largest.shape[1]} answers, but capellm_text.json has {len(facts['decode_cases'])}")
+    measures = []
+    for i, case in enumerate(facts["decode_cases"]):
+        numbers = re.findall(facts["regex"], case["text"])[:2]
+        starts = [case["text"].find(number) for number in numbers]  # of two equal numbers, the first one's twice
+        scores = [largest[start : start + len(number), i].mean() for start, number in zip(starts, numbers, strict=True)]
+        score = sum(scores, torch.zeros(())) / 2
+        what, expected = f"official_score {case['text']!r}", case["official_score"]
+        if expected is None:
+            measures.append(same(what, bool(score.isnan()), True))
+        else:
+            measures.append(compare(what, score, torch.tensor(expected)))
+    return measures
+
+
 def _training_prompt(what: str, model: CapeLLM, case: dict[str, Any], category: Category, side: int) -> list[Measure]:
     points = np.array(case["keypoints_crop_px"]) / side
     points[np.array(case["visible"]) < 1] = np.nan
