@@ -20,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 def test_a_prediction_raises_no_warning_and_prints_none(tmp_path, make, prompt):
     make(tmp_path, "lora").save_pretrained(tmp_path / "model")
     Image.fromarray(tiny.picture(60, 40)).save(tmp_path / "picture.png")
-    (tmp_path / "example.json").write_text(json.dumps({"points": {"nose": [20, 10], "tail": [40, 30]}}))
+    (tmp_path / "example.json").write_text(json.dumps({"nose": [20, 10], "tail": [40, 30]}))
     verb = ["predict", "picture.png", "--model", "./model", "--keypoints", "nose; tail", *prompt, "-o", "poses.json"]
     code = "from anykeypoint.cli import main; main()"
     ran = subprocess.run(
