@@ -90,6 +90,43 @@ def test_a_part_of_a_split_keeps_its_skeletons(made, tmp_path, capsys):
     assert found == {"lamp": ((0, 1),), "hook": ((1, 2),)}
 
 
+def test_supercategories_are_held_out_of_several_files_of_one_data_set(made, tmp_path, capsys):
+    folder, _ = made
+    labels = json.loads((folder / "labels.json").read_text())
+    for entry, (identity, name) in zip(labels["categories"], ((84, "bed"), (32, "car")), strict=True):
+        entry |= {"id": identity, "name": name}
+    for entry in labels["annotations"]:
+        entry["category_id"] = (84, 32)[entry["category_id"]]
+    specs = []
+    for identity, name in ((84, "bed"), (32, "car")):
+        part = {**labels, "annotations": [e for e in labels["annotations"] if e["category_id"] == identity]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(part))
+        specs.append(f"mp100:{tmp_path / name}.json")
+    out = tmp_path / "cross"
+    code, printed, _ = run(capsys, "split", *specs, "--images", folder, "--hold-out", "furniture,vehicle", "-o", out)
+    assert code == 0 and "furniture_train        3 objects of 1 categories in 3 pictures" in printed
+    assert sorted(path.stem for path in out.iterdir()) == [
+        f"{group}_{role}" for group in ("furniture", "vehicle") for role in ("test", "train")
+    ]
+    for group, name, other in (("furniture", "bed", "car"), ("vehicle", "car", "bed")):
+        for role, expected in (("test", name), ("train", other)):
+            document = json.loads((out / f"{group}_{role}.json").read_text())
+            assert [entry["name"] for entry in document["categories"]] == [expected]
+            assert len(document["annotations"]) == len(document["images"]) == 3
+
+
+def test_half_of_each_category_is_taken(made, tmp_path, capsys):
+    _, options = made
+    code, out, _ = run(
+        capsys, "split", *options, "--share", "0.5", "--per-category", "--seed", 3, "-o", tmp_path / "half"
+    )
+    assert code == 0 and "part         4 objects of 2 categories in 4 pictures" in out
+    drawn = [json.loads((tmp_path / "half" / f"{name}.json").read_text())["annotations"] for name in ("part", "rest")]
+    kinds = [[entry["category_id"] for entry in entries] for entries in drawn]
+    assert [sorted(part) for part in kinds] == [[0, 0, 1, 1], [0, 1]]
+    assert not {entry["id"] for entry in drawn[0]} & {entry["id"] for entry in drawn[1]}
+
+
 def test_mp100_is_put_together_and_what_is_missing_is_listed(tmp_path, capsys):
     sources, out = tmp_path / "sources", tmp_path / "out"
     (sources / "coco").mkdir(parents=True)
@@ -118,6 +155,8 @@ def test_nothing_is_written_into_the_data(made, verb, capsys):
         (["check", "yolo:x", "--images", "x"], "known are coco"),
         (["check", "coco:none.json", "--images", "x"], "none.json"),
         (["split", "coco:none.json", "--images", "x", "-o", "y", "--shares", "a"], "three numbers"),
+        (["split", "coco:x", "--images", "x", "-o", "y", "--share", ".5", "--hold-out", "a"], "but got both"),
+        (["split", "coco:x", "--images", "x", "-o", "y", "--per-category"], "there is no --share"),
         (["prepare", "coco", "--sources", ".", "-o", "y"], "Only mp100"),
         (["prepare", "mp100", "--sources", "nowhere", "-o", "y"], "no folder nowhere"),
     ],

@@ -241,7 +241,10 @@ def test_the_verbs_and_their_options_are_these():
         "data check": {"spec", "--images", "--fix", "--all"},
         "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},
         "data convert": {"spec", "--images", "--output", "-o", "--to", "--allow-missing"},
-        "data split": {"spec", "--images", "--output", "-o", "--by", "--shares", "--seed"},
+        "data split": {
+            *("spec", "--images", "--output", "-o", "--by", "--shares", "--seed"),
+            *("--hold-out", "--share", "--per-category"),
+        },
         "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
         "data draw": {"out", "--count", "-n", "--poses", "--size", "--seed"},
     }

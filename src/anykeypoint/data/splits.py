@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .parts import part
 
 NAMES = ("train", "val", "test")
 WAYS = ("category", "group")
@@ -43,11 +44,7 @@ def split(document: Mapping[str, list], by: str, shares: Sequence[float], seed: 
     parts = []
     for number in range(len(NAMES)):
         annotations = [e for e, unit in zip(document["annotations"], units, strict=True) if part_of[unit] == number]
-        pictures = {entry["image_id"] for entry in annotations}
-        used = {entry["category_id"] for entry in annotations}
-        categories = [e for e in document["categories"] if by == "group" or e["id"] in used]
-        images = [entry for entry in document["images"] if entry["id"] in pictures]
-        parts.append({"images": images, "annotations": annotations, "categories": categories})
+        parts.append(part(document, annotations, whole=by == "group"))
     return parts
 
 

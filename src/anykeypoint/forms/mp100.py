@@ -78,10 +78,27 @@ def _split_word(word: str) -> tuple[str, str]:
 def _names(entry: Mapping[str, Any]) -> set[str]:
     """What a category may be chosen by: its name, its group, its id, and its definition in the library."""
     names = own_names(entry) | {str(entry.get("id"))}
-    known = mp100_categories().get(entry["id"]) if type(entry.get("id")) is int else None
-    if known is not None and plain_text(known["name"]) == plain_text(str(entry.get("name"))):
+    known = _meant(entry)
+    if known is not None:
         names.add(plain_text(known["definition"]))
     return names
+
+
+def supercategory(entry: Mapping[str, Any]) -> str:
+    """The benchmark's supercategory of an entry of `categories`, such as "human_face"; "" where it is unknown.
+
+    It is that of the library where the entry is MP-100's own, as the files' `supercategory` has other names (a human
+    face is called a face, and birds are a group of their own). Otherwise it is the file's.
+    """
+    known = _meant(entry)
+    return known["supercategory"] if known is not None else str(entry.get("supercategory") or "")
+
+
+def _meant(entry: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """What the library has of the category that an entry means: one of MP-100's ids under MP-100's name."""
+    known = mp100_categories().get(entry["id"]) if type(entry.get("id")) is int else None
+    same = known is not None and plain_text(known["name"]) == plain_text(str(entry.get("name")))
+    return known if same else None
 
 
 # --- reading as released -------------------------------------------------------------------------------------------

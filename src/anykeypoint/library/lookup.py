@@ -58,7 +58,7 @@ def _load(name: str) -> Category:
 
 @cache
 def mp100_categories() -> Mapping[int, Mapping[str, str]]:
-    """MP-100's categories by id, 1 to 100: name in the annotations, definition in the library, and noun.
+    """MP-100's categories by id, 1 to 100: name in the annotations, definition in the library, noun and supercategory.
 
     They are not keyed by name, because 18 and 40 are both called "face".
     """

@@ -1,8 +1,8 @@
-"""`anykeypoint data split`: labels in three parts."""
+"""`anykeypoint data split`: labels in parts."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,44 +10,121 @@ from ...errors import InputError
 from .. import options
 from .paths import check_outside, make_folder
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Part = Mapping[str, list]
+
 
 def run(
-    spec: options.Labels,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For train.json, val.json and test.json.")],
+    spec: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FORM:FILE",
+            help="The labels; several files of one data set, as MP-100's train, val and test, are one.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="For the parts: train.json, test.json, ...")
+    ],
     images: options.Images = None,
     by: Annotated[
         str, typer.Option(metavar="WHAT", help="What is never divided between parts: category or group.")
     ] = "category",
     shares: Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, val and test.")] = ".7,.1,.2",
+    hold_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Instead: for each supercategory NAME_train.json without it and NAME_test.json with it alone; A+B "
+            "holds out two at once.",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Instead: part.json with this share of the objects, rest.json with the others."),
+    ] = None,
+    per_category: Annotated[
+        bool, typer.Option("--per-category", help="With --share: that share of each category's objects.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same parts.")] = 0,
 ) -> None:
     """Split labels into train, val and test, whole categories or groups on one side. The parts are in COCO's form."""
+    from ...data.parts import take_share
     from ...data.splits import NAMES, split
-    from ...forms.coco import from_document
-    from ...forms.registry import load, parse, pictures_of
-    from ...io import write_bytes
 
-    try:
-        numbers = [float(share) for share in shares.split(",")]
-    except ValueError:
-        raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
-    images, path = pictures_of(spec, images), parse(spec)[2]
-    check_outside(out, images, path)
-    document = load(spec, images).document()
-    dataset = from_document(document, path, images, allow_missing=True)  # refuses what is broken, knows the skeletons
-    for entry in document["categories"]:
-        if entry["id"] in dataset.categories:  # written from 0: a part alone may not show what its source counts from
-            entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]
-    parts = split(document, by, numbers, seed)
-    make_folder(out)
-    for name, part in zip(NAMES, parts, strict=True):
-        write_bytes(out / f"{name}.json", json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-        kinds = len({entry["category_id"] for entry in part["annotations"]})
-        print(
-            f"{name:<5}  {len(part['annotations']):>7} objects of {kinds} categories in {len(part['images'])} pictures"
-        )
-    if by == "group":
+    if hold_out is not None and share is not None:
+        raise InputError("Labels are split by --hold-out or by --share, but got both; split the parts of one again.")
+    if per_category and share is None:
+        raise InputError("--per-category says how --share is taken, but there is no --share; give it, as in 0.5.")
+    numbers = _numbers(shares)
+    document = _document(spec, images, out)
+    if hold_out is not None:
+        parts = _held_out(document, hold_out, spec)
+    elif share is not None:
+        parts = dict(zip(("part", "rest"), take_share(document, share, seed, per_category), strict=True))
+    else:
+        parts = dict(zip(NAMES, split(document, by, numbers, seed), strict=True))
+    _write(parts, out)
+    if by == "group" and hold_out is None and share is None:
         alone = sum(entry.get("group") is None for entry in document["images"])
         if alone:
             print(f"{alone} of {len(document['images'])} pictures have no group; each was taken as one by itself")
     print(f"Written to {out}")
+
+
+def _numbers(shares: str) -> list[float]:
+    try:
+        return [float(share) for share in shares.split(",")]
+    except ValueError:
+        raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
+
+
+def _document(specs: list[str], images: Path | None, out: Path) -> dict[str, list]:
+    """The labels of all specifications as one document that has been checked, with skeletons that count from 0."""
+    from ...data.parts import merge
+    from ...forms.coco import from_document
+    from ...forms.registry import load, parse, pictures_of
+
+    documents = []
+    for spec in specs:
+        folder, path = pictures_of(spec, images), parse(spec)[2]
+        check_outside(out, folder, path)
+        document = load(spec, folder).document()
+        dataset = from_document(document, path, folder, allow_missing=True)  # refuses what is broken
+        for entry in document["categories"]:
+            if entry["id"] in dataset.categories:  # a part alone may not show what its source counts from
+                entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]
+        documents.append(document)
+    return documents[0] if len(documents) == 1 else merge(documents)
+
+
+def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part]":
+    """NAME_train and NAME_test for each supercategory, or several of them joined by "+"."""
+    from ...data.parts import hold_out
+    from ...forms import mp100
+    from ...forms.registry import parse
+
+    def of_file(entry: "Mapping[str, object]") -> str:
+        return str(entry.get("supercategory") or "")
+
+    supercategory = mp100.supercategory if all(parse(spec)[0] == "mp100" for spec in specs) else of_file
+    parts = {}
+    for name in names.split(","):
+        chosen = [part.strip() for part in name.split("+")]
+        train, test = hold_out(document, chosen, supercategory)
+        parts |= {f"{'+'.join(chosen)}_train": train, f"{'+'.join(chosen)}_test": test}
+    return parts
+
+
+def _write(parts: "dict[str, Part]", out: Path) -> None:
+    """Write each part as NAME.json and say what is in it."""
+    from ...io import write_bytes
+
+    make_folder(out)
+    wide = max(5, *map(len, parts))
+    for name, part in parts.items():
+        write_bytes(out / f"{name}.json", json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        kinds = len({entry["category_id"] for entry in part["annotations"]})
+        pictures = len(part["images"])
+        print(f"{name:<{wide}}  {len(part['annotations']):>7} objects of {kinds} categories in {pictures} pictures")
