@@ -9,11 +9,14 @@ from ..errors import InputError
 from ..example import Example
 from ..geometry import Crop
 
-SLACK = 1.0  # pixels that a point may lie outside its picture; labels are often rounded
+SLACK = 1.0  # distance in pixels that a point may lie outside its picture, as labels are often rounded
 
 
 def check_examples(example: Example | Sequence[Example] | None, category: Category) -> list[Example]:
-    """The examples as a list, empty without any; InputError for those that are not of the category that is asked."""
+    """The examples as a list, empty for None.
+
+    category: the category that is queried; InputError for examples with another number of points or other names.
+    """
     if example is None:
         return []
     examples = [example] if isinstance(example, Example) else list(example)
@@ -38,7 +41,10 @@ def check_examples(example: Example | Sequence[Example] | None, category: Catego
 
 
 def check_inside(example: Example, size: tuple[int, int]) -> None:
-    """InputError for points of an example outside its picture of that size (width, height)."""
+    """InputError for points of an example that lie more than SLACK outside its picture.
+
+    size: width and height of the picture in pixels.
+    """
     with np.errstate(invalid="ignore"):
         off = ((example.points < -SLACK) | (example.points > np.array(size) + SLACK)).any(axis=1) & example.shown
     if off.any():
@@ -53,7 +59,12 @@ def check_inside(example: Example, size: tuple[int, int]) -> None:
 
 
 def check_shown(example: Example, shown: np.ndarray, crop: Crop, size: tuple[int, int]) -> None:
-    """InputError where no point of an example is shown (K bool) in its crop."""
+    """InputError where no point of an example is visible in its crop.
+
+    shown: [K] bool, the visible points.
+    crop: the crop, in image pixels.
+    size: width and height of the picture in pixels.
+    """
     if not shown.any():
         raise InputError(
             f"None of the example's {int(example.shown.sum())} points lies in its crop, the square of "

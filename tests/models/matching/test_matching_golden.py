@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 @pytest.fixture(scope="module")
 def checks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).resolve().parents[2] / "tools")
+        patch.syspath_prepend(Path(__file__).resolve().parents[3] / "tools")
         yield importlib.import_module("golden_matching")
 
 

@@ -457,6 +457,21 @@ def test_what_a_config_leaves_out_is_as_published():
     assert MatcherConfig.from_dict({"name": "pomnet", "head": {"width": 64}}).head == POMNetConfig(width=64)
 
 
+def test_options_of_version_0_1_0_are_read_under_their_names_of_today():
+    graph = {"support_width": 24, "width": 16, "heads": 2}
+    former = {"name": "flf", "backbone": {"name": "swinv2-t", "weights": None}, "own_example_backbone": True}
+    read = MatcherConfig.from_dict({**former, "head": graph, "fusion": {"gamma": 2.0, "guest_width": 20}})
+    assert (read.vision.name, read.vision.source, read.vision.tuning) == ("swinv2-t", "random", "full")
+    assert read.own_example_encoder and (read.head.gamma, read.head.guest_width) == (2.0, 20)
+    assert read.head.graph_head == GraphConfig(token_width=24, width=16, heads=2)
+    assert MatcherConfig.from_dict(read.to_dict()) == read
+    plain = MatcherConfig.from_dict({"name": "dlf", "head": graph, "fusion": {"image_support_width": 12}})
+    assert plain.head.example_width == 12 and plain.head.graph_head.width == 16
+    assert MatcherConfig.from_dict({"name": "dlf", "head": graph, "fusion": None}).head.example_width is None
+    with pytest.raises(InputError, match="both 'backbone' and 'vision'"):
+        MatcherConfig.from_dict({**former, "vision": {"name": "swinv2-t"}})
+
+
 def test_widths_follow_the_parts_and_others_are_refused(tmp_path):
     full = config("flf", tmp_path)
     fitted = build(replace(full, head=None)).config.head
