@@ -152,7 +152,7 @@ def _report(name: str, path: Path, check: Callable[[Path], list[Measure]]) -> bo
             measures = check(path)
         if not measures:
             raise ValueError("it holds nothing to compare")
-    except Exception as error:  # whatever is wrong with one file, the others are still worth checking
+    except Exception as error:  # a problem with one file must not keep the others from being checked
         reason = (str(error).splitlines() or [""])[0]
         print(f"{name}: CANNOT BE CHECKED ({type(error).__name__}: {reason})")
         return False

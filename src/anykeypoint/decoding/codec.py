@@ -114,7 +114,7 @@ class CoordinateCodec:
 
     @classmethod
     def _per_digit(cls, tokenizer: Any, comma: str) -> "CoordinateCodec":
-        """A spelling with one token per digit, whatever the tokenizer would do."""
+        """A spelling with one token per digit, even where the tokenizer would merge digits."""
 
         def ids(text: str) -> tuple[int, ...]:
             return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,4 +1,4 @@
-"""A category's names and descriptions as they may stand in a template: harmless, whatever users write in them."""
+"""A category's names and descriptions as a template may contain them: without any control tokens that users wrote."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """The config of CapeLLM."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from ...configs.checks import check_choice
 from ...configs.strict import Config
@@ -43,15 +42,3 @@ class CapeLLMConfig(Config):
                 raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
             if not instruction(self.instruction).answers_points:
                 raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "CapeLLMConfig":
-        """Read the form of `to_dict`; unknown keys are refused."""
-        data = dict(data)
-        if isinstance(data.get("language"), dict):
-            data["language"] = LanguageConfig.from_dict(data["language"])
-        return super().from_dict(data)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as JSON holds it."""
-        return asdict(self)

@@ -1,10 +1,10 @@
 """The config of KptLLM and KptLLM++."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...configs.checks import check_choice, check_flag, check_positive, check_whole
-from ...configs.strict import Config, known_fields
+from ...configs.strict import Config
 from ...errors import InputError
 from ...instructions.tasks import TaskForm, task_form_setting
 from ..towers.language import LanguageConfig
@@ -78,19 +78,9 @@ class KptLLMConfig(Config):
         those of KptLLM++.
         """
         data = dict(data)
-        preset = data.pop("preset", "kptllm++")
-        check_choice(preset, "The preset of a KptLLM", PRESETS)
-        parts = known_fields(cls, data, cls.called)
-        for key, kind in (("vision", VisionConfig), ("language", LanguageConfig)):
-            if isinstance(parts.get(key), dict):
-                parts[key] = kind.from_dict(parts[key])
-        if isinstance(form := parts.get("instruction"), dict):
-            parts["instruction"] = TaskForm.from_dict(form, "The model's task form")
-        return replace(PRESETS[preset], **parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as JSON holds it."""
-        return asdict(self)
+        preset = check_choice(data.pop("preset", "kptllm++"), "The preset of a KptLLM", PRESETS)
+        given = super().from_dict(data)
+        return replace(PRESETS[preset], **{key: getattr(given, key) for key in data})
 
 
 # The paper's sizes (Sec. 4.1.3). The paper's KptLLM starts from the weights of LLaVA-1.5; the shapes here are the same,

@@ -118,7 +118,7 @@ def _vision_config(folder: Path, released: dict[str, Any], state: dict[str, Tens
     width = state["norm.weight"].shape[0] if "norm.weight" in state else None
     family = "dinov2-reg-" if registers else "dinov2-"
     return VisionConfig(
-        family + _SIZES.get(width, "l"),  # of another width, the size in the name is not used
+        family + _SIZES.get(width, "l"),  # the letter is of no consequence for other widths
         source=str((folder / VISION).resolve()),
         heads=heads,
         image_size=_option(released, "crop_size", folder),
