@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from test_joint import setting
+from test_digit_tree import setting
 
 from anykeypoint.decoding import Strategy
 from anykeypoint.decoding.codec import bin_centres
