@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from anykeypoint.errors import InputError
+from anykeypoint.forms import macaque
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.deepfashion2 import GARMENTS
 from anykeypoint.forms.registry import FORMS, fingerprint, parse, read
@@ -136,6 +137,33 @@ def macaques(*cells):
     for name, value in cells:
         lines.append(f'"{name}","{json.dumps(value).replace(chr(34), chr(34) * 2)}","[]"')
     return "\n".join(lines) + "\n"
+
+
+def test_macaquepose_is_split_by_the_names_of_its_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(macaque, "HELD_OUT", 3)
+    nose = {"name": "nose", "position": [5, 6]}
+    names = [f"{i}.jpg" for i in range(10)]
+    for name in names:
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    table, turned = tmp_path / "a.csv", tmp_path / "b.csv"
+    table.write_text(macaques(*((name, [[nose], [nose]]) for name in names)))
+    turned.write_text(macaques(*((name, [[nose]]) for name in names[::-1])))
+
+    def pictures(form, file=table):
+        return {item.image.name for item in read(f"{form}:{file}", tmp_path).objects}
+
+    assert len(pictures("macaque/test")) == 3 and pictures("macaque/test") == pictures("macaque/test", turned)
+    assert pictures("macaque/train") == set(names) - pictures("macaque/test") and pictures("macaque") == set(names)
+    assert len(read(f"macaque/train:{table}", tmp_path).objects) == 14
+    with pytest.raises(InputError, match="train or test, as in macaque/test:FILE, but got 'val'"):
+        read(f"macaque/val:{table}", tmp_path)
+    monkeypatch.setattr(macaque, "HELD_OUT", 10)
+    with pytest.raises(InputError, match="has 10 pictures, too few to hold out 10"):
+        read(f"macaque/test:{table}", tmp_path)
+
+
+def test_macaquepose_holds_out_500_pictures():
+    assert macaque.HELD_OUT == 500
 
 
 def test_macaquepose_has_a_json_cell_of_monkeys_per_picture(tmp_path):

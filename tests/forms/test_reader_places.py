@@ -305,12 +305,53 @@ def test_the_fingerprint_is_of_the_list_and_of_every_member(joint, tmp_path):
     assert fingerprint(joint(LAMPS, CATS)) != prints[0]
 
 
+# --- tested elsewhere ----------------------------------------------------------------------------------------------
+
+
+def halves(tmp_path, *tested):
+    """CATS whose pictures `tested` are those of a second label file, which is named as its test."""
+    data = document({1: ("cat", "")}, 3)
+    data["images"] = [entry for entry in data["images"] if entry["file_name"] in tested]
+    (tmp_path / "cats" / "test.json").write_text(json.dumps(data | {"annotations": []}))
+    return CATS | {"test": "coco/cat:cats/test.json"}
+
+
+def test_training_labels_with_a_picture_that_is_tested_are_refused(joint, tmp_path):
+    refuse(
+        r"'coco/cat' trains on pictures that 'coco/cat' is tested on \(coco/cat:.*test.json\), 2 in all, such as 1.png",
+        joint(LAMPS, halves(tmp_path, "1.png", "2.png")),
+    )
+    assert len(read(joint(LAMPS, halves(tmp_path))).objects) == 4
+
+
+def test_another_data_sets_test_is_no_training_either(joint, tmp_path):
+    entry = {"data": "coco:lamps/labels.json", "images": "lamps/in", "name": "lamps"}
+    cats = halves(tmp_path, "1.png")
+    refuse("'lamps' trains on pictures that 'coco/cat' is tested on", joint(entry, cats | {"test_images": "lamps/in"}))
+    assert len(read(joint(entry, cats | {"test_images": "elsewhere"})).objects) == 4  # the same name, another picture
+
+
+def test_a_tested_picture_need_not_be_there_but_its_labels_must(joint, tmp_path):
+    cats = halves(tmp_path, "1.png")
+    (tmp_path / "cats" / "1.png").unlink()
+    refuse("needs are not in", joint(LAMPS, cats))
+    assert len(read(joint(LAMPS, cats), allow_missing=True).objects) == 3
+    (tmp_path / "cats" / "test.json").unlink()
+    refuse("key 'test' of 'coco/cat': .*test.json", joint(LAMPS, cats), allow_missing=True)
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
         ((), "must be a list of data sets"),
+        ((LAMPS | {"test": 3},), "entry 1, key 'test', must be a text, but got '3'"),
+        ((LAMPS | {"test": "joint:all.yaml"},), r"entry 1 is a list of data sets itself \(joint:all\.yaml\)"),
+        ((LAMPS | {"test_images": "lamps"},), "entry 1 has the key 'test_images' without 'test'"),
         (("coco:a.json",), "entry 1 must have the keys"),
-        ((LAMPS | {"shares": 1},), "entry 1 has the key 'shares'; known are data, images, weight, name"),
+        (
+            (LAMPS | {"shares": 1},),
+            "entry 1 has the key 'shares'; known are data, images, weight, name, test, test_images",
+        ),
         (({"images": "x"},), "entry 1, key 'data', must be a text, but got 'None'"),
         ((LAMPS | {"images": None},), "entry 1, key 'images', must be a text"),
         ((LAMPS, CATS | {"weight": 0}), "entry 2, key 'weight', must be a number above 0, but got '0'"),

@@ -248,3 +248,12 @@ def test_the_joint_training_is_of_the_papers_eight_data_sets():
     names = [member.name for member in members(EXPERIMENTS / "kptllm_pp_joint.yaml")]
     papers = [entry for entry in known_datasets().values() if "KptLLM++" in entry.papers]
     assert {*names} == {entry.name for entry in papers} - {"mp100", "animalpose"} and len(names) == 8
+
+
+def test_what_the_papers_tables_test_is_named_apart_from_the_joint_training():
+    tested = {member.name: member for member in members(EXPERIMENTS / "kptllm_pp_joint.yaml") if member.test}
+    assert {*tested} == {"coco", "humanart", "ap10k", "macaque", "animalkingdom", "carfusion"}  # Tables 6 to 12
+    for member in tested.values():
+        assert member.test != member.spec and member.test.partition(":")[0] == member.spec.partition(":")[0]
+    macaque = tested["macaque"]
+    assert [Path(spec).name for spec in (macaque.spec, macaque.test)] == ["macaque_train.json", "macaque_test.json"]

@@ -13,6 +13,7 @@ Interpreter = Callable[[Mapping[str, list], Path, Path, str, bool, bool], Datase
 Written = tuple[str, list[str]]  # text of the file, and a phrase for each thing that the form has no room for
 Writer = Callable[[Dataset, Path], Written]  # (objects, folder that pictures are named from) -> what to write
 ReadOne = Callable[[str, Path | None], Dataset]  # (specification, folder of the pictures) -> objects
+NamePictures = Callable[[str, Path | None], list[Path]]  # (specification, folder of the pictures) -> their paths
 
 CHOICE = "categories or groups, parted by commas"  # what most forms with categories take as their word
 NOUN = "what the object is called"  # what forms without categories take
@@ -45,7 +46,7 @@ class LabelForm:
     files: Callable[[Path, str], list[Path]] | None = None
     place: Callable[[], Path] | None = None
     interpret: Interpreter | None = None
-    join: Callable[[Path, ReadOne], Dataset] | None = None
+    join: Callable[[Path, ReadOne, NamePictures], Dataset] | None = None
     digest: Callable[[Path, str, Callable[[str], str]], str | None] | None = None
 
 

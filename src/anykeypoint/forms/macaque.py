@@ -2,8 +2,13 @@
 
 The table has one line per picture. Its column `keypoints` holds a JSON list of monkeys, each a list of points with a
 `name` and a `position` [x, y] in image pixels, null where not labelled. Boxes are put round the points.
+
+The authors give no test set. The usual one is the published macaque_train.json and macaque_test.json, in COCO's form:
+12,500 pictures drawn at random, and the rest. Whoever has the table alone splits it by name: macaque/test:FILE.csv has
+the HELD_OUT pictures whose names have the smallest SHA-256, macaque/train:FILE.csv all others.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -20,11 +25,17 @@ from .writing import point_labels
 
 _MACAQUE = "macaque_body"  # definition of the library that has MacaquePose's points
 
+HELD_OUT = 500  # number of pictures of the table that "test" means
+HALVES = ("train", "test")
+
 Places = dict[str, tuple[float, float] | None]  # name of a point -> its place in image pixels
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
-    """The labels of the table, or of a COCO file (.json) of the same data, where selection is that of `coco.read`."""
+    """The labels of the table, or of a COCO file (.json) of the same data.
+
+    selection: of the table "train" or "test" (see above), "" for all of it; of a COCO file that of `coco.read`.
+    """
     if path.suffix.lower() == ".json":
         return coco.read(path, images, selection)
     head, *rows = read_table(path)
@@ -32,13 +43,18 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         if column not in head:
             raise InputError(f"{path} has no column {column!r}; MacaquePose's annotations.csv has it.")
     columns = {name: i for i, name in enumerate(head)}
+    for count, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            where = f"{path}: row {count} under the header"
+            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
+    chosen = _half([row[columns["image file name"]] for row in rows], selection, path)
     monkeys: list[tuple[int, Places]] = []  # image id and points
     labels = Labels()
     for count, row in enumerate(rows, start=1):
         where = f"{path}: row {count} under the header"
-        if len(row) != len(head):
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
         name = row[columns["image file name"]]
+        if name not in chosen:
+            continue
         image = labels.add_image(find_picture(images, [name, f"images/{name}"]))
         monkeys += [(image, places) for places in _monkeys(row[columns["keypoints"]], where)]
     names = list(dict.fromkeys(plain_text(name) for _, places in monkeys for name in places))
@@ -53,6 +69,23 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         visibility = np.array([0 if place is None else 2 for place in in_order], dtype=int)
         labels.add_object(image, kind, points.reshape(-1, 2), visibility)
     return labels
+
+
+def _half(names: list[str], selection: str, path: Path) -> set[str]:
+    """The pictures of the table that a selection means: those of "train" or "test", or all of them."""
+    if selection not in ("", *HALVES):
+        raise InputError(
+            f"The table {path} is chosen from by {' or '.join(HALVES)}, as in macaque/test:FILE, but got {selection!r}."
+        )
+    pictures = set(names)
+    if not selection:
+        return pictures
+    if len(pictures) <= HELD_OUT:
+        raise InputError(
+            f"{path} has {len(pictures)} pictures, too few to hold out {HELD_OUT}; give MacaquePose's whole table."
+        )
+    held = set(sorted(pictures, key=lambda name: hashlib.sha256(name.encode()).digest())[:HELD_OUT])
+    return held if selection == "test" else pictures - held
 
 
 def _monkeys(cell: str, where: str) -> list[Places]:
@@ -77,4 +110,4 @@ def _monkeys(cell: str, where: str) -> list[Places]:
     return monkeys
 
 
-FORM = LabelForm(read, "MacaquePose (the authors' .csv, or .json)", CHOICE)
+FORM = LabelForm(read, "MacaquePose (the authors' .csv, or .json)", f"train or test of the .csv; of a .json {CHOICE}")

@@ -78,7 +78,7 @@ def read(
     if form.join is not None:
         if images is not None:
             raise InputError(f"{path} says itself where the pictures are; leave out the folder {images}.")
-        return form.join(path, lambda one, folder: read(one, folder, allow_missing, official=official))
+        return form.join(path, lambda one, folder: read(one, folder, allow_missing, official=official), _pictures)
     folder = pictures_of(spec, images)
     labels = load(spec, folder)
     if form.interpret is not None:
@@ -91,6 +91,13 @@ def load(spec: str, images: str | Path | None = None) -> Labels:
     name, word, path = parse(spec)
     form = form_of(name)
     return form.read(path, path if form.join is not None else pictures_of(spec, images), word)
+
+
+def _pictures(spec: str, images: Path | None = None) -> list[Path]:
+    """The paths of the pictures that the labels of a specification name, there or not; their objects are not read."""
+    folder = pictures_of(spec, images)
+    names = (entry.get("file_name") for entry in load(spec, folder).images if isinstance(entry, dict))
+    return [folder / name for name in names if isinstance(name, str)]
 
 
 def pictures_of(spec: str, images: str | Path | None = None) -> Path:
