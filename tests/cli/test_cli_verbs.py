@@ -177,7 +177,10 @@ def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
         (["density", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["density", "nothing", "--data", "labels.json", "--images", "x", "-o", "y"], "coco:FILE.json"),
         (["weights", "nothing"], "neither a model nor packaged weights"),
-        (["predict", __file__, "--keypoints", "a", "--descriptions", "no"], "detailed, removed, replaced, vague"),
+        (
+            ["predict", __file__, "--keypoints", "a", "--descriptions", "no"],
+            "detailed, removed, replaced, vague, simplified, sentences",
+        ),
     ],
 )
 def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
@@ -218,7 +221,8 @@ def test_the_verbs_and_their_options_are_these():
         "export": {"model", "--prompt", "--output", "-o"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
-            *("--max-per-category", "--seed", "--descriptions", "--strategy", "--cumulative", "--image-size"),
+            *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
+            "--image-size",
             *(
                 "--trained-on",
                 "--untrained",

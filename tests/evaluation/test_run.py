@@ -18,6 +18,7 @@ from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.calibration import BINS
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import fingerprint, parse
+from anykeypoint.library.lookup import category as library_category
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +192,28 @@ def test_the_model_is_asked_in_the_labelled_box_with_or_without_descriptions(dat
         image, asked, box, strategy, describe = model.asked[0]
         assert (image, box, strategy, describe) == (items[0].image, items[0].box, "expected", descriptions)
         assert asked.keypoints[0].description == ("" if descriptions == "removed" else "where it is")
-    with pytest.raises(InputError, match="detailed, removed, replaced, vague, but got 'short'"):
+    with pytest.raises(InputError, match="detailed, removed, replaced, vague, simplified, sentences, but got 'short'"):
         run.evaluate(Oracle(dataset), told, tmp_path / "short", run.EvaluationConfig(descriptions="short"))
+
+
+def test_the_model_can_be_asked_with_simplified_names(dataset, tmp_path):
+    dog = library_category("mp100/dog_body")
+    item = dataclasses.replace(dataset.objects[0], category=dog, points=np.ones((17, 2)), visibility=np.full(17, 2))
+    dogs = dataclasses.replace(dataset, objects=[item], categories={item.category_id: dog})
+    for names, descriptions, expected in (
+        ("own", "detailed", ("left front paw", dog.keypoints[7].description)),
+        ("simplified", "detailed", ("left forepaw", dog.keypoints[7].description)),
+        ("simplified", "removed", ("left forepaw", "")),
+    ):
+        model = Oracle(dogs)
+        config = run.EvaluationConfig(names=names, descriptions=descriptions)
+        run.evaluate(model, dogs, tmp_path / f"{names} {descriptions}", config)
+        point = model.asked[0][1].keypoints[7]
+        assert (point.name, point.description) == expected
+    with pytest.raises(InputError, match="own or simplified, but got 'short'"):
+        run.evaluate(Oracle(dogs), dogs, tmp_path / "short", run.EvaluationConfig(names="short"))
+    with pytest.raises(InputError, match="no simplified words for"):
+        run.evaluate(Oracle(dataset), dataset, tmp_path / "made up", run.EvaluationConfig(names="simplified"))
 
 
 def test_the_untrained_model_is_measured_only_when_asked_for(dataset, tmp_path):

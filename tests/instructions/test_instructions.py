@@ -12,6 +12,7 @@ from plain import write_answer
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import DESCRIBE, Instruction, Point, instruction, instruction_names, neutral
+from anykeypoint.library.lookup import category
 
 FINDING = [name for name in instruction_names() if instruction(name).answers_points]
 NOSE = Keypoint("nose", "The tip of the nose.")
@@ -169,7 +170,8 @@ def test_the_answers_of_each_form_are_these():
     for name in FINDING:
         assert answers(name) == (objects if name == "step_by_step" else "") + " <2></s> <1></s>"
     assert answers("direct_qa") == (
-        " The keypoint name is left ear, because the highest point of the left ear.</s> The keypoint name is tail.</s>"
+        " The keypoint name is left ear, because the left ear is the highest point of the left ear.</s>"
+        " The keypoint name is tail.</s>"
     )
     assert answers("step_by_step_qa") == (
         f"{objects}{joints}visible in the image.</s> the joint located at coordinates is left ear.</s>"
@@ -205,14 +207,16 @@ def test_a_form_asks_by_name_and_description(name):
     assert ask(name, Keypoint("nose")) == without
 
 
-def test_a_description_can_be_given_in_four_ways():
+def test_a_description_can_be_given_in_five_ways_that_need_no_data():
     form = instruction("base")
-    said = {way: text(form.prompt(CAT, 2, way)).split("coordinates.\n")[1] for way in DESCRIBE}
+    ways = [way for way in DESCRIBE if way != "simplified"]
+    said = {way: text(form.prompt(CAT, 2, way)).split("coordinates.\n")[1] for way in ways}
     assert said == {
         "detailed": "Reference: The highest point of the left ear.\nAssistant:",
         "removed": "Assistant:",
         "replaced": "Reference: There is no description to refer to.\nAssistant:",
         "vague": "Reference: The left ear is one of the keypoints of the cat; it comes after the tail.\nAssistant:",
+        "sentences": "Reference: The left ear is the highest point of the left ear.\nAssistant:",
     }
     assert "keypoints of the cat; it comes first.\n" in text(form.prompt(CAT, 0, "vague"))
     assert "Reference: There is no" in text(form.prompt(CAT, 1, "replaced"))  # also where there never was one
@@ -220,19 +224,44 @@ def test_a_description_can_be_given_in_four_ways():
     assert "tip of" not in mixed and "highest point" in mixed
 
 
+def test_mp100s_descriptions_can_be_simplified_and_vague_by_data():
+    form, dog = instruction("base"), category("mp100/dog_body")
+    said = {way: text(form.prompt(dog, 7, way)).split("coordinates.\n")[1] for way in ("simplified", "vague")}
+    assert said == {
+        "simplified": "Reference: Lower end of the front leg on the left side.\nAssistant:",
+        "vague": "Reference: Starting from it, the remaining ones of its kind follow in turn.\nAssistant:",
+    }
+    with pytest.raises(InputError, match="no simplified words for"):
+        form.prompt(CAT, 2, "simplified")
+    assert "Reference" not in text(form.prompt(CAT, 1, "simplified"))  # where there is no description
+
+
+def test_words_without_a_letter_are_no_sentence():
+    for keypoint, expected in (
+        (Keypoint("\u200b", "The tip."), "The keypoint name is , because the tip.</s>"),
+        (Keypoint("nose", "\u200b"), "The keypoint name is nose.</s>"),
+    ):
+        category = Category("c", (keypoint,))
+        for way in ("detailed", "sentences"):
+            assert text(instruction("direct_qa").conversation(category, [0], way)).endswith(expected)
+
+
 def test_a_description_that_goes_on_a_sentence_keeps_an_abbreviation():
-    for said, expected in (("The tip.", "because the tip."), ("USB port, left.", "because USB port, left.")):
+    for said, expected in (
+        ("The tip.", "because the x is the tip."),
+        ("USB port, left.", "because the x is the USB port, left."),
+    ):
         category = Category("c", (Keypoint("x", said),))
         assert expected in text(instruction("direct_qa").conversation(category, [0]))
 
 
 @pytest.mark.parametrize("way", ["no", True, False, None, ["removed"], ""])
 def test_an_unknown_way_to_describe_lists_the_known_ones(way):
-    with pytest.raises(InputError, match="detailed, removed, replaced, vague, but got"):
+    with pytest.raises(InputError, match="detailed, removed, replaced, vague, simplified, sentences, but got"):
         instruction("base").conversation(CAT, [0], [way])
 
 
-@pytest.mark.parametrize("way", ["replaced", "vague"])
+@pytest.mark.parametrize("way", ["replaced", "vague", "simplified", "sentences"])
 def test_a_form_without_descriptions_cannot_replace_them(way):
     with pytest.raises(InputError, match=f"'no_description' gives no descriptions, so none can be {way}"):
         instruction("no_description").prompt(CAT, 0, way)
@@ -353,7 +382,8 @@ def test_words_cannot_end_their_round_even_where_the_tokenizer_knows_no_such_tok
         return text(form.conversation(category, [1, 0], describe, visible=[0]))
 
     plain = write(NOSE)
-    ways = DESCRIBE if "{reference}" in form.question + form.answer else ("detailed",)
+    own = [way for way in DESCRIBE if way != "simplified"]  # needs words of the library
+    ways = own if "{reference}" in form.question + form.answer else ("detailed",)
     for way in ways:
         for asked in (Keypoint(words, "d"), Keypoint("nose", words)):
             told = write(asked, describe=way)

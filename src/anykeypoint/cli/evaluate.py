@@ -55,6 +55,9 @@ def run(
         ),
     ] = 0,
     descriptions: options.Descriptions = "detailed",
+    names: Annotated[
+        str, typer.Option(metavar="NAME", help="Names of the keypoints: own, as the data have them, or simplified.")
+    ] = "own",
     strategy: options.Strategy = None,
     cumulative: options.Cumulative = False,
     image_size: Annotated[
@@ -113,6 +116,7 @@ def run(
         oks=oks,
         strategy=strategy,
         descriptions=descriptions,
+        names=names,
         cumulative=cumulative,
         image_size=image_size,
         max_per_category=max_per_category,

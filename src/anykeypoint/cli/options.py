@@ -63,8 +63,8 @@ Descriptions = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Which descriptions of keypoints a language model reads: detailed (as in the category), removed, replaced "
-        "or vague.",
+        help="Which descriptions of keypoints a language model reads: detailed (as in the category), removed, "
+        "replaced, vague, simplified or sentences.",
     ),
 ]
 Cumulative = Annotated[

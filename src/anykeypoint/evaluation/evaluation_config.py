@@ -19,6 +19,7 @@ class EvaluationConfig(Config):
     oks: name of the data set whose sigmas COCO's statistics are computed with; None leaves them out.
     strategy: decoding strategy; None is the model's own.
     descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
+    names: the keypoints' names: "own", as the data have them, or "simplified" (CapeLLM, Table 6).
     cumulative: all keypoints in one conversation, in which each question follows the earlier answers.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
     max_per_category: number of objects of each category at most.
@@ -35,6 +36,7 @@ class EvaluationConfig(Config):
     oks: str | None = None
     strategy: str | None = None
     descriptions: str = "detailed"
+    names: str = "own"
     cumulative: bool = False
     image_size: int | None = None
     max_per_category: int | None = None

@@ -16,6 +16,7 @@ from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject, without_descriptions
 from ..instructions import check_describe
+from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
 from .naming import measure_names
@@ -29,6 +30,7 @@ from .selection import NOT_DRAWN, category_labels, select
 
 PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
+NAMES = ("own", "simplified")  # names of keypoints that a config can ask with
 HEADLINE = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck")  # metrics that the command line prints
 
 
@@ -112,6 +114,10 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     """The protocol of a config; InputError for a config that the model or the protocol does not allow."""
     protocol = EvaluationProtocol.parse(config.protocol)
     check_describe(config.descriptions)
+    if config.names not in NAMES:
+        raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}.")
+    if config.names != "own" and protocol.identifies:
+        raise InputError(f"The protocol {config.protocol!r} measures the data's own names; leave out other names.")
     if config.strategy is not None:
         Strategy.parse(config.strategy)
     prompts = getattr(model, "prompts", ("text",))
@@ -153,6 +159,8 @@ def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Categor
     """
     used = {item.category_id for item in dataset.objects}
     categories = {key: dataset.categories[key] for key in used}
+    if config.names == "simplified":
+        categories = {key: with_simplified_names(category) for key, category in categories.items()}
     if config.descriptions == "removed":
         return {key: without_descriptions(category) for key, category in categories.items()}
     return categories

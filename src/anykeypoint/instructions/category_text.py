@@ -6,10 +6,12 @@ from typing import Any
 
 from ..category import Category
 from ..errors import InputError
+from ..library.wordings import simplified, vague
+from .sentences import inside, sentence
 
-# How a question gives the keypoint's description: as it is; not at all; a sentence that there is none (Table 7); or a
-# sentence that says nothing about where the point lies (Table 5).
-DESCRIBE = ("detailed", "removed", "replaced", "vague")
+# How a question gives the keypoint's description: as it is; not at all; a sentence that there is none (CapeLLM, Table
+# 7); relations that do not say where the point lies (Table 5); in fewer words (Table 6); or as a full sentence.
+DESCRIBE = ("detailed", "removed", "replaced", "vague", "simplified", "sentences")
 
 NO_DESCRIPTION = "There is no description to refer to."
 
@@ -62,18 +64,32 @@ class CategoryText:
 
     def description(self, keypoint: int, describe: str) -> str:
         """The description of the keypoint of this index, given in one of the ways of DESCRIBE; empty for none."""
+        written = self.category.keypoints[keypoint].description
         if describe == "replaced":
             return NO_DESCRIPTION
         if describe == "vague":
-            return self._vague(keypoint)
-        return self._neutral(self.category.keypoints[keypoint].description) if describe == "detailed" else ""
+            return self._neutral(vague(self.category, keypoint) or self._order(keypoint))
+        if describe == "removed" or not written:
+            return ""
+        if describe == "simplified":
+            written = simplified(self.category, keypoint)
+        written = self._neutral(written)
+        return self._sentence(keypoint, written) if describe == "sentences" else written
+
+    def reason(self, keypoint: int, describe: str) -> str:
+        """The description as the rest of a sentence that begins with "because" (Fig. 7); empty for none."""
+        text = self.description(keypoint, describe)
+        phrase = text and describe in ("detailed", "simplified")
+        return inside(self._sentence(keypoint, text) if phrase else text)
+
+    def _sentence(self, keypoint: int, description: str) -> str:
+        name = self.names[keypoint]
+        return sentence(name, description) if name and description else description
 
     def _neutral(self, text: str) -> str:
         return neutral(text, self.special)
 
-    def _vague(self, keypoint: int) -> str:
-        """A sentence with the keypoint's position in the list of keypoints, which does not say where on the object it
-        lies."""
+    def _order(self, keypoint: int) -> str:
+        """A sentence with the keypoint's position in the list of keypoints, for categories without vague words."""
         order = f"comes after the {self.names[keypoint - 1]}" if keypoint else "comes first"
-        name, noun = self.names[keypoint], self.shared["noun"]
-        return self._neutral(f"The {name} is one of the keypoints of the {noun}; it {order}.")
+        return f"The {self.names[keypoint]} is one of the keypoints of the {self.shared['noun']}; it {order}."

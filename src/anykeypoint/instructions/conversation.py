@@ -104,8 +104,9 @@ class Instruction(Config):
     ending: ends every answer.
 
     Slots: {name} of the keypoint, {noun} of the object, {names} of all keypoints of the category, {visible} the names
-    of those in the picture (known in training only), {description} of the keypoint, {reason} the same as the rest of a
-    sentence, {coordinates} of the keypoint, which follow a blank as an answer does.
+    of those in the picture (known in training only), {description} of the keypoint, {reason} the same as
+    the rest of a sentence that begins with "because", {coordinates} of the keypoint, which follow a blank as an answer
+    does.
     """
 
     name: str
@@ -211,7 +212,7 @@ class Instruction(Config):
 
     def _reference(self, text: CategoryText, keypoint: int, describe: str) -> str:
         """What {reference} stands for in a question about the keypoint of this index."""
-        if describe in ("replaced", "vague") and "{reference}" not in self.question + self.answer:
+        if describe not in ("detailed", "removed") and "{reference}" not in self.question + self.answer:
             raise InputError(
                 f"The instruction form {self.name!r} gives no descriptions, so none can be {describe}; "
                 "use another form, or detailed or removed."
@@ -219,8 +220,7 @@ class Instruction(Config):
         description = text.description(keypoint, describe)
         if not description:
             return self.without.format(**text.values(keypoint))
-        abbreviation = description[1:2].isupper()  # such as USB, which keeps its capital inside a sentence
-        reason = description if abbreviation else description[0].lower() + description[1:]
+        reason = text.reason(keypoint, describe) if "{reason}" in self.reference else ""
         return self.reference.format(**text.values(keypoint), description=description, reason=reason)
 
     def _round(self, question: list[Segment], answer: list[Segment]) -> list[Segment]:

@@ -10,7 +10,7 @@ from ..run_config import RunConfig, check_choices, check_from_zero, check_option
 
 LOSSES = ("text", "digits")
 SAMPLINGS = ("epoch", "balanced")
-DESCRIPTIONS = ("detailed", "vague")
+DESCRIPTIONS = ("detailed", "vague", "simplified", "sentences")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GenerativeTrainConfig(RunConfig):
     sigma: standard deviation of the target distribution with the loss "digits", as a share of the crop's side; 0 puts
         all probability on the true value.
     describe: share of the questions that give a description of the keypoint.
-    descriptions: which descriptions: "detailed" or "vague" (CapeLLM, Table 5).
+    descriptions: which descriptions: "detailed", "vague" (CapeLLM, Table 5), "simplified" (Table 6) or "sentences".
     replace: share of the described questions whose description is replaced by the statement that there is none
         (CapeLLM, Table 7).
     noun: share of the questions that name the object; the others say "object".
