@@ -8,7 +8,10 @@ import yaml
 from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import MATCHER as AUGMENT
+from anykeypoint.evaluation.evaluation_config import EvaluationConfig
+from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.models.fewshot.fewshot_model import FewShotConfig
+from anykeypoint.models.matching.heads.dlf import ANSWERS, DecisionFusionConfig
 from anykeypoint.models.matching.heads.graph import GraphConfig
 from anykeypoint.models.towers.swinv2 import Swinv2Encoder
 from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
@@ -20,12 +23,18 @@ NAMES = ("pomnet", "capeformer", "graphcape", "capex", "flf", "dlf")
 MISPRINTS = {(2, "CapeX-CLIP"): 90.39, (6, "DLF"): 90.73}  # whose printed mean is not that of the splits; what it is
 
 
+UNPRINTED = {"answers of DLF"}  # rows of which the paper prints no figures
 FEW_SHOTS = ("protonet", "maml", "finetune")
 
 
 def configured(described, recipe):
     family = family_of(described, "model")
     return family.described(described, "model"), from_mapping(family.recipe, recipe, "recipe")
+
+
+def asked(row):
+    """The settings of the row's evaluation."""
+    return EvaluationConfig(**row.get("ask", {}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,8 +85,14 @@ def test_rows_of_older_papers_are_the_shipped_files(name):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['table']} {row['row']}")
 def test_a_row_of_the_tables_is_a_valid_configuration_with_the_printed_figures(row):
-    assert set(row) == {"table", "row", "model", "recipe", "paper"}
+    assert (
+        {"table", "row", "model", "recipe", "paper"} <= set(row) <= {"table", "row", "model", "recipe", "ask", "paper"}
+    )
     configured(row["model"], row["recipe"])
+    EvaluationProtocol.parse(asked(row).protocol)
+    if row["table"] in UNPRINTED:
+        assert row["paper"] == {}
+        return
     if row["table"] == 3:
         return
     splits = [row["paper"][f"split{i}"] for i in range(1, 6)]
@@ -86,10 +101,18 @@ def test_a_row_of_the_tables_is_a_valid_configuration_with_the_printed_figures(r
 
 
 def test_the_tables_have_their_rows_and_no_two_rows_of_a_table_are_alike():
-    assert [row["table"] for row in ROWS] == [2, 2, 3, 3, 4, 4, 4, "KptLLM++ 2", 4, 4, 4, 6, 6, 6, 6]
+    printed = [row["table"] for row in ROWS if row["table"] not in UNPRINTED]
+    assert printed == [2, 2, 3, 3, 4, 4, 4, "KptLLM++ 2", 4, 4, 4, 6, 6, 6, 6]
     for table in {row["table"] for row in ROWS}:
-        models = [configured(row["model"], row["recipe"]) for row in ROWS if row["table"] == table]
+        models = [(*configured(row["model"], row["recipe"]), asked(row)) for row in ROWS if row["table"] == table]
         assert all(models.count(model) == 1 for model in models)
+
+
+def test_every_answer_of_dlf_is_a_row_and_the_default_is_the_mean():
+    rows = [row for row in ROWS if row["table"] == "answers of DLF"]
+    assert [row["ask"]["answer"] for row in rows] == [row["row"] for row in rows]
+    assert {row["row"] for row in rows} == set(ANSWERS) and DecisionFusionConfig().answer == "mean"
+    assert all(asked(row).protocol == "both" for row in rows)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row["table"] == 3], ids=lambda row: row["row"])

@@ -76,12 +76,17 @@ def config(name: str, folder: Path, **options) -> MatcherConfig:
 def matcher(name: str, folder: Path, seed: int = 0, **options) -> MatchingModel:
     """Random in all its parts; its answers depend on picture, example, words and skeleton."""
     model = build(config(name, folder, **options), seed)
+    shake(model, seed)
+    return model
+
+
+def shake(model: MatchingModel, seed: int = 0) -> None:
+    """Make an untrained matcher's answers depend on all that it is given."""
     tiny_encoders.loud(model.encoder)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=draw)
-    return model
 
 
 def picture(seed: int = 0, width: int = 90, height: int = 70) -> np.ndarray:

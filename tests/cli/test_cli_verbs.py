@@ -222,8 +222,9 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
-            "--image-size",
+            "--answer",
             *(
+                "--image-size",
                 "--trained-on",
                 "--untrained",
                 "--baselines",

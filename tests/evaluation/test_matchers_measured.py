@@ -1,12 +1,14 @@
 """Matchers measured by examples, by words and by both, end to end on tiny models and made-up objects."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from tiny_matchers import matcher
 
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.errors import InputError
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.run import evaluate
 from anykeypoint.forms.coco import read_coco
@@ -48,3 +50,20 @@ def test_labels_outside_the_picture_are_not_shown_to_a_model(work, tmp_path):
     evaluate(matcher("graphcape", work), dataset, tmp_path / "run", EvaluationConfig(protocol="1-shot"))
     lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
     assert all(line["points"][0] == [None, None] and line["points"][1] != [None, None] for line in lines)
+
+
+def test_a_result_names_the_answer_that_dlf_gave(work, tmp_path):
+    dataset = read_coco(work / "data" / ANNOTATIONS, work / "data" / IMAGES)
+    points = {}
+    for answer in ("mean", "text"):
+        model = matcher("dlf", work)
+        model.answer_by(answer)
+        config = EvaluationConfig(protocol="both", answer=answer)
+        results = evaluate(model, dataset, tmp_path / answer, config)
+        assert results["variant"]["answer"] == answer and results["settings"]["answer"] == answer
+        page = re.sub(r"<[^>]+>", " ", (tmp_path / answer / "report.html").read_text(encoding="utf-8"))
+        assert re.search(rf"the model(&#x27;|')s answer\s+{answer}\b", page)
+        points[answer] = (tmp_path / answer / "predictions.jsonl").read_text()
+    assert points["mean"] != points["text"]
+    with pytest.raises(InputError, match="answer 'text' there, 'mean' here"):
+        evaluate(model, dataset, tmp_path / "text", EvaluationConfig(protocol="both", answer="mean"))

@@ -60,6 +60,14 @@ def run(
     ] = "own",
     strategy: options.Strategy = None,
     cumulative: options.Cumulative = False,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How DLF makes one answer of its two matchers': mean, text, image or confidence; the model's own by "
+            "default.",
+        ),
+    ] = None,
     image_size: Annotated[
         int | None,
         typer.Option(metavar="N", help="Side in pixels that crops are resized to; the model's own by default."),
@@ -118,6 +126,7 @@ def run(
         descriptions=descriptions,
         names=names,
         cumulative=cumulative,
+        answer=answer,
         image_size=image_size,
         max_per_category=max_per_category,
         seed=seed,
@@ -125,6 +134,10 @@ def run(
     workers = _workers()
     with console.waiting(f"loading {model}"):
         loaded = load(model, device=_device(device, workers), image_size=image_size)
+    if answer is not None:
+        if not hasattr(loaded, "answer_by"):
+            raise InputError(f"--answer is for DLF, but {model} has one way to answer; leave it out.")
+        loaded.answer_by(answer)
     measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
         loaded,

@@ -21,12 +21,14 @@ class EvaluationConfig(Config):
     descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
     names: the keypoints' names: "own", as the data have them, or "simplified" (CapeLLM, Table 6).
     cumulative: all keypoints in one conversation, in which each question follows the earlier answers.
+    answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
     """
 
     called: ClassVar[str] = "The settings of an evaluation"
+    later: ClassVar[frozenset[str]] = frozenset({"answer"})  # options that version 0.1.0 did not have
 
     model: str = ""
     data: str = ""
@@ -38,6 +40,7 @@ class EvaluationConfig(Config):
     descriptions: str = "detailed"
     names: str = "own"
     cumulative: bool = False
+    answer: str | None = None
     image_size: int | None = None
     max_per_category: int | None = None
     seed: int = 0

@@ -79,6 +79,7 @@ def _config(results: Mapping[str, Any]) -> str:
     settings.pop("data", None)  # the hash that stands under "sha256 of the labels"
     rows = [("command", results["command"] or UNKNOWN), ("sha256 of the labels", results["data_sha256"] or UNKNOWN)]
     rows += [(name.replace("_", " "), setting_text(value)) for name, value in settings.items()]
+    rows += [(f"the model's {name}", value) for name, value in results.get("variant", {}).items()]
     rows += [(f"version of {name}", version) for name, version in results["versions"].items()]
     return section("What was measured", table("Command and settings", ("", "value"), rows, words=True))
 

@@ -97,6 +97,7 @@ def evaluate(
         "pairs": len(pairs),
         "skipped": {**dataset.skipped, **skipped},
         "missing": list(dataset.missing),
+        "variant": dict(getattr(model, "variant", {})),
     }
     return _write(out, measured, counts, config, command, progress)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,17 @@ def claim(
     """Make the folder this run's: it is new, or its files were made with the same config, objects and categories.
 
     out: the folder, which is made where it does not exist.
-    config: dataclass of plain values that decides the run.
+    config: dataclass of plain values that decides the run. Options that its class lists as `later`, those of newer
+        versions than 0.1.0, count where they are set, so that a run of an older version goes on.
     objects: the objects that are measured, with their labels.
     categories: category id -> the category as the model gets it.
     files: names or patterns of the files that a run leaves in its folder.
     settings_name: name of the JSON file that holds the config.
     Raises InputError, naming what differs, for a folder of another run or of a newer schema.
     """
-    digest = hashlib.sha256(json.dumps(vars(config), sort_keys=True).encode())
+    unset = {field.name for field in fields(config) if getattr(config, field.name) == field.default}
+    decisive = {key: value for key, value in vars(config).items() if key not in unset & getattr(config, "later", set())}
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for item in objects:
         row = [item.id, item.category_id, item.image.name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
         digest.update(json.dumps(row).encode())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_matchers import FISH, NAMES, SIDE, config, example, matcher, picture, text_encoder
+from tiny_matchers import FISH, NAMES, SIDE, config, example, matcher, picture, shake, text_encoder
 
 from anykeypoint.category import Category
 from anykeypoint.crops.heatmaps import heat_targets
@@ -116,6 +116,33 @@ def test_what_only_words_name_is_found_by_words(tmp_path, answer):
     assert np.allclose(both.xy[0], words.xy[0]) and not same(looks, words)
     if answer in ("text", "image"):
         assert np.allclose(both.xy[1:], (words if answer == "text" else looks).xy[1:])
+
+
+def test_dlf_by_default_listens_to_its_example_and_to_its_words(tmp_path):
+    """The default of the config, not that of these tests."""
+    model = build(MatcherConfig.from_dict(_without_answer(config("dlf", tmp_path).to_dict())))
+    shake(model)
+    other_words = Category.from_text("tail; left paw; right paw; nose tip; ear", name="fish", noun="fish")
+    shown, other = example(1, category=None), example(2, category=None)
+    plain, by_example, by_words = (
+        model.predict(picture(), kind, example=one, words=True)
+        for kind, one in ((FISH, shown), (FISH, other), (other_words, shown))
+    )
+    assert model.variant == {"answer": "mean"}
+    assert not same(plain, by_example) and not same(plain, by_words)
+    model.answer_by("text")
+    assert model.config.head.answer == "text"
+    texts = [model.predict(picture(), FISH, example=one, words=True) for one in (shown, other)]
+    assert same(*texts, 0) and not same(texts[0], plain)
+
+
+def _without_answer(config: dict) -> dict:
+    return config | {"head": {key: value for key, value in config["head"].items() if key != "answer"}}
+
+
+def test_only_dlf_has_answers_to_choose_from(models):
+    with pytest.raises(InputError, match="Only DLF has several answers"):
+        models["flf"].answer_by("mean")
 
 
 # --- what changes nothing --------------------------------------------------------------------------------------------

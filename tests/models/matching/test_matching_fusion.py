@@ -174,6 +174,31 @@ def test_each_matcher_answers_from_its_own_modality():
 
 
 @torch.no_grad()
+def test_decision_fusion_answers_from_both_unless_said_otherwise():
+    query, text, image, valid = inputs()
+    fusion = decision()
+    plain = fusion.locate(query, text, image, valid, valid, SKELETONS)
+    assert fusion.variant == {"answer": "mean"} and close(plain.points, (plain.text.points + plain.image.points) / 2)
+    other_image = fusion.locate(query, text, image + 1, valid, valid, SKELETONS).points
+    other_text = fusion.locate(query, text + 1, image, valid, valid, SKELETONS).points
+    assert not close(other_image[:2], plain.points[:2]) and not close(other_text[:2], plain.points[:2])
+
+
+@pytest.mark.parametrize("answer", ["text", "image", "confidence"])
+@torch.no_grad()
+def test_the_answer_can_be_changed_with_the_same_weights(answer):
+    query, text, image, valid = inputs()
+    fusion = decision()
+    made = fusion.locate(query, text, image, valid, valid, SKELETONS)
+    fusion.answer_by(answer)
+    assert fusion.variant == {"answer": answer}
+    changed = fusion.locate(query, text, image, valid, valid, SKELETONS)
+    assert torch.equal(changed.points, replace(made, answer=answer).points) and not close(changed.points, made.points)
+    with pytest.raises(InputError, match="median"):
+        fusion.answer_by("median")
+
+
+@torch.no_grad()
 def test_answers_of_two_matchers():
     query, text, image, valid = inputs()
     fusion = decision(answer="mean")

@@ -117,6 +117,19 @@ class MatchingModel(CachingModule):
         self.config = self.config.resized(image_size)
         self.cache.clear()
 
+    @property
+    def variant(self) -> dict[str, str]:
+        """Choices of the head that change the answers, for results; see `MatchingHead.variant`."""
+        return self.head.variant
+
+    def answer_by(self, answer: str) -> None:
+        """From now on, answer in another of the ways that the head has (DLF: text, image, mean, confidence).
+
+        Raises InputError for another head, and for an unknown way.
+        """
+        self.head.answer_by(answer)
+        self.config = replace(self.config, head=self.head.config)
+
     # --- tensors -----------------------------------------------------------------------------------------------------
 
     def features(self, pixels: Tensor, examples: bool = False) -> Tensor:

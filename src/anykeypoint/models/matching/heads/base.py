@@ -194,6 +194,18 @@ class MatchingHead(nn.Module):
         """Names of all parts that `losses` may give."""
         raise NotImplementedError
 
+    @property
+    def variant(self) -> dict[str, str]:
+        """Choices of the config that change the answers and that results name, as words; empty where there are none."""
+        return {}
+
+    def answer_by(self, answer: str) -> None:
+        """From now on, answer in another of the ways that the head has, with the same weights.
+
+        Raises InputError for a head that has one way only.
+        """
+        raise InputError(f"Only DLF has several answers to choose from, but got {answer!r}; leave it out.")
+
     def prepare(self, phrases: Callable[[], Tensor]) -> None:
         """Adapt to the training data before the first training step; most heads need nothing.
 

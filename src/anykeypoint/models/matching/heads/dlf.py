@@ -35,8 +35,9 @@ class DecisionFusionConfig(Config):
     """Two matchers for one query: that of the graph head for text, and a second one for examples.
 
     example_width: channels of an example token; None takes those of the image encoder.
-    answer: how the points of the two matchers become the output's: "text" or "image": those of that matcher; "mean";
-        "confidence": their mean weighted by the mass of their proposals.
+    answer: how the points of the two matchers become the output's: "mean"; "text" or "image": those of that matcher;
+        "confidence": their mean weighted by the mass of their proposals. The paper does not say which it reports; the
+        mean, which uses both, is ours. Training is the same for all four.
     consistency: weight of the agreement loss (Eq. 5).
     distance: "squared": mean squared error, as the paper's text has it; "norm": distance, as its formula has it.
     graph_head: the head for text; None takes CapeX's, fitted to the encoders.
@@ -46,7 +47,7 @@ class DecisionFusionConfig(Config):
     former_keys: ClassVar[Mapping[str, str]] = {"image_support_width": "example_width"}
 
     example_width: int | None = None
-    answer: str = "text"
+    answer: str = "mean"
     consistency: float = 1.0
     distance: str = "squared"
     graph_head: GraphConfig | None = None
@@ -72,7 +73,7 @@ class DecisionOutput:
     image: GraphOutput | None
     with_text: Tensor
     with_image: Tensor
-    answer: str = "text"
+    answer: str = "mean"
 
     def __post_init__(self) -> None:
         check_choice(self.answer, "A decision fusion's answer", ANSWERS)
@@ -152,6 +153,15 @@ class DecisionFusion(FusionHead):
             tokens = self.example_projection(clean(example, with_example))
             by_example = self.image_matcher(image, tokens, head.order(tokens), with_example, skeletons, head.steps)
         return DecisionOutput(by_text, by_example, with_text, with_example, self.config.answer)
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """See `MatchingHead.variant`."""
+        return {"answer": self.config.answer}
+
+    def answer_by(self, answer: str) -> None:
+        """From now on, give the points of another of ANSWERS, with the same weights."""
+        self.config = replace(self.config, answer=answer)
 
     @property
     def loss_names(self) -> tuple[str, ...]:
