@@ -5,7 +5,7 @@ The network is in `kptllm_network`, what is done with one picture in `kptllm_vie
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource
 from ...pose import Identified, Pose
+from ..sources.llava import LlavaCheckpoint
 from . import storage
+from .kptllm_config import KptLLMConfig
 from .kptllm_network import KptLLMNetwork
 from .kptllm_view import KptLLMView
 
@@ -25,6 +27,17 @@ class KptLLM(KptLLMNetwork):
     """The model (Fig. 2), with pictures."""
 
     prompts = ("text", "example", "both", "identify")
+
+    @classmethod
+    def build(cls, config: KptLLMConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> Self:
+        """As every generative model's; one that starts from a LLaVA-1.5 also has its projector (Sec. 4.1.3).
+
+        dtype: precision of the language model.
+        """
+        model = super().build(config, seed, dtype)
+        if config.llava is not None and (checkpoint := LlavaCheckpoint.at(config.llava)) is not None:
+            checkpoint.fill_projector(model.projection)
+        return model
 
     @torch.inference_mode()
     def encode(self, image: ImageSource, box: Box | None = None) -> KptLLMView:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...configs.checks import check_choice, check_flag, check_positive, check_whole
+from ...configs.checks import check_choice, check_flag, check_positive, check_text, check_whole
 from ...configs.strict import Config
 from ...errors import InputError
 from ...instructions.tasks import TaskForm, task_form_setting
@@ -13,6 +13,7 @@ from ..tuning import ROLES, LoraOptions
 from .keypoint_token import ANSWERS
 
 PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")
+VICUNAS = ("vicuna-7b", "vicuna-13b")  # what the language model of a LLaVA-1.5 may be called
 
 _LORA = LoraOptions(r=128, alpha=256, targets=ROLES)
 _VISION_LORA = LoraOptions(r=128, alpha=256, targets=("q", "k", "v", "o", "up", "down"))  # an MLP in a ViT has no gate
@@ -36,6 +37,9 @@ class KptLLMConfig(Config):
     spaced: True writes "[0.123, 0.456]", False "[0.123,0.456]".
     crop_scale: side of the crop over the longer side of the box.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
+    llava: hub id or folder of the LLaVA-1.5 that a new model starts from (Sec. 4.1.3): language model, CLIP tower and
+        projector are its own. Both towers then have it as their source. None starts from the towers' own weights, with
+        a random projection.
     """
 
     called = "The options of a KptLLM"
@@ -56,6 +60,7 @@ class KptLLMConfig(Config):
     spaced: bool = False
     crop_scale: float = 1.0
     strategy: str = "greedy"
+    llava: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", task_form_setting(self.instruction))
@@ -69,6 +74,31 @@ class KptLLMConfig(Config):
             check_flag(getattr(self, key), f"A model's {key}")
         if self.answer == "token" and self.strategy != "greedy":
             raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
+        if self.llava is not None:
+            self._take_towers(self.llava)
+
+    def _take_towers(self, llava: str) -> None:
+        """Make a LLaVA-1.5 the source of both towers; InputError for options that it does not have."""
+        check_text(llava, "The LLaVA-1.5 that a KptLLM starts from (a hub id or folder)")
+        wanted = (
+            ("projector", self.projector, self.projector == "mlp", "mlp"),
+            ("vision.name", self.vision.name, self.vision.name.startswith("clip-"), "clip-vit-l-336"),
+            ("language.name", self.language.name, self.language.name in VICUNAS, " or ".join(VICUNAS)),
+        )
+        for option, given, fits, known in wanted:
+            if not fits:
+                raise InputError(
+                    f"A KptLLM that starts from a LLaVA-1.5 has the {option} {known}, but got {given!r}; write it so, "
+                    "or llava: null."
+                )
+        for key in ("vision", "language"):
+            tower = getattr(self, key)
+            if tower.source not in (None, llava):
+                raise InputError(
+                    f"The towers come from the LLaVA-1.5 {llava}, but {key}.source is {tower.source!r}; leave it out, "
+                    "or write llava: null."
+                )
+            object.__setattr__(self, key, replace(tower, source=llava))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "KptLLMConfig":
@@ -79,15 +109,23 @@ class KptLLMConfig(Config):
         """
         data = dict(data)
         preset = check_choice(data.pop("preset", "kptllm++"), "The preset of a KptLLM", PRESETS)
+        base, own = PRESETS[preset], {}
+        if "llava" in data:
+            own["llava"] = data.pop("llava")
+            # The preset's towers would still have the preset's LLaVA as their source.
+            bare = {key: replace(getattr(base, key), source=None) for key in ("vision", "language")}
+            base = replace(base, llava=None, **bare)
         given = super().from_dict(data)
-        return replace(PRESETS[preset], **{key: getattr(given, key) for key in data})
+        return replace(base, **{key: getattr(given, key) for key in data}, **own)
 
 
-# The paper's sizes (Sec. 4.1.3). The paper's KptLLM starts from the weights of LLaVA-1.5; the shapes here are the same,
-# the language model's weights are those of plain Vicuna.
+# The paper's sizes (Sec. 4.1.3). Its KptLLM starts from LLaVA-1.5-7B; Table 16 has LLaVA-1.5-13B in its place.
 PRESETS = {
     "kptllm": KptLLMConfig(
-        vision=VisionConfig("clip-vit-l-336", image_size=336, tuning="full"), projector="mlp", answer="token"
+        vision=VisionConfig("clip-vit-l-336", image_size=336, tuning="full"),
+        projector="mlp",
+        answer="token",
+        llava="llava-hf/llava-1.5-7b-hf",
     ),
     "kptllm++": KptLLMConfig(),
 }

@@ -71,6 +71,40 @@ def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any
     return model
 
 
+def load_state(model_class: Any, config: Any, state: dict[str, Any], dtype: torch.dtype, source: str) -> Any:
+    """A network of transformers with tensors that are there already, in eval mode.
+
+    model_class: its class.
+    config: its transformers config.
+    state: all of its tensors under its own names.
+    dtype: precision of the weights.
+    source: where the tensors come from, for messages.
+    """
+    with _one_sentence(source), _quiet():
+        return model_class.from_pretrained(None, config=config, state_dict=state, dtype=dtype).eval()
+
+
+def weight_files(source: str) -> list[Path]:
+    """The safetensors files of a hub id or folder, sorted; InputError where it has none or cannot be had."""
+    from huggingface_hub import snapshot_download
+
+    folder = Path(_checked(source))
+    if not folder.is_dir():
+        with _one_sentence(source):
+            folder = Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors"]))
+    if files := sorted(folder.glob("*.safetensors")):
+        return files
+    raise InputError(f"{source} has no safetensors weights; convert them to model.safetensors and give that folder.")
+
+
+def open_tensors(file: Path) -> Any:
+    """The reader of a safetensors file, as a context; InputError where it cannot be read."""
+    from safetensors import safe_open
+
+    with _one_sentence(str(file)):
+        return safe_open(file, framework="pt")
+
+
 def _checked(source: str) -> str:
     """The source; InputError where it looks like a path but is no folder, so that no hub is asked for it."""
     looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source

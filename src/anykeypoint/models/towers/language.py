@@ -15,6 +15,7 @@ from ...configs.strict import Config
 from ...errors import InputError
 from ..sources import packages
 from ..sources.hub import load_config, load_model, load_tokenizer
+from ..sources.llava import LlavaCheckpoint
 from ..tuning import LoraOptions, check_tuning, tune
 
 # Name -> hub id; None where the weights come as the package of that name (see `sources.packages`). As in the paper,
@@ -23,6 +24,7 @@ LANGUAGE_MODELS: dict[str, str | None] = {
     "llama-3.1-8b": "meta-llama/Llama-3.1-8B",
     "llama-3.2-1b": "meta-llama/Llama-3.2-1B",
     "vicuna-7b": "lmsys/vicuna-7b-v1.5",
+    "vicuna-13b": "lmsys/vicuna-13b-v1.5",
     "mistral-7b": "mistralai/Mistral-7B-v0.3",
     "smollm2-135m": None,
 }
@@ -33,7 +35,7 @@ class LanguageConfig(Config):
     """The options of a language model.
 
     name: one of LANGUAGE_MODELS, a hub id or a folder.
-    source: a hub id or folder with the weights; None takes those of the name.
+    source: a hub id or folder with the weights, which may be those of a LLaVA-1.5; None takes those of the name.
     layers: number of decoder layers, the first ones, that are kept; None keeps all.
     tuning: frozen, lora or full.
     lora: the adapters, where tuning is lora.
@@ -78,7 +80,8 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
     from transformers import AutoModelForCausalLM
 
     source = _source(config)
-    settings = load_config(source)
+    llava = LlavaCheckpoint.at(source)
+    settings = load_config(source) if llava is None else llava.language_config()
     _check_layout(settings, source)
     if config.layers is not None:
         _keep_layers(settings, config.layers, source)
@@ -90,7 +93,10 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
                 "give it one."
             )
         tokenizer.pad_token = tokenizer.eos_token
-    model = load_model(AutoModelForCausalLM, source, dtype, config=settings, trust_remote_code=False)
+    if llava is None:
+        model = load_model(AutoModelForCausalLM, source, dtype, config=settings, trust_remote_code=False)
+    else:
+        model = llava.language(settings, dtype)
     tune(model, config.tuning, config.lora)
     return model.eval(), tokenizer
 
