@@ -97,3 +97,41 @@ def test_what_does_not_fit_is_refused(detections, values, message):
 def test_labels_that_are_no_coco_file_are_refused():
     with pytest.raises(InputError, match="'categories'"):
         oks_statistics({"images": [], "annotations": []}, [], SIGMAS)
+
+
+# --- sigmas of a file ----------------------------------------------------------------------------------------------
+
+
+def test_sigmas_come_from_a_list_or_by_the_names_of_points(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text("[0.05, 0.1]")
+    assert sigmas(str(file)).tolist() == [0.05, 0.1]
+    file.write_text('{"left_ear": 0.3, "Nose": 0.2, "tail": 1}')
+    assert sigmas(str(file), ["nose", "left ear"]).tolist() == [0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "words"),
+    [
+        ("[0.1, 0]", None, "numbers above 0"),
+        ("[0.1, true]", None, "numbers above 0"),
+        ("[]", None, "numbers above 0"),
+        ("3", None, "numbers above 0"),
+        ('{"nose": "a"}', ["nose"], "numbers above 0"),
+        ('{"nose": 0.1}', ["nose", "tail"], "no sigma of the point 'tail'"),
+        ('{"nose": 0.1}', None, "names of the points are not known"),
+        ("{", None, "Cannot read the sigmas"),
+    ],
+)
+def test_a_file_that_gives_no_sigmas_is_refused(tmp_path, content, names, words):
+    file = tmp_path / "mine.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=words):
+        sigmas(str(file), names)
+
+
+def test_a_name_that_is_unknown_lists_the_known_ones_and_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"'bus'; known are coco, .*carfusion, or give a \.json file"):
+        sigmas("bus")
+    with pytest.raises(InputError, match=r"none\.json"):
+        sigmas(str(tmp_path / "none.json"))

@@ -10,6 +10,7 @@ import pytest
 
 import anykeypoint
 from anykeypoint import cli
+from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.pairs import episode_pairs
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
@@ -194,7 +195,7 @@ def test_a_model_that_cannot_be_asked_so_is_refused(dataset, tmp_path):
 def test_a_perfect_answer_has_an_oks_of_a_hundred_and_other_sigmas_are_refused(dataset, tmp_path, monkeypatch):
     one = dataset.objects[0].category_id
     data = dataclasses.replace(dataset, objects=[item for item in dataset.objects if item.category_id == one])
-    monkeypatch.setattr(scoring, "sigmas", lambda name: np.full(len(data.objects[0].points), 0.05))
+    monkeypatch.setattr(scoring, "sigmas", lambda name, keypoints=None: np.full(len(data.objects[0].points), 0.05))
 
     class Oracle:
         def predict(self, image, category, *, box):
@@ -203,9 +204,27 @@ def test_a_perfect_answer_has_an_oks_of_a_hundred_and_other_sigmas_are_refused(d
 
     results = run.evaluate(Oracle(), data, tmp_path, settings("text", oks="mine"))
     assert results["oks"]["AP"] == pytest.approx(100) and results["oks"]["sigmas"] == "mine"
-    monkeypatch.setattr(scoring, "sigmas", lambda name: np.full(3, 0.05))
+    monkeypatch.setattr(scoring, "sigmas", lambda name, keypoints=None: np.full(3, 0.05))
     with pytest.raises(InputError, match="are for 3 points"):
         run.evaluate(Oracle(), data, tmp_path / "b", settings("text", oks="mine"))
+
+
+def test_sigmas_of_a_file_are_stated_in_the_results_and_must_be_one_list(dataset, tmp_path):
+    first = dataset.objects[0]
+    data = dataclasses.replace(dataset, objects=[i for i in dataset.objects if i.category_id == first.category_id])
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({name: 0.01 * (i + 1) for i, name in enumerate(first.category.names)}))
+    found = run.evaluate(ImageCentre(), data, tmp_path / "a", settings("text", oks=str(file)))["oks"]
+    assert found["sigmas"] == str(file) and found["values"] == pytest.approx(
+        [0.01 * (i + 1) for i in range(len(first.category))]
+    )
+    assert "mine.json" in (tmp_path / "a" / "report.html").read_text()
+    bare = SimpleNamespace(category=Category("pair", (Keypoint("nose"), Keypoint("tail"))))
+    turned = SimpleNamespace(category=Category("turned", (Keypoint("tail"), Keypoint("nose"))))
+    file.write_text('{"nose": 0.1, "tail": 0.2}')
+    assert scoring.check_oks(str(file), [bare, bare]).tolist() == [0.1, 0.2]
+    with pytest.raises(InputError, match="gives the points of 'turned' other sigmas than those of 'pair'"):
+        scoring.check_oks(str(file), [bare, turned])
 
 
 # --- many processes ------------------------------------------------------------------------------------------------

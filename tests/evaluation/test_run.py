@@ -11,6 +11,7 @@ import pytest
 
 import anykeypoint
 from anykeypoint import cli
+from anykeypoint.cli.evaluate import summary
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
@@ -74,6 +75,26 @@ def test_a_perfect_model_has_a_hundred_percent_and_a_shifted_one_its_thresholds(
     assert shifted["nme"] == pytest.approx(0.12) and shifted["auc"] == pytest.approx(85)
     longer = [max(item.box[2:]) for item in dataset.objects]
     assert shifted["epe"] == pytest.approx(0.12 * np.mean(longer))
+
+
+def test_both_means_are_printed_by_name_at_every_threshold_of_the_papers(dataset, tmp_path):
+    uneven = dataclasses.replace(dataset, objects=dataset.objects[1:])  # so that the two means differ
+
+    class OneKind(Oracle):
+        """Right about the objects of the first category alone."""
+
+        def predict(self, image, category, **more):
+            answer = super().predict(image, category, **more)
+            return answer if category == dataset.objects[0].category else Blind().predict(image, category)
+
+    results = run.evaluate(OneKind(dataset), uneven, tmp_path)
+    rows = summary(results).splitlines()
+    assert rows[0].split() == ["pck@0.05", "pck@0.1", "pck@0.15", "pck@0.2", "pck@0.25", "mpck"]
+    (model,) = [row for row in rows if row.startswith("model ")]
+    (objects,) = [row for row in rows if row.startswith("model, object mean")]
+    means = [f"{results[key]['pck@0.2']:.1f}" for key in ("category_mean", "object_mean")]
+    assert means[0] != means[1] and (model.split()[4], objects.split()[6]) == tuple(means)
+    assert f"The mean over objects is {means[1]} %." in (tmp_path / "report.html").read_text()
 
 
 def test_a_model_that_finds_nothing_has_zero_and_null_in_its_lines(dataset, tmp_path):

@@ -44,7 +44,11 @@ def run(
         bool, typer.Option("--official", help="Keep and score as MP-100's released code does, its oddities included.")
     ] = False,
     oks: Annotated[
-        str | None, typer.Option(metavar="NAME", help="COCO's ten statistics too, with this data set's sigmas.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="COCO's ten statistics too, with the sigmas of a data set (coco, carfusion, ...) or of a .json file.",
+        ),
     ] = None,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
@@ -225,6 +229,7 @@ def summary(results: dict[str, Any]) -> str:
         rows = [("", *HEADLINE), ("model", *(results["category_mean"][key] for key in HEADLINE))]
         for name, entry in results["baselines"].items():
             rows.append((name, *(entry["category_mean"][key] for key in HEADLINE)))
+        rows.append(("model, object mean", *(results["object_mean"][key] for key in HEADLINE)))
         low, high = results["interval"]["pck@0.2"]
         unit = "objects" if results["pairs"] == results["objects"] else "pairs"
         last = (

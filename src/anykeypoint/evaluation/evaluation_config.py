@@ -16,7 +16,8 @@ class EvaluationConfig(Config):
     episodes: number of episodes of each category, as the released sampler draws them; None makes every object a query
         once.
     official: score as MP-100's released code does.
-    oks: name of the data set whose sigmas COCO's statistics are computed with; None leaves them out.
+    oks: name of the data set, or path of the .json file, whose sigmas COCO's statistics are computed with; None leaves
+        them out.
     strategy: decoding strategy; None is the model's own.
     descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
     names: the keypoints' names: "own", as the data have them, or "simplified" (CapeLLM, Table 6).

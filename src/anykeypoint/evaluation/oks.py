@@ -13,22 +13,51 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..category import plain_text
 from ..errors import InputError
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
 MAX_DETECTIONS = 20  # number of detections of a picture that count, the most confident ones
 
 
-def sigmas(name: str) -> np.ndarray:
-    """A data set's sigmas (K,), in the order of its keypoints. InputError that lists the known data sets otherwise."""
+def sigmas(name: str, keypoints: Sequence[str] | None = None) -> np.ndarray:
+    """The sigmas (K,) of a data set or of a file, in the order of its keypoints.
+
+    name: a data set of `oks_sigmas.json`, or the path of a .json file: a list of numbers, or name of a point -> number.
+    keypoints: the K names of the points, by which a file of names is put in order.
+    Raises InputError that lists the known data sets for another name, and for a file that does not fit.
+    """
+    if name.lower().endswith(".json"):
+        return _sigmas_of_file(Path(name), keypoints)
     known = _shipped_sigmas()
     if name not in known:
-        raise InputError(f"There are no sigmas of {name!r}; known are {', '.join(known)}, or give the numbers.")
+        raise InputError(
+            f"There are no sigmas of {name!r}; known are {', '.join(known)}, or give a .json file with the numbers."
+        )
     return np.array(known[name])
+
+
+def _sigmas_of_file(path: Path, keypoints: Sequence[str] | None) -> np.ndarray:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot read the sigmas in {path}: {error}.") from error
+    if isinstance(content, dict):
+        content = {plain_text(name): value for name, value in content.items()}
+        if missing := [name for name in keypoints or () if plain_text(name) not in content]:
+            raise InputError(f"{path} has no sigma of the point {missing[0]!r}; name every point, or give a list.")
+        if keypoints is None:
+            raise InputError(f"{path} has sigmas by name, but the names of the points are not known; give a list.")
+        content = [content[plain_text(name)] for name in keypoints]
+    fits = isinstance(content, list) and all(type(value) in (int, float) for value in content)
+    if not fits or not content or not all(0 < value < math.inf for value in content):
+        raise InputError(f"{path} must hold numbers above 0, as a list or by the names of points, but does not.")
+    return np.array(content, dtype=np.float64)
 
 
 def oks_statistics(

@@ -71,7 +71,8 @@ def _summary(results: Mapping[str, Any]) -> str:
         low, high = interval["pck@0.2"]
         level = f"{100 * interval['level']:g} % interval {number(low)} to {number(high)}"
         headline += f" ({level}, {interval['rounds']} rounds of resampling {interval['over']})"
-    return paragraph(f"{headline}; mean over categories. {counts}")
+    over_objects = number(results["object_mean"]["pck@0.2"])
+    return paragraph(f"{headline}; mean over categories. The mean over objects is {over_objects} %. {counts}")
 
 
 def _config(results: Mapping[str, Any]) -> str:
@@ -218,6 +219,7 @@ def _oks(results: Mapping[str, Any]) -> str:
         return ""
     statistics = dict(results["oks"])
     sigmas = statistics.pop("sigmas")
+    statistics.pop("values", None)  # absent in results of earlier versions
     rows = [(name.replace("_", ", "), number(value)) for name, value in statistics.items()]
     return section("Object keypoint similarity", table(f"COCO's statistics, sigmas {sigmas}", ("", "percent"), rows))
 

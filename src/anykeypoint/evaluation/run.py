@@ -19,6 +19,7 @@ from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
+from .metrics import KEYS
 from .naming import measure_names
 from .points import measure_points
 from .prediction_files import Workers, predict_all
@@ -31,7 +32,7 @@ from .selection import NOT_DRAWN, category_labels, select
 PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
 NAMES = ("own", "simplified")  # names of keypoints that a config can ask with
-HEADLINE = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck")  # metrics that the command line prints
+HEADLINE = KEYS  # metrics that the command line prints: PCK at every threshold of the papers, and its mean
 
 
 def evaluate(

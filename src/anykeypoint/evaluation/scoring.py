@@ -204,13 +204,27 @@ def calibration(
 
 
 def check_oks(name: str, objects: Sequence[LabelledObject]) -> np.ndarray:
-    """A data set's sigmas (K,); InputError if there are none, or where an object has another number of points."""
-    values = sigmas(name)
+    """The sigmas (K,) for all objects; InputError if there are none, or where they are not the same for all.
+
+    name: a data set or a file, see `oks.sigmas`.
+    objects: the labelled objects, of which a file of names orders the points.
+    """
+    values = sigmas(name, objects[0].category.names if objects else ())
+    seen: set[tuple[str, ...]] = set()
     for item in objects:
+        names = tuple(item.category.names)
+        if names in seen:
+            continue
+        seen.add(names)
         if len(item.category) != len(values):
             raise InputError(
                 f"The sigmas of {name!r} are for {len(values)} points, but {item.category.name!r} has "
                 f"{len(item.category)}; leave OKS out, or measure a part of the data."
+            )
+        if not np.array_equal(sigmas(name, names), values):
+            raise InputError(
+                f"{name} gives the points of {item.category.name!r} other sigmas than those of "
+                f"{objects[0].category.name!r}; COCO's statistics take one list for all, so measure a part of the data."
             )
     return values
 
@@ -223,7 +237,7 @@ def oks(
 ) -> dict[str, Any]:
     """COCO's ten statistics in percent, with one detection for each object, in its labelled box.
 
-    name: the data set whose sigmas are taken.
+    name: the data set or the file whose sigmas are taken.
     objects: N labelled objects. points: N arrays (K, 2) in pixels. confidences: N arrays (K,).
     The detection's score is the mean confidence of its points. An absent point is put at the box's centre, as COCO's
     results cannot leave one out. The object's area is that of the file, or of the box where the file has none.
@@ -249,7 +263,7 @@ def oks(
     labels["images"] = [{"id": number} for number in images.values()]
     labels["categories"] = [{"id": key} for key in sorted({item.category_id for item in objects})]
     statistics = oks_statistics(labels, detections, values)
-    return without_nan({"sigmas": name, **{key: 100 * value for key, value in statistics.items()}})
+    return without_nan({"sigmas": name, "values": values, **{key: 100 * value for key, value in statistics.items()}})
 
 
 def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
