@@ -236,7 +236,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "density": {
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),
-            *("--allow-missing", "--device"),
+            *("--sampled", "--allow-missing", "--device"),
         },
         "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},

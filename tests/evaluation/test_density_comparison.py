@@ -17,6 +17,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import density_comparison as module
 from anykeypoint.evaluation.density_comparison import DensityComparisonConfig, compare_densities
 from anykeypoint.evaluation.gaussians import METHODS, METRICS, gaussian_grid, gaussian_nll, measure, summarise
+from anykeypoint.evaluation.kernel_density import kernel_density
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.outlines import Outline
 from anykeypoint.geometry import Crop, square_crop
@@ -114,6 +115,37 @@ def test_a_gaussian_far_outside_the_crop_has_no_entropy():
     assert found["gaussian_at_point"]["entropy"] is None and found["gaussian_at_point"]["outside_crop"] == 1
 
 
+# --- points that are drawn -----------------------------------------------------------------------------------------
+
+
+def test_a_kernel_density_is_as_wide_as_scotts_rule_makes_the_points():
+    rng = np.random.default_rng(0)
+    spread = np.array([[36.0, 12.0], [12.0, 16.0]])
+    points = rng.multivariate_normal([60, 70], spread, size=64)
+    found = kernel_density(points, CROP, 100)
+    assert found.mass == pytest.approx(1) and found.mean() == pytest.approx(points.mean(axis=0), abs=0.01)
+    kernels = np.cov(points.T) * 64 ** (-1 / 3)  # a mixture's covariance: that of its centres and that of its kernels
+    assert found.covariance() == pytest.approx(np.cov(points.T, bias=True) + kernels, abs=0.5)
+
+
+def test_points_that_are_all_the_same_have_the_density_of_a_cell():
+    found = kernel_density(np.full((5, 2), [12.5, 22.5]), CROP, 20)  # the centre of the first cell
+    assert found.grid[0, 0] > 0.97 and found.mode() == pytest.approx([12.5, 22.5])
+    beside = kernel_density(np.array([[12.5, 22.5], [np.nan, np.nan]]), CROP, 20)
+    np.testing.assert_allclose(beside.grid, found.grid, rtol=0, atol=1e-12)
+    with pytest.raises(InputError, match="no draw gave one"):
+        kernel_density(np.full((3, 2), np.nan), CROP, 20)
+
+
+def test_the_drawn_points_are_measured_as_the_model_is():
+    truth = np.array([60.0, 70.0])
+    narrow = kernel_density(truth + np.array([[0, 0], [1, 1], [-1, 1]]), CROP, 20)
+    found = measure(uniform(), truth, truth, 0.05, BOX, SIZE, None, narrow)
+    assert found["sampled"]["nll"] < found["model"]["nll"] and found["sampled"]["entropy"] < found["model"]["entropy"]
+    assert found["sampled"]["outside_crop"] == 0 and set(found["sampled"]) == set(METRICS)
+    assert "sampled" not in measure(uniform(), truth, truth, 0.05, BOX, SIZE, None)
+
+
 # --- means ---------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +238,39 @@ class Blurred:
         pose = Pose(**fields)
         found = {key: Density(crop, grid) for key, grid in zip(pose.keys, grids, strict=True)}
         return dataclasses.replace(pose, **{"density": found, **self.changes})
+
+
+class Drawing(Blurred):
+    """Also draws points, a twentieth of the crop from the truth on each axis."""
+
+    def predict(self, image, category, *, box, density, strategy=None, seed=None):
+        assert (strategy, density) == ("sampling", False) if strategy else density is True
+        pose = super().predict(image, category, box=box, density=density or 20)
+        if strategy is None:
+            return pose
+        noise = np.random.default_rng(seed).normal(size=pose.xy.shape) * square_crop(box).side / 20
+        return dataclasses.replace(pose, xy=pose.xy + noise, density=None)
+
+
+def test_points_are_drawn_and_compared_beside_the_exact_density(dataset, tmp_path):
+    config = DensityComparisonConfig(sampled=16)
+    model = Drawing(dataset)
+    results = compare_densities(model, dataset, tmp_path / "a", config)
+    assert model.asked == len(dataset.objects) * 17 and results["settings"]["sampled"] == 16
+    means = results["category_mean"]
+    assert set(means) == {*METHODS, "sampled"} and means["sampled"]["entropy"] < means["model"]["entropy"]
+    with Image.open(tmp_path / "a" / module.EXAMPLES) as four:
+        width = four.width
+    with pytest.raises(KeyboardInterrupt):
+        compare_densities(Drawing(dataset, limit=40), dataset, tmp_path / "b", config)
+    again = compare_densities(Drawing(dataset), dataset, tmp_path / "b", config)
+    assert again["category_mean"] == means  # the run that goes on draws the same points
+    plain = compare_densities(Blurred(dataset), dataset, tmp_path / "c")
+    assert set(plain["category_mean"]) == set(METHODS) and plain["settings"]["sampled"] is None
+    with Image.open(tmp_path / "c" / module.EXAMPLES) as three:
+        assert width > three.width
+    with pytest.raises(InputError, match="drawn must be a whole number from 2"):
+        DensityComparisonConfig(sampled=1)
 
 
 def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(dataset, tmp_path):

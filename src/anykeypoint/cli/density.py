@@ -27,6 +27,13 @@ def run(
         ),
     ] = 2 / 64,
     grid: Annotated[int | None, typer.Option(metavar="N", help="Compare on N x N cells; 100 by default.")] = None,
+    sampled: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Also draw N points of each keypoint and compare their kernel density, as CapeLLM's Fig. 5 does.",
+        ),
+    ] = None,
     allow_missing: options.AllowMissing = False,
     device: options.Device = "auto",
 ) -> int:
@@ -34,9 +41,11 @@ def run(
     from .. import load
     from ..evaluation.density_comparison import EXAMPLES, RESULTS, DensityComparisonConfig, compare_densities
     from ..forms.registry import fingerprint, read
+    from .choice import check_model
 
+    check_model(model, ["strategy"] if sampled is not None else [])
     dataset = read(data, images, allow_missing=allow_missing)
-    config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid)
+    config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     with console.waiting(f"loading {model}"):
         loaded = load(model, device=device)
@@ -48,12 +57,18 @@ def run(
 
 def summary(results: dict) -> str:
     """The category means as a small table."""
-    from ..evaluation.gaussians import METHODS, METRICS
+    from ..evaluation.gaussians import METHODS, METRICS, SAMPLED
 
-    names = {"model": "model", "gaussian_at_point": "Gaussian, model's point", "gaussian_at_truth": "Gaussian, truth"}
+    drawn = f"{results['settings']['sampled']} points drawn"
+    names = {
+        "model": "model",
+        SAMPLED: drawn,
+        "gaussian_at_point": "Gaussian, model's point",
+        "gaussian_at_truth": "Gaussian, truth",
+    }
     means = results["category_mean"]
     lines = [f"{'category mean':<24}" + "".join(f"{metric:>16}" for metric in METRICS)]
-    for method in METHODS:
+    for method in (one for one in (*METHODS, SAMPLED) if one in means):
         cells = [means[method][metric] for metric in METRICS]
         lines.append(f"{names[method]:<24}" + "".join(f"{'-' if v is None else f'{v:.3f}':>16}" for v in cells))
     best = means["gaussian_at_point"]

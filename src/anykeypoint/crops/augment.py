@@ -14,6 +14,7 @@ from ..configs.checks import check_choice, check_positive, check_share
 from ..configs.strict import Config
 from ..errors import InputError
 from ..geometry import Box, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
+from ..images import warp_pixels
 
 TURNS = ("uniform", "normal")
 
@@ -120,7 +121,7 @@ def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Gen
     return CropPlacement(Crop(float(x), float(y), side), degrees if turned else 0.0, flipped)
 
 
-def crop_placed(image: Image.Image, placement: CropPlacement, size: int) -> np.ndarray:
+def crop_placed(image: Image.Image, placement: CropPlacement, size: int, released_crop: bool = False) -> np.ndarray:
     """The pixels of a crop, S S 3 uint8, bilinear, black outside the picture.
 
     A point p of the picture lies at `placement.normalise(p) * size` in the crop.
@@ -128,7 +129,10 @@ def crop_placed(image: Image.Image, placement: CropPlacement, size: int) -> np.n
     image: the picture, RGB.
     placement: where the crop lies.
     size: S.
+    released_crop: sample as the released codes do (`images.warp_pixels`), for models whose config says so.
     """
+    if released_crop:
+        return warp_pixels(image, placement.matrix(size), size)
     inverse = invert_matrix(placement.matrix(size))  # from pixels of the crop to image pixels
     shrink = int(np.hypot(*inverse[:, 0]))
     if shrink >= 2:  # a bilinear sample reads 2 x 2 pixels, so a larger step would skip pixels: average first

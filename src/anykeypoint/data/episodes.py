@@ -21,7 +21,7 @@ from ..crops.heatmaps import CELLS, heat_targets
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import MATCHER_CROP, visible_in
-from ..images import read_image, warp_pixels
+from ..images import read_image
 from .pairs import Pair, balanced_weights, by_category, refuse_small, training_pairs
 
 SAMPLINGS = ("released", "balanced")
@@ -157,8 +157,5 @@ def label_crop(
     image = read_image(item.image)
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
-    if config.released_crop:
-        pixels = warp_pixels(image, placement.matrix(config.size), config.size)
-    else:
-        pixels = crop_placed(image, placement, config.size)
+    pixels = crop_placed(image, placement, config.size, config.released_crop)
     return LabelledCrop(pixels, points, weights > 0, heatmaps)

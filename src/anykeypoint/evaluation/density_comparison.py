@@ -26,7 +26,8 @@ from ..forms.outlines import Outline, read_outline
 from ..geometry import Box
 from ..images import read_image
 from ..pose import Pose
-from .gaussians import METHODS, gaussian_grid, measure, summarise
+from .gaussians import METHODS, SAMPLED, gaussian_grid, measure, summarise
+from .kernel_density import kernel_density
 from .run_folder import SCHEMA_VERSION, Progress, check_schema, claim, no_progress, whole_lines, write_results
 from .selection import NOT_DRAWN, category_labels, select
 
@@ -38,14 +39,19 @@ _MARGIN = 0.15  # fraction of the crop's side that examples.png has round the cr
 _GREEN, _ORANGE = (120, 220, 130), (255, 170, 70)
 
 KeypointKey = tuple[int, int]  # object id, index of the keypoint
-DrawnDensities = dict[KeypointKey, tuple[Density, np.ndarray] | None]  # -> the model's density and its point
+# -> the model's density, its point, and the density of the points that it draws
+DrawnDensities = dict[KeypointKey, tuple[Density, np.ndarray, Density | None] | None]
 
 
 class DensityModel(Protocol):
     """A model whose `predict` gives a pose with densities."""
 
-    def predict(self, image: Path, category: Category, *, box: Box, density: bool | int) -> Pose:
-        """The pose of the object in a box. density: number of cells on a side; True takes the model's own."""
+    def predict(self, image: Path, category: Category, *, box: Box, density: bool | int, **options: Any) -> Pose:
+        """The pose of the object in a box.
+
+        density: number of cells on a side; True takes the model's own, False gives none.
+        options: strategy and seed, where points are drawn.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class DensityComparisonConfig(Config):
     seed: decides which objects and examples are drawn.
     sigma: standard deviation of the Gaussians, as a fraction of the crop's side.
     grid: number of cells on a side of the density; None takes the model's own.
+    sampled: number of points that are drawn of each keypoint for a kernel density beside the exact one, as in Fig. 5;
+        None draws none.
     """
 
     called: ClassVar[str] = "The settings of a density comparison"
@@ -68,11 +76,14 @@ class DensityComparisonConfig(Config):
     seed: int = 0
     sigma: float = SIGMA
     grid: int | None = None
+    sampled: int | None = None
 
     def __post_init__(self) -> None:
         check_positive(self.sigma, "Sigma, a fraction of the crop's side such as 0.03,")
         if self.grid is not None:
             check_whole(self.grid, "The number of cells on a side of the grid")
+        if self.sampled is not None:
+            check_whole(self.sampled, "The number of points that are drawn", least=2)
 
 
 def compare_densities(
@@ -148,14 +159,15 @@ def _measure_all(
 ) -> list[dict[str, Any]]:
     """One line for each visible keypoint of every object: from the file where it has one, else from the model."""
     wanted = {item.id: np.flatnonzero(item.visibility == 2).tolist() for item in objects}
-    done = _read_lines(path, wanted)
+    done = _read_lines(path, wanted, config)
     missing = [item for item in objects if any((item.id, index) not in done for index in wanted[item.id])]
     for item in progress(missing, "densities"):
         pose = _predict(model, item, config)
-        _keep_drawn(pose, [key for key in drawn if key[0] == item.id], drawn)
+        points = _draw_points(model, item, config)
+        _keep_drawn(pose, [key for key in drawn if key[0] == item.id], drawn, points)
         for index in wanted[item.id]:
             if (item.id, index) not in done:
-                line = _measure_keypoint(pose, item, index, outlines[item.id], config)
+                line = _measure_keypoint(pose, item, index, outlines[item.id], config, points)
                 done[item.id, index] = line
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -163,7 +175,12 @@ def _measure_all(
 
 
 def _measure_keypoint(
-    pose: Pose, item: LabelledObject, index: int, outline: Outline | None, config: DensityComparisonConfig
+    pose: Pose,
+    item: LabelledObject,
+    index: int,
+    outline: Outline | None,
+    config: DensityComparisonConfig,
+    points: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The line of one keypoint, with the reason under "left_out" where there is nothing to measure."""
     line = {"schema_version": SCHEMA_VERSION, "id": item.id, "keypoint": index, "name": item.category.names[index]}
@@ -174,20 +191,24 @@ def _measure_keypoint(
     in_crop = density.crop.normalise(truth)
     if (in_crop < 0).any() or (in_crop > 1).any():
         return {**line, "left_out": OUTSIDE}
-    return line | measure(density, pose.xy[index], truth, config.sigma, item.box, pose.image_size, outline)
+    sampled = None if points is None else kernel_density(points[:, index], density.crop, len(density.grid))
+    return line | measure(density, pose.xy[index], truth, config.sigma, item.box, pose.image_size, outline, sampled)
 
 
-def _read_lines(path: Path, wanted: dict[int, list[int]]) -> dict[KeypointKey, dict[str, Any]]:
+def _read_lines(
+    path: Path, wanted: dict[int, list[int]], config: DensityComparisonConfig
+) -> dict[KeypointKey, dict[str, Any]]:
     """The file's whole lines. wanted: object id -> indices of the keypoints to measure.
 
     Raises InputError, with the line's number, for a line of a newer schema and for one that fits none of the keypoints.
     """
     done = {}
+    methods = {*METHODS} if config.sampled is None else {*METHODS, SAMPLED}
     for number, text in enumerate(whole_lines(path), 1):
         try:
             line = json.loads(text)
             check_schema(line, f"{path}, line {number},")
-            if line["keypoint"] not in wanted[line["id"]] or not ("left_out" in line or set(METHODS) <= set(line)):
+            if line["keypoint"] not in wanted[line["id"]] or not ("left_out" in line or methods <= set(line)):
                 raise ValueError("the line belongs to another run")
         except InputError:
             raise  # a newer schema, which the other errors must not hide
@@ -211,6 +232,20 @@ def _predict(model: DensityModel, item: LabelledObject, config: DensityCompariso
     return pose
 
 
+def _draw_points(model: DensityModel, item: LabelledObject, config: DensityComparisonConfig) -> np.ndarray | None:
+    """Points of an object that the model draws by its strategy "sampling": [N, K, 2] in image pixels, or None.
+
+    Draw i has the seed of the config plus i, so that a run that goes on draws the same points.
+    """
+    if config.sampled is None:
+        return None
+    drawn = []
+    for number in range(config.sampled):
+        options = {"strategy": "sampling", "seed": config.seed + number}
+        drawn.append(model.predict(item.image, item.category, box=item.box, density=False, **options).xy)
+    return np.stack(drawn)
+
+
 # --- examples.png ----------------------------------------------------------------------------------------------------
 
 
@@ -230,11 +265,17 @@ def _choose_examples(objects: Sequence[LabelledObject], seed: int) -> list[Keypo
     return chosen
 
 
-def _keep_drawn(pose: Pose, keys: Sequence[KeypointKey], drawn: DrawnDensities) -> None:
-    """Keep the densities and points of those keypoints of one object that are drawn."""
+def _keep_drawn(
+    pose: Pose, keys: Sequence[KeypointKey], drawn: DrawnDensities, points: np.ndarray | None = None
+) -> None:
+    """Keep the densities and points of those keypoints of one object that are drawn. points: of `_draw_points`."""
     for key in keys:
         if pose.present[key[1]]:
-            drawn[key] = (pose.density or {})[pose.keys[key[1]]], pose.xy[key[1]]
+            density = (pose.density or {})[pose.keys[key[1]]]
+            sampled = None
+            if points is not None:
+                sampled = kernel_density(points[:, key[1]], density.crop, len(density.grid))
+            drawn[key] = density, pose.xy[key[1]], sampled
 
 
 def _draw_examples(
@@ -247,7 +288,7 @@ def _draw_examples(
     """Write the picture of the drawn keypoints, where the model has any of them."""
     for item in objects:  # objects that an earlier run has measured are predicted again
         if missing := [key for key, density in drawn.items() if key[0] == item.id and density is None]:
-            _keep_drawn(_predict(model, item, config), missing, drawn)
+            _keep_drawn(_predict(model, item, config), missing, drawn, _draw_points(model, item, config))
     if any(drawn.values()):
         save_picture(_example_sheet(objects, drawn, config), path)
 
@@ -261,7 +302,7 @@ def _example_sheet(
     for (object_id, index), example in drawn.items():
         if example is None:
             continue
-        density, point = example
+        density, point, sampled = example
         item, cells = by_id[object_id], len(density.grid)
         picture, view = read_image(item.image), beyond(density.crop, _MARGIN)
         truth, name = item.points[index], item.category.names[index]
@@ -273,4 +314,6 @@ def _example_sheet(
             Panel(**shared, colour=_GREEN, lines=("Gaussian round the truth",), density=Density(view, grid)),
             Panel(**shared, colour=_ORANGE, lines=("model", bits), density=density, point=point),
         ]
-    return sheet(panels, 3, 300)
+        if sampled is not None:
+            panels.append(Panel(**shared, colour=_ORANGE, lines=(f"{config.sampled} points drawn",), density=sampled))
+    return sheet(panels, 3 if config.sampled is None else 4, 300)

@@ -28,6 +28,7 @@ from ..forms.outlines import Outline
 from ..geometry import Box, Crop
 
 METHODS = ("model", "gaussian_at_point", "gaussian_at_truth")
+SAMPLED = "sampled"  # a fourth one where points are drawn: the kernel density of `kernel_density`
 METRICS = ("in_box", "on_object", "outside_crop", "outside_picture", "nll", "entropy")
 
 
@@ -39,6 +40,7 @@ def measure(
     box: Box,
     image_size: tuple[int, int],
     outline: Outline | None,
+    sampled: Density | None = None,
 ) -> dict[str, Any]:
     """The METRICS of one keypoint by method, with what `summarise` needs besides.
 
@@ -47,6 +49,7 @@ def measure(
     sigma: standard deviation of the Gaussians, as a fraction of the crop's side.
     box: the object's box as x, y, width, height in pixels. image_size: width and height of the picture in pixels.
     outline: the object's outline in pixels, None where the labels have none.
+    sampled: the density of points that the model has drawn, of the same crop and cells; None without any.
     A metric that does not exist is None: on_object without an outline, nll where the model's density is zero.
     Besides: "distance" between the points as a fraction of the crop's side, "offset" from nats per square of that side
     to nats per square of the box's longer side, "cells" on a side of the density, and the expanded "mass".
@@ -70,12 +73,15 @@ def measure(
             "entropy": Density(crop, grid).entropy() if in_crop > 0 else None,
         }
 
-    model_inside = {key: float((whole.grid * _frame_shares(crop, cells, frame)).sum()) for key, frame in frames.items()}
-    model_inside["outside_crop"] = 1.0
-    likelihood = whole.log_density(truth) + 2 * math.log(unit)
-    table: dict[str, Any] = {
-        "model": metrics(whole.grid, model_inside, -likelihood if math.isfinite(likelihood) else None)
-    }
+    def of_cells(one: Density) -> dict[str, float | None]:
+        inside = {key: float((one.grid * _frame_shares(crop, cells, frame)).sum()) for key, frame in frames.items()}
+        likelihood = one.log_density(truth) + 2 * math.log(unit)
+        nll = -likelihood if math.isfinite(likelihood) else None
+        return metrics(one.grid, inside | {"outside_crop": 1.0}, nll)
+
+    table: dict[str, Any] = {"model": of_cells(whole)}
+    if sampled is not None:
+        table[SAMPLED] = of_cells(sampled)
     width = sigma * crop.side
     offset = 2 * math.log(crop.side / unit)
     distance = float(np.hypot(*(np.asarray(point) - truth))) / crop.side
@@ -140,7 +146,7 @@ def summarise(lines: Sequence[dict[str, Any]], labels: dict[int, str]) -> dict[s
 
     lines: one mapping for each keypoint, from `measure`, with the object's "id". labels: object id -> category label.
     A metric that is None in a line is left out of its mean; the mean is None where no line has it. Both nll are means
-    over the points where the model's density is above zero.
+    over the points where the model's density is above zero (and that of the drawn points, for its own).
     """
     names = sorted(set(labels[line["id"]] for line in lines))
     by_category = {name: [line for line in lines if labels[line["id"]] == name] for name in names}
@@ -152,8 +158,9 @@ def summarise(lines: Sequence[dict[str, Any]], labels: dict[int, str]) -> dict[s
 
 
 def _means(lines: Sequence[dict[str, Any]], labels: dict[int, str], by_category: bool) -> dict[str, Any]:
-    means: dict[str, Any] = {method: dict.fromkeys(METRICS) for method in METHODS}
-    for method in METHODS:
+    methods = [method for method in (*METHODS, SAMPLED) if method in lines[0]]
+    means: dict[str, Any] = {method: dict.fromkeys(METRICS) for method in methods}
+    for method in methods:
         for metric in METRICS:
             having = [line for line in lines if line[method][metric] is not None]
             if metric == "nll":

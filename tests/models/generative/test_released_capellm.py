@@ -33,7 +33,7 @@ def original(place, registers=False, width=16, heads=2, language_alpha=4.0):
     vision = VisionConfig(name, image_size=SIDE, tuning="lora", lora=vision_lora)
     spoken = LanguageConfig("vicuna-7b", str(language), tuning="lora", lora=language_lora)
     encoder = encoder_from_model(tiny.dinov2(registers=registers, width=width, heads=heads), vision)
-    model = CapeLLM(CapeLLMConfig(vision, spoken), encoder, *build_language(spoken)).eval()
+    model = CapeLLM(CapeLLMConfig(vision, spoken, released_crop=True), encoder, *build_language(spoken)).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -133,6 +133,7 @@ def test_a_published_folder_answers_like_the_model_it_was_written_from(place, tm
     assert np.array_equal(answers(found), answers(model)) and len(np.unique(answers(found), axis=0)) > 1
     assert not found.training and found.config.vision.name == ("dinov2-reg-l" if registers else "dinov2-l")
     assert (found.config.instruction, found.config.spaced, found.config.crop_scale) == ("base", False, 1.0)
+    assert found.config.released_crop  # its weights were trained on such crops
     # PEFT's file tells how the language model was adapted, config.json how the encoder was.
     assert found.config.language.lora == model.config.language.lora
     assert found.config.vision.lora == model.config.vision.lora

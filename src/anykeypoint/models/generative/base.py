@@ -33,7 +33,8 @@ DENSITY_CELLS = 100  # number of cells on a side of a density, unless the caller
 class GenerativeModel(nn.Module):
     """Base of the models that write coordinates.
 
-    config: the model's config, with `vision`, `language`, `answer`, `spaced`, `crop_scale` and `strategy`.
+    config: the model's config, with `vision`, `language`, `answer`, `spaced`, `crop_scale`, `released_crop` and
+        `strategy`.
     encoder: the image encoder.
     language: a causal language model of transformers.
     tokenizer: the language model's tokenizer.
@@ -140,11 +141,12 @@ class GenerativeModel(nn.Module):
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     def cut(self, image: ImageSource, box: Box | None) -> ObjectCrop:
-        """Cut one object out of a picture, at this model's scale and size.
+        """Cut one object out of a picture, at this model's scale and size, as the released code does if it says so.
 
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
-        return cut_object(image, box, self.config.crop_scale, self.config.vision.image_size)
+        config = self.config
+        return cut_object(image, box, config.crop_scale, config.vision.image_size, config.released_crop)
 
     def normalised(self, pixels: np.ndarray) -> Tensor:
         """A crop S S 3 uint8 -> 1 3 S S as the encoder takes it."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ...configs.checks import check_choice
+from ...configs.checks import check_choice, check_flag
 from ...configs.strict import Config
 from ...errors import InputError
 from ...instructions import Instruction, instruction, instruction_setting
@@ -21,6 +21,8 @@ class CapeLLMConfig(Config):
     answer: "text" writes coordinates as digits; "token" answers <KEYPOINT>, whose point a decoder reads.
     spaced: True writes "[0.123, 0.456]" as printed in the paper, False "[0.123,0.456]" as the released code does.
     crop_scale: side of the crop over the longer side of the box.
+    released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
+        trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
     """
 
@@ -32,11 +34,13 @@ class CapeLLMConfig(Config):
     answer: str = "text"
     spaced: bool = False
     crop_scale: float = 1.0
+    released_crop: bool = False
     strategy: str = "greedy"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_choice(self.answer, "A model's answer", ANSWERS)
+        check_flag(self.released_crop, "A model's released_crop")
         if self.answer == "token":
             if self.strategy != "greedy":
                 raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")

@@ -36,6 +36,8 @@ class KptLLMConfig(Config):
     identify_first: an answer gives the keypoint's name, then its point.
     spaced: True writes "[0.123, 0.456]", False "[0.123,0.456]".
     crop_scale: side of the crop over the longer side of the box.
+    released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
+        trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
     llava: hub id or folder of the LLaVA-1.5 that a new model starts from (Sec. 4.1.3): language model, CLIP tower and
         projector are its own. Both towers then have it as their source. None starts from the towers' own weights, with
@@ -59,6 +61,7 @@ class KptLLMConfig(Config):
     identify_first: bool = True
     spaced: bool = False
     crop_scale: float = 1.0
+    released_crop: bool = False
     strategy: str = "greedy"
     llava: str | None = None
 
@@ -70,7 +73,7 @@ class KptLLMConfig(Config):
             check_whole(getattr(self, key), f"A model's {key}")
         for key in ("sigma", "crop_scale"):
             check_positive(getattr(self, key), f"A model's {key}")
-        for key in ("identify_first", "spaced"):
+        for key in ("identify_first", "spaced", "released_crop"):
             check_flag(getattr(self, key), f"A model's {key}")
         if self.answer == "token" and self.strategy != "greedy":
             raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")

@@ -82,7 +82,7 @@ def load(
             f"{folder}/config.json speaks of {released['num_patches']} image tokens, but its crop of "
             f"{vision.image_size} pixels gives {tokens}; the checkpoint does not fit together."
         )
-    config = CapeLLMConfig(vision, _language_config(folder, released, base, tokenizer))
+    config = CapeLLMConfig(vision, _language_config(folder, released, base, tokenizer), released_crop=True)
     adapters = read_released(folder / ADAPTERS) if config.language.tuning == "lora" else {}
     projection = read_released(folder / PROJECTION)
     # The language model is by far the largest part, so it is built when everything else has been read and checked.
