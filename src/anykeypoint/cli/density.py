@@ -59,7 +59,7 @@ def summary(results: dict) -> str:
     """The category means as a small table."""
     from ..evaluation.gaussians import METHODS, METRICS, SAMPLED
 
-    drawn = f"{results['settings']['sampled']} points drawn"
+    drawn = f"{results['settings'].get('sampled')} points drawn"
     names = {
         "model": "model",
         SAMPLED: drawn,
