@@ -176,6 +176,10 @@ def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
         (["evaluate", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["density", "nothing", "--data", "coco:none.json", "--images", "x", "-o", "y"], "none.json"),
         (["density", "nothing", "--data", "labels.json", "--images", "x", "-o", "y"], "coco:FILE.json"),
+        (
+            ["density", "fast", "--data", "coco:none.json", "--images", "x", "-o", "y", "--sampled", "3"],
+            "'fast' does not draw points; leave --sampled out",
+        ),
         (["weights", "nothing"], "neither a model nor packaged weights"),
         (
             ["predict", __file__, "--keypoints", "a", "--descriptions", "no"],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
 from . import console, options
 
 
@@ -43,7 +44,13 @@ def run(
     from ..forms.registry import fingerprint, read
     from .choice import check_model
 
-    check_model(model, ["strategy"] if sampled is not None else [])
+    if sampled is not None:
+        try:
+            check_model(model, ["strategy"])
+        except InputError as error:
+            raise InputError(
+                f"The model {model!r} does not draw points; leave --sampled out, or choose another model."
+            ) from error
     dataset = read(data, images, allow_missing=allow_missing)
     config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
