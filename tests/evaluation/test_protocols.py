@@ -21,6 +21,22 @@ from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import read
 
 
+class Reader:
+    """Answers at a place that its number of points and their names decide; keeps the categories that it got."""
+
+    prompts = ("text",)
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, image, category, *, box):
+        self.asked.append((image, category))
+        return SimpleNamespace(
+            xy=np.array([[len(category), len(name)] for name in category.names], dtype=float),
+            confidence=np.full(len(category), 0.5),
+        )
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "data"
@@ -105,6 +121,48 @@ def test_figures_by_example_count_the_points_that_all_show(dataset, tmp_path):
     words = run.evaluate(Copier(), data, tmp_path / "text", settings("text-pairs"))
     one = run.evaluate(Copier(), data, tmp_path / "one", settings("1-shot"))
     assert words["points"] == one["points"]  # the same pairs, without a look at the example
+
+
+def test_words_on_pairs_are_of_the_points_that_the_example_shows(dataset, tmp_path):
+    """Objects whose number is 1 mod 3 hide their first point, those with 2 mod 3 their second."""
+    hidden = []
+    for number, item in enumerate(dataset.objects):
+        visibility, points = item.visibility.copy(), item.points.copy()
+        if number % 3:
+            visibility[number % 3 - 1], points[number % 3 - 1] = 0, np.nan
+        hidden.append(dataclasses.replace(item, points=points, visibility=visibility))
+    data = dataclasses.replace(dataset, objects=hidden)
+    pairs, _ = draw_pairs(data, EvaluationProtocol.parse("text-pairs"), None, 0)
+    assert pairs == draw_pairs(data, EvaluationProtocol.parse("1-shot"), None, 0)[0]
+    part, whole = Reader(), Reader()
+    run.evaluate(part, data, tmp_path / "part", settings("text-pairs"), baselines=[ImageCentre()])
+    every = run.evaluate(whole, data, tmp_path / "whole", settings("text-pairs-all"))
+    shown = [hidden[pair.examples[0]].visibility > 0 for pair in pairs]
+    assert not all(mask.all() for mask in shown) and len(part.asked) == len(pairs)
+    lines = (tmp_path / "part" / run.PREDICTIONS).read_text().splitlines()
+    for (image, category), pair, mask, line in zip(part.asked, pairs, shown, lines, strict=True):
+        item, answer = hidden[pair.query], json.loads(line)
+        assert image == item.image and category == item.category.only(np.flatnonzero(mask).tolist())
+        assert answer.get("examples") == (None if mask.all() else [hidden[pair.examples[0]].id])
+        for k, name in enumerate(item.category.names):
+            assert answer["points"][k] == ([int(mask.sum()), len(name)] if mask[k] else [None, None])
+    assert all(category == item.category for (_, category), item in zip(whole.asked, hidden, strict=True))
+    assert every["pairs"] == len(pairs)
+
+
+def test_examples_that_hide_the_same_points_are_one_question(tmp_path):
+    write_dataset(tmp_path / "data", 36, seed=2, per_category=18, size=64)
+    data = read_coco(tmp_path / "data" / ANNOTATIONS, tmp_path / "data" / IMAGES)
+    visibility = [
+        np.where(np.arange(len(item.points)) < i % 2, 0, item.visibility) for i, item in enumerate(data.objects)
+    ]
+    objects = [dataclasses.replace(i, visibility=v) for i, v in zip(data.objects, visibility, strict=True)]
+    data, model = dataclasses.replace(data, objects=objects), Reader()
+    results = run.evaluate(model, data, tmp_path / "pairs", settings("text-pairs", episodes=3))
+    asked = [(image, tuple(category.names)) for image, category in model.asked]
+    pairs = draw_pairs(data, EvaluationProtocol.parse("text-pairs"), 3, 0)[0]
+    needed = {(pair.query, tuple(visibility[pair.examples[0]] > 0)) for pair in pairs}
+    assert results["pairs"] == len(pairs) == 90 and len(asked) == len(set(asked)) == len(needed) < 90
 
 
 def test_episodes_are_the_released_samplers_and_ask_no_question_twice(tmp_path):

@@ -28,8 +28,8 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="text, text-pairs, N-shot, both, both-N, identify (in free words) or identify-names (among the "
-            "category's names).",
+            help="text, text-pairs, text-pairs-all, N-shot, both, both-N, identify (in free words) or identify-names "
+            "(among the category's names).",
         ),
     ] = "text",
     episodes: Annotated[

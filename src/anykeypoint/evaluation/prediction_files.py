@@ -1,9 +1,11 @@
 """Predictions for a list of queries, on one process or many, each written to a file before the next is made.
 
-The lines of predictions.jsonl are JSON objects with "schema_version", "id" (of the object), "examples" (their ids, if
-there are any), "category", "points" or "names", and "confidences". Of several processes each takes every n-th query and
-appends to a file of its own; in the end one file holds all lines, in the order of the queries. A killed run goes on
-with what any process has written, also with another number of processes.
+The lines of predictions.jsonl are JSON objects with "schema_version", "id" (of the object), "examples" (the ids of
+those that the model gets or that hide points from it, if there are any), "category", "points" or "names", and
+"confidences".
+Of several processes each takes every n-th query and appends to a file of its own; in the end one file holds all lines,
+in the order of the queries. A killed run goes on with what any process has written, also with another number of
+processes.
 """
 
 import json
@@ -87,8 +89,8 @@ def _worker_files(path: Path) -> list[Path]:
 
 def _line(query: Query, prediction: Prediction) -> str:
     entry: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "id": query.item.id}
-    if query.examples:
-        entry["examples"] = [example.id for example in query.examples]
+    if examples := query.key[1]:
+        entry["examples"] = list(examples)
     entry["category"] = query.item.category.name
     if prediction.names is None:
         entry["points"] = [[_finite_or_none(x), _finite_or_none(y)] for x, y in prediction.xy]

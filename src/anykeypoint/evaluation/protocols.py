@@ -7,7 +7,7 @@ from ..data.pairs import SEED, Pair, episode_pairs, one_each
 from ..errors import InputError
 from ..forms.dataset import Dataset
 
-PROTOCOLS = "text, text-pairs, N-shot, both, both-N, identify or identify-names"
+PROTOCOLS = "text, text-pairs, text-pairs-all, N-shot, both, both-N, identify or identify-names"
 TOO_FEW = "too few other objects of the category for its examples"
 
 
@@ -21,6 +21,7 @@ class EvaluationProtocol:
         points that are labelled in the query and in all drawn examples.
     identifies: whether it names marked points instead of predicting where named points are.
     lists_names: whether it chooses among the names of the category when it names points.
+    asks_all: whether words ask for all points of the category, where examples are drawn and the model gets none.
     """
 
     uses_text: bool = True
@@ -28,13 +29,17 @@ class EvaluationProtocol:
     drawn: int = 0
     identifies: bool = False
     lists_names: bool = False
+    asks_all: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "EvaluationProtocol":
         """A protocol by name; InputError for a name that is none of these:
 
         text              text prompts, every object once (CapeLLM's "only query images")
-        text-pairs        text prompts, on the pairs and points of 1-shot (CapeLLM's "support-query pairs")
+        text-pairs        text prompts, on the pairs of 1-shot and without the points that the drawn example hides: what
+                          matchers are trained on, and how the released CapeX is tested
+        text-pairs-all    the same pairs and scored points, asked for all points of the category at once (CapeLLM's
+                          "support-query pairs", where no question depends on another)
         N-shot            N examples
         both, both-N      text and one example, or N
         identify          a marked point's name in the model's own words (KptLLM++, Table 1)
@@ -43,6 +48,7 @@ class EvaluationProtocol:
         known = {
             "text": cls(),
             "text-pairs": cls(drawn=1),
+            "text-pairs-all": cls(drawn=1, asks_all=True),
             "both": cls(examples=1, drawn=1),
             "identify": cls(uses_text=False, identifies=True),
             "identify-names": cls(uses_text=False, identifies=True, lists_names=True),
@@ -54,6 +60,11 @@ class EvaluationProtocol:
         if match := re.fullmatch(r"both-([1-9]\d*)", text):
             return cls(examples=int(match[1]), drawn=int(match[1]))
         raise InputError(f"The protocol must be {PROTOCOLS}, but got {text!r}.")
+
+    @property
+    def hides(self) -> bool:
+        """Whether the model is not asked for points that a drawn example, which it does not get, lacks."""
+        return self.drawn > self.examples and not self.asks_all
 
     @property
     def prompt(self) -> str:

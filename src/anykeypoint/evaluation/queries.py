@@ -61,15 +61,22 @@ class Query:
     item: the object, with its true points.
     examples: the objects that the model gets as examples.
     category: the category as the model gets it, which may lack descriptions that the labels have.
+    hidden_by: objects that the model does not get; it is asked only for the points that are labelled in all of them.
     """
 
     item: LabelledObject
     examples: tuple[LabelledObject, ...]
     category: Category
+    hidden_by: tuple[LabelledObject, ...] = ()
 
     @property
     def key(self) -> QueryKey:
-        return self.item.id, tuple(example.id for example in self.examples)
+        return self.item.id, tuple(one.id for one in (*self.examples, *self.hidden_by))
+
+    @property
+    def rows(self) -> list[int]:
+        """Indices of the keypoints that the model is asked for."""
+        return [k for k in range(len(self.category)) if all(one.visibility[k] > 0 for one in self.hidden_by)]
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,18 @@ class Prediction:
 def predict_query(
     model: EvaluatedModel, query: Query, protocol: EvaluationProtocol, options: Mapping[str, Any]
 ) -> Prediction:
-    """The model's prediction for one query; InputError where its shape does not fit.
+    """The model's prediction for one query, absent at points that it is not asked for.
+
+    Raises InputError where the shape of what the model predicts does not fit.
 
     options: further arguments of the model's `predict`.
     """
     if protocol.identifies:
         return _identify_query(model, query, protocol)
-    category = query.category
+    count, rows = len(query.category), query.rows
+    if not rows:
+        return Prediction(np.full((count, 2), np.nan), np.full(count, np.nan))
+    category = query.category if len(rows) == count else query.category.only(rows)
     extra: dict[str, Any] = {}
     if protocol.examples:
         example_category = category if protocol.uses_text else None
@@ -103,12 +115,15 @@ def predict_query(
         extra["words"] = protocol.uses_text
     points = model.predict(query.item.image, category, box=query.item.box, **extra, **options)
     xy, confidence = np.asarray(points.xy, dtype=np.float64), np.asarray(points.confidence, dtype=np.float64)
-    count = len(category)
-    if xy.shape != (count, 2) or confidence.shape != (count,):
+    if xy.shape != (len(rows), 2) or confidence.shape != (len(rows),):
         raise InputError(
-            f"the model must answer with {count} points and confidences, but got {xy.shape} and {confidence.shape}."
+            f"the model must answer with {len(rows)} points and confidences, but got {xy.shape} and {confidence.shape}."
         )
-    return Prediction(xy, confidence)
+    if len(rows) == count:
+        return Prediction(xy, confidence)
+    every, confidences = np.full((count, 2), np.nan), np.full(count, np.nan)
+    every[rows], confidences[rows] = xy, confidence
+    return Prediction(every, confidences)
 
 
 def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationProtocol) -> Prediction:

@@ -7,8 +7,11 @@ query, so that a killed run goes on), results.json, per_category.csv, per_object
 import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..category import Category
 from ..data.pairs import Pair
@@ -87,7 +90,9 @@ def evaluate(
         return None
     for baseline in baselines:
         title = baseline.name.replace("_", " ")
-        found = [predict_query(baseline, query, protocol, {}) for query in progress(distinct, title)]
+        # A baseline answers point by point, and some know a category by its order of points: it is asked for all.
+        asked = [replace(query, hidden_by=()) for query in distinct]
+        found = [predict_query(baseline, query, protocol, {}) for query in progress(asked, title)]
         others[baseline.name] = per_pair(found)
     labels = category_labels(dataset, dataset.objects)
     measure = measure_names if protocol.identifies else measure_points
@@ -171,13 +176,23 @@ def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Categor
 def _queries(
     dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig, protocol: EvaluationProtocol
 ) -> list[Query]:
-    """The query of each pair, without the examples where the model does not get them."""
+    """The query of each pair, without the examples where the model does not get them.
+
+    Examples that hide the same points of an object are one query, so that no question is asked twice.
+    """
     categories = _categories(dataset, config)
-    queries = []
+    queries: list[Query] = []
+    hiding: dict[tuple[int, bytes], tuple[LabelledObject, ...]] = {}  # of each object and labelled points the first
     for pair in pairs:
         item = dataset.objects[pair.query]
-        examples = tuple(dataset.objects[row] for row in pair.examples) if protocol.examples else ()
-        queries.append(Query(item, examples, categories[item.category_id]))
+        drawn = tuple(dataset.objects[row] for row in pair.examples)
+        examples = drawn if protocol.examples else ()
+        hidden_by: tuple[LabelledObject, ...] = ()
+        if protocol.hides:
+            labelled = np.all([one.visibility > 0 for one in drawn], axis=0)
+            if not labelled.all():
+                hidden_by = hiding.setdefault((item.id, labelled.tobytes()), drawn)
+        queries.append(Query(item, examples, categories[item.category_id], hidden_by))
     return queries
 
 
