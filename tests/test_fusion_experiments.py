@@ -5,7 +5,7 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts
+from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts, wanted_phrases
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
@@ -137,6 +137,18 @@ def test_the_hyperparameters_are_those_of_table_3(row):
     sizes = Swinv2Encoder.published[model.vision.name].sizes
     assert (sizes["embed_dim"], sizes["depths"], sizes["num_heads"]) == (96, (2, 2, 18, 2), (3, 6, 12, 24))
     assert model.text.name == "gte-base-en-v1.5"
+
+
+def test_models_that_read_words_are_trained_in_those_of_the_file():
+    for row in ROWS:
+        described, recipe = row["model"], row["recipe"]
+        words = described.get("name") in ("capex", "flf", "dlf")
+        assert recipe.get("phrases") == ("file" if words else None), row["row"]
+    for name in NAMES:  # in the shipped files where the labels are phrases, as people's own labels may be codes
+        described, recipe = parts(load_yaml(FOLDER / f"{name}.yaml"), name)
+        model, run = configured(described, recipe)
+        expected = None if name in ("capex", "flf", "dlf") else "library"
+        assert wanted_phrases(run, model) == expected
 
 
 def test_the_defaults_are_the_recipe_that_the_released_codes_share():

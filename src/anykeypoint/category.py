@@ -17,6 +17,7 @@ from .errors import InputError
 MAX_KEYPOINTS = 256  # largest number of keypoints in a category
 MAX_TEXT = 512  # largest number of characters in a name or description
 
+_KEYPOINT_KEYS = {"name", "description", "label", "phrase"}
 _MIRRORED = {"left": "right", "right": "left"}
 
 
@@ -27,15 +28,18 @@ class Keypoint:
     name: what it is called, as in "left ear tip".
     description: where it is, in a sentence or phrase; "" for none.
     label: what a data set calls it, where that differs from the name; "" otherwise.
+    phrase: what a text encoder reads for it in place of the name, "" for the name. Several points may share one, and
+        its left need not be the subject's; see `forms.phrases`.
     Raises InputError for an empty name and for text that is too long.
     """
 
     name: str
     description: str = ""
     label: str = ""
+    phrase: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("name", "description", "label"):
+        for field in ("name", "description", "label", "phrase"):
             value = getattr(self, field)
             if not isinstance(value, str):
                 raise InputError(f"A keypoint's {field} must be text, but got {value!r}; write it as a string.")
@@ -240,8 +244,10 @@ def _keypoint(item: Any, origin: str) -> Keypoint:
     """A keypoint from its JSON form: a name, or a mapping with name, description and label."""
     if isinstance(item, str):
         return Keypoint(item)
-    if not isinstance(item, Mapping) or "name" not in item or set(item) - {"name", "description", "label"}:
-        raise InputError(f"{origin}: a keypoint must be a text or have name, description and label, but got {item!r}.")
+    if not isinstance(item, Mapping) or "name" not in item or set(item) - _KEYPOINT_KEYS:
+        raise InputError(
+            f"{origin}: a keypoint must be a text or have name, description, label and phrase, but got {item!r}."
+        )
     return Keypoint(**item)
 
 

@@ -226,6 +226,7 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
+            "--phrases",
             "--answer",
             *(
                 "--image-size",
@@ -242,7 +243,17 @@ def test_the_verbs_and_their_options_are_these():
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),
             *("--sampled", "--allow-missing", "--device"),
         },
-        "train": {"--data", "--images", "--output", "-o", "--model", "--start", "--recipe", "--allow-missing"},
+        "train": {
+            "--data",
+            "--images",
+            "--output",
+            "-o",
+            "--model",
+            "--start",
+            "--recipe",
+            "--phrases",
+            "--allow-missing",
+        },
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
         "info": set(),

@@ -64,6 +64,7 @@ def run(
     ] = "own",
     strategy: options.Strategy = None,
     cumulative: options.Cumulative = False,
+    phrases: options.Phrases = None,
     answer: Annotated[
         str | None,
         typer.Option(
@@ -112,13 +113,15 @@ def run(
     from ..evaluation.evaluation_config import EvaluationConfig
     from ..evaluation.protocols import EvaluationProtocol
     from ..evaluation.run import describe_output, evaluate
+    from ..forms.phrases import FILE
     from ..forms.registry import fingerprint, read
-    from .choice import check_model
+    from .choice import check_model, evaluated_phrases
 
     prompt = EvaluationProtocol.parse(protocol).prompt
     changed = {"strategy": strategy, "cumulative": cumulative, "describe": descriptions != "detailed"}
     check_model(model, [name for name, value in changed.items() if value])
-    dataset = read(data, images, allow_missing=allow_missing, official=official)
+    asked = evaluated_phrases(model, phrases)
+    dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked)
     config = EvaluationConfig(
         model=model,
         data=fingerprint(data),
@@ -130,6 +133,7 @@ def run(
         descriptions=descriptions,
         names=names,
         cumulative=cumulative,
+        phrases=asked or FILE,
         answer=answer,
         image_size=image_size,
         max_per_category=max_per_category,

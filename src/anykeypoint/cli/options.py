@@ -74,6 +74,15 @@ Cumulative = Annotated[
     ),
 ]
 
+Phrases = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHOSE",
+        help="Whose words a matcher's text encoder reads for the points: library, file (the labels themselves, as "
+        "MP-100's files of CapeX have them) or a YAML or JSON file; by default those that the model was trained in.",
+    ),
+]
+
 # --- every verb ----------------------------------------------------------------------------------------------------
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

@@ -27,6 +27,7 @@ def run(
             autocompletion=options.complete_models,
         ),
     ] = None,
+    phrases: options.Phrases = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: options.AllowMissing = False,
 ) -> int:
@@ -42,7 +43,7 @@ def run(
     from ..models.loading import find, from_folder
     from ..training.generative import kptllm_trainer
     from ..training.progress import crop_counts
-    from .trainable import CAPELLM, KPTLLM, SAVED, family_of, parts
+    from .trainable import CAPELLM, KPTLLM, SAVED, family_of, parts, wanted_phrases, with_phrases
 
     described, own_recipe = ({}, {}) if model is None else parts(load_yaml(model), str(model))
     given_recipe = own_recipe if recipe is None else load_yaml(recipe)
@@ -57,7 +58,10 @@ def run(
     else:
         family, new = SAVED.get(model_type(find(start)), CAPELLM), None
     config = from_mapping(family.recipe, given_recipe, str(recipe or model))
-    dataset = read(data, images, allow_missing=allow_missing)
+    if phrases is not None:
+        config = with_phrases(config, phrases)
+    words = wanted_phrases(config, new if new is not None or start is None else find(start))
+    dataset = read(data, images, allow_missing=allow_missing, phrases=words)
     for reason, count in dataset.skipped.items():
         console.note(f"left out: {count} ({reason})")
     if start is None:

@@ -1,7 +1,7 @@
 """The kinds of models that `train` can train, and which of them a YAML file describes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import Dataset
+from ..forms.phrases import LIBRARY
 from ..models.fewshot import fewshot_model as fewshots
 from ..models.generative.capellm import CapeLLM, CapeLLMConfig
 from ..models.generative.kptllm import KptLLM
 from ..models.generative.kptllm_config import KptLLMConfig
+from ..models.matching.heads.registry import head_class
 from ..models.matching.matcher_config import MatcherConfig
-from ..models.matching.matcher_folder import MODEL_TYPE
+from ..models.matching.matcher_folder import MODEL_TYPE, read_config
 from ..models.matching.model import build as build_matcher
 from ..training.fewshot import fewshot_trainer
 from ..training.fewshot.fewshot_config import FewShotTrainConfig
@@ -123,3 +125,26 @@ def family_of(described: Any, origin: str) -> Family:
     unknown = [key for key in described if not any(key in family.keys for family in FAMILIES.values())]
     odd = f"the unknown key {unknown[0]!r}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
     raise InputError(f"{origin} has {odd}; {known}.")
+
+
+def with_phrases(recipe: Any, phrases: str) -> Any:
+    """The recipe with other `phrases`; InputError for one of a model that reads no phrases."""
+    if not isinstance(recipe, MatcherTrainConfig):
+        raise InputError(f"--phrases is for matchers that read text, such as capex, flf and dlf, but got {phrases!r}.")
+    return replace(recipe, phrases=phrases)
+
+
+def wanted_phrases(recipe: Any, model: Any) -> str | None:
+    """Whose words `forms.registry.read` is to read the training data with.
+
+    recipe: of any family; only a matcher's names phrases.
+    model: config of a new model, or folder of a saved one.
+    """
+    if not isinstance(recipe, MatcherTrainConfig):
+        return LIBRARY
+    config = read_config(model) if isinstance(model, Path) else model
+    if not config.takes_text and recipe.phrases not in (None, LIBRARY):
+        raise InputError(f"{config.name} reads no text, but its recipe has phrases: {recipe.phrases}; leave it out.")
+    if recipe.phrases is not None:
+        return recipe.phrases
+    return None if head_class(config.name).file_phrases and not config.described else LIBRARY

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..configs.strict import Config
+from ..forms.phrases import LIBRARY
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class EvaluationConfig(Config):
     descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
     names: the keypoints' names: "own", as the data have them, or "simplified" (CapeLLM, Table 6).
     cumulative: all keypoints in one conversation, in which each question follows the earlier answers.
+    phrases: whose words a matcher reads for the points: "library", "file" or a file of phrases.
     answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
     max_per_category: number of objects of each category at most.
@@ -29,7 +31,9 @@ class EvaluationConfig(Config):
     """
 
     called: ClassVar[str] = "The settings of an evaluation"
-    later: ClassVar[frozenset[str]] = frozenset({"answer"})  # options that version 0.1.0 did not have
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"names", "phrases", "answer"}
+    )  # options that version 0.1.0 did not have
 
     model: str = ""
     data: str = ""
@@ -41,6 +45,7 @@ class EvaluationConfig(Config):
     descriptions: str = "detailed"
     names: str = "own"
     cumulative: bool = False
+    phrases: str = LIBRARY
     answer: str | None = None
     image_size: int | None = None
     max_per_category: int | None = None

@@ -6,6 +6,7 @@ that the same results give the same bytes.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -80,9 +81,18 @@ def _config(results: Mapping[str, Any]) -> str:
     settings.pop("data", None)  # the hash that stands under "sha256 of the labels"
     rows = [("command", results["command"] or UNKNOWN), ("sha256 of the labels", results["data_sha256"] or UNKNOWN)]
     rows += [(name.replace("_", " "), setting_text(value)) for name, value in settings.items()]
+    rows.append(("words of the keypoints", _whose(results.get("words"))))
     rows += [(f"the model's {name}", value) for name, value in results.get("variant", {}).items()]
     rows += [(f"version of {name}", version) for name, version in results["versions"].items()]
     return section("What was measured", table("Command and settings", ("", "value"), rows, words=True))
+
+
+def _whose(words: Mapping[str, str] | None) -> str:
+    """Whose words were read, with the number of categories of each: "file (19 categories), library (1)"."""
+    if words is None:
+        return "none were read"
+    counts = Counter(words.values()).most_common()
+    return ", ".join(f"{whose} ({count}{' categories' if not i else ''})" for i, (whose, count) in enumerate(counts))
 
 
 def _metrics(results: Mapping[str, Any]) -> str:

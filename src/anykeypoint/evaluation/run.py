@@ -18,6 +18,7 @@ from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject, without_descriptions
+from ..forms.phrases import LIBRARY, whose_words
 from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
@@ -103,6 +104,7 @@ def evaluate(
         "pairs": len(pairs),
         "skipped": {**dataset.skipped, **skipped},
         "missing": list(dataset.missing),
+        "words": _words(dataset, pairs, labels, config, protocol),
         "variant": dict(getattr(model, "variant", {})),
     }
     return _write(out, measured, counts, config, command, progress)
@@ -123,6 +125,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     check_describe(config.descriptions)
     if config.names not in NAMES:
         raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}.")
+    if config.names != "own" and config.phrases != LIBRARY:
+        raise InputError(f"Simplified names are the library's, but got the phrases {config.phrases!r}; leave one out.")
     if config.names != "own" and protocol.identifies:
         raise InputError(f"The protocol {config.protocol!r} measures the data's own names; leave out other names.")
     if config.strategy is not None:
@@ -194,6 +198,20 @@ def _queries(
                 hidden_by = hiding.setdefault((item.id, labelled.tobytes()), drawn)
         queries.append(Query(item, examples, categories[item.category_id], hidden_by))
     return queries
+
+
+def _words(
+    dataset: Dataset,
+    pairs: Sequence[Pair],
+    labels: Sequence[str],
+    config: EvaluationConfig,
+    protocol: EvaluationProtocol,
+) -> dict[str, str] | None:
+    """Label of each category -> whose words the model read for its points; None where it read none."""
+    if not protocol.uses_text and not protocol.lists_names:
+        return None
+    rows = sorted({pair.query for pair in pairs})
+    return {labels[row]: whose_words(dataset.objects[row].category, config.phrases) for row in rows}
 
 
 def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig) -> None:

@@ -16,6 +16,7 @@ from .coco import from_document
 from .dataset import Dataset
 from .document import Labels
 from .form import LabelForm, Written, file_digest
+from .phrases import LIBRARY, in_phrases
 
 # Name of the form -> MODULE:NAME of its `LabelForm`; a leading dot means a module of this package.
 FORMS: dict[str, str] = {
@@ -62,7 +63,12 @@ def _load(entry: str) -> LabelForm:
 
 
 def read(
-    spec: str, images: str | Path | None = None, allow_missing: bool = False, *, official: bool = False
+    spec: str,
+    images: str | Path | None = None,
+    allow_missing: bool = False,
+    *,
+    official: bool = False,
+    phrases: str | None = LIBRARY,
 ) -> Dataset:
     """The objects of a specification.
 
@@ -71,6 +77,8 @@ def read(
     allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
     official: read MP-100's boxes as the released code does where ours are refused (see `mp100.read_mp100`); other
         forms have one reading.
+    phrases: whose words text encoders read for the points: "library", "file", a file of phrases, or None for those of
+        the file where it has phrases (see `phrases.in_phrases`).
     Raises InputError for an unknown form, listing the known ones, and for whatever its reader cannot use.
     """
     name, word, path = parse(spec)
@@ -78,12 +86,18 @@ def read(
     if form.join is not None:
         if images is not None:
             raise InputError(f"{path} says itself where the pictures are; leave out the folder {images}.")
-        return form.join(path, lambda one, folder: read(one, folder, allow_missing, official=official), _pictures)
+
+        def member(one: str, folder: Path | None) -> Dataset:
+            return read(one, folder, allow_missing, official=official, phrases=phrases)
+
+        return form.join(path, member, _pictures)
     folder = pictures_of(spec, images)
     labels = load(spec, folder)
     if form.interpret is not None:
-        return form.interpret(labels.document(), path, folder, word, allow_missing, official)
-    return from_document(labels.document(), _named_file(spec), folder, allow_missing, labels.left_out)
+        data = form.interpret(labels.document(), path, folder, word, allow_missing, official)
+    else:
+        data = from_document(labels.document(), _named_file(spec), folder, allow_missing, labels.left_out)
+    return in_phrases(data, phrases, labels.categories, path)
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:

@@ -87,6 +87,19 @@ def test_without_words_names_and_descriptions_change_nothing_but_the_skeleton_do
         assert not same(*both)
 
 
+def test_a_phrase_is_read_in_place_of_the_name(tmp_path):
+    """Several points may share one, as in the files of CapeX, and the skeleton then tells them apart."""
+    model = matcher("capex", tmp_path, described=True)
+    texts = ["tail", "paw", "paw", "paw", "nose"]
+    points = [
+        replace(point, phrase=text, description="the tip") for point, text in zip(FISH.keypoints, texts, strict=True)
+    ]
+    assert [model.phrase(point) for point in points] == texts
+    worded = model.predict(picture(), replace(FISH, keypoints=tuple(points), skeleton=EDGES))
+    assert worded.names == FISH.names and worded.present.all()
+    assert not same(worded, model.predict(picture(), replace(FISH, skeleton=EDGES)))
+
+
 def test_descriptions_are_read_where_the_config_says_so(tmp_path):
     described = Category.from_text("nose: the tip; left ear; right ear: of the tail; tail tip; rear paw")
     plain = replace(described, keypoints=tuple(replace(point, description="") for point in described.keypoints))

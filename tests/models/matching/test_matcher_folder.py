@@ -119,6 +119,7 @@ GOLDEN = {"image_size": 128, "heads": 4}
 def test_a_released_graphcape_predicts_in_pictures(graphcape, tmp_path):
     made = convert(write(tmp_path, graphcape), tmp_path / "model", "graphcape", **GOLDEN)
     assert made.config.released_crop and made.config.cells == 32 and made.config.sigma == 1
+    assert made.config.phrases is None  # reads no words
     loaded = anykeypoint.load(str(tmp_path / "model"), device="cpu")
     pose = loaded.predict(picture(), FISH, example=example())
     assert pose.present.all() and np.array_equal(ask(made), pose.xy)
@@ -159,6 +160,7 @@ def test_a_capex_without_its_text_encoder_takes_the_one_that_is_named(shared, tm
     bare = {key: tensor for key, tensor in state.items() if not key.startswith("text_backbone.")}
     options = {"image_size": 128, "heads": 2}
     made = convert(write(tmp_path, bare), tmp_path / "model", text=text_encoder(tmp_path / "wide", 40), **options)
+    assert made.config.phrases == "file"  # MP-100's files of CapeX have words of their own
     assert made.config.name == "capex" and made.predict(picture(), FISH).present.all()
     with pytest.raises(InputError, match="need 24; write token_width: 24"):
         convert(write(tmp_path, bare), tmp_path / "other", text=text_encoder(tmp_path / "narrow"), **options)

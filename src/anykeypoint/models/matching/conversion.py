@@ -8,6 +8,7 @@ text_backbone.*    CapeX's text encoder, in some; its config and tokenizer are n
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import InputError
+from ...forms.phrases import FILE
 from ..sources.hub import load_tokenizer, read_config
 from ..sources.released import read_released
 from ..towers.text import TEXT_ENCODERS, TextConfig, build_text_encoder
@@ -75,6 +77,8 @@ def convert(
             text_encoder = build_text_encoder(encoder_config)
         described = None if text_encoder is None else text_encoder.config
         config = MatcherConfig(kind, image_encoder.config, described, head.config, released_crop=True)
+        if kind == "capex":
+            config = replace(config, phrases=FILE)  # its files of MP-100 have phrases of their own
         with torch.random.fork_rng():  # the head's random weights are overwritten
             converted = assemble(config, image_encoder, text_encoder)
         converted.head.load_state_dict(head.state_dict())

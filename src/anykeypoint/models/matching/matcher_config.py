@@ -28,6 +28,8 @@ class MatcherConfig(Config):
     sigma: standard deviation, in cells, of the Gaussians in an example's heat maps.
     cells: number of cells on a side of an example's heat maps; None takes one cell for 4 pixels.
     described: whether a keypoint's phrase is its name and description; else it is the name alone, as in CapeX.
+    phrases: whose words it was trained in: "library", "file" (those of the label file, as CapeX's) or the file of
+        phrases; None where that is not known. `evaluate` asks in them by default.
     own_example_encoder: whether examples have an image encoder of their own, of the same kind.
     """
 
@@ -43,6 +45,7 @@ class MatcherConfig(Config):
     sigma: int | None = None
     cells: int | None = None
     described: bool = False
+    phrases: str | None = None
     own_example_encoder: bool | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,11 @@ class MatcherConfig(Config):
         check_positive(self.crop_scale, "A matcher's crop_scale")
         for field in ("released_crop", "described", "own_example_encoder"):
             check_flag(getattr(self, field), f"A matcher's {field}")
+        if self.phrases is not None and (not takes_text or not isinstance(self.phrases, str)):
+            raise InputError(
+                f"A matcher's phrases must be library, file or a file's path, and of one that reads text, but got "
+                f"{self.phrases!r} for {self.name}."
+            )
         if self.own_example_encoder and not self.takes_examples:
             raise InputError(f"{self.name} looks at no example and has no image encoder for one; leave it out.")
 

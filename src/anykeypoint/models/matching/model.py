@@ -152,7 +152,9 @@ class MatchingModel(CachingModule):
         return self.text_encoder.phrases([self.phrase(point, described) for point in category.keypoints])
 
     def phrase(self, point: Keypoint, described: bool = True) -> str:
-        """The text that stands for a keypoint."""
+        """The text that stands for a keypoint: its phrase where the data set has one, otherwise its name."""
+        if point.phrase:
+            return spoken(point.phrase)
         name = spoken(point.name)
         return f"{name}: {point.description}" if described and self.config.described and point.description else name
 

@@ -47,6 +47,9 @@ class MatcherTrainConfig(EpisodeTrainConfig):
         none.
     modality_dropout: shares of the episodes that have one prompt only.
     describe: share of the episodes whose phrases have descriptions, for a model that reads descriptions.
+    phrases: whose words the keypoints have: "library", "file" (the labels themselves), or a file of phrases; None takes
+        the file's where it has phrases for matchers that were published so (capex, flf, dlf), and else the library's.
+        See `forms.phrases`. It is what `train` reads the data with.
     heat_weight: weight of the similarity maps' loss beside the points' loss; POMNet has no other loss.
     features: "live" computes the image encoder's features in every step; "cached" computes those of a frozen encoder
         once, for `versions` crops of each object.
@@ -57,6 +60,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     most_keypoints: int = 0
     modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
     describe: float = 1.0
+    phrases: str | None = None
     heat_weight: float = 2.0
     features: str = "live"
     versions: int = 0

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...crops.batches import Episode, collate
 from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...errors import InputError
 from ...forms.dataset import Dataset
+from ...forms.phrases import words_of
 from ...models.matching.heads.base import Prompt
 from ...models.matching.model import MatchingModel
 from .. import loop
@@ -49,6 +51,8 @@ class MatcherTrainer(EpisodeTrainer):
     def __init__(self, model: MatchingModel, data: Dataset, config: MatcherTrainConfig, quiet: bool = False) -> None:
         """quiet: no progress on stderr while features are computed. Raises InputError where config and model differ."""
         self.model, self.data, self.config, self.quiet = model, data, config, quiet
+        if model.config.takes_text:
+            model.config = replace(model.config, phrases=words_of(data, config.phrases))
         dropout = config.modality_dropout
         if (dropout.words_only or dropout.example_only) and "both" not in model.prompts:
             raise InputError(

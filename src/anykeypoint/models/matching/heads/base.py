@@ -133,6 +133,7 @@ class MatchingHead(nn.Module):
     prompts: ClassVar[tuple[str, ...]]  # kinds of prompt that the head takes, of "text", "example", "both"
     text: ClassVar[str | None] = None  # name of the default text encoder; None for a head that takes no text
     sigma: ClassVar[int] = 1  # standard deviation of an example's heat maps in cells
+    file_phrases: ClassVar[bool] = False  # whether it was published with the phrases of MP-100's files as its words
     own_example_encoder: ClassVar[bool] = False  # whether examples have an image encoder of their own
 
     def __init__(self, config: Any) -> None:

@@ -14,6 +14,7 @@ class FusionHead(MatchingHead):
 
     prompts = ("text", "example", "both")
     text = "gte-base-en-v1.5"
+    file_phrases = True
 
     @classmethod
     def vision(cls) -> VisionConfig:

@@ -276,6 +276,7 @@ class CapeX(GraphHead):
 
     prompts = ("text",)
     text = "gte-base-en-v1.5"
+    file_phrases = True
 
     @classmethod
     def vision(cls) -> VisionConfig:
