@@ -23,7 +23,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Train this saved model further instead; with --model, the CapeLLM that a new KptLLM starts from.",
+            help="Train this saved model further instead; with --model, what the new model starts from: a KptLLM "
+            "from a CapeLLM, FLF and DLF from a CapeX or GraphCape.",
             autocompletion=options.complete_models,
         ),
     ] = None,
@@ -41,19 +42,18 @@ def run(
     from ..forms.registry import read
     from ..models.folders import model_type
     from ..models.loading import find, from_folder
-    from ..training.generative import kptllm_trainer
     from ..training.progress import crop_counts
-    from .trainable import CAPELLM, KPTLLM, SAVED, family_of, parts, wanted_phrases, with_phrases
+    from .trainable import CAPELLM, SAVED, family_of, parts, wanted_phrases, with_phrases
 
     described, own_recipe = ({}, {}) if model is None else parts(load_yaml(model), str(model))
     given_recipe = own_recipe if recipe is None else load_yaml(recipe)
     if model is not None or start is None:
         family = family_of(described, str(model))
         new = family.described(described, str(model))
-        if start is not None and (family is not KPTLLM or model_type(find(start)) in SAVED):
+        if start is not None and (family.starts_from is None or not family.starts_from(model_type(find(start)))):
             raise InputError(
                 "Give either --model for a new model or --start for a saved one, not both; only a KptLLM can start "
-                "from another model, a CapeLLM."
+                "from another model, a CapeLLM, and FLF and DLF from a CapeX or a GraphCape."
             )
     else:
         family, new = SAVED.get(model_type(find(start)), CAPELLM), None
@@ -69,7 +69,7 @@ def run(
     else:
         built = from_folder(find(start))
         if new is not None:
-            built = kptllm_trainer.from_capellm(new, built, config.seed)
+            built = family.started(new, built, config.seed)
     family.train(built, dataset, config, out, quiet=console.is_quiet())
     if PartialState().is_main_process:
         trained, skipped = crop_counts(out)

@@ -18,6 +18,7 @@ from ..models.matching.heads.registry import head_class
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE, read_config
 from ..models.matching.model import build as build_matcher
+from ..models.matching.plugging import plug_in
 from ..training.fewshot import fewshot_trainer
 from ..training.fewshot.fewshot_config import FewShotTrainConfig
 from ..training.generative import capellm_trainer, kptllm_trainer
@@ -36,6 +37,8 @@ class Family:
     recipe: class of the config of a training.
     build: called with a model's config and a seed; gives a new model.
     train: called with a model, the data, a recipe, the folder of the run, which it writes, and quiet=.
+    starts_from: whether a new model can start from a saved one of this `model_type`; None where it cannot from any.
+    started: called with a new model's config, the loaded model that it starts from, and a seed.
     skipped: what it means that a crop or an episode of a training was skipped.
     """
 
@@ -45,6 +48,8 @@ class Family:
     build: Callable[[Any, int], Any]
     train: Callable[..., Any]
     skipped: str
+    starts_from: Callable[[str | None], bool] | None = None
+    started: Callable[[Any, Any, int], Any] | None = None
 
 
 def _train_capellm(model: Any, data: Dataset, config: CapeLLMTrainConfig, out: Path, quiet: bool = False) -> None:
@@ -71,6 +76,8 @@ MATCHER = Family(
     build_matcher,
     matcher_trainer.train,
     "episodes had nothing to learn from: no keypoint of the query was visible",
+    lambda kind: kind == MODEL_TYPE,
+    plug_in,
 )
 FEW_SHOT = Family(
     fewshots.FewShotConfig.keys(),
@@ -87,6 +94,8 @@ KPTLLM = Family(
     KptLLM.build,
     kptllm_trainer.train,
     "crops were skipped: nothing that a task needs was inside",
+    lambda kind: kind not in SAVED,
+    kptllm_trainer.from_capellm,
 )
 FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}
 SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: KPTLLM}

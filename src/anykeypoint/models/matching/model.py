@@ -259,8 +259,19 @@ def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float
     seed: of the head's random weights.
     dtype: precision of all parts but the text encoder.
 
-    Raises InputError where weights cannot be had, and for a head that does not fit the encoders.
+    Raises InputError where weights cannot be had, for a head that does not fit the encoders, and for a fusion with a
+    frozen side, which must come from a trained matcher (`plugging.plug_in`).
     """
+    if getattr(config.head, "frozen", False):
+        raise InputError(
+            f"frozen: true keeps a trained capex or graphcape in {config.name} as it is, but there is none; give "
+            "one to start from (train --model and --start), or leave frozen out."
+        )
+    return _build(config, seed, dtype)
+
+
+def _build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:
+    """`build`, also of what is filled with saved weights afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = build_encoder(config.vision)
@@ -294,7 +305,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingMode
     Raises InputError for a folder that holds no matcher, and listing unknown, missing and wrongly shaped tensors.
     """
     folder = Path(folder)
-    model = build(read_config(folder))  # its random weights are overwritten
+    model = _build(read_config(folder))  # its random weights are overwritten
     fill(folder, model.saved_tensors(), todays_name)
     for part in model.own_parts.values():
         part.to(dtype)

@@ -4,8 +4,8 @@ Sec. 3).
 A keypoint without a phrase, or one that no example shows, is found by the other matcher alone. So a model that was
 trained with both, with one of them left out in part of the episodes, also answers to either alone.
 
-The paper's figure shows one decoder for both; the parameters that it prints are those of two. The image projection and
-the steps of the decoder layers are shared.
+The paper's figure shows one decoder for both; the parameters that it prints are those of two, which is the default
+(`decoder: shared` is the figure's). The image projection and the steps of the decoder layers are shared.
 
 Letters: B objects, h x w cells, K keypoints, C width of the tokens.
 """
@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....configs.checks import check_choice, check_positive, check_whole
+from ....configs.checks import check_choice, check_flag, check_positive, check_whole
 from ....configs.strict import Config
 from ..parts.losses import matching_losses, mean_labelled
 from ..parts.masks import clean
@@ -27,6 +27,7 @@ from .fusion import MODALITIES, FusionHead, fitted_graph_head
 from .graph import GraphConfig, GraphHead, GraphMatcher, GraphOutput
 
 ANSWERS = ("text", "image", "mean", "confidence")
+DECODERS = ("own", "shared")
 DISTANCES = ("squared", "norm")
 
 
@@ -40,6 +41,10 @@ class DecisionFusionConfig(Config):
         mean, which uses both, is ours. Training is the same for all four.
     consistency: weight of the agreement loss (Eq. 5).
     distance: "squared": mean squared error, as the paper's text has it; "norm": distance, as its formula has it.
+    decoder: "own": each matcher has one, as the paper's printed parameters have it; "shared": one serves both, as in
+        its Fig. 5.
+    host: side that a trained matcher is plugged into, "text" or "image"; matters where it is frozen.
+    frozen: whether that side stays as it is, with all that both sides share.
     graph_head: the head for text; None takes CapeX's, fitted to the encoders.
     """
 
@@ -50,11 +55,17 @@ class DecisionFusionConfig(Config):
     answer: str = "mean"
     consistency: float = 1.0
     distance: str = "squared"
+    decoder: str = "own"
+    host: str = "text"
+    frozen: bool = False
     graph_head: GraphConfig | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.answer, "A decision fusion's answer", ANSWERS)
         check_choice(self.distance, "A decision fusion's distance", DISTANCES)
+        check_choice(self.decoder, "A decision fusion's decoder", DECODERS)
+        check_choice(self.host, "A decision fusion's host", MODALITIES)
+        check_flag(self.frozen, "A decision fusion's frozen")
         if self.example_width is not None:
             check_whole(self.example_width, "A decision fusion's example_width")
         check_positive(self.consistency, "A decision fusion's consistency", zero=True)
@@ -118,7 +129,29 @@ class DecisionFusion(FusionHead):
         self.image_matcher = GraphMatcher(self.head.config)
         for new in (self.example_projection, self.image_matcher):
             initialise(new)
+        if config.decoder == "shared":
+            self.image_matcher.decoder = self.head.matcher.decoder
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
         self.train(self.head.training)
+
+    def image_side(self) -> dict[str, nn.Module]:
+        """The parts that are a graph head for examples, by their names in a `GraphHead`."""
+        head = self.head
+        own = {"token_projection": self.example_projection, "matcher": self.image_matcher}
+        return {**own, "image_projection": head.image_projection, "order": head.order, "steps": head.steps}
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        if not self.config.frozen:
+            return []
+        return [self.head] if self.config.host == "text" else list(self.image_side().values())
+
+    def train(self, mode: bool = True) -> "DecisionFusion":
+        """What is frozen keeps its dropout switched off."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
 
     @classmethod
     def fit(cls, config: DecisionFusionConfig | None, sizes: EncoderSizes) -> DecisionFusionConfig:
@@ -157,7 +190,7 @@ class DecisionFusion(FusionHead):
     @property
     def variant(self) -> dict[str, str]:
         """See `MatchingHead.variant`."""
-        return {"answer": self.config.answer}
+        return {"answer": self.config.answer, "decoder": self.config.decoder}
 
     def answer_by(self, answer: str) -> None:
         """From now on, give the points of another of ANSWERS, with the same weights."""
@@ -197,11 +230,17 @@ class DecisionFusion(FusionHead):
         return self.head.config.token_width
 
     def attention(self) -> Mapping[str, Sequence[nn.MultiheadAttention]]:
-        """The attention of both decoders."""
+        """The attention of both decoders; one that is shared runs for text and then for examples."""
+        if self.config.decoder == "shared":
+            return {"both": self.head.matcher.attention()}
         return {"text": self.head.matcher.attention(), "image": self.image_matcher.attention()}
 
     def stages(self, output: DecisionOutput, attention: Mapping[str, Tensor]) -> Stages:
         """See `MatchingHead.stages`; the two matchers have the weights that they have in the points."""
+        if "both" in attention:
+            ran = [name for name in MODALITIES if getattr(output, name) is not None]
+            layers = len(self.head.matcher.attention())
+            attention = dict(zip(ran, attention["both"].split(layers), strict=True))
         stages = {name: getattr(output, name).stages(weights) for name, weights in attention.items()}
         if len(stages) == 1:
             return next(iter(stages.values()))

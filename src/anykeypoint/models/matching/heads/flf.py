@@ -43,7 +43,8 @@ class FeatureFusionConfig(Config):
     norm: whether to apply the LayerNorm of Eq. 3; without it a gamma of 0 leaves the leading tokens as they were.
     host: "text" for CapeX's head, "image" for GraphCape's.
     guest_width: channels of the guest's tokens; None takes those of its encoder.
-    frozen: whether the graph head stays as it is, and only the fusion trains.
+    frozen: whether the graph head and the encoders stay as they are, and only the fusion trains; they come from a
+        trained matcher (`plugging.plug_in`).
     graph_head: the head that gets the fused tokens; None takes CapeX's, fitted to the encoders.
     """
 
@@ -187,6 +188,11 @@ class FeatureFusion(FusionHead):
             alone = (follows & ~leads)[..., None]
             fused.append(torch.where(alone, self.fusion.finish(other), self.fusion(lead, other, follows)))
         return torch.stack(fused).mean(dim=0)
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """See `MatchingHead.variant`."""
+        return {"direction": self.config.direction, "learnt": self.config.learnt}
 
     @property
     def loss_names(self) -> tuple[str, ...]:
