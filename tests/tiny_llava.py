@@ -20,8 +20,8 @@ from transformers import (
 SIDE = 42  # pixels of a picture: 9 patches of 14
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() }}: "
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}"
-    "{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] + ' ' }}"
+    "{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 # Names in the network of transformers -> names in the published files of both layouts.
 PUBLISHED = {

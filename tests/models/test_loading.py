@@ -28,7 +28,13 @@ def test_every_name_in_a_registry_is_something_to_call(target):
 
 
 def test_every_kind_of_folder_gives_a_kind_of_model():
-    assert {kind.gives or name for name, kind in MODEL_TYPES.items()} == {"matcher", "capellm", "kptllm", "few_shot"}
+    assert {kind.gives or name for name, kind in MODEL_TYPES.items()} == {
+        "matcher",
+        "capellm",
+        "kptllm",
+        "image_text",
+        "few_shot",
+    }
 
 
 @pytest.mark.parametrize("module", ["models.loading", "models.sources.packages", "models.registry"])

@@ -238,6 +238,8 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
         assert (config.lr, config.weight_decay, 8 * config.batch * config.accumulate) == (2e-4, 0, 128)
         assert (model.language.lora.r, model.language.lora.alpha, config.point) == (128, 256, 2)
         assert model.answer == ("token" if name == "kptllm" else "text")
+        papers = {"kptllm": TaskWeights(identify=1, example=1), "kptllm_pp": TaskWeights(text=1)}  # Sec. 4.1.1
+        assert config.tasks == papers[name]
 
 
 def test_the_second_run_of_the_shipped_model_is_a_recipe():

@@ -32,7 +32,9 @@ def run(
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: options.AllowMissing = False,
 ) -> int:
-    """Train a CapeLLM, a KptLLM, a matcher or a few-shot baseline. A stopped run goes on where it was.
+    """Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.
+
+    A stopped run goes on where it was.
 
     `accelerate launch -m anykeypoint.cli train ...` uses all GPUs.
     """

@@ -12,6 +12,8 @@ from ..forms.dataset import Dataset
 from ..forms.phrases import LIBRARY
 from ..models.fewshot import fewshot_model as fewshots
 from ..models.generative.capellm import CapeLLM, CapeLLMConfig
+from ..models.generative.image_text import ImageTextNamer
+from ..models.generative.image_text_config import ImageTextConfig
 from ..models.generative.kptllm import KptLLM
 from ..models.generative.kptllm_config import KptLLMConfig
 from ..models.matching.heads.registry import head_class
@@ -21,8 +23,9 @@ from ..models.matching.model import build as build_matcher
 from ..models.matching.plugging import plug_in
 from ..training.fewshot import fewshot_trainer
 from ..training.fewshot.fewshot_config import FewShotTrainConfig
-from ..training.generative import capellm_trainer, kptllm_trainer
+from ..training.generative import capellm_trainer, image_text_trainer, kptllm_trainer
 from ..training.generative.capellm_config import CapeLLMTrainConfig
+from ..training.generative.image_text_config import ImageTextTrainConfig
 from ..training.generative.kptllm_config import KptLLMTrainConfig
 from ..training.matching import matcher_trainer
 from ..training.matching.matcher_config import MatcherTrainConfig
@@ -97,8 +100,28 @@ KPTLLM = Family(
     lambda kind: kind not in SAVED,
     kptllm_trainer.from_capellm,
 )
-FAMILIES = {"a matcher": MATCHER, "a few-shot baseline": FEW_SHOT, "a CapeLLM": CAPELLM, "a KptLLM": KPTLLM}
-SAVED = {MODEL_TYPE: MATCHER, fewshots.MODEL_TYPE: FEW_SHOT, KptLLM.model_type: KPTLLM}
+IMAGE_TEXT = Family(
+    _keys(ImageTextConfig),
+    lambda data, origin: from_mapping(ImageTextConfig, data, origin),
+    ImageTextTrainConfig,
+    ImageTextNamer.build,
+    image_text_trainer.train,
+    "points were skipped: they lay outside the crop",
+)
+FAMILIES = {
+    "a matcher": MATCHER,
+    "a few-shot baseline": FEW_SHOT,
+    "a CapeLLM": CAPELLM,
+    "a KptLLM": KPTLLM,
+    "an image-text model": IMAGE_TEXT,
+}
+SAVED = {
+    MODEL_TYPE: MATCHER,
+    fewshots.MODEL_TYPE: FEW_SHOT,
+    KptLLM.model_type: KPTLLM,
+    ImageTextNamer.model_type: IMAGE_TEXT,
+    "llava": IMAGE_TEXT,
+}
 
 
 def parts(data: Any, origin: str) -> tuple[Any, Any]:
@@ -115,7 +138,9 @@ def parts(data: Any, origin: str) -> tuple[Any, Any]:
 
 
 def family_of(described: Any, origin: str) -> Family:
-    """The first kind of model that has all keys of a description: CapeLLM, matcher, few-shot baseline, KptLLM.
+    """The first kind of model that has all keys of a description.
+
+    The order is CapeLLM, matcher, few-shot baseline, KptLLM, image-text model.
 
     described: the description of a model, as `parts` gives it.
     origin: the file's name, for messages.
@@ -124,7 +149,7 @@ def family_of(described: Any, origin: str) -> Family:
     """
     if not isinstance(described, dict):
         raise InputError(f"{origin} must describe a model by a mapping of settings, but got {described!r}.")
-    for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM):
+    for family in (CAPELLM, MATCHER, FEW_SHOT, KPTLLM, IMAGE_TEXT):
         if described.keys() <= family.keys:
             return family
     known = "; ".join(f"{what} has {', '.join(sorted(family.keys))}" for what, family in FAMILIES.items())

@@ -48,5 +48,17 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("mm_projector.safetensors", "tokenizer*"),
         ),
     ),
+    "image_text": ModelType(f"{_GENERATIVE}.image_text:load", (), ("identify",)),
+    "llava": ModelType(
+        f"{_GENERATIVE}.image_text:load_llava",
+        (),
+        ("identify",),
+        gives="image_text",
+        files=(
+            *("model-*.safetensors", "model.safetensors.index.json", "generation_config.json", "tokenizer*"),
+            *("processor_config.json", "preprocessor_config.json", "chat_template*", "special_tokens_map.json"),
+            "added_tokens.json",
+        ),
+    ),
     "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density",), ("example",)),
 }

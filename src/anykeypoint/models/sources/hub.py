@@ -47,6 +47,14 @@ def load_image_processor(source: str) -> Any:
         return AutoImageProcessor.from_pretrained(_checked(source), trust_remote_code=False, backend="pil")
 
 
+def load_processor(source: str) -> Any:
+    """The processor of an image-text model, of a hub id or folder; pictures as in `load_image_processor`."""
+    from transformers import AutoProcessor
+
+    with _one_sentence(source), _quiet():
+        return AutoProcessor.from_pretrained(_checked(source), trust_remote_code=False, backend="pil")
+
+
 def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any) -> Any:
     """A network of transformers with the weights of a hub id or folder.
 

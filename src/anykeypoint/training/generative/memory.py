@@ -1,6 +1,6 @@
 """Training of models that do not fit into memory: recomputed layers, and weights sharded over processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -25,6 +25,13 @@ def recomputed(model: GenerativeModel) -> Iterator[None]:
     layers = [*model.language.base_model.layers]
     if any(p.requires_grad for p in model.encoder.parameters()):
         layers += _recomputable_layers(model.encoder.model)
+    with recomputed_layers(layers):
+        yield
+
+
+@contextmanager
+def recomputed_layers(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """As `recomputed`, of these layers."""
     for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     try:
