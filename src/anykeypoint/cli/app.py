@@ -58,7 +58,7 @@ VERBS = {
     "categories": Verb("categories", "List the library's categories, or the points of one; or check them."),
     "evaluate": Verb("evaluate", "Measure a model on labelled objects, with baselines on the same ones."),
     "density": Verb("density", "Compare a model's densities with Gaussians of one width on labelled objects."),
-    "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher or a few-shot baseline."),
+    "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
     "convert": Verb("convert", "Make a model folder of a checkpoint of the released CapeFormer, GraphCape or CapeX."),
     "export": Verb("export", "Write a matcher as an ONNX file."),
     "weights": Verb("weights", "Fetch the weights that a model needs, so that it works offline afterwards."),
