@@ -1,10 +1,10 @@
-"""How fast training data comes off the disk beside plain decoding of the same files, and how fast pairs are scored.
+"""Speed of loading training data, beside plain decoding of the same files, and speed of scoring pairs.
 
     python benchmarks/data.py --data coco:labels.json --images photos/ --json data.json
 
 Loading: pictures per second of worker processes that decode with Pillow alone, that build training conversations
 (CapeLLM's recipe, with the shipped default or --model) and that build episodes (GraphCape's recipe, one example). Each
-loader's share of plain decoding, in one round, is what to look at: the files, the disk and the machine cancel out.
+loader's share of plain decoding within one round is the number to compare: files, disk and machine cancel out.
 Without --data, made-up objects are written to a temporary folder as JPEG.
 
 Scoring: the predictions of MP-100's 60,000 pairs, with 17 points each, are read from JSON lines, and all are scored and
@@ -40,12 +40,12 @@ from anykeypoint.training.generative.sequence_batch import collate as collate_se
 from anykeypoint.training.generative.sequences import build_sequences
 
 BATCH = 8
-CATEGORIES = 20  # of an MP-100 test split
+CATEGORIES = 20  # number of categories of an MP-100 test split
 
 
 @dataclass(frozen=True)
 class Items:
-    """A loader's items by number, as DataLoader takes them."""
+    """A map-style data set for DataLoader. build: makes the item of a number. count: number of items."""
 
     build: Callable[[int], object]
     count: int
@@ -69,7 +69,7 @@ def made_up(folder: Path, count: int, size: int) -> Dataset:
 
 
 def loaders(data: Dataset, model: CapeLLM, passes: int) -> dict[str, tuple[Items, Callable, int]]:
-    """By name: the items, what makes a batch of them, and how many pictures an item has."""
+    """Name of a loader -> its items, the function that makes a batch of them, and the number of pictures of an item."""
     objects, recipe, plan = data.objects, CapeLLMTrainConfig(), EpisodeSampler(data, EpisodeConfig())
     count = passes * len(objects)
 
@@ -150,16 +150,16 @@ def main() -> None:
     parser.add_argument("--data", help="labels as FORM:FILE, such as coco:labels.json; made-up objects without it")
     parser.add_argument("--images", type=Path, default=Path("."))
     parser.add_argument("--model", default="capellm-small")
-    parser.add_argument("--count", type=int, default=96, help="objects at most")
+    parser.add_argument("--count", type=int, default=96, help="maximum number of objects")
     parser.add_argument("--size", type=int, default=640, help="pixels a side of a made-up picture")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--passes", type=int, default=2, help="over the objects, in a round")
+    parser.add_argument("--passes", type=int, default=2, help="passes over the objects in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=60_000)
     parser.add_argument("--points", type=int, default=17)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are ours
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # DataLoader has worker processes; tokenizers would warn
     torch.set_num_threads(1)
     model = ak.load(options.model, device="cpu")
     figures: dict[str, float | int] = {}

@@ -1,4 +1,4 @@
-"""How much faster the engine is than asking keypoint by keypoint, in one run on one machine.
+"""Speed of the decoding engine beside one generation for each keypoint, in one run on one machine.
 
     python benchmarks/decode.py --keypoints 17 --json decode.json
 
@@ -26,7 +26,7 @@ PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 
 
 class Template(LogitsProcessor):
-    """Allows at every step what the answer's template allows."""
+    """Allows at every step only the tokens that the template of an answer allows."""
 
     def __init__(self, codec: CoordinateCodec) -> None:
         self.codec, self.template = codec, codec.template()
@@ -58,8 +58,8 @@ def slow(model: CapeLLM, category: ak.Category) -> list[list[int]]:
     for question in model.questions(category):
         crops = torch.from_numpy(crop_pixels(picture, crop, model.config.vision.image_size))[None]
         prefix = model.prefix(model.encoder.normalise(crops))
-        asked = model.language.get_input_embeddings()(torch.tensor([question]))
-        embeddings = torch.cat([prefix, asked], dim=1)
+        instruction = model.language.get_input_embeddings()(torch.tensor([question]))
+        embeddings = torch.cat([prefix, instruction], dim=1)
         steps = len(model.codec.template())
         written = model.language.generate(
             inputs_embeds=embeddings,
@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     model = ak.load(options.model, device="cpu")
     category, double = body(options.keypoints), body(2 * options.keypoints)
-    same = fast(model, category) == slow(model, category)  # also warms both up
+    same = fast(model, category) == slow(model, category)  # this comparison also warms both up
     rounds = [
         (seconds(slow, model, category), seconds(fast, model, category), seconds(fast, model, double))
         for _ in range(options.repeats)

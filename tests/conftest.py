@@ -9,9 +9,12 @@ import pytest
 from hypothesis import settings
 
 import anykeypoint
+from anykeypoint import cli
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.example import Example, marked_category, read_marked, to_example
+
+cli.limit_spinning()  # before torch is loaded: the tests share their cores with other work
 
 settings.register_profile("plain", deadline=None)  # a busy machine is no failure
 settings.load_profile("plain")
