@@ -21,6 +21,7 @@ from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...density import Density
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
+from ...instructions import Instruction
 from ..loading import from_folder
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop, cut_object
@@ -33,8 +34,8 @@ DENSITY_CELLS = 100  # number of cells on a side of a density, unless the caller
 class GenerativeModel(nn.Module):
     """Base of the models that write coordinates.
 
-    config: the model's config, with `vision`, `language`, `answer`, `spaced`, `crop_scale`, `released_crop` and
-        `strategy`.
+    config: the model's config, with `vision`, `language`, `answer`, `keypoint_token`, `spread`, `spaced`, `crop_scale`,
+        `released_crop` and `strategy`.
     encoder: the image encoder.
     language: a causal language model of transformers.
     tokenizer: the language model's tokenizer.
@@ -58,7 +59,9 @@ class GenerativeModel(nn.Module):
         self.projection = projection
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
         token = config.answer == "token"
-        self.keypoint_token = KeypointToken(language.get_input_embeddings().weight) if token else None
+        self.keypoint_token = None
+        if token:
+            self.keypoint_token = KeypointToken(language, config.keypoint_token == "written", config.spread)
         # Strings that the tokenizer turns into one token wherever they stand: special tokens and all others added.
         added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
         self.control_tokens = sorted({*tokenizer.all_special_tokens, *added})
@@ -67,6 +70,11 @@ class GenerativeModel(nn.Module):
     def device(self) -> torch.device:
         """The device that the model computes on."""
         return next(self.projection.parameters()).device
+
+    @property
+    def writes_token(self) -> bool:
+        """Whether the model writes <KEYPOINT> itself, instead of being given it as the answer."""
+        return self.keypoint_token is not None and self.keypoint_token.output is not None
 
     # --- folders ------------------------------------------------------------------------------------------------------
 
@@ -137,6 +145,11 @@ class GenerativeModel(nn.Module):
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, without BOS."""
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    def stops(self, form: Instruction) -> set[int]:
+        """The tokens that end an answer of a form: the end-of-text, and the form's ending where it is one token."""
+        ending = self.tokenize([form.ending])[0]
+        return {*(ending if len(ending) == 1 else ()), *({self.tokenizer.eos_token_id} - {None})}
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 

@@ -23,13 +23,15 @@ from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
-from ...instructions import Instruction, Point, instruction
+from ...instructions import Instruction, Point, Text, instruction
 from ...pose import Pose
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
 from .base import GenerativeModel, confidences, densities
 from .capellm_config import CapeLLMConfig
+
+FIRST_TOKENS = 64  # largest number of tokens of an answer that the model writes in a first round, its ending included
 
 
 class CapeLLM(GenerativeModel):
@@ -104,10 +106,13 @@ class CapeLLM(GenerativeModel):
         """Find a category's keypoints in one picture: `encode`, then `CapeLLMView.predict`, with its options."""
         return self.encode(image, box).predict(category, **options)
 
-    def questions(self, category: Category, describe: str = "detailed") -> list[list[int]]:
+    def questions(
+        self, category: Category, describe: str = "detailed", first: Sequence[Sequence[int]] = ()
+    ) -> list[list[int]]:
         """The tokenised question about each keypoint, to follow the image prefix.
 
         describe: how descriptions are given, one of `instructions.DESCRIBE`.
+        first: the tokens of the answers of the form's first rounds; without them these are the true answers.
 
         Raises InputError where the model's conversation form does not answer with points.
         """
@@ -118,23 +123,49 @@ class CapeLLM(GenerativeModel):
                 "training only."
             )
         prompts = [form.prompt(category, i, describe, special=self.control_tokens) for i in range(len(category))]
-        pieces = [self.tokenize([segment.text for segment in prompt]) for prompt in prompts]
-        return [[token for piece in prompt for token in piece] for prompt in pieces]
+        return [[token for piece in self._pieces(prompt, first) for token in piece] for prompt in prompts]
 
-    def turns(self, category: Category, order: Sequence[int], describe: str = "detailed") -> list[list[int]]:
+    def first_question(self, category: Category, first: Sequence[Sequence[int]]) -> list[int]:
+        """The tokenised text in front of the answer of the form's next first round.
+
+        first: the tokens of the answers of the rounds before it.
+        """
+        prompt = self.instruction.prompt(category, 0, "removed", special=self.control_tokens)
+        place = [i for i, segment in enumerate(prompt) if segment.answer][
+            2 * len(first)
+        ]  # an ending behind each answer
+        return [token for piece in self._pieces(prompt[:place], first) for token in piece]
+
+    def _pieces(self, segments: Sequence[Text], first: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The token ids of each segment, those of the first rounds' answers replaced by these where there are any."""
+        pieces = self.tokenize([segment.text for segment in segments])
+        answers = [i for i, segment in enumerate(segments) if segment.answer][: 2 * len(first) : 2]
+        for place, ids in zip(answers, first, strict=True):
+            pieces[place] = list(ids)
+        return pieces
+
+    def turns(
+        self,
+        category: Category,
+        order: Sequence[int],
+        describe: str = "detailed",
+        first: Sequence[Sequence[int]] = (),
+    ) -> list[list[int]]:
         """The tokenised questions of one conversation, for `Engine.answer_in_turn`.
 
         From the second on, each starts with the ending of the previous answer.
 
         order: indices of the keypoints in the order of the conversation.
-        describe: as in `questions`.
+        describe, first: as in `questions`.
         """
         turns: list[list[int]] = [[]]
-        for segment in self.instruction.conversation(category, order, describe, special=self.control_tokens):
+        segments = self.instruction.conversation(category, order, describe, special=self.control_tokens)
+        texts = [Text("") if isinstance(segment, Point) else segment for segment in segments]
+        for segment, ids in zip(segments, self._pieces(texts, first), strict=True):
             if isinstance(segment, Point):
                 turns.append([])
-            elif segment.text:
-                turns[-1] += self.tokenize([segment.text])[0]
+            else:
+                turns[-1] += ids
         return turns[:-1]
 
 
@@ -176,21 +207,26 @@ class CapeLLMView:
         seed: of strategies that draw.
 
         The confidence is the probability that x lies within 0.1 of the crop of the answer, times the same of y given
-        x. A model that answers with <KEYPOINT> has no distribution: its confidences are NaN. Raises InputError for
-        options that a <KEYPOINT> answer does not have, and for an order that is none.
+        x. A model that answers with <KEYPOINT> has no distribution: see `KeypointToken.locate` for its confidence. A
+        point for which it does not write the token is absent. Raises InputError for options that a <KEYPOINT> answer
+        does not have, and for an order that is none.
         """
         strategy_name = strategy or self.model.config.strategy
-        questions = self.model.questions(category, describe)
+        first = self.first_answers(category) if self.model.config.first_rounds == "written" else []
+        questions = self.model.questions(category, describe, first)
         if self.model.keypoint_token is not None:
             if strategy is not None or density or cumulative or order is not None:
                 raise InputError(
                     "This model answers with <KEYPOINT>, not digits; ask without strategy, density and cumulative."
                 )
-            points = self.model.keypoint_token.locate(self.model.language, self.prefix, questions)
-            return self.cut.pose(category, points.double().cpu().numpy(), np.full(len(questions), np.nan))
+            token = self.model.keypoint_token
+            found = token.locate(
+                self.model.language, self.prefix, questions, stops=self.model.stops(self.model.instruction)
+            )
+            return self.cut.pose(category, found.points.numpy(), found.confidence.numpy())
         if cumulative:
             order = _checked_order(order, len(category))
-            turns = self.model.turns(category, order, describe)
+            turns = self.model.turns(category, order, describe, first)
             decoded = self.engine.answer_in_turn(self.prefix, turns, strategy_name, seed).at(np.argsort(order).tolist())
         elif order is not None:
             raise InputError("An order is for cumulative reasoning only; ask with cumulative, or leave the order out.")
@@ -198,6 +234,21 @@ class CapeLLMView:
             decoded = self.engine.answer(self.prefix, questions, strategy_name, seed)
         grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
         return self.cut.pose(category, decoded.values.double().numpy() / 1000, confidences(decoded), grids)
+
+    @torch.inference_mode()
+    def first_answers(self, category: Category) -> list[tuple[int, ...]]:
+        """The tokens of the model's own answers to the first rounds of its form, without their endings.
+
+        Each is written greedily, with at most FIRST_TOKENS tokens, behind the rounds before it.
+        """
+        model = self.model
+        ending = model.tokenize([model.instruction.ending])[0]
+        answers: list[tuple[int, ...]] = []
+        for _ in model.instruction.first:
+            question = model.first_question(category, answers)
+            (one,) = self.engine.write(self.prefix, [question], ending, FIRST_TOKENS, model.tokenizer.eos_token_id)
+            answers.append(one.ids)
+        return answers
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:

@@ -8,7 +8,9 @@ from ...errors import InputError
 from ...instructions import Instruction, instruction, instruction_setting
 from ..towers.language import LanguageConfig
 from ..towers.vision_config import VisionConfig
-from .keypoint_token import ANSWERS
+from .keypoint_token import check_token
+
+FIRST_ROUNDS = ("given", "written")  # whose the answers of a form's first rounds are in prediction
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,12 @@ class CapeLLMConfig(Config):
     vision: the image encoder.
     language: the language model.
     instruction: the conversation form: a name of the library, or a YAML file, whose content is kept.
+    first_rounds: whose the answers of the form's first rounds, such as the object's noun, are in prediction: "given",
+        the true ones, or "written", the model's own (Sec. B.1). Training always has the true ones.
     answer: "text" writes coordinates as digits; "token" answers <KEYPOINT>, whose point a decoder reads.
+    keypoint_token: whether a <KEYPOINT> answer is "given", or "written" by the model, which then learns to write it
+        (Sec. B.2).
+    spread: estimate how far off the point of a <KEYPOINT> answer is, as its confidence; not from the paper.
     spaced: True writes "[0.123, 0.456]" as printed in the paper, False "[0.123,0.456]" as the released code does.
     crop_scale: side of the crop over the longer side of the box.
     released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
@@ -31,7 +38,10 @@ class CapeLLMConfig(Config):
     vision: VisionConfig = field(default_factory=lambda: VisionConfig("dinov2-l", tuning="lora"))
     language: LanguageConfig = field(default_factory=lambda: LanguageConfig("llama-3.1-8b", tuning="lora"))
     instruction: str | Instruction = "base"
+    first_rounds: str = "given"
     answer: str = "text"
+    keypoint_token: str = "given"
+    spread: bool = False
     spaced: bool = False
     crop_scale: float = 1.0
     released_crop: bool = False
@@ -39,10 +49,14 @@ class CapeLLMConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", instruction_setting(self.instruction))
-        check_choice(self.answer, "A model's answer", ANSWERS)
         check_flag(self.released_crop, "A model's released_crop")
-        if self.answer == "token":
-            if self.strategy != "greedy":
-                raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
-            if not instruction(self.instruction).answers_points:
-                raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
+        check_token(self)
+        check_choice(self.first_rounds, "A model's first_rounds", FIRST_ROUNDS)
+        form = instruction(self.instruction)
+        if self.answer == "token" and not form.answers_points:
+            raise InputError("A <KEYPOINT> answer is a place, but this model's instruction form asks for words.")
+        if self.first_rounds == "written" and not (form.first and form.ending):
+            raise InputError(
+                f"first_rounds 'written' needs an instruction form with first rounds and an ending, but {form.name!r} "
+                "lacks them; leave it out."
+            )

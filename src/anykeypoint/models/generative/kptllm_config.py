@@ -10,7 +10,7 @@ from ...instructions.tasks import TaskForm, task_form_setting
 from ..towers.language import LanguageConfig
 from ..towers.vision_config import VisionConfig
 from ..tuning import ROLES, LoraOptions
-from .keypoint_token import ANSWERS
+from .keypoint_token import check_token
 
 PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")
 VICUNAS = ("vicuna-7b", "vicuna-13b")  # what the language model of a LLaVA-1.5 may be called
@@ -33,6 +33,8 @@ class KptLLMConfig(Config):
     sigma: standard deviation of the Gaussian of the extractor "pool", a share of the crop; the default is POMNet's.
     instruction: the task form: a name of the library, or a YAML file, whose content is kept.
     answer: "text" writes coordinates as digits; "token" answers <KEYPOINT>, whose point a decoder reads (KptLLM).
+    keypoint_token: whether a <KEYPOINT> answer is "given", or "written" by the model, which then learns to write it.
+    spread: estimate how far off the point of a <KEYPOINT> answer is, as its confidence; not from the paper.
     identify_first: an answer gives the keypoint's name, then its point.
     spaced: True writes "[0.123, 0.456]", False "[0.123,0.456]".
     crop_scale: side of the crop over the longer side of the box.
@@ -58,6 +60,8 @@ class KptLLMConfig(Config):
     sigma: float = 2 / 64
     instruction: str | TaskForm = "kptllm"
     answer: str = "text"
+    keypoint_token: str = "given"
+    spread: bool = False
     identify_first: bool = True
     spaced: bool = False
     crop_scale: float = 1.0
@@ -67,7 +71,8 @@ class KptLLMConfig(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", task_form_setting(self.instruction))
-        for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS), ("answer", ANSWERS)):
+        check_token(self)
+        for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS)):
             check_choice(getattr(self, key), f"A model's {key}", known)
         for key in ("layers", "heads", "frequencies"):
             check_whole(getattr(self, key), f"A model's {key}")
@@ -75,8 +80,6 @@ class KptLLMConfig(Config):
             check_positive(getattr(self, key), f"A model's {key}")
         for key in ("identify_first", "spaced", "released_crop"):
             check_flag(getattr(self, key), f"A model's {key}")
-        if self.answer == "token" and self.strategy != "greedy":
-            raise InputError(f"A <KEYPOINT> answer has no strategy, but got {self.strategy!r}; leave it out.")
         if self.llava is not None:
             self._take_towers(self.llava)
 
@@ -118,8 +121,7 @@ class KptLLMConfig(Config):
             # The preset's towers would still have the preset's LLaVA as their source.
             bare = {key: replace(getattr(base, key), source=None) for key in ("vision", "language")}
             base = replace(base, llava=None, **bare)
-        given = super().from_dict(data)
-        return replace(base, **{key: getattr(given, key) for key in data}, **own)
+        return super().from_dict({**base.to_dict(), **data, **own})
 
 
 # The paper's sizes (Sec. 4.1.3). Its KptLLM starts from LLaVA-1.5-7B; Table 16 has LLaVA-1.5-13B in its place.
@@ -128,6 +130,7 @@ PRESETS = {
         vision=VisionConfig("clip-vit-l-336", image_size=336, tuning="full"),
         projector="mlp",
         answer="token",
+        keypoint_token="written",
         llava="llava-hf/llava-1.5-7b-hf",
     ),
     "kptllm++": KptLLMConfig(),

@@ -168,12 +168,13 @@ class KptLLMView:
 
         Several examples of a keypoint are several questions. The answer is that of the equal mixture of their exact
         distributions: p(x) is the mean of p_m(x), and p(y | x) weights each example by its p_m(x). A model that answers
-        with <KEYPOINT> has no distribution: its answer is the mean of the points.
+        with <KEYPOINT> has no distribution: its answer is the mean of the points for which it writes the token.
 
         A model that identifies first answers with the keypoint's name before its point. Where words are read, the name
         is known; else the model writes one per example, and `identified` has the name of the highest total probability.
 
-        The confidence is that of CapeLLM; it is NaN for a <KEYPOINT> answer. Raises InputError for options that a
+        The confidence is that of CapeLLM; of a <KEYPOINT> answer that of `KeypointToken.locate`, the mean over its
+        examples. Raises InputError for options that a
         <KEYPOINT> answer does not have, for examples of another category, and for points outside their picture.
         """
         if others:
@@ -295,9 +296,12 @@ class KptLLMView:
         if model.keypoint_token is not None:
             flat = [tokens for group in groups for tokens in group]
             embed = partial(model.embed, prompts=prompts)
-            located = model.keypoint_token.locate(model.language, self.prefix, flat, embed).double().cpu()
-            means = [part.mean(0) for part in located.split([len(group) for group in groups])]
+            stops = model.stops(model.form.text)
+            found = model.keypoint_token.locate(model.language, self.prefix, flat, embed, stops)
+            sizes = [len(group) for group in groups]
+            means = [part.nanmean(0) for part in found.points.split(sizes)]
             points[rows] = torch.stack(means).numpy()
+            confidence[rows] = [float(part.nanmean()) for part in found.confidence.split(sizes)]
         else:
             keys = [question.key for question in questions]
             decoded = engine.answer_together(self.prefix, groups, strategy or model.config.strategy, seed, keys)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...decoding import packed_forward
 from ...models.generative.base import GenerativeModel
 from ...models.generative.capellm import CapeLLM
+from ...models.generative.keypoint_token import KEYPOINT
 from .capellm_config import CapeLLMTrainConfig
 from .guidance import guided_losses, prefixed_mask
 from .sequence_batch import SequenceBatch
@@ -41,7 +42,8 @@ def training_losses(
         return packed_forward(model.language, embeddings, prefixed_mask(batch.mask, size), positions)[:, size:]
 
     def answers(hidden: Tensor) -> dict[str, Tensor]:
-        return {"answers": _answer_loss(model, hidden, batch, config)}
+        terms = {"answers": _answer_loss(model, hidden, batch, config)}
+        return terms | spread_loss(model, hidden, batch)
 
     return guided_losses(model, batch, config.guide, states, answers, answered, readers)
 
@@ -59,12 +61,15 @@ def _answer_loss(model: CapeLLM, hidden: Tensor, batch: SequenceBatch, config: C
 def text_loss(model: GenerativeModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy of the next token, mean over tokens. Logits are computed where there is a target, nowhere else.
 
-    model: its output embeddings make the logits.
+    model: its output embeddings make the logits, and where it writes <KEYPOINT> that token's output vector.
     hidden: final hidden states of the text, B T D.
     targets: n 3, see `SequenceBatch.text_targets`.
     """
-    states = hidden[targets[:, 0], targets[:, 1]]
-    return F.cross_entropy((states @ model.language.get_output_embeddings().weight.T).float(), targets[:, 2])
+    states, wanted = hidden[targets[:, 0], targets[:, 1]], targets[:, 2]
+    if model.writes_token:
+        logits = model.keypoint_token.logits(model.language, states)
+        return F.cross_entropy(logits, torch.where(wanted == KEYPOINT, logits.shape[1] - 1, wanted))
+    return F.cross_entropy((states @ model.language.get_output_embeddings().weight.T).float(), wanted)
 
 
 def digits_loss(model: GenerativeModel, hidden: Tensor, batch: SequenceBatch) -> Tensor:
@@ -90,3 +95,20 @@ def point_loss(model: GenerativeModel, hidden: Tensor, batch: SequenceBatch) -> 
     positions, target_points = batch.point_targets
     points = model.keypoint_token(hidden[positions[:, 0], positions[:, 1]])
     return (points - target_points).abs().sum(-1).mean()
+
+
+def spread_loss(model: GenerativeModel, hidden: Tensor, batch: SequenceBatch) -> dict[str, Tensor]:
+    """The term "spread" of a model that estimates the spread of <KEYPOINT> answers; none of any other model.
+
+    It is the negative log-likelihood of the true points under Laplace distributions round the decoded ones, sum over x
+    and y, mean over points. Nothing but the decoder of the spread gets a gradient from it.
+
+    hidden: final hidden states of the text, B T D.
+    """
+    token = model.keypoint_token
+    if token is None or token.spread is None or not batch.answers:
+        return {}
+    positions, target_points = batch.point_targets
+    states = hidden[positions[:, 0], positions[:, 1]].detach()
+    distances, scales = (token(states).detach() - target_points).abs(), token.spreads(states)
+    return {"spread": (distances / scales + (2 * scales).log()).sum(-1).mean()}

@@ -62,7 +62,8 @@ class CapeLLMTrainer(GenerativeTrainer):
 
     def loss_names(self, step: int) -> tuple[str, ...]:
         answered = self._answered(step)
-        return ("loss", *(["answers"] if answered else []), *self.guidance_names(answered))
+        answers = ["answers", *self.spread_names()] if answered else []
+        return ("loss", *answers, *self.guidance_names(answered))
 
     def rate_factor(self, step: int) -> float:
         return self.cosine_rate(step, hold=self.config.guide.alone)

@@ -81,6 +81,11 @@ class GenerativeTrainer(Trainer):
         terms = {"guide": bool(self.config.guide.layers), "read": answered and self.readers is not None}
         return [name for name, present in terms.items() if present]
 
+    def spread_names(self) -> list[str]:
+        """The name of the loss term of the spread of <KEYPOINT> answers, where the model estimates one."""
+        token = self.model.keypoint_token
+        return ["spread"] if token is not None and token.spread is not None else []
+
     def load(self, numbers: range, step: int) -> MicroBatch:
         samples = [self.sampler.sample(number) for number in numbers]
         built = [self.sequences(item, rng, step) for item, rng in samples]

@@ -8,8 +8,10 @@ from ...configs.checks import check_positive, check_whole
 from ...configs.strict import Config
 from ...crops.augment import LOCLLM, AugmentConfig
 from ...errors import InputError
-from ..run_config import check_from_zero, check_options
+from ..run_config import check_choices, check_from_zero, check_options
 from .generative_config import GenerativeTrainConfig
+
+LEARN_NAMES = ("unknown", "all")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
     asks: number of conversations about each keypoint of a crop, each with a task of its own.
     words: weight of the loss of names beside the loss of points, with the loss "digits" and with <KEYPOINT> answers.
     point: weight of the points' L1 loss beside the names' loss, with <KEYPOINT> answers (Eq. 7).
+    learn_names: of which answers the name in front of the point is learnt: "unknown", those whose question does not
+        give it, or "all" (Sec. 3.5: the loss of text is that of the example). It matters to models that identify first.
     prompt_lr: learning rate of the modules that make prompt tokens, which start at random; 0 takes `lr`.
     """
 
@@ -65,6 +69,7 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
     asks: int = 1
     words: float = 1.0
     point: float = 2.0
+    learn_names: str = "unknown"
     prompt_lr: float = 0.0
     describe: float = 0.5
     batch: int = 16
@@ -74,6 +79,7 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self, check_whole, "asks")
+        check_choices(self, learn_names=LEARN_NAMES)
         check_from_zero(self, "words", "point")
         if self.guide.alone:
             raise InputError("guide.alone is CapeLLM's; start from a CapeLLM that was trained so, and leave it out.")

@@ -17,7 +17,7 @@ from ...models.generative.kptllm import KptLLM
 from ...models.generative.kptllm_config import KptLLMConfig
 from .. import loop
 from ..trainer import StepPlan
-from .answer_losses import digits_loss, point_loss, text_loss
+from .answer_losses import digits_loss, point_loss, spread_loss, text_loss
 from .generative_trainer import GenerativeTrainer
 from .guidance import guided_losses
 from .kptllm_config import KptLLMTrainConfig
@@ -56,7 +56,7 @@ def from_capellm(config: KptLLMConfig, source: CapeLLM, seed: int = 0) -> KptLLM
     source: the trained CapeLLM; its modules are used, not copied.
     seed: seed of the random weights.
     """
-    for key in ("vision", "language", "answer", "spaced"):
+    for key in ("vision", "language", "answer", "keypoint_token", "spread", "spaced"):
         ours, theirs = getattr(config, key), getattr(source.config, key)
         if ours != theirs:
             raise InputError(
@@ -125,7 +125,8 @@ class KptLLMTrainer(GenerativeTrainer):
 
     def loss_names(self, step: int) -> tuple[str, ...]:
         separate = self.model.keypoint_token is not None or self.config.loss == "digits"
-        return ("loss", *(("points", "words") if separate else ("answers",)), *self.guidance_names())
+        answers = ("points", "words", *self.spread_names()) if separate else ("answers",)
+        return ("loss", *answers, *self.guidance_names())
 
     def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[TaskSequence]:
         return build_task_sequences(self.model, item, self.config, rng, self.members)
@@ -142,6 +143,7 @@ def task_losses(
 
     With the loss "text" there is one term, "answers", the mean over all answers' tokens (Eq. 6 and 8). With the loss
     "digits" and with <KEYPOINT> answers there are two, "points" and "words", with the weights of the recipe (Eq. 7).
+    The words are the names, and where the model writes <KEYPOINT> itself all tokens of the answers.
 
     model: the model that is trained.
     batch: sequences that were built for it.
@@ -163,9 +165,10 @@ def task_losses(
             terms["points"] = config.point * point_loss(model, hidden, batch)
         elif batch.answers:
             terms["points"] = digits_loss(model, hidden, batch)
-        if len(batch.word_targets):
-            terms["words"] = config.words * text_loss(model, hidden, batch.word_targets)
-        return terms
+        words = batch.text_targets if model.writes_token else batch.word_targets
+        if len(words):
+            terms["words"] = config.words * text_loss(model, hidden, words)
+        return terms | spread_loss(model, hidden, batch)
 
     return guided_losses(model, batch, config.guide, states, answers, readers=readers)
 

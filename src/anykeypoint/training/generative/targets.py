@@ -18,7 +18,8 @@ from ...decoding.codec import CoordinateCodec, thousandths
 class AnswerTargets:
     """The targets of one answer that is a point. Positions are indices in the sequence's text tokens.
 
-    A <KEYPOINT> answer has no targets but the point, and its span is the position of the token itself.
+    The span of a <KEYPOINT> answer is the position of the token itself. One that is given has no target but the point;
+    one that the model writes has itself and what ends the answer as text.
 
     text: (position whose next token is predicted, id of that token), for the whole answer.
     lead: (position, distribution over "0" and "1"), for x and y.

@@ -3,8 +3,8 @@
 The sequence is [prefix ; conversation 1 ; conversation 2 ; ...] as in `sequences`. A conversation about a given place
 starts with the prompt token of that place. Places in an example are all of one other object of the category.
 
-Where a question gives the name, the name in the answer is no target: in prediction it is written for the model, and
-copying it would teach nothing.
+Where a question gives the name, the name in the answer is a target with `learn_names: all` alone (Sec. 3.5): in
+prediction it is written for the model, so by default nothing is spent on copying it.
 
 Letters: K keypoints, S side of a crop in pixels, B sequences of a batch, E examples' crops and R prompt tokens in it.
 """
@@ -97,7 +97,9 @@ class TaskWriter(SequenceWriter):
         named = self.model.config.identify_first
         options = {**options, "wordings": [wording], "named": named}
         segments = form.conversation(task, item.category, keypoint, describe if has_text else "detailed", **options)
-        if named and has_text:  # the name and the text behind it stand in front of the point; they are no targets
+        if (
+            named and has_text and self.config.learn_names == "unknown"
+        ):  # the name and the text behind it stand in front of the point; they are no targets
             at = next(i for i, segment in enumerate(segments) if segment.answer)
             segments[at : at + 2] = [Text(segment.text) for segment in segments[at : at + 2]]
         number, start = self.next_conversation(), 0

@@ -108,7 +108,8 @@ class SequenceWriter:
         if not segment.answer:
             return list(codec.encode(*point))
         if self.model.keypoint_token is not None:
-            self.answers.append(AnswerTargets([], [], [], point, (start, start)))
+            text = [(start - 1, KEYPOINT)] if self.model.writes_token else []
+            self.answers.append(AnswerTargets(text, [], [], point, (start, start)))
             return [KEYPOINT]
         x, y = (number_targets(codec, value, self.config.sigma, self.rng) for value in point)
         ids = list(codec.encode_values(x.value, y.value))
@@ -121,7 +122,8 @@ class SequenceWriter:
         targets = [(start - 1 + i, token) for i, token in enumerate(ids)]
         if not behind_point:
             self.word_targets.extend(targets)
-        elif self.model.keypoint_token is None:  # a <KEYPOINT> answer is that token alone, which is not learnt
+        elif self.model.keypoint_token is None or self.model.writes_token:
+            # A <KEYPOINT> that is given is the whole answer, and what ends it is not learnt.
             self.answers[-1].text.extend(targets)
 
 
