@@ -130,7 +130,6 @@ PRESETS = {
         vision=VisionConfig("clip-vit-l-336", image_size=336, tuning="full"),
         projector="mlp",
         answer="token",
-        keypoint_token="written",
         llava="llava-hf/llava-1.5-7b-hf",
     ),
     "kptllm++": KptLLMConfig(),
