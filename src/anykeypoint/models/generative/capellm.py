@@ -131,9 +131,8 @@ class CapeLLM(GenerativeModel):
         first: the tokens of the answers of the rounds before it.
         """
         prompt = self.instruction.prompt(category, 0, "removed", special=self.control_tokens)
-        place = [i for i, segment in enumerate(prompt) if segment.answer][
-            2 * len(first)
-        ]  # an ending behind each answer
+        answers = [i for i, segment in enumerate(prompt) if segment.answer]  # each with an ending behind it
+        place = answers[2 * len(first)]
         return [token for piece in self._pieces(prompt[:place], first) for token in piece]
 
     def _pieces(self, segments: Sequence[Text], first: Sequence[Sequence[int]]) -> list[list[int]]:
