@@ -276,6 +276,8 @@ class DetectionOptions:
 def check_prompt(model: Any, with_example: bool) -> None:
     """Raise InputError, before the first picture is read, where the model cannot take such a prompt."""
     prompts = getattr(model, "prompts", ("text",))
+    if not {"text", "example", "both"} & set(prompts):
+        raise InputError("This model names given points and predicts none; use identify, or choose another --model.")
     if with_example and not {"example", "both"} & set(prompts):
         raise InputError("This model predicts from words alone; leave --example out, or choose another --model.")
     if not with_example and "text" not in prompts:

@@ -12,6 +12,7 @@ from PIL import Image
 import anykeypoint
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.cli.evaluate import run as evaluate_verb
+from anykeypoint.cli.predict import check_prompt
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.drawing.marking import ring
 from anykeypoint.errors import InputError
@@ -154,3 +155,9 @@ def test_evaluate_scores_a_llava_with_the_judge_of_our_own_rows(folder, tmp_path
     assert "exact" in capsys.readouterr().out
     with pytest.raises(InputError, match="needs a model that answers to 'text'"):
         evaluate_verb(str(folder), f"coco:{labels}", tmp_path / "data" / "images", tmp_path / "b", device="cpu")
+
+
+@pytest.mark.parametrize("with_example", [True, False])
+def test_predict_says_that_such_a_model_predicts_no_points(model, with_example):
+    with pytest.raises(InputError, match="names given points and predicts none; use identify"):
+        check_prompt(model, with_example)
