@@ -67,10 +67,12 @@ def run(folder, data, out, config=RUN, tuning="lora", **options):
     return model, figures
 
 
-def test_a_resumed_run_ends_where_the_whole_one_does_to_the_bit(tmp_path, data):
-    whole, figures = run(tmp_path, data, tmp_path / "whole")
-    _, first = run(tmp_path, data, tmp_path / "parts", stop_after=3)  # its last checkpoint is of step 2
-    resumed, rest = run(tmp_path, data, tmp_path / "parts")
+@pytest.mark.parametrize("item", ["group", "object"])
+def test_a_resumed_run_ends_where_the_whole_one_does_to_the_bit(tmp_path, data, item):
+    config = replace(RUN, item=item)
+    whole, figures = run(tmp_path, data, tmp_path / "whole", config)
+    _, first = run(tmp_path, data, tmp_path / "parts", config, stop_after=3)  # its last checkpoint is of step 2
+    resumed, rest = run(tmp_path, data, tmp_path / "parts", config)
     assert first == figures[:3] and rest == figures[2:]
     for (name, a), b in zip(changed_tensors(whole).items(), changed_tensors(resumed).values(), strict=True):
         assert torch.equal(a, b), name

@@ -33,6 +33,7 @@ from anykeypoint.training.generative.sequences import build_sequences
 from anykeypoint.training.trainer import StepPlan
 
 CONFIG = CapeLLMTrainConfig(
+    item="object",
     rounds=2,
     pack=4,
     loss="digits",
@@ -73,7 +74,12 @@ ALL = replace(  # everything at once that a checkpoint could forget
 )
 
 
-@pytest.mark.parametrize("config", [CONFIG, ALL], ids=["plain", "all"])
+GROUPS = replace(ALL, item="group", sampling="epoch", made_up=0.0, batch=4)  # over the end of an epoch
+
+
+@pytest.mark.parametrize(
+    "config", [CONFIG, ALL, replace(ALL, item="group"), GROUPS], ids=["plain", "all", "group", "epoch"]
+)
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, objects, config):
     whole, losses = run(tmp_path, objects, tmp_path / "whole", config)
     _, first = run(tmp_path, objects, tmp_path / "parts", config, stop_after=3)  # the checkpoint is from step 2
@@ -142,7 +148,7 @@ def test_frozen_parameters_stay(tmp_path, objects):
 
 
 def test_every_object_comes_once_in_an_epoch(objects):
-    config = CapeLLMTrainConfig(accumulate=2, batch=2, epochs=3, precision="fp32")
+    config = CapeLLMTrainConfig(item="object", accumulate=2, batch=2, epochs=3, precision="fp32")
     plan, sampler = StepPlan.of(config, len(objects), processes=2), ObjectSampler(objects, config)
     assert plan.steps == 3
     for epoch in range(3):
@@ -204,7 +210,7 @@ def test_a_run_from_before_a_setting_was_known_is_continued(tmp_path, objects):
     run(tmp_path, objects, tmp_path / "out", stop_after=2)
     (checkpoint,) = (tmp_path / "out" / "checkpoints").iterdir()
     old = json.loads((checkpoint / "config.json").read_text())
-    del old["grouping"], old["replace"]
+    del old["grouping"], old["replace"], old["item"]
     shutil.rmtree(checkpoint)
 
     def write(folder):
@@ -213,6 +219,8 @@ def test_a_run_from_before_a_setting_was_known_is_continued(tmp_path, objects):
     save_checkpoint(tmp_path / "out" / "checkpoints", 2, write, keep=1)
     with pytest.raises(InputError, match="other settings"):
         run(tmp_path, objects, tmp_path / "out", replace(CONFIG, grouping="dynamic"))
+    with pytest.raises(InputError, match="other settings"):  # the item was the object then
+        run(tmp_path, objects, tmp_path / "out", replace(CONFIG, item="group"))
     with pytest.raises(FileNotFoundError, match="weights"):  # the settings fit; there is nothing else in it
         run(tmp_path, objects, tmp_path / "out")
 
@@ -231,7 +239,9 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
     item = replace(objects[0], box=(0.0, 0.0, 100.0, 100.0), category=category, points=points)
     model = tiny.capellm(tmp_path / "base")
     for grouping in ("fixed", "dynamic"):
-        config = CapeLLMTrainConfig(grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0))
+        config = CapeLLMTrainConfig(
+            item="object", grouping=grouping, pack=16, augment=AugmentConfig(scale=0, rotation=0)
+        )
         sequences = build_sequences(model, item, config, np.random.default_rng(1))
         assert len(sequences) > 4 and all(len(sequence.answers) <= 16 for sequence in sequences)
         asked = {int(100 * answer.point[0] - 16) for sequence in sequences for answer in sequence.answers}
@@ -242,7 +252,8 @@ def test_every_keypoint_of_an_object_with_many_is_trained_in_an_epoch(tmp_path, 
 
 def test_several_sequences_of_an_object_weigh_as_one(tmp_path, objects):
     """Cutting an object's conversations into more sequences changes no gradient."""
-    config = CapeLLMTrainConfig(rounds=2, pack=64, accumulate=1, epochs=1, precision="fp32", clip=0.0)
+    config = CapeLLMTrainConfig(item="object", rounds=2, pack=64, accumulate=1, precision="fp32", clip=0.0)
+    config = replace(config, epochs=1)
     found = []
     for pack in (64, 2):
         model = tiny.capellm(tmp_path / "base")
@@ -273,6 +284,7 @@ def test_nothing_to_train_on_is_refused(tmp_path):
     ("settings", "words"),
     [
         ({"round": 4}, "unknown key 'round'; known are .*grouping, rounds"),
+        ({"item": "picture"}, "item must be one of group, object, but got 'picture'"),
         ({"rounds": "4"}, "rounds must be of type int"),
         ({"rounds": 0}, "rounds must be a whole number from 1"),
         ({"grouping": "random"}, "fixed, dynamic, locllm"),
@@ -285,7 +297,7 @@ def test_nothing_to_train_on_is_refused(tmp_path):
         ({"guide": {"layers": 3}}, "must be a list"),
         ({"made_up": 0.5}, "needs sampling 'balanced'"),
         ({"guide": {"alone": 5}}, "needs guide.layers"),
-        ({"rounds": 8, "pack": 4}, "pack must be at least rounds"),
+        ({"item": "object", "rounds": 8, "pack": 4}, "pack must be at least rounds"),
         ([], "must be a mapping"),
     ],
 )

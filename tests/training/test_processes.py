@@ -24,7 +24,10 @@ from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 from anykeypoint.training.progress import crop_counts
 
 # Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
-EPOCHS = CapeLLMTrainConfig(rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1)
+EPOCHS = CapeLLMTrainConfig(
+    item="object", rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1
+)
+GROUPS = replace(EPOCHS, item="group", grouping="dynamic", batch=2, accumulate=1)
 MATCHER = MatcherTrainConfig(
     sampling="balanced", steps=3, batch=2, lr=1e-3, warmup=1, features="cached", versions=2, save_every=1
 )
@@ -50,6 +53,7 @@ model, first = t.run(folder, some, folder / "spread", spread, stop_after=2)
 _, rest = t.run(folder, some, folder / "spread", spread)
 weights = {name: weight for name, weight in model.named_parameters() if isinstance(weight, DTensor)}
 shares = {name: [weight.requires_grad, weight.numel(), weight.to_local().numel()] for name, weight in weights.items()}
+t.run(folder, some, folder / "groups", p.GROUPS)
 p.match(folder, p.MATCHER, folder / "matched")
 seen = {"whole": whole, "spread": first + rest, "shares": shares}
 (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(seen))
@@ -77,7 +81,9 @@ def launched(tmp_path_factory):
     config = tiny.capellm(folder / "base", "lora").config.to_dict()
     tiny_trainees.config("flf", folder / "base")  # writes the text encoder
     (folder / "model.yaml").write_text(json.dumps(config))  # JSON is YAML
-    (folder / "recipe.yaml").write_text(json.dumps({"epochs": 1, "accumulate": 1, "precision": "fp32"}))
+    (folder / "recipe.yaml").write_text(
+        json.dumps({"item": "object", "epochs": 1, "accumulate": 1, "precision": "fp32"})
+    )
     write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
     (folder / "run.py").write_text(CODE)
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -95,6 +101,22 @@ def test_two_processes_train_as_one_with_twice_the_passes(launched):
     log = [json.loads(line) for line in (launched / "two" / "log.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3)
     saved = load_file(launched / "two" / "model" / "model.safetensors")
+    for name, tensor in changed_tensors(one).items():
+        assert torch.allclose(saved[name], tensor, atol=1e-3), name
+
+
+def test_two_processes_train_on_groups_as_one_with_twice_the_passes(launched):
+    some = with_far_ones(data(launched))
+    one, losses = run(launched, some, launched / "groups-alone", replace(GROUPS, accumulate=2))
+    log, alone = (
+        [json.loads(line) for line in (launched / out / "log.jsonl").read_text().splitlines()]
+        for out in ("groups", "groups-alone")
+    )
+    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3) and len(losses) > 8
+    for line, other in zip(log, alone, strict=True):
+        assert (line["crops"], line["skipped"]) == (other["crops"], other["skipped"]) and line["crops"] == 4
+    assert sum(line["skipped"] for line in log) > 0  # others were drawn in place of the far ones
+    saved = load_file(launched / "groups" / "model" / "model.safetensors")
     for name, tensor in changed_tensors(one).items():
         assert torch.allclose(saved[name], tensor, atol=1e-3), name
 

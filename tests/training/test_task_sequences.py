@@ -162,7 +162,7 @@ def test_the_text_loss_is_transformers_own_with_labels_on_the_answer(models, dat
     assert model.tokenizer.decode(plain).startswith("".join(segment.text for segment in question))
     labels = torch.full((1, embeddings.shape[1]), -100)
     start = embeddings.shape[1] - len(packed.tokens)
-    for place, token in batch.text[:, 1:].tolist():
+    for place, token in batch.text_targets[:, 1:].tolist():
         assert packed.tokens[place + 1] == token
         labels[0, start + place + 1] = token
     theirs = model.language(inputs_embeds=embeddings, labels=labels).loss.item()

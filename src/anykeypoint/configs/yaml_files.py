@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ def _value(hint: Any, value: Any, origin: str) -> Any:
             raise InputError(f"{origin} must be a list, but got {value!r}.")
         inner = typing.get_args(hint)[0]
         return tuple(_value(inner, item, origin) for item in value)
+    if typing.get_origin(hint) is Mapping:
+        if not isinstance(value, dict):
+            raise InputError(f"{origin} must be a mapping, but got {value!r}.")
+        return value
     if float in allowed and type(value) is int:
         return float(value)
     if type(value) not in allowed:

@@ -3,6 +3,7 @@
 Letters: K keypoints, S side of a crop in pixels. "Normalised coordinates" run from 0 to 1 over the crop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -97,6 +98,15 @@ class CropPlacement:
         """
         moved = self.normalise(points)
         return moved[category.mirrored()] if self.flipped else moved
+
+    def keypoints_of(self, labels: Sequence[int], category: Category) -> list[int]:
+        """Indices of the keypoints that labels of the object are in the crop, where left and right may be exchanged.
+
+        labels: indices of the object's labels.
+        category: tells which keypoints are left and right of each other.
+        """
+        mirrored = category.mirrored()
+        return [mirrored[i] if self.flipped else i for i in labels]
 
 
 def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Generator) -> CropPlacement:

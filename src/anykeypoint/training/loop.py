@@ -238,7 +238,8 @@ def _check_same_run(trainer: Trainer, out: Path, checkpoint: Path, plan: StepPla
     """
     path = checkpoint / "config.json"
     config = type(trainer.config)
-    saved = from_mapping(config, json.loads(path.read_text()), str(path))  # keys that it lacks take their defaults
+    written = {**config.earlier, **json.loads(path.read_text())}
+    saved = from_mapping(config, written, str(path))  # keys that it lacks take their defaults
     changeable = [*trainer.changeable]
     if (checkpoint / "plan.json").exists():  # checkpoints of early versions have none
         changeable.append("accumulate")

@@ -1,6 +1,6 @@
 """Options that the training runs of all model families have. Each family adds its own and sets its own defaults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -37,6 +37,7 @@ class RunConfig(Config):
     """
 
     called: ClassVar[str] = "The options of a training run"
+    earlier: ClassVar[Mapping[str, Any]] = {}  # values of options that checkpoints of earlier versions do not state
 
     sampling: str = "epoch"
     epochs: int = 1

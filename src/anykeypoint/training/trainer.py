@@ -32,10 +32,16 @@ class StepPlan:
     processes: int
 
     @classmethod
-    def of(cls, config: RunConfig, samples_per_epoch: int, processes: int) -> "StepPlan":
-        """The plan of a run; a last step that is not full takes samples of the next epoch."""
+    def of(cls, config: RunConfig, samples: int | Sequence[int], processes: int) -> "StepPlan":
+        """The plan of a run; a last step of an epoch that is not full takes samples of the next one.
+
+        config: the options of the run.
+        samples: number of samples in an epoch, or in each epoch of the run.
+        processes: number of processes.
+        """
         per_step = config.batch * config.accumulate * processes
-        steps = config.steps or config.epochs * ceil(samples_per_epoch / per_step)
+        sizes = [samples] * config.epochs if isinstance(samples, int) else samples
+        steps = config.steps or sum(ceil(size / per_step) for size in sizes)
         return cls(steps, config.batch, config.accumulate, processes)
 
     @property

@@ -12,13 +12,13 @@ from .rounds import GROUPINGS
 
 @dataclass(frozen=True)
 class CapeLLMTrainConfig(GenerativeTrainConfig):
-    """A training run of CapeLLM. The defaults are its recipe (Sec. 4.1) with 4 processes: 128 images to a step.
+    """A training run of CapeLLM. The defaults are its recipe (Sec. 4.1) with 4 processes: 128 items to a step.
 
-    In the paper each conversation is a training item of its own; here all conversations of an object follow one image,
-    see `rounds` for what that changes.
+    An item is one picture with one group of keypoints (Sec. 3.3); `rounds.py` says what another unit changes.
 
     grouping: which questions share a conversation: "fixed", "dynamic" (Sec. 3.3) or "locllm".
-    rounds: k, number of questions to a conversation; "dynamic" draws the number.
+    rounds: k, number of questions to a conversation; "dynamic" draws the number, up to all keypoints of the object, or
+        up to `pack` with the item "object".
     instruction: instruction form of the conversations, by its name or as a YAML file; "" takes the model's own.
     train_only: "projection" freezes all else (supplement C); "" trains what the model's tuning names.
     """
@@ -38,7 +38,7 @@ class CapeLLMTrainConfig(GenerativeTrainConfig):
             object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_choices(self, grouping=GROUPINGS, train_only=("", "projection"))
         check_options(self, check_whole, "rounds")
-        if self.pack < self.rounds:
+        if self.item == "object" and self.pack < self.rounds:
             raise InputError(f"pack must be at least rounds ({self.rounds}), but got {self.pack}.")
         if self.guide.alone and not self.guide.layers:
             raise InputError("guide.alone needs guide.layers: name the decoder layers to guide.")

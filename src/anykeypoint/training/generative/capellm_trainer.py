@@ -1,4 +1,4 @@
-"""Training of CapeLLM: each sample is an object, with all of its conversations behind its crop."""
+"""Training of CapeLLM: each sample is a picture with one group of keypoints, or with all of an object's groups."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from ...data.synthetic import SyntheticObject
 from ...forms.dataset import LabelledObject
 from ...models.generative.capellm import CapeLLM
 from .. import loop
@@ -14,6 +15,7 @@ from .answer_losses import training_losses
 from .capellm_config import CapeLLMTrainConfig
 from .generative_trainer import GenerativeTrainer
 from .object_sampler import TrainingObject
+from .rounds import grouped
 from .sequence_batch import collate
 from .sequences import PackedSequence, build_sequences, training_form
 
@@ -68,8 +70,21 @@ class CapeLLMTrainer(GenerativeTrainer):
     def rate_factor(self, step: int) -> float:
         return self.cosine_rate(step, hold=self.config.guide.alone)
 
-    def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[PackedSequence]:
-        return build_sequences(self.model, item, self.config, rng, self._answered(step))
+    @property
+    def anew(self) -> bool:
+        """Fixed groups are drawn once, as the paper has it and the released code does."""
+        return self.config.grouping != "fixed"
+
+    def groups(self, item: LabelledObject | SyntheticObject, rng: np.random.Generator) -> list[list[int]]:
+        keypoints = list(range(len(item.category)))
+        # LocLLM takes the first k of all that are visible, which only the crop decides.
+        k = len(keypoints) if self.config.grouping == "locllm" else self.config.rounds
+        return grouped(self.config.grouping, keypoints, k, len(keypoints), rng)
+
+    def sequences(
+        self, item: TrainingObject, rng: np.random.Generator, step: int, group: list[int] | None = None
+    ) -> list[PackedSequence]:
+        return build_sequences(self.model, item, self.config, rng, self._answered(step), group)
 
     def losses(self, batch: list[PackedSequence], step: int) -> dict[str, Tensor]:
         moved = collate(batch, self.model.codec.base).to(self.model.device)

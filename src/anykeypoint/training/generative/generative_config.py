@@ -1,7 +1,8 @@
 """Options that the training runs of CapeLLM and KptLLM share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...configs.checks import check_whole
 from ...configs.strict import Config
@@ -10,6 +11,7 @@ from ..run_config import RunConfig, check_choices, check_from_zero, check_option
 
 LOSSES = ("text", "digits")
 SAMPLINGS = ("epoch", "balanced")
+ITEMS = ("group", "object")
 DESCRIPTIONS = ("detailed", "vague", "simplified", "sentences")
 
 
@@ -40,10 +42,13 @@ class GuideConfig(Config):
 class GenerativeTrainConfig(RunConfig):
     """A training run of a model that writes its answers. See RunConfig for the options of all runs.
 
-    sampling: "epoch" takes every object once in an epoch; "balanced" draws the category by the square root of its
+    item: what a training sample is, of which `batch` and `accumulate` count. "group" is the papers' unit: one picture
+        with one conversation, in a crop of its own. "object" is ours and faster, as one pass of the image encoder
+        serves many questions: one picture with all conversations of the object, packed behind one crop.
+    sampling: "epoch" takes every item once in an epoch; "balanced" draws the category by the square root of its
         number of objects.
-    pack: most questions in one sequence, behind one crop; conversations do not attend to each other. With sampling
-        "epoch" an object with more questions makes several sequences, with "balanced" the rest is left out.
+    pack: with the item "object", most questions in one sequence; conversations do not attend to each other. With
+        sampling "epoch" an object with more questions makes several sequences, with "balanced" the rest is left out.
     loss: "text" trains all tokens of the answers; "digits" trains a point's free positions only, among the token ids
         that are allowed there.
     sigma: standard deviation of the target distribution with the loss "digits", as a share of the crop's side; 0 puts
@@ -60,6 +65,9 @@ class GenerativeTrainConfig(RunConfig):
     guide: attention guidance.
     """
 
+    earlier: ClassVar[Mapping[str, Any]] = {"item": "object"}
+
+    item: str = "group"
     pack: int = 64
     loss: str = "text"
     sigma: float = 0.0
@@ -75,7 +83,7 @@ class GenerativeTrainConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, loss=LOSSES, sampling=SAMPLINGS, descriptions=DESCRIPTIONS)
+        check_choices(self, item=ITEMS, loss=LOSSES, sampling=SAMPLINGS, descriptions=DESCRIPTIONS)
         check_options(self, check_whole, "pack")
         check_shares(self, "describe", "replace", "noun", "made_up")
         check_from_zero(self, "sigma")

@@ -1,4 +1,4 @@
-"""What the trainers of CapeLLM and KptLLM share: objects as samples, guidance, memory savings and learning rates."""
+"""What the trainers of CapeLLM and KptLLM share: samples, guidance, memory savings and learning rates."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,6 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
+from ...data.synthetic import SyntheticObject
 from ...forms.dataset import LabelledObject
 from ...models.generative.base import GenerativeModel
 from ..rates import cosine_rate
@@ -16,16 +17,25 @@ from ..trainer import MicroBatch, StepPlan, Trainer
 from .generative_config import GenerativeTrainConfig
 from .guidance import make_readers
 from .memory import dummy_pass, recomputed, shard
-from .object_sampler import ObjectSampler, TrainingObject
+from .object_sampler import ObjectSampler, Sample, TrainingObject
 from .sequences import PackedSequence
+
+_TRIES = 16  # most items that are drawn in place of one from which nothing can be learnt
 
 
 class GenerativeTrainer(Trainer):
-    """A trainer whose samples are objects. An object with several sequences weighs as much as one with a single one."""
+    """A trainer whose samples are objects, or groups of an object's keypoints.
+
+    With the item "object" an object with several sequences weighs as much as one with a single one. With the item
+    "group" a sample without a labelled point in its crop counts as skipped, and another is drawn in its place.
+
+    anew: whether the groups of the item "group" are drawn again in every epoch.
+    """
 
     model: GenerativeModel
     config: GenerativeTrainConfig
     changeable: ClassVar[tuple[str, ...]] = ("checkpointing", "shard", "save_every", "keep")
+    anew: bool = False
 
     def __init__(
         self,
@@ -39,9 +49,26 @@ class GenerativeTrainer(Trainer):
         self.collective = config.shard
         self.readers: nn.ModuleDict | None = None
 
-    def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[PackedSequence]:
-        """The training sequences of an object at a step; none where nothing of it can be learnt from."""
+    def sequences(
+        self, item: TrainingObject, rng: np.random.Generator, step: int, group: list[int] | None = None
+    ) -> list[PackedSequence]:
+        """The training sequences of an object at a step; none where nothing of it can be learnt from.
+
+        item: the object.
+        rng: generator of the crop and the conversations.
+        step: number of the step, from 0.
+        group: indices of the keypoints of its one conversation; None packs all of the object's conversations.
+        """
         raise NotImplementedError
+
+    def groups(self, item: LabelledObject | SyntheticObject, rng: np.random.Generator) -> list[list[int]]:
+        """The groups of an object's keypoints, each of them one item; rng: generator of the draw."""
+        raise NotImplementedError
+
+    def make_sampler(self) -> ObjectSampler:
+        """The sampler of the run's items."""
+        groups = self.groups if self.config.item == "group" else None
+        return ObjectSampler(self.objects, self.config, self.weights, groups, self.anew)
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         if self.config.shard:
@@ -50,8 +77,8 @@ class GenerativeTrainer(Trainer):
         self.readers = make_readers(self.model, self.config.guide)
         if self.readers is not None:
             self.readers.to(accelerator.device)
-        self.sampler = ObjectSampler(self.objects, self.config, self.weights)
-        plan = StepPlan.of(self.config, len(self.objects), accelerator.num_processes)
+        self.sampler = self.make_sampler()
+        plan = StepPlan.of(self.config, self.sampler.sizes(), accelerator.num_processes)
         self.steps = plan.steps
         return plan
 
@@ -87,19 +114,34 @@ class GenerativeTrainer(Trainer):
         return ["spread"] if token is not None and token.spread is not None else []
 
     def load(self, numbers: range, step: int) -> MicroBatch:
-        samples = [self.sampler.sample(number) for number in numbers]
-        built = [self.sequences(item, rng, step) for item, rng in samples]
-        sequences = [sequence for of_object in built for sequence in of_object]
+        samples, sequences, crops, skipped = [], [], 0, 0
+        for number in numbers:
+            sample, built, missed = self._build(number, step)
+            samples.append(sample)
+            sequences += built
+            crops += bool(built)
+            skipped += missed
         total = _questions(sequences)
         parts = [sequences[i : i + self.config.batch] for i in range(0, len(sequences), self.config.batch)]
-        skipped = built.count([])
         return MicroBatch(
             batches=[(part, _questions(part) / total) for part in parts],
-            crops=len(built) - skipped,
+            crops=crops,
             skipped=skipped,
-            seed=int(samples[0][1].integers(2**31)),
-            names=[str(item.id) for item, _ in samples],
+            seed=int(samples[0].rng.integers(2**31)),
+            names=[str(sample.item.id) for sample in samples],
         )
+
+    def _build(self, number: int, step: int) -> tuple[Sample, list[PackedSequence], int]:
+        """A sample of the run, its sequences, and how many crops had nothing to learn from before it or in it."""
+        sample = self.sampler.sample(number)
+        tries = _TRIES if self.config.item == "group" else 0
+        for missed in range(tries + 1):
+            built = self.sequences(sample.item, sample.rng, step, sample.group)
+            if built:
+                return sample, built, missed
+            if missed < tries:
+                sample = self.sampler.another(number, sample.rng)
+        return sample, [], tries + 1
 
     def context(self) -> AbstractContextManager:
         return recomputed(self.model) if self.config.checkpointing else nullcontext()

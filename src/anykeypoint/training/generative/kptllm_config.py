@@ -49,15 +49,15 @@ class TaskWeights(Config):
 
 @dataclass(frozen=True)
 class KptLLMTrainConfig(GenerativeTrainConfig):
-    """A training run of KptLLM. The defaults are the paper's recipe (Sec. 4.1.3) with 8 processes: 128 images a step.
+    """A training run of KptLLM. The defaults are the paper's recipe (Sec. 4.1.3) with 8 processes: 128 samples a step.
 
     The paper gives AdamW, the learning rate, no weight decay and the batch. Epochs, schedule and warm-up are those of
-    LLaVA-1.5's fine-tuning with LoRA, with which all its other values agree; the crops are LocLLM's. In the paper each
-    conversation is a training item of its own; here all conversations of an object follow one image, see `rounds`.
+    LLaVA-1.5's fine-tuning with LoRA, with which all its other values agree; the crops are LocLLM's. A sample is one
+    picture with one conversation about one keypoint (the item "group"); an epoch has all labelled keypoints.
 
-    batch: number of images in one forward pass of one process, not counting the examples.
+    batch: number of samples in one forward pass of one process; the pictures of examples are not counted.
     tasks: weights of the tasks. In a recipe that gives some, the others are 0.
-    asks: number of conversations about each keypoint of a crop, each with a task of its own.
+    asks: number of conversations about each keypoint of an object, each with a task of its own.
     words: weight of the loss of names beside the loss of points, with the loss "digits" and with <KEYPOINT> answers.
     point: weight of the points' L1 loss beside the names' loss, with <KEYPOINT> answers (Eq. 7).
     learn_names: of which answers the name in front of the point is learnt: "unknown", those whose question does not

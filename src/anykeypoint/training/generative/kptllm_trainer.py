@@ -1,4 +1,4 @@
-"""Training of KptLLM: each sample is an object, with conversations of several tasks behind its crop."""
+"""Training of KptLLM: each sample is a picture with one conversation, or with all conversations of an object."""
 
 import sys
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ...data.synthetic import SyntheticObject
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
 from ...models.generative.capellm import CapeLLM
@@ -128,8 +129,14 @@ class KptLLMTrainer(GenerativeTrainer):
         answers = ("points", "words", *self.spread_names()) if separate else ("answers",)
         return ("loss", *answers, *self.guidance_names())
 
-    def sequences(self, item: TrainingObject, rng: np.random.Generator, step: int) -> list[TaskSequence]:
-        return build_task_sequences(self.model, item, self.config, rng, self.members)
+    def groups(self, item: LabelledObject | SyntheticObject, rng: np.random.Generator) -> list[list[int]]:
+        labelled = np.flatnonzero(np.isfinite(item.points).all(1)).tolist()
+        return [[i] for i in labelled] * self.config.asks
+
+    def sequences(
+        self, item: TrainingObject, rng: np.random.Generator, step: int, group: list[int] | None = None
+    ) -> list[TaskSequence]:
+        return build_task_sequences(self.model, item, self.config, rng, self.members, group)
 
     def losses(self, batch: list[TaskSequence], step: int) -> dict[str, Tensor]:
         moved = collate_tasks(batch, self.model.codec.base).to(self.model.device)

@@ -1,10 +1,15 @@
 """Rounds (CapeLLM, Sec. 3.3): which keypoints of an object share a conversation.
 
-In the paper each group of keypoints is a training item of its own, with the image repeated and augmented anew. Here all
-groups of an object are packed behind one crop and do not attend to each other, so that one pass of the image encoder
-serves all of them. A step of as many images therefore holds several times the conversations of the paper's, and all
-objects weigh the same in the loss, however many keypoints they have. Visible keypoints alone are grouped, anew for
-every crop; the released code groups all keypoints once and drops the invisible ones later.
+With the item "group", the paper's unit, each group is a training sample of its own: the picture is repeated and
+cropped anew for each, an epoch has every group of every object, and steps count groups. All keypoints of the category
+are grouped and those that the crop does not show are left out afterwards, as in the released code; a group of which
+nothing is left gives way to another. Fixed groups are drawn once, dynamic ones in every epoch, and LocLLM's single
+conversation for every crop.
+
+With the item "object", which is ours and faster, all groups of an object are packed behind one crop and do not attend
+to each other, so that one pass of the image encoder serves them. A step of as many samples then holds several times
+the conversations of the paper's, and all objects weigh the same in the loss, however many keypoints they have.
+Visible keypoints alone are grouped, anew for every crop.
 """
 
 import numpy as np

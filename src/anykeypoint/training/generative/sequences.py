@@ -1,4 +1,4 @@
-"""An object as one training sequence of CapeLLM: its crop, and its conversations packed behind it.
+"""An object as one training sequence of CapeLLM: its crop, and one conversation or all of its own packed behind it.
 
 The sequence is [prefix ; conversation 1 ; conversation 2 ; ...]. Every conversation starts at the position behind the
 prefix and attends to the prefix and to its own past alone (a block mask), which is what it would attend to by itself.
@@ -72,26 +72,34 @@ def build_sequences(
     config: CapeLLMTrainConfig,
     rng: np.random.Generator,
     answered: bool = True,
+    group: list[int] | None = None,
 ) -> list[PackedSequence]:
-    """Crop an object, group its visible keypoints and write their conversations.
+    """Crop an object and write the conversation of one group of keypoints, or of all groups of its visible ones.
 
     Returns one sequence, several behind the same crop where one would hold more than `pack` questions, or none where no
-    labelled point lies inside the crop.
+    labelled point that is asked about lies inside the crop.
 
     model: the model that is trained.
     item: the object.
     config: the options of the run.
     rng: generator of the crop and the conversations.
     answered: False leaves every answer out; each question is then a conversation of its own.
+    group: indices of the object's labels that are asked about in one conversation, where they lie inside the crop; with
+        the grouping "locllm" no more than the first `rounds` of these. None draws all groups and packs them.
     """
     item = resolve(item)
     placement = place(item.box, model.config.crop_scale, config.augment, rng)
     points = placement.labels(item.points, item.category)
     inside = np.flatnonzero(visible_in(points)).tolist()
-    groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
+    if group is None:
+        groups = grouped(config.grouping, inside, config.rounds, config.pack, rng)
+    else:
+        kept = [i for i in placement.keypoints_of(group, item.category) if i in inside]
+        kept = kept[: config.rounds] if config.grouping == "locllm" else kept
+        groups = [kept] if kept else []
     if not answered:
         groups = [[i] for i in dict.fromkeys(i for group in groups for i in group)]
-    packed = pack(groups, config.pack)
+    packed = pack(groups, config.pack) if group is None else [groups] if groups else []
     if config.sampling == "balanced":  # every draw is one sequence, so that large categories do not weigh more
         packed = packed[:1]
     if not packed:

@@ -112,7 +112,12 @@ class TaskWriter(SequenceWriter):
 
 
 def build_task_sequences(
-    model: KptLLM, item: TrainingObject, config: KptLLMTrainConfig, rng: np.random.Generator, members: Members
+    model: KptLLM,
+    item: TrainingObject,
+    config: KptLLMTrainConfig,
+    rng: np.random.Generator,
+    members: Members,
+    group: list[int] | None = None,
 ) -> list[TaskSequence]:
     """Crop an object, draw its tasks and write their conversations.
 
@@ -124,10 +129,13 @@ def build_task_sequences(
     config: the options of the run.
     rng: generator of the crops, the tasks and the conversations.
     members: all objects of the data, from which the example is drawn.
+    group: indices of the object's labels that have one conversation each; None gives all of them `asks` conversations.
     """
     query = _cropped(item, model, config, rng)
     example = _example(item, model, config, rng, members)
-    tasks = _draw_tasks(query, example, config, rng)
+    if group is not None:
+        group = query.placement.keypoints_of(group, query.item.category)
+    tasks = _draw_tasks(query, example, group, config, rng)
     packed = [tasks[i : i + config.pack] for i in range(0, len(tasks), config.pack)]
     if config.sampling == "balanced":  # every draw is one sequence, so that large categories do not weigh more
         packed = packed[:1]
@@ -194,12 +202,22 @@ def _example(
 
 
 def _draw_tasks(
-    query: CroppedObject, example: CroppedObject | None, config: KptLLMTrainConfig, rng: np.random.Generator
+    query: CroppedObject,
+    example: CroppedObject | None,
+    group: list[int] | None,
+    config: KptLLMTrainConfig,
+    rng: np.random.Generator,
 ) -> list[tuple[str, int]]:
-    """Draw (task, keypoint) for the conversations: `asks` for every keypoint with a possible task, shuffled."""
+    """Draw (task, keypoint) for the conversations: one for each visible keypoint of a group that has a possible task.
+
+    Without a group there are `asks` for every such keypoint of the object, shuffled.
+    """
     drawn = []
-    for _ in range(config.asks):
-        for i in rng.permutation(np.flatnonzero(query.visible)).tolist():
+    for _ in range(config.asks if group is None else 1):
+        keypoints = rng.permutation(np.flatnonzero(query.visible)).tolist() if group is None else group
+        for i in keypoints:
+            if not query.visible[i]:
+                continue
             in_example = example is not None and bool(example.visible[i])
             possible = [task for task in TASKS if in_example or task not in EXAMPLE_TASKS]
             probabilities = config.tasks.probabilities(possible)
