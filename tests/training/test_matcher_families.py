@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -51,6 +52,25 @@ def test_every_family_lowers_its_loss_on_what_it_sees(tmp_path, folder, data, na
     model, losses = tiny_trainees.matcher(name, folder, own_example_encoder=False), []  # cached features are of one
     train(model, data, SHORT, tmp_path, on_step=lambda step, figures: losses.append(figures["loss"]))
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+def note(steps, key, _, figures):
+    """Keep the figures of a run's first step."""
+    steps.setdefault(key, figures)
+
+
+@pytest.mark.parametrize(("name", "decoders"), [("flf", ("",)), ("dlf", ("text_", "image_")), ("evidence", ())])
+def test_the_loss_has_the_sum_or_the_mean_over_the_decoders_layers(tmp_path, folder, data, name, decoders):
+    steps = {}
+    for layers in ("sum", "mean"):
+        run = replace(SHORT, layer_loss=layers)
+        model = tiny_trainees.matcher(name, folder)
+        train(model, data, run, tmp_path / layers, stop_after=1, on_step=partial(note, steps, layers))
+    first, second = steps["sum"], steps["mean"]
+    of_layers = [f"{decoder}layer_{layer}" for decoder in decoders for layer in (0, 1)]
+    assert all(second[part] == pytest.approx(first[part] / 2, rel=1e-4) for part in of_layers)
+    saved = sum(first[part] for part in of_layers) / 2
+    assert second["loss"] == pytest.approx(first["loss"] - saved, rel=1e-4) and (saved > 0) is bool(decoders)
 
 
 def test_phrases_are_whitened_by_those_of_the_first_training(tmp_path, folder, data):

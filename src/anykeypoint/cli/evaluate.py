@@ -50,6 +50,13 @@ def run(
             help="COCO's ten statistics too, with the sigmas of a data set (coco, carfusion, ...) or of a .json file.",
         ),
     ] = None,
+    single: Annotated[
+        bool,
+        typer.Option(
+            "--single",
+            help="Only pictures with one labelled object, such as the single-person pictures of COCO's validation set.",
+        ),
+    ] = False,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
         int,
@@ -136,6 +143,7 @@ def run(
         phrases=asked or FILE,
         answer=answer,
         image_size=image_size,
+        single=single,
         max_per_category=max_per_category,
         seed=seed,
     )

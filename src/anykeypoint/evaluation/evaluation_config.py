@@ -26,14 +26,14 @@ class EvaluationConfig(Config):
     phrases: whose words a matcher reads for the points: "library", "file" or a file of phrases.
     answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
+    single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
     """
 
     called: ClassVar[str] = "The settings of an evaluation"
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"names", "phrases", "answer"}
-    )  # options that version 0.1.0 did not have
+    # Options that version 0.1.0 did not have.
+    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single"})
 
     model: str = ""
     data: str = ""
@@ -48,5 +48,6 @@ class EvaluationConfig(Config):
     phrases: str = LIBRARY
     answer: str | None = None
     image_size: int | None = None
+    single: bool = False
     max_per_category: int | None = None
     seed: int = 0

@@ -31,7 +31,7 @@ from .protocols import EvaluationProtocol, draw_pairs
 from .queries import EvaluatedModel, Prediction, Query, predict_query
 from .report import PAGE, write_report
 from .run_folder import Progress, claim, no_progress, write_results, write_text
-from .selection import NOT_DRAWN, category_labels, select
+from .selection import NOT_DRAWN, alone_in_picture, category_labels, select
 
 PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
@@ -72,6 +72,8 @@ def evaluate(
     out, config, workers = Path(out), config or EvaluationConfig(), workers or Workers()
     progress = progress or no_progress
     protocol = _check(model, config, untrained)
+    if config.single:
+        dataset = alone_in_picture(dataset)
     pairs, skipped = _pairs(dataset, config, protocol)
     queries = _queries(dataset, pairs, config, protocol)
     distinct = list({query.key: query for query in queries}.values())

@@ -1,12 +1,28 @@
 """Which objects of a data set are measured, and by what names their categories go."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 
 NOT_DRAWN = "over the maximum per category"
+SEVERAL = "another labelled object in the picture"
+
+
+def alone_in_picture(dataset: Dataset) -> Dataset:
+    """The objects whose picture has no other labelled object; the rest are counted in `skipped`.
+
+    Of COCO's people it is the single-person subset (fusion paper, Sec. 4.4). Objects that do not count as labelled,
+    such as crowds and people without a labelled point, may be in the picture.
+    """
+    counts = Counter(item.image for item in dataset.objects)
+    kept = [item for item in dataset.objects if counts[item.image] == 1]
+    left_out = len(dataset.objects) - len(kept)
+    skipped = {**dataset.skipped, SEVERAL: left_out} if left_out else dataset.skipped
+    return replace(dataset, objects=kept, skipped=skipped)
 
 
 def select(objects: Sequence[LabelledObject], max_per_category: int | None, seed: int = 0) -> list[LabelledObject]:

@@ -141,7 +141,7 @@ def test_dlf_by_default_listens_to_its_example_and_to_its_words(tmp_path):
         model.predict(picture(), kind, example=one, words=True)
         for kind, one in ((FISH, shown), (FISH, other), (other_words, shown))
     )
-    assert model.variant == {"answer": "mean"}
+    assert model.variant["answer"] == "mean"
     assert not same(plain, by_example) and not same(plain, by_words)
     model.answer_by("text")
     assert model.config.head.answer == "text"

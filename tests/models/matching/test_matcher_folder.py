@@ -40,6 +40,21 @@ def test_a_saved_matcher_comes_back_wherever_its_folder_goes(name, tmp_path):
         assert text is None or text["source"] == "text"
 
 
+def test_a_shared_decoder_comes_back_shared_and_is_explained(tmp_path):
+    made = matcher("dlf", tmp_path, head={"decoder": "shared"})
+    made.save_pretrained(tmp_path / "made")
+    again = MatchingModel.from_pretrained(tmp_path / "made")
+    assert again.head.image_matcher.decoder is again.head.head.matcher.decoder
+    assert np.array_equal(ask(made), ask(again))
+    own = matcher("dlf", tmp_path)
+    own.head.load_state_dict(again.head.state_dict())
+    own.encoder.load_state_dict(again.encoder.state_dict())
+    for words in (True, False):
+        given = {"example": example(), "words": words}
+        first, second = (model.explain(picture(), FISH, **given) for model in (again, own))
+        assert np.allclose(first.attention, second.attention) and np.allclose(first.path, second.path)
+
+
 def test_published_text_encoders_are_not_saved(tmp_path):
     made = matcher("capex", tmp_path)
     made.config = replace(made.config, text=text_config("gte-base-en-v1.5"))

@@ -11,7 +11,7 @@ from anykeypoint.models.matching.heads.base import HEATMAP_WEIGHT, EncoderSizes
 from anykeypoint.models.matching.heads.dlf import DecisionFusion, DecisionFusionConfig, consistency_loss
 from anykeypoint.models.matching.heads.flf import CrossModalAttention, FeatureFusion, FeatureFusionConfig
 from anykeypoint.models.matching.heads.graph import GraphConfig, GraphHead
-from anykeypoint.models.matching.parts.losses import matching_losses
+from anykeypoint.models.matching.parts.losses import matching_losses, mean_over_layers
 
 HEAD = GraphConfig(
     image_width=12, token_width=10, width=16, heads=2, hidden=24, gate=8, encoder_layers=1, decoder_layers=2
@@ -162,6 +162,34 @@ def test_decision_fusion_adds_the_published_number_of_parameters():
     assert f"{(195_518_504 + count) / 1e6:.3f}" == "203.742"
 
 
+def test_one_decoder_for_both_matchers_saves_one():
+    with torch.device("meta"):
+        sizes = EncoderSizes(channels=768, text=768)
+        own, shared = (
+            DecisionFusion(DecisionFusion.fit(DecisionFusionConfig(decoder=name), sizes)) for name in ("own", "shared")
+        )
+    counts = [sum(parameter.numel() for parameter in fusion.parameters()) for fusion in (own, shared)]
+    assert counts[0] - counts[1] == sum(p.numel() for p in own.head.matcher.decoder.parameters())
+    whole = 195_518_504 + counts[1] - sum(p.numel() for p in shared.head.parameters())
+    assert f"{whole / 1e6:.3f}" == "197.888"
+    assert own.variant["decoder"] == "own" and shared.variant["decoder"] == "shared"
+
+
+@torch.no_grad()
+def test_a_shared_decoder_is_the_text_matchers():
+    query, text, image, valid = inputs()
+    shared, own = decision(decoder="shared"), decision()
+    assert shared.image_matcher.decoder is shared.head.matcher.decoder
+    own.load_state_dict(shared.state_dict())
+    first, second = (fusion.locate(query, text, image, valid, valid, SKELETONS) for fusion in (shared, own))
+    assert torch.equal(first.text.layers, second.text.layers) and torch.equal(first.image.layers, second.image.layers)
+    own.head.matcher.decoder.norm.bias += torch.linspace(-1, 1, 16)
+    shared.head.matcher.decoder.norm.bias += torch.linspace(-1, 1, 16)
+    first, second = (fusion.locate(query, text, image, valid, valid, SKELETONS) for fusion in (shared, own))
+    assert torch.equal(first.text.layers, second.text.layers)
+    assert not close(first.image.layers[:, :2], second.image.layers[:, :2])
+
+
 @torch.no_grad()
 def test_each_matcher_answers_from_its_own_modality():
     query, text, image, valid = inputs()
@@ -178,7 +206,9 @@ def test_decision_fusion_answers_from_both_unless_said_otherwise():
     query, text, image, valid = inputs()
     fusion = decision()
     plain = fusion.locate(query, text, image, valid, valid, SKELETONS)
-    assert fusion.variant == {"answer": "mean"} and close(plain.points, (plain.text.points + plain.image.points) / 2)
+    assert fusion.variant == {"answer": "mean", "decoder": "own"} and close(
+        plain.points, (plain.text.points + plain.image.points) / 2
+    )
     other_image = fusion.locate(query, text, image + 1, valid, valid, SKELETONS).points
     other_text = fusion.locate(query, text + 1, image, valid, valid, SKELETONS).points
     assert not close(other_image[:2], plain.points[:2]) and not close(other_text[:2], plain.points[:2])
@@ -191,7 +221,7 @@ def test_the_answer_can_be_changed_with_the_same_weights(answer):
     fusion = decision()
     made = fusion.locate(query, text, image, valid, valid, SKELETONS)
     fusion.answer_by(answer)
-    assert fusion.variant == {"answer": answer}
+    assert fusion.variant["answer"] == answer
     changed = fusion.locate(query, text, image, valid, valid, SKELETONS)
     assert torch.equal(changed.points, replace(made, answer=answer).points) and not close(changed.points, made.points)
     with pytest.raises(InputError, match="median"):
@@ -233,6 +263,18 @@ def test_losses_are_those_of_both_matchers_and_their_consistency():
 
 def _mean_norm(row: torch.Tensor) -> torch.Tensor:
     return row.norm(dim=-1).mean()
+
+
+@pytest.mark.parametrize("make", [feature, decision])
+def test_the_mean_over_layers_divides_the_layers_alone(make):
+    query, text, image, valid = inputs()
+    fusion = make()
+    made = fusion.locate(query, text, image, valid, valid, SKELETONS)
+    parts = fusion.losses(made, torch.rand(3, 4, 2), torch.rand(3, 4, 10, 10), valid, valid)
+    means = mean_over_layers(parts)
+    assert means.keys() == parts.keys() and sum("layer_" in name for name in parts) in (2, 4)
+    for name, part in parts.items():
+        assert torch.equal(means[name], part / 2 if "layer_" in name else part)  # the heads here have two layers
 
 
 # --- one modality alone ----------------------------------------------------------------------------------------------

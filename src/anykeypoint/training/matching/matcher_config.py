@@ -10,6 +10,7 @@ from ..episode_config import EpisodeTrainConfig
 from ..run_config import check_choices, check_from_zero, check_shares
 
 FEATURES = ("live", "cached")
+LAYER_LOSSES = ("sum", "mean")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class MatcherTrainConfig(EpisodeTrainConfig):
         the file's where it has phrases for matchers that were published so (capex, flf, dlf), and else the library's.
         See `forms.phrases`. It is what `train` reads the data with.
     heat_weight: weight of the similarity maps' loss beside the points' loss; POMNet has no other loss.
+    layer_loss: "sum" adds up the losses of a decoder's layers, as released; "mean" takes their mean, as the fusion
+        paper has it (Eq. 7 to 9). Heads without such layers have nothing to choose.
     features: "live" computes the image encoder's features in every step; "cached" computes those of a frozen encoder
         once, for `versions` crops of each object.
     versions: number of augmented crops that an object has in the whole run; 0 crops anew for every episode.
@@ -62,12 +65,13 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     describe: float = 1.0
     phrases: str | None = None
     heat_weight: float = 2.0
+    layer_loss: str = "sum"
     features: str = "live"
     versions: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, features=FEATURES)
+        check_choices(self, features=FEATURES, layer_loss=LAYER_LOSSES)
         for name in ("versions", "most_keypoints"):
             check_whole(getattr(self, name), f"The recipe's {name}", least=0)
         check_from_zero(self, "heat_weight")

@@ -19,6 +19,7 @@ from ...forms.dataset import Dataset
 from ...forms.phrases import words_of
 from ...models.matching.heads.base import Prompt
 from ...models.matching.model import MatchingModel
+from ...models.matching.parts.losses import mean_over_layers
 from .. import loop
 from ..episode_trainer import EpisodeTrainer
 from ..trainer import MicroBatch, StepPlan
@@ -110,6 +111,8 @@ class MatcherTrainer(EpisodeTrainer):
         output = model.match(query, batch.valid, prompt)
         weight = self.config.heat_weight
         terms = model.losses(output, batch.points, batch.heatmaps, batch.labelled, batch.valid, weight)
+        if self.config.layer_loss == "mean":
+            terms = mean_over_layers(terms)
         return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
 
     def prompt(self, number: int, keypoints: int) -> EpisodePrompt:

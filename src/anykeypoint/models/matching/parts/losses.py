@@ -2,11 +2,15 @@
 every decoder layer.
 
 As in the released code, the loss of an object is the mean over its labelled keypoints, and the loss of a batch the mean
-over its objects; an object without labelled keypoints counts as 0. (The fusion paper's Eq. 7 divides by the number of
-layers and leaves the proposals out; the code that it builds on does neither.)
+over its objects; an object without labelled keypoints counts as 0. The fusion paper's Eq. 7 divides by the number of
+layers (`mean_over_layers`); the code that it builds on sums. The paper leaves the proposals out, which that code has.
 
 Letters: B objects, K keypoints, L decoder layers, h x w cells of the similarity maps, N x N cells of the heat maps.
 """
+
+import re
+from collections import Counter
+from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +40,16 @@ def matching_losses(
     for number, points in enumerate(layers):
         losses[f"layer_{number}"] = point_loss(points, target_points, labelled)
     return losses
+
+
+def mean_over_layers(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parts of a loss with those of each decoder's layers divided by their number (fusion paper, Eq. 7 to 9).
+
+    parts: by name; those of layers end in layer_0, layer_1, ..., and what stands before it names the decoder.
+    """
+    decoders = {name: match[1] for name in parts if (match := re.fullmatch(r"(.*)layer_\d+", name))}
+    layers = Counter(decoders.values())
+    return {name: part / layers[decoders[name]] if name in decoders else part for name, part in parts.items()}
 
 
 def similarity_loss(similarity: Tensor, target_heatmaps: Tensor, labelled: Tensor) -> Tensor:
