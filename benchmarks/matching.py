@@ -2,6 +2,7 @@
 
     python benchmarks/matching.py --json matching.json
     python benchmarks/matching.py --model folder/ --threads 1 2
+    python benchmarks/matching.py --table5 --device cuda --threads 1
 
 Forward: GraphCape (one example) and CapeX (words) with Swin-V2-T and -S at 256 pixels, from normalised crops to points,
 in ms for one image, and each one's share of it that the backbone takes. CapeX is given its phrases, as they are read
@@ -10,6 +11,11 @@ model are compared within one round, so the machine cancels out of the ratios.
 
 --onnx: the same forward pass for one image by ONNX Runtime beside torch (exporting takes a minute or more before).
 Both are given the example's features, so both look once.
+
+--table5: the fusion paper's Table 5: GraphCape, CapeX, FLF and DLF with Swin-V2-S, as the mean time and the frames a
+second of --runs runs (100 in the paper, on an RTX 3060; --device says where). One query, ten keypoints, one example
+where the model takes one, and ten phrases of six tokens through a text encoder of gte-base-en-v1.5's sizes where it
+reads text, as in the published code, which keeps neither between two runs. The printed times stand beside ours.
 
 --model: a saved matcher from the encoded file in memory to points in original pixels, by each prompt that it answers
 to. `example` has the example's features kept, as in use; `new_example` looks at it too. With --onnx also the forward
@@ -26,7 +32,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import anykeypoint as ak
 from anykeypoint.example import Example
@@ -35,11 +42,13 @@ from anykeypoint.models.matching.heads.base import Prompt
 from anykeypoint.models.matching.heads.registry import head_class
 from anykeypoint.models.matching.inputs import cut
 from anykeypoint.models.matching.matcher_config import MatcherConfig
-from anykeypoint.models.matching.model import MatchingModel
+from anykeypoint.models.matching.model import MatchingModel, assemble
 from anykeypoint.models.towers.vision import build_encoder
 from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
+TABLE_5 = {"graphcape": 61.85, "capex": 38.27, "flf": 61.35, "dlf": 68.85}  # the printed ms
+TEN, SIX = 10, 6  # keypoints, and tokens of a phrase, that the table's FLOPs fit (`tools/fusion_costs.py`)
 SIZE, CELLS, WORDS = 256, 64, 768  # pixels a side; cells a side of a heat map; channels of a phrase
 
 
@@ -161,6 +170,53 @@ def runtimes(backbone: str, keypoints: int, threads: int, repeats: int) -> dict[
     return figures
 
 
+class Words(nn.Module):
+    """A random text encoder of gte-base-en-v1.5's sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import GteConfig, GteModel
+
+        rope = {"rope_type": "default", "rope_theta": 500_000.0}
+        self.model = GteModel(GteConfig(vocab_size=30_528, type_vocab_size=0, rope_parameters=rope)).eval()
+        self.dim = self.model.config.hidden_size
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token ids [K, T] -> phrases [1, K, D]."""
+        return F.normalize(self.model(tokens).last_hidden_state[:, 0], dim=-1)[None]
+
+
+def table_5(runs: int, device: str) -> dict[str, float]:
+    """Mean ms and frames a second of the four models of Table 5, over `runs` runs in which they take turns."""
+    torch.manual_seed(0)
+    backbone, words = build_encoder(VisionConfig("swinv2-s", RANDOM, SIZE)), Words()
+    query, example = (torch.randn(size, device=device) for size in ((1, 3, SIZE, SIZE), (1, 1, 3, SIZE, SIZE)))
+    tokens = torch.randint(1000, 2000, (TEN, SIX), device=device)
+    heat = torch.rand(1, 1, TEN, CELLS, CELLS, device=device)
+    valid = torch.ones(1, TEN, dtype=torch.bool, device=device)
+    skeletons = [[(i, i + 1) for i in range(TEN - 1)]]
+
+    def run(model: MatchingModel) -> float:
+        asked = Prompt(
+            heatmaps=heat if model.config.takes_examples else None,
+            phrases=words(tokens) if model.config.takes_text else None,
+            skeletons=skeletons,
+        )
+        points = model(query, valid, asked, example if model.config.takes_examples else None).points
+        return float(points.sum())  # waits for the device
+
+    models = {}
+    for name in TABLE_5:
+        config = MatcherConfig(name, backbone.config)
+        models[name] = assemble(config, backbone, words if config.takes_text else None).eval().to(device)
+    taken = rounds({name: lambda model=model: run(model) for name, model in models.items()}, runs)
+    figures: dict[str, float] = {}
+    for name, seconds in taken.items():
+        mean = statistics.fmean(seconds)
+        figures |= {f"{name} ms": 1000 * mean, f"{name} fps": 1 / mean, f"{name} ms printed": TABLE_5[name]}
+    return figures
+
+
 def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
     """ms from an encoded picture to its pose, by each prompt; 17 points of a body."""
     category = ak.category("human_body")
@@ -210,13 +266,18 @@ def main() -> None:
     parser.add_argument("--categories", type=int, default=10)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--onnx", action="store_true", help="ONNX Runtime beside torch, too")
+    parser.add_argument("--table5", action="store_true", help="the fusion paper's Table 5 instead")
+    parser.add_argument("--runs", type=int, default=100, help="runs of --table5")
+    parser.add_argument("--device", default="cpu", help="device of --table5")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures: dict[str, float] = {}
     for threads in options.threads:
         torch.set_num_threads(threads)
-        if options.model is not None:
+        if options.table5:
+            found = {f"{options.device}, ": table_5(options.runs, options.device)}
+        elif options.model is not None:
             model = ak.load(options.model, device="cpu")
             found = {"": saved(model, options.repeats)}
             if options.onnx:
