@@ -1,10 +1,10 @@
 """docs/glossary.md: every name in its third column exists, and no term has two rows."""
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
+from dotted import resolve
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "glossary.md"
 ROWS = [
@@ -12,21 +12,6 @@ ROWS = [
     for line in PAGE.read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| term ")
 ]
-
-
-def resolve(dotted: str) -> object:
-    """The module, class, attribute or dataclass field of a dotted name below `anykeypoint`."""
-    parts = dotted.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            found: object = importlib.import_module(".".join(["anykeypoint", *parts[:cut]]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[cut:]:
-            fields = getattr(found, "__dataclass_fields__", {})
-            found = fields[name] if name in fields else getattr(found, name)
-        return found
-    raise ModuleNotFoundError(dotted)
 
 
 def test_terms_are_unique_and_about_forty():

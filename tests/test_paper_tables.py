@@ -1,0 +1,145 @@
+"""Each row of the papers' tables changes from the defaults exactly what the paper's row changes."""
+
+from dataclasses import fields, is_dataclass
+from importlib import resources
+
+import pytest
+import yaml
+
+from anykeypoint.cli.trainable import family_of
+from anykeypoint.configs.yaml_files import from_mapping
+from anykeypoint.evaluation.evaluation_config import EvaluationConfig
+from anykeypoint.models.generative.capellm import CapeLLMConfig
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+
+FOLDER = resources.files("anykeypoint") / "experiments"
+CAPELLM = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))
+FUSION = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))
+
+DEFAULT = {}
+SMALL_LLAMA = {"model.language.name": "llama-3.2-1b"}
+LOCLLM = {"recipe.grouping": "locllm", "recipe.rounds": 5}
+CUMULATIVE = {"ask.cumulative": True}
+# Table -> row -> what differs from the default configuration: of the model, of pre-training, of training, when asked.
+CHANGES = {
+    3: {
+        "LocLLM-style / single": LOCLLM,
+        "LocLLM-style / cumulative": {**LOCLLM, **CUMULATIVE},
+        "fixed / single": DEFAULT,
+        "fixed / cumulative": CUMULATIVE,
+        "dynamic / single": {"recipe.grouping": "dynamic"},
+        "dynamic / cumulative": {"recipe.grouping": "dynamic", **CUMULATIVE},
+    },
+    4: {"LocLLM-style": LOCLLM, "fixed": DEFAULT, "dynamic": {"recipe.grouping": "dynamic"}},
+    5: {
+        "vague": {"recipe.descriptions": "vague", "ask.descriptions": "vague"},
+        "spatial and relational": DEFAULT,
+    },
+    7: {
+        "trained without / detailed": DEFAULT,
+        "trained without / replaced": {"ask.descriptions": "replaced"},
+        "trained without / removed": {"ask.descriptions": "removed"},
+        "trained with / detailed": {"recipe.replace": 0.5},
+        "trained with / replaced": {"recipe.replace": 0.5, "ask.descriptions": "replaced"},
+        "trained with / removed": {"recipe.replace": 0.5, "ask.descriptions": "removed"},
+    },
+    8: {f"{size} x {size}": {"ask.image_size": size} for size in (224, 238, 252, 336)},
+    9: {
+        "greedy search": {"ask.strategy": "greedy"},
+        "sampling": {"ask.strategy": "sampling"},
+        "sampling at temperature 0.6": {"ask.strategy": "temperature-0.6"},
+        "top-3 sampling": {"ask.strategy": "top-3"},
+        "top-5 sampling": {"ask.strategy": "top-5"},
+        "nucleus sampling": {"ask.strategy": "nucleus-0.92"},
+        "contrastive search": {"ask.strategy": "contrastive-0.6"},
+    },
+    10: {
+        "neither": {"model.instruction": "no_description"},
+        "description": DEFAULT,
+        "description and keypoint list": {"model.instruction": "name_list"},
+    },
+    11: {
+        "neither": DEFAULT,
+        "diverse questions": {"model.instruction": "diverse"},
+        "conversation outline": {"model.instruction": "outline"},
+        "both": {"model.instruction": "diverse_outline"},
+    },
+    12: {f"k = {k}": {"recipe.rounds": k} if k != 4 else DEFAULT for k in (1, 2, 4, 6, 8)},
+    13: {
+        "Llama3.1-8B / base": DEFAULT,
+        "Llama3.1-8B / step by step": {"model.instruction": "step_by_step"},
+        "Llama3.2-1B / base": SMALL_LLAMA,
+        "Llama3.2-1B / step by step": {**SMALL_LLAMA, "model.instruction": "step_by_step"},
+    },
+    14: {
+        "DINO-v2-reg": {"model.vision.name": "dinov2-reg-l"},
+        "Hiera": {"model.vision.name": "hiera-l"},
+        "DINO-v2": DEFAULT,
+    },
+    15: {
+        "none (frozen)": {"model.vision.tuning": "frozen"},
+        "LoRA": DEFAULT,
+        "full parameters": {"model.vision.tuning": "full"},
+    },
+    16: {
+        "Llama3.2-1B": SMALL_LLAMA,
+        "Vicuna-7B-v1.5": {"model.language.name": "vicuna-7b"},
+        "Mistral-7B-v0.3": {"model.language.name": "mistral-7b"},
+        "Llama3.1-8B": DEFAULT,
+    },
+    17: {
+        "base / text": DEFAULT,
+        "base / special token": {"model.answer": "token"},
+        "step by step / text": {"model.instruction": "step_by_step"},
+        "step by step / special token": {"model.instruction": "step_by_step", "model.answer": "token"},
+    },
+    18: {
+        "without": DEFAULT,
+        "direct QA": {"pretrain.instruction": "direct_qa", "pretrain.train_only": "projection"},
+        "step-by-step QA": {"pretrain.instruction": "step_by_step_qa", "pretrain.train_only": "projection"},
+    },
+}
+# Table and row of the fusion paper -> model, image encoder, text encoder, batch.
+SMALL, GTE = "swinv2-s", "gte-base-en-v1.5"
+MATCHERS = {
+    (2, "CapeX-CLIP"): ("capex", "swinv2-t", "clip", 16),
+    (2, "CapeX-S"): ("capex", SMALL, GTE, 8),
+    (4, "CapeFormer-S"): ("capeformer", SMALL, None, 8),
+    (4, "GraphCape-S"): ("graphcape", SMALL, None, 8),
+    (4, "CapeX-S"): ("capex", SMALL, GTE, 8),
+    (6, "visual only"): ("graphcape", SMALL, None, 8),
+    (6, "textual only"): ("capex", SMALL, GTE, 8),
+    (6, "FLF"): ("flf", SMALL, GTE, 8),
+    (6, "DLF"): ("dlf", SMALL, GTE, 8),
+}
+
+
+def differences(one: object, other: object, place: str) -> dict[str, object]:
+    """The fields of a config, by their dotted place, whose value is not the other config's."""
+    if not is_dataclass(one) or type(one) is not type(other):
+        return {} if one == other else {place: one}
+    found: dict[str, object] = {}
+    for field in fields(one):
+        found |= differences(getattr(one, field.name), getattr(other, field.name), f"{place}.{field.name}")
+    return found
+
+
+@pytest.mark.parametrize(("table", "name"), [(table, name) for table in CHANGES for name in CHANGES[table]])
+def test_a_row_changes_what_the_papers_row_changes(table, name):
+    (row,) = [row for row in CAPELLM if (row["table"], row["row"]) == (table, name)]
+    found = differences(from_mapping(CapeLLMConfig, row.get("model", {}), "model"), CapeLLMConfig(), "model")
+    for key in ("pretrain", "recipe"):
+        found |= differences(from_mapping(CapeLLMTrainConfig, row.get(key, {}), key), CapeLLMTrainConfig(), key)
+    found |= differences(EvaluationConfig(**row.get("ask", {})), EvaluationConfig(), "ask")
+    assert found == CHANGES[table][name]
+
+
+@pytest.mark.parametrize(("table", "name"), MATCHERS)
+def test_a_fusion_row_is_the_matcher_that_the_paper_names(table, name):
+    (row,) = [row for row in FUSION if (row["table"], row["row"]) == (table, name)]
+    family = family_of(row["model"], name)
+    model = family.described(row["model"], name)
+    text = model.text.name if model.text else None
+    batch = from_mapping(family.recipe, row["recipe"], name).batch
+    assert (model.name, model.vision.name, text, batch) == MATCHERS[table, name]
+    assert model.head is None and model.released_crop
