@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms import dataset, mp100
+from anykeypoint.forms import dataset, mp100, registry
 from anykeypoint.library.lookup import category
 
 POINTS = [2, 3, 2, 5, 5, 1, 0, 0, 0]
@@ -149,6 +149,24 @@ def as_face(identity: int, points: int, **edits) -> dict:
     for entry in data["annotations"]:
         entry.update(category_id=identity, keypoints=[2, 3, 2] * points)
     return data
+
+
+def test_hands_can_be_left_out_and_are_counted_and_their_pictures_not_missed(tmp_path):
+    data = changed(categories__0__name="hand")
+    picture = tmp_path / "images" / "a" / "one.png"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    file = tmp_path / "annotations" / "mp100_split1_train.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"two\.png"):
+        registry.read(f"mp100:{file}")
+    found = registry.read(f"mp100/without-hand:{file}")
+    assert [item.id for item in found.objects] == [12] and list(found.categories) == [3]
+    assert found.skipped == {mp100.UNFITTING: 2}
+    file.write_text(json.dumps(GOOD))
+    with pytest.raises(InputError, match=r"two\.png"):
+        registry.read(f"mp100/without-hand,capellm:{file}")
 
 
 @pytest.mark.parametrize("identity, points", [(18, 19), (40, 68)])

@@ -5,7 +5,8 @@ picture, and one pixel short on each side. Categories are known by their ids, be
 
 The word of a specification names the rules (pairs, which is the default, or capellm) and any of: categories, groups of
 them, ids, and definitions of the library, as in mp100/capellm,person:FILE. An id or a definition tells the two
-categories called "face" apart: mp100/18 (amur_tiger_body) and mp100/40 (human_face).
+categories called "face" apart: mp100/18 (amur_tiger_body) and mp100/40 (human_face). The word without-hand leaves
+out the hands, whose labels do not fit the pictures that OneHand10K gives out; `skipped` counts them.
 """
 
 import os
@@ -21,10 +22,12 @@ from ..geometry import Box
 from ..library.lookup import MP100, category, mp100_categories
 from . import dataset
 from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
-from .document import Labels, load_document, own_names, select
+from .document import Labels, json_objects, load_document, own_names, select
 from .form import LabelForm
 
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: of the few-shot family, and of CapeLLM and LocLLM
+WITHOUT_HAND = "without-hand"  # leaves out the category whose labels do not fit its pictures
+UNFITTING = "hand, whose labels do not fit the pictures"
 SPLITS, ROLES = (1, 2, 3, 4, 5), ("train", "val", "test")
 HELD_OUT = ("furniture", "human_body", "human_face", "vehicle")  # supercategories with files for train and test
 FOLDERS = ("annotations", "cross_category_annotations")  # where the files of the splits and of HELD_OUT are
@@ -57,7 +60,21 @@ def interpret(
 ) -> Dataset:
     """`from_document` by the rules that the word names."""
     rules, _ = _split_word(word)
-    return from_document(document, path, images, rules=rules, official=official, allow_missing=allow_missing)
+    kept = _without_hand(document) if WITHOUT_HAND in _parts(word) else document
+    data = from_document(kept, path, images, rules=rules, official=official, allow_missing=allow_missing)
+    left_out = len(document["annotations"]) - len(kept["annotations"])
+    return replace(data, skipped={**data.skipped, UNFITTING: left_out}) if left_out else data
+
+
+def _without_hand(document: Mapping[str, list]) -> dict[str, list]:
+    """The document without the category hand and its objects."""
+    names = {entry.get("id"): plain_text(str(entry.get("name"))) for entry in json_objects(document["categories"])}
+    hands = {identity for identity, name in names.items() if name in ("hand", "human hand")}
+    return {
+        **document,
+        "categories": [entry for entry in json_objects(document["categories"]) if entry.get("id") not in hands],
+        "annotations": [e for e in json_objects(document["annotations"]) if e.get("category_id") not in hands],
+    }
 
 
 def root(path: Path) -> Path | None:
@@ -68,11 +85,15 @@ def root(path: Path) -> Path | None:
 
 def _split_word(word: str) -> tuple[str, str]:
     """The rules that the word names, and what else it holds."""
-    parts = [part.strip() for part in word.split(",") if part.strip()]
+    parts = _parts(word)
     rules = [part for part in parts if part in (PAIRS, CAPELLM)]
     if len(rules) > 1:
         raise InputError(f"MP-100 is read by one set of rules, {PAIRS} or {CAPELLM}, but got mp100/{word}; name one.")
-    return (rules or [PAIRS])[0], ",".join(part for part in parts if part not in rules)
+    return (rules or [PAIRS])[0], ",".join(part for part in parts if part not in (*rules, WITHOUT_HAND))
+
+
+def _parts(word: str) -> list[str]:
+    return [part.strip() for part in word.split(",") if part.strip()]
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
@@ -237,7 +258,7 @@ def _library(identity: int, name: str, points: int) -> Category | None:
 FORM = LabelForm(
     read,
     "MP-100 by the released rules (.json)",
-    "pairs or capellm, the rules, and categories or groups, parted by commas",
+    "pairs or capellm, the rules, without-hand, and categories or groups, parted by commas",
     pictures=root,
     interpret=interpret,
 )
