@@ -127,3 +127,11 @@ def differences(written, config):
         elif (list(own) if isinstance(own, tuple) else own) != value:
             found.append(key)
     return found
+
+
+def test_what_the_paper_has_written_by_the_model_is_not_given_in_its_rows():
+    models = [configured(row)[0] for row in ROWS]
+    steps = [model for model in models if model.instruction == "step_by_step"]
+    tokens = [model for model in models if model.answer == "token"]
+    assert len(steps) == 4 and {model.first_rounds for model in steps} == {"written"}
+    assert len(tokens) == 2 and {model.keypoint_token for model in tokens} == {"written"}
