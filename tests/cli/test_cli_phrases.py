@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import tiny_matchers
@@ -9,8 +10,10 @@ import tiny_trainees
 import yaml
 
 from anykeypoint import cli
+from anykeypoint.cli.trainable import wanted_phrases
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.matching.model import MatchingModel
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
 RECIPE = {"sampling": "balanced", "steps": 1, "batch": 2, "warmup": 0, "versions": 1, "features": "cached"}
 
@@ -66,6 +69,18 @@ def test_a_model_keeps_whose_words_it_was_trained_in_and_is_measured_in_them(
     assert set(results["words"].values()) == {kept if kept in own.values() else "file"}
     page = re.sub(r"<[^>]+>", " ", (report / "report.html").read_text(encoding="utf-8"))
     assert re.search(r"words of the keypoints\s+\S+ \(\d+ categories\)", page)
+
+
+def test_a_model_is_trained_further_in_the_words_that_it_has_learnt(folder, tmp_path):
+    recipe, model = MatcherTrainConfig(), tiny_matchers.matcher("capex", folder)
+    for trained, wanted in ((None, None), ("file", None), ("library", "library"), ("own.json", "own.json")):
+        model.config = replace(model.config, phrases=trained)
+        model.save_pretrained(tmp_path / "model")
+        flf = tiny_matchers.config("flf", folder)
+        assert wanted_phrases(recipe, None, tmp_path / "model") == wanted
+        assert wanted_phrases(recipe, flf, tmp_path / "model") == wanted  # plugged in
+        assert wanted_phrases(replace(recipe, phrases="library"), None, tmp_path / "model") == "library"
+    assert wanted_phrases(recipe, flf) is None and wanted_phrases(recipe, replace(flf, described=True)) == "library"
 
 
 def test_other_words_give_other_answers_and_the_report_says_which(folder, made, tmp_path, capsys):

@@ -278,6 +278,7 @@ def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(datase
         Blurred(dataset), dataset, tmp_path, DensityComparisonConfig(sigma=0.01), command="density x"
     )
     assert json.loads((tmp_path / module.RESULTS).read_text()) == results
+    assert results["words"] and set(results["words"].values()) == {"file"}  # the library does not know these kinds
     means = results["category_mean"]
     assert set(means) == set(METHODS) and set(means["model"]) == set(METRICS)
     assert means["model"]["outside_crop"] == 0 and means["model"]["entropy"] > means["gaussian_at_truth"]["entropy"]

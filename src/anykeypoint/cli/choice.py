@@ -63,7 +63,10 @@ def evaluated_phrases(name: str, phrases: str | None) -> str | None:
     """
     from ..models.matching.matcher_folder import MODEL_TYPE, read_config
 
-    folder = find(name)
+    try:
+        folder = find(name)
+    except InputError:
+        return phrases or LIBRARY  # loading the model says what is wrong with its name
     config = read_config(folder) if model_type(folder) == MODEL_TYPE else None
     if phrases is not None:
         if phrases != LIBRARY and (config is None or not config.takes_text):

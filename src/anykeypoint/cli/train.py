@@ -62,7 +62,7 @@ def run(
     config = from_mapping(family.recipe, given_recipe, str(recipe or model))
     if phrases is not None:
         config = with_phrases(config, phrases)
-    words = wanted_phrases(config, new if new is not None or start is None else find(start))
+    words = wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words)
     for reason, count in dataset.skipped.items():
         console.note(f"left out: {count} ({reason})")

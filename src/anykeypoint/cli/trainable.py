@@ -9,7 +9,7 @@ from typing import Any
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import Dataset
-from ..forms.phrases import LIBRARY
+from ..forms.phrases import FILE, LIBRARY
 from ..models.fewshot import fewshot_model as fewshots
 from ..models.generative.capellm import CapeLLM, CapeLLMConfig
 from ..models.generative.image_text import ImageTextNamer
@@ -168,17 +168,25 @@ def with_phrases(recipe: Any, phrases: str) -> Any:
     return replace(recipe, phrases=phrases)
 
 
-def wanted_phrases(recipe: Any, model: Any) -> str | None:
+def wanted_phrases(recipe: Any, new: Any, start: Path | None = None) -> str | None:
     """Whose words `forms.registry.read` is to read the training data with.
 
+    They are the recipe's, otherwise those that the model to start from was trained in, otherwise those that models of
+    its kind were published with.
+
     recipe: of any family; only a matcher's names phrases.
-    model: config of a new model, or folder of a saved one.
+    new: config of a new model; None where a saved one is trained further.
+    start: folder of the model to start from.
     """
     if not isinstance(recipe, MatcherTrainConfig):
         return LIBRARY
-    config = read_config(model) if isinstance(model, Path) else model
+    saved = None if start is None else read_config(start)
+    config = saved if new is None else new
     if not config.takes_text and recipe.phrases not in (None, LIBRARY):
         raise InputError(f"{config.name} reads no text, but its recipe has phrases: {recipe.phrases}; leave it out.")
     if recipe.phrases is not None:
         return recipe.phrases
+    trained = None if saved is None else saved.phrases
+    if trained is not None:
+        return None if trained == FILE else trained
     return None if head_class(config.name).file_phrases and not config.described else LIBRARY

@@ -23,6 +23,7 @@ from ..drawing.panels import Panel, beyond, sheet
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..forms.outlines import Outline, read_outline
+from ..forms.phrases import LIBRARY, whose_words
 from ..geometry import Box
 from ..images import read_image
 from ..pose import Pose
@@ -124,6 +125,7 @@ def compare_densities(
     left_out[HIDDEN] = sum(int((item.visibility == 1).sum()) for item in objects)
     left_out[NOT_DRAWN] = len(dataset.objects) - len(objects)
     results = _results(used, {item.id: label for item, label in zip(visible, labels, strict=True)}, outlines)
+    results["words"] = {label: whose_words(item.category, LIBRARY) for item, label in zip(visible, labels, strict=True)}
     results["left_out"] = {reason: count for reason, count in left_out.items() if count}
     return write_results(out / RESULTS, results, config, command)
 
