@@ -10,16 +10,22 @@ from anykeypoint.cli.trainable import family_of
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.models.generative.capellm import CapeLLMConfig
+from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 CAPELLM = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))
+KPTLLM = yaml.safe_load((FOLDER / "kptllm_tables.yaml").read_text(encoding="utf-8"))
+BASE = yaml.safe_load((FOLDER / "kptllm.yaml").read_text(encoding="utf-8"))
 FUSION = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))
 
 DEFAULT = {}
 SMALL_LLAMA = {"model.language.name": "llama-3.2-1b"}
 LOCLLM = {"recipe.grouping": "locllm", "recipe.rounds": 5}
 CUMULATIVE = {"ask.cumulative": True}
+STEPS = {"model.instruction": "step_by_step", "model.first_rounds": "written"}
+TOKEN = {"model.answer": "token", "model.keypoint_token": "written"}
 # Table -> row -> what differs from the default configuration: of the model, of pre-training, of training, when asked.
 CHANGES = {
     3: {
@@ -73,9 +79,9 @@ CHANGES = {
     12: {f"k = {k}": {"recipe.rounds": k} if k != 4 else DEFAULT for k in (1, 2, 4, 6, 8)},
     13: {
         "Llama3.1-8B / base": DEFAULT,
-        "Llama3.1-8B / step by step": {"model.instruction": "step_by_step"},
+        "Llama3.1-8B / step by step": STEPS,
         "Llama3.2-1B / base": SMALL_LLAMA,
-        "Llama3.2-1B / step by step": {**SMALL_LLAMA, "model.instruction": "step_by_step"},
+        "Llama3.2-1B / step by step": {**SMALL_LLAMA, **STEPS},
     },
     14: {
         "DINO-v2-reg": {"model.vision.name": "dinov2-reg-l"},
@@ -95,14 +101,31 @@ CHANGES = {
     },
     17: {
         "base / text": DEFAULT,
-        "base / special token": {"model.answer": "token"},
-        "step by step / text": {"model.instruction": "step_by_step"},
-        "step by step / special token": {"model.instruction": "step_by_step", "model.answer": "token"},
+        "base / special token": TOKEN,
+        "step by step / text": STEPS,
+        "step by step / special token": {**STEPS, **TOKEN},
     },
     18: {
         "without": DEFAULT,
         "direct QA": {"pretrain.instruction": "direct_qa", "pretrain.train_only": "projection"},
         "step-by-step QA": {"pretrain.instruction": "step_by_step_qa", "pretrain.train_only": "projection"},
+    },
+}
+LLAVA_13B = "llava-hf/llava-1.5-13b-hf"
+# Table and row of KptLLM's ablations -> what differs from kptllm.yaml, asked by one example.
+ABLATIONS = {
+    (13, "without identify-then-detect"): {"model.identify_first": False, "recipe.tasks.identify": 0.0},
+    (13, "with identify-then-detect"): {},
+    (14, "average pooling"): {"model.extractor": "pool"},
+    (14, "prompt feature extractor"): {},
+    (15, "visual"): {},
+    (15, "visual and textual"): {"recipe.tasks.example": 0.0, "recipe.tasks.both": 1, "ask.protocol": "both"},
+    (16, "7B"): {},
+    (16, "13B"): {
+        "model.llava": LLAVA_13B,
+        "model.vision.source": LLAVA_13B,
+        "model.language.source": LLAVA_13B,
+        "model.language.name": "vicuna-13b",
     },
 }
 # Table and row of the fusion paper -> model, image encoder, text encoder, batch.
@@ -146,6 +169,17 @@ def test_a_row_changes_what_the_papers_row_changes(table, name):
         found |= differences(from_mapping(CapeLLMTrainConfig, row.get(key, {}), key), CapeLLMTrainConfig(), key)
     found |= differences(EvaluationConfig(**row.get("ask", {})), EvaluationConfig(), "ask")
     assert found == CHANGES[table][name]
+
+
+@pytest.mark.parametrize(("table", "name"), ABLATIONS)
+def test_a_kptllm_row_changes_what_the_papers_row_changes(table, name):
+    (row,) = [row for row in KPTLLM if (row["table"], row["row"]) == (table, name)]
+    model, recipe = ({**BASE[key], **row.get(key, {})} for key in ("model", "recipe"))
+    parts = differences(KptLLMConfig.from_dict(model), KptLLMConfig.from_dict(BASE["model"]), "model")
+    runs = [from_mapping(KptLLMTrainConfig, part, "recipe") for part in (recipe, BASE["recipe"])]
+    parts |= differences(*runs, "recipe")
+    parts |= differences(EvaluationConfig(**row["ask"]), EvaluationConfig(protocol="1-shot", episodes=200), "ask")
+    assert parts == ABLATIONS[table, name] and len(KPTLLM) == len(ABLATIONS)
 
 
 @pytest.mark.parametrize(("table", "name"), MATCHERS)
