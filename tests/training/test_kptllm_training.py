@@ -233,6 +233,7 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
     described, recipe = parts(load_yaml(EXPERIMENTS / f"{name}.yaml"), name)
     assert family_of(described, name) is KPTLLM
     model, config = KptLLMConfig.from_dict(described), from_mapping(KptLLMTrainConfig, recipe, name)
+    assert recipe["item"] == ("object" if name == "kptllm_small" else "group")  # by name, not by default
     if name == "kptllm_small":
         default = CapeLLM.read_config(find("capellm-small"))
         assert (model.vision, model.language, model.crop_scale) == (default.vision, default.language, 1.25)

@@ -43,8 +43,8 @@ class GenerativeTrainConfig(RunConfig):
     """A training run of a model that writes its answers. See RunConfig for the options of all runs.
 
     item: what a training sample is, of which `batch` and `accumulate` count. "group" is the papers' unit: one picture
-        with one conversation, in a crop of its own. "object" is ours and faster, as one pass of the image encoder
-        serves many questions: one picture with all conversations of the object, packed behind one crop.
+        with one conversation, in a crop of its own. "object" is ours and faster by the question, as one pass of the
+        image encoder serves many of them: one picture with all conversations of the object, packed behind one crop.
     sampling: "epoch" takes every item once in an epoch; "balanced" draws the category by the square root of its
         number of objects.
     pack: with the item "object", most questions in one sequence; conversations do not attend to each other. With

@@ -6,10 +6,10 @@ are grouped and those that the crop does not show are left out afterwards, as in
 nothing is left gives way to another. Fixed groups are drawn once, dynamic ones in every epoch, and LocLLM's single
 conversation for every crop.
 
-With the item "object", which is ours and faster, all groups of an object are packed behind one crop and do not attend
-to each other, so that one pass of the image encoder serves them. A step of as many samples then holds several times
-the conversations of the paper's, and all objects weigh the same in the loss, however many keypoints they have.
-Visible keypoints alone are grouped, anew for every crop.
+With the item "object", which is ours and faster by the question, all groups of an object are packed behind one crop
+and do not attend to each other, so that one pass of the image encoder serves them. A step of as many samples then
+holds several times the conversations of the paper's, and all objects weigh the same in the loss, however many
+keypoints they have. Visible keypoints alone are grouped, anew for every crop.
 """
 
 import numpy as np
