@@ -19,8 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import yaml
 
@@ -41,6 +44,9 @@ class Mutant:
     end: int
     old: str
     new: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.old.strip()!r} -> {self.new.strip()!r}"
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -107,10 +113,14 @@ def draw(count: int, seed: int) -> list[tuple[Mutant, list[str]]]:
     rng, chosen = random.Random(seed), []
     groups = yaml.safe_load(GROUPS.read_text(encoding="utf-8"))
     for number, group in enumerate(groups.values()):
-        files = [path for pattern in group["files"] for path in sorted(PACKAGE.glob(pattern))]
-        found = [mutant for path in files for mutant in mutants(path)]
+        found = [
+            (mutant, tests)
+            for pattern, tests in group.items()
+            for path in sorted(PACKAGE.glob(pattern))
+            for mutant in mutants(path)
+        ]
         share = count // len(groups) + (number < count % len(groups))
-        chosen += [(mutant, group["tests"]) for mutant in rng.sample(found, min(share, len(found)))]
+        chosen += rng.sample(found, min(share, len(found)))
     return chosen
 
 
@@ -122,7 +132,7 @@ def killed(mutant: Mutant, tests: list[str], copy: Path, limit: float) -> bool:
     line = lines[mutant.line - 1]
     lines[mutant.line - 1] = line[: mutant.start] + mutant.new.encode() + line[mutant.end :]
     path.write_bytes(b"\n".join(lines))
-    environment = {**os.environ, "PYTHONPATH": str(copy.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(copy.parent), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=limit)
@@ -141,30 +151,38 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--least", type=float, default=90.0, help="percent that must be killed")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds that the tests may take with one mutant")
+    parser.add_argument("--jobs", type=int, default=2, help="how many mutants are tried at once")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("-o", "--output", type=Path, help="a JSON file with every mutant and what became of it")
     options = parser.parse_args()
     chosen = draw(options.count, options.seed)
+    if options.list:
+        print("\n".join(str(mutant) for mutant, _ in chosen))
+        return
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "anykeypoint"
-        if not options.list:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for job in range(options.jobs):
+            copy = Path(folder) / str(job) / "anykeypoint"
             shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for number, (mutant, tests) in enumerate(chosen, start=1):
-            told = f"{mutant.file}:{mutant.line}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}"
-            if options.list:
-                print(told)
-                continue
-            start = time.monotonic()
-            dead = killed(mutant, tests, copy, options.limit)
-            rows.append({**asdict(mutant), "killed": dead, "seconds": round(time.monotonic() - start, 1)})
-            print(f"{number}/{len(chosen)} {'killed' if dead else 'SURVIVED'} {told}", flush=True)
+            copies.put(copy)
+
+        def attempt(one: tuple[Mutant, list[str]]) -> dict[str, Any]:
+            copy, start = copies.get(), time.monotonic()
+            try:
+                dead = killed(*one, copy, options.limit)
+            finally:
+                copies.put(copy)
+            return {**asdict(one[0]), "killed": dead, "seconds": round(time.monotonic() - start, 1)}
+
+        for number, ((mutant, _), row) in enumerate(zip(chosen, pool.map(attempt, chosen), strict=True), start=1):
+            rows.append(row)
+            print(f"{number}/{len(chosen)} {'killed' if row['killed'] else 'SURVIVED'} {mutant}", flush=True)
             if options.output:
                 options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    if rows:
-        share = 100 * sum(row["killed"] for row in rows) / len(rows)
-        print(f"{share:.0f} % of {len(rows)} mutants were killed")
-        sys.exit(share < options.least)
+    share = 100 * sum(row["killed"] for row in rows) / len(rows)
+    print(f"{share:.0f} % of {len(rows)} mutants were killed")
+    sys.exit(share < options.least)
 
 
 if __name__ == "__main__":
