@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin
+PARALLEL = -n auto --maxprocesses 8 --dist loadfile  # a process a core; the tests of one file stay together
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,13 +27,13 @@ demo: install
 	@echo "look at demo/words.png, demo/example.png and demo/both.png"
 
 test: install lint
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest $(PARALLEL)
 
 newest:
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install -q --disable-pip-version-check -e ".[dev]"
 	$(NEWEST)/bin/python -m pip list --disable-pip-version-check --outdated
-	$(NEWEST)/bin/python -m pytest
+	$(NEWEST)/bin/python -m pytest $(PARALLEL)
 
 mutants: install
 	$(RUN)/python tools/mutants.py --count 60

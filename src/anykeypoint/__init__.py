@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .models.generative.kptllm import KptLLM
     from .models.matching.model import MatchingModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Category",
     "Detection",
