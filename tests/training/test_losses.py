@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.crops.augment import AugmentConfig
+from anykeypoint.crops.augment import PLAIN, AugmentConfig
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.decoding.codec import CoordinateCodec
@@ -43,6 +43,15 @@ def settings(**changes):
 
 def sequence(model, item, config, seed=0, answered=True):
     return next(iter(build_sequences(model, item, config, np.random.default_rng(seed), answered)), None)
+
+
+def test_a_model_with_released_crops_is_trained_on_the_crops_that_it_is_asked_on(tmp_path, objects):
+    """The way of sampling is the model's. Without random changes the pixels of both are the same."""
+    released, own = (tiny.capellm(tmp_path / str(flag), released_crop=flag) for flag in (True, False))
+    config, item = settings(augment=PLAIN), objects[0]
+    pixels = sequence(released, item, config).pixels
+    assert np.array_equal(pixels, released.cut(item.image, item.box).pixels)
+    assert not np.array_equal(pixels, sequence(own, item, config).pixels)
 
 
 def split(packed):

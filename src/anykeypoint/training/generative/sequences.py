@@ -129,7 +129,7 @@ def crop_object(
     image = item.image if isinstance(item, SyntheticObject) else read_image(item.image)
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
-    return crop_placed(image, placement, model.config.vision.image_size)
+    return crop_placed(image, placement, model.config.vision.image_size, model.config.released_crop)
 
 
 def training_form(model: CapeLLM, config: CapeLLMTrainConfig) -> Instruction:
