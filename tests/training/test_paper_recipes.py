@@ -9,6 +9,9 @@ import torch
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.matching.heads.dlf import DecisionFusionConfig
+from anykeypoint.models.towers.language import LANGUAGE_MODELS
+from anykeypoint.models.towers.registry import encoder_class
+from anykeypoint.models.towers.text import TEXT_ENCODERS
 from anykeypoint.models.towers.vision import build_encoder
 from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 from anykeypoint.models.tuning import ROLES
@@ -84,6 +87,28 @@ def test_kptllms_unsaid_values_are_llavas():
     config = KptLLMTrainConfig()
     assert (config.epochs, config.warmup, config.precision) == (1, 0.03, "bf16")
     assert set(ROLES) == {"q", "k", "v", "o", "gate", "up", "down"}
+
+
+def test_the_networks_are_the_published_ones_that_the_papers_name():
+    """The language models as base models, as CapeLLM has them; Vicuna is published only tuned for chat."""
+    named = ("llama-3.1-8b", "llama-3.2-1b", "vicuna-7b", "vicuna-13b", "mistral-7b")
+    assert [LANGUAGE_MODELS[name] for name in named] == [
+        "meta-llama/Llama-3.1-8B",
+        "meta-llama/Llama-3.2-1B",
+        "lmsys/vicuna-7b-v1.5",
+        "lmsys/vicuna-13b-v1.5",
+        "mistralai/Mistral-7B-v0.3",
+    ]
+    for name, source in {
+        "dinov2-l": "facebook/dinov2-large",
+        "dinov2-reg-l": "facebook/dinov2-with-registers-large",
+        "hiera-l": "facebook/hiera-large-224-hf",
+        "clip-vit-l-336": "openai/clip-vit-large-patch14-336",
+        "swinv2-t": "microsoft/swinv2-tiny-patch4-window16-256",
+        "swinv2-s": "microsoft/swinv2-small-patch4-window16-256",
+    }.items():
+        assert encoder_class(name).published[name].source == source
+    assert TEXT_ENCODERS["gte-base-en-v1.5"].source == "Alibaba-NLP/gte-base-en-v1.5"
 
 
 def test_the_agreements_weight_is_one():
