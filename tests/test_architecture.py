@@ -156,3 +156,34 @@ def test_files_in_sibling_rooms_have_names_of_their_own():
         by_parent.setdefault(path.parent.parent, {}).setdefault(path.name, []).append(name)
     doubled = [names for files in by_parent.values() for names in files.values() if len(names) > 1]
     assert doubled == []
+
+
+def definitions(kind: type) -> Iterator[tuple[str, ast.AST]]:
+    """(module, node) of every class or function of the package."""
+    for name, path in KNOWN.items():
+        yield from (
+            (name, node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if type(node) is kind
+        )
+
+
+def test_a_class_name_stands_for_one_class():
+    places: dict[str, list[str]] = {}
+    for module, node in definitions(ast.ClassDef):
+        if not node.name.startswith("_"):
+            places.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
+def test_a_function_is_at_most_sixty_lines():
+    """Counted from the first statement behind the docstring: the options of a verb of the command line are data."""
+    long = []
+    for module, node in definitions(ast.FunctionDef):
+        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        if body and body[-1].end_lineno - body[0].lineno >= 60:
+            long.append((module, node.name))
+    assert long == []
+
+
+def test_a_file_is_at_most_four_hundred_lines():
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in KNOWN.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

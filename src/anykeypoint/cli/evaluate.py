@@ -115,7 +115,6 @@ def run(
         if value is None:
             raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
 
-    from .. import load
     from ..evaluation.baselines.registry import baselines as baselines_of
     from ..evaluation.evaluation_config import EvaluationConfig
     from ..evaluation.protocols import EvaluationProtocol
@@ -148,12 +147,7 @@ def run(
         seed=seed,
     )
     workers = _workers()
-    with console.waiting(f"loading {model}"):
-        loaded = load(model, device=_device(device, workers), image_size=image_size)
-    if answer is not None:
-        if not hasattr(loaded, "answer_by"):
-            raise InputError(f"--answer is for DLF, but {model} has one way to answer; leave it out.")
-        loaded.answer_by(answer)
+    loaded = _load(model, _device(device, workers), image_size, answer)
     measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
         loaded,
@@ -172,6 +166,19 @@ def run(
         print(summary(results))
         print(describe_output(out))
     return 0
+
+
+def _load(model: str, device: str, image_size: int | None, answer: str | None) -> Any:
+    """The model to measure. Raises InputError where `answer` is given for a model with one way to answer."""
+    from .. import load
+
+    with console.waiting(f"loading {model}"):
+        loaded = load(model, device=device, image_size=image_size)
+    if answer is not None:
+        if not hasattr(loaded, "answer_by"):
+            raise InputError(f"--answer is for DLF, but {model} has one way to answer; leave it out.")
+        loaded.answer_by(answer)
+    return loaded
 
 
 def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> int:

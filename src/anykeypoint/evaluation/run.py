@@ -92,11 +92,7 @@ def evaluate(
     if workers.rank:
         return None
     for baseline in baselines:
-        title = baseline.name.replace("_", " ")
-        # A baseline answers point by point, and some know a category by its order of points: it is asked for all.
-        asked = [replace(query, hidden_by=()) for query in distinct]
-        found = [predict_query(baseline, query, protocol, {}) for query in progress(asked, title)]
-        others[baseline.name] = per_pair(found)
+        others[baseline.name] = per_pair(_predict_baseline(baseline, distinct, protocol, progress))
     labels = category_labels(dataset, dataset.objects)
     measure = measure_names if protocol.identifies else measure_points
     measured = measure(dataset, pairs, labels, predictions, others, config, known_names, progress)
@@ -110,6 +106,19 @@ def evaluate(
         "variant": dict(getattr(model, "variant", {})),
     }
     return _write(out, measured, counts, config, command, progress)
+
+
+def _predict_baseline(
+    baseline: Any, queries: Sequence[Query], protocol: EvaluationProtocol, progress: Progress
+) -> list[Prediction]:
+    """The predictions of a baseline, in the order of the queries.
+
+    A baseline answers point by point, and some know a category by its order of points: it is asked for all of them,
+    whatever the examples hide.
+    """
+    whole = [replace(query, hidden_by=()) for query in queries]
+    title = baseline.name.replace("_", " ")
+    return [predict_query(baseline, query, protocol, {}) for query in progress(whole, title)]
 
 
 def describe_output(out: str | Path) -> str:

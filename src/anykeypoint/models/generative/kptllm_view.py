@@ -36,7 +36,7 @@ NAME_TOKENS = 32  # largest number of tokens of a name that the model writes, it
 
 
 @dataclass(frozen=True)
-class EncodedExample:
+class ExampleTokens:
     """One example, encoded.
 
     features: 1 N C, the encoder's features of its crop.
@@ -207,7 +207,7 @@ class KptLLMView:
         if self.model.keypoint_token is not None and (strategy is not None or density):
             raise InputError("This model answers with <KEYPOINT>, not digits; ask without strategy and density.")
 
-    def _encoded(self, example: Example) -> EncodedExample:
+    def _encoded(self, example: Example) -> ExampleTokens:
         """Encode an example; InputError for points outside its picture, and where none lies in its crop."""
         model = self.model
         picture = read_image(example.image)
@@ -218,10 +218,10 @@ class KptLLMView:
         check_shown(example, visible, cut.crop, picture.size)
         key = pixels_key(cut.pixels)
         features = model.cache.get(key, lambda: model.encoder(model.normalised(cut.pixels)))
-        return EncodedExample(features, points, visible, key + np.where(visible[:, None], points, np.nan).tobytes())
+        return ExampleTokens(features, points, visible, key + np.where(visible[:, None], points, np.nan).tobytes())
 
     def _questions(
-        self, category: Category, examples: Sequence[EncodedExample], words: bool, describe: str
+        self, category: Category, examples: Sequence[ExampleTokens], words: bool, describe: str
     ) -> tuple[list[KeypointQuestion], Tensor | None]:
         """The questions about every keypoint that has words or an example, and the prompt tokens R D they refer to."""
         model = self.model
