@@ -87,14 +87,16 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def _not_mutated(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below one whose change says nothing about behaviour: annotations, messages of errors, texts."""
+    """The nodes below one whose change says nothing about behaviour: annotations, decorators, messages of errors, texts."""
     below: list[ast.AST] = []
     if isinstance(node, ast.Raise | ast.JoinedStr):
         below = [node]
     elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
         below = [node.annotation]
-    elif isinstance(node, ast.FunctionDef) and node.returns is not None:
-        below = [node.returns]
+    elif isinstance(node, ast.ClassDef):
+        below = node.decorator_list  # dataclass(frozen=True) and the like
+    elif isinstance(node, ast.FunctionDef):
+        below = [*node.decorator_list, *([] if node.returns is None else [node.returns])]
     for one in below:
         yield from ast.walk(one)
 
