@@ -87,7 +87,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def _not_mutated(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below one whose change says nothing about behaviour: annotations, decorators, messages of errors, texts."""
+    """The nodes below one whose change says nothing about behaviour: annotations, decorators, error messages, texts."""
     below: list[ast.AST] = []
     if isinstance(node, ast.Raise | ast.JoinedStr):
         below = [node]
