@@ -108,6 +108,12 @@ def test_entropy_lies_between_one_cell_and_all_alike(grid):
     assert 0 <= Density(CROP, grid).entropy() <= math.log2(grid.size) + 1e-9
 
 
+def test_cells_without_mass_add_nothing_to_the_entropy():
+    grid = np.zeros((4, 4))
+    grid[0, 1] = grid[3, 2] = 0.5
+    assert Density(CROP, grid).entropy() == pytest.approx(1)
+
+
 def test_halving_the_cells_of_a_smooth_density_adds_two_bits():
     coarse = np.outer([1, 2, 3], [2, 1, 1]) / 24
     fine = np.repeat(np.repeat(coarse, 2, 0), 2, 1) / 4
