@@ -154,7 +154,7 @@ def test_the_short_form_of_a_category_is_a_list_of_names():
         ([], "must be a mapping with a list under 'keypoints'"),
         ({"keypoints": "nose"}, "must be a mapping with a list under 'keypoints'"),
         ({"keypoints": ["nose"], "bones": []}, "unknown key 'bones'; known keys are alone, keypoints, name, noun"),
-        ({"keypoints": [7]}, "a keypoint must be a text or have name, description and label, but got 7"),
+        ({"keypoints": [7]}, "a keypoint must be a text or have name, description, label and phrase, but got 7"),
         ({"keypoints": [{"description": "x"}]}, "a keypoint must be a text or have name"),
         ({"keypoints": [{"name": "x", "colour": "red"}]}, "a keypoint must be a text or have name"),
         ({"keypoints": [{"name": 7}]}, "name must be text, but got 7"),

@@ -38,7 +38,9 @@ def work(tmp_path_factory):
         "language": {"name": "vicuna-7b", "source": str(language), "tuning": "lora", "lora": lora},
     }
     (folder / "model.yaml").write_text(yaml.safe_dump(model))
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"epochs": 1, "accumulate": 2, "precision": "fp32"}))
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump({"item": "object", "epochs": 1, "accumulate": 2, "precision": "fp32"})
+    )
     return folder
 
 
