@@ -22,7 +22,7 @@ from ....configs.strict import Config
 from ..parts.losses import matching_losses, mean_labelled
 from ..parts.masks import clean
 from ..parts.skeleton import Skeleton
-from .base import HEATMAP_WEIGHT, EncoderSizes, Prompt, Stages, check_widths, initialise
+from .base import HEATMAP_WEIGHT, EncoderSizes, Stages, check_widths, initialise
 from .fusion import MODALITIES, FusionHead, fitted_graph_head
 from .graph import GraphConfig, GraphHead, GraphMatcher, GraphOutput
 
@@ -162,11 +162,6 @@ class DecisionFusion(FusionHead):
         check_widths(config, example_width=sizes.channels)
         return config
 
-    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> DecisionOutput:
-        """See `MatchingHead.forward`; a matcher that is given nothing does not run."""
-        masks = prompt.with_text(valid), prompt.with_example(valid)
-        return self.locate(query, prompt.phrases, prompt.example_tokens(), *masks, prompt.skeletons)
-
     def locate(
         self,
         query: Tensor,
@@ -176,7 +171,7 @@ class DecisionFusion(FusionHead):
         with_example: Tensor,
         skeletons: Sequence[Skeleton] | Tensor | None = None,
     ) -> DecisionOutput:
-        """Find the keypoints of tokens; arguments as in `FeatureFusion.locate`."""
+        """See `FusionHead.locate`; a matcher that is given nothing does not run."""
         head, image = self.head, self.head.image_projection(query)
         by_text = by_example = None
         if text is not None:

@@ -21,7 +21,7 @@ from ....configs.strict import Config
 from ....errors import InputError
 from ..parts.masks import clean, keep_one
 from ..parts.skeleton import Skeleton
-from .base import HEATMAP_WEIGHT, EncoderSizes, Prompt, Stages, check_widths, initialise
+from .base import HEATMAP_WEIGHT, EncoderSizes, Stages, check_widths, initialise
 from .fusion import MODALITIES, FusionHead, fitted_graph_head
 from .graph import GraphConfig, GraphHead, GraphOutput
 
@@ -145,11 +145,6 @@ class FeatureFusion(FusionHead):
             self.head.eval()
         return self
 
-    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> GraphOutput:
-        """See `MatchingHead.forward`."""
-        masks = prompt.with_text(valid), prompt.with_example(valid)
-        return self.locate(query, prompt.phrases, prompt.example_tokens(), *masks, prompt.skeletons)
-
     def locate(
         self,
         query: Tensor,
@@ -159,11 +154,7 @@ class FeatureFusion(FusionHead):
         with_example: Tensor,
         skeletons: Sequence[Skeleton] | Tensor | None = None,
     ) -> GraphOutput:
-        """Find the keypoints of tokens, wherever these come from; else as `forward`.
-
-        text, example: [B, K, channels], tokens of the two modalities; None where there are none.
-        with_text, with_example: [B, K] bool, where they have tokens. A keypoint with neither is not valid.
-        """
+        """See `FusionHead.locate`."""
         tokens = self.fused(text, example, with_text, with_example)
         return self.head.locate_projected(query, tokens, with_text | with_example, skeletons)
 

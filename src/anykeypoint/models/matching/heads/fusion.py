@@ -1,9 +1,13 @@
 """What the two fusions of an example and text share: a graph head inside, and all three prompts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from torch import Tensor
+
 from ...towers.vision_config import VisionConfig
-from .base import MatchingHead, check_widths
+from ..parts.skeleton import Skeleton
+from .base import HeadOutput, MatchingHead, Prompt, check_widths
 from .graph import GraphConfig
 
 MODALITIES = ("text", "image")
@@ -20,6 +24,27 @@ class FusionHead(MatchingHead):
     def vision(cls) -> VisionConfig:
         """Swin V2 Small, which the fusion paper has."""
         return VisionConfig("swinv2-s", tuning="full")
+
+    def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput:
+        """See `MatchingHead.forward`."""
+        masks = prompt.with_text(valid), prompt.with_example(valid)
+        return self.locate(query, prompt.phrases, prompt.example_tokens(), *masks, prompt.skeletons)
+
+    def locate(
+        self,
+        query: Tensor,
+        text: Tensor | None,
+        example: Tensor | None,
+        with_text: Tensor,
+        with_example: Tensor,
+        skeletons: Sequence[Skeleton] | Tensor | None = None,
+    ) -> HeadOutput:
+        """Find the keypoints of tokens, wherever these come from; query and skeletons as in `forward`.
+
+        text, example: [B, K, channels], tokens of the two modalities; None where there are none.
+        with_text, with_example: [B, K] bool, where they have tokens. A keypoint with neither is not valid.
+        """
+        raise NotImplementedError
 
     @property
     def uses_skeleton(self) -> bool:
