@@ -46,7 +46,7 @@ def check_inside(example: Example, size: tuple[int, int]) -> None:
     size: width and height of the picture in pixels.
     """
     with np.errstate(invalid="ignore"):
-        off = ((example.points < -SLACK) | (example.points > np.array(size) + SLACK)).any(axis=1) & example.shown
+        off = ((example.points < -SLACK) | (example.points > np.array(size) + SLACK)).any(axis=1) & example.marked
     if off.any():
         rows = np.flatnonzero(off).tolist()
         named = [f"point {row}" if example.category is None else example.category.names[row] for row in rows]
@@ -67,6 +67,6 @@ def check_shown(example: Example, shown: np.ndarray, crop: Crop, size: tuple[int
     """
     if not shown.any():
         raise InputError(
-            f"None of the example's {int(example.shown.sum())} points lies in its crop, the square of "
+            f"None of the example's {int(example.marked.sum())} points lies in its crop, the square of "
             f"{crop.side:g} pixels round {list(example.box or (0, 0, *size))}; give the box of the object."
         )

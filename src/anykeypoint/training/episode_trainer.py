@@ -1,5 +1,7 @@
 """What trainers on episodes share: parameter groups, learning rates and the plan of the run."""
 
+from typing import Any
+
 import numpy as np
 from accelerate import Accelerator
 
@@ -8,7 +10,7 @@ from ..errors import InputError
 from ..forms.dataset import Dataset
 from .episode_config import EpisodeTrainConfig
 from .rates import cosine_rate, step_rate
-from .trainer import StepPlan, Trainer
+from .trainer import MicroBatch, StepPlan, Trainer
 
 ENCODERS = ("encoder.", "example_encoder.")  # beginnings of the names of the image encoders' parameters
 
@@ -44,6 +46,21 @@ class EpisodeTrainer(Trainer):
         if config.schedule == "cosine":
             return cosine_rate(step, self.steps, config.warmup / self.steps)
         return step_rate(step, self.steps, config.warmup, config.warmup_from, config.drops)
+
+    def micro_batch(self, batch: Any, numbers: range, skipped: int) -> MicroBatch:
+        """The micro-batch of some episodes.
+
+        batch: the collated episodes, as `losses` takes them.
+        numbers: numbers of the episodes.
+        skipped: how many of them have no keypoint to learn from.
+        """
+        return MicroBatch(
+            batches=[(batch, 1.0)],
+            crops=len(numbers) - skipped,
+            skipped=skipped,
+            seed=self.dropout_seed(numbers),
+            names=self.query_names(numbers),
+        )
 
     def query_names(self, numbers: range) -> list[str]:
         """The identities of the query objects of some episodes, for error messages."""

@@ -74,10 +74,10 @@ class NearestNeighbour:
         total, count = torch.zeros(len(category), side * side), torch.zeros(len(category))
         for one in check_examples(example, category):
             frame = example_box(one)
-            visible = torch.from_numpy(one.shown)
-            points = square_crop(frame, CROP_SCALE).normalise(one.points)[one.shown]
+            visible = torch.from_numpy(one.marked)
+            points = square_crop(frame, CROP_SCALE).normalise(one.points)[one.marked]
             features = features_at_points(self.features(one.image, frame), torch.from_numpy(points).float())
-            copied = torch.from_numpy(crop.normalise(transfer_points(one, box))[one.shown]).float()
+            copied = torch.from_numpy(crop.normalise(transfer_points(one, box))[one.marked]).float()
             prior = self.prior * maps.gaussian_at(copied, cell_centres(side), PRIOR_SIGMA)
             total[visible] += features @ query.flatten(1) + prior  # K N
             count += visible

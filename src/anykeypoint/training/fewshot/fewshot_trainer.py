@@ -63,13 +63,7 @@ class FewShotTrainer(EpisodeTrainer):
     def load(self, numbers: range, step: int) -> MicroBatch:
         batch = collate([self.episodes.episode(number) for number in numbers])
         skipped = int((~self.model.learnable(batch)).sum())
-        return MicroBatch(
-            batches=[(batch, 1.0)],
-            crops=len(numbers) - skipped,
-            skipped=skipped,
-            seed=self.dropout_seed(numbers),
-            names=self.query_names(numbers),
-        )
+        return self.micro_batch(batch, numbers, skipped)
 
     def losses(self, batch: EpisodeBatch, step: int) -> dict[str, Tensor]:
         return {"loss": self.model.loss(batch)}

@@ -83,13 +83,7 @@ class MatcherTrainer(EpisodeTrainer):
             cut = [_only(episode, rows) for episode, rows in zip(episodes, kept, strict=True)]
         batch = matcher_batch(collate(cut), prompts)
         skipped = int((~batch.labelled.any(dim=1)).sum())
-        return MicroBatch(
-            batches=[(batch, 1.0)],
-            crops=len(numbers) - skipped,
-            skipped=skipped,
-            seed=self.dropout_seed(numbers),
-            names=self.query_names(numbers),
-        )
+        return self.micro_batch(batch, numbers, skipped)
 
     def losses(self, batch: MatcherBatch, step: int) -> dict[str, Tensor]:
         batch, model = batch.to(self.model.device), self.model
