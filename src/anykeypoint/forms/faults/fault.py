@@ -1,7 +1,10 @@
 """What this room shares: a fault, the kinds of faults, counts per category, and what skeletons count from."""
 
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -24,31 +27,32 @@ class Fault:
     value: Any = None
 
 
+@dataclass(frozen=True)
+class FaultKind:
+    """A kind of fault, as `kinds.yaml` has it.
+
+    kind: its name.
+    means: what is wrong, a sentence.
+    example: what a label file with this fault has.
+    fix: what `repair` does about it, a phrase; "" where only a person can know what is right.
+    person: what is left for a person to do, a sentence.
+    """
+
+    kind: str
+    means: str
+    example: str
+    fix: str
+    person: str
+
+
+def fault_kinds() -> list[FaultKind]:
+    """All kinds, in the order in which they are reported and mended."""
+    text = (resources.files("anykeypoint.forms.faults") / "kinds.yaml").read_text(encoding="utf-8")
+    return [FaultKind(**entry) for entry in yaml.safe_load(text)]
+
+
 # Kind of fault -> what `repair` does about it, a phrase; "" where only a person can know what is right.
-KINDS: dict[str, str] = {
-    "broken entry": "leaves it out",
-    "id twice": "leaves the later one out",
-    "unknown picture": "leaves the object out",
-    "unknown category": "leaves the object out",
-    "picture missing": "",
-    "picture elsewhere": "gives the path where it is",
-    "picture's size": "gives the size of the file",
-    "names of points": "numbers the later ones",
-    "same category name": "",
-    "number of points": "leaves the object out",
-    "coordinates": "marks the point as not labelled",
-    "visibility": "marks the point as not labelled",
-    "num_keypoints": "counts again",
-    "area": "leaves it out",
-    "box": "puts a box round the points, or leaves the object out where there are none",
-    "box outside": "cuts it to the picture",
-    "points outside the picture": "",
-    "points outside the box": "",
-    "same object": "leaves the later one out",
-    "skeleton": "leaves the edge out",
-    "left and right": "",
-    "known fault": "",
-}
+KINDS: dict[str, str] = {kind.kind: kind.fix for kind in fault_kinds()}
 
 
 @dataclass

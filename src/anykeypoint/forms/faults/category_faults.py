@@ -1,0 +1,59 @@
+"""Faults of a document's categories: names, points and skeletons."""
+
+from collections import Counter
+from typing import Any
+
+from ...category import MAX_KEYPOINTS, MAX_TEXT, plain_text
+from ..deepfashion2 import POINTS as DEEPFASHION2_POINTS
+from .fault import CategoryCounts, skeleton_bases
+from .findings import Findings
+
+
+def categories(found: Findings) -> None:
+    """Faults of names, points and skeletons."""
+    by_name: dict[str, Any] = {}
+    found.bases = skeleton_bases(found.document["categories"])
+    if len(set(found.bases.values())) > 1:
+        text = "counts the points of skeletons from 0 in some categories and from 1 in others"
+        found.say("skeleton", "the file", text, ("categories", -1), "", "base")
+    for place, identity, entry in found.entries("categories"):
+        key, where = ("categories", place), f"category {identity}"
+        name, labels = entry.get("name"), entry.get("keypoints", [])
+        if not _is_text(name) or not isinstance(labels, list) or not all(map(_is_text, labels)):
+            found.say("broken entry", where, "must have a text as name and a list of texts as keypoints", key)
+            continue
+        if len(labels) > MAX_KEYPOINTS:
+            hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2_POINTS else ""
+            found.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}", key)
+            continue
+        found.counts[identity], found.names[identity] = CategoryCounts(name, len(labels)), labels
+        if name in by_name:
+            text = f"is called {name!r} like category {by_name[name]}; readers that go by name mix them up"
+            found.say("same category name", where, text, key, name)
+        by_name.setdefault(name, identity)
+        counts = Counter(plain_text(label) for label in labels)
+        for label in (label for label, count in counts.items() if count > 1):
+            found.say("names of points", where, f"has {counts[label]} points called {label!r}", key, name)
+        _skeleton(found, entry, identity, name, key)
+
+
+def _skeleton(found: Findings, entry: dict, identity: Any, name: str, key: tuple[str, int]) -> None:
+    """Edges that do not connect two different points.
+
+    Cycles are no fault, because the trunk of nearly every public skeleton is one.
+    """
+    edges, count = entry.get("skeleton") or [], len(found.names[identity])
+    if not isinstance(edges, list):
+        found.say("skeleton", f"category {identity}", "must have a list of pairs as skeleton", key, name, "all")
+        return
+    base = found.bases.get(identity, 0)
+    pairs = [edge for edge in edges if isinstance(edge, list) and len(edge) == 2 and all(type(i) is int for i in edge)]
+    for i, edge in enumerate(edges):
+        good = edge in pairs and edge[0] != edge[1] and all(base <= j < count + base for j in edge)
+        if not good:
+            text = f"has the edge {str(edge)[:30]}, which joins no two of its {count} points"
+            found.say("skeleton", f"category {identity}", text, key, name, i)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.replace("_", " ").strip()) and len(value) <= MAX_TEXT
