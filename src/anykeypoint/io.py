@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,41 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             raise
     except FileNotFoundError:
         raise InputError(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
+
+
+def write_folder(path: str | Path, files: Mapping[str, bytes | Path]) -> None:
+    """Write a new folder so that it is there with all its files or not at all.
+
+    path: the folder; it must not exist, or be empty.
+    files: path in the folder, with forward slashes -> content, or the path of a file to copy.
+    The files go to a temporary folder beside it, which then takes its name. Raises InputError if something is there
+    already or the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{path} is there already and is no empty folder; give the name of a new folder.")
+        try:
+            temporary.mkdir()
+            for name, content in files.items():
+                place = temporary / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, bytes):
+                    place.write_bytes(content)
+                else:
+                    shutil.copyfile(content, place)
+            if target.exists():
+                target.rmdir()  # it is empty
+            os.rename(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    except FileNotFoundError as error:
+        missing = target.parent if not target.parent.is_dir() else error.filename
+        raise InputError(f"Cannot write {path}: there is no {missing}; make it first.") from None
     except OSError as error:
         raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
 

@@ -58,6 +58,20 @@ def test_check_counts_and_tells_and_writes_a_mended_copy_elsewhere(made, tmp_pat
     assert code == 0 and "Nothing is wrong." in out
 
 
+def test_convert_says_first_what_it_would_write_and_never_replaces_a_file(made, tmp_path, capsys):
+    options = [*made[1], "--to", "csv", "-o", tmp_path / "out.csv"]
+    code, dry, _ = run(capsys, "convert", *options, "--dry-run")
+    assert code == 0 and "nothing was written" in dry and not (tmp_path / "out.csv").exists()
+    code, out, _ = run(capsys, "convert", *options)
+    assert code == 0 and (tmp_path / "out.csv").is_file()
+    assert dry.splitlines()[1:] == out.splitlines()[1:] and "not in it, as csv has no room: boxes" in out
+    before = (tmp_path / "out.csv").read_bytes()
+    code, _, err = run(capsys, "convert", *options)
+    assert code == 2 and "is there already" in err
+    code, out, _ = run(capsys, "convert", *options, "--overwrite")
+    assert code == 0 and (tmp_path / "out.csv").read_bytes() == before
+
+
 def test_view_convert_and_split_write_what_they_say(made, tmp_path, capsys):
     folder, options = made
     code, out, _ = run(capsys, "view", *options, "-o", tmp_path / "sheet.png", "--per-category", 1)

@@ -262,7 +262,7 @@ def test_the_verbs_and_their_options_are_these():
         "data list": {"name"},
         "data check": {"spec", "--images", "--fix", "--all"},
         "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},
-        "data convert": {"spec", "--images", "--output", "-o", "--to", "--allow-missing"},
+        "data convert": {"spec", "--images", "--output", "-o", "--to", "--allow-missing", "--dry-run", "--overwrite"},
         "data split": {
             *("spec", "--images", "--output", "-o", "--by", "--shares", "--seed"),
             *("--hold-out", "--share", "--per-category"),

@@ -1,6 +1,7 @@
 """A label form in one file: a line `PICTURE x y x y ...` for each object, under a line `CATEGORY name name ...`.
 
-A point that is not labelled is `- -`; a box is put round the points. The line that registers it is
+A point that is not labelled is `- -`; a box is put round the points. It holds none of `losses.DETAILS`, so all that
+labels have of these is said to be lost. The line that registers it is
 `"toy": "toys.toy_form:FORM"` in `anykeypoint.forms.registry.FORMS`.
 """
 
@@ -11,9 +12,9 @@ import numpy as np
 from anykeypoint.errors import InputError
 from anykeypoint.forms.dataset import Dataset
 from anykeypoint.forms.document import Labels
-from anykeypoint.forms.form import NOUN, LabelForm, Written
+from anykeypoint.forms.form import NOUN, LabelForm
 from anykeypoint.forms.reading import number, read_text
-from anykeypoint.forms.writing import hidden_lost, outlines_lost, picture_name, point_labels
+from anykeypoint.forms.writing import picture_name, point_labels
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -33,7 +34,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     return labels
 
 
-def write(data: Dataset, images: Path) -> Written:
+def write(data: Dataset, images: Path) -> str:
     """The text of a file. A name in it is one word, so spaces of names become underscores."""
     category = data.objects[0].category
     if any(item.category is not category for item in data.objects):
@@ -42,8 +43,7 @@ def write(data: Dataset, images: Path) -> Written:
     for item in data.objects:
         cells = ["-" if np.isnan(value) else repr(value) for value in item.points.ravel().tolist()]
         lines.append(" ".join([picture_name(item, images), *cells]))
-    lost = ["boxes", "the objects' ids", *outlines_lost(data.objects), *hidden_lost(data.objects)]
-    return "\n".join([*lines, ""]), lost
+    return "\n".join([*lines, ""])
 
 
 FORM = LabelForm(read, "the toy form of the tests (.toy)", NOUN, write=write)

@@ -5,15 +5,17 @@ Its skeletons count from 1 in COCO's own files and from 0 in many others; `datas
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..category import Category
 from ..errors import InputError
 from . import dataset
-from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
+from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, LabelledObject, Picture, Rules
 from .document import Labels, load_document, select
-from .form import CHOICE, LabelForm, Written, file_digest
+from .form import CHOICE, LabelForm, file_digest
+from .losses import ALL
 from .pictures import picture_size
 from .writing import json_text, picture_name, point_labels
 
@@ -60,7 +62,7 @@ def from_document(
     return dataset.walk(document, annotations, rules, allow_missing, left_out)
 
 
-def write(data: Dataset, images: Path) -> Written:
+def write(data: Dataset, images: Path) -> str:
     """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost."""
     ids: dict[str, int] = {}  # file name of a picture -> its id
     pictures, annotations = [], []
@@ -72,19 +74,7 @@ def write(data: Dataset, images: Path) -> Written:
             more = {} if size is None else {"width": size[0], "height": size[1]}
             group = {} if item.group is None else {"group": item.group}
             pictures.append({"id": ids[name], "file_name": name, **more, **group})
-        labelled = item.visibility > 0
-        rows = np.column_stack([np.where(labelled[:, None], item.points, 0.0), item.visibility]).tolist()
-        entry = {
-            "id": item.id,
-            "image_id": ids[name],
-            "category_id": item.category_id,
-            "keypoints": [value for x, y, v in rows for value in (x, y, int(v))],
-            "num_keypoints": int(labelled.sum()),
-            "bbox": list(item.box),
-            "area": item.box[2] * item.box[3] if item.area is None else item.area,
-            "iscrowd": 0,
-        }
-        annotations.append(entry if item.segmentation is None else {**entry, "segmentation": item.segmentation})
+        annotations.append(_annotation(item, ids[name]))
     categories = [
         {
             "id": identity,
@@ -95,7 +85,33 @@ def write(data: Dataset, images: Path) -> Written:
         }
         for identity, category in data.categories.items()
     ]
-    return json_text({"images": pictures, "annotations": annotations, "categories": categories}), []
+    return json_text({"images": pictures, "annotations": annotations, "categories": categories})
+
+
+def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
+    """The annotation of an object; what the object does not have is no key."""
+    labelled = item.visibility > 0
+    rows = np.column_stack([np.where(labelled[:, None], item.points, 0.0), item.visibility]).tolist()
+    known = [] if item.confidence is None else item.confidence.tolist()
+    more = {
+        "segmentation": item.segmentation,
+        "keypoint_confidence": [None if np.isnan(value) else value for value in known] or None,
+        "score": item.score,
+        "box_score": item.box_score,
+        "box_word": item.box_word or None,
+        "scale": item.scale,
+    }
+    return {
+        "id": item.id,
+        "image_id": image_id,
+        "category_id": item.category_id,
+        "keypoints": [value for x, y, v in rows for value in (x, y, int(v))],
+        "num_keypoints": int(labelled.sum()),
+        "bbox": list(item.box),
+        "area": item.box[2] * item.box[3] if item.area is None else item.area,
+        "iscrowd": 0,
+        **{key: value for key, value in more.items() if value is not None},
+    }
 
 
 def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
@@ -124,5 +140,12 @@ def _digest(path: Path, word: str, _: Callable[[str], str]) -> str | None:
     return None if word else file_digest(path)
 
 
-FORM = LabelForm(read, "COCO keypoints (.json), and data sets in its form", CHOICE, write=write, digest=_digest)
+FORM = LabelForm(
+    read,
+    "COCO keypoints (.json), and data sets in its form",
+    CHOICE,
+    write=write,
+    holds=ALL - {"pairs"},
+    digest=_digest,
+)
 AP10K = LabelForm(read, "AP-10K (.json)", "species or families, parted by commas")

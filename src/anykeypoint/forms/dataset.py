@@ -41,6 +41,10 @@ class LabelledObject:
     segmentation: the object's outline as the file has it, not parsed (see `outlines`); None where there is none.
     area: the object's area in square pixels, where the file has it (in COCO that of the outline, which OKS uses).
     source: name of the data set it is from, where several were joined (`joint:FILE`); "" otherwise.
+    confidence: [K] float64, of the points, where the file holds a model's answers; NaN where unknown.
+    score: of the whole object, where the file holds a model's answers.
+    box_score, box_word: of the detector that found the box, and the word it was asked for, where there was one.
+    scale: the length of a pixel in the unit that the file measures in (`SCALE` of TPS); None where it does not.
     """
 
     id: int
@@ -54,6 +58,11 @@ class LabelledObject:
     segmentation: Any = None
     area: float | None = None
     source: str = ""
+    confidence: np.ndarray | None = None
+    score: float | None = None
+    box_score: float | None = None
+    box_word: str = ""
+    scale: float | None = None
 
 
 @dataclass(frozen=True)

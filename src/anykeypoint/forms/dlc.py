@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import InputError
-from .dataset import Dataset, LabelledObject
+from .dataset import Dataset
 from .document import Labels
-from .form import NOUN, LabelForm, Written
+from .form import NOUN, LabelForm
 from .reading import find_picture, read_table
-from .writing import hidden_lost, outlines_lost, picture_name, point_labels
+from .writing import by_picture, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
 _EMPTY = ("", "nan")  # cells of points that are not labelled
@@ -116,7 +116,7 @@ def _cell(text: str, where: str, part: str) -> float:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def write(data: Dataset, images: Path) -> Written:
+def write(data: Dataset, images: Path) -> str:
     """A table of labelled data: of several individuals where a picture has two objects, otherwise of one animal."""
     kinds = {item.category_id for item in data.objects}
     if len(kinds) > 1:
@@ -128,9 +128,7 @@ def write(data: Dataset, images: Path) -> Written:
     labels = point_labels(category)
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise InputError(f"A DeepLabCut table goes by names, but two points are called {min(twice)!r}; rename one.")
-    by_image: dict[str, list[LabelledObject]] = {}
-    for item in data.objects:
-        by_image.setdefault(picture_name(item, images), []).append(item)
+    by_image = by_picture(data, images)
     most = max(map(len, by_image.values()))
     columns = [(f"object{number}", label, axis) for number in range(1, most + 1) for label in labels for axis in "xy"]
     text = io.StringIO()
@@ -144,12 +142,12 @@ def write(data: Dataset, images: Path) -> Written:
         cells = [value for item in items for value in item.points.ravel().tolist()]
         cells += [np.nan] * (len(columns) - len(cells))
         writer.writerow([name, *("" if np.isnan(value) else value for value in cells)])
-    lost = ["boxes", "the objects' ids", *outlines_lost(data.objects), *hidden_lost(data.objects)]
-    if category.skeleton:
-        lost.append("the skeleton")
-    if category.name != "object":
-        lost.append(f"the name {category.name!r} (read it again as dlc/{category.name}:FILE)")
-    return text.getvalue(), lost
+    return text.getvalue()
 
 
-FORM = LabelForm(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write)
+def _name_lost(data: Dataset) -> list[str]:
+    name = data.objects[0].category.name if data.objects else "object"
+    return [] if name == "object" else [f"the name {name!r} (read it again as dlc/{name}:FILE)"]
+
+
+FORM = LabelForm(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write, also_lost=_name_lost)

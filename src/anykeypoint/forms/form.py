@@ -4,19 +4,32 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .dataset import Dataset
 from .document import Labels
 
 Reader = Callable[[Path, Path, str], Labels]  # (label file, folder of the pictures, word) -> labels
 Interpreter = Callable[[Mapping[str, list], Path, Path, str, bool, bool], Dataset]
-Written = tuple[str, list[str]]  # text of the file, and a phrase for each thing that the form has no room for
-Writer = Callable[[Dataset, Path], Written]  # (objects, folder that pictures are named from) -> what to write
+Content = str | Mapping[str, str | Path]
+Writer = Callable[[Dataset, Path], Content]  # (objects, folder that pictures are named from) -> what to write
 ReadOne = Callable[[str, Path | None], Dataset]  # (specification, folder of the pictures) -> objects
 NamePictures = Callable[[str, Path | None], list[Path]]  # (specification, folder of the pictures) -> their paths
 
 CHOICE = "categories or groups, parted by commas"  # what most forms with categories take as their word
 NOUN = "what the object is called"  # what forms without categories take
+
+
+class Written(NamedTuple):
+    """Labels in another form.
+
+    content: the text of the file. For a form that is a folder: path in it -> text of a file, or the path of a picture
+        that is copied to that place.
+    lost: a phrase for each thing that the form has no room for.
+    """
+
+    content: Content
+    lost: list[str]
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,9 @@ class LabelForm:
     read: reads a label file into a COCO document.
     what: a phrase that says what the form is, for lists.
     word: what the word after "/" in a specification means, "" where none is taken.
-    write: writes objects in this form; None where it can only be read.
+    write: gives the `Content` that objects have in this form; None where it can only be read.
+    holds: which of `losses.DETAILS` a written file keeps; `losses.lost` says the others.
+    also_lost: phrases for what is lost beside these, where a form has limits of its own.
     pictures: label file -> folder of its pictures, None where the file's place does not tell. Without this function
         the folder must be given.
     files: (folder, word) -> the label files in it; all files by default.
@@ -42,6 +57,8 @@ class LabelForm:
     what: str
     word: str = ""
     write: Writer | None = None
+    holds: frozenset[str] = frozenset()
+    also_lost: Callable[[Dataset], list[str]] | None = None
     pictures: Callable[[Path], Path | None] | None = None
     files: Callable[[Path, str], list[Path]] | None = None
     place: Callable[[], Path] | None = None

@@ -17,10 +17,9 @@ import numpy as np
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
-from .form import NOUN, LabelForm, Written
-from .pictures import picture_size
+from .form import NOUN, LabelForm
 from .reading import find_picture, number, read_json
-from .writing import json_text, outlines_lost, picture_name, point_labels
+from .writing import json_text, needed_size, picture_name, point_labels
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
@@ -206,7 +205,7 @@ def _list(value: Any, key: str, where: str) -> list[dict]:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def write(data: Dataset, images: Path) -> Written:
+def write(data: Dataset, images: Path) -> str:
     """Tasks to be imported into Label Studio: one rectangle per object, whose keypoints name it as `parentID`.
 
     Regions are called `bbox` and `kp` and belong to the picture `image`, as in a labelling setup with RectangleLabels,
@@ -215,16 +214,13 @@ def write(data: Dataset, images: Path) -> Written:
     tasks: dict[str, dict] = {}  # file name of a picture -> its task
     for item in data.objects:
         name = picture_name(item, images)
-        size = picture_size(item.image)
-        if size is None:
-            raise InputError(f"{item.image} is no readable picture, and Label Studio's places are shares of its size.")
+        size = needed_size(item.image, "Label Studio's places are shares of its size")
         if name not in tasks:
             entry = {"image": name, "keypoints": {}} | ({} if item.group is None else {"group": item.group})
             tasks[name] = {"id": len(tasks) + 1, "data": entry, "annotations": [{"id": len(tasks) + 1, "result": []}]}
         tasks[name]["data"]["keypoints"][item.category.name] = point_labels(item.category)
         tasks[name]["annotations"][0]["result"] += _written_regions(item, size)
-    lost = ["skeletons"] if any(item.category.skeleton for item in data.objects) else []
-    return json_text(list(tasks.values())), [*lost, *outlines_lost(data.objects), "the objects' ids"]
+    return json_text(list(tasks.values()))
 
 
 def _written_regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]]:
@@ -245,4 +241,4 @@ def _written_regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[s
     return regions
 
 
-FORM = LabelForm(read, "Label Studio's JSON export", NOUN, write=write)
+FORM = LabelForm(read, "Label Studio's JSON export", NOUN, write=write, holds=frozenset({"boxes", "hidden", "groups"}))

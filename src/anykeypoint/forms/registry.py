@@ -16,6 +16,7 @@ from .coco import from_document
 from .dataset import Dataset
 from .document import Labels
 from .form import LabelForm, Written, file_digest
+from .losses import lost
 from .phrases import LIBRARY, in_phrases
 
 # Name of the form -> MODULE:NAME of its `LabelForm`; a leading dot means a module of this package.
@@ -192,14 +193,14 @@ def convert(dataset: Dataset, images: Path, name: str) -> Written:
 
     images: the folder that file names of pictures are relative to.
     name: one of `writable_forms`.
-    Returns the text of the file, and a phrase for each thing that the form has no room for.
-    Raises InputError for another name, and for what the form cannot hold at all.
+    Returns the content of the file or folder, which `writing.save` writes, and a phrase for each thing that the form
+    has no room for. Raises InputError for another name, and for what the form cannot hold at all.
     """
     if name not in writable_forms():
         near = near_names(name, writable_forms())
         raise InputError(f"Labels can be written as {', '.join(writable_forms())}, but got {name!r}{near}.")
     if not dataset.objects:
         raise InputError("There is no labelled object to write; check the data with `data check`.")
-    write = form_of(name).write
-    assert write is not None
-    return write(dataset, images)
+    form = form_of(name)
+    assert form.write is not None
+    return Written(form.write(dataset, images), lost(dataset, form))

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import Box
 from .dataset import Dataset
 from .document import Labels
-from .form import LabelForm, Written
+from .form import LabelForm
 from .poses import CSV_COLUMNS, csv_text, without_detections
 from .reading import number, read_table
-from .writing import hidden_lost, outlines_lost, picture_name, point_labels
+from .writing import picture_name, point_labels
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -55,36 +56,41 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """A labelled object with the fields that `poses.csv_text` writes; labels have no confidence, so it is NaN."""
+    """A labelled object with the fields that `poses.csv_text` writes; confidences that it does not have are NaN."""
 
     names: list[str]
     xy: np.ndarray
+    confidence: np.ndarray
     present: np.ndarray
     category: str
     image: str
-    box: None = None
-    box_score: None = None
-    box_word: str = ""
-
-    @property
-    def confidence(self) -> np.ndarray:
-        return np.full(len(self.names), np.nan)
+    box: Box
+    box_score: float | None
+    box_word: str
 
 
-def write(data: Dataset, images: Path) -> Written:
-    """The table that `predict` writes, with an empty column for the confidence."""
+def write(data: Dataset, images: Path) -> str:
+    """The table that `predict` writes; the column for the confidence is empty for labels that a person drew."""
     rows = [
         _Rows(
             names=point_labels(item.category),
             xy=item.points,
+            confidence=np.full(len(item.points), np.nan) if item.confidence is None else item.confidence,
             present=item.visibility > 0,
             category=item.category.name,
             image=picture_name(item, images),
+            box=item.box,
+            box_score=item.box_score,
+            box_word=item.box_word,
         )
         for item in data.objects
     ]
-    lost = ["boxes", "groups", "skeletons", "the objects' ids", *outlines_lost(data.objects)]
-    return csv_text(rows), [*lost, *hidden_lost(data.objects)]
+    return csv_text(rows)
 
 
-FORM = LabelForm(read, "the table that `predict` and `data convert` write (.csv)", write=write)
+FORM = LabelForm(
+    read,
+    "the table that `predict` and `data convert` write (.csv)",
+    write=write,
+    holds=frozenset({"confidences", "detections"}),
+)

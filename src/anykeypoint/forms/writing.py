@@ -1,11 +1,14 @@
-"""What the writers of all label forms share: names of pictures, and phrases for what a form has no room for."""
+"""What the writers of all label forms share: names and sizes of pictures, labels of points, and files on disk."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..category import Category
-from .dataset import LabelledObject
+from ..errors import InputError
+from ..io import write_bytes, write_folder
+from .dataset import Dataset, LabelledObject
+from .form import Content
+from .pictures import picture_size
 
 
 def picture_name(item: LabelledObject, images: Path) -> str:
@@ -18,16 +21,40 @@ def point_labels(category: Category) -> list[str]:
     return [point.label or point.name for point in category.keypoints]
 
 
-def hidden_lost(objects: Sequence[LabelledObject]) -> list[str]:
-    """The phrase about hidden points for a form without visibility; empty if no point is hidden."""
-    count = sum(int((item.visibility == 1).sum()) for item in objects)
-    return [f"that {count} points are hidden"] if count else []
+def by_picture(data: Dataset, images: Path) -> dict[str, list[LabelledObject]]:
+    """File name of each picture, as `picture_name` gives it -> its objects, in the order of the data set."""
+    pictures: dict[str, list[LabelledObject]] = {}
+    for item in data.objects:
+        pictures.setdefault(picture_name(item, images), []).append(item)
+    return pictures
 
 
-def outlines_lost(objects: Sequence[LabelledObject]) -> list[str]:
-    """The phrase about outlines for a form without them; empty if no object has one."""
-    count = sum(item.segmentation is not None for item in objects)
-    return [f"{count} outlines"] if count else []
+def needed_size(path: Path, why: str) -> tuple[int, int]:
+    """(width, height) of a picture in pixels; InputError if it is no readable picture. why: what needs its size."""
+    size = picture_size(path)
+    if size is None:
+        raise InputError(f"{path} is no readable picture, and {why}; mend or leave out that picture.")
+    return size
+
+
+def save(content: Content, out: Path, overwrite: bool = False) -> None:
+    """Write what a writer gave, whole or not at all.
+
+    out: the file, or the new folder for a form that is a folder.
+    overwrite: replace a file that is there. A folder with something in it is never replaced.
+    Raises InputError where something is there already, and where it cannot be written.
+    """
+    if isinstance(content, str):
+        if out.exists() and not overwrite:
+            raise InputError(f"{out} is there already; give another name, or --overwrite to replace it.")
+        write_bytes(out, encoded(content))
+    else:
+        write_folder(out, {name: encoded(one) if isinstance(one, str) else one for name, one in content.items()})
+
+
+def encoded(text: str) -> bytes:
+    """A text in UTF-8; the bytes of file names that are not UTF-8 come back as they were."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def json_text(value: object) -> str:

@@ -1,31 +1,63 @@
 """`anykeypoint data convert`: labels in another form."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import options
 from .paths import check_outside, print_left_out
 
+if TYPE_CHECKING:
+    from ...forms.form import Content
+
+LISTED = 5  # number of files of a folder that --dry-run names
+
 
 def run(
     spec: options.Labels,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, outside the data.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Where to write, outside the data: a file, or a new folder for a form that is one.",
+        ),
+    ],
     images: options.Images = None,
     to: Annotated[str, typer.Option(metavar="FORM", help="coco, labelstudio, dlc or csv.")] = "coco",
     allow_missing: options.AllowMissing = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written and what would be lost; write nothing.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write labels in another form, and say what that form has no room for."""
     from ...forms.registry import convert, parse, pictures_of, read
-    from ...io import write_bytes
+    from ...forms.writing import save
 
     images = pictures_of(spec, images)
     check_outside(out, images, parse(spec)[2])
     dataset = read(spec, images, allow_missing=allow_missing)
-    text, lost = convert(dataset, images, to)
-    write_bytes(out, text.encode("utf-8", "surrogateescape"))
-    print(f"Written to {out}: {len(dataset.objects)} objects")
+    content, lost = convert(dataset, images, to)
+    if dry_run:
+        print(f"would be written to {out}: {len(dataset.objects)} objects{_files(content)}; nothing was written")
+    else:
+        save(content, out, overwrite)
+        print(f"Written to {out}: {len(dataset.objects)} objects{_files(content)}")
     print_left_out(dataset)
     for thing in lost:
         print(f"not in it, as {to} has no room: {thing}")
+
+
+def _files(content: "Content") -> str:
+    """What a folder of labels holds: the number of its files, how many of them are copies of pictures, their names."""
+    if isinstance(content, str):
+        return ""
+    copies = [one for one in content.values() if isinstance(one, Path)]
+    size = sum(path.stat().st_size for path in copies) / 1e6
+    copied = f" and {len(copies)} copies of pictures ({size:.1f} MB)" if copies else ""
+    names = [name for name, one in content.items() if isinstance(one, str)]
+    more = " ..." if len(names) > LISTED else ""
+    return f" in {len(names)} files{copied}: {', '.join(names[:LISTED])}{more}"

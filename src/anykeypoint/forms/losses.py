@@ -1,0 +1,102 @@
+"""What labels can have beside pictures, points and their names, and what of it a label form has no room for.
+
+Each form declares in its `LabelForm` which `DETAILS` it holds; what a data set has of all others is lost when it is
+written in that form. `data convert` says so, and `data convert --dry-run` says so before anything is written.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..category import mirrored_pairs
+from .dataset import Dataset
+from .form import LabelForm
+
+
+def lost(data: Dataset, form: LabelForm) -> list[str]:
+    """A phrase for each thing that the data have and the form cannot hold; empty if all of it is kept."""
+    phrases = [phrase(data) for detail, phrase in DETAILS.items() if detail not in form.holds]
+    own = [] if form.also_lost is None else form.also_lost(data)
+    return [text for text in [*phrases, *own] if text]
+
+
+# --- one function for each detail: the phrase about what a data set has of it, "" where it has none ------------------
+
+
+def _boxes(data: Dataset) -> str:
+    return "boxes" if data.objects else ""
+
+
+def _hidden(data: Dataset) -> str:
+    return _counted(sum(int((item.visibility == 1).sum()) for item in data.objects), "that {} points are hidden")
+
+
+def _outlines(data: Dataset) -> str:
+    return _counted(sum(item.segmentation is not None for item in data.objects), "{} outlines")
+
+
+def _areas(data: Dataset) -> str:
+    """Areas that are not those of the boxes, which every reader can count again."""
+    own = [item for item in data.objects if item.area is not None and item.area != item.box[2] * item.box[3]]
+    return _counted(len(own), "{} areas")
+
+
+def _skeletons(data: Dataset) -> str:
+    return "skeletons" if any(item.category.skeleton for item in data.objects) else ""
+
+
+def _pairs(data: Dataset) -> str:
+    """Pairs of left and right that do not follow from the names."""
+    kinds = {item.category_id: item.category for item in data.objects}.values()
+    odd = [kind for kind in kinds if {*(kind.pairs or ())} != {*mirrored_pairs(kind.names)}]
+    return "pairs of left and right that the names do not tell" if odd else ""
+
+
+def _groups(data: Dataset) -> str:
+    count = len({item.group for item in data.objects} - {None})
+    return _counted(count, "{} groups (videos, persons or sessions of pictures)")
+
+
+def _ids(data: Dataset) -> str:
+    """Ids other than the count of the objects and of the categories, which readers give anew."""
+    objects = [item.id for item in data.objects] != list(range(1, len(data.objects) + 1))
+    kinds = list(data.categories) != list(range(1, len(data.categories) + 1))
+    return "the objects' ids" if objects else "the categories' ids" if kinds else ""
+
+
+def _confidences(data: Dataset) -> str:
+    known = [item.confidence for item in data.objects if item.confidence is not None]
+    return _counted(sum(int(np.isfinite(values).sum()) for values in known), "the confidences of {} points")
+
+
+def _scores(data: Dataset) -> str:
+    return _counted(sum(item.score is not None for item in data.objects), "the scores of {} objects")
+
+
+def _detections(data: Dataset) -> str:
+    return _counted(sum(item.box_score is not None for item in data.objects), "what the detector said of {} boxes")
+
+
+def _scales(data: Dataset) -> str:
+    return _counted(sum(item.scale is not None for item in data.objects), "the scales of {} objects")
+
+
+def _counted(count: int, phrase: str) -> str:
+    return phrase.format(count) if count else ""
+
+
+DETAILS: dict[str, Callable[[Dataset], str]] = {
+    "boxes": _boxes,
+    "hidden": _hidden,
+    "outlines": _outlines,
+    "areas": _areas,
+    "skeletons": _skeletons,
+    "pairs": _pairs,
+    "groups": _groups,
+    "ids": _ids,
+    "confidences": _confidences,
+    "scores": _scores,
+    "detections": _detections,
+    "scales": _scales,
+}
+ALL = frozenset(DETAILS)
