@@ -5,23 +5,7 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 
-from PIL import Image
-
-from ..images import SUFFIXES
-
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that change width and height
-_ORIENTATION = 274  # the EXIF tag
-
-
-def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the upright picture in pixels, from its header alone; None if the file is no picture."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-        return (height, width) if turned else (width, height)
-    except Exception:  # Pillow's readers raise many types of errors for damaged headers
-        return None
+from ..images import SUFFIXES, picture_size
 
 
 def pictures_below(folder: Path) -> dict[str, list[Path]]:

@@ -11,7 +11,7 @@ from ..category import Category
 from ..detection.search import Search
 from ..errors import InputError, first_line
 from ..geometry import Box
-from ..images import SUFFIXES, read_image
+from ..images import SUFFIXES, list_pictures, read_image
 from ..pose import Explanation, Pose
 from .box_files import Boxes
 
@@ -55,11 +55,11 @@ def find_images(source: str | Path) -> list[Path]:
     path = Path(source)
     try:
         if path.is_dir():
-            listed = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.name[0] != "."]
-            pictures = sorted(entry for entry in listed if entry.is_file())
-            if not pictures:
-                raise InputError(f"The folder {text} has no pictures ({' '.join(SUFFIXES)}); name the files.")
-            return pictures
+            listed = list_pictures(path)
+            if not listed.pictures:
+                besides = f"; {listed.passed_over}" if listed.passed_over else ""
+                raise InputError(f"The folder {text} has no pictures ({' '.join(SUFFIXES)}){besides}; name the files.")
+            return list(listed.pictures)
         if path.exists():
             return [path]
         if glob.has_magic(text):

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from anykeypoint import images
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop, crop_matrix
-from anykeypoint.images import crop_pixels, read_image, warp_pixels
+from anykeypoint.images import crop_pixels, limits, read_image, resampling, warp_pixels
 
 
 def picture(width=48, height=32, seed=0) -> Image.Image:
@@ -235,7 +234,7 @@ def test_a_huge_webp_is_refused_before_room_is_made_for_it(monkeypatch):
 def test_a_long_side_and_a_heavy_file_are_refused(tmp_path, monkeypatch):
     assert "16384" in refusal(huge("PNG", 20_000, 10))
     refusal(huge("PNG", 2**31 - 1, 2**31 - 1))
-    monkeypatch.setattr(images, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(limits, "MAX_BYTES", 2**20)
     with (tmp_path / "heavy.png").open("wb") as file:
         file.truncate(2**20 + 1)  # a sparse file: no bytes are written
     assert "heavy.png" in refusal(tmp_path / "heavy.png") and "1 MiB" in refusal(tmp_path / "heavy.png")
@@ -256,7 +255,16 @@ def test_grey_without_a_known_scale_is_refused():
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
+    [
+        np.zeros((4, 4, 3), np.int64),
+        np.zeros((4, 4), bool),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((3, 9, 9), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.full((4, 4, 3), 1.5),
+        np.full((4, 4), np.nan),
+    ],
 )
 def test_arrays_of_another_kind_are_refused(array):
     refusal(array)
@@ -292,7 +300,7 @@ def test_mutated_files_are_read_or_refused_but_nothing_else(kind):
                 data[place:place] = rng.randbytes(rng.randrange(1, 9))
         try:
             found = read_image(bytes(data))
-            assert found.mode == "RGB" and 1 <= found.width * found.height <= images.MAX_PIXELS
+            assert found.mode == "RGB" and 1 <= found.width * found.height <= limits.MAX_PIXELS
             outcomes.add("read")
         except InputError as error:
             assert "\n" not in str(error)
@@ -388,7 +396,7 @@ def test_the_way_for_huge_crops_agrees_with_the_usual_one(monkeypatch):
     windows = []
     whole = Image.Image.crop
     monkeypatch.setattr(Image.Image, "crop", lambda self, box: windows.append(box) or whole(self, box))
-    monkeypatch.setattr(images, "MAX_WINDOW", 0)
+    monkeypatch.setattr(resampling, "MAX_WINDOW", 0)
     summed = crop_pixels(image, crop, size)
     assert usual.any() and np.abs(usual.astype(int) - summed).max() <= 1
     assert not windows, "no window of the picture's plane was made"

@@ -1,0 +1,21 @@
+"""Pictures read safely, crops resampled from them, and the pictures of a folder."""
+
+from .formats import SUFFIXES
+from .limits import MAX_PIXELS
+from .listing import FolderPictures, list_pictures
+from .opening import ImageSource, UprightPicture, picture_size, read_image, read_picture
+from .resampling import crop_pixels, warp_pixels
+
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "FolderPictures",
+    "ImageSource",
+    "UprightPicture",
+    "crop_pixels",
+    "list_pictures",
+    "picture_size",
+    "read_image",
+    "read_picture",
+    "warp_pixels",
+]
