@@ -127,6 +127,13 @@ def test_a_skeleton_counted_both_ways_is_refused(read):
         read(changed(categories__0__skeleton=[[0, 1], [2, 3]]))
 
 
+def test_pairs_of_the_file_come_before_those_of_the_names(read):
+    assert read(GOOD).categories[5].pairs == ((1, 2),)
+    assert read(changed(categories__0__pairs=[[0, 2]])).categories[5].mirrored() == [2, 1, 0]
+    assert read(changed(categories__0__pairs=[])).categories[5].mirrored() == [0, 1, 2]
+    assert read(changed(categories__0__pairs=None)).categories[5].pairs == ((1, 2),)
+
+
 def test_crowds_and_objects_without_labels_are_left_out_and_counted(read):
     data = changed(annotations__0__iscrowd=1, annotations__1__keypoints=[0] * 9)
     dataset = read(data)
@@ -177,6 +184,10 @@ def test_a_file_name_may_not_leave_the_images_folder(read, name):
         ({"categories__0__name": ""}, "category 5.*'name'"),
         ({"categories__0__skeleton": [[0, 7]]}, "category 5.*skeleton"),
         ({"categories__0__skeleton": [[0]]}, "category 5.*skeleton"),
+        ({"categories__0__pairs": "01"}, "category 5.*'pairs', must be a list of pairs of whole numbers"),
+        ({"categories__0__pairs": [[0, 1, 2]]}, "category 5.*'pairs', must be a list of pairs of whole numbers"),
+        ({"categories__0__pairs": [[0, 3]]}, "category 5.*pairs of 'odd_lamp' must hold .* from 0 to 2"),
+        ({"categories__0__pairs": [[0, 1], [1, 2]]}, "category 5.*pairs of 'odd_lamp' must be disjoint"),
     ],
 )
 def test_what_is_malformed_is_named_with_file_key_and_id(read, edit, message):

@@ -64,6 +64,17 @@ def source(tmp_path):
     return tmp_path / "labels.json", images
 
 
+def test_a_coco_file_keeps_pairs_that_its_names_do_not_give(source, tmp_path):
+    labels, images = source
+    data = json.loads(labels.read_text())
+    data["categories"][0]["pairs"] = [[0, 2]]
+    labels.write_text(json.dumps(data))
+    text, _ = convert(read(f"coco:{labels}", images), images, "coco")
+    assert [entry.get("pairs") for entry in json.loads(text)["categories"]] == [[[0, 2]], None]
+    (tmp_path / "again.json").write_text(text)
+    assert read(f"coco:{tmp_path / 'again.json'}", images).categories[4].pairs == ((0, 2),)
+
+
 @pytest.mark.parametrize("form", writable_forms())
 def test_labels_come_back_from_every_form(source, form, tmp_path):
     labels, images = source

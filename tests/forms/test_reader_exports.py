@@ -30,7 +30,8 @@ def test_a_project_that_sleap_io_writes_is_read_back(sio, tmp_path):
     names = [tmp_path / "pictures" / "day" / f"{i}.png" for i in range(2)]
     for path in (*names, tmp_path / "pictures" / "film" / "0012.png"):
         picture(path, (64, 48))
-    skeleton = sio.Skeleton(["head", "thorax", "tail"], edges=[("head", "thorax"), ("thorax", "tail")], name="fly")
+    edges = [("head", "thorax"), ("thorax", "tail")]
+    skeleton = sio.Skeleton(["head", "thorax", "tail"], edges=edges, symmetries=[("tail", "head")], name="fly")
     film, listed = sio.Video(str(tmp_path / "film.mp4"), open_backend=False), sio.Video([str(path) for path in names])
     first = sio.Instance.from_numpy(np.array([[1.5, 2.25], [3, 4], [NAN, NAN]]), skeleton=skeleton)
     second = sio.Instance.from_numpy(np.array([[5.0, 6], [7, 8], [9, 10]]), skeleton=skeleton)
@@ -51,6 +52,7 @@ def test_a_project_that_sleap_io_writes_is_read_back(sio, tmp_path):
     assert [item.group for item in found.objects] == ["film", "film", "day"]
     kind = found.objects[0].category
     assert (kind.name, kind.names, kind.skeleton) == ("fruit fly", ["head", "thorax", "tail"], ((0, 1), (1, 2)))
+    assert kind.pairs == ((0, 2),)
     np.testing.assert_array_equal(found.objects[0].points, [[1.5, 2.25], [3, 4], [NAN, NAN]])
     np.testing.assert_array_equal(found.objects[2].points, [[5, 6], [7, 8], [9, 10]])
 

@@ -262,7 +262,7 @@ class PredictedInstance(Instance):
 
 
 def test_sleap_frames_are_looked_for_by_video_and_number(put, monkeypatch):
-    skeleton = SimpleNamespace(name="s", node_names=["head", "tail"], edge_inds=[(0, 1)])
+    skeleton = SimpleNamespace(name="s", node_names=["head", "tail"], edge_inds=[(0, 1)], symmetry_inds=[])
     frame = SimpleNamespace(
         video=SimpleNamespace(filename="C:\\films\\fly.mp4"),
         frame_idx=7,
@@ -276,6 +276,18 @@ def test_sleap_frames_are_looked_for_by_video_and_number(put, monkeypatch):
     assert item.category.noun == "fly" and item.category.skeleton == ((0, 1),) and item.group == "fly"
     np.testing.assert_array_equal(item.points, [[1, 2], [NAN, NAN]])
     assert dataset.skipped == {"predicted instances": 1}
+
+
+@pytest.mark.parametrize(("symmetries", "order"), [([(0, 2)], [2, 1, 0, 3]), ([], [0, 1, 3, 2])])
+def test_symmetries_of_a_sleap_project_are_its_pairs_and_without_any_the_names_decide(
+    put, monkeypatch, symmetries, order
+):
+    names = ["head", "thorax", "left wing", "right wing"]
+    skeleton = SimpleNamespace(name="s", node_names=names, edge_inds=[], symmetry_inds=symmetries)
+    project = SimpleNamespace(skeletons=[skeleton], labeled_frames=[])
+    monkeypatch.setitem(sys.modules, "sleap_io", SimpleNamespace(load_slp=lambda path: project))
+    (category,) = read(*put("sleap/fly", "")).categories.values()
+    assert category.mirrored() == order
 
 
 def test_sleap_without_its_package_is_refused_with_the_extra(put, monkeypatch):

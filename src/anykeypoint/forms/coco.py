@@ -63,7 +63,10 @@ def from_document(
 
 
 def write(data: Dataset, images: Path) -> str:
-    """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost."""
+    """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost.
+
+    A category has the key `pairs` (see `Labels.add_category`) where its labels would give other ones.
+    """
     ids: dict[str, int] = {}  # file name of a picture -> its id
     pictures, annotations = [], []
     for item in data.objects:
@@ -75,16 +78,7 @@ def write(data: Dataset, images: Path) -> str:
             group = {} if item.group is None else {"group": item.group}
             pictures.append({"id": ids[name], "file_name": name, **more, **group})
         annotations.append(_annotation(item, ids[name]))
-    categories = [
-        {
-            "id": identity,
-            "name": category.name,
-            "supercategory": "",
-            "keypoints": point_labels(category),
-            "skeleton": [list(edge) for edge in category.skeleton],
-        }
-        for identity, category in data.categories.items()
-    ]
+    categories = [_entry(identity, category) for identity, category in data.categories.items()]
     return json_text({"images": pictures, "annotations": annotations, "categories": categories})
 
 
@@ -112,6 +106,21 @@ def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
         "iscrowd": 0,
         **{key: value for key, value in more.items() if value is not None},
     }
+
+
+def _entry(identity: int, category: Category) -> dict[str, Any]:
+    """A category's entry."""
+    labels = point_labels(category)
+    entry = {
+        "id": identity,
+        "name": category.name,
+        "supercategory": "",
+        "keypoints": labels,
+        "skeleton": [list(edge) for edge in category.skeleton],
+    }
+    if dataset.own_category(category.name, labels, category.skeleton).pairs == category.pairs:
+        return entry
+    return {**entry, "pairs": [list(pair) for pair in category.pairs or ()]}
 
 
 def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:

@@ -224,6 +224,7 @@ def _pictures(entries: list, path: Path, sized: bool) -> dict[int, Picture]:
 
 def _categories(entries: list, path: Path, rules: Rules) -> dict[int, Category]:
     parsed: dict[int, tuple[str, list[str], list[list[int]]]] = {}
+    pairs: dict[int, Edges] = {}  # of the categories whose entry has them
     for index, entry in enumerate(entries):
         where = entry_of(entry, f"{path}: categories[{index}]")
         identity = _id(entry, "id", where)
@@ -239,11 +240,17 @@ def _categories(entries: list, path: Path, rules: Rules) -> dict[int, Category]:
         if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
             raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
         parsed[identity] = (name, labels, skeleton)
+        if (mirrored := entry.get("pairs")) is not None:
+            if not isinstance(mirrored, list) or not all(_is_edge(pair) for pair in mirrored):
+                raise InputError(f"{where} ({name}), key 'pairs', must be a list of pairs of whole numbers.")
+            pairs[identity] = tuple((a, b) for a, b in mirrored)
     base = 0 if rules.from_zero else _skeleton_base(parsed, path)
     categories = {}
     for identity, (name, labels, skeleton) in parsed.items():
         try:
             known = rules.category(identity, name, labels, tuple((a - base, b - base) for a, b in skeleton))
+            if known is not None and identity in pairs:
+                known = replace(known, pairs=pairs[identity])
         except InputError as error:
             raise InputError(f"{path}: category {identity}: {error}") from error
         if known is not None:

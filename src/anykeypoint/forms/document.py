@@ -61,16 +61,27 @@ class Labels:
             self.images.append({"id": self._image_ids[name], "file_name": name, **known})
         return self._image_ids[name]
 
-    def add_category(self, name: str, keypoints: Sequence[str], skeleton: Iterable[Sequence[int]] = ()) -> int:
+    def add_category(
+        self,
+        name: str,
+        keypoints: Sequence[str],
+        skeleton: Iterable[Sequence[int]] = (),
+        pairs: Iterable[Sequence[int]] | None = None,
+    ) -> int:
         """The id of a new category.
 
         keypoints: labels of its points, in order.
         skeleton: edges as pairs of indices that count from 0. `dataset.walk` reads a file's skeletons as counting
             from 0 unless an index reaches the number of points, so these are read as they are meant.
+        pairs: the left and right points that change places when a picture is mirrored, as pairs of indices that count
+            from 0, where the file says which (SLEAP's symmetries, YOLO's flip_idx); all of them, so that an empty list
+            means that none do. None where it says nothing: the library's definition or the names then decide. They
+            are the key `pairs` of the entry, which COCO does not have and `dataset.walk` reads in any document.
         """
         identity = len(self.categories) + 1
         edges = [[int(a), int(b)] for a, b in skeleton]
-        self.categories.append({"id": identity, "name": name, "keypoints": list(keypoints), "skeleton": edges})
+        entry = {"id": identity, "name": name, "keypoints": list(keypoints), "skeleton": edges}
+        self.categories.append(entry if pairs is None else {**entry, "pairs": [[int(a), int(b)] for a, b in pairs]})
         return identity
 
     def add_object(

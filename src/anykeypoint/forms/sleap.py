@@ -40,7 +40,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     kinds: dict[int, int] = {}  # identity of a skeleton -> its category
     for skeleton in project.skeletons:
         name = (word or "object") if len(project.skeletons) == 1 else str(skeleton.name or word or "object")
-        kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds)
+        mirrored = skeleton.symmetry_inds or None  # a project without symmetries says nothing about sides
+        kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds, mirrored)
     for frame in project.labeled_frames:
         names = _pictures(frame.video, int(frame.frame_idx))
         image = labels.add_image(find_picture(images, names), group=str(PurePosixPath(names[0]).parent))
