@@ -115,3 +115,32 @@ def test_what_is_no_picture_with_a_file_is_refused(folder, text):
 def test_a_point_that_the_category_does_not_have_is_refused(folder):
     with pytest.raises(InputError, match=r"'beak', but .* it has nose, left ear, tail tip"):
         to_example(read_marked(points({"nose": [1, 2], "beak": [3, 4]})), CAT)
+
+
+def test_a_windows_path_on_either_side_is_parted_at_the_colon_between_them(folder):
+    for name in ("C:\\a.png", "12:30.png"):
+        Image.new("RGB", (40, 30)).save(name)
+        with open(name.replace("png", "json"), "w") as file:
+            file.write('{"nose": [1, 2]}')
+    for text, picture in (("C:\\a.png:C:\\a.json", "C:\\a.png"), ("12:30.png:12:30.json", "12:30.png")):
+        marked = read_marked(text)
+        assert str(marked.picture) == picture and marked.places == {"nose": (1, 2)}
+    with pytest.raises(InputError, match=r"no file D:.a\.png"):
+        read_marked("D:\\a.png:D:\\a.json")
+
+
+def test_a_file_in_front_of_its_picture_is_refused_with_the_right_order(folder):
+    points({"nose": [1, 2]})
+    with pytest.raises(InputError, match=r"write a\.png:points\.json"):
+        read_marked("points.json:a.png")
+
+
+def test_a_misspelt_point_gets_the_nearest_name(folder):
+    with pytest.raises(InputError, match=r"none of that name \(near: left ear\)"):
+        to_example(read_marked(points({"nose": [1, 2], "left aer": [3, 4]})), CAT)
+
+
+def test_names_that_differ_by_an_underscore_alone_keep_their_places(folder):
+    category = Category.from_text("left_eye; left eye")
+    example = to_example(read_marked(points({"left eye": [1, 2], "left_eye": [3, 4]})), category)
+    assert example.points.tolist() == [[3, 4], [1, 2]]

@@ -5,6 +5,8 @@
 
 import json
 import re
+import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from .errors import InputError
+from .configs.typed import split_points
+from .errors import InputError, ReadingWarning
 
 MAX_KEYPOINTS = 256  # largest number of keypoints in a category
 MAX_TEXT = 512  # largest number of characters in a name or description
@@ -79,13 +82,13 @@ class Category:
         if not 1 <= count <= MAX_KEYPOINTS:
             raise InputError(
                 f"A category needs 1 to {MAX_KEYPOINTS} keypoints, but {self.name!r} has {count}; "
-                "list the points you want."
+                f"{'ask for them in several parts' if count else 'list the points you want'}."
             )
         if len(self.noun) > MAX_TEXT or not self.noun.strip():
             raise InputError(f"A category's noun must be 1 to {MAX_TEXT} characters, but got {self.noun[:40]!r}.")
         known: set[tuple[str, str]] = set()
         for keypoint in self.keypoints:
-            key = (keypoint.name.casefold().strip(), keypoint.description.casefold().strip())
+            key = (_same(keypoint.name), _same(keypoint.description))
             if key in known:
                 raise InputError(
                     f"Two keypoints of {self.name!r} are called {keypoint.name!r} with the same description; "
@@ -138,16 +141,16 @@ class Category:
     def from_text(cls, text: str, name: str = "object", noun: str = "object") -> "Category":
         """Read `"left ear; nose: the tip of the nose"`.
 
-        text: keypoints, separated by `;` or a new line, each a name and perhaps a description behind `:`.
+        text: keypoints, each a name and perhaps a description behind a colon, parted by semicolons or new lines; by
+            commas where there is neither these nor a description (see `configs.typed.split_points`).
         name, noun: of the category.
+        Warns with a ReadingWarning where the text could be meant in another way, and raises InputError for one that
+        holds tabs or control characters, or names no keypoint.
         """
-        keypoints = []
-        for part in re.split(r"[;\n]", text):
-            if not part.strip():
-                continue
-            point, _, description = part.partition(":")
-            keypoints.append(Keypoint(point.strip(), description.strip()))
-        return cls(name=name, keypoints=tuple(keypoints), noun=noun)
+        points, doubt = split_points(text)
+        if doubt:
+            warnings.warn(doubt, ReadingWarning, stacklevel=2)
+        return cls(name=name, keypoints=tuple(Keypoint(*point) for point in points), noun=noun)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], origin: str = "category") -> "Category":
@@ -238,6 +241,11 @@ def spoken(name: str) -> str:
 def plain_text(text: str) -> str:
     """The form in which names are compared: lower case, without underscores, with single spaces."""
     return spoken(text.casefold())
+
+
+def _same(text: str) -> str:
+    """A text that is equal for texts that nobody would tell apart."""
+    return unicodedata.normalize("NFC", text).casefold().strip()
 
 
 def _keypoint(item: Any, origin: str) -> Keypoint:

@@ -9,6 +9,10 @@ class RenamedWarning(FutureWarning):
     """What the caller used has got another name or another meaning; the message says which."""
 
 
+class ReadingWarning(UserWarning):
+    """What the caller wrote could be meant in another way than it was read; the message says how it was read."""
+
+
 def first_line(error: Exception) -> str:
     """The reason of another library's error as the end of a sentence: its first line, or its type if it has no text."""
     lines = str(error).splitlines()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .category import Category, Keypoint, plain_text, spoken
+from .configs.checks import near_names
+from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS, without_detections
@@ -74,6 +76,7 @@ class Example:
         return f"Example({named}{len(self)} keypoints, {int(self.marked.sum())} marked)"
 
 
+FILES = (".json", ".csv")  # suffixes of files that mark points; no picture has one
 Place = tuple[float, float]  # x and y in image pixels, NaN where not marked
 
 
@@ -100,11 +103,14 @@ class MarkedPicture:
 
 def read_marked(text: str) -> MarkedPicture:
     """Read "PICTURE:FILE"; InputError if the text or the file is of another form."""
-    picture, _, file = text.rpartition(":")
-    if not picture or not file:
+    paths = split_paths(text)
+    if paths is None:
         raise InputError(
             f"An example must be a picture and a file with its points, as in dog.jpg:dog.json, but got {text!r}."
         )
+    picture, file = paths
+    if Path(picture).suffix.lower() in FILES and Path(file).suffix.lower() not in FILES:
+        raise InputError(f"An example is PICTURE:FILE, but got {text!r}; write {file}:{picture}.")
     for path in (Path(picture), Path(file)):
         if not path.is_file():
             raise InputError(f"There is no file {path}, which the example {text!r} names; check the path.")
@@ -141,15 +147,18 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
     Raises InputError for a marked point that the category does not have.
     """
-    known = {plain_text(name): i for i, name in enumerate(unique_names(category.names))}
+    names = unique_names(category.names)
+    exact = {name: i for i, name in enumerate(names)}
+    known = {plain_text(name): i for i, name in enumerate(names)}
     points = np.full((len(category), 2), np.nan)
     for name, place in marked.places.items():
-        if plain_text(name) not in known:
+        row = exact.get(name, known.get(plain_text(name)))
+        if row is None:
             raise InputError(
-                f"{marked.file} has a point {name!r}, but {category.name!r} has none of that name; it has "
-                f"{', '.join(category.names)[:200]}."
+                f"{marked.file} has a point {name!r}, but {category.name!r} has none of that name"
+                f"{near_names(name, category.names)}; it has {', '.join(category.names)[:200]}."
             )
-        points[known[plain_text(name)]] = place
+        points[row] = place
     return Example(marked.picture, points, marked.box, category)
 
 

@@ -17,6 +17,8 @@ from anykeypoint.library.lookup import category
 def test_a_specification_is_a_form_a_word_and_a_file():
     assert parse("coco:a/b.json")[:2] == ("coco", "") and str(parse("coco:a/b.json")[2]) == "a/b.json"
     assert parse("dlc/house mouse:C:\\x.csv")[:2] == ("dlc", "house mouse")  # only the first colon parts
+    with pytest.raises(InputError, match=r"as in coco:C:"):
+        parse("C:\\labels.json")
 
 
 @pytest.mark.parametrize("spec", ["labels.json", "coco:", ":x.json", "yolo:x.txt", "300w/word:x.json"])

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..configs.checks import near_names
-from ..errors import InputError, RenamedWarning
+from ..errors import InputError, ReadingWarning, RenamedWarning
 from . import console, options
 
 EXIT_CODES = (
@@ -132,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.set_volume(quiet=False, verbose=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library's warning is no concern of a user; -v shows them
-        warnings.simplefilter("always", RenamedWarning)
+        for kind in (ReadingWarning, RenamedWarning):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = _show_warning
         try:
             build_group()(None if arguments is None else list(arguments), prog_name="anykeypoint")

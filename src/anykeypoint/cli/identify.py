@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..configs.typed import split_commas
 from ..errors import InputError
 from . import console, options
 
@@ -123,7 +124,7 @@ def as_json(
 def _numbers(text: str, count: int, what: str, like: str) -> tuple[float, ...]:
     """The finite numbers of "x,y" or "x,y,w,h"; InputError where there are not `count` of them."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in split_commas(text))
     except ValueError:
         values = ()
     if len(values) != count or not all(map(math.isfinite, values)):

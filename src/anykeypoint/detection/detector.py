@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..configs import typed
 from ..configs.checks import check_share, check_whole
 from ..errors import InputError
 from ..images import ImageSource, read_image
@@ -71,8 +72,11 @@ def check_most(most: int) -> int:
 
 
 def split_words(words: str | Sequence[str]) -> list[str]:
-    """The words of "dog; cat", or of a list; InputError without any, and for a word that is blank or given twice."""
-    given = words.split(";") if isinstance(words, str) else words
+    """The words of "dog; cat" (see `typed.split_words`), or of a list.
+
+    Raises InputError without any, and for a word that is blank or given twice.
+    """
+    given = typed.split_words(words) if isinstance(words, str) else words
     if (
         not isinstance(given, Sequence)
         or not given

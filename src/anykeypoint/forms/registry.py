@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..configs.checks import near_names
+from ..configs.typed import is_drive
 from ..errors import InputError
 from .coco import from_document
 from .dataset import Dataset
@@ -138,6 +139,8 @@ def parse(spec: str) -> tuple[str, str, Path]:
         raise InputError(
             f"The data must be given as FORM:FILE, as in coco:FILE.json, but got {spec!r}; forms: {', '.join(FORMS)}."
         )
+    if is_drive(spec, len(before)):
+        raise InputError(f"Say which form the labels {spec} have, as in coco:{spec}; forms: {', '.join(FORMS)}.")
     if form is None:
         raise InputError(
             f"There is no data of the form {name!r} (as in {spec!r}){near_names(name, FORMS)}; known are "

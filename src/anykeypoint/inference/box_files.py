@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..geometry import Box, check_box
 
@@ -66,7 +67,7 @@ def read_boxes(source: str | Path) -> Boxes:
     """
     path = Path(source)
     if path.suffix.lower() not in (".json", ".csv"):
-        parts = str(source).split(",")
+        parts = split_commas(str(source))
         if len(parts) != 4:
             raise InputError(f"Boxes must be x,y,w,h or a .json or .csv file, but got {str(source)!r}.")
         return Boxes(everywhere=_box(parts, "The box"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...configs.typed import split_commas
 from ...errors import InputError
 from .. import options
 from .paths import check_outside, make_folder
@@ -75,7 +76,7 @@ def run(
 
 def _numbers(shares: str) -> list[float]:
     try:
-        return [float(share) for share in shares.split(",")]
+        return [float(share) for share in split_commas(shares)]
     except ValueError:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
 
