@@ -17,7 +17,7 @@ from .configs.checks import near_names
 from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
-from .forms.poses import CSV_COLUMNS, without_detections
+from .forms.poses import CSV_COLUMNS
 from .geometry import Box, check_box
 from .pose import unique_names
 
@@ -189,25 +189,21 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
 
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
     """The one object of a picture in a CSV table of `forms.poses`."""
-    from .forms.reading import number, read_table
+    from .forms.reading import number
+    from .forms.table import rows_of
 
-    head, *rows = without_detections(read_table(file))
-    if tuple(head) != CSV_COLUMNS:
-        raise InputError(
-            f"{file} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."
-        )
     objects: dict[tuple[str, str], list[list[str]]] = {}  # (picture, number in it) -> its rows
-    for count, row in enumerate(rows, start=1):
-        if len(row) != len(head):
-            raise InputError(f"{file}: row {count} under the header has {len(row)} cells, but the header {len(head)}.")
+    for _, row in rows_of(file):
         if PurePath(row[0]).name == picture.name:
             objects.setdefault((row[0], row[1]), []).append(row)
     _check_one(len(objects), picture, file)
     (lines,) = objects.values()
     points = np.full((len(lines), 2), np.nan)
+    present = CSV_COLUMNS.index("present")
     for point, row in zip(points, lines, strict=True):
-        if row[-1] == "true":
+        if row[present] == "true":
             point[:] = [number(row[4], "x", str(file)), number(row[5], "y", str(file))]
+    # Version 0.1.0 took the whole picture of a table even where a detector's box stood in it; so it stays.
     return _marked(picture, file, [row[3] for row in lines], points, None, lines[0][2] or "object", ())
 
 

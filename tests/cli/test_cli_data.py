@@ -64,7 +64,7 @@ def test_convert_says_first_what_it_would_write_and_never_replaces_a_file(made, 
     assert code == 0 and "nothing was written" in dry and not (tmp_path / "out.csv").exists()
     code, out, _ = run(capsys, "convert", *options)
     assert code == 0 and (tmp_path / "out.csv").is_file()
-    assert dry.splitlines()[1:] == out.splitlines()[1:] and "not in it, as csv has no room: boxes" in out
+    assert dry.splitlines()[1:] == out.splitlines()[1:] and "not in it, as csv has no room: 3 groups" in out
     before = (tmp_path / "out.csv").read_bytes()
     code, _, err = run(capsys, "convert", *options)
     assert code == 2 and "is there already" in err
@@ -153,14 +153,46 @@ def test_mp100_is_put_together_and_what_is_missing_is_listed(tmp_path, capsys):
     assert (out / "missing.tsv").read_text().startswith("locust/3.jpg\t")
 
 
-@pytest.mark.parametrize("verb", ["check", "view", "convert", "split"])
-def test_nothing_is_written_into_the_data(made, verb, capsys):
+@pytest.mark.parametrize("verb", ["check", "view", "convert"])
+def test_neither_labels_nor_pictures_are_overwritten(made, verb, capsys):
     folder, options = made
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     flag = "--fix" if verb == "check" else "-o"
-    for target in (folder / "new.png", folder / "deep" / "new.png", folder / "labels.json"):
+    for target, words in ((folder / "labels.json", "overwrite the labels"), (folder / "0.png", "overwrite a picture")):
         code, _, err = run(capsys, verb, *options, flag, target)
-        assert code == 2 and "inside the data" in err and err.count("\n") == 1
-    assert len(list(folder.iterdir())) == 7
+        assert code == 2 and words in err and err.count("\n") == 1
+    (folder / "link.json").symlink_to(folder / "labels.json")
+    code, _, err = run(capsys, verb, *options, flag, folder / "link.json")
+    assert code == 2 and "overwrite the labels" in err
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.is_symlink()} == before
+
+
+def test_a_part_never_overwrites_the_labels(made, capsys):
+    folder, options = made
+    labels = (folder / "labels.json").rename(folder / "train.json")
+    options[0] = f"coco:{labels}"
+    before = labels.read_bytes()
+    options += ["--by", "group", "--shares", ".4,.3,.3"]
+    code, _, err = run(capsys, "split", *options, "-o", folder)
+    assert code == 2 and "overwrite the labels" in err and labels.read_bytes() == before
+    assert run(capsys, "split", *options, "-o", folder / "parts")[0] == 0
+
+
+def test_labels_are_converted_in_place(made, capsys, monkeypatch):
+    """Names relative to where one stands make the folder of the pictures the whole working folder."""
+    folder, options = made
+    monkeypatch.chdir(folder)
+    code, out, _ = run(capsys, "convert", "coco:labels.json", "--images", ".", "-o", "labels.csv", "--to", "csv")
+    assert code == 0 and "6 objects" in out and (folder / "labels.csv").is_file()
+    run(capsys, "check", *options, "--fix", folder / "mended.json")
+    assert (folder / "mended.json").is_file()
+
+
+def test_a_file_in_a_folder_of_labels_would_be_one_of_them(tmp_path, capsys):
+    (tmp_path / "labels").mkdir()
+    spec, out = f"pts:{tmp_path / 'labels'}", tmp_path / "labels" / "all.json"
+    code, _, err = run(capsys, "convert", spec, "--images", tmp_path, "-o", out)
+    assert code == 2 and "inside the data" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

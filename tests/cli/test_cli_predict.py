@@ -16,6 +16,7 @@ from anykeypoint.category import Category
 from anykeypoint.cli import outputs as written
 from anykeypoint.cli.outputs import unique_stems
 from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import read
 from anykeypoint.geometry import Crop
 from anykeypoint.images import read_image
 from anykeypoint.library import lookup
@@ -143,8 +144,9 @@ def test_options_that_a_kind_of_model_lacks_are_refused_before_loading(run, phot
 def test_what_was_written_where_is_said_at_the_end_unless_quiet(run, photos):
     assert run("predict", "photos", *POINTS, "-o", "x.csv", "-o", "out")[1:] == (
         "",
-        "Written to x.csv, out: 3 poses of 3 images.\n",
+        "Written to x.csv, out: 3 poses of 3 images. Names of pictures start at photos (--images photos).\n",
     )
+    assert run("predict", "photos/a.jpg", *POINTS, "-o", "x.png")[1:] == ("", "Written to x.png: 1 pose of 1 image.\n")
     assert run("predict", "photos", *POINTS, "-o", "out", "-q") == (0, "", "")
     (photos / "b.png").write_bytes(b"no picture")
     code, _, err = run("predict", "photos", *POINTS, "-o", "out", "--quiet")
@@ -165,7 +167,7 @@ def test_a_model_that_cannot_say_how_sure_it_is_leaves_it_unknown(run, photos, m
     _, out, _ = run("predict", "photos/a.jpg", *POINTS)
     assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "unknown"]
     code, _, _ = run("predict", "photos/a.jpg", *POINTS, "-o", "out/")
-    assert code == 0 and json.loads(Path("out/poses.json").read_text())["annotations"][0]["score"] is None
+    assert code == 0 and "score" not in json.loads(Path("out/poses.json").read_text())["annotations"][0]
 
 
 def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):
@@ -173,10 +175,49 @@ def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):
     assert code == 0 and out == ""
     assert files("out") == ["a.png", "b.png", "c.png", "poses.csv", "poses.json"]
     data = json.loads(Path("out/poses.json").read_text())
-    assert [image["file_name"] for image in data["images"]] == ["photos/a.jpg", "photos/b.png", "photos/c.jpg"]
+    assert [image["file_name"] for image in data["images"]] == ["a.jpg", "b.png", "c.jpg"]
     assert data["annotations"][2]["keypoints"] == [25, 10, 2, 25, 10, 2, 0, 0, 0]
     assert len(list(csv.DictReader(Path("out/poses.csv").read_text().splitlines()))) == 9
     assert max(Image.open("out/a.png").size) >= 640
+
+
+@pytest.mark.parametrize(
+    ("sources", "start", "names"),
+    [
+        (["photos"], "photos", ["a.jpg", "b.png", "c.jpg"]),
+        (["photos/"], "photos", ["a.jpg", "b.png", "c.jpg"]),
+        (["{here}/photos"], "{here}/photos", ["a.jpg", "b.png", "c.jpg"]),
+        (["photos/a.jpg"], "photos", ["a.jpg"]),
+        (["{here}/photos/a.jpg"], "photos", ["a.jpg"]),
+        (["photos/*.jpg"], "photos", ["a.jpg", "c.jpg"]),
+        (["photos/a.jpg", "more/d.png"], ".", ["photos/a.jpg", "more/d.png"]),
+        (["photos", "more"], ".", ["photos/a.jpg", "photos/b.png", "photos/c.jpg", "more/d.png"]),
+        (["more", "more/d.png"], "more", ["d.png"]),
+        (["photos/../more/d.png"], "more", ["d.png"]),
+    ],
+)
+def test_names_in_the_tables_start_at_the_folder_given_or_at_the_one_that_holds_all(run, photos, sources, start, names):
+    here = photos.parent
+    (here / "more").mkdir()
+    Image.new("RGB", (30, 20)).save(here / "more" / "d.png")
+    given = [source.format(here=here) for source in sources]
+    code, _, err = run("predict", *given, *POINTS, "-o", "p.json", "-o", "p.csv")
+    assert code == 0 and f"Names of pictures start at {start.format(here=here)} (" in err
+    data = json.loads(Path("p.json").read_text())
+    assert [image["file_name"] for image in data["images"]] == names
+    rows = csv.DictReader(Path("p.csv").read_text().splitlines())
+    assert list(dict.fromkeys(row["image"] for row in rows)) == names
+    for spec in ("coco:p.json", "csv:p.csv"):
+        found = {item.image.resolve() for item in read(spec, start.format(here=here)).objects}
+        assert found == {(here / start.format(here=here) / name).resolve() for name in names}
+
+
+def test_from_inside_the_folder_names_are_bare_and_labels_are_converted_there(run, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    assert run("predict", ".", *POINTS, "-o", "poses.json", "-o", "out/", "--density")[0] == 0
+    assert read_json("out/a.density.json")[0].image == "a.jpg"
+    code, out, _ = run("data", "convert", "coco:poses.json", "--images", ".", "--to", "csv", "-o", "poses.csv")
+    assert code == 0 and "3 objects" in out
 
 
 def test_outputs_of_every_kind_at_once(run, photos):
@@ -347,7 +388,7 @@ def test_a_file_name_that_is_not_text_is_survived(run, photos):
         pytest.skip("this file system takes text names only")
     code, _, _ = run("predict", f"photos/{name}", *POINTS, "-o", "out/")
     assert code == 0 and name in files("out")
-    assert json.loads(Path("out/poses.json").read_text())["images"][0]["file_name"] == f"photos/{name}"
+    assert json.loads(Path("out/poses.json").read_text())["images"][0]["file_name"] == name
 
 
 # --- the terminal --------------------------------------------------------------------------------------------------

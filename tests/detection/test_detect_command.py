@@ -98,7 +98,7 @@ def test_every_object_becomes_a_pose_with_its_box_score_and_word_in_every_output
     assert code == 0
     assert err.splitlines() == [
         "photos/b.png: no dog or cat was found with a score of 0.25 or more; a lower one finds more.",
-        "Written to out/: 4 poses of 3 images.",
+        "Written to out/: 4 poses of 3 images. Names of pictures start at photos (--images photos).",
     ]
     assert run("predict", "photos", *POINTS, "--detect", "dog; cat", "-o", "out/", "-q") == (0, "", "")
     annotations = json.loads(Path("out/poses.json").read_text())["annotations"]
@@ -208,7 +208,7 @@ def test_a_pose_keeps_the_score_of_its_box_through_its_own_file(tmp_path):
 
 
 def test_without_a_detector_nothing_of_it_is_written():
-    assert "box_score" not in plain().to_coco() and "box" not in plain().to_csv()
+    assert "box_score" not in plain().to_coco() and plain().to_csv().splitlines()[1].endswith("10.0,20.0,30.0,40.0,,")
     mixed = list(csv.DictReader(csv_text([pose(), plain()]).splitlines()))
     assert mixed[0]["box_h"] == "40.0" and mixed[2]["box_h"] == mixed[2]["box_score"] == mixed[2]["box_word"] == ""
 

@@ -13,7 +13,7 @@ KEPT = {  # form -> what survives it beside pictures, categories and points
     "coco": {"id", "box", "visibility", "group", "skeleton"},
     "labelstudio": {"box", "visibility", "group"},
     "dlc": set(),
-    "csv": set(),
+    "csv": {"box"},
 }
 
 

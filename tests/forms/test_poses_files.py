@@ -80,8 +80,10 @@ def test_nothing_present_scores_zero():
 
 
 def test_an_unknown_confidence_is_null_and_leaves_no_score():
+    """CVAT's reader refuses a score that is null, and an object without outlines."""
     found = pose(confidence=[NAN, NAN, 0.3]).to_coco()
-    assert found["keypoint_confidence"] == [None, None, 0.3] and found["score"] is None
+    assert found["keypoint_confidence"] == [None, None, 0.3] and "score" not in found
+    assert found["segmentation"] == []
     assert found["num_keypoints"] == 2 and found["keypoints"][2] == 2
 
 
@@ -153,15 +155,16 @@ def test_coco_round_trip(tmp_path_factory, made):
 
 def test_csv_has_one_line_per_keypoint_and_empty_cells_for_absent():
     lines = csv_text([pose()]).splitlines()
-    assert lines[0] == "image,object,category,keypoint,x,y,confidence,present"
-    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,0.9,true"
-    assert lines[2] == 'a.jpg,1,face,"left ear, tip",,,,false'
+    columns = "image,object,category,keypoint,x,y,confidence,present,box_x,box_y,box_w,box_h,box_score,box_word"
+    assert lines[0] == columns
+    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,0.9,true,10.0,5.0,60.0,50.0,,"
+    assert lines[2] == 'a.jpg,1,face,"left ear, tip",,,,false,10.0,5.0,60.0,50.0,,'
     assert pose().to_csv() == csv_text([pose()])
 
 
 def test_csv_leaves_the_cell_of_an_unknown_confidence_empty():
-    lines = csv_text([pose(confidence=[NAN, NAN, 0.3])]).splitlines()
-    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,,true" and lines[2].endswith(",,,,false")
+    lines = csv_text([pose(confidence=[NAN, NAN, 0.3], box=None)]).splitlines()
+    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,,true,,,,,," and ",,,,false," in lines[2]
 
 
 def test_csv_numbers_the_objects_of_each_picture(tmp_path):

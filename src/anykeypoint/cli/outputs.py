@@ -12,6 +12,7 @@ from ..drawing.panels import draw_densities
 from ..errors import InputError
 from ..forms.poses import write_coco, write_csv, write_json
 from ..inference.files import Result
+from ..inference.names import PictureNames
 from ..pose import Pose
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -24,6 +25,7 @@ class Outputs:
     """Where poses are written: pictures as they come, tables at the end and every SAVE_EVERY seconds.
 
     targets: what the user named, as it was typed.
+    names: what each image is called in the tables.
     pictures: for each image the files to draw its poses into.
     densities: for each image the JSON file that gets all that its poses hold.
     panels: for each image the picture that gets a panel for each keypoint's density.
@@ -36,6 +38,7 @@ class Outputs:
     """
 
     targets: list[str] = field(default_factory=list)
+    names: PictureNames | None = None
     pictures: dict[Path, list[Path]] = field(default_factory=dict)
     densities: dict[Path, Path] = field(default_factory=dict)
     panels: dict[Path, Path] = field(default_factory=dict)
@@ -54,10 +57,16 @@ class Outputs:
     def summary(self, images: int) -> str:
         """The sentence that says what was written where. images: number of those that did not fail."""
         poses = f"{self.count} pose{'' if self.count == 1 else 's'}"
-        return f"Written to {', '.join(self.targets)}: {poses} of {images} image{'' if images == 1 else 's'}."
+        said = f"Written to {', '.join(self.targets)}: {poses} of {images} image{'' if images == 1 else 's'}."
+        if self.names is None or not self.tables:
+            return said
+        return f"{said} Names of pictures start at {self.names.start} (--images {self.names.start})."
 
     def take(self, result: Result) -> list[str]:
         """Write what can be written of a result now; gives the sentences of what could not be written."""
+        if self.names is not None:  # files outlive the folder that the user stood in
+            name = self.names.by_path[result.path]
+            result = replace(result, poses=tuple(replace(pose, image=name) for pose in result.poses))
         self.finished += 1
         self.count += len(result.poses)
         if self.tables:
@@ -102,7 +111,12 @@ class Outputs:
 
 
 def plan_outputs(
-    outputs: Sequence[str], paths: Sequence[Path], inputs: Sequence[Path], density: bool, explain: bool = False
+    outputs: Sequence[str],
+    paths: Sequence[Path],
+    inputs: Sequence[Path],
+    density: bool,
+    explain: bool = False,
+    names: PictureNames | None = None,
 ) -> Outputs:
     """Decide every file name before anything is computed, and make the folders.
 
@@ -111,11 +125,12 @@ def plan_outputs(
     inputs: files that must not be overwritten.
     density: the poses have densities, which are written too.
     explain: the results have explanations, which are drawn too.
+    names: what the images are called in the tables; None keeps each pose's own name.
 
     Raises InputError for an output of no known kind, in a folder that does not exist, that would overwrite one of
     `inputs`, or that has no room for densities or explanations.
     """
-    plan = Outputs(targets=list(outputs))
+    plan = Outputs(targets=list(outputs), names=names)
     for text in dict.fromkeys(outputs):
         path = Path(text)
         if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:

@@ -119,6 +119,7 @@ def run(
     from ..example import read_marked, to_example
     from ..inference.box_files import read_boxes
     from ..inference.files import find_images, predict_files
+    from ..inference.names import name_pictures
     from .choice import check_model, default_model
     from .outputs import plan_outputs
 
@@ -140,7 +141,7 @@ def run(
         placed.assign(paths)  # refuses boxes that do not fit the pictures before the model is loaded
     inputs = [*paths, *(Path(given) for given in (boxes, category) if given)]
     inputs += [path for one in marked for path in (one.picture, one.file)]
-    outputs = plan_outputs(output or (), paths, inputs, density, explain)
+    outputs = plan_outputs(output or (), paths, inputs, density, explain, name_pictures(images, paths))
     if model is None:
         model = default_model(needed)
     else:

@@ -88,7 +88,7 @@ def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
     rows = np.column_stack([np.where(labelled[:, None], item.points, 0.0), item.visibility]).tolist()
     known = [] if item.confidence is None else item.confidence.tolist()
     more = {
-        "segmentation": item.segmentation,
+        "segmentation": item.segmentation or [],  # CVAT refuses an object without the key
         "keypoint_confidence": [None if np.isnan(value) else value for value in known] or None,
         "score": item.score,
         "box_score": item.box_score,

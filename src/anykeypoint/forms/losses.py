@@ -32,7 +32,7 @@ def _hidden(data: Dataset) -> str:
 
 
 def _outlines(data: Dataset) -> str:
-    return _counted(sum(item.segmentation is not None for item in data.objects), "{} outlines")
+    return _counted(sum(bool(item.segmentation) for item in data.objects), "{} outlines")
 
 
 def _areas(data: Dataset) -> str:

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1  # version of both kinds of JSON; files of version 0.1.0 stat
 SCHEMA = "anykeypoint.poses"  # what the `info` of a COCO file calls its schema
 
 CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
-DETECTION_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # follow CSV_COLUMNS
+BOX_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # follow; older tables may lack them
 
 
 class TableFields(Protocol):
@@ -83,7 +83,9 @@ def coco_annotation(
     keypoints: x, y, v of each point, with v = 2 for present points and 0, 0, 0 for absent ones.
     keypoint_confidence: confidence of each point, null where absent or unknown; not a key of COCO's own.
     bbox, area: the pose's box, or the whole picture if it has none, in image pixels, and its area.
-    score: mean confidence of the present points, 0 if there are none, null if one of them is unknown.
+    score: mean confidence of the present points, 0 if there are none; left out if one of them is unknown, as CVAT
+        refuses a score that is null.
+    segmentation: an empty list, which CVAT requires.
     box_score, box_word: of the detector that found the box; left out where there was none.
 
     image_id, annotation_id, category_id: the ids to give it.
@@ -93,6 +95,7 @@ def coco_annotation(
     for (x, y), present in zip(pose.xy.tolist(), pose.present.tolist(), strict=True):
         keypoints += [x, y, 2] if present else [0, 0, 0]
     known = pose.confidence[pose.present]
+    scored = {} if np.isnan(known).any() else {"score": float(known.mean()) if len(known) else 0.0}
     detected = {} if pose.box_score is None else {"box_score": pose.box_score, "box_word": pose.box_word}
     return {
         "id": annotation_id,
@@ -103,8 +106,9 @@ def coco_annotation(
         "num_keypoints": len(known),
         "bbox": list(box),
         "area": box[2] * box[3],
+        "segmentation": [],
         "iscrowd": 0,
-        "score": None if np.isnan(known).any() else float(known.mean()) if len(known) else 0.0,
+        **scored,
         **detected,
     }
 
@@ -142,38 +146,27 @@ def csv_text(poses: Iterable[TableFields]) -> str:
     """A tidy table with one line per keypoint under a header line.
 
     The columns are image, object (1, 2, ... within its picture), category, keypoint, x and y in image pixels,
-    confidence, and present (true or false). x, y and confidence are empty where absent, confidence where unknown.
-    Numbers have all the digits needed to read them back. If a detector found some of the boxes, DETECTION_COLUMNS
-    follow on every line: the box in image pixels, the detector's score and its word; they are empty for objects that
-    no detector found.
+    confidence, present (true or false), and on every line of an object its box in image pixels, with the detector's
+    score and word if one found it. x, y and confidence are empty where absent, confidence where unknown, the box where
+    it is the whole picture. Numbers have all the digits needed to read them back.
     """
-    poses = list(poses)
-    detected = any(pose.box_score is not None for pose in poses)
     counts: dict[str, int] = {}
     lines = _Lines()
     # With this line end the writer quotes a cell that holds either of its two characters; _Lines drops the end itself.
     writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow((*CSV_COLUMNS, *DETECTION_COLUMNS) if detected else CSV_COLUMNS)
+    writer.writerow((*CSV_COLUMNS, *BOX_COLUMNS))
     for pose in poses:
         counts[pose.image] = counts.get(pose.image, 0) + 1
         start = [pose.image, counts[pose.image], pose.category]
-        detection = [""] * len(DETECTION_COLUMNS) if detected else []
-        if pose.box is not None and pose.box_score is not None:
-            detection = [*pose.box, pose.box_score, pose.box_word]
+        box = [""] * 4 if pose.box is None else [*pose.box]
+        box += ["", ""] if pose.box_score is None else [pose.box_score, pose.box_word]
         for name, xy, confidence, present in zip(
             pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
         ):
             known = "" if np.isnan(confidence) else confidence
             numbers = [*xy, known, "true"] if present else ["", "", "", "false"]
-            writer.writerow([*start, name, *numbers, *detection])
+            writer.writerow([*start, name, *numbers, *box])
     return "\n".join([*lines, ""])
-
-
-def without_detections(rows: list[list[str]]) -> list[list[str]]:
-    """The rows of a CSV table, header first, without DETECTION_COLUMNS; unchanged where it has none."""
-    if not rows or tuple(rows[0]) != (*CSV_COLUMNS, *DETECTION_COLUMNS):
-        return rows
-    return [row[: len(CSV_COLUMNS)] if len(row) == len(rows[0]) else row for row in rows]
 
 
 def write_coco(poses: Iterable[PoseFields], path: str | Path) -> None:

@@ -175,12 +175,17 @@ def fingerprint(spec: str) -> str:
     return digest.hexdigest()
 
 
-def _named_file(spec: str) -> Path:
-    """What errors call the labels: the label file, or the folder where there are several."""
+def label_files(spec: str) -> list[Path]:
+    """The label files of a specification; a folder stands for itself where its form does not name the files in it."""
     name, word, path = parse(spec)
     find = form_of(name).files
-    files = [] if find is None else find(path, word)
-    return files[0] if len(files) == 1 else path
+    return [path] if find is None else find(path, word)
+
+
+def _named_file(spec: str) -> Path:
+    """What errors call the labels: the label file, or the folder where there are several."""
+    files = label_files(spec)
+    return files[0] if len(files) == 1 else parse(spec)[2]
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The tidy table of `poses.csv_text`, one line per keypoint, read as labels and written from them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,48 +12,82 @@ from ..geometry import Box
 from .dataset import Dataset
 from .document import Labels
 from .form import LabelForm
-from .poses import CSV_COLUMNS, csv_text, without_detections
+from .poses import BOX_COLUMNS, CSV_COLUMNS, csv_text
 from .reading import number, read_table
 from .writing import picture_name, point_labels
 
+Place = tuple[float, float, int]  # x, y and visibility of a point
+
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """The labels of a table; it has no boxes, so they are put round the points.
+    """The labels of a table; an object without a box gets one put round its points.
 
     Raises InputError for other columns, and if two objects of one category have different keypoints.
     """
-    head, *rows = without_detections(read_table(path))
-    if tuple(head) != CSV_COLUMNS:
-        raise InputError(
-            f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, but has {', '.join(head)[:200]}."
-        )
-    # (picture, number in it) -> category, names of the points, and (x, y, visibility) of each
-    objects: dict[tuple[str, str], tuple[str, list[str], list[tuple[float, float, int]]]] = {}
-    for count, row in enumerate(rows, start=1):
-        where = f"{path}: row {count} under the header"
-        if len(row) != len(head):
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
-        image, thing, kind, name, x, y, _, present = row
+    # (picture, number in it) -> category and box, names of the points, and the place of each
+    objects: dict[tuple[str, str], tuple[_Kind, list[str], list[Place]]] = {}
+    for where, row in rows_of(path):
+        image, thing, kind, name, x, y, _, present = row[: len(CSV_COLUMNS)]
         if present not in ("true", "false"):
             raise InputError(f"{where}, column 'present', must be true or false, but got {present!r}.")
-        known, names, places = objects.setdefault((image, thing), (kind, [], []))
-        if known != kind:
-            raise InputError(f"{where} calls object {thing} of {image} {kind!r} and before {known!r}; number it anew.")
+        own = _Kind(kind, box_of(row, where))
+        known, names, places = objects.setdefault((image, thing), (own, [], []))
+        if known.category != kind:
+            raise InputError(
+                f"{where} calls object {thing} of {image} {kind!r} and before {known.category!r}; number it anew."
+            )
+        if known.box != own.box:
+            raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
         names.append(name)
         there = present == "true"
         places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
     labels = Labels()
     kinds: dict[str, tuple[int, list[str]]] = {}  # category -> its id and the names of its points
     for (image, thing), (kind, names, places) in objects.items():
-        name = kind or "object"
+        name = kind.category or "object"
         if name not in kinds:
             kinds[name] = (labels.add_category(name, names), names)
         identity, first = kinds[name]
         if names != first:
             raise InputError(f"{path}: object {thing} of {image} has other keypoints than the {name!r} before it.")
         points = np.array(places)
-        labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int))
+        labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int), kind.box)
     return labels
+
+
+class _Kind(NamedTuple):
+    """What all rows of one object share."""
+
+    category: str
+    box: Box | None
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each row under the header with its name for errors; it has the columns CSV_COLUMNS and perhaps BOX_COLUMNS.
+
+    Raises InputError for other columns and for a row of another length.
+    """
+    head, *rows = read_table(path)
+    if tuple(head) not in (CSV_COLUMNS, (*CSV_COLUMNS, *BOX_COLUMNS)):
+        raise InputError(
+            f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, and perhaps {', '.join(BOX_COLUMNS)}, but "
+            f"has {', '.join(head)[:200]}."
+        )
+    for count, row in enumerate(rows, start=1):
+        where = f"{path}: row {count} under the header"
+        if len(row) != len(head):
+            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
+        yield where, row
+
+
+def box_of(row: Sequence[str], where: str) -> Box | None:
+    """The box of a row, [x, y, w, h] in image pixels; None where its cells are empty or the table has none."""
+    start = len(CSV_COLUMNS)
+    cells = row[start : start + 4]
+    if not any(cells):
+        return None
+    x, y, w, h = (number(cell, key, where) for cell, key in zip(cells, BOX_COLUMNS, strict=False))
+    return x, y, w, h
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,5 +128,5 @@ FORM = LabelForm(
     read,
     "the table that `predict` and `data convert` write (.csv)",
     write=write,
-    holds=frozenset({"confidences", "detections"}),
+    holds=frozenset({"boxes", "confidences", "detections"}),
 )

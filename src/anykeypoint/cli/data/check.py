@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import console, options
-from .paths import check_outside
+from .paths import check_output
 
 if TYPE_CHECKING:
     from ...forms.faults.fault import Fault, LabelReport
@@ -22,7 +22,7 @@ def run(
     spec: options.Labels,
     images: options.Images = None,
     fix: Annotated[
-        Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO, outside the data's folder.")
+        Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO; the labels stay as they are.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="List every fault, not only the first few of a kind.")
@@ -31,12 +31,12 @@ def run(
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
     from ...forms.faults.doctor import examine
     from ...forms.pictures import Pictures
-    from ...forms.registry import load, parse, pictures_of
+    from ...forms.registry import load, pictures_of
 
     labels = load(spec, images)
     pictures = Pictures(pictures_of(spec, images))
     if fix is not None:
-        check_outside(fix, pictures.folder, parse(spec)[2])
+        check_output(fix, spec, pictures.folder)
     _read_headers(labels.document(), pictures)
     report = examine(labels.document(), pictures)
     print(_sums(report))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options
-from .paths import check_outside, print_left_out
+from .paths import check_output, print_left_out
 
 if TYPE_CHECKING:
     from ...forms.form import Content
@@ -22,7 +22,7 @@ def run(
             "--output",
             "-o",
             metavar="OUT",
-            help="Where to write, outside the data: a file, or a new folder for a form that is one.",
+            help="Where to write: a new file, or a new folder for a form that is one.",
         ),
     ],
     images: options.Images = None,
@@ -34,11 +34,11 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write labels in another form, and say what that form has no room for."""
-    from ...forms.registry import convert, parse, pictures_of, read
+    from ...forms.registry import convert, pictures_of, read
     from ...forms.writing import save
 
     images = pictures_of(spec, images)
-    check_outside(out, images, parse(spec)[2])
+    check_output(out, spec, images)
     dataset = read(spec, images, allow_missing=allow_missing)
     content, lost = convert(dataset, images, to)
     if dry_run:

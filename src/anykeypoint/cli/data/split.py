@@ -1,5 +1,6 @@
 """`anykeypoint data split`: labels in parts."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 from ...configs.typed import split_commas
 from ...errors import InputError
 from .. import options
-from .paths import check_outside, make_folder
+from .paths import check_output, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,19 +54,22 @@ def run(
     """Split labels into train, val and test, whole categories or groups on one side. The parts are in COCO's form."""
     from ...data.parts import take_share
     from ...data.splits import NAMES, split
+    from ...forms.registry import pictures_of
 
     if hold_out is not None and share is not None:
         raise InputError("Labels are split by --hold-out or by --share, but got both; split the parts of one again.")
     if per_category and share is None:
         raise InputError("--per-category says how --share is taken, but there is no --share; give it, as in 0.5.")
     numbers = _numbers(shares)
-    document = _document(spec, images, out)
+    document = _document(spec, images)
     if hold_out is not None:
         parts = _held_out(document, hold_out, spec)
     elif share is not None:
         parts = dict(zip(("part", "rest"), take_share(document, share, seed, per_category), strict=True))
     else:
         parts = dict(zip(NAMES, split(document, by, numbers, seed), strict=True))
+    for one, name in itertools.product(spec, parts):
+        check_output(_place(out, name), one, pictures_of(one, images))
     _write(parts, out)
     if by == "group" and hold_out is None and share is None:
         alone = sum(entry.get("group") is None for entry in document["images"])
@@ -81,7 +85,7 @@ def _numbers(shares: str) -> list[float]:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
 
 
-def _document(specs: list[str], images: Path | None, out: Path) -> dict[str, list]:
+def _document(specs: list[str], images: Path | None) -> dict[str, list]:
     """The labels of all specifications as one document that has been checked, with skeletons that count from 0."""
     from ...data.parts import merge
     from ...forms.coco import from_document
@@ -90,7 +94,6 @@ def _document(specs: list[str], images: Path | None, out: Path) -> dict[str, lis
     documents = []
     for spec in specs:
         folder, path = pictures_of(spec, images), parse(spec)[2]
-        check_outside(out, folder, path)
         document = load(spec, folder).document()
         dataset = from_document(document, path, folder, allow_missing=True)  # refuses what is broken
         for entry in document["categories"]:
@@ -118,6 +121,11 @@ def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part
     return parts
 
 
+def _place(out: Path, name: str) -> Path:
+    """The file of a part."""
+    return out / f"{name}.json"
+
+
 def _write(parts: "dict[str, Part]", out: Path) -> None:
     """Write each part as NAME.json and say what is in it."""
     from ...io import write_bytes
@@ -125,7 +133,7 @@ def _write(parts: "dict[str, Part]", out: Path) -> None:
     make_folder(out)
     wide = max(5, *map(len, parts))
     for name, part in parts.items():
-        write_bytes(out / f"{name}.json", json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        write_bytes(_place(out, name), json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         kinds = len({entry["category_id"] for entry in part["annotations"]})
         pictures = len(part["images"])
         print(f"{name:<{wide}}  {len(part['annotations']):>7} objects of {kinds} categories in {pictures} pictures")

@@ -7,7 +7,7 @@ import typer
 
 from ...errors import InputError
 from .. import console, options
-from .paths import check_outside, print_left_out
+from .paths import check_output, print_left_out
 
 
 def run(
@@ -27,12 +27,12 @@ def run(
     """
     from ...data.contact import choose, contact_sheet, with_labels
     from ...drawing.overlay import save_picture
-    from ...forms.registry import parse, pictures_of, read
+    from ...forms.registry import pictures_of, read
 
     if per_category < 1 or most < 1:
         raise InputError(f"A sheet shows at least one object, but got {min(per_category, most)}; ask for more.")
     images = pictures_of(spec, images)
-    check_outside(out, images, parse(spec)[2])
+    check_output(out, spec, images)
     dataset = read(spec, images, allow_missing=True)
     chosen = choose(dataset, per_category, most, seed)
     if own_names:
