@@ -1,6 +1,7 @@
 """Labels written in another form and read again are the same labels, but for what the writer says is lost."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from anykeypoint.forms.registry import convert, read, writable_forms
 KEPT = {  # form -> what survives it beside pictures, categories and points
     "coco": {"id", "box", "visibility", "group", "skeleton"},
     "labelstudio": {"box", "visibility", "group"},
+    "cvat": {"box", "visibility", "skeleton"},
     "dlc": set(),
     "csv": {"box"},
 }
@@ -121,8 +123,36 @@ def test_what_a_form_cannot_hold_at_all_is_refused(source):
     dataset = read(f"coco:{labels}", images)
     with pytest.raises(InputError, match="one kind of object, but the data have 2"):
         convert(dataset, images, "dlc")
-    with pytest.raises(InputError, match="written as coco, labelstudio, dlc, csv, but got 'yolo'"):
+    with pytest.raises(InputError, match="written as coco, labelstudio, cvat, dlc, csv, but got 'yolo'"):
         convert(dataset, images, "yolo")
+
+
+def test_cvat_is_given_what_its_import_reads(source):
+    """Its labels with their types and drawing, and a skeleton of `<points>` in two states for each object."""
+    labels, images = source
+    text = convert(read(f"coco/odd_cat:{labels}", images), images, "cvat").content
+    root = ElementTree.fromstring(text)
+    assert root.tag == "annotations" and root.findtext("version") == "1.1"
+    kinds = [(label.findtext("name"), label.findtext("type"), label.findtext("parent")) for label in root.iter("label")]
+    assert kinds[0] == ("odd_cat", "skeleton", None) and ("left_ear", "points", "odd_cat") in kinds
+    drawing = root.find("meta/task/labels/label/svg").text
+    assert drawing.count("<circle") == 3 and 'data-node-from="1"' in drawing and 'data-node-to="3"' in drawing
+    first = root.find("image[@name='a b.png']/skeleton")
+    assert (root.find("image").get("width"), first.get("label"), first.get("z_order")) == ("123", "odd_cat", "0")
+    states = {one.get("label"): (one.get("outside"), one.get("occluded")) for one in first}
+    assert states == {"nose": ("0", "0"), "left_ear": ("1", "0"), "right_ear": ("0", "1")}
+    assert first.find("points").get("points") == "3.25,4.0"
+
+
+def test_two_kinds_of_one_name_are_not_mixed_up_in_forms_that_go_by_names(source):
+    labels, images = source
+    document = json.loads(labels.read_text())
+    document["categories"][1]["name"] = "odd_cat"
+    labels.write_text(json.dumps(document))
+    dataset = read(f"coco:{labels}", images)
+    for form in ("cvat", "labelstudio"):
+        with pytest.raises(InputError, match="two categories with other points are called 'odd_cat'"):
+            convert(dataset, images, form)
 
 
 def test_real_labels_come_back_from_label_studio(shared, tmp_path):

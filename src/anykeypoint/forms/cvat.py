@@ -1,22 +1,30 @@
-"""CVAT's XML "for images": skeletons, or single points that a group makes one object. Places are image pixels.
+"""CVAT's XML "for images" 1.1, read and written: skeletons, or single points that a group makes one object.
+
+Places are image pixels.
 
 A `<skeleton>` is an object: its label is the category, and its `<points>` are the keypoints by their labels, not
 labelled where `outside` and hidden where `occluded`. Loose `<points>` with one point each are keypoints of the object
 that their `group_id` names, or of one object for the whole picture where they have none. A `<box>` of the same group
 is the object's box, and for loose points its label is the category. The edges of a skeleton are those of the drawing
-(`<svg>`) of its label.
+(`<svg>`) of its label. CVAT's skeletons have no box; the attribute `box` of those that we write is ours, and CVAT
+passes over it.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from html import escape, unescape
+from math import cos, pi, sin
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
+from ..category import Category
 from ..errors import InputError
+from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
 from .reading import find_picture, number, read_xml
+from .writing import by_picture, check_names, needed_size, point_labels, xml_text
 
 LOOSE = "object"  # category of loose points without a box
 NO_GROUP = "0"  # CVAT's group_id of shapes that are in no group
@@ -24,6 +32,7 @@ NO_GROUP = "0"  # CVAT's group_id of shapes that are in no group
 _TAG, _ATTRIBUTE = re.compile(r"<(\w+)\s([^<>]*)>"), re.compile(r'([\w-]+)="([^"]*)"')
 
 Object = tuple[str, NamedPoints, list[float] | None]  # category, points by name, and x, y, w, h or None
+_Skeleton = tuple[str, str, NamedPoints, list[float] | None]  # group, label, points, and its own box or None
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -66,7 +75,7 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[O
     loose: the category of loose points without a box.
     labels: counts shapes that are left out.
     """
-    skeletons: list[tuple[str, str, NamedPoints]] = []  # group, label and points
+    skeletons: list[_Skeleton] = []
     groups: dict[str, NamedPoints] = {}  # group -> its loose points
     boxes: dict[str, list[tuple[str, list[float]]]] = {}  # group -> label and box of each of its boxes
     for shape in picture:
@@ -75,7 +84,7 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[O
             points: NamedPoints = {}
             for part in shape.findall("points"):
                 _add_point(points, part, f"{where}, skeleton {label!r}")
-            skeletons.append((group, label, points))
+            skeletons.append((group, label, points, _own_box(shape, f"{where}, skeleton {label!r}")))
         elif shape.tag == "points" and ";" in shape.get("points", ""):
             labels.leave_out("shapes of several points, which have no names")
         elif shape.tag == "points":
@@ -88,7 +97,7 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[O
 
 
 def _with_boxes(
-    skeletons: list[tuple[str, str, NamedPoints]],
+    skeletons: list[_Skeleton],
     groups: dict[str, NamedPoints],
     boxes: dict[str, list[tuple[str, list[float]]]],
     where: str,
@@ -97,10 +106,10 @@ def _with_boxes(
 ) -> list[Object]:
     """Skeletons and groups of loose points with the box of their group; the arguments are those of `_objects`."""
     objects: list[Object] = []
-    owners = Counter([*groups, *(group for group, _, _ in skeletons if group != NO_GROUP)])
-    for group, label, points in [*skeletons, *((group, "", points) for group, points in groups.items())]:
-        if label and group == NO_GROUP:  # a skeleton without a group has no box
-            objects.append((label, points, None))
+    owners = Counter([*groups, *(group for group, *_ in skeletons if group != NO_GROUP)])
+    for group, label, points, own in [*skeletons, *((group, "", points, None) for group, points in groups.items())]:
+        if label and group == NO_GROUP:  # a skeleton without a group has no `<box>`
+            objects.append((label, points, own))
             continue
         here = boxes.get(group, [])
         if here and (len(here) > 1 or owners[group] > 1):
@@ -115,6 +124,17 @@ def _with_boxes(
         for _ in here if not owners[group] else ():
             labels.leave_out("boxes without points")
     return objects
+
+
+def _own_box(shape: Element, where: str) -> list[float] | None:
+    """The x, y, w, h in the attribute `box` of a skeleton; None without one, as in all that CVAT wrote."""
+    text = shape.get("box")
+    if text is None:
+        return None
+    values = [number(part, "box", where) for part in text.split(",")]
+    if len(values) != 4:
+        raise InputError(f"{where}, key 'box', must be four numbers x,y,w,h, but got {text[:40]!r}.")
+    return values
 
 
 def _box(shape: Element, where: str) -> list[float]:
@@ -155,7 +175,7 @@ def _edges(root: Element) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for label in root.iter("label"):
         tags = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(label.findtext("svg", ""))]
         names = {
-            values["data-node-id"]: values["data-label-name"]
+            values["data-node-id"]: unescape(values["data-label-name"])
             for _, values in tags
             if {"data-node-id", "data-label-name"} <= {*values}
         }
@@ -166,4 +186,68 @@ def _edges(root: Element) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         )
 
 
-FORM = LabelForm(read, "CVAT for images (.xml)", NOUN)
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(data: Dataset, images: Path) -> str:
+    """The annotations of a task whose pictures have the names that they have below `images`; objects are skeletons.
+
+    To be uploaded as "CVAT 1.1" to a task with a skeleton label for each category and a point in it for each keypoint;
+    the `<labels>` of the file say their names, and `<svg>` the edges.
+    """
+    check_names(data, "CVAT")
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
+    for category in {item.category_id: item.category for item in data.objects}.values():
+        _write_label(labels, category)
+    for count, (name, items) in enumerate(by_picture(data, images).items()):
+        width, height = needed_size(items[0].image, "CVAT's file states its size")
+        sizes = {"width": str(width), "height": str(height)}
+        picture = SubElement(root, "image", {"id": str(count), "name": name, **sizes})
+        for item in items:
+            _write_skeleton(picture, item)
+    return xml_text(root)
+
+
+def _write_label(labels: Element, category: Category) -> None:
+    """The entries of a category and of its points in the list of the task's labels."""
+    entry = SubElement(labels, "label")
+    for tag, text in (("name", category.name), ("type", "skeleton"), ("attributes", ""), ("svg", _drawing(category))):
+        SubElement(entry, tag).text = text
+    for label in point_labels(category):
+        entry = SubElement(labels, "label")
+        for tag, text in (("name", label), ("type", "points"), ("attributes", ""), ("parent", category.name)):
+            SubElement(entry, tag).text = text
+
+
+def _drawing(category: Category) -> str:
+    """The drawing of a skeleton: its points on a circle, as CVAT asks only for their order, and its edges."""
+    turn = 2 * pi / len(category)
+    places = [(f"{50 + 40 * sin(i * turn):.2f}", f"{50 - 40 * cos(i * turn):.2f}") for i in range(len(category))]
+    lines = [
+        f'<line x1="{places[a][0]}" y1="{places[a][1]}" x2="{places[b][0]}" y2="{places[b][1]}" stroke="black" '
+        f'data-type="edge" data-node-from="{a + 1}" stroke-width="0.5" data-node-to="{b + 1}"></line>'
+        for a, b in category.skeleton
+    ]
+    circles = [
+        f'<circle r="1.5" stroke="black" fill="#b3b3b3" cx="{x}" cy="{y}" stroke-width="0.1" '
+        f'data-type="element node" data-element-id="{i}" data-node-id="{i}" data-label-name="{escape(label)}"></circle>'
+        for i, ((x, y), label) in enumerate(zip(places, point_labels(category), strict=True), start=1)
+    ]
+    return "".join([*lines, *circles])
+
+
+def _write_skeleton(picture: Element, item: LabelledObject) -> None:
+    """An object as a skeleton; a point that is not labelled is `outside`, and has to be somewhere: in the box."""
+    common = {"source": "manual", "occluded": "0", "z_order": "0"}
+    box = ",".join(repr(float(value)) for value in item.box)
+    skeleton = SubElement(picture, "skeleton", {"label": item.category.name, **common, "box": box})
+    x, y, w, h = item.box
+    for label, point, seen in zip(point_labels(item.category), item.points.tolist(), item.visibility, strict=True):
+        px, py = point if seen else (x + w / 2, y + h / 2)
+        states = {"outside": str(int(seen == 0)), "occluded": str(int(seen == 1))}
+        SubElement(skeleton, "points", {"label": label, "source": "manual", **states, "points": f"{px!r},{py!r}"})
+
+
+FORM = LabelForm(read, "CVAT for images (.xml)", NOUN, write=write, holds=frozenset({"boxes", "hidden", "skeletons"}))

@@ -19,7 +19,7 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
 from .reading import find_picture, number, read_json
-from .writing import json_text, needed_size, picture_name, point_labels
+from .writing import check_names, json_text, needed_size, picture_name, point_labels
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
@@ -211,6 +211,7 @@ def write(data: Dataset, images: Path) -> str:
     Regions are called `bbox` and `kp` and belong to the picture `image`, as in a labelling setup with RectangleLabels,
     KeyPointLabels and Image of these names.
     """
+    check_names(data, "Label Studio")
     tasks: dict[str, dict] = {}  # file name of a picture -> its task
     for item in data.objects:
         name = picture_name(item, images)

@@ -1,7 +1,9 @@
 """What the writers of all label forms share: names and sizes of pictures, labels of points, and files on disk."""
 
 import json
+import re
 from pathlib import Path
+from xml.etree.ElementTree import Element, indent, tostring
 
 from ..category import Category
 from ..errors import InputError
@@ -9,6 +11,8 @@ from ..io import write_bytes, write_folder
 from .dataset import Dataset, LabelledObject
 from .form import Content
 from .pictures import picture_size
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def picture_name(item: LabelledObject, images: Path) -> str:
@@ -37,6 +41,25 @@ def needed_size(path: Path, why: str) -> tuple[int, int]:
     return size
 
 
+def check_names(data: Dataset, what: str) -> None:
+    """InputError where a form that goes by names would mix things up.
+
+    what: the form, as the sentence begins.
+    Two categories with objects may share a name only if their points do too; the points of a category may not.
+    """
+    known: dict[str, Category] = {}
+    for category in {item.category_id: item.category for item in data.objects}.values():
+        labels = point_labels(category)
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise InputError(f"{what} goes by names, but {category.name!r} has two points {twice[0]!r}; rename one.")
+        first = known.setdefault(category.name, category)
+        if point_labels(first) != labels:
+            raise InputError(
+                f"{what} goes by names, but two categories with other points are called {category.name!r}; choose one, "
+                "or rename one."
+            )
+
+
 def save(content: Content, out: Path, overwrite: bool = False) -> None:
     """Write what a writer gave, whole or not at all.
 
@@ -55,6 +78,18 @@ def save(content: Content, out: Path, overwrite: bool = False) -> None:
 def encoded(text: str) -> bytes:
     """A text in UTF-8; the bytes of file names that are not UTF-8 come back as they were."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def xml_text(root: Element) -> str:
+    """The XML text of an element with its declaration, a line for each element; the element is indented in place.
+
+    Raises InputError for characters that XML does not have.
+    """
+    indent(root)
+    text = "<?xml version='1.0' encoding='UTF-8'?>\n" + tostring(root, encoding="unicode") + "\n"
+    if odd := _NOT_XML.search(text):
+        raise InputError(f"XML cannot hold the character {odd.group()!r} of {text[odd.start() - 20 : odd.end()]!r}.")
+    return text
 
 
 def json_text(value: object) -> str:
