@@ -26,7 +26,9 @@ def run(
         ),
     ],
     images: options.Images = None,
-    to: Annotated[str, typer.Option(metavar="FORM", help="A form that `data list` calls written, such as coco, labelstudio, cvat, dlc or csv.")] = "coco",
+    to: Annotated[
+        str, typer.Option(metavar="FORM", help="A form that `data list` calls written, such as cvat, dlc or csv.")
+    ] = "coco",
     allow_missing: options.AllowMissing = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what would be lost; write nothing.")
