@@ -190,10 +190,11 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
     """The one object of a picture in a CSV table of `forms.poses`."""
     from .forms.reading import number
-    from .forms.table import rows_of
+    from .forms.table import check_length, rows_of
 
     objects: dict[tuple[str, str], list[list[str]]] = {}  # (picture, number in it) -> its rows
-    for _, row in rows_of(file):
+    for where, row, cells in rows_of(file):
+        check_length(row, cells, where)
         if PurePath(row[0]).name == picture.name:
             objects.setdefault((row[0], row[1]), []).append(row)
     _check_one(len(objects), picture, file)

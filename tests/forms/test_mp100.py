@@ -134,7 +134,7 @@ def test_a_clean_box_is_moved_into_the_picture_shortened_by_a_pixel_and_cut_at_t
 def test_a_negative_side_is_refused_and_under_the_official_rule_empty(read):
     data = changed(annotations__0__bbox=[1, 2, -5, 6])
     with pytest.raises(InputError, match=r"annotation 10.*'bbox'.*negative side"):
-        read(data)
+        read(data, strict=True)
     assert read(data, official=True).skipped == {mp100.EMPTY_BOX: 1}
     assert len(read(data, official=True, rules=mp100.CAPELLM).objects) == 3
 
@@ -188,7 +188,7 @@ def test_another_name_or_number_of_points_is_another_category(read):
 def test_a_skeleton_counts_from_zero(read):
     assert read(changed(categories__0__skeleton=[[1, 2]])).categories[5].skeleton == ((1, 2),)
     with pytest.raises(InputError, match=r"category 5: .*skeleton.*indices from 0 to 2"):
-        read(changed(categories__0__skeleton=[[1, 3]]))
+        read(changed(categories__0__skeleton=[[1, 3]]), strict=True)
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_picture_that_no_kept_object_needs_is_not_missed(read, tmp_path):
 )
 def test_what_is_malformed_is_named_with_file_key_and_id(read, edit, message):
     with pytest.raises(InputError, match=rf"split\.json: {message}"):
-        read(changed(**edit))
+        read(changed(**edit), strict=True)
 
 
 def test_a_file_that_is_not_json_and_rules_that_are_not_known_are_refused(read):

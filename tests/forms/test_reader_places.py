@@ -48,7 +48,7 @@ def put(file, data, folder=None):
 
 def refuse(message, spec, *arguments, **options):
     with pytest.raises(InputError, match=message) as error:
-        read(spec, *arguments, **options)
+        read(spec, *arguments, strict=True, **options)
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
 
 

@@ -35,7 +35,7 @@ def put(tmp_path):
 
 def refuse(spec, images, message):
     with pytest.raises(InputError, match=message) as error:
-        read(spec, images)
+        read(spec, images, strict=True)
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
 
 

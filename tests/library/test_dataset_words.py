@@ -12,9 +12,9 @@ import yaml
 
 from anykeypoint.category import Category, plain_text
 from anykeypoint.data.registry import known_datasets
-from anykeypoint.forms.dataset import own_category
 from anykeypoint.forms.deepfashion2 import GARMENTS
 from anykeypoint.forms.registry import load
+from anykeypoint.forms.walk import own_category
 from anykeypoint.forms.writing import point_labels
 from anykeypoint.library.lookup import category, lent, library_names, mp100_categories
 

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import console, options
+from .left_out import print_left_out
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
         ),
     ] = None,
     allow_missing: options.AllowMissing = False,
+    strict: options.Strict = False,
     device: options.Device = "auto",
 ) -> int:
     """Compare a model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
@@ -51,7 +53,8 @@ def run(
             raise InputError(
                 f"The model {model!r} does not draw points; leave --sampled out, or choose another model."
             ) from error
-    dataset = read(data, images, allow_missing=allow_missing)
+    dataset = read(data, images, allow_missing=allow_missing, strict=strict)
+    print_left_out(dataset)
     config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     with console.waiting(f"loading {model}"):

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import InputError
 from . import console, options
+from .left_out import print_left_out
 
 if TYPE_CHECKING:
     from ..evaluation.prediction_files import Workers
@@ -95,6 +96,7 @@ def run(
     ] = False,
     baselines: Annotated[bool, typer.Option(help="Measure simple baselines on the same objects.")] = True,
     allow_missing: options.AllowMissing = False,
+    strict: options.Strict = False,
     device: options.Device = "auto",
     compare: Annotated[
         tuple[Path, Path] | None,
@@ -127,7 +129,8 @@ def run(
     changed = {"strategy": strategy, "cumulative": cumulative, "describe": descriptions != "detailed"}
     check_model(model, [name for name, value in changed.items() if value])
     asked = evaluated_phrases(model, phrases)
-    dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked)
+    dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
+    print_left_out(dataset)
     config = EvaluationConfig(
         model=model,
         data=fingerprint(data),

@@ -7,6 +7,7 @@ import typer
 
 from ..errors import InputError
 from . import console, options
+from .left_out import print_left_out
 
 
 def run(
@@ -31,6 +32,7 @@ def run(
     phrases: options.Phrases = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: options.AllowMissing = False,
+    strict: options.Strict = False,
 ) -> int:
     """Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.
 
@@ -63,9 +65,8 @@ def run(
     if phrases is not None:
         config = with_phrases(config, phrases)
     words = wanted_phrases(config, new, None if start is None else find(start))
-    dataset = read(data, images, allow_missing=allow_missing, phrases=words)
-    for reason, count in dataset.skipped.items():
-        console.note(f"left out: {count} ({reason})")
+    dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
+    print_left_out(dataset)
     if start is None:
         built = family.build(new, config.seed)
     else:

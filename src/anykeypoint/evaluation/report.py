@@ -255,11 +255,14 @@ def _left_out(results: Mapping[str, Any]) -> str:
     reasons = [("questions without a point to score on", results["empty"])]
     reasons += [("points without an answer", results["unanswered"]), *results["skipped"].items()]
     rows = [(reason, count) for reason, count in reasons if count]
-    missing = results["missing"]
+    missing, faults = results["missing"], results.get("faults", ())
     parts = [table("Objects by reason, points and questions", ("", "count"), rows)] if rows else []
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         parts.append(paragraph(f"{len(missing)} pictures are missing: {', '.join(missing[:NAMED])}{more}."))
+    if faults:
+        more = f" (and {len(faults) - NAMED} more)" if len(faults) > NAMED else ""
+        parts.append(paragraph(f"{len(faults)} faults in the labels: {' '.join(faults[:NAMED])}{more}"))
     return section("What was left out", *(parts or [paragraph("Nothing was left out.")]))
 
 

@@ -102,6 +102,7 @@ def evaluate(
         "pairs": len(pairs),
         "skipped": {**dataset.skipped, **skipped},
         "missing": list(dataset.missing),
+        "faults": list(dataset.faults),
         "words": _words(dataset, pairs, labels, config, protocol),
         "variant": dict(getattr(model, "variant", {})),
     }

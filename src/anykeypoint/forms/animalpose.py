@@ -21,13 +21,15 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         return coco.read(path, images, selection)
     labels = Labels()
     for key, name in document["images"].items():
-        labels.images.append({"id": int(number(key, "images", str(path))), "file_name": name})
+        with labels.catching():
+            labels.images.append({"id": int(number(key, "images", str(path))), "file_name": name})
     for key in ("annotations", "categories"):
         if not isinstance(document.get(key), list):
             raise InputError(f"{path} has no list under {key!r}; AnimalPose's file has both.")
     labels.categories = document["categories"]
     for index, entry in enumerate(json_objects(document["annotations"])):
-        labels.annotations.append(_annotation(entry, index, f"{path}: annotations[{index}]"))
+        with labels.catching():
+            labels.annotations.append(_annotation(entry, index, f"{path}: annotations[{index}]"))
     return select(labels, selection, path) if selection else labels
 
 

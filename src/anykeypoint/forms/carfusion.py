@@ -39,14 +39,15 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         sequence = file.parent.parent
         stems = [(sequence / folder / f"{file.stem}.jpg").relative_to(path) for folder in ("images_jpg", "images")]
         cars: dict[int, np.ndarray] = {}
-        for count, line in enumerate(read_text(file).splitlines(), start=1):
-            if line.strip():
-                _add_point(cars, line, f"{file}: line {count}", len(car), labels)
-        if cars:
-            name = find_picture(images, [stem.as_posix() for stem in stems])
-            image = labels.add_image(name, group=sequence.name)
-            for table in cars.values():
-                labels.add_object(image, kind, table[:, :2], table[:, 2].astype(int))
+        with labels.catching():  # all cars of a picture, since a line that cannot be read may belong to any of them
+            for count, line in enumerate(read_text(file).splitlines(), start=1):
+                if line.strip():
+                    _add_point(cars, line, f"{file}: line {count}", len(car), labels)
+            if cars:
+                name = find_picture(images, [stem.as_posix() for stem in stems])
+                image = labels.add_image(name, group=sequence.name)
+                for table in cars.values():
+                    labels.add_object(image, kind, table[:, :2], table[:, 2].astype(int))
     return labels
 
 

@@ -1,6 +1,6 @@
 """COCO keypoints JSON: the form that all others are turned into.
 
-Its skeletons count from 1 in COCO's own files and from 0 in many others; `dataset.walk` finds out which.
+Its skeletons count from 1 in COCO's own files and from 0 in many others; `walk.walk` finds out which.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,13 @@ import numpy as np
 
 from ..category import Category
 from ..errors import InputError
-from . import dataset
-from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, LabelledObject, Picture, Rules
+from . import walk
+from .dataset import CROWD, UNLABELLED, Dataset, LabelledObject, check_faults
 from .document import Labels, load_document, select
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
 from .pictures import picture_size
+from .walk import Edges, Kept, Picture, Rules
 from .writing import json_text, picture_name, point_labels
 
 
@@ -31,19 +32,24 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     return select(labels, selection, path) if selection else labels
 
 
-def read_coco(annotations: str | Path, images: str | Path, allow_missing: bool = False) -> Dataset:
+def read_coco(
+    annotations: str | Path, images: str | Path, allow_missing: bool = False, strict: bool = False
+) -> Dataset:
     """The objects of a COCO keypoints file.
 
     annotations: the file.
     images: the folder that its `file_name`s are relative to.
     allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+    strict: refuse a file with a fault.
 
     A category whose labels are in the library, in the same order, takes the library's names, descriptions, noun and
     pairs; every other keeps its labels as names, and its own name is the noun. Skeletons become 0-based.
     Crowds and objects without a labelled point are left out and counted in `skipped`.
-    Raises InputError for anything malformed.
+    What is malformed is left out, with a sentence in `faults`.
     """
-    return from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
+    data = from_document(load_document(annotations), Path(annotations), Path(images), allow_missing)
+    check_faults(data.faults, strict, left=bool(data.objects))
+    return data
 
 
 def from_document(
@@ -51,15 +57,13 @@ def from_document(
     annotations: Path,
     images: Path,
     allow_missing: bool = False,
-    left_out: Mapping[str, int] | None = None,
 ) -> Dataset:
     """What `read_coco` gives, of a COCO document in memory.
 
     annotations: the file it came from, named in errors.
-    left_out: reason -> how many entries the reader of another form left out before.
     """
     rules = Rules(_keep, _category, images.joinpath, f"in {images}")
-    return dataset.walk(document, annotations, rules, allow_missing, left_out)
+    return walk.walk(document, annotations, rules, allow_missing)
 
 
 def write(data: Dataset, images: Path) -> str:
@@ -118,22 +122,22 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
         "keypoints": labels,
         "skeleton": [list(edge) for edge in category.skeleton],
     }
-    if dataset.own_category(category.name, labels, category.skeleton).pairs == category.pairs:
+    if walk.own_category(category.name, labels, category.skeleton).pairs == category.pairs:
         return entry
     return {**entry, "pairs": [list(pair) for pair in category.pairs or ()]}
 
 
 def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
     """COCO's rule: an object counts if it is no crowd and has a labelled point; its box is taken as written."""
-    if dataset.is_crowd(entry):
+    if walk.is_crowd(entry):
         return CROWD
-    points, visibility = dataset.keypoints_of(entry, category, where)
+    points, visibility = walk.keypoints_of(entry, category, where)
     if not visibility.any():
         return UNLABELLED
-    box = dataset.box_of(entry, where)
+    box = walk.box_of(entry, where)
     if min(box[2:]) <= 0:
         raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {entry['bbox']}.")
-    area = None if entry.get("area") is None else dataset.numbers_of([entry["area"]], "area", where)[0]
+    area = None if entry.get("area") is None else walk.numbers_of([entry["area"]], "area", where)[0]
     if area is not None and area < 0:
         raise InputError(f"{where}, key 'area', must not be below 0, but got {area:g}.")
     return box, points, visibility, area
@@ -141,7 +145,7 @@ def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | K
 
 def _category(_: int, name: str, labels: list[str], edges: Edges) -> Category | None:
     """COCO's rule: a category without keypoints is one of detection, and no object may have it."""
-    return dataset.own_category(name, labels, edges) if labels else None
+    return walk.own_category(name, labels, edges) if labels else None
 
 
 def _digest(path: Path, word: str, _: Callable[[str], str]) -> str | None:

@@ -42,17 +42,22 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     for count, line in enumerate(read_text(file).splitlines(), start=1):
         cells = line.split()
         where = f"{file}: line {count}"
-        if len(cells) != 5 or cells[1] not in order or cells[0] not in files:
-            raise InputError(f"{where} must be a picture's id, a part's id, x, y and 0 or 1, but is {line[:40]!r}.")
-        if cells[4] != "0" and cells[0] in points:
-            points[cells[0]][order[cells[1]]] = number(cells[2], "x", where), number(cells[3], "y", where)
+        before = len(labels.faults)
+        with labels.catching():
+            if len(cells) != 5 or cells[1] not in order or cells[0] not in files:
+                raise InputError(f"{where} must be a picture's id, a part's id, x, y and 0 or 1, but is {line[:40]!r}.")
+            if cells[4] != "0" and cells[0] in points:
+                points[cells[0]][order[cells[1]]] = number(cells[2], "x", where), number(cells[3], "y", where)
+        if len(labels.faults) > before and cells:
+            points.pop(cells[0], None)  # the bird lacks a point that the line may hold
     for key, places in points.items():
         where = f"{path / 'bounding_boxes.txt'}: picture {key}"
-        box = [number(value, "box", where) for value in boxes.get(key, "").split()]
-        if len(box) != 4:
-            raise InputError(f"{where} must have a box x y w h, but has {boxes.get(key, '')!r}.")
-        visibility = np.where(np.isfinite(places[:, 0]), 2, 0)
-        labels.add_object(labels.add_image(files[key]), chosen[kinds[key]], places, visibility, box)
+        with labels.catching():
+            box = [number(value, "box", where) for value in boxes.get(key, "").split()]
+            if len(box) != 4:
+                raise InputError(f"{where} must have a box x y w h, but has {boxes.get(key, '')!r}.")
+            visibility = np.where(np.isfinite(places[:, 0]), 2, 0)
+            labels.add_object(labels.add_image(files[key]), chosen[kinds[key]], places, visibility, box)
     return labels
 
 

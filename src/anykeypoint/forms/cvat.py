@@ -50,15 +50,15 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     objects: list[NamedObject] = []
     for count, picture in enumerate(root.findall("image")):
-        name = picture.get("name", "").replace("\\", "/")
-        where = f"{path}: image {picture.get('id', count)}"
-        if not name:
-            raise InputError(f"{where} has no key 'name'; export the task again.")
-        size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
-        subset = f"images/{picture.get('subset')}/{name}"  # where the export of a project has its pictures
-        image = labels.add_image(find_picture(images, [name, f"images/{name}", subset]), **size)
-        for kind, points, box in _objects(picture, where, word or LOOSE, labels):
-            objects.append((image, kind, points, box))
+        with labels.catching():
+            name = picture.get("name", "").replace("\\", "/")
+            where = f"{path}: image {picture.get('id', count)}"
+            if not name:
+                raise InputError(f"{where} has no key 'name'; export the task again.")
+            size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
+            subset = f"images/{picture.get('subset')}/{name}"  # where the export of a project has its pictures
+            image = labels.add_image(find_picture(images, [name, f"images/{name}", subset]), **size)
+            objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
     for entry in labels.categories:
@@ -73,26 +73,34 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[O
 
     where: the picture, named in errors.
     loose: the category of loose points without a box.
-    labels: counts shapes that are left out.
+    labels: counts shapes that are left out, and collects faults; a group with one has no object.
     """
+    bad: set[str] = set()  # groups with a point or box that cannot be used
     skeletons: list[_Skeleton] = []
     groups: dict[str, NamedPoints] = {}  # group -> its loose points
     boxes: dict[str, list[tuple[str, list[float]]]] = {}  # group -> label and box of each of its boxes
     for shape in picture:
         label, group = shape.get("label", ""), shape.get("group_id") or NO_GROUP
-        if shape.tag == "skeleton":
-            points: NamedPoints = {}
-            for part in shape.findall("points"):
-                _add_point(points, part, f"{where}, skeleton {label!r}")
-            skeletons.append((group, label, points, _own_box(shape, f"{where}, skeleton {label!r}")))
-        elif shape.tag == "points" and ";" in shape.get("points", ""):
-            labels.leave_out("shapes of several points, which have no names")
-        elif shape.tag == "points":
-            _add_point(groups.setdefault(group, {}), shape, where)
-        elif shape.tag == "box":
-            boxes.setdefault(group, []).append((label, _box(shape, where)))
-        else:
-            labels.leave_out(f"{shape.tag} shapes")
+        before = len(labels.faults)
+        with labels.catching():
+            if shape.tag == "skeleton":
+                points: NamedPoints = {}
+                for part in shape.findall("points"):
+                    _add_point(points, part, f"{where}, skeleton {label!r}")
+                skeletons.append((group, label, points, _own_box(shape, f"{where}, skeleton {label!r}")))
+            elif shape.tag == "points" and ";" in shape.get("points", ""):
+                labels.leave_out("shapes of several points, which have no names")
+            elif shape.tag == "points":
+                _add_point(groups.setdefault(group, {}), shape, where)
+            elif shape.tag == "box":
+                boxes.setdefault(group, []).append((label, _box(shape, where)))
+            else:
+                labels.leave_out(f"{shape.tag} shapes")
+        if len(labels.faults) > before and shape.tag != "skeleton":
+            bad.add(group)
+    skeletons = [entry for entry in skeletons if entry[0] == NO_GROUP or entry[0] not in bad]
+    groups = {group: points for group, points in groups.items() if group not in bad}
+    boxes = {group: here for group, here in boxes.items() if group not in bad}
     return _with_boxes(skeletons, groups, boxes, where, loose, labels)
 
 
@@ -112,14 +120,15 @@ def _with_boxes(
             objects.append((label, points, own))
             continue
         here = boxes.get(group, [])
-        if here and (len(here) > 1 or owners[group] > 1):
-            raise InputError(
-                f"{where} has {len(here)} boxes and {owners[group]} objects "
-                f"{'without a group_id' if group == NO_GROUP else f'with group_id {group}'}, so it is not said which "
-                "points are whose; group each box with its points, or use skeletons."
-            )
-        kind, box = here[0] if here else (loose, None)
-        objects.append((label or kind, points, box))
+        with labels.catching():
+            if here and (len(here) > 1 or owners[group] > 1):
+                raise InputError(
+                    f"{where} has {len(here)} boxes and {owners[group]} objects "
+                    f"{'without a group_id' if group == NO_GROUP else f'with group_id {group}'}, so it is not said "
+                    "which points are whose; group each box with its points, or use skeletons."
+                )
+            kind, box = here[0] if here else (loose, None)
+            objects.append((label or kind, points, box))
     for group, here in boxes.items():
         for _ in here if not owners[group] else ():
             labels.leave_out("boxes without points")

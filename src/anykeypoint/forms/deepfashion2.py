@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ..errors import InputError
 from ..library.lookup import category as library_category
 from . import coco
 from .document import Labels, json_objects, whole_id
@@ -36,10 +35,11 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         name = str(entry.get("name", "")).strip().replace(" ", "_")
         name = name.replace("sleeve_", "sleeved_").replace("_top", "_shirt")  # spellings of the data set's own list
         if name not in GARMENTS:
-            raise InputError(
+            labels.faults.append(
                 f"{path}: category {entry.get('id')} is called {entry.get('name')!r}, no garment of DeepFashion2; "
                 f"known are {', '.join(GARMENTS)}."
             )
+            continue
         known = library_category(name)
         entry["keypoints"] = point_labels(known)
         entry["skeleton"] = [list(edge) for edge in known.skeleton]

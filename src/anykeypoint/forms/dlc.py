@@ -50,25 +50,44 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             name = (word or "object") if not kinds else individual
             kinds[tuple(parts)] = labels.add_category(name, list(parts))
     for count, row in enumerate(rows, start=1):
-        where = f"{path}: row {count} under the header"
-        picture = "/".join(cell.replace("\\", "/").strip("/") for cell in row[:start])
-        if len(row) != len(headers["coords"]):
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(headers['coords'])}.")
-        if "." not in picture:
-            raise InputError(
-                f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions."
-            )
-        tail = PurePosixPath(picture)
-        name = find_picture(images, [picture, "/".join(tail.parts[-2:]), tail.name])
-        image = labels.add_image(name, group=str(tail.parent) if len(tail.parts) > 1 else None)
-        for parts in columns.values():
+        with labels.catching():
+            _add_row(labels, row, columns, kinds, start, images, f"{path}: row {count} under the header")
+    return labels
+
+
+def _add_row(
+    labels: Labels,
+    row: list[str],
+    columns: Columns,
+    kinds: dict[tuple[str, ...], int],
+    start: int,
+    images: Path,
+    where: str,
+) -> None:
+    """Add the animals of a row.
+
+    columns, start: from `_columns`.
+    kinds: body parts -> category.
+    images: the folder of the pictures.
+    where: the row, named in errors.
+    """
+    picture = "/".join(cell.replace("\\", "/").strip("/") for cell in row[:start])
+    cells = 1 + max(i for parts in columns.values() for places in parts.values() for i in places)
+    if len(row) != cells:
+        raise InputError(f"{where} has {len(row)} cells, but the header has {cells}.")
+    if "." not in picture:
+        raise InputError(f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions.")
+    tail = PurePosixPath(picture)
+    name = find_picture(images, [picture, "/".join(tail.parts[-2:]), tail.name])
+    image = labels.add_image(name, group=str(tail.parent) if len(tail.parts) > 1 else None)
+    for parts in columns.values():
+        with labels.catching():
             points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
             finite = np.isfinite(points)
             if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:
                 raise InputError(f"{where} has only one of x and y for {list(parts)[odd[0]]!r}; fill or empty both.")
             if finite.any() or len(columns) == 1:  # of several individuals, most are in few of the pictures
                 labels.add_object(image, kinds[tuple(parts)], points, np.where(finite[:, 0], 2, 0))
-    return labels
 
 
 def _columns(headers: dict[str, list[str]], path: Path) -> tuple[Columns, int]:

@@ -2,11 +2,12 @@
 
 A document is a mapping with the lists `images`, `annotations` and `categories` of COCO's keypoint format. `Labels`
 builds one; `load_document` opens a file that is one already; `select` keeps some of its categories. Whether the
-entries make sense is decided later, in one place: `dataset.walk`.
+entries make sense is decided later, in one place: `walk.walk`.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
+from .reading import catching, whole_number
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
@@ -30,12 +32,14 @@ class Labels:
 
     images, annotations, categories: the entries so far, as COCO has them.
     left_out: reason -> how many entries the reader left out for it.
+    faults: a sentence, with file and place, for each object that the reader could not use.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     categories: list[dict[str, Any]] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
@@ -71,7 +75,7 @@ class Labels:
         """The id of a new category.
 
         keypoints: labels of its points, in order.
-        skeleton: edges as pairs of indices that count from 0. `dataset.walk` reads a file's skeletons as counting
+        skeleton: edges as pairs of indices that count from 0. `walk.walk` reads a file's skeletons as counting
             from 0 unless an index reaches the number of points, so these are read as they are meant.
         pairs: the left and right points that change places when a picture is mirrored, as pairs of indices that count
             from 0, where the file says which (SLEAP's symmetries, YOLO's flip_idx); all of them, so that an empty list
@@ -126,6 +130,10 @@ class Labels:
         for image, kind, points, box in objects:
             table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
             self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
+
+    def catching(self) -> AbstractContextManager[None]:
+        """A block that reads one object: its InputError is added to `faults`, and the next object follows."""
+        return catching(self.faults)
 
     def leave_out(self, reason: str) -> None:
         """Count one more entry that is left out for this reason."""
@@ -210,10 +218,10 @@ def split_names(selection: str) -> set[str]:
 
 
 def json_objects(entries: Iterable[Any]) -> list[dict[str, Any]]:
-    """The JSON objects of a list. Entries of other types are skipped here and refused by `dataset.walk`."""
+    """The JSON objects of a list. Entries of other types are skipped here and refused by `walk.walk`."""
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def whole_id(entry: dict[str, Any], key: str) -> int | None:
-    """An entry's id if it is a whole number, None otherwise, which `dataset.walk` refuses."""
-    return entry[key] if type(entry.get(key)) is int else None
+    """An entry's id if it is a whole number, None otherwise, which `walk.walk` refuses."""
+    return whole_number(entry.get(key))

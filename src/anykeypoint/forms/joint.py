@@ -70,13 +70,14 @@ def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset
     read_one: reads a member from its specification and folder of pictures.
     pictures: the paths of the pictures that a specification's labels name, there or not.
     Ids of objects and of categories are numbered from 1 across the members. Each object keeps its category and points;
-    its `source` is the name of the member, which also begins its group. Numbers of skipped objects and missing pictures
-    are added up, and `weights` sum to 1. Raises InputError for a member without a usable object, and for one with a
-    picture that the `test` of any member names.
+    its `source` is the name of the member, which also begins its group. Numbers of skipped objects, missing
+    pictures and faults are added up, and `weights` sum to 1. Raises InputError for a member without a usable object,
+    and for one with a picture that the `test` of any member names.
     """
     objects: list[LabelledObject] = []
     categories: dict[int, Category] = {}
     skipped: Counter[str] = Counter()
+    faults: list[str] = []
     missing: list[str] = []
     weights: dict[str, float] = {}
     for member in members(path):
@@ -91,11 +92,12 @@ def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset
             objects.append(replace(item, id=number, category_id=kind, group=group, source=member.name))
         skipped.update(data.skipped)
         missing += data.missing
+        faults += data.faults
         weights[member.name] = float(len(data.objects)) if member.weight is None else member.weight
     _check_apart(path, objects, pictures)
     total = math.fsum(weights.values())
     shares = {name: weight / total for name, weight in weights.items()}
-    return Dataset(objects, categories, dict(skipped), tuple(missing), shares)
+    return Dataset(objects, categories, dict(skipped), tuple(missing), shares, tuple(faults))
 
 
 def _check_apart(path: Path, objects: list[LabelledObject], pictures: NamePictures) -> None:

@@ -44,20 +44,21 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     objects: list[NamedObject] = []
     for index, task in enumerate(tasks):
-        if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or "annotations" not in task:
-            raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
-        where = f"{path}: task {task.get('id', index)}"
-        regions = _regions(task, where, labels)
-        first = next((region for region in regions if "original_width" in region), None)
-        sizes = {} if first is None else {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE}
-        group = task["data"].get("group")
-        image = labels.add_image(
-            _picture(task["data"], images, where), **sizes, group=None if group is None else str(group)
-        )
-        known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
-        for kind, order in known.items() if isinstance(known, dict) else ():
-            orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
-        objects += [(image, *entry) for entry in _objects(regions, where, word or LOOSE, labels)]
+        with labels.catching():
+            if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or "annotations" not in task:
+                raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
+            where = f"{path}: task {task.get('id', index)}"
+            regions = _regions(task, where, labels)
+            first = next((region for region in regions if "original_width" in region), {})
+            sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
+            group = task["data"].get("group")
+            image = labels.add_image(
+                _picture(task["data"], images, where), **sizes, group=None if group is None else str(group)
+            )
+            known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
+            for kind, order in known.items() if isinstance(known, dict) else ():
+                orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
+            objects += [(image, *entry) for entry in _objects(regions, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, orders)
     return labels
 
@@ -79,7 +80,7 @@ def _objects(
 
     where: the task, named in errors.
     loose: the category of objects without a labelled rectangle.
-    labels: counts regions that are left out.
+    labels: counts regions that are left out, and collects faults; an object with one is left out.
     """
     # With the control tag Labels, the label of a plain rectangle or point is a result of its own with the same id.
     labelled = {
@@ -88,18 +89,23 @@ def _objects(
         if region.get("type") == "labels" and isinstance(region.get("value"), dict)
     }
     boxes: Rectangles = {}
+    bad: set[str] = set()  # ids of rectangles with a fault of their own or of one of their points; "" for none
     for region in regions:
         if region.get("type") in ("rectanglelabels", "rectangle"):
-            boxes[str(region.get("id"))] = _box(region, labelled, where, loose)
+            bad.add(str(region.get("id")))  # until it is sure to be good
+            with labels.catching():
+                boxes[str(region.get("id"))] = _box(region, labelled, where, loose)
+                bad.discard(str(region.get("id")))
         elif region.get("type") not in ("keypointlabels", "keypoint", "labels"):
             labels.leave_out(f"{region.get('type')} regions")
     objects: dict[str, NamedPoints] = {}  # id of a rectangle -> its points
     for region in regions:
-        if region.get("type") in ("keypointlabels", "keypoint"):
-            _add_point(objects, region, labelled, boxes, where)
-    for _ in set(boxes) - set(objects):
+        if region.get("type") in ("keypointlabels", "keypoint") and str(region.get("parentID") or "") not in bad:
+            with labels.catching():
+                _add_point(objects, bad, region, labelled, boxes, where)
+    for _ in set(boxes) - set(objects) - bad:
         labels.leave_out("rectangles without points")
-    owned = [(*boxes.get(key, (loose, None)), points) for key, points in objects.items()]
+    owned = [(*boxes.get(key, (loose, None)), points) for key, points in objects.items() if key not in bad]
     return [(kind, points, box) for kind, box, points in owned]
 
 
@@ -117,35 +123,52 @@ def _box(region: dict, labelled: Values, where: str, loose: str) -> tuple[str, l
     return label, [x * wide / 100, y * high / 100, w * wide / 100, h * high / 100]
 
 
-def _add_point(objects: dict[str, NamedPoints], region: dict, labelled: Values, boxes: Rectangles, where: str) -> None:
-    """Add the point of a region to the object it belongs to."""
-    value, wide, high, at = _value(region, where)
-    if "keypointlabels" not in value and str(region.get("id")) in labelled:
-        name = _label(labelled[str(region.get("id"))], "labels", at)
-    else:
-        name = _label(value, "keypointlabels", at)
-    x, y = number(value.get("x"), "x", at) * wide / 100, number(value.get("y"), "y", at) * high / 100
-    points = objects.setdefault(_owner(str(region.get("parentID") or ""), boxes, x, y, at), {})
-    if name in points:
-        raise InputError(f"{at} is the second point {name!r} of one object; draw a rectangle round each object.")
+def _add_point(
+    objects: dict[str, NamedPoints],
+    bad: set[str],
+    region: dict,
+    labelled: Values,
+    boxes: Rectangles,
+    where: str,
+) -> None:
+    """Add the point of a region to the object it belongs to.
+
+    bad: ids of rectangles with a fault; that of the point's object is added where the point has one.
+    """
+    parent = str(region.get("parentID") or "")
+    owner = parent if parent in boxes else None if boxes else ""
+    try:
+        value, wide, high, at = _value(region, where)
+        x, y = number(value.get("x"), "x", at) * wide / 100, number(value.get("y"), "y", at) * high / 100
+        if owner is None:
+            owner = _rectangle_round(boxes, x, y, bad, at)
+        if "keypointlabels" not in value and str(region.get("id")) in labelled:
+            name = _label(labelled[str(region.get("id"))], "labels", at)
+        else:
+            name = _label(value, "keypointlabels", at)
+        points = objects.setdefault(owner, {})
+        if name in points:
+            raise InputError(f"{at} is the second point {name!r} of one object; draw a rectangle round each object.")
+    except InputError:
+        if owner is not None:
+            bad.add(owner)
+        raise
     meta = region.get("meta")
     notes = meta.get("text") if isinstance(meta, dict) else ()
     points[name] = (x, y, 1 if isinstance(notes, list) and HIDDEN in notes else 2)
 
 
-def _owner(parent: str, boxes: Rectangles, x: float, y: float, at: str) -> str:
-    """The id of the rectangle that a point belongs to; "" in a picture without rectangles.
+def _rectangle_round(boxes: Rectangles, x: float, y: float, bad: set[str], at: str) -> str:
+    """The id of the rectangle that a point without a parent belongs to.
 
-    parent: the point's `parentID`, "" where it has none.
     x, y: its place in image pixels.
+    bad: ids of rectangles with a fault, which the point may belong to.
     at: the region, named in errors.
     """
-    if parent in boxes or not boxes:
-        return parent if parent in boxes else ""
     inside = [key for key, (_, (left, top, w, h)) in boxes.items() if left <= x <= left + w and top <= y <= top + h]
     if len(inside) == 1:
         return inside[0]
-    if len(boxes) == 1:
+    if len(boxes) == 1 and not bad - set(boxes):
         return next(iter(boxes))
     raise InputError(
         f"{at} has no parentID and lies in {len(inside) or 'none'} of the picture's {len(boxes)} rectangles, so it is "

@@ -43,20 +43,22 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         if column not in head:
             raise InputError(f"{path} has no column {column!r}; MacaquePose's annotations.csv has it.")
     columns = {name: i for i, name in enumerate(head)}
-    for count, row in enumerate(rows, start=1):
-        if len(row) != len(head):
-            where = f"{path}: row {count} under the header"
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
-    chosen = _half([row[columns["image file name"]] for row in rows], selection, path)
-    monkeys: list[tuple[int, Places]] = []  # image id and points
     labels = Labels()
+    whole: list[tuple[str, str, str]] = []  # name for errors, picture and cell of the points of each row
     for count, row in enumerate(rows, start=1):
         where = f"{path}: row {count} under the header"
-        name = row[columns["image file name"]]
-        if name not in chosen:
-            continue
-        image = labels.add_image(find_picture(images, [name, f"images/{name}"]))
-        monkeys += [(image, places) for places in _monkeys(row[columns["keypoints"]], where)]
+        with labels.catching():
+            if len(row) != len(head):
+                raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
+            whole.append((where, row[columns["image file name"]], row[columns["keypoints"]]))
+    chosen = _half([name for _, name, _ in whole], selection, path)
+    monkeys: list[tuple[int, Places]] = []  # image id and points
+    for where, name, cell in whole:
+        if name in chosen:
+            with labels.catching():
+                found = _monkeys(cell, where)
+                image = labels.add_image(find_picture(images, [name, f"images/{name}"]))
+                monkeys += [(image, places) for places in found]
     names = list(dict.fromkeys(plain_text(name) for _, places in monkeys for name in places))
     known = point_labels(library_category(_MACAQUE))
     if {plain_text(name) for name in known} == set(names):  # the table's cells list the points in any order

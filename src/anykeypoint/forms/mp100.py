@@ -20,10 +20,11 @@ from ..category import Category, plain_text
 from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import MP100, category, mp100_categories
-from . import dataset
-from .dataset import CROWD, UNLABELLED, Dataset, Edges, Kept, Picture, Rules
+from . import walk
+from .dataset import CROWD, UNLABELLED, Dataset, check_faults
 from .document import Labels, json_objects, load_document, own_names, select
 from .form import LabelForm
+from .walk import Edges, Kept, Picture, Rules
 
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: of the few-shot family, and of CapeLLM and LocLLM
 WITHOUT_HAND = "without-hand"  # leaves out the category whose labels do not fit its pictures
@@ -167,6 +168,7 @@ def read_mp100(
     rules: str = PAIRS,
     official: bool = False,
     allow_missing: bool = False,
+    strict: bool = False,
 ) -> Dataset:
     """The objects of a split file that a released loader keeps; the others are counted in `skipped`.
 
@@ -176,15 +178,18 @@ def read_mp100(
         as published. Both keep an object whose points are all unlabelled if num_keypoints does not say so.
     official: take a box with a negative side as empty, as the released code does; otherwise it is refused.
     allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+    strict: refuse a file with a fault.
 
     A category that the file lists under MP-100's own id, name and number of points has the library's names and
     descriptions, and the library's skeleton where the file has none. Skeletons count from 0.
     The objects come in the released order: by the file's pictures, then its annotations.
-    Raises InputError for anything malformed.
+    What is malformed is left out, with a sentence in `faults`.
     """
     path = Path(annotations)
     document = load_document(path)
-    return from_document(document, path, root, rules=rules, official=official, allow_missing=allow_missing)
+    data = from_document(document, path, root, rules=rules, official=official, allow_missing=allow_missing)
+    check_faults(data.faults, strict, left=bool(data.objects))
+    return data
 
 
 def from_document(
@@ -208,22 +213,22 @@ def from_document(
         sized=True,
         by_picture=True,
     )
-    return dataset.walk(document, annotations, released, allow_missing)
+    return walk.walk(document, annotations, released, allow_missing)
 
 
 def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Category, where: str) -> str | Kept:
     """The clean box, points, visibility and area of an annotation, or the reason why it does not count."""
-    if dataset.is_crowd(entry):
+    if walk.is_crowd(entry):
         return CROWD
     if entry.get("bbox") is None:
         return NO_BOX
-    box = dataset.box_of(entry, where)
+    box = walk.box_of(entry, where)
     if min(box[2:]) < 0 and not official:
         raise InputError(f"{where}, key 'bbox', has a negative side: {entry['bbox']}; correct it or remove the object.")
     if entry.get("keypoints") is None:
         return UNLABELLED
-    points, visibility = dataset.keypoints_of(entry, kind, where)
-    area = dataset.numbers_of([entry["area"]], "area", where)[0] if "area" in entry else None
+    points, visibility = walk.keypoints_of(entry, kind, where)
+    area = walk.numbers_of([entry["area"]], "area", where)[0] if "area" in entry else None
     if area is not None and area <= 0:
         return NO_AREA
     clean = clean_box(box, *picture.size)
@@ -243,7 +248,7 @@ def _category(identity: int, name: str, labels: list[str], edges: Edges) -> Cate
         return replace(known, skeleton=edges or known.skeleton)
     if not labels:
         raise InputError(f"key 'keypoints' of {name!r} is empty; list the names of its points.")
-    return dataset.own_category(name, labels, edges)
+    return walk.own_category(name, labels, edges)
 
 
 def _library(identity: int, name: str, points: int) -> Category | None:

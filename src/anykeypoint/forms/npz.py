@@ -51,16 +51,18 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             raise InputError(f"{path}, array {key!r}, must have the shape {shape}, but has {array.shape}.")
     points = points.astype(np.float64)
     finite = np.isfinite(points)
-    if np.isinf(points).any() or (finite[..., 0] != finite[..., 1]).any():
-        raise InputError(
-            f"{path}, array 'points', must have both of x and y finite, or both NaN where a point is absent."
-        )
     labels = Labels()
     kind = labels.add_category(str(arrays.get("category", word or "object")), [str(name) for name in names])
     for i, name in enumerate(files):
-        visibility = np.where(finite[i, :, 0], 2, 0)
-        box = None if boxes is None else boxes[i].tolist()
-        labels.add_object(labels.add_image(str(name)), kind, points[i], visibility, box)
+        with labels.catching():
+            if np.isinf(points[i]).any() or (finite[i, :, 0] != finite[i, :, 1]).any():
+                raise InputError(
+                    f"{path}, array 'points', row {i}, must have both of x and y finite, or both NaN where a point is "
+                    "absent."
+                )
+            visibility = np.where(finite[i, :, 0], 2, 0)
+            box = None if boxes is None else boxes[i].tolist()
+            labels.add_object(labels.add_image(str(name)), kind, points[i], visibility, box)
     return labels
 
 

@@ -26,23 +26,25 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     kind = labels.add_category("hand", point_labels(hand), hand.skeleton)
     for count, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}: line {count}"
-        cells = line.strip().rstrip(",").split(",")
-        if len(cells) != _BEFORE + 2 * len(hand):
-            raise InputError(
-                f"{where} must be a picture, its width and height, a number of hands and x and y of {len(hand)} "
-                f"points, but has {len(cells)} values."
-            )
-        width, height = (
-            int(number(cell, key, where)) for cell, key in zip(cells[1:3], ("width", "height"), strict=True)
-        )
-        places = np.array([number(cell, "point", where) for cell in cells[_BEFORE:]]).reshape(-1, 2)
-        labelled = (places != -1).all(axis=1)
-        image = labels.add_image(cells[0].strip(), width=width, height=height)
-        labels.add_object(image, kind, places, np.where(labelled, 2, 0))
+        if line.strip():
+            with labels.catching():
+                _add_line(labels, kind, len(hand), line, f"{path}: line {count}")
     return labels
+
+
+def _add_line(labels: Labels, kind: int, points: int, line: str, where: str) -> None:
+    """Add the hand of a line. kind, points: the hand's category and number of points; where: the line, for errors."""
+    cells = line.strip().rstrip(",").split(",")
+    if len(cells) != _BEFORE + 2 * points:
+        raise InputError(
+            f"{where} must be a picture, its width and height, a number of hands and x and y of {points} "
+            f"points, but has {len(cells)} values."
+        )
+    width, height = (int(number(cell, key, where)) for cell, key in zip(cells[1:3], ("width", "height"), strict=True))
+    places = np.array([number(cell, "point", where) for cell in cells[_BEFORE:]]).reshape(-1, 2)
+    labelled = (places != -1).all(axis=1)
+    image = labels.add_image(cells[0].strip(), width=width, height=height)
+    labels.add_object(image, kind, places, np.where(labelled, 2, 0))
 
 
 def pictures(path: Path) -> Path:

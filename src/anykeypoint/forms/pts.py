@@ -37,19 +37,20 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     kinds: dict[tuple[str, int], int] = {}
     for file in files:
-        points = _points(file)
-        if len(points) not in _FACES:
-            raise InputError(f"{file} has {len(points)} points; known are {', '.join(map(str, _FACES))}, of faces.")
-        known = library_category(_FACES[len(points)])
-        species = re.sub(r"[\s_-]*\d*$", "", file.stem)
-        kind = word or (f"{species}_face" if len(points) == 9 and species else known.name)
-        key = (kind, len(points))
-        if key not in kinds:
-            kinds[key] = labels.add_category(kind, point_labels(known), known.skeleton)
-        stem = file.relative_to(path).with_suffix("").as_posix()
-        names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
-        name = next((name for name in names if (images / name).is_file()), names[0])
-        labels.add_object(labels.add_image(name), kinds[key], points, np.full(len(points), 2))
+        with labels.catching():
+            points = _points(file)
+            if len(points) not in _FACES:
+                raise InputError(f"{file} has {len(points)} points; known are {', '.join(map(str, _FACES))}, of faces.")
+            known = library_category(_FACES[len(points)])
+            species = re.sub(r"[\s_-]*\d*$", "", file.stem)
+            kind = word or (f"{species}_face" if len(points) == 9 and species else known.name)
+            key = (kind, len(points))
+            if key not in kinds:
+                kinds[key] = labels.add_category(kind, point_labels(known), known.skeleton)
+            stem = file.relative_to(path).with_suffix("").as_posix()
+            names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
+            name = next((name for name in names if (images / name).is_file()), names[0])
+            labels.add_object(labels.add_image(name), kinds[key], points, np.full(len(points), 2))
     return labels
 
 

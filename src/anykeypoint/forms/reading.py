@@ -8,7 +8,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -90,6 +91,15 @@ def read_xml(path: Path) -> Element:
         raise InputError(f"{path} is not valid XML: {error}.") from error
 
 
+@contextmanager
+def catching(faults: list[str]) -> Iterator[None]:
+    """Read one object of a file: an InputError is added to `faults` as its sentence, and the next object follows."""
+    try:
+        yield
+    except InputError as error:
+        faults.append(str(error))
+
+
 # --- values --------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +127,15 @@ def plain_number(value: Any) -> float:
         return math.inf
 
 
+def whole_number(value: Any) -> int | None:
+    """The whole number that a JSON value means (1, 1.0 and "1" are one), None for any other value."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.strip().removeprefix("-").isdigit():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def leaves_folder(name: str) -> bool:
     """Whether a relative file name, read the POSIX or the Windows way, leads out of the folder it is relative to."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
@@ -129,7 +148,7 @@ def find_picture(images: Path, names: Sequence[str]) -> str:
     images: the folder of the pictures.
     names: file names relative to it that the picture may have, the likeliest first.
     Where none exists the first name is returned, and the picture counts as missing later; "" for no names, which
-    `dataset.walk` refuses.
+    `walk.walk` refuses.
     """
     for name in names:
         if name and not leaves_folder(name) and os.path.isfile(images / name):

@@ -6,6 +6,8 @@ have them, and names the object in forms that do not (`LabelForm.word` says whic
 """
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +16,7 @@ from ..configs.checks import near_names
 from ..configs.typed import is_drive
 from ..errors import InputError
 from .coco import from_document
-from .dataset import Dataset
+from .dataset import UNREADABLE, Dataset, check_faults
 from .document import Labels
 from .form import LabelForm, Written, file_digest
 from .losses import lost
@@ -71,6 +73,7 @@ def read(
     *,
     official: bool = False,
     phrases: str | None = LIBRARY,
+    strict: bool = False,
 ) -> Dataset:
     """The objects of a specification.
 
@@ -79,9 +82,11 @@ def read(
     allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
     official: read MP-100's boxes as the released code does where ours are refused (see `mp100.read_mp100`); other
         forms have one reading.
+    strict: refuse labels with a fault; otherwise what cannot be used is left out (see `Dataset.faults`).
     phrases: whose words text encoders read for the points: "library", "file", a file of phrases, or None for those of
         the file where it has phrases (see `phrases.in_phrases`).
-    Raises InputError for an unknown form, listing the known ones, and for whatever its reader cannot use.
+    Raises InputError for an unknown form, listing the known ones, for a file that cannot be read at all, and for labels
+    in which every object has a fault.
     """
     name, word, path = parse(spec)
     form = form_of(name)
@@ -90,16 +95,27 @@ def read(
             raise InputError(f"{path} says itself where the pictures are; leave out the folder {images}.")
 
         def member(one: str, folder: Path | None) -> Dataset:
-            return read(one, folder, allow_missing, official=official, phrases=phrases)
+            return read(one, folder, allow_missing, official=official, phrases=phrases, strict=strict)
 
         return form.join(path, member, _pictures)
     folder = pictures_of(spec, images)
     labels = load(spec, folder)
+    check_faults(labels.faults, strict)
     if form.interpret is not None:
         data = form.interpret(labels.document(), path, folder, word, allow_missing, official)
     else:
-        data = from_document(labels.document(), _named_file(spec), folder, allow_missing, labels.left_out)
+        data = from_document(labels.document(), _named_file(spec), folder, allow_missing)
+    data = _with_reader(data, labels)
+    check_faults(data.faults, strict, left=bool(data.objects))
     return in_phrases(data, phrases, labels.categories, path)
+
+
+def _with_reader(data: Dataset, labels: Labels) -> Dataset:
+    """The data set with what the reader of the form left out before the walk."""
+    skipped = Counter(labels.left_out) + Counter(data.skipped)
+    if labels.faults:
+        skipped[UNREADABLE] += len(labels.faults)
+    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults))
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:

@@ -24,34 +24,30 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
     Raises InputError for other columns, and if two objects of one category have different keypoints.
     """
-    # (picture, number in it) -> category and box, names of the points, and the place of each
-    objects: dict[tuple[str, str], tuple[_Kind, list[str], list[Place]]] = {}
-    for where, row in rows_of(path):
-        image, thing, kind, name, x, y, _, present = row[: len(CSV_COLUMNS)]
-        if present not in ("true", "false"):
-            raise InputError(f"{where}, column 'present', must be true or false, but got {present!r}.")
-        own = _Kind(kind, box_of(row, where))
-        known, names, places = objects.setdefault((image, thing), (own, [], []))
-        if known.category != kind:
-            raise InputError(
-                f"{where} calls object {thing} of {image} {kind!r} and before {known.category!r}; number it anew."
-            )
-        if known.box != own.box:
-            raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
-        names.append(name)
-        there = present == "true"
-        places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
     labels = Labels()
+    objects: dict[tuple[str, str], _TableObject] = {}  # by picture and number in it
+    bad: set[tuple[str, str]] = set()  # objects with a row that cannot be used
+    for where, row, cells in rows_of(path):
+        key = (row[0], row[1] if len(row) > 1 else "")
+        if key not in bad:
+            bad.add(key)  # until it is sure to be good
+            with labels.catching():
+                check_length(row, cells, where)
+                _add_row(objects, row, where)
+                bad.discard(key)
     kinds: dict[str, tuple[int, list[str]]] = {}  # category -> its id and the names of its points
     for (image, thing), (kind, names, places) in objects.items():
+        if (image, thing) in bad:
+            continue
         name = kind.category or "object"
         if name not in kinds:
             kinds[name] = (labels.add_category(name, names), names)
         identity, first = kinds[name]
-        if names != first:
-            raise InputError(f"{path}: object {thing} of {image} has other keypoints than the {name!r} before it.")
-        points = np.array(places)
-        labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int), kind.box)
+        with labels.catching():
+            if names != first:
+                raise InputError(f"{path}: object {thing} of {image} has other keypoints than the {name!r} before it.")
+            points = np.array(places)
+            labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int), kind.box)
     return labels
 
 
@@ -62,10 +58,32 @@ class _Kind(NamedTuple):
     box: Box | None
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each row under the header with its name for errors; it has the columns CSV_COLUMNS and perhaps BOX_COLUMNS.
+# Category and box, names of the points, and the place of each.
+_TableObject = tuple[_Kind, list[str], list[Place]]
 
-    Raises InputError for other columns and for a row of another length.
+
+def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where: str) -> None:
+    """Add the point of a row to its object. where: the row, named in errors."""
+    image, thing, kind, name, x, y, _, present = row[: len(CSV_COLUMNS)]
+    if present not in ("true", "false"):
+        raise InputError(f"{where}, column 'present', must be true or false, but got {present!r}.")
+    own = _Kind(kind, box_of(row, where))
+    known, names, places = objects.setdefault((image, thing), (own, [], []))
+    if known.category != kind:
+        raise InputError(
+            f"{where} calls object {thing} of {image} {kind!r} and before {known.category!r}; number it anew."
+        )
+    if known.box != own.box:
+        raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
+    there = present == "true"
+    places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
+    names.append(name)
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, list[str], int]]:
+    """Each row under the header: its name for errors, its cells, and the number that it must have (`check_length`).
+
+    Raises InputError for a header other than CSV_COLUMNS with or without BOX_COLUMNS.
     """
     head, *rows = read_table(path)
     if tuple(head) not in (CSV_COLUMNS, (*CSV_COLUMNS, *BOX_COLUMNS)):
@@ -74,10 +92,13 @@ def rows_of(path: Path) -> Iterator[tuple[str, list[str]]]:
             f"has {', '.join(head)[:200]}."
         )
     for count, row in enumerate(rows, start=1):
-        where = f"{path}: row {count} under the header"
-        if len(row) != len(head):
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
-        yield where, row
+        yield f"{path}: row {count} under the header", row, len(head)
+
+
+def check_length(row: Sequence[str], cells: int, where: str) -> None:
+    """Raise InputError for a row with another number of cells than its header. where: the row's name."""
+    if len(row) != cells:
+        raise InputError(f"{where} has {len(row)} cells, but the header has {cells}.")
 
 
 def box_of(row: Sequence[str], where: str) -> Box | None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import options
-from .paths import check_output, print_left_out
+from ..left_out import print_left_out
+from .paths import check_output
 
 if TYPE_CHECKING:
     from ...forms.form import Content
@@ -30,6 +31,7 @@ def run(
         str, typer.Option(metavar="FORM", help="A form that `data list` calls written, such as cvat, dlc or csv.")
     ] = "coco",
     allow_missing: options.AllowMissing = False,
+    strict: options.Strict = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what would be lost; write nothing.")
     ] = False,
@@ -41,7 +43,7 @@ def run(
 
     images = pictures_of(spec, images)
     check_output(out, spec, images)
-    dataset = read(spec, images, allow_missing=allow_missing)
+    dataset = read(spec, images, allow_missing=allow_missing, strict=strict)
     content, lost = convert(dataset, images, to)
     if dry_run:
         print(f"would be written to {out}: {len(dataset.objects)} objects{_files(content)}; nothing was written")

@@ -1,12 +1,8 @@
-"""Places that the verbs of `data` write to, and what they say of objects that are left out."""
+"""Places that the verbs of `data` write to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import InputError
-
-if TYPE_CHECKING:
-    from ...forms.dataset import Dataset
 
 
 def check_output(out: Path, spec: str, images: Path) -> None:
@@ -39,9 +35,3 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot make the folder {out}: {error.strerror or error}.") from error
-
-
-def print_left_out(dataset: "Dataset") -> None:
-    """Print how many objects the reader left out, and why."""
-    for reason, count in dataset.skipped.items():
-        print(f"left out: {count} ({reason})")

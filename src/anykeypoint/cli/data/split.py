@@ -10,6 +10,7 @@ import typer
 from ...configs.typed import split_commas
 from ...errors import InputError
 from .. import options
+from ..left_out import print_faults
 from .paths import check_output, make_folder
 
 if TYPE_CHECKING:
@@ -89,13 +90,17 @@ def _document(specs: list[str], images: Path | None) -> dict[str, list]:
     """The labels of all specifications as one document that has been checked, with skeletons that count from 0."""
     from ...data.parts import merge
     from ...forms.coco import from_document
+    from ...forms.dataset import check_faults
     from ...forms.registry import load, parse, pictures_of
 
     documents = []
     for spec in specs:
         folder, path = pictures_of(spec, images), parse(spec)[2]
-        document = load(spec, folder).document()
-        dataset = from_document(document, path, folder, allow_missing=True)  # refuses what is broken
+        labels = load(spec, folder)
+        print_faults(labels.faults)
+        document = labels.document()
+        dataset = from_document(document, path, folder, allow_missing=True)
+        check_faults(dataset.faults, strict=True)  # a part would keep what is broken
         for entry in document["categories"]:
             if entry["id"] in dataset.categories:  # a part alone may not show what its source counts from
                 entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]

@@ -7,7 +7,8 @@ import typer
 
 from ...errors import InputError
 from .. import console, options
-from .paths import check_output, print_left_out
+from ..left_out import print_left_out
+from .paths import check_output
 
 
 def run(

@@ -92,7 +92,7 @@ class LabelReport:
 def skeleton_bases(categories: list) -> dict[Any, int]:
     """Id of each category -> the index of the first keypoint in its skeleton, 0 or 1.
 
-    It is decided for the whole file as `dataset.walk` does, or for each category by itself where the file mixes both.
+    It is decided for the whole file as `walk.walk` does, or for each category by itself where the file mixes both.
     """
     reach: dict[Any, tuple[bool, bool]] = {}  # id -> whether the skeleton has a 0, and the number of points
     for entry in categories:

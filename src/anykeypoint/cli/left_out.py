@@ -1,0 +1,27 @@
+"""What the verbs say of labelled objects that are left out."""
+
+from typing import TYPE_CHECKING
+
+from . import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..forms.dataset import Dataset
+
+NAMED = 5  # number of faults that are printed one by one
+
+
+def print_left_out(dataset: "Dataset") -> None:
+    """Say on stderr how many objects were left out and why, and where the first faults in the labels are."""
+    for reason, count in dataset.skipped.items():
+        console.note(f"left out: {count} ({reason})")
+    print_faults(dataset.faults)
+
+
+def print_faults(faults: "Sequence[str]") -> None:
+    """Say on stderr where the first faults in labels are. faults: as in `Dataset.faults`."""
+    for sentence in faults[:NAMED]:
+        console.note(f"  {sentence}")
+    if len(faults) > NAMED:
+        console.note(f"  ... and {len(faults) - NAMED} more faults; `data check` lists them")

@@ -1,0 +1,342 @@
+"""The walk from a COCO document to labelled objects: strict, with file, key and annotation id in each fault.
+
+What cannot be used is left out and costs nothing else: every fault is a sentence in `Dataset.faults`, and an object is
+left out with it. Frames and the letter K as in `dataset`.
+"""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..category import Category, Keypoint, spoken
+from ..errors import InputError
+from ..geometry import Box
+from ..library.lookup import lent
+from .dataset import NO_IMAGE, UNREADABLE, Dataset, LabelledObject
+from .reading import catching, leaves_folder, whole_number
+
+_NAMED = 3  # number of missing pictures that an error names
+
+
+class Picture(NamedTuple):
+    """An entry of `images`: its path as written, its group, and (width, height) where the rules require a size."""
+
+    file_name: str
+    group: str | None
+    size: tuple[int, int] | None
+
+
+Edges = tuple[tuple[int, int], ...]  # skeleton edges as pairs of 0-based indices
+Kept = tuple[Box, np.ndarray, np.ndarray, float | None]  # box, points [K, 2], visibility [K], area
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How one loader reads a COCO document; `walk` is what all of them share.
+
+    keep: (annotation, its picture, its category, its name for errors) -> what is kept of the object, or the reason why
+        it does not count.
+    category: (id, name, labels of the points, skeleton) -> the category, or None for one that no object may have.
+    place: `file_name` -> path of the picture; None does not look for pictures, and paths are the file names.
+    nowhere: where `place` looks, as the error about missing pictures says it.
+    from_zero: skeletons always count from 0; otherwise the file's own numbers decide.
+    sized: each picture must state its width and height.
+    by_picture: objects come in the order of the pictures, and within one in the order of the annotations.
+    """
+
+    keep: Callable[[Mapping, Picture, Category, str], str | Kept]
+    category: Callable[[int, str, list[str], Edges], Category | None]
+    place: Callable[[str], Path] | None
+    nowhere: str
+    from_zero: bool = False
+    sized: bool = False
+    by_picture: bool = False
+
+
+def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_missing: bool = False) -> Dataset:
+    """Every object of a COCO document that the rules keep; the others are counted by their reason.
+
+    document: the lists `images`, `annotations` and `categories`.
+    annotations: the file it came from, named in errors.
+    rules: how to read it.
+    allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
+    Entries that cannot be used are left out with their objects (see `Dataset.faults`). Raises InputError for missing
+    pictures unless `allow_missing` is set, and for skeletons that count from both 0 and 1.
+    """
+    faults: list[str] = []
+    pictures = _pictures(document["images"], annotations, rules.sized, faults)
+    categories = _categories(document["categories"], annotations, rules, faults)
+    skipped: Counter[str] = Counter()
+    kept: list[tuple[int, LabelledObject]] = []  # image id and object
+    known: set[int] = set()  # ids of annotations so far
+    for index, entry in enumerate(document["annotations"]):
+        before = len(faults)
+        with catching(faults):
+            entry, where = _checked(entry, f"{annotations}: annotations[{index}]", annotations, known)
+            picture, category = _owners(entry, where, pictures, categories)
+            if picture is None or category is None:  # the fault of its picture or category is a sentence already
+                skipped[UNREADABLE] += 1
+                continue
+            values = rules.keep(entry, picture, category, where)
+            if isinstance(values, str):
+                skipped[values] += 1
+                continue
+            box, points, visibility, area = values
+            labels = (box, points, visibility, picture.group, entry.get("segmentation"), area)
+            item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
+            kept.append((entry["image_id"], item))
+        skipped[UNREADABLE] += len(faults) - before
+    skipped += Counter()  # drops reasons without an object
+    used = {identity: category for identity, category in categories.items() if category is not None}
+    if rules.by_picture:
+        order = {image_id: place for place, image_id in enumerate(pictures)}
+        kept.sort(key=lambda pair: order[pair[0]])  # stable: the order of annotations stays within a picture
+    if rules.place is None:
+        return Dataset([item for _, item in kept], used, dict(skipped), faults=tuple(faults))
+    names = {i: picture.file_name for i, picture in pictures.items() if picture is not None}
+    paths = {i: rules.place(names[i]) for i in dict.fromkeys(image_id for image_id, _ in kept)}
+    there = {i for i, path in paths.items() if os.path.isfile(path)}  # unlike Path.is_file, refuses no name
+    missing = tuple(dict.fromkeys(names[i] for i in paths if i not in there))
+    if missing and not allow_missing:
+        listed = ", ".join(missing[:_NAMED]) + (" ..." if len(missing) > _NAMED else "")
+        raise InputError(
+            f"{len(missing)} of the pictures that {annotations} needs are not {rules.nowhere} ({listed}); "
+            "give the right folder, or allow missing pictures to leave their objects out."
+        )
+    objects = [replace(item, image=paths[image_id]) for image_id, item in kept if image_id in there]
+    if len(objects) < len(kept):
+        skipped[NO_IMAGE] += len(kept) - len(objects)
+    return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults))
+
+
+def _checked(entry: Any, where: str, path: Path, known: set[int]) -> tuple[dict[str, Any], str]:
+    """An annotation with whole numbers as ids, and its name for errors; its id is added to those `known`."""
+    entry_of(entry, where)
+    identity = _id(entry, "id", where)
+    where = f"{path}: annotation {identity}"
+    if identity in known:
+        raise InputError(f"{where} appears twice; give every annotation its own id.")
+    known.add(identity)
+    ids = {"image_id": _id(entry, "image_id", where), "category_id": _id(entry, "category_id", where)}
+    return {**entry, "id": identity, **ids}, where
+
+
+def _owners(
+    entry: Mapping, where: str, pictures: Mapping[int, Picture | None], categories: Mapping[int, Category | None]
+) -> tuple[Picture | None, Category | None]:
+    """The picture and the category of an annotation; None for one with a fault of its own."""
+    image_id, category_id = entry["image_id"], entry["category_id"]
+    if image_id not in pictures:
+        raise InputError(f"{where} has image_id {image_id}, which is not under 'images'; add it or remove the object.")
+    if category_id not in categories:
+        raise InputError(
+            f"{where} has category_id {category_id}, which 'categories' does not list with its 'keypoints'."
+        )
+    return pictures[image_id], categories[category_id]
+
+
+# --- pictures and categories ---------------------------------------------------------------------------------------
+
+
+def _pictures(entries: list, path: Path, sized: bool, faults: list[str]) -> dict[int, Picture | None]:
+    """The pictures by id; None for one that cannot be used, which is a sentence in `faults`."""
+    pictures: dict[int, Picture | None] = {}
+    for index, entry in enumerate(entries):
+        with catching(faults):
+            where = entry_of(entry, f"{path}: images[{index}]")
+            identity = _id(entry, "id", where)
+            where = f"{path}: image {identity}"
+            before = pictures.get(identity)
+            pictures[identity] = None  # until it is sure to be good
+            if before is not None:
+                raise InputError(
+                    f"{where} appears twice, as {before.file_name} and {str(entry.get('file_name'))[:200]}; give every "
+                    "image its own id."
+                )
+            pictures[identity] = _picture(entry, where, sized)
+    return pictures
+
+
+def _picture(entry: Mapping, where: str, sized: bool) -> Picture:
+    """An entry of `images`, checked. sized: its width and height must be stated."""
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}, key 'file_name', must be a file's path, but got {name!r}.")
+    if leaves_folder(name):
+        raise InputError(f"{where}, key 'file_name', leaves the images folder: {name!r}; use a path inside it.")
+    group = entry.get("group")
+    size = (entry.get("width"), entry.get("height")) if sized else None
+    if size is not None and not all(type(side) is int and side > 0 for side in size):
+        raise InputError(f"{where}, keys 'width' and 'height', must be whole numbers above 0, but got {list(size)}.")
+    return Picture(name, None if group is None else str(group), size)  # type: ignore[arg-type]
+
+
+def _categories(entries: list, path: Path, rules: Rules, faults: list[str]) -> dict[int, Category | None]:
+    """The categories by id; None for one that cannot be used, which is a sentence in `faults`."""
+    parsed: dict[int, _CategoryEntry | None] = {}
+    for index, entry in enumerate(entries):
+        with catching(faults):
+            where = entry_of(entry, f"{path}: categories[{index}]")
+            identity = _id(entry, "id", where)
+            where = f"{path}: category {identity}"
+            again = identity in parsed
+            parsed[identity] = None  # until it is sure to be good
+            if again:
+                raise InputError(f"{where} appears twice; give every category its own id.")
+            parsed[identity] = _category_entry(entry, where)
+    base = 0 if rules.from_zero else _skeleton_base({i: one for i, one in parsed.items() if one is not None}, path)
+    categories: dict[int, Category | None] = {}
+    for identity, one in parsed.items():
+        if one is None:
+            categories[identity] = None
+            continue
+        edges = tuple((a - base, b - base) for a, b in one.skeleton)
+        try:
+            known = rules.category(identity, one.name, one.labels, edges)
+            if known is not None and one.pairs is not None:
+                known = replace(known, pairs=one.pairs)
+        except InputError as error:
+            faults.append(f"{path}: category {identity}: {error}")
+            categories[identity] = None
+            continue
+        if known is not None:
+            categories[identity] = known
+    return categories
+
+
+class _CategoryEntry(NamedTuple):
+    """An entry of `categories` whose values have the right types; its skeleton counts as the file does."""
+
+    name: str
+    labels: list[str]
+    skeleton: list[list[int]]
+    pairs: Edges | None
+
+
+def _category_entry(entry: Mapping, where: str) -> _CategoryEntry:
+    name, labels, skeleton = entry.get("name"), entry.get("keypoints"), entry.get("skeleton") or []
+    labels = [] if labels is None else labels
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
+    if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
+        raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
+    pairs = entry.get("pairs")
+    if pairs is not None and (not isinstance(pairs, list) or not all(_is_edge(pair) for pair in pairs)):
+        raise InputError(f"{where} ({name}), key 'pairs', must be a list of pairs of whole numbers.")
+    return _CategoryEntry(name, labels, skeleton, None if pairs is None else tuple((a, b) for a, b in pairs))
+
+
+def own_category(name: str, labels: list[str], edges: Edges) -> Category:
+    """A category from its entry in a file.
+
+    name, labels, edges: as the entry has them, the skeleton counted from 0.
+    Where the library knows points with these labels in this order, it lends their names, descriptions and pairs;
+    otherwise the points are called by their labels. The noun is the category's name (see `lookup.lent`).
+    """
+    known = lent(name, labels)
+    if known is not None:
+        return replace(known, name=name, skeleton=edges or known.skeleton)
+    keypoints = []
+    for label in labels:
+        plain = spoken(label)
+        keypoints.append(Keypoint(plain, label=label if label != plain else ""))
+    return Category(name, tuple(keypoints), edges, noun=spoken(name))
+
+
+def _skeleton_base(parsed: Mapping[int, _CategoryEntry], path: Path) -> int:
+    """The index of the first keypoint in the file's skeletons, 0 or 1.
+
+    COCO counts from 1, MP-100 and many others from 0, and a file does not say which. It counts from 1 if an index
+    reaches its category's number of keypoints and none is 0.
+    """
+    from_one = from_zero = None
+    for identity, (_, labels, skeleton, _) in parsed.items():
+        if not labels:
+            continue
+        indices = [index for edge in skeleton for index in edge]
+        if any(index == len(labels) for index in indices):
+            from_one = identity
+        if any(index == 0 for index in indices):
+            from_zero = identity
+    if from_one is not None and from_zero is not None:
+        raise InputError(
+            f"{path}, key 'skeleton': category {from_zero} counts keypoints from 0 but category {from_one} reaches its "
+            "number of keypoints, so counts from 1; use one way in the file."
+        )
+    return 1 if from_one is not None else 0
+
+
+# --- objects -------------------------------------------------------------------------------------------------------
+
+
+def is_crowd(entry: Mapping) -> bool:
+    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one."""
+    return entry.get("iscrowd", 0) not in (0, False)
+
+
+def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """The points [K, 2] of an annotation in image pixels, NaN where not labelled, and their visibility [K]."""
+    values = entry.get("keypoints")
+    if isinstance(values, list) and values and all(isinstance(row, list) and len(row) == 3 for row in values):
+        values = [value for row in values for value in row]  # rows [x, y, v] have one meaning
+    if not isinstance(values, list) or len(values) != 3 * len(category):
+        got = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
+        raise InputError(
+            f"{where}, key 'keypoints', must hold 3 numbers for each of the {len(category)} keypoints of "
+            f"{category.name!r}, but got {got}."
+        )
+    table = np.array(numbers_of(values, "keypoints", where)).reshape(-1, 3)
+    if not np.isin(table[:, 2], (0, 1, 2)).all():
+        odd = table[~np.isin(table[:, 2], (0, 1, 2)), 2][0]
+        raise InputError(f"{where}, key 'keypoints', has the visibility {odd:g}; it must be 0, 1 or 2.")
+    visibility = table[:, 2].astype(int)
+    return np.where(visibility[:, None] > 0, table[:, :2], np.nan), visibility
+
+
+def box_of(entry: Mapping, where: str) -> Box:
+    """The box of an annotation as written: x, y, w, h, four finite numbers."""
+    values = entry.get("bbox")
+    if not isinstance(values, list) or len(values) != 4:
+        raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {values!r}.")
+    x, y, w, h = numbers_of(values, "bbox", where)
+    return x, y, w, h
+
+
+def numbers_of(values: list, key: str, where: str) -> list[float]:
+    """The values as floats; InputError, naming `key`, for one that is no finite number."""
+    numbers = []
+    for value in values:
+        try:
+            number = float(value) if type(value) in (int, float) else math.nan
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError(f"{where}, key {key!r}, must hold finite numbers, but has {str(value)[:40]!r}.")
+        numbers.append(number)
+    return numbers
+
+
+def entry_of(entry: Any, where: str) -> str:
+    """`where`, once it is sure that the entry is a JSON object."""
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
+    return where
+
+
+def _id(entry: Mapping, key: str, where: str) -> int:
+    value = whole_number(entry.get(key))
+    if value is None:
+        raise InputError(f"{where}, key {key!r}, must be a whole number, but got {entry.get(key)!r}.")
+    return value
+
+
+def _is_edge(edge: Any) -> bool:
+    return isinstance(edge, list) and len(edge) == 2 and all(type(index) is int for index in edge)
