@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Example:
     """One object with its keypoints marked.
 
-    image: what `images.read_image` takes.
+    image: what `images.read_picture` takes.
     points: [K, 2] in image pixels, NaN where a point is not marked.
     box: [x, y, w, h] of the object in image pixels; None for the whole picture.
     category: the names of the points; None where only their places are known.

@@ -53,6 +53,20 @@ def check_box(box: Box) -> Box:
     return values  # type: ignore[return-value]
 
 
+def check_overlap(box: Box, size: tuple[int, int], name: str = "the picture") -> Box:
+    """The box as four floats; InputError where it is none, or lies wholly outside its picture.
+
+    size: (width, height) of the picture in pixels.
+    name: the picture, in the sentence.
+    """
+    x, y, w, h = values = check_box(box)
+    if x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0:
+        raise InputError(
+            f"The box {list(values)} lies outside {name}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
+        )
+    return values
+
+
 def check_image_size(size: Any, what: str) -> tuple[int, int]:
     """(width, height) as two ints from 1 up; InputError otherwise. what: subject of the sentence."""
     try:

@@ -4,8 +4,8 @@ Letters: K keypoints, S side of a crop in pixels. "Normalised coordinates" run f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -15,9 +15,11 @@ from ..configs.checks import check_choice, check_positive, check_share
 from ..configs.strict import Config
 from ..errors import InputError
 from ..geometry import Box, Crop, apply_matrix, crop_matrix, invert_matrix, square_crop
-from ..images import warp_pixels
+from ..images import UprightPicture, warp_pixels
 
 TURNS = ("uniform", "normal")
+
+Picture = TypeVar("Picture", Image.Image, UprightPicture)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Gen
     return CropPlacement(Crop(float(x), float(y), side), degrees if turned else 0.0, flipped)
 
 
-def crop_placed(image: Image.Image, placement: CropPlacement, size: int, released_crop: bool = False) -> np.ndarray:
+def crop_placed(
+    image: Image.Image | UprightPicture, placement: CropPlacement, size: int, released_crop: bool = False
+) -> np.ndarray:
     """The pixels of a crop, S S 3 uint8, bilinear, black outside the picture.
 
     A point p of the picture lies at `placement.normalise(p) * size` in the crop.
@@ -144,6 +148,9 @@ def crop_placed(image: Image.Image, placement: CropPlacement, size: int, release
     if released_crop:
         return warp_pixels(image, placement.matrix(size), size)
     inverse = invert_matrix(placement.matrix(size))  # from pixels of the crop to image pixels
+    if isinstance(image, UprightPicture):
+        inverse = np.column_stack([inverse[:, :2], inverse[:, 2] - image.corner]) / image.shrunk
+        image = image.pixels
     shrink = int(np.hypot(*inverse[:, 0]))
     if shrink >= 2:  # a bilinear sample reads 2 x 2 pixels, so a larger step would skip pixels: average first
         image, inverse = image.reduce(shrink), inverse / shrink
@@ -151,8 +158,10 @@ def crop_placed(image: Image.Image, placement: CropPlacement, size: int, release
     return np.asarray(out)
 
 
-def jitter(image: Image.Image, colour: float, rng: np.random.Generator) -> Image.Image:
+def jitter(image: Picture, colour: float, rng: np.random.Generator) -> Picture:
     """The picture with random brightness, contrast and saturation, each by a factor uniform in 1 +- `colour`."""
+    if isinstance(image, UprightPicture):
+        return replace(image, pixels=jitter(image.pixels, colour, rng))
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(rng.uniform(1 - colour, 1 + colour))
     return image

@@ -12,7 +12,7 @@ from ..drawing.text import fitting
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import square_crop
-from ..images import crop_pixels, read_image
+from ..images import crop_pixels, read_picture
 from ..pose import Pose
 
 CONTEXT = 1.25  # side of the crop over the longer side of the box
@@ -79,7 +79,7 @@ def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: i
 def _cell(item: LabelledObject, side: int) -> Image.Image:
     """The crop of an object with its points, `side` pixels wide; names beside it may make it higher."""
     crop = square_crop(item.box, CONTEXT)
-    picture = Image.fromarray(crop_pixels(read_image(item.image), crop, side))
+    picture = Image.fromarray(crop_pixels(read_picture(item.image), crop, side))
     there = np.isfinite(item.points[:, 0])
     pose = Pose(
         names=item.category.names,

@@ -21,7 +21,7 @@ from ..crops.heatmaps import CELLS, heat_targets
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import MATCHER_CROP, visible_in
-from ..images import read_image
+from ..images import read_picture
 from .pairs import Pair, balanced_weights, by_category, refuse_small, training_pairs
 
 SAMPLINGS = ("released", "balanced")
@@ -154,7 +154,7 @@ def label_crop(
     heatmaps, weights = heat_targets(points * config.size, candidates, config.sigma, config.cells, stride)
     if not read:
         return LabelledCrop(np.zeros((config.size, config.size, 3), np.uint8), points, weights > 0, heatmaps)
-    image = read_image(item.image)
+    image = read_picture(item.image)
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     pixels = crop_placed(image, placement, config.size, config.released_crop)

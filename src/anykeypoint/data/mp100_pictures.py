@@ -22,9 +22,8 @@ from ..forms import carfusion
 from ..forms.deepfashion2 import GARMENTS
 from ..forms.document import load_document
 from ..forms.faults.known import INSECTS, VEHICLES
-from ..forms.pictures import picture_size
 from ..forms.reading import plain_number
-from ..images import SUFFIXES
+from ..images import SUFFIXES, picture_size
 from .deepposekit import Frame, Frames, installed, read_frames, write_frame
 
 # Words by which the path of a picture, in lower case, shows the data set that it is from.

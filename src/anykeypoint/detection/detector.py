@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from ..configs import typed
 from ..configs.checks import check_share, check_whole
 from ..errors import InputError
-from ..images import ImageSource, read_image
+from ..images import ImageSource, UprightPicture, read_picture
 from .boxes import Detection, cut, suppress
 
 if TYPE_CHECKING:  # the command line reads words with this module before it needs torch
@@ -40,7 +41,7 @@ class Detector(ABC):
     ) -> list[Detection]:
         """The objects that the words name, those with the highest score first.
 
-        image: what `read_image` takes.
+        image: what `images.read_picture` takes.
         words: "dog; cat", or a list of words.
         score: the least score of a detection, from 0 to 1; None takes `usual_score`.
         overlap: of two boxes with a larger intersection over union (0 to 1) only the one with the higher score is kept,
@@ -49,13 +50,15 @@ class Detector(ABC):
 
         Boxes are left, top, width and height in pixels of the upright picture, cut at its edges. The network reads one
         word at a time, so that neither the other words nor their order change a score. Raises InputError for words
-        that the detector cannot take, for numbers out of range, and for what `read_image` refuses.
+        that the detector cannot take, for numbers out of range, and for what `images.read_picture` refuses.
         """
         checked = self.check(words)
         least = self.usual_score if score is None else check_share(score, "The least score of a detection")
         check_share(overlap, "The overlap of detections")
         check_most(most)
-        return suppress(self._candidates(read_image(image), checked, least), overlap, most)
+        picture = read_picture(image)
+        found = suppress(self._candidates(picture.pixels, checked, least), overlap, most)
+        return found if picture.shrunk == 1 else [_enlarged(one, picture) for one in found]
 
     def check(self, words: str | Sequence[str]) -> list[str]:
         """The words as a list; InputError for one that is blank, given twice, or that the detector cannot take."""
@@ -64,6 +67,12 @@ class Detector(ABC):
     @abstractmethod
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterable[Detection]:
         """All detections with at least this score; one object may have several."""
+
+
+def _enlarged(found: Detection, picture: UprightPicture) -> Detection:
+    """A detection in a picture that was read shrunk, in pixels of the picture as it is in its file."""
+    x, y, w, h = (value * picture.shrunk for value in found.box)
+    return replace(found, box=cut((x + picture.corner[0], y + picture.corner[1], w, h), picture.size) or picture.whole)
 
 
 def check_most(most: int) -> int:

@@ -13,7 +13,7 @@ from ..density import Density
 from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..geometry import Crop
-from ..images import ImageSource, read_image
+from ..images import ImageSource, read_picture
 from .overlay import check_size
 from .panels import PIXELS, Panel, sheet
 from .shapes import colours
@@ -32,12 +32,12 @@ class ExplanationFields(Protocol):
 def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFields], side: int = 180) -> Image.Image:
     """A contact sheet with one row per present keypoint: similarity, attention layer by layer, path; a new RGB image.
 
-    image: what `read_image` takes, of the poses' size.
+    image: what `images.read_picture` takes, of the poses' size.
     explanations: one per object.
     side: of a panel, in pixels; smaller where there are very many.
     Raises InputError if the sizes differ, or no keypoint is present.
     """
-    picture = read_image(image)
+    picture = read_picture(image)
     panels, columns = [], 1
     for number, one in enumerate(explanations, start=1):
         check_size(one.pose, picture)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..configs.checks import check_choice
 from ..errors import InputError
 from ..forms.poses import PoseFields
-from ..images import ImageSource, read_image
+from ..images import ImageSource, UprightPicture, read_picture
 from ..io import write_bytes
 from .heat import heat, outline, overlap
 from .shapes import DARK, LIGHT, colours, dot, stroke
@@ -39,26 +39,29 @@ def draw_poses(
 ) -> Image.Image:
     """The picture with poses on it: a new RGB image.
 
-    image: what `read_image` takes, of the poses' size.
+    image: what `images.read_picture` takes, of the poses' size.
     poses: present points are drawn, absent ones are not.
     labels: "names" beside the dots; "numbers", which count from 1, with a legend below the picture; "none"; or "auto":
         names for up to 25 points with short names, numbers for up to 60 points, none for more. A name in letters that
         the font lacks is written as its number.
-    min_side: a picture whose longer side is shorter, in pixels, is enlarged to it; others keep their size.
+    min_side: a picture whose longer side is shorter, in pixels, is enlarged to it; others keep their size, or the one
+        that they are read at where they are large.
 
     Boxes that a detector found are drawn, with its word and score unless `labels` is "none"; boxes that the caller gave
     are not. Densities are blended in as heat, each in its point's colour, paler where many lie over one another, with a
     thin line round the cells that hold half of each; `panels.draw_densities` draws them one by one.
     Raises InputError if the sizes differ or `labels` is none of these.
     """
-    picture = read_image(image)
+    source = read_picture(image)
     for pose in poses:
-        check_size(pose, picture)
+        check_size(pose, source)
+    picture = source.pixels
     check_choice(labels, "Labels", LABELS)
-    zoom = max(1.0, min_side / max(picture.size))
-    if zoom > 1:
-        enlarged = (max(1, round(picture.width * zoom)), max(1, round(picture.height * zoom)))
+    grown = max(1.0, min_side / max(picture.size))
+    if grown > 1:
+        enlarged = (max(1, round(picture.width * grown)), max(1, round(picture.height * grown)))
         picture = picture.resize(enlarged, Image.Resampling.BICUBIC)
+    zoom = grown / source.shrunk  # pixels of the canvas per pixel of the picture as it is in its file
     size = np.array(picture.size, dtype=np.float64)
     dots = [_Dots(pose, size) for pose in poses]
     unit = _unit(picture.size, [one.points for one in dots])
@@ -83,12 +86,12 @@ def draw_poses(
     return with_legend(drawn, poses, font) if labels == "numbers" else drawn
 
 
-def check_size(pose: PoseFields, picture: Image.Image) -> None:
+def check_size(pose: PoseFields, picture: UprightPicture) -> None:
     """InputError unless the picture has the size that the pose's coordinates belong to."""
     if pose.image_size != picture.size:
         raise InputError(
             f"The pose belongs to a picture of {pose.image_size[0]} x {pose.image_size[1]} pixels, but this one "
-            f"has {picture.width} x {picture.height}; pass the same picture."
+            f"has {picture.size[0]} x {picture.size[1]}; pass the same picture."
         )
 
 

@@ -14,7 +14,7 @@ from ..density import Density
 from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..geometry import Crop, square_crop
-from ..images import ImageSource, crop_pixels, read_image
+from ..images import ImageSource, UprightPicture, crop_pixels, read_picture
 from .heat import heat, outline
 from .overlay import check_size
 from .shapes import DARK, Colour, colours, dot, stroke
@@ -41,7 +41,7 @@ class Panel:
     way: [P, 2] places in image pixels, drawn as a line that begins with a small dot; None for none.
     """
 
-    image: Image.Image
+    image: Image.Image | UprightPicture
     view: Crop
     colour: Colour
     lines: Sequence[str] = ()
@@ -55,14 +55,14 @@ class Panel:
 def draw_densities(image: ImageSource, poses: Sequence[PoseFields], side: int = 220) -> Image.Image:
     """One panel per keypoint that has a density, pose after pose: a new RGB image.
 
-    image: what `read_image` takes, of the poses' size.
+    image: what `images.read_picture` takes, of the poses' size.
     poses: those to draw.
     side: of a panel, in pixels; smaller where there are very many.
 
     A panel has the crop of the density, the heat, a line round the cells that hold 90 % of it, and the point; below
     stand its name, confidence and entropy. Raises InputError if the sizes differ or there is no density.
     """
-    picture = read_image(image)
+    picture = read_picture(image)
     panels = []
     for number, pose in enumerate(poses, start=1):
         check_size(pose, picture)

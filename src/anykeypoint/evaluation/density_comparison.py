@@ -25,7 +25,7 @@ from ..forms.dataset import Dataset, LabelledObject
 from ..forms.outlines import Outline, read_outline
 from ..forms.phrases import LIBRARY, whose_words
 from ..geometry import Box
-from ..images import read_image
+from ..images import read_picture
 from ..pose import Pose
 from .gaussians import METHODS, SAMPLED, gaussian_grid, measure, summarise
 from .kernel_density import kernel_density
@@ -306,7 +306,7 @@ def _example_sheet(
             continue
         density, point, sampled = example
         item, cells = by_id[object_id], len(density.grid)
-        picture, view = read_image(item.image), beyond(density.crop, _MARGIN)
+        picture, view = read_picture(item.image), beyond(density.crop, _MARGIN)
         truth, name = item.points[index], item.category.names[index]
         grid = gaussian_grid(view, cells, truth, config.sigma * density.crop.side)
         bits = f"{density.entropy():.1f} bits"

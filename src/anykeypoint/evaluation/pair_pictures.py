@@ -13,7 +13,7 @@ from ..drawing.panels import paint_cross, paint_dot
 from ..drawing.shapes import DARK, colours, stroke
 from ..forms.dataset import LabelledObject
 from ..geometry import square_crop
-from ..images import crop_pixels, read_image
+from ..images import crop_pixels, read_picture
 
 MAX_PICTURES = 12  # number of pictures of the best pairs, and of the worst pairs
 PER_CATEGORY = 2  # number of these from one category, so that no category fills the page
@@ -70,7 +70,7 @@ def draw_pair(pair: PredictedPair, side: int = SIDE) -> Image.Image:
     """
     item = pair.item
     crop = square_crop(item.box, CONTEXT)
-    canvas = crop_pixels(read_image(item.image), crop, side)
+    canvas = crop_pixels(read_picture(item.image), crop, side)
     truth, predicted = crop.normalise(item.points) * side, crop.normalise(pair.xy) * side
     labelled = np.isfinite(truth).all(axis=1)
     answered = labelled & np.isfinite(predicted).all(axis=1)

@@ -14,7 +14,7 @@ from ..category import Category
 from ..errors import InputError
 from ..example import Example
 from ..forms.dataset import LabelledObject
-from ..forms.pictures import picture_size
+from ..images import picture_size
 from .protocols import EvaluationProtocol
 
 QueryKey = tuple[int, tuple[int, ...]]  # ids of the object and of its examples

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import InputError, first_line
-from ..geometry import Crop
+from ..geometry import Box, Crop
 from . import limits
-from .formats import HEIF_NEEDED, reads_heif
+from .formats import HEIF_NEEDED, heif_orientation, png_has_exif, reads_heif
 from .limits import MAX_PIXELS, MAX_SIDE, check_bytes, check_ceiling, check_size
 from .pixels import from_array, is_array, shrunk_rgb, to_rgb
 
@@ -64,6 +64,11 @@ class UprightPicture:
     shrunk: int = 1
     corner: tuple[int, int] = (0, 0)
     path: str = ""
+
+    @property
+    def whole(self) -> Box:
+        """The box of the whole picture."""
+        return (0.0, 0.0, float(self.size[0]), float(self.size[1]))
 
     def inside(self, crop: Crop) -> Crop:
         """A crop in coordinates of `size` as the crop of `pixels`."""
@@ -135,7 +140,8 @@ Check = Callable[[int, int, str], None]  # refuses a width and height; the name 
 def _read(source: Any, check: Check, max_pixels: int) -> UprightPicture:
     """The picture of any source. max_pixels: see `read_picture`; 0 reads the header alone and gives no pixels."""
     if isinstance(source, Image.Image):
-        return _decode(source, _printable(getattr(source, "filename", "") or "The Pillow image"), check, max_pixels)
+        name = _printable(getattr(source, "filename", "") or "The Pillow image")
+        return _decode(source, name, check, max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "The picture given as bytes", check, max_pixels)
     if isinstance(source, str | os.PathLike):
@@ -202,7 +208,7 @@ def _from_file(file: BinaryIO, name: str, check: Check, max_pixels: int) -> Upri
         with without_pillows_limit():
             image = Image.open(file, formats=formats)
         with image:
-            return _decode(image, name, check, max_pixels, ours=True)
+            return _decode(image, name, check, max_pixels, file)
     except InputError:
         raise
     except UnidentifiedImageError as error:
@@ -249,15 +255,16 @@ def without_pillows_limit() -> Iterator[None]:
 # --- decoding ------------------------------------------------------------------------------------------------------
 
 
-def _decode(image: Image.Image, name: str, check: Check, max_pixels: int, ours: bool = False) -> UprightPicture:
+def _decode(
+    image: Image.Image, name: str, check: Check, max_pixels: int, file: BinaryIO | None = None
+) -> UprightPicture:
     """The decoded picture, upright and RGB, once its header has been checked.
 
-    ours: whether the Pillow image was opened here and may be changed.
+    file: from which the image was opened here, so that it may be changed; None for an image of the caller's.
     """
     check(*image.size, name)
-    orientation = _orientation(image)
-    # Pillow states the size of a TIFF upright before it is decoded, and the size of others as they are stored.
-    size = image.size[::-1] if orientation in _TURNED and image.format != "TIFF" else image.size
+    orientation = _orientation(image, file)
+    size = image.size[::-1] if orientation in _TURNED else image.size
     if not max_pixels:
         return UprightPicture(image, size)
     if image.format in ("PNG", "WEBP", "AVIF") and getattr(image, "is_animated", False):
@@ -268,10 +275,8 @@ def _decode(image: Image.Image, name: str, check: Check, max_pixels: int, ours: 
             raise InputError(f"{name} has tiles of {tiles} pixels, which is too large; save it again.")
     factor = _factor(size, max_pixels)
     try:
-        drafted = _draft(image, factor) if ours else 1
+        drafted = 1 if file is None else _draft(image, factor)
         image.load()
-        if image.format == "TIFF":
-            orientation = _orientation(image)  # Pillow turns a TIFF upright as it decodes it
         left = -(-factor // drafted)
         rgb = to_rgb(image, name) if left == 1 else shrunk_rgb(image, name, left)
         if (turn := _UPRIGHT.get(orientation)) is not None:
@@ -310,9 +315,16 @@ def _draft(image: Image.Image, factor: int) -> int:
     return 1 if found is None else round(width / found[1][2])
 
 
-def _orientation(image: Image.Image) -> int | None:
-    """The EXIF orientation, None where there is none or the EXIF block cannot be read."""
+def _orientation(image: Image.Image, file: BinaryIO | None) -> int | None:
+    """The EXIF orientation that is still to be applied, None for none and where the EXIF block cannot be read."""
+    if image.format == "TIFF":
+        return None  # Pillow states its size upright, and turns it as it decodes it
     try:
+        if file is not None and image.format == "HEIF":
+            return heif_orientation(file, image)
+        known = "exif" in image.info or "Raw profile type exif" in image.info
+        if file is not None and image.format == "PNG" and not known and not png_has_exif(file):
+            return None  # Pillow would decode the picture to find out
         return image.getexif().get(_ORIENTATION)
     except Exception:
         return None

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from ..category import Category
 from ..detection.search import Search
 from ..errors import InputError, first_line
-from ..geometry import Box
-from ..images import SUFFIXES, list_pictures, read_image
+from ..geometry import Box, check_overlap
+from ..images import MAX_PIXELS, SUFFIXES, list_pictures, read_picture
 from ..pose import Explanation, Pose
 from .box_files import Boxes
 
@@ -82,6 +82,7 @@ def predict_files(
     category: Category,
     boxes: Boxes | Search | None = None,
     explain: bool = False,
+    max_pixels: int = MAX_PIXELS,
     **options: Any,
 ) -> Iterator[Result]:
     """The model's predictions for each file: one Result per path, in order, as soon as it is ready.
@@ -94,6 +95,7 @@ def predict_files(
         has no poses. With a Search a detector finds the boxes, the most certain first; a file in which it finds none
         has no poses and a note.
     explain: call `model.explain` instead, whose Explanation holds the pose; the results have both.
+    max_pixels: a picture of more pixels is read shrunk (`images.read_picture`); points stay those of the file.
     options: further keyword arguments of `model.predict` (strategy, density, describe).
 
     A file that cannot be read or predicted, for whatever reason, becomes a Result with an error, and the next file
@@ -105,7 +107,7 @@ def predict_files(
     else:
         assigned = [[None] if boxes is None else boxes] * len(paths)
     return (
-        _predict_file(model, path, category, places, explain, options)
+        _predict_file(model, path, category, places, explain, max_pixels, options)
         for path, places in zip(paths, assigned, strict=True)
     )
 
@@ -116,13 +118,14 @@ def _predict_file(
     category: Category,
     places: Sequence[Box | None] | Search | None,
     explain: bool,
+    max_pixels: int,
     options: dict[str, Any],
 ) -> Result:
     """The Result of one file. places: its boxes (None is the whole picture), a detector, or None for no boxes given."""
     try:
         if places is None:
             raise InputError(f"The box file does not name {path}; add its box, or an empty list if it shows no object.")
-        picture = read_image(path)
+        picture = read_picture(path, max_pixels)
         poses, explanations, note = [], [], None
         if isinstance(places, Search):
             detections = places.find(picture)
@@ -132,7 +135,7 @@ def _predict_file(
             boxes = [(box, {}) for box in places]
         for box, detected in boxes:
             if box is not None:
-                _check_overlap(box, picture.size, path)
+                check_overlap(box, picture.size, str(path))
             answer = (model.explain if explain else model.predict)(picture, category, box=box, **options)
             poses.append(replace(answer.pose if explain else answer, image=str(path), **detected))
             if explain:
@@ -144,12 +147,3 @@ def _predict_file(
     except Exception as error:  # one bad file must not stop the rest, whatever its fault
         _log.debug("Prediction on %s failed", path, exc_info=True)
         return Result(path, error=f"Prediction on {path} failed: {type(error).__name__}: {first_line(error)}.")
-
-
-def _check_overlap(box: Box, size: tuple[int, int], path: Path) -> None:
-    """InputError for a box that lies wholly outside its picture. size: (width, height) in pixels."""
-    x, y, w, h = box
-    if x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0:
-        raise InputError(
-            f"The box {list(box)} lies outside {path}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
-        )

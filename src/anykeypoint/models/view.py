@@ -9,8 +9,8 @@ import numpy as np
 from ..category import Category
 from ..configs.checks import check_whole
 from ..density import Density
-from ..geometry import Box, Crop, crop_matrix, square_crop
-from ..images import ImageSource, crop_pixels, read_image, warp_pixels
+from ..geometry import Box, Crop, check_overlap, crop_matrix, square_crop
+from ..images import ImageSource, crop_pixels, read_picture, warp_pixels
 from ..pose import Pose, with_uncertainty
 
 
@@ -69,19 +69,20 @@ def cut_object(
 ) -> ObjectCrop:
     """Cut one object out of a picture.
 
-    image: a path, the bytes of a file, a Pillow image, or an array [H, W, 3] of uint8 in RGB order.
-    box: x, y, w, h in image pixels; None takes the whole picture.
+    image: what `images.read_picture` takes.
+    box: x, y, w, h in image pixels, not wholly outside the picture; None takes the whole picture.
     crop_scale: side of the crop over the longer side of the box.
     size: side of the crop in its own pixels.
     released_crop: sample the pixels as MP-100's released code does (`images.warp_pixels`).
+
+    Raises InputError for a picture that cannot be read and for a box that is none or lies outside the picture.
     """
-    picture = read_image(image)
-    box = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else box
+    picture = read_picture(image)
+    box = picture.whole if box is None else check_overlap(box, picture.size, picture.path or "the picture")
     crop = square_crop(box, crop_scale)
     cut = warp_pixels if released_crop else crop_pixels
     pixels = cut(picture, crop_matrix(crop, size) if released_crop else crop, size)
-    path = str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else ""
-    return ObjectCrop(pixels, crop, tuple(box), picture.size, path)
+    return ObjectCrop(pixels, crop, box, picture.size, picture.path)
 
 
 def density_of(crop: Crop, grid: np.ndarray, cells: bool | int = True) -> Density:

@@ -9,7 +9,7 @@ from ...category import Category
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
-from ...images import read_image
+from ...images import read_picture
 
 CROP_SCALE = 1.25  # side of the square crop, as a multiple of the longer side of the object's box
 
@@ -40,7 +40,7 @@ def check_examples(examples: Sequence[Example], category: Category) -> Sequence[
 
 def example_box(example: Example) -> Box:
     """The example's box as x, y, width, height in pixels of its picture; the whole picture where it has none."""
-    return example.box or (0.0, 0.0, *map(float, read_image(example.image).size))
+    return example.box or (0.0, 0.0, *map(float, read_picture(example.image).size))
 
 
 def transfer_points(example: Example, box: Box) -> np.ndarray:

@@ -20,7 +20,7 @@ from ...category import Category
 from ...configs.checks import check_positive
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, square_crop
-from ...images import crop_pixels, read_image
+from ...images import crop_pixels, read_picture
 from ...models import maps
 from ...models.cache import BoundedCache
 from .base import CROP_SCALE, BaselinePrediction, check_examples, example_box, transfer_points
@@ -94,14 +94,14 @@ class NearestNeighbour:
         try:
             status = Path(image).stat() if isinstance(image, str | Path) else None
         except OSError:
-            status = None  # read_image raises the error that says what is wrong with the file
+            status = None  # read_picture raises the error that says what is wrong with the file
         if status is None:
             return self._encode(image, box)
         key = (str(image), status.st_mtime_ns, status.st_size, tuple(box))
         return self.cache.get(key, lambda: self._encode(image, box))
 
     def _encode(self, image: Any, box: Box) -> Tensor:
-        pixels = crop_pixels(read_image(image), square_crop(box, CROP_SCALE), IMAGE_SIZE)
+        pixels = crop_pixels(read_picture(image), square_crop(box, CROP_SCALE), IMAGE_SIZE)
         with torch.no_grad():
             return unit_map(*self.encoder.model(self.encoder.normalise(torch.from_numpy(pixels)[None])))
 

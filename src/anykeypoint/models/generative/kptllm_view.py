@@ -22,7 +22,7 @@ from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...example import Example
 from ...geometry import visible_in
-from ...images import read_image
+from ...images import read_picture
 from ...instructions import check_describe
 from ...pose import Identified, Pose
 from ..cache import pixels_key
@@ -210,7 +210,7 @@ class KptLLMView:
     def _encoded(self, example: Example) -> ExampleTokens:
         """Encode an example; InputError for points outside its picture, and where none lies in its crop."""
         model = self.model
-        picture = read_image(example.image)
+        picture = read_picture(example.image)
         check_inside(example, picture.size)
         cut = model.cut(picture, example.box)
         points = cut.crop.normalise(example.points)

@@ -14,7 +14,7 @@ from ...crops.augment import crop_placed, jitter, place
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
 from ...geometry import visible_in
-from ...images import read_image
+from ...images import read_picture
 from ...models.generative.image_text import ImageTextNamer
 from .. import loop
 from ..rates import cosine_rate
@@ -119,7 +119,7 @@ class ImageTextTrainer(Trainer):
         points = placement.labels(item.points, item.category)
         if not visible_in(points)[keypoint]:
             return None
-        picture = read_image(item.image)
+        picture = read_picture(item.image)
         if augment.colour:
             picture = jitter(picture, augment.colour, rng)
         pixels = crop_placed(picture, placement, model.config.image_size)

@@ -15,7 +15,7 @@ from ...data.synthetic import SyntheticObject
 from ...errors import InputError
 from ...forms.dataset import LabelledObject
 from ...geometry import visible_in
-from ...images import read_image
+from ...images import read_picture
 from ...instructions import Instruction, instruction
 from ...models.generative.base import GenerativeModel
 from ...models.generative.capellm import CapeLLM
@@ -126,7 +126,7 @@ def crop_object(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The pixels of an object's crop, S S 3 uint8, in the size of the model and with the recipe's colour jitter."""
-    image = item.image if isinstance(item, SyntheticObject) else read_image(item.image)
+    image = item.image if isinstance(item, SyntheticObject) else read_picture(item.image)
     if config.augment.colour:
         image = jitter(image, config.augment.colour, rng)
     return crop_placed(image, placement, model.config.vision.image_size, model.config.released_crop)
