@@ -26,7 +26,7 @@ def test_labels_of_a_turned_picture_keep_their_places_in_label_studio(tmp_path, 
     (tmp_path / "l.json").write_text(json.dumps(document))
     assert read_image(tmp_path / f"1.{kind}").size == (160, 200)
     assert Pictures(tmp_path).size(tmp_path / f"1.{kind}") == (160, 200)
-    written = registry.form_of("labelstudio").write(registry.read(f"coco:{tmp_path}/l.json"), tmp_path)
-    text = written if isinstance(written, str) else written.text
+    data = registry.read(f"coco:{tmp_path}/l.json", tmp_path)
+    text = registry.convert(data, tmp_path, "labelstudio").content
     value = next(r["value"] for r in json.loads(text)[0]["annotations"][0]["result"] if r["type"] == "keypointlabels")
     assert (value["x"], value["y"]) == (25, 90)

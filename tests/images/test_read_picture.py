@@ -147,9 +147,9 @@ def test_a_picture_read_shrunk_has_no_plain_pixels(monkeypatch):
         read_image(small)
 
 
-@pytest.mark.parametrize("most", [0, -1, 1.5, "40", None, True])
+@pytest.mark.parametrize("most", [0, -1, 1.5, "40", True])
 def test_a_limit_is_a_whole_number_of_pixels(most):
-    assert "max_pixels" in refusal(encoded(picture(4, 4), "PNG"), max_pixels=most)
+    assert "limit of pixels" in refusal(encoded(picture(4, 4), "PNG"), max_pixels=most)
 
 
 # --- formats -------------------------------------------------------------------------------------------------------

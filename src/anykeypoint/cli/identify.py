@@ -51,6 +51,7 @@ def run(
             autocompletion=options.complete_models,
         ),
     ] = DEFAULT,
+    max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
 ) -> int:
@@ -62,11 +63,14 @@ def run(
     import numpy as np
 
     from ..geometry import check_box
+    from ..images import read_picture
+    from ..images.limits import check_max_pixels
     from ..io import write_bytes
     from ..library.lookup import category as named_category
     from ..models.loading import find
     from .choice import check_model
 
+    check_max_pixels(max_pixels)
     if not at:
         raise InputError("identify needs a point; give one or more as --at x,y.")
     points = np.array([_numbers(text, 2, "A point", "--at 120,83") for text in at])
@@ -84,7 +88,7 @@ def run(
 
     with console.waiting(f"loading {model}"):
         loaded = load(model, device=device)
-    answers = loaded.identify(image, points, box=where, category=choice)
+    answers = loaded.identify(read_picture(image, max_pixels), points, box=where, category=choice)
     print(text_table(points, answers))
     if json is not None:
         written = as_json(image, where, choice, points, answers)

@@ -60,6 +60,14 @@ Strategy = Annotated[
         "contrastive-A, expected, mode or mode-R; the model's own by default.",
     ),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="A picture of more pixels is read shrunk, its points stay those of the file; 40000000 by default. "
+        "None of more than 800000000 is read.",
+    ),
+]
 Descriptions = Annotated[
     str,
     typer.Option(

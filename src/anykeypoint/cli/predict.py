@@ -104,6 +104,7 @@ def run(
         typer.Option("--explain", help="Also draw how a matcher came to each point: its attention, layer by layer."),
     ] = False,
     descriptions: options.Descriptions = "detailed",
+    max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
     output: Annotated[
         list[str] | None,
@@ -117,6 +118,7 @@ def run(
 ) -> int:
     """Predict the keypoints of objects in pictures, from words, examples or both. Without -o a table is printed."""
     from ..example import read_marked, to_example
+    from ..images.limits import check_max_pixels
     from ..inference.box_files import read_boxes
     from ..inference.files import find_images, predict_files
     from ..inference.names import name_pictures
@@ -130,6 +132,7 @@ def run(
         raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")
     detection = DetectionOptions(detect, detector, detect_score, detect_most)
     detection.check(boxes)
+    check_max_pixels(max_pixels)
     needed = [*prediction, *(["explain"] if explain else []), *(["example"] if marked else [])]
     if marked:
         prediction["example"] = [to_example(one, chosen) for one in marked]
@@ -155,7 +158,7 @@ def run(
     check_prompt(loaded, bool(marked))
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
-    results = predict_files(loaded, paths, chosen, where, explain, **prediction)
+    results = predict_files(loaded, paths, chosen, where, explain, max_pixels, **prediction)
     return write_results(results, len(paths), outputs)
 
 

@@ -1,11 +1,22 @@
 """How large a picture may be, and the sentences for one that is larger. All is known before a pixel is decoded."""
 
+from typing import Any
+
 from ..errors import InputError
 
 MAX_PIXELS = 40_000_000  # number of pixels up to which a picture is read as it is; a larger one is read shrunk
 CEILING = 800_000_000  # largest number of pixels of a picture that is read at all
 MAX_SIDE = 16_384  # largest width and height in pixels of a picture that is read as it is
 MAX_BYTES = 2**29  # largest size of a picture's file
+
+
+def check_max_pixels(value: Any) -> int:
+    """The number of pixels above which a picture is read shrunk, MAX_PIXELS for None; InputError unless it is whole."""
+    if value is None:
+        return MAX_PIXELS
+    if type(value) is not int or value < 1:
+        raise InputError(f"The limit of pixels must be a whole number from 1, but got {value!r}; give e.g. 40000000.")
+    return value
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -22,7 +22,7 @@ from ..errors import InputError, first_line
 from ..geometry import Box, Crop
 from . import limits
 from .formats import HEIF_NEEDED, heif_orientation, png_has_exif, reads_heif
-from .limits import MAX_PIXELS, MAX_SIDE, check_bytes, check_ceiling, check_size
+from .limits import MAX_PIXELS, MAX_SIDE, check_bytes, check_ceiling, check_max_pixels, check_size
 from .pixels import from_array, is_array, shrunk_rgb, to_rgb
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -81,7 +81,7 @@ class UprightPicture:
 ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray | UprightPicture  # also a tensor of torch
 
 
-def read_picture(source: ImageSource, max_pixels: int = MAX_PIXELS) -> UprightPicture:
+def read_picture(source: ImageSource, max_pixels: int | None = None) -> UprightPicture:
     """A picture, upright and RGB.
 
     source: one of
@@ -91,8 +91,8 @@ def read_picture(source: ImageSource, max_pixels: int = MAX_PIXELS) -> UprightPi
             point from 0 to 1, or uint16;
         a tensor of torch of the same types, [C, H, W] where the first axis has 1, 3 or 4 entries, else [H, W, C];
         a `UprightPicture`, which is given back.
-    max_pixels: a picture of more pixels is read shrunk by a whole number, so that it has no more. Coordinates stay
-        those of the picture as it is in its file, whose size is `UprightPicture.size`.
+    max_pixels: a picture of more pixels is read shrunk by a whole number, so that it has no more; None takes 40
+        million. Coordinates stay those of the picture as it is in its file, whose size is `UprightPicture.size`.
 
     Files are JPEG, PNG, WebP, BMP, AVIF, TIFF (its first page), MPO (its first picture), and HEIC where pillow-heif is
     installed; up to 800 million pixels and 512 MiB. EXIF orientation is applied, to Pillow images too. Transparent
@@ -104,9 +104,7 @@ def read_picture(source: ImageSource, max_pixels: int = MAX_PIXELS) -> UprightPi
     """
     if isinstance(source, UprightPicture):
         return source
-    if type(max_pixels) is not int or max_pixels < 1:
-        raise InputError(f"max_pixels must be a whole number of pixels from 1, but got {max_pixels!r}.")
-    return _read(source, check_ceiling, max_pixels)
+    return _read(source, check_ceiling, check_max_pixels(max_pixels))
 
 
 def read_image(source: ImageSource) -> Image.Image:

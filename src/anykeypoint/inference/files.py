@@ -11,7 +11,7 @@ from ..category import Category
 from ..detection.search import Search
 from ..errors import InputError, first_line
 from ..geometry import Box, check_overlap
-from ..images import MAX_PIXELS, SUFFIXES, list_pictures, read_picture
+from ..images import SUFFIXES, list_pictures, read_picture
 from ..pose import Explanation, Pose
 from .box_files import Boxes
 
@@ -82,7 +82,7 @@ def predict_files(
     category: Category,
     boxes: Boxes | Search | None = None,
     explain: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     **options: Any,
 ) -> Iterator[Result]:
     """The model's predictions for each file: one Result per path, in order, as soon as it is ready.
@@ -118,7 +118,7 @@ def _predict_file(
     category: Category,
     places: Sequence[Box | None] | Search | None,
     explain: bool,
-    max_pixels: int,
+    max_pixels: int | None,
     options: dict[str, Any],
 ) -> Result:
     """The Result of one file. places: its boxes (None is the whole picture), a detector, or None for no boxes given."""
