@@ -5,9 +5,9 @@ COCO keypoints or the CSV table. K is the number of keypoints.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
+from .forms.reading import picture_key
 from .geometry import Box, check_box
 from .pose import unique_names
 
@@ -168,7 +169,9 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
 
     data = load_document(file)
     try:
-        ids = {image["id"] for image in data["images"] if PurePath(image["file_name"]).name == picture.name}
+        names = {image["id"]: image["file_name"] for image in data["images"]}
+        meant = _nearest(picture, names.values())
+        ids = {identity for identity, name in names.items() if name in meant}
         entries = [entry for entry in data["annotations"] if entry["image_id"] in ids]
         _check_one(len(entries), picture, file)
         (entry,) = entries
@@ -193,9 +196,11 @@ def _from_table(picture: Path, file: Path) -> MarkedPicture:
     from .forms.table import check_length, rows_of
 
     objects: dict[tuple[str, str], list[list[str]]] = {}  # (picture, number in it) -> its rows
-    for where, row, cells in rows_of(file):
+    rows = list(rows_of(file))
+    meant = _nearest(picture, [row[0] for _, row, _ in rows if row])
+    for where, row, cells in rows:
         check_length(row, cells, where)
-        if PurePath(row[0]).name == picture.name:
+        if row[0] in meant:
             objects.setdefault((row[0], row[1]), []).append(row)
     _check_one(len(objects), picture, file)
     (lines,) = objects.values()
@@ -206,6 +211,17 @@ def _from_table(picture: Path, file: Path) -> MarkedPicture:
             point[:] = [number(row[4], "x", str(file)), number(row[5], "y", str(file))]
     # Version 0.1.0 took the whole picture of a table even where a detector's box stood in it; so it stays.
     return _marked(picture, file, [row[3] for row in lines], points, None, lines[0][2] or "object", ())
+
+
+def _nearest(picture: Path, names: Iterable[str]) -> set[str]:
+    """The names of pictures that mean a picture: those of its file name that share the most folders with its path."""
+    own = picture_key(picture.absolute().as_posix()).split("/")[::-1]
+    shared: dict[str, int] = {}
+    for name in names:
+        parts = picture_key(name).split("/")[::-1]
+        shared[name] = next((i for i, (a, b) in enumerate(zip(own, parts, strict=False)) if a != b), len(parts))
+    most = max(shared.values(), default=0)
+    return {name for name, count in shared.items() if count == most and count > 0}
 
 
 def _check_one(count: int, picture: Path, file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..forms.reading import picture_key
 from .parts import part
 
 NAMES = ("train", "val", "test")
@@ -53,9 +54,11 @@ def _units(document: Mapping[str, list], by: str) -> list[str]:
     if by == "category":
         return [str(entry["category_id"]) for entry in document["annotations"]]
     groups: dict[Any, str] = {}
+    of_picture: dict[str, str] = {}
     for entry in document["images"]:
-        alone = f"picture {entry['file_name']}"
-        groups[entry["id"]] = alone if entry.get("group") is None else f"group {entry['group']}"
+        key = picture_key(str(entry["file_name"]))
+        known = f"picture {entry['file_name']}" if entry.get("group") is None else f"group {entry['group']}"
+        groups[entry["id"]] = of_picture.setdefault(key, known)  # a picture that is listed twice is in one part
     return [groups[entry["image_id"]] for entry in document["annotations"]]
 
 

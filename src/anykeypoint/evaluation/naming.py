@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.pairs import Pair
-from ..forms.dataset import Dataset, LabelledObject
+from ..forms.dataset import Dataset, LabelledObject, picture_names
 from .evaluation_config import EvaluationConfig
 from .queries import Prediction
 from .run_folder import Progress
@@ -61,14 +61,16 @@ def measure_names(
         "categories": len(per_category),
     }
     rows = [
-        _row(number, item, label, table, predictions[number].confidence)
-        for number, (item, label, table) in enumerate(zip(queries, query_labels, outcomes, strict=True))
+        _row(number, item, name, label, table, predictions[number].confidence)
+        for number, (item, name, label, table) in enumerate(
+            zip(queries, picture_names(queries), query_labels, outcomes, strict=True)
+        )
     ]
     return Measurement(results, rows)
 
 
 def _row(
-    number: int, item: LabelledObject, label: str, outcomes: list[Outcome], confidence: np.ndarray
+    number: int, item: LabelledObject, name: str, label: str, outcomes: list[Outcome], confidence: np.ndarray
 ) -> dict[str, Any]:
     """A row of per_object.csv."""
     known = confidence[np.isfinite(confidence)]
@@ -78,7 +80,7 @@ def _row(
         "examples": "",
         "category": label,
         "group": "",
-        "image": item.image.name,
+        "image": name,
         "points": len(outcomes),
         **_shares([outcomes]),
         "confidence": float(known.mean()) if len(known) else math.nan,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.pairs import Pair
 from ..errors import InputError
-from ..forms.dataset import Dataset
+from ..forms.dataset import Dataset, picture_names
 from . import metrics, scoring
 from .evaluation_config import EvaluationConfig
 from .pair_pictures import PredictedPair, choose_pairs
@@ -83,6 +83,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """The rows of per_object.csv."""
     rows = []
+    names = picture_names(dataset.objects)
     for number, pair in enumerate(pairs):
         query = dataset.objects[pair.query]
         known = confidences[number][np.isfinite(confidences[number])]
@@ -94,7 +95,7 @@ def _rows(
                 "examples": " ".join(str(dataset.objects[row].id) for row in pair.examples),
                 "category": targets.labels[number],
                 "group": targets.groups[number] if pair.examples else "",
-                "image": query.image.name,
+                "image": names[pair.query],
                 "points": int(scores.points[number]),
                 "unanswered": int(scores.unanswered[number]),
                 **dict(zip(metrics.KEYS, [*pck, float(np.mean(pck))], strict=True)),

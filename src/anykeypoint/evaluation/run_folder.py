@@ -17,7 +17,7 @@ import numpy as np
 
 from ..category import Category
 from ..errors import InputError
-from ..forms.dataset import LabelledObject
+from ..forms.dataset import LabelledObject, picture_names
 from ..io import write_bytes
 
 SCHEMA_VERSION = 1  # version of the files that this version of the library writes into the folder of a run
@@ -65,8 +65,8 @@ def claim(
     unset = {field.name for field in fields(config) if getattr(config, field.name) == field.default}
     decisive = {key: value for key, value in vars(config).items() if key not in unset & getattr(config, "later", set())}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    for item in objects:
-        row = [item.id, item.category_id, item.image.name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
+    for item, name in zip(objects, picture_names(objects), strict=True):
+        row = [item.id, item.category_id, name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
         digest.update(json.dumps(row).encode())
     for key in sorted(categories):
         digest.update(json.dumps([key, categories[key].to_dict()]).encode())

@@ -17,6 +17,7 @@ from .document import Labels, load_document, select
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
 from .pictures import picture_size
+from .reading import spelled
 from .walk import Edges, Kept, Picture, Rules
 from .writing import json_text, picture_name, point_labels
 
@@ -62,7 +63,7 @@ def from_document(
 
     annotations: the file it came from, named in errors.
     """
-    rules = Rules(_keep, _category, images.joinpath, f"in {images}")
+    rules = Rules(_keep, _category, lambda name: images / spelled(images, name), f"in {images}")
     return walk.walk(document, annotations, rules, allow_missing)
 
 

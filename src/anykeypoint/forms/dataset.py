@@ -5,6 +5,7 @@ visibility of a point is COCO's: 0 not labelled (its place becomes NaN here), 1 
 K is the number of keypoints.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..geometry import Box
 CROWD = "crowd"
 UNLABELLED = "no labelled point"
 NO_IMAGE = "image file missing"
+LISTED_TWICE = "the same object of a picture that is listed twice"
 UNREADABLE = "cannot be used as written"  # each with a sentence in `Dataset.faults`, or by a fault of its picture
 
 
@@ -84,6 +86,14 @@ class Dataset:
 def without_descriptions(category: Category) -> Category:
     """The same category with names alone; InputError if two points differ by nothing but their descriptions."""
     return replace(category, keypoints=tuple(replace(point, description="") for point in category.keypoints))
+
+
+def picture_names(objects: Sequence[LabelledObject]) -> list[str]:
+    """The names of the objects' pictures for reports: their paths from the folder that all of them are below."""
+    if not objects:
+        return []
+    folder = os.path.commonpath([os.path.dirname(item.image) for item in objects])
+    return [Path(os.path.relpath(item.image, folder)).as_posix() for item in objects]
 
 
 def check_faults(faults: Sequence[str], strict: bool, left: bool = True) -> None:

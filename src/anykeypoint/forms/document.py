@@ -16,7 +16,7 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
-from .reading import catching, whole_number
+from .reading import catching, picture_key, whole_number
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
@@ -54,16 +54,17 @@ class Labels:
         return {"images": self.images, "annotations": self.annotations, "categories": self.categories}
 
     def add_image(self, name: str, **more: Any) -> int:
-        """The id of the picture `name`, which is listed once.
+        """The id of the picture `name`, which is listed once however it is spelled (see `reading.picture_key`).
 
         name: its file name relative to the folder of the pictures.
         more: further keys of its entry (width, height, group); those that are None are left out.
         """
-        if name not in self._image_ids:
-            self._image_ids[name] = len(self.images) + 1
-            known = {key: value for key, value in more.items() if value is not None}
-            self.images.append({"id": self._image_ids[name], "file_name": name, **known})
-        return self._image_ids[name]
+        key = picture_key(name)
+        if key not in self._image_ids:
+            self._image_ids[key] = len(self.images) + 1
+            known = {what: value for what, value in more.items() if value is not None}
+            self.images.append({"id": self._image_ids[key], "file_name": name, **known})
+        return self._image_ids[key]
 
     def add_category(
         self,

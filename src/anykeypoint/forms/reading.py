@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -142,6 +143,28 @@ def leaves_folder(name: str) -> bool:
     return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
 
 
+def picture_key(name: str) -> str:
+    """What two file names of one picture have in common: the parts of the path, "\\" being "/", in Unicode's NFC.
+
+    Capitals count: on many systems `a.jpg` and `A.jpg` are two files.
+    """
+    parts = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")).parts
+    return "/".join(part for part in parts if part != ".")
+
+
+def spelled(images: Path, name: str) -> str:
+    """A file name as it is spelled in a folder: as given, or with "/" for "\\" and another normal form of Unicode.
+
+    images: the folder of the pictures.
+    name: relative to it. Returned as given where no spelling of it exists.
+    """
+    key = picture_key(name)
+    for spelling in (name, key, unicodedata.normalize("NFD", key)):
+        if os.path.isfile(images / spelling):
+            return spelling
+    return name
+
+
 def find_picture(images: Path, names: Sequence[str]) -> str:
     """The first of several possible file names that exists in a folder.
 
@@ -151,6 +174,6 @@ def find_picture(images: Path, names: Sequence[str]) -> str:
     `walk.walk` refuses.
     """
     for name in names:
-        if name and not leaves_folder(name) and os.path.isfile(images / name):
-            return name
+        if name and not leaves_folder(name) and os.path.isfile(images / (found := spelled(images, name))):
+            return found
     return names[0] if names else ""

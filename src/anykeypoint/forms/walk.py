@@ -18,8 +18,8 @@ from ..category import Category, Keypoint, spoken
 from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import lent
-from .dataset import NO_IMAGE, UNREADABLE, Dataset, LabelledObject
-from .reading import catching, leaves_folder, whole_number
+from .dataset import LISTED_TWICE, NO_IMAGE, UNREADABLE, Dataset, LabelledObject
+from .reading import catching, leaves_folder, picture_key, whole_number
 
 _NAMED = 3  # number of missing pictures that an error names
 
@@ -70,11 +70,12 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
     pictures unless `allow_missing` is set, and for skeletons that count from both 0 and 1.
     """
     faults: list[str] = []
-    pictures = _pictures(document["images"], annotations, rules.sized, faults)
+    pictures = _pictures(document["images"], annotations, rules, faults)
     categories = _categories(document["categories"], annotations, rules, faults)
     skipped: Counter[str] = Counter()
     kept: list[tuple[int, LabelledObject]] = []  # image id and object
     known: set[int] = set()  # ids of annotations so far
+    listed = _Listed()
     for index, entry in enumerate(document["annotations"]):
         before = len(faults)
         with catching(faults):
@@ -88,6 +89,9 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
                 skipped[values] += 1
                 continue
             box, points, visibility, area = values
+            if not rules.by_picture and listed.again(entry["image_id"], picture, category, points, box):
+                skipped[LISTED_TWICE] += 1
+                continue
             labels = (box, points, visibility, picture.group, entry.get("segmentation"), area)
             item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
             kept.append((entry["image_id"], item))
@@ -113,6 +117,18 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
     if len(objects) < len(kept):
         skipped[NO_IMAGE] += len(kept) - len(objects)
     return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults))
+
+
+class _Listed:
+    """The objects so far, to find those of a picture that is listed twice, with the same labels under each id."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple, int] = {}  # picture, category, points and box -> id of the entry of the picture
+
+    def again(self, image_id: int, picture: Picture, category: Category, points: np.ndarray, box: Box) -> bool:
+        """Whether another entry of the picture has this very object."""
+        key = (picture.file_name, category.name, points.tobytes(), box)
+        return self._images.setdefault(key, image_id) != image_id
 
 
 def _checked(entry: Any, where: str, path: Path, known: set[int]) -> tuple[dict[str, Any], str]:
@@ -144,9 +160,13 @@ def _owners(
 # --- pictures and categories ---------------------------------------------------------------------------------------
 
 
-def _pictures(entries: list, path: Path, sized: bool, faults: list[str]) -> dict[int, Picture | None]:
-    """The pictures by id; None for one that cannot be used, which is a sentence in `faults`."""
+def _pictures(entries: list, path: Path, rules: Rules, faults: list[str]) -> dict[int, Picture | None]:
+    """The pictures by id; None for one that cannot be used, which is a sentence in `faults`.
+
+    A picture that is listed under several ids is one picture, by the name and group of its first entry.
+    """
     pictures: dict[int, Picture | None] = {}
+    same: dict[str, Picture] = {}  # by `picture_key`
     for index, entry in enumerate(entries):
         with catching(faults):
             where = entry_of(entry, f"{path}: images[{index}]")
@@ -159,7 +179,9 @@ def _pictures(entries: list, path: Path, sized: bool, faults: list[str]) -> dict
                     f"{where} appears twice, as {before.file_name} and {str(entry.get('file_name'))[:200]}; give every "
                     "image its own id."
                 )
-            pictures[identity] = _picture(entry, where, sized)
+            picture = _picture(entry, where, rules.sized)
+            first = same.setdefault(picture_key(picture.file_name), picture)
+            pictures[identity] = picture if rules.by_picture else first
     return pictures
 
 

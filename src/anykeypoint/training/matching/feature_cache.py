@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...crops.batches import LabelledCrop
 from ...data.episodes import EpisodeConfig, EpisodeSampler, label_crop
 from ...errors import InputError
-from ...forms.dataset import Dataset
+from ...forms.dataset import Dataset, picture_names
 from ...io import write_bytes
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
@@ -140,8 +140,8 @@ def _about(sampler: FixedCropSampler, encoder: nn.Module) -> dict[str, Any]:
     """A description of all that the features depend on."""
     config = sampler.config
     objects = hashlib.sha256()
-    for item in sampler.objects:
-        objects.update(f"{item.image.name} {[float(side) for side in item.box]}\n".encode("utf-8", "surrogateescape"))
+    for item, name in zip(sampler.objects, picture_names(sampler.objects), strict=True):
+        objects.update(f"{name} {[float(side) for side in item.box]}\n".encode("utf-8", "surrogateescape"))
     weights = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         weights.update(name.encode())
