@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anykeypoint
-from anykeypoint.category import MAX_KEYPOINTS, MAX_TEXT, Category, Keypoint, mirrored_pairs
+from anykeypoint.category import MAX_KEYPOINTS, MAX_TEXT, Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.library.lookup import category, described, library_names
+from anykeypoint.sides.mirroring import mirrored_pairs
 
 
 def named(*names: str, **options) -> Category:

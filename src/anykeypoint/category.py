@@ -4,11 +4,11 @@
 """
 
 import json
-import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import yaml
 
 from .configs.typed import split_points
 from .errors import InputError, ReadingWarning
+from .sides.mirroring import mirrored_pairs, unpaired
 
 MAX_KEYPOINTS = 256  # largest number of keypoints in a category
 MAX_TEXT = 512  # largest number of characters in a name or description
 
 _KEYPOINT_KEYS = {"name", "description", "label", "phrase"}
-_MIRRORED = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,11 @@ class Category:
     name: of the category.
     keypoints: 1 to 256 of them; two may share a name only if their descriptions differ.
     skeleton: edges as pairs of indices.
-    pairs: pairs of indices of left and right points; None derives them from the names.
+    pairs: pairs of indices of left and right points, all of them; None derives them from the names (`sides.mirroring`).
     noun: the word for the object in a question, "object" if nothing is known of it.
     alone: indices of points that stand by themselves on purpose: `library.check` requires neither an edge nor a
-        partner on the other side for them.
+        partner on the other side for them, and training with flips goes on. Where such a name has a side, the category
+        is never mirrored (`flips`).
     Raises InputError for anything else.
     """
 
@@ -114,6 +115,19 @@ class Category:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    @cached_property
+    def unpaired(self) -> tuple[int, ...]:
+        """Indices of the points whose name has a side and that are in no pair, those that stand alone included."""
+        return tuple(unpaired(self.names, self.pairs or ()))
+
+    @property
+    def flips(self) -> bool:
+        """Whether pictures of it may be mirrored: with a side that has no partner, a mirrored one would show another.
+
+        The right ear of a tiger seen from its right looks like a left ear in a mirrored picture.
+        """
+        return not self.unpaired
 
     def only(self, rows: Sequence[int]) -> "Category":
         """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
@@ -212,25 +226,6 @@ def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
             raise InputError(
                 f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got {list(edge)}."
             )
-
-
-def mirrored_pairs(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices whose names become each other when the words left and right are exchanged.
-
-    Where several points share a name, the first is paired with the first of the other side, and so on.
-    """
-    places: dict[str, list[int]] = {}  # plain name -> indices
-    for i, name in enumerate(names):
-        places.setdefault(plain_text(name), []).append(i)
-    pairs = []
-    for name, here in places.items():
-        pairs += [(i, j) for i, j in zip(here, places.get(mirrored_name(name), []), strict=False) if i < j]
-    return tuple(sorted(pairs))
-
-
-def mirrored_name(name: str) -> str:
-    """The plain name with the words left and right exchanged."""
-    return re.sub(r"\b(left|right)(most)?\b", lambda m: _MIRRORED[m[1]] + (m[2] or ""), plain_text(name))
 
 
 def spoken(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anykeypoint.category import Category, mirrored_name, mirrored_pairs
+from anykeypoint.category import Category
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.crops.augment import CropPlacement
 from anykeypoint.errors import InputError
@@ -14,6 +14,7 @@ from anykeypoint.forms.phrases import has_phrases, in_phrases, whose_words, word
 from anykeypoint.forms.registry import read
 from anykeypoint.geometry import Crop
 from anykeypoint.library.lookup import category
+from anykeypoint.sides.mirroring import mirrored_name, mirrored_pairs
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
 FACE = category("mp100/37")  # camel_face, by the library: left is the animal's own

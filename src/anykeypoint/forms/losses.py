@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..category import mirrored_pairs
+from ..sides.mirroring import mirrored_pairs
 from .dataset import Dataset
 from .form import LabelForm
 

@@ -8,7 +8,8 @@ could: points with one name, a side without its other side, a description that r
 import re
 from dataclasses import dataclass
 
-from ..category import Category, mirrored_name, mirrored_pairs, plain_text
+from ..category import Category, plain_text
+from ..sides.mirroring import mirrored_name, mirrored_pairs, mirrors, sides_of
 
 # A reader of these phrases must look up elsewhere what they mean, or guess it.
 VAGUE_PHRASES = (
@@ -37,7 +38,6 @@ VAGUE_PHRASES = (
 )
 
 _VAGUE = re.compile(r"\b(?:" + "|".join(map(re.escape, VAGUE_PHRASES)) + r")\b", re.IGNORECASE)
-_SIDE = re.compile(r"\b(left|right)(?:most)?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def _descriptions(category: Category) -> list[Finding]:
         for phrase in vague_phrases(text):
             sentence = f"{name!r} is described with {phrase!r}, which is vague; name the place or points meant."
             findings.append(Finding(category.name, "vague", i, sentence))
-        own, described = _sides(name), _sides(text)
+        own = sides_of(name)
+        described = {side for side in sides_of(text) if side[0] in {language for language, _ in own}}
         if len(own) == 1 and described and not own & described:
             sides = f"{_one(described)}, never as {_one(own)}"
             sentence = f"{name!r} is described as {sides}; mend the name or the description."
@@ -111,12 +112,11 @@ def _partners(category: Category) -> list[Finding]:
 
     A category of objects that are always viewed from one side has no pairs, and needs no partners.
     """
-    paired = {i for pair in category.pairs or () for i in pair}
     known = {plain_text(name) for name in category.names}
     findings = []
-    for i, name in enumerate(category.names):
-        mirrored = mirrored_name(name)
-        if not paired or i in paired or i in category.alone or not _sides(name) or mirrored in known:
+    for i in category.unpaired if category.pairs else ():
+        name, mirrored = category.names[i], mirrored_name(category.names[i])
+        if i in category.alone or mirrored in known:
             continue  # `_pairs` reports a partner that exists but is not paired
         text = f"{name!r} has no partner {mirrored!r} on the other side; add it, or list its index {i} under 'alone'."
         findings.append(Finding(category.name, "partner", i, text))
@@ -128,11 +128,11 @@ def _partners(category: Category) -> list[Finding]:
 
 def _pairs(category: Category) -> list[Finding]:
     """Pairs of names that do not mirror each other, and mirrored names that are no pair."""
-    names, plain = category.names, [plain_text(name) for name in category.names]
+    names = category.names
     paired = {i for pair in category.pairs or () for i in pair}
     findings = []
     for a, b in category.pairs or ():
-        if (_sides(names[a]) or _sides(names[b])) and mirrored_name(names[a]) != plain[b]:
+        if (sides_of(names[a]) or sides_of(names[b])) and not mirrors(names[a], names[b]):
             text = f"the pair [{a}, {b}] joins {names[a]!r} and {names[b]!r}, which are no mirrored names; mend one."
             findings.append(Finding(category.name, "pairs", a, text))
     for a, b in mirrored_pairs(names):
@@ -160,10 +160,5 @@ def _skeleton(category: Category) -> list[Finding]:
     return findings
 
 
-def _sides(text: str) -> set[str]:
-    """The words left and right that a text contains."""
-    return {side.lower() for side in _SIDE.findall(text.replace("_", " "))}
-
-
-def _one(sides: set[str]) -> str:
-    return " or ".join(sorted(sides))
+def _one(sides: set[tuple[str, str]]) -> str:
+    return " or ".join(sorted({side for _, side in sides}))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...category import mirrored_pairs, plain_text
+from ...sides.mirroring import is_left, mirrored_pairs
 from . import sides
 from .findings import Findings, listed
 
@@ -15,8 +15,8 @@ def left_and_right(found: Findings) -> None:
     """
     for kind, objects in found.labelled.items():
         labels, name = found.names[kind], found.counts[kind].name
-        pairs = [pair if _left(labels[pair[0]]) else pair[::-1] for pair in mirrored_pairs(labels)]
-        if len(pairs) < 3 or not any(_left(labels[a]) for a, _ in pairs):
+        pairs = [(a, b) if is_left(labels[a], labels[b]) else (b, a) for a, b in mirrored_pairs(labels)]
+        if len(pairs) < 3:
             continue
         names = [f"{labels[a]!r} and {labels[b]!r}" for a, b in pairs]
         places, points, widths = zip(*objects, strict=True)
@@ -33,7 +33,3 @@ def left_and_right(found: Findings) -> None:
             identity = found.document["annotations"][places[row]]["id"]
             text = f"has {names[i]} the other way round than all its other pairs"
             found.say("left and right", f"annotation {identity}", text, ("annotations", places[row]), name)
-
-
-def _left(label: str) -> bool:
-    return "left" in plain_text(label)
