@@ -6,7 +6,7 @@ COCO keypoints or the CSV table. K is the number of keypoints.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,7 @@ class MarkedPicture:
     box: [x, y, w, h] of the object in image pixels; None where the file has none.
     category: its name, "object" where the file has none.
     skeleton: edges as pairs of 0-based indices.
+    note: a sentence about how the file was read; "" where there is nothing to say.
     """
 
     picture: Path
@@ -100,6 +101,7 @@ class MarkedPicture:
     box: Box | None = None
     category: str = "object"
     skeleton: tuple[tuple[int, int], ...] = ()
+    note: str = ""
 
 
 def read_marked(text: str) -> MarkedPicture:
@@ -166,6 +168,7 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:
     """The one object of a picture in a file of COCO keypoints."""
     from .forms.document import load_document
+    from .forms.skeletons import guess_note, skeleton_bases
 
     data = load_document(file)
     try:
@@ -178,9 +181,11 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
         (kind,) = [kind for kind in data["categories"] if kind["id"] == entry["category_id"]]
         rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
         points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
-        skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in kind.get("skeleton") or ())  # COCO counts from 1
+        first = skeleton_bases(data).by_category.get(kind["id"], 0)
+        skeleton = tuple((int(a) - first, int(b) - first) for a, b in kind.get("skeleton") or ())
         box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
-        return _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
+        marked = _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
+        return replace(marked, note=guess_note(data, file) or "")
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -253,7 +253,7 @@ def test_both_kinds_of_json_state_their_schema_version(tmp_path):
     write_coco([pose()], tmp_path / "c.json")
     write_json([pose(), pose()], tmp_path / "p.json")
     coco, own = (json.loads((tmp_path / name).read_text()) for name in ("c.json", "p.json"))
-    assert coco["info"] == {"schema": "anykeypoint.poses", "schema_version": 1}
+    assert coco["info"] == {"schema": "anykeypoint.poses", "schema_version": 1, "skeleton_base": 1}
     assert [item["schema_version"] for item in own] == [1, 1]
 
 

@@ -13,7 +13,9 @@ NAMED = 5  # number of faults that are printed one by one
 
 
 def print_left_out(dataset: "Dataset") -> None:
-    """Say on stderr how many objects were left out and why, and where the first faults in the labels are."""
+    """Say on stderr how labels were read, how many objects were left out and why, and where the first faults are."""
+    for sentence in dataset.notes:
+        console.note(sentence)
     for reason, count in dataset.skipped.items():
         console.note(f"left out: {count} ({reason})")
     print_faults(dataset.faults)

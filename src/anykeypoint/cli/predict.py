@@ -126,6 +126,8 @@ def run(
     from .outputs import plan_outputs
 
     marked = [read_marked(text) for text in example or ()]
+    for note in dict.fromkeys(one.note for one in marked if one.note):
+        console.note(note)
     chosen = choose_category(category, keypoints, noun, marked)
     prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions)
     if no_words and not marked:

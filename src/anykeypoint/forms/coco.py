@@ -1,6 +1,6 @@
 """COCO keypoints JSON: the form that all others are turned into.
 
-Its skeletons count from 1 in COCO's own files and from 0 in many others; `walk.walk` finds out which.
+Its skeletons count from 1 in COCO's own files and in ours, and from 0 in many others (see `skeletons`).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
 from .pictures import picture_size
 from .reading import spelled
+from .skeletons import with_base, written_edges
 from .walk import Edges, Kept, Picture, Rules
 from .writing import json_text, picture_name, point_labels
 
@@ -84,7 +85,7 @@ def write(data: Dataset, images: Path) -> str:
             pictures.append({"id": ids[name], "file_name": name, **more, **group})
         annotations.append(_annotation(item, ids[name]))
     categories = [_entry(identity, category) for identity, category in data.categories.items()]
-    return json_text({"images": pictures, "annotations": annotations, "categories": categories})
+    return json_text({"info": with_base({}), "images": pictures, "annotations": annotations, "categories": categories})
 
 
 def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
         "name": category.name,
         "supercategory": "",
         "keypoints": labels,
-        "skeleton": [list(edge) for edge in category.skeleton],
+        "skeleton": written_edges(category.skeleton),
     }
     if walk.own_category(category.name, labels, category.skeleton).pairs == category.pairs:
         return entry

@@ -73,6 +73,7 @@ class Dataset:
         out and counted in `skipped` under UNREADABLE.
     missing: the `file_name`s of pictures that usable objects need and the folder does not have.
     weights: source -> its share of the training samples, where data sets were joined; empty otherwise.
+    notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
     """
 
     objects: list[LabelledObject]
@@ -81,6 +82,7 @@ class Dataset:
     missing: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def without_descriptions(category: Category) -> Category:

@@ -1,4 +1,4 @@
-"""DeepLabCut's labelled data, read and written: `CollectedData_SCORER.csv`, of one animal or several.
+"""DeepLabCut's labelled data, read and written: `CollectedData_SCORER.csv`, of one animal or several; .h5 is read too.
 
 Lightning Pose writes the same. The table has three or four header lines (scorer, individuals, bodyparts, coords), then
 one line per picture, in image pixels. An empty or NaN cell is a point that is not labelled. The table has neither boxes
@@ -16,6 +16,7 @@ from ..errors import InputError
 from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
+from .frames import HDF5, read_frame
 from .reading import find_picture, read_table
 from .writing import by_picture, point_labels
 
@@ -33,7 +34,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     "single") have a category of their own, named after the individual. A picture's group is its folder, which has the
     name of the video.
     """
-    rows = read_table(path)
+    rows = read_frame(path) if path.suffix.lower() in HDF5 else read_table(path)
     headers = {}
     while rows and rows[0][0] in _HEADERS:
         line = rows.pop(0)
@@ -169,4 +170,4 @@ def _name_lost(data: Dataset) -> list[str]:
     return [] if name == "object" else [f"the name {name!r} (read it again as dlc/{name}:FILE)"]
 
 
-FORM = LabelForm(read, "DeepLabCut and Lightning Pose labelled data (.csv)", NOUN, write=write, also_lost=_name_lost)
+FORM = LabelForm(read, "DeepLabCut's and Lightning Pose's labels (.csv, .h5)", NOUN, write=write, also_lost=_name_lost)

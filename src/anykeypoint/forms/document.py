@@ -17,6 +17,7 @@ import numpy as np
 from ..category import plain_text
 from ..errors import InputError
 from .reading import catching, picture_key, whole_number
+from .skeletons import KEY
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
@@ -33,6 +34,8 @@ class Labels:
     images, annotations, categories: the entries so far, as COCO has them.
     left_out: reason -> how many entries the reader left out for it.
     faults: a sentence, with file and place, for each object that the reader could not use.
+    notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
+    info: the document's `info`, where it says what skeletons count from (see `skeletons`).
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +43,8 @@ class Labels:
     categories: list[dict[str, Any]] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=lambda: {KEY: 0})
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
@@ -47,11 +52,14 @@ class Labels:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Labels":
         """The labels of a document from `load_document`; its lists and entries are shared, not copied."""
-        return cls(document["images"], document["annotations"], document["categories"])
+        info = document.get("info")
+        lists = (document["images"], document["annotations"], document["categories"])
+        return cls(*lists, info=info if isinstance(info, dict) else {})
 
-    def document(self) -> dict[str, list]:
+    def document(self) -> dict[str, Any]:
         """The COCO document; its lists and entries are shared, not copied."""
-        return {"images": self.images, "annotations": self.annotations, "categories": self.categories}
+        lists = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
+        return {"info": self.info, **lists}
 
     def add_image(self, name: str, **more: Any) -> int:
         """The id of the picture `name`, which is listed once however it is spelled (see `reading.picture_key`).
@@ -76,8 +84,7 @@ class Labels:
         """The id of a new category.
 
         keypoints: labels of its points, in order.
-        skeleton: edges as pairs of indices that count from 0. `walk.walk` reads a file's skeletons as counting
-            from 0 unless an index reaches the number of points, so these are read as they are meant.
+        skeleton: edges as pairs of indices that count from 0, as those of every document that a reader builds.
         pairs: the left and right points that change places when a picture is mirrored, as pairs of indices that count
             from 0, where the file says which (SLEAP's symmetries, YOLO's flip_idx); all of them, so that an empty list
             means that none do. None where it says nothing: the library's definition or the names then decide. They

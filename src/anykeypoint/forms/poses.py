@@ -16,6 +16,7 @@ from ..density import Density
 from ..errors import InputError
 from ..geometry import Box
 from ..io import write_bytes
+from .skeletons import with_base, written_edges
 
 SCHEMA_VERSION = 1  # version of both kinds of JSON; files of version 0.1.0 state none
 SCHEMA = "anykeypoint.poses"  # what the `info` of a COCO file calls its schema
@@ -117,7 +118,7 @@ def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
     """A whole COCO keypoints document.
 
     It holds each picture and each category once, with ids from 1 in the order of their first pose; file names are the
-    poses' `image`, and skeletons count from 1. `info` states the schema and its version.
+    poses' `image`, and skeletons count from 1. `info` states that, the schema and its version.
     Raises InputError if a pose has no file name, or two poses disagree on a picture's size or a category's keypoints.
     """
     images: dict[str, dict[str, Any]] = {}
@@ -130,12 +131,12 @@ def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
         image = {"id": len(images) + 1, "file_name": pose.image, "width": pose.image_size[0]}
         image["height"] = pose.image_size[1]
         category = {"id": len(categories) + 1, "name": name, "supercategory": "", "keypoints": list(pose.names)}
-        category["skeleton"] = [[a + 1, b + 1] for a, b in pose.skeleton]
+        category["skeleton"] = written_edges(pose.skeleton)
         image = _same(images, pose.image, image, "picture", "sizes")
         category = _same(categories, name, category, "category", "keypoints or skeletons")
         annotations.append(coco_annotation(pose, image["id"], len(annotations) + 1, category["id"]))
     return {
-        "info": {"schema": SCHEMA, "schema_version": SCHEMA_VERSION},
+        "info": with_base({"schema": SCHEMA, "schema_version": SCHEMA_VERSION}),
         "images": list(images.values()),
         "annotations": annotations,
         "categories": list(categories.values()),

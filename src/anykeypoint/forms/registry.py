@@ -111,11 +111,12 @@ def read(
 
 
 def _with_reader(data: Dataset, labels: Labels) -> Dataset:
-    """The data set with what the reader of the form left out before the walk."""
+    """The data set with what the reader of the form left out, and noted, before the walk."""
     skipped = Counter(labels.left_out) + Counter(data.skipped)
     if labels.faults:
         skipped[UNREADABLE] += len(labels.faults)
-    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults))
+    notes = (*labels.notes, *data.notes)
+    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes)
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:

@@ -20,6 +20,7 @@ from ..geometry import Box
 from ..library.lookup import lent
 from .dataset import LISTED_TWICE, NO_IMAGE, UNREADABLE, Dataset, LabelledObject
 from .reading import catching, leaves_folder, picture_key, whole_number
+from .skeletons import guess_note, skeleton_bases, stated_base
 
 _NAMED = 3  # number of missing pictures that an error names
 
@@ -45,7 +46,7 @@ class Rules:
     category: (id, name, labels of the points, skeleton) -> the category, or None for one that no object may have.
     place: `file_name` -> path of the picture; None does not look for pictures, and paths are the file names.
     nowhere: where `place` looks, as the error about missing pictures says it.
-    from_zero: skeletons always count from 0; otherwise the file's own numbers decide.
+    from_zero: skeletons count from 0 where the file does not say it; otherwise its own numbers decide.
     sized: each picture must state its width and height.
     by_picture: objects come in the order of the pictures, and within one in the order of the annotations.
     """
@@ -59,10 +60,10 @@ class Rules:
     by_picture: bool = False
 
 
-def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_missing: bool = False) -> Dataset:
+def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_missing: bool = False) -> Dataset:
     """Every object of a COCO document that the rules keep; the others are counted by their reason.
 
-    document: the lists `images`, `annotations` and `categories`.
+    document: the lists `images`, `annotations` and `categories`, and perhaps `info`.
     annotations: the file it came from, named in errors.
     rules: how to read it.
     allow_missing: leave out objects whose picture is missing; otherwise a missing picture is an error.
@@ -71,7 +72,7 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
     """
     faults: list[str] = []
     pictures = _pictures(document["images"], annotations, rules, faults)
-    categories = _categories(document["categories"], annotations, rules, faults)
+    categories = _categories(document["categories"], annotations, rules, _bases(document, annotations, rules), faults)
     skipped: Counter[str] = Counter()
     kept: list[tuple[int, LabelledObject]] = []  # image id and object
     known: set[int] = set()  # ids of annotations so far
@@ -96,13 +97,15 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
             item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
             kept.append((entry["image_id"], item))
         skipped[UNREADABLE] += len(faults) - before
+    note = None if rules.from_zero else guess_note(document, annotations)
+    notes = () if note is None else (note,)
     skipped += Counter()  # drops reasons without an object
     used = {identity: category for identity, category in categories.items() if category is not None}
     if rules.by_picture:
         order = {image_id: place for place, image_id in enumerate(pictures)}
         kept.sort(key=lambda pair: order[pair[0]])  # stable: the order of annotations stays within a picture
     if rules.place is None:
-        return Dataset([item for _, item in kept], used, dict(skipped), faults=tuple(faults))
+        return Dataset([item for _, item in kept], used, dict(skipped), faults=tuple(faults), notes=notes)
     names = {i: picture.file_name for i, picture in pictures.items() if picture is not None}
     paths = {i: rules.place(names[i]) for i in dict.fromkeys(image_id for image_id, _ in kept)}
     there = {i for i, path in paths.items() if os.path.isfile(path)}  # unlike Path.is_file, refuses no name
@@ -116,7 +119,7 @@ def walk(document: Mapping[str, list], annotations: Path, rules: Rules, allow_mi
     objects = [replace(item, image=paths[image_id]) for image_id, item in kept if image_id in there]
     if len(objects) < len(kept):
         skipped[NO_IMAGE] += len(kept) - len(objects)
-    return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults))
+    return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults), notes=notes)
 
 
 class _Listed:
@@ -199,7 +202,22 @@ def _picture(entry: Mapping, where: str, sized: bool) -> Picture:
     return Picture(name, None if group is None else str(group), size)  # type: ignore[arg-type]
 
 
-def _categories(entries: list, path: Path, rules: Rules, faults: list[str]) -> dict[int, Category | None]:
+def _bases(document: Mapping[str, Any], path: Path, rules: Rules) -> Mapping[int, int]:
+    """Id of each category with a skeleton -> the index of its first keypoint, which must be the same for all."""
+    if rules.from_zero and stated_base(document) is None:
+        return {}
+    found = skeleton_bases(document)
+    if found.mixed:
+        raise InputError(
+            f"{path}, key 'skeleton': category {found.mixed[0]} counts keypoints from 0 but category {found.mixed[1]} "
+            "reaches its number of keypoints, so counts from 1; use one way in the file."
+        )
+    return found.by_category
+
+
+def _categories(
+    entries: list, path: Path, rules: Rules, bases: Mapping[int, int], faults: list[str]
+) -> dict[int, Category | None]:
     """The categories by id; None for one that cannot be used, which is a sentence in `faults`."""
     parsed: dict[int, _CategoryEntry | None] = {}
     for index, entry in enumerate(entries):
@@ -212,12 +230,12 @@ def _categories(entries: list, path: Path, rules: Rules, faults: list[str]) -> d
             if again:
                 raise InputError(f"{where} appears twice; give every category its own id.")
             parsed[identity] = _category_entry(entry, where)
-    base = 0 if rules.from_zero else _skeleton_base({i: one for i, one in parsed.items() if one is not None}, path)
     categories: dict[int, Category | None] = {}
     for identity, one in parsed.items():
         if one is None:
             categories[identity] = None
             continue
+        base = bases.get(identity, 0)
         edges = tuple((a - base, b - base) for a, b in one.skeleton)
         try:
             known = rules.category(identity, one.name, one.labels, edges)
@@ -271,29 +289,6 @@ def own_category(name: str, labels: list[str], edges: Edges) -> Category:
         plain = spoken(label)
         keypoints.append(Keypoint(plain, label=label if label != plain else ""))
     return Category(name, tuple(keypoints), edges, noun=spoken(name))
-
-
-def _skeleton_base(parsed: Mapping[int, _CategoryEntry], path: Path) -> int:
-    """The index of the first keypoint in the file's skeletons, 0 or 1.
-
-    COCO counts from 1, MP-100 and many others from 0, and a file does not say which. It counts from 1 if an index
-    reaches its category's number of keypoints and none is 0.
-    """
-    from_one = from_zero = None
-    for identity, (_, labels, skeleton, _) in parsed.items():
-        if not labels:
-            continue
-        indices = [index for edge in skeleton for index in edge]
-        if any(index == len(labels) for index in indices):
-            from_one = identity
-        if any(index == 0 for index in indices):
-            from_zero = identity
-    if from_one is not None and from_zero is not None:
-        raise InputError(
-            f"{path}, key 'skeleton': category {from_zero} counts keypoints from 0 but category {from_one} reaches its "
-            "number of keypoints, so counts from 1; use one way in the file."
-        )
-    return 1 if from_one is not None else 0
 
 
 # --- objects -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import typer
 
 from ...configs.typed import split_commas
 from ...errors import InputError
-from .. import options
+from .. import console, options
 from ..left_out import print_faults
 from .paths import check_output, make_folder
 
@@ -87,11 +87,12 @@ def _numbers(shares: str) -> list[float]:
 
 
 def _document(specs: list[str], images: Path | None) -> dict[str, list]:
-    """The labels of all specifications as one document that has been checked, with skeletons that count from 0."""
+    """The labels of all specifications as one document that has been checked, with skeletons that count from 1."""
     from ...data.parts import merge
     from ...forms.coco import from_document
     from ...forms.dataset import check_faults
     from ...forms.registry import load, parse, pictures_of
+    from ...forms.skeletons import written_edges
 
     documents = []
     for spec in specs:
@@ -100,10 +101,12 @@ def _document(specs: list[str], images: Path | None) -> dict[str, list]:
         print_faults(labels.faults)
         document = labels.document()
         dataset = from_document(document, path, folder, allow_missing=True)
+        for sentence in dataset.notes:
+            console.note(sentence)
         check_faults(dataset.faults, strict=True)  # a part would keep what is broken
         for entry in document["categories"]:
             if entry["id"] in dataset.categories:  # a part alone may not show what its source counts from
-                entry["skeleton"] = [list(edge) for edge in dataset.categories[entry["id"]].skeleton]
+                entry["skeleton"] = written_edges(dataset.categories[entry["id"]].skeleton)
         documents.append(document)
     return documents[0] if len(documents) == 1 else merge(documents)
 
@@ -133,12 +136,16 @@ def _place(out: Path, name: str) -> Path:
 
 def _write(parts: "dict[str, Part]", out: Path) -> None:
     """Write each part as NAME.json and say what is in it."""
+    from ...forms.skeletons import with_base
     from ...io import write_bytes
 
     make_folder(out)
     wide = max(5, *map(len, parts))
     for name, part in parts.items():
-        write_bytes(_place(out, name), json.dumps(part, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        write_bytes(
+            _place(out, name),
+            json.dumps({"info": with_base({}), **part}, ensure_ascii=False, allow_nan=False).encode() + b"\n",
+        )
         kinds = len({entry["category_id"] for entry in part["annotations"]})
         pictures = len(part["images"])
         print(f"{name:<{wide}}  {len(part['annotations']):>7} objects of {kinds} categories in {pictures} pictures")

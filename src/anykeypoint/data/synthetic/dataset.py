@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...forms.skeletons import with_base
 from .objects import SyntheticObject, draw_object
 
 ANNOTATIONS = "annotations.json"
@@ -54,7 +55,7 @@ def write_dataset(
         group = made.category.name
         images.append({"id": index + 1, "file_name": name, "width": size, "height": size, "group": group})
         annotations.append(_annotation(made, index + 1, len(categories)))
-    data = {"images": images, "annotations": annotations, "categories": categories}
+    data = {"info": with_base({}), "images": images, "annotations": annotations, "categories": categories}
     path = folder / ANNOTATIONS
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return path
