@@ -3,7 +3,6 @@
 "left" in a name is always the subject's own left. Indices of keypoints count from 0.
 """
 
-import json
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from .configs.doubled_keys import strict_json, strict_yaml
 from .configs.typed import split_points
 from .errors import InputError, ReadingWarning
 from .sides.mirroring import mirrored_pairs, unpaired
@@ -198,8 +198,8 @@ class Category:
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-            data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+            data = strict_json(text) if path.suffix.lower() == ".json" else strict_yaml(text)
+        except (OSError, ValueError, yaml.YAMLError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"Cannot read the category file {path}: {reason}.") from error
         return cls.from_dict(data, origin=str(path))

@@ -4,7 +4,6 @@ A marked picture is written PICTURE:FILE. The file holds {"nose": [x, y], ...} a
 COCO keypoints or the CSV table. K is the number of keypoints.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from .category import Category, Keypoint, plain_text, spoken
 from .configs.checks import near_names
+from .configs.doubled_keys import strict_json
 from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
@@ -120,7 +120,7 @@ def read_marked(text: str) -> MarkedPicture:
     if file.lower().endswith(".csv"):
         return _from_table(Path(picture), Path(file))
     try:
-        data = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        data = strict_json(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the points in {file}: {first_line(error)}.") from error
     if not isinstance(data, dict) or not data:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from .doubled_keys import strict_yaml
 
 
 def read_config(kind: type, path: str | Path) -> Any:
@@ -20,7 +21,7 @@ def read_config(kind: type, path: str | Path) -> Any:
 def load_yaml(path: str | Path) -> Any:
     """The content of a YAML file, {} for an empty one. Raises InputError for a file that cannot be read."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        return strict_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"Cannot read the config {path}: {str(error).splitlines()[0]}.") from error
 

@@ -5,7 +5,6 @@ builds one; `load_document` opens a file that is one already; `select` keeps som
 entries make sense is decided later, in one place: `walk.walk`.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..category import plain_text
+from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .reading import catching, picture_key, whole_number
 from .skeletons import KEY
@@ -162,13 +162,14 @@ def box_round(points: np.ndarray) -> tuple[float, float, float, float]:
 def load_document(annotations: str | Path) -> dict[str, Any]:
     """The JSON object of a COCO file with its three lists, whose entries are not checked.
 
+    An object in which a key stands twice is an InputError when that key is looked up (`doubled_keys.DoubledKeys`).
     Raises InputError if the file cannot be read, is larger than `MAX_BYTES`, is not JSON or lacks one of the lists.
     """
     path = Path(annotations)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = open_json(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
         raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

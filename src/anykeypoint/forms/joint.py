@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from ..category import Category
+from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels
@@ -140,7 +141,7 @@ def digest(path: Path, word: str, of_one: Callable[[str], str]) -> str:
 def members(path: Path) -> list[JointMember]:
     """The data sets that a file lists; InputError for anything that does not follow the form described above."""
     try:
-        entries = yaml.safe_load(read_text(path))
+        entries = strict_yaml(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
     if not isinstance(entries, list) or not entries:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ..category import Category, plain_text, spoken
+from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from .dataset import Dataset
 from .reading import read_text
@@ -99,7 +100,7 @@ def _worded(category: Category, texts: Sequence[str], origin: str) -> Category:
 def _read_phrases(path: Path) -> Mapping[str, Any]:
     """Plain name or id of a category -> its phrases."""
     try:
-        data = yaml.safe_load(read_text(path))  # JSON is YAML too
+        data = strict_yaml(read_text(path))  # JSON is YAML too
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML or JSON: {' '.join(str(error).split())[:200]}.") from error
     if not isinstance(data, dict) or not all(isinstance(value, list | dict) for value in data.values()):

@@ -5,7 +5,6 @@ Nothing is written and nothing is fetched. Every function that refuses something
 
 import csv
 import io
-import json
 import math
 import os
 import unicodedata
@@ -16,6 +15,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from ..configs.doubled_keys import open_json
 from ..errors import InputError
 
 MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
@@ -45,10 +45,13 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value that a label file holds."""
+    """The JSON value that a label file holds.
+
+    An object in which a key stands twice is an InputError when that key is looked up (`doubled_keys.DoubledKeys`).
+    """
     text = read_text(path)
     try:
-        return json.loads(text)
+        return open_json(text, str(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {str(error).splitlines()[0]}.") from error
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 
 
@@ -52,7 +53,7 @@ class FormLibrary:
     def read_file(self, kind: type[Form], path: str | Path) -> Any:
         """The form of a YAML file, named after the file; InputError where it cannot be read or does not fit."""
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            data = strict_yaml(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"Cannot read the {self.what} {path}: {str(error).splitlines()[0]}.") from error
         return kind.from_dict(data, str(path), Path(path).stem)

@@ -19,12 +19,15 @@ def categories(found: Findings) -> None:
     for place, identity, entry in found.entries("categories"):
         key, where = ("categories", place), f"category {identity}"
         name, labels = entry.get("name"), entry.get("keypoints", [])
+        text = ""
         if not _is_text(name) or not isinstance(labels, list) or not all(map(_is_text, labels)):
-            found.say("broken entry", where, "must have a text as name and a list of texts as keypoints", key)
-            continue
-        if len(labels) > MAX_KEYPOINTS:
+            text = "must have a text as name and a list of texts as keypoints"
+        elif len(labels) > MAX_KEYPOINTS:
             hint = " (read DeepFashion2 as deepfashion2:FILE)" if len(labels) == DEEPFASHION2_POINTS else ""
-            found.say("broken entry", where, f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}", key)
+            text = f"has {len(labels)} keypoints; {MAX_KEYPOINTS} are the most{hint}"
+        if text:
+            found.unusable["categories"].add(identity)
+            found.say("broken category", where, text, key, sure=False)
             continue
         found.counts[identity], found.names[identity] = CategoryCounts(name, len(labels)), labels
         if name in by_name:

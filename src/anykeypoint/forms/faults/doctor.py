@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..pictures import Pictures
-from . import category_faults, object_faults, picture_faults, side_faults
+from . import box_orders, category_faults, object_faults, picture_faults, sentinels, side_faults, spelling
 from .fault import LabelReport
 from .findings import Findings
 from .known import known_faults
@@ -22,10 +22,14 @@ def examine(document: Mapping[str, list], images: Path | Pictures) -> LabelRepor
         headers that were read before.
     """
     pictures = images if isinstance(images, Pictures) else Pictures(images)
-    found = Findings(document, pictures)
+    spelled, faults = spelling.plain(document)
+    found = Findings(spelled, pictures)
+    found.faults += faults
     category_faults.categories(found)
     picture_faults.images(found)
+    sentinels.mark(found)
+    box_orders.turn(found)
     object_faults.objects(found)
     side_faults.left_and_right(found)
-    found.faults += known_faults(document, pictures.folder, found.counts)
-    return LabelReport(found.counts, found.faults)
+    found.faults += known_faults(found.document, pictures.folder, found.counts)
+    return LabelReport(found.counts, found.faults, dict(found.left_out))

@@ -6,6 +6,17 @@ from typing import Any
 
 import yaml
 
+from ...configs.doubled_keys import DoubledKeys
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A value that `repair` puts in the place of another: index of the entry in its section, key of it, new value."""
+
+    place: int
+    key: str
+    value: Any
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -13,10 +24,13 @@ class Fault:
 
     kind: one of `KINDS`.
     category: name of the category that it concerns; "" where it concerns none.
-    where: the entry, as in "annotation 12".
+    where: the entry or entries, as in "annotation 12".
     text: what is wrong, a phrase that follows `where` in a sentence.
-    key: section of the document and index in it, for `repair`.
+    key: section of the document and index in it, -1 where it concerns several entries.
     value: what `repair` needs besides, such as the index of a point; depends on the kind.
+    rewrites: the values that mend it, where they are known; the other faults of a report are those of a document in
+        which these values are rewritten.
+    sure: whether `repair` can mend it, where it can mend faults of this kind.
     """
 
     kind: str
@@ -25,6 +39,13 @@ class Fault:
     text: str
     key: tuple[str, int] = ("", -1)
     value: Any = None
+    rewrites: tuple[Rewrite, ...] = ()
+    sure: bool = True
+
+    @property
+    def places(self) -> set[int]:
+        """The indices in its section of the entries that it concerns."""
+        return {rewrite.place for rewrite in self.rewrites} | ({self.key[1]} - {-1})
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,7 @@ class CategoryCounts:
     points: number of its keypoints.
     images: ids of the pictures with objects of it.
     missing: ids of those whose file is missing.
-    objects: number of its objects.
+    objects: number of its objects with a labelled point.
     visible: number of labelled points of all of them.
     outside: number of boxes that reach beyond their picture.
     """
@@ -83,10 +104,12 @@ class LabelReport:
 
     counts: by the id of the category, in the file's order.
     faults: in the order in which they are found.
+    left_out: reason -> number of objects that readers leave out for it, without a fault.
     """
 
     counts: dict[Any, CategoryCounts]
     faults: list[Fault]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def skeleton_bases(categories: list) -> dict[Any, int]:
@@ -96,7 +119,10 @@ def skeleton_bases(categories: list) -> dict[Any, int]:
     """
     reach: dict[Any, tuple[bool, bool]] = {}  # id -> whether the skeleton has a 0, and the number of points
     for entry in categories:
-        if isinstance(entry, dict) and type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
+        ambiguous = isinstance(entry, DoubledKeys) and entry.clashing
+        if not isinstance(entry, dict) or ambiguous:
+            continue
+        if type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
             count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0
             flat = [i for edge in entry["skeleton"] if isinstance(edge, list) for i in edge if type(i) is int]
             reach[entry["id"]] = (0 in flat, count in flat)

@@ -1,16 +1,28 @@
 """What an examination has found so far: the faults, the counts, and what later checks need of earlier ones."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..pictures import Pictures
-from .fault import CategoryCounts, Fault
+from ..reading import whole_number
+from .fault import CategoryCounts, Fault, Rewrite
 
 SLACK = 1.0  # pixels that a point or box may lie outside without a fault, because labels are often rounded
 NAMED = 3  # number of points, pairs or entries that one sentence names
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """An entry whose keys have several values, which stands at its place in the document that is examined.
+
+    ids: the ids that it may have.
+    """
+
+    ids: set[Any]
 
 
 class Findings:
@@ -20,8 +32,11 @@ class Findings:
     pictures: the folder of its pictures, and what is known of their files.
     faults, counts: what the report will hold.
     names: id of a category -> labels of its points.
+    unusable: section -> ids of entries that are listed, but cannot be used.
     bases: id of a category -> the index that its skeleton counts from.
     sizes: id of a picture -> (width, height) in pixels; None if its file is missing.
+    stated: id of a picture -> (width, height) in pixels as the labels state them, where they do.
+    left_out: reason -> number of objects that readers leave out for it, without a fault.
     labelled: id of a category -> index, points [K, 2] and width of the box of each object that has points and a box.
     """
 
@@ -30,30 +45,75 @@ class Findings:
         self.faults: list[Fault] = []
         self.counts: dict[Any, CategoryCounts] = {}
         self.names: dict[Any, list[str]] = {}
+        self.unusable: dict[str, set[int]] = defaultdict(set)
         self.bases: dict[Any, int] = {}
         self.sizes: dict[Any, tuple[int, int] | None] = {}
+        self.stated: dict[Any, tuple[int, int]] = {}
+        self.left_out: Counter[str] = Counter()
         self.labelled: dict[Any, list[tuple[int, np.ndarray, float]]] = defaultdict(list)
 
     def say(
-        self, kind: str, where: str, text: str, key: tuple[str, int], category: str = "", value: Any = None
+        self,
+        kind: str,
+        where: str,
+        text: str,
+        key: tuple[str, int],
+        category: str = "",
+        value: Any = None,
+        sure: bool = True,
     ) -> None:
         """Add a fault; the arguments are the fields of `Fault`."""
-        self.faults.append(Fault(kind, category, where, text, key, value))
+        self.faults.append(Fault(kind, category, where, text, key, value, (), sure))
+
+    def rewrite(self, section: str, rewrites: Sequence[Rewrite]) -> None:
+        """Go on with a document in which these values are rewritten; entries that are not stay shared."""
+        entries = list(self.document[section])
+        for rewrite in rewrites:
+            entries[rewrite.place] = {**entries[rewrite.place], rewrite.key: rewrite.value}
+        self.document = {**self.document, section: entries}
+
+    def extent(self, entry: Mapping[str, Any]) -> tuple[int, int] | None:
+        """(width, height) of an annotation's picture in pixels, from its file or as stated; None where not known."""
+        image = entry.get("image_id")
+        if type(image) is not int:
+            return None
+        return self.sizes.get(image) or self.stated.get(image)
 
     def entries(self, section: str) -> list[tuple[int, Any, dict[str, Any]]]:
         """Index, id and entry of each entry of a section that has an id of its own; the others are faults."""
-        known, usable = set(), []
+        known: dict[int, dict[str, Any]] = {}
+        usable = []
         for place, entry in enumerate(self.document[section]):
             identity = entry.get("id") if isinstance(entry, dict) else None
             key, where = (section, place), f"{section}[{place}]"
-            if type(identity) is not int:
+            if isinstance(entry, Ambiguous):
+                self.unusable[section] |= {one for one in map(whole_number, entry.ids) if one is not None}
+            elif type(identity) is not int:
                 self.say("broken entry", where, "is no JSON object with a whole number as id", key)
+            elif identity in known and (section == "annotations" or known[identity] == entry):
+                again = ", and all its values" if known[identity] == entry else ""
+                self.say("id twice", where, f"has the id {identity} of one before it{again}", key, value=bool(again))
+                if not again:
+                    usable.append((place, identity, entry))
             elif identity in known:
-                self.say("id twice", where, f"has the id {identity} of one before it", key)
+                text = f"has the id {identity} of another one before it, so that it is not clear which of them is meant"
+                self.say("id of two things", where, text, key)
             else:
-                known.add(identity)
+                known[identity] = entry
                 usable.append((place, identity, entry))
         return usable
+
+
+def naming(document: Mapping[str, list], section: str, places: Sequence[int]) -> str:
+    """What a sentence calls the entries at some places: by their ids, "annotation 3" or "annotations 3, 5 and 9"."""
+    names = []
+    for place in places:
+        entry = document[section][place]
+        identity = entry.get("id") if isinstance(entry, dict) else None
+        known = isinstance(identity, int | float | str)
+        names.append(str(identity)[:30] if known else f"at place {place}")
+    singular = "category" if section == "categories" else section.removesuffix("s")
+    return f"{singular if len(names) == 1 else section} {listed(names, ', ')}"
 
 
 def listed(texts: list[str], between: str = "; ") -> str:

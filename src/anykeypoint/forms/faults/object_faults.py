@@ -5,8 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
+from ..areas import box_area, is_filler, stated_areas
+from ..dataset import CROWD, UNLABELLED
+from ..outlines import read_outline
 from ..reading import plain_number
-from .findings import SLACK, Findings, chosen_names
+from . import coincidences
+from .fault import Fault, Rewrite
+from .findings import SLACK, Findings, chosen_names, naming
+
+EDGE = 2.0  # pixels that a box's sides may be short for an object's area, because boxes are often rounded
 
 
 def objects(found: Findings) -> None:
@@ -17,6 +25,12 @@ def objects(found: Findings) -> None:
     for place, identity, entry in found.entries("annotations"):
         key, where = ("annotations", place), f"annotation {identity}"
         image, kind = entry.get("image_id"), entry.get("category_id")
+        broken = {"picture": found.unusable["images"], "category": found.unusable["categories"]}
+        if owner := next(
+            (name for name, ids in broken.items() if {"picture": image, "category": kind}[name] in ids), ""
+        ):
+            found.left_out[f"{owner} that cannot be used"] += 1
+            continue
         if type(image) is not int or image not in listed:
             found.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
             continue
@@ -25,26 +39,32 @@ def objects(found: Findings) -> None:
                 "unknown category", where, f"has category_id {str(kind)[:30]!r}, which no usable category has", key
             )
             continue
-        if entry.get("iscrowd", 0) not in (0, False):
+        if entry.get("iscrowd") in (1, True):
+            found.left_out[CROWD] += 1
             continue
         counts = found.counts[kind]
-        counts.objects += 1
-        counts.images.add(image)
-        if found.sizes.get(image) is None:
-            counts.missing.add(image)
         points = _points(found, entry, kind, where, key)
         if points is None:
             continue
+        if np.isfinite(points).any():
+            counts.objects += 1
+            counts.images.add(image)
+            if found.sizes.get(image) is None:
+                counts.missing.add(image)
+        else:
+            found.left_out[UNLABELLED] += 1
         counts.visible += int(np.isfinite(points[:, 0]).sum())
-        area = entry.get("area")
-        if area is not None and not 0 <= plain_number(area) < math.inf:
-            text = f"has the area {str(area)[:30]!r}, which must be a number from 0"
-            found.say("area", where, text, key, counts.name)
-        _box(found, entry, points, image, kind, where, key)
+        box = _box(found, entry, points, image, kind, where, key)
+        _area(found, entry, box, where, key, counts.name)
+        _outline(found, entry, image, where, key, counts.name)
         same = (image, kind, str(entry.get("keypoints")))
         if np.isfinite(points).any() and same in known:
             found.say("same object", where, f"has the points of annotation {known[same]}", key, counts.name)
         known.setdefault(same, identity)
+    coincidences.tell(found)
+    _constant_area(found)
+    if not any(counts.objects for counts in found.counts.values()):
+        found.say("no object", "the file", "has no object that can be used", ("annotations", -1))
 
 
 def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str, int]) -> np.ndarray | None:
@@ -75,8 +95,8 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
 
 def _box(
     found: Findings, entry: dict, points: np.ndarray, image: Any, kind: Any, where: str, key: tuple[str, int]
-) -> None:
-    """Faults of an annotation's box, and of its points in relation to the box and the picture.
+) -> list[float] | None:
+    """The box of an annotation as written, None for one that is none, and its faults; also where the points lie.
 
     points: [K, 2], NaN where not labelled.
     image, kind: ids of its picture and category.
@@ -90,10 +110,11 @@ def _box(
             found.say("points outside the picture", where, text, key, counts.name)
     values = entry.get("bbox")
     numbers = [plain_number(value) for value in values] if isinstance(values, list) else []
-    if len(numbers) != 4 or not np.isfinite(numbers).all() or min(numbers[2:]) <= 0:
+    sides = numbers[2:]
+    if len(numbers) != 4 or not np.isfinite(numbers).all() or min(sides) < 0 or max(sides) == 0:
         if labelled.any():  # readers leave an object without points out, whatever its box
-            found.say("box", where, f"has the box {str(values)[:60]}, which has no area", key, counts.name)
-        return
+            found.say("box", where, f"has the box {str(values)[:60]}, which has no width or height", key, counts.name)
+        return None
     x, y, w, h = numbers
     if size is not None and (x < -SLACK or y < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK):
         counts.outside += 1
@@ -105,3 +126,61 @@ def _box(
         found.say("points outside the box", where, f"has {chosen_names(labels, off)} outside its box", key, counts.name)
     if labelled.any():
         found.labelled[kind].append((key[1], points, w))
+    return numbers
+
+
+def _area(
+    found: Findings, entry: dict, box: list[float] | None, where: str, key: tuple[str, int], category: str
+) -> None:
+    """An area that cannot be that of the object in its box."""
+    area = entry.get("area")
+    if area is None:
+        return
+    number, most = plain_number(area), math.inf if box is None else (box[2] + EDGE) * (box[3] + EDGE)
+    if not 0 <= number < math.inf:
+        text = f"has the area {str(area)[:30]!r}, which must be a number from 0"
+    elif box is not None and is_filler(number, tuple(box)):
+        text = f"has the area {number:g} in a box of {box[2]:g} x {box[3]:g} pixels"
+    elif number > most and box is not None and min(box[2:]) > 0:
+        text = f"has the area {number:g}, but its box of {box[2]:g} x {box[3]:g} pixels has {box[2] * box[3]:g}"
+    else:
+        return
+    found.say("area", where, text, key, category, box)
+
+
+def _constant_area(found: Findings) -> None:
+    """One area for all objects though their boxes differ, as a converter fills the key."""
+    places, areas, boxes = [], [], []
+    for place, entry in enumerate(found.document["annotations"]):
+        box = entry.get("bbox") if isinstance(entry, dict) else None
+        numbers = [plain_number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
+        area = plain_number(entry.get("area")) if isinstance(entry, dict) else math.nan
+        if numbers and np.isfinite([*numbers, area]).all() and min(numbers[2:]) > 0 and area > 0:
+            places.append(place)
+            areas.append(area)
+            boxes.append(tuple(numbers))
+    if not places or stated_areas(areas, boxes).any() or all(map(is_filler, areas, boxes)):
+        return
+    rewrites = tuple(
+        Rewrite(place, "area", box_area(box))
+        for place, area, box in zip(places, areas, boxes, strict=True)
+        if not is_filler(area, box)
+    )
+    where = naming(found.document, "annotations", [rewrite.place for rewrite in rewrites])
+    text = f"have the area {areas[0]:g} each, though their boxes differ"
+    found.faults.append(Fault("area", "", where, text, ("annotations", -1), None, rewrites))
+
+
+def _outline(found: Findings, entry: dict, image: Any, where: str, key: tuple[str, int], category: str) -> None:
+    """An outline that is neither polygons nor a mask, or a mask of another size than the picture."""
+    try:
+        outline = read_outline(entry.get("segmentation"), "")
+    except InputError as error:
+        text = f"has an outline that cannot be read: {str(error).removeprefix(', key ')}"
+        found.say("outline", where, text.rstrip("."), key, category)
+        return
+    size = found.sizes.get(image)
+    if outline is not None and outline.mask is not None and size is not None and outline.mask.shape != size[::-1]:
+        high, wide = outline.mask.shape
+        text = f"has a mask of {wide} x {high} pixels, but its picture has {size[0]} x {size[1]}"
+        found.say("outline", where, text, key, category)

@@ -1,18 +1,27 @@
 """Faults of a document's pictures: file names, files and sizes."""
 
+import posixpath
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 from ..reading import leaves_folder
+from .fault import Fault
 from .findings import Findings
 
 
 def images(found: Findings) -> None:
-    """Faults of file names and sizes; fills `sizes`."""
+    """Faults of file names and sizes; fills `sizes` and `stated`."""
+    first: dict[str, tuple[int, dict[str, Any]]] = {}  # a picture -> id and entry of its first mention
     for place, identity, entry in found.entries("images"):
         key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
         if not isinstance(name, str) or not name or leaves_folder(name):
             found.say("broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key)
             continue
+        stated = (entry.get("width"), entry.get("height"))
+        if all(type(side) is int and side > 0 for side in stated):
+            found.stated[identity] = stated
+        _twice(found, first.setdefault(picture_identity(name), (identity, entry)), identity, entry, key)
         path = found.pictures.folder / name
         if not found.pictures.has(name):
             found.sizes[identity] = None
@@ -24,12 +33,34 @@ def images(found: Findings) -> None:
             found.say("picture missing", where, f"{name} is no readable picture", key)
             continue
         found.sizes[identity] = stored
-        stated = (entry.get("width"), entry.get("height"))
         if stated not in ((None, None), stored):
             turned = ", so it was labelled lying on its side" if stated == stored[::-1] else ""
             size = f"{str(stated[0])[:20]} x {str(stated[1])[:20]}"
             text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {size}{turned}"
             found.say("picture's size", where, text, key, "", stored)
+
+
+def picture_identity(name: str) -> str:
+    """One spelling for all names of a picture: forward slashes, no "./", and accents as one character (NFC)."""
+    return unicodedata.normalize("NFC", posixpath.normpath(name.replace("\\", "/")))
+
+
+def _twice(
+    found: Findings, first: tuple[int, dict[str, Any]], identity: int, entry: dict[str, Any], key: tuple[str, int]
+) -> None:
+    """A picture that is listed before under another id; it can be one where its entries agree in all they both say.
+
+    first: id and entry of its first mention.
+    """
+    before, other = first
+    if before == identity:
+        return
+    shared = (set(entry) & set(other)) - {"id", "file_name"}
+    agree = all(entry[one] == other[one] for one in shared)
+    text = f"is the picture of image {before}, {other['file_name']}"
+    if not agree:
+        text += f", with another {min(one for one in shared if entry[one] != other[one])}"
+    found.faults.append(Fault("picture twice", "", f"image {identity}", text, key, (identity, before), (), agree))
 
 
 def _missing_picture(found: Findings, entry: dict, path: Path, where: str, key: tuple[str, int]) -> None:

@@ -1,0 +1,156 @@
+"""Boxes whose four numbers stand in another order than x, y, width, height, judged for a file as a whole.
+
+Every box x1, y1, x2, y2 holds its points when it is read as x, y, width, height too, so that single boxes seldom give
+themselves away: those that then reach out of their picture do, and many together that are far too large on the right
+and below. Places are in image pixels.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..reading import plain_number
+from .fault import Fault, Rewrite
+from .findings import SLACK, Findings, naming
+from .sentinels import labelled
+
+ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # order -> boxes [N, 4] as x1, y1, x2, y2
+    "x, y, width, height": lambda b: np.column_stack([b[:, :2], b[:, :2] + b[:, 2:]]),
+    "x1, y1, x2, y2": lambda b: b,
+    "centre x, centre y, width, height": lambda b: np.column_stack([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2]),
+    "y, x, height, width": lambda b: np.column_stack([b[:, 1::-1], b[:, 1::-1] + b[:, :1:-1]]),
+    "y1, x1, y2, x2": lambda b: b[:, [1, 0, 3, 2]],
+}
+_COCO, _CORNERS = list(ORDERS)[:2]
+_MANY = 3  # number of boxes from which a whole file may be judged without one that reaches out of its picture
+_OFFSET = 0.1  # share of a box's side that x1 or y1 must have for the two orders to differ
+_OUT = 0.2  # least share of the boxes that must reach out of their pictures
+_LARGE, _NEARLY = 20, 0.95  # in a file of that many boxes, this share of them may decide
+_SURE = 0.8  # share of the boxes that must lie better round their points in the other order
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """The boxes of N annotations with points.
+
+    places: [N] indices of the annotations.
+    numbers: [N, 4] as the file has them.
+    low, high: [N, 2] corners of the points of each.
+    sizes: [N, 2] width and height of each picture, infinite where not known.
+    """
+
+    places: list[int]
+    numbers: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    sizes: np.ndarray
+
+    def corners(self, order: str) -> np.ndarray:
+        """The boxes [N, 4] as x1, y1, x2, y2, if their numbers stand in that order."""
+        return ORDERS[order](self.numbers)
+
+    def inside(self, order: str) -> np.ndarray:
+        """Whether each box [N] has a width and height and lies in its picture."""
+        c = self.corners(order)
+        return (c[:, 2:] > c[:, :2]).all(axis=1) & (c[:, :2] >= -SLACK).all(axis=1) & self._within(c)
+
+    def _within(self, corners: np.ndarray) -> np.ndarray:
+        return (corners[:, 2:] <= self.sizes + SLACK).all(axis=1)
+
+    def holds(self, order: str) -> np.ndarray:
+        """Whether each box [N] has its points in it."""
+        c = self.corners(order)
+        return ((self.low >= c[:, :2] - SLACK) & (self.high <= c[:, 2:] + SLACK)).all(axis=1)
+
+    def fits(self, order: str) -> np.ndarray:
+        return self.inside(order) & self.holds(order)
+
+
+def turn(found: Findings) -> None:
+    """Add a fault if the file's boxes stand in another order, and go on with a document in which they are turned."""
+    boxes = _read(found)
+    order = None if boxes is None else _order(boxes)
+    if boxes is None or order is None:
+        return
+    corners = boxes.corners(order).tolist()
+    rewrites = []
+    for place, (x1, y1, x2, y2) in zip(boxes.places, corners, strict=True):
+        if x2 > x1 and y2 > y1:
+            rewrites.append(Rewrite(place, "bbox", [_short(x1), _short(y1), _short(x2 - x1), _short(y2 - y1)]))
+    count, odd = len(boxes.places), int((~boxes.fits(_COCO)).sum())
+    where = naming(found.document, "annotations", boxes.places)
+    have, their = ("has a box that fits its", "it is") if count == 1 else ("have boxes that fit their", "they are")
+    text = f"{have} points and picture only if {their} {order}; as {_COCO} {odd} of {count} do not fit"
+    at = boxes.places[0] if count == 1 else -1
+    found.faults.append(Fault("order of the box", "", where, text, ("annotations", at), None, tuple(rewrites)))
+    found.rewrite("annotations", rewrites)
+
+
+def _order(boxes: _Boxes) -> str | None:
+    """The order in which all boxes fit, if it is another than COCO's; None otherwise."""
+    ours, count = boxes.fits(_COCO), len(boxes.places)
+    theirs = boxes.fits(_CORNERS)
+    if theirs.all() or (count >= _LARGE and theirs.mean() >= _NEARLY):
+        return _CORNERS if _reaches_out(boxes) or _loose(boxes) else None
+    if ours.mean() > 0.5 or count < _MANY:
+        return None
+    others = [order for order in ORDERS if order != _COCO and boxes.fits(order).all()]
+    return others[0] if len(others) == 1 else None
+
+
+def _reaches_out(boxes: _Boxes) -> bool:
+    """Whether many boxes reach out of their pictures as x, y, width, height, on a side where the two orders differ."""
+    c = boxes.corners(_COCO)
+    out = (c[:, 2:] > boxes.sizes + SLACK) & _differ(boxes)
+    return bool(out.any(axis=1).mean() >= _OUT)
+
+
+def _differ(boxes: _Boxes) -> np.ndarray:
+    """Whether the two orders differ by much across and down, [N, 2]."""
+    return boxes.numbers[:, :2] > _OFFSET * (boxes.numbers[:, 2:] - boxes.numbers[:, :2])
+
+
+def _loose(boxes: _Boxes) -> bool:
+    """Whether boxes that lie in their pictures in both orders lie round their points only as x1, y1, x2, y2."""
+    differ = _differ(boxes).any(axis=1)
+    if differ.sum() < _MANY:
+        return False
+    lean = []  # how much farther the box reaches on the right and below than on the left and above, [N, 2]
+    for order in (_COCO, _CORNERS):
+        corners = boxes.corners(order)
+        lean.append(np.abs((corners[:, 2:] - boxes.high) - (boxes.low - corners[:, :2])).sum(axis=1))
+    return bool((lean[1] < lean[0])[differ].mean() >= _SURE)
+
+
+def _read(found: Findings) -> _Boxes | None:
+    """The boxes of all annotations that have labelled points and four finite numbers; None if there is none."""
+    places, numbers, low, high, sizes = [], [], [], [], []
+    for at, entry, points in _with_points(found):
+        box = entry.get("bbox")
+        values = [plain_number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
+        if not values or not np.isfinite(values).all() or min(values[2:]) <= 0:
+            continue
+        size = found.extent(entry)
+        places.append(at)
+        numbers.append(values)
+        low.append(points.min(axis=0))
+        high.append(points.max(axis=0))
+        sizes.append(size or (np.inf, np.inf))
+    return _Boxes(places, *map(np.array, (numbers, low, high, sizes))) if places else None
+
+
+def _with_points(found: Findings) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
+    """Index, entry and labelled points [N, 2] of each annotation that has some."""
+    for at, entry in enumerate(found.document["annotations"]):
+        values = entry.get("keypoints") if isinstance(entry, dict) else None
+        if isinstance(values, list) and len(values) % 3 == 0 and not entry.get("iscrowd"):
+            points = labelled(values)
+            if len(points):
+                yield at, entry, points
+
+
+def _short(value: float) -> int | float:
+    """A whole number as int, so that a box stays spelled as it was."""
+    return int(value) if value == int(value) else value

@@ -1,0 +1,277 @@
+"""Values that have one meaning but are not spelled as COCO spells it: ids, numbers, points, boxes, outlines, flags.
+
+`plain` gives a copy of a document in COCO's spelling, so that every later check reads one spelling, and a fault for
+each kind of value that it rewrote. Entries keep their places. K is the number of keypoints of a category.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...category import plain_text
+from ...configs.doubled_keys import DoubledKeys, doubled_objects
+from ..reading import whole_number
+from .fault import Fault, Rewrite
+from .findings import Ambiguous, naming
+
+SECTIONS = ("images", "annotations", "categories")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "none": 0, "null": 0}
+_NUMERIC = {"images": ("width", "height"), "annotations": ("bbox", "keypoints", "area", "num_keypoints")}
+_BOX_KEYS = (("x", "left"), ("y", "top"), ("width", "w"), ("height", "h"))
+_VISIBILITY = ("v", "visibility", "visible")
+
+
+def plain(document: Mapping[str, list]) -> tuple[dict[str, list], list[Fault]]:
+    """A copy of a document in COCO's spelling, and the faults whose rewrites lead to it; the document stays as it is.
+
+    document: the lists `images`, `annotations` and `categories`.
+    """
+    writer = Rewriter(document)
+    faults = _doubled(writer)
+    _ids(writer)
+    for place, entry in writer.entries("categories"):
+        _names(writer, place, entry)
+    for section, keys in _NUMERIC.items():
+        for place, entry in writer.entries(section):
+            for key in keys:
+                if key in entry and (value := _numbers(entry[key])) is not entry[key]:
+                    writer.rewrite("number as text", section, place, key, value)
+    labels = {
+        entry["id"]: entry["keypoints"]
+        for _, entry in writer.entries("categories")
+        if type(entry.get("id")) is int and isinstance(entry.get("keypoints"), list)
+    }
+    for place, entry in writer.entries("annotations"):
+        kind = entry.get("category_id")
+        _shapes(writer, place, entry, labels.get(kind) if type(kind) is int else None)
+        _flag(writer, place, entry)
+    return writer.document, faults + writer.faults()
+
+
+class Rewriter:
+    """A copy of a document some of whose values are rewritten; entries that are not are shared with the original.
+
+    document: the copy.
+    """
+
+    def __init__(self, document: Mapping[str, list]) -> None:
+        self.document = {section: list(document[section]) for section in SECTIONS}
+        self._groups: dict[tuple[str, str, str, bool], list[tuple[int, Any, Any]]] = {}
+
+    def entries(self, section: str) -> list[tuple[int, dict[str, Any]]]:
+        """Index and entry of each JSON object of a section, as it is now."""
+        return [(i, entry) for i, entry in enumerate(self.document[section]) if isinstance(entry, dict)]
+
+    def rewrite(self, kind: str, section: str, place: int, key: str, value: Any) -> None:
+        """Give an entry's key another value, as a fault of this kind."""
+        self._note(kind, section, place, key, value, True)
+        self.document[section][place] = {**self.document[section][place], key: value}
+
+    def doubt(self, kind: str, section: str, place: int, key: str) -> None:
+        """Note a fault of this kind whose right value only a person can know."""
+        self._note(kind, section, place, key, None, False)
+
+    def _note(self, kind: str, section: str, place: int, key: str, value: Any, sure: bool) -> None:
+        old = self.document[section][place].get(key)
+        self._groups.setdefault((kind, section, key, sure), []).append((place, old, value))
+
+    def faults(self) -> list[Fault]:
+        """A fault for each kind and key, which names the first entries."""
+        faults = []
+        for (kind, section, key, sure), found in self._groups.items():
+            where = naming(self.document, section, [place for place, _, _ in found])
+            have, old, value = "has" if len(found) == 1 else "have", found[0][1], found[0][2]
+            meaning = f"which is {str(value)[:40]}" if sure else "whose meaning is not clear"
+            text = f"{have} {key} spelled {'' if len(found) == 1 else 'like '}{str(old)[:40]!r}, {meaning}"
+            rewrites = tuple(Rewrite(place, key, new) for place, _, new in found) if sure else ()
+            at = found[0][0] if len(found) == 1 else -1
+            faults.append(Fault(kind, "", where, text, (section, at), None, rewrites, sure))
+        return faults
+
+
+def _doubled(writer: Rewriter) -> list[Fault]:
+    """The keys that stand twice in one entry; an entry whose values differ is put aside as `Ambiguous`."""
+    faults = []
+    for section, entries in writer.document.items():
+        for place, entry in enumerate(entries):
+            for path, inner in doubled_objects(entry):
+                keys = sorted(inner.clashing) or inner.doubled
+                what = "with other values" if inner.clashing else "with the same value"
+                text = f"has the key {'.'.join(filter(None, (path, keys[0])))!r} twice, {what}"
+                where = naming(writer.document, section, [place]) if not inner.clashing else f"{section}[{place}]"
+                kind = "key with two values" if inner.clashing else "key twice"
+                faults.append(Fault(kind, "", where, text, (section, place)))
+            if isinstance(entry, DoubledKeys) and entry.clashing:
+                entries[place] = Ambiguous({value for key, value in entry.pairs if key == "id" and _is_id(value)})
+    return faults
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | float | str)
+
+
+# --- ids -----------------------------------------------------------------------------------------------------------
+
+
+def _ids(writer: Rewriter) -> None:
+    """Ids that are texts or have a decimal point, and the keys that refer to them."""
+    for section, references in (("images", "image_id"), ("categories", "category_id"), ("annotations", "")):
+        entries = writer.entries(section)
+        taken = {whole for _, entry in entries if (whole := _whole(entry.get("id"))) is not None}
+        following = max(taken, default=0) + 1
+        named: dict[str, int] = {}  # an id that is no number -> the number that takes its place
+        for place, entry in entries:
+            identity, whole = entry.get("id"), _whole(entry.get("id"))
+            missing = section == "annotations" and identity is None  # nothing refers to an object, so any id will do
+            if whole is None and (missing or (isinstance(identity, str) and identity not in named)):
+                whole, following = following, following + 1
+                if not missing:
+                    named[identity] = whole
+            elif whole is None and isinstance(identity, str):
+                whole = named[identity]
+            if whole is not None and type(identity) is not int:
+                writer.rewrite("id as text", section, place, "id", whole)
+        if references:
+            for place, entry in writer.entries("annotations"):
+                value, whole = entry.get(references), _whole(entry.get(references))
+                if whole is None and isinstance(value, str):
+                    whole = named.get(value)
+                if whole is not None and type(value) is not int:
+                    writer.rewrite("id as text", "annotations", place, references, whole)
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a JSON value means, also for a text with a decimal point ("1.0")."""
+    return whole_number(_numbers(value) if isinstance(value, str) else value)
+
+
+# --- numbers and names ---------------------------------------------------------------------------------------------
+
+
+def _number(text: str) -> int | float:
+    """The number in a text that `_NUMBER` matches."""
+    return int(text) if re.fullmatch(r"\s*[-+]?\d{1,18}\s*", text) else float(text)
+
+
+def _numbers(value: Any) -> Any:
+    """The value with numbers for the texts that are numbers, also inside lists; the same object if there is none."""
+    if isinstance(value, str):
+        return _number(value) if _NUMBER.fullmatch(value) else value
+    if isinstance(value, list):
+        changed = [_numbers(inner) if isinstance(inner, str | list) else inner for inner in value]
+        return changed if any(a is not b for a, b in zip(changed, value, strict=True)) else value
+    return value
+
+
+def _names(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
+    """Names of a category and of its points that are numbers."""
+    if type(entry.get("name")) in (int, float):
+        writer.rewrite("number as text", "categories", place, "name", str(entry["name"]))
+    labels = entry.get("keypoints")
+    if isinstance(labels, list) and any(type(label) in (int, float) for label in labels):
+        names = [str(label) if type(label) in (int, float) else label for label in labels]
+        writer.rewrite("number as text", "categories", place, "keypoints", names)
+
+
+def _flag(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
+    """`iscrowd` as a text; null is 0, as pycocotools takes it, and no fault."""
+    value = entry.get("iscrowd")
+    if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
+        return
+    known = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+    if known is None:
+        writer.doubt("crowd flag", "annotations", place, "iscrowd")
+    else:
+        writer.rewrite("crowd flag", "annotations", place, "iscrowd", known)
+
+
+# --- lists in other shapes -----------------------------------------------------------------------------------------
+
+
+def _shapes(writer: Rewriter, place: int, entry: Mapping[str, Any], labels: Sequence[Any] | None) -> None:
+    """Points, a box or an outline whose numbers are not in a row as COCO has them. labels: K names of the points."""
+    values = entry.get("keypoints")
+    flat = flat_points(values, labels) if labels and isinstance(values, list | dict) else None
+    if flat is not None:
+        writer.rewrite("shape of values", "annotations", place, "keypoints", flat)
+    box = entry.get("bbox")
+    if isinstance(box, dict):
+        sides = [next((box[key] for key in keys if key in box), None) for keys in _BOX_KEYS]
+        if len(box) == 4 and None not in (numbers := [_plain(side) for side in sides]):
+            writer.rewrite("shape of values", "annotations", place, "bbox", numbers)
+    polygons = flat_polygons(entry.get("segmentation"))
+    if polygons is not None:
+        writer.rewrite("shape of values", "annotations", place, "segmentation", polygons)
+
+
+def flat_points(values: list | dict, labels: Sequence[Any]) -> list | None:
+    """Points in another shape as x, y, v in a row; None if they are in a row already, or could mean several things.
+
+    values: rows [x, y, v] or [x, y], null for one that is not labelled; objects with x, y and perhaps v; rows by name;
+        or x, y in a row without v. A finite point without v is labelled.
+    labels: K names.
+    """
+    if isinstance(values, dict):
+        by_name = {plain_text(str(name)): row for name, row in values.items()}
+        order = [plain_text(str(label)) for label in labels]
+        if len(by_name) < len(values) or len(set(order)) < len(order) or set(by_name) - set(order):
+            return None
+        rows = [by_name.get(name) for name in order]
+    elif any(isinstance(row, list | dict) for row in values):
+        rows = list(values)
+    elif len(values) == 2 * len(labels):
+        rows = [values[i : i + 2] for i in range(0, len(values), 2)]
+    else:
+        return None
+    flat = [value for row in rows for value in (_row(row) or ())]
+    return flat if len(rows) == len(labels) and len(flat) == 3 * len(labels) else None
+
+
+def _row(row: Any) -> list | None:
+    """One point as [x, y, v]; None if it could mean several things."""
+    if row is None:
+        return [0, 0, 0]
+    if isinstance(row, dict):
+        if "x" not in row or "y" not in row or isinstance(row.get("visible"), bool):
+            return None
+        row = [row["x"], row["y"], *(row[key] for key in _VISIBILITY if key in row)]
+    if not isinstance(row, list) or len(row) not in (2, 3):
+        return None
+    numbers = [_numbers(value) for value in row]
+    if len(numbers) == 3:
+        return numbers
+    return [*numbers, 2] if all(_plain(value) is not None for value in numbers) else [0, 0, 0]
+
+
+def flat_polygons(value: Any) -> list | None:
+    """An outline in another shape as COCO's list of polygons x, y, x, y, ...; None for any other value."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not any(isinstance(inner, list | dict) for inner in value):  # one polygon that is in no list
+        numbers = [_plain(number) for number in value]
+        return [numbers] if len(value) >= 6 and len(value) % 2 == 0 and None not in numbers else None
+    one = _polygon(value)  # one polygon of pairs
+    if one is not None:
+        return [one]
+    many = [_polygon(inner) if isinstance(inner, list) else None for inner in value]
+    if all(polygon is not None for polygon in many):
+        return many
+    texts = _numbers(value)
+    return None if texts is value else texts
+
+
+def _polygon(rows: list) -> list | None:
+    """x, y, x, y, ... of three or more pairs [x, y] or objects with x and y; None for anything else."""
+    pairs = [[row.get("x"), row.get("y")] if isinstance(row, dict) else row for row in rows]
+    if len(pairs) < 3 or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        return None
+    numbers = [_plain(value) for pair in pairs for value in pair]
+    return None if None in numbers else numbers
+
+
+def _plain(value: Any) -> int | float | None:
+    """A finite number, also from a text; None for anything else."""
+    value = _numbers(value)
+    return value if type(value) in (int, float) and math.isfinite(value) else None
