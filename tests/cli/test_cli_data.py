@@ -235,3 +235,50 @@ def test_progress_is_a_plain_line_now_and_then_where_stderr_is_no_terminal(
     _, out, err = run(capsys, verb, *arguments)
     assert f"{title}: 3 of 6, " in err and err.count(" left") == 5 and title not in out
     assert run(capsys, verb, *(made[1] if verb == "check" else [tmp_path / "again", *arguments[1:]]), "-q")[2] == ""
+
+
+def test_what_fix_changed_is_a_table_that_undo_takes_back(made, tmp_path, capsys):
+    folder, options = made
+    labels = json.loads((folder / "labels.json").read_text())
+    labels["info"] = {"year": 2024}
+    labels["annotations"][3]["image_id"] = "3"
+    labels["annotations"].append({**labels["annotations"][2], "id": 9})
+    (folder / "labels.json").write_text(json.dumps(labels))
+    copy, table, back = (tmp_path / name for name in ("mended.json", "changes.csv", "back.json"))
+    code, out, _ = run(capsys, "check", *options, "--fix", copy, "--changes", table)
+    assert code == 1 and f"Written to {table}: 3 changed values" in out
+    lines = table.read_text().splitlines()
+    assert lines[0] == "section,id,path,old,new,kind" and 'annotations,3,/annotations/3/image_id,"""3""",3' in lines[1]
+    assert json.loads(copy.read_text())["info"] == {"year": 2024}
+    code, out, _ = run(capsys, "check", f"coco:{copy}", "--images", folder, "--undo", table, "--fix", back)
+    assert code == 0 and json.loads(back.read_text()) == labels
+    code, _, err = run(capsys, "check", *options, "--undo", table, "--fix", tmp_path / "no.json")
+    assert code == 2 and "does not fit the labels" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--changes", "--undo"])
+def test_a_table_of_changes_needs_a_file_for_the_labels(made, tmp_path, capsys, flag):
+    code, _, err = run(capsys, "check", *made[1], flag, tmp_path / "x.csv")
+    assert code == 2 and f"{flag} needs a file" in err
+
+
+def test_missing_pictures_are_counted_and_no_fault_where_they_are_allowed(made, capsys):
+    folder, options = made
+    labels = json.loads((folder / "labels.json").read_text())
+    labels["annotations"][0]["bbox"] = [5, 5, 30, 30]
+    (folder / "labels.json").write_text(json.dumps(labels))
+    (folder / "1.png").unlink()
+    code, out, _ = run(capsys, "check", *options)
+    assert code == 1 and "picture missing: 1" in out
+    code, out, _ = run(capsys, "check", *options, "--allow-missing")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("lamp", "hook", "all"))}
+    assert code == 0 and "Nothing is wrong." in out and rows["all"][:3] == ["6", "1", "6"]
+
+
+def test_check_lists_what_the_reader_left_out_and_counts_what_is_good(shared, capsys):
+    folder = shared / "cases" / "labelstudio_one_bad_task"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}")
+    code, out, _ = run(capsys, "check", f"labelstudio:{folder / 'export.json'}", "--images", folder)
+    assert code == 1 and "cannot be read: 1" in out and "task 2" in out and "left eye" in out
+    assert out.split("\nall")[1].split()[2] == "3"

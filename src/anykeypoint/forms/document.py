@@ -36,6 +36,7 @@ class Labels:
     faults: a sentence, with file and place, for each object that the reader could not use.
     notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
     info: the document's `info`, where it says what skeletons count from (see `skeletons`).
+    rest: the other keys of a COCO file, such as `info` and `licenses`.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)
@@ -45,6 +46,7 @@ class Labels:
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=lambda: {KEY: 0})
+    rest: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
@@ -53,8 +55,9 @@ class Labels:
     def of(cls, document: Mapping[str, Any]) -> "Labels":
         """The labels of a document from `load_document`; its lists and entries are shared, not copied."""
         info = document.get("info")
-        lists = (document["images"], document["annotations"], document["categories"])
-        return cls(*lists, info=info if isinstance(info, dict) else {})
+        lists = {key: document[key] for key in ("images", "annotations", "categories")}
+        rest = {key: value for key, value in document.items() if key not in lists}
+        return cls(**lists, info=info if isinstance(info, dict) else {}, rest=rest)
 
     def document(self) -> dict[str, Any]:
         """The COCO document; its lists and entries are shared, not copied."""

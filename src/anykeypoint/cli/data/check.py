@@ -1,21 +1,21 @@
 """`anykeypoint data check`: what there is in labels, what is wrong with them, and a mended copy."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...errors import InputError
 from .. import console, options
 from .paths import check_output
 
 if TYPE_CHECKING:
+    from ...forms.document import Labels
     from ...forms.faults.fault import Fault, LabelReport
     from ...forms.pictures import Pictures
 
 LISTED = 5  # number of faults of a kind that are printed, unless --all is given
-_PASSES = 5  # most rounds of mending: mending one fault, e.g. of a box, can reveal another
 
 
 def run(
@@ -24,27 +24,45 @@ def run(
     fix: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write a mended copy, as COCO; the labels stay as they are.")
     ] = None,
+    changes: Annotated[
+        Path | None, typer.Option(metavar="OUT.csv", help="With --fix, write each changed value, old and new, here.")
+    ] = None,
+    undo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="Read a mended copy, take back the changes of its table, and write that to --fix."
+        ),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Count missing pictures, and take them for no faults.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="List every fault, not only the first few of a kind.")
     ] = False,
 ) -> int:
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
-    from ...forms.faults.doctor import examine
+    from ...forms.faults.doctor import examine_labels
     from ...forms.pictures import Pictures
     from ...forms.registry import load, pictures_of
 
+    if fix is None and (changes is not None or undo is not None):
+        flag = "--undo" if changes is None else "--changes"
+        raise InputError(f"{flag} needs a file to write the labels to; add --fix OUT.json.")
+    if undo is not None:
+        return _undo(spec, images, undo, fix)
     labels = load(spec, images)
     pictures = Pictures(pictures_of(spec, images))
-    if fix is not None:
-        check_output(fix, spec, pictures.folder)
+    for out in (fix, changes):
+        if out is not None:
+            check_output(out, spec, pictures.folder)
     _read_headers(labels.document(), pictures)
-    report = examine(labels.document(), pictures)
+    report = examine_labels(labels, pictures, allow_missing)
     print(_sums(report))
-    for reason, count in labels.left_out.items():
-        print(f"left out by the reader: {count} {reason}")
+    for reason, count in report.left_out.items():
+        print(f"left out by readers: {count} {reason}")
     print(_faults(report.faults, None if everything else LISTED))
     if fix is not None:
-        _fix(labels.document(), report.faults, pictures, fix)
+        _fix(labels, pictures, fix, changes)
     return 1 if report.faults else 0
 
 
@@ -96,31 +114,50 @@ def _faults(faults: "list[Fault]", most: int | None) -> str:
         lines.append(f"\n{kind}: {len(found)}" + (f" (--fix {KINDS[kind]})" if KINDS[kind] else ""))
         for fault in found[:most]:
             name = f" ({fault.category})" if fault.category else ""
-            lines.append(f"  {fault.where}{name}{':' if kind == 'known fault' else ''} {fault.text}")
+            named = f"{fault.where}{name}{':' if kind == 'known fault' else ''}"
+            lines.append("  " + " ".join(filter(None, (named, fault.text))))
         if most is not None and len(found) > most:
             lines.append(f"  ... and {len(found) - most} more; --all lists them")
     return "\n".join(lines)
 
 
-def _fix(document: dict, faults: "list[Fault]", pictures: "Pictures", out: Path) -> None:
-    """Write a copy in which all is mended that has one possible answer, and say what was mended and what was not."""
-    from ...forms.faults.doctor import examine
+def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) -> None:
+    """Write a copy in which all is mended that has one meaning, and say what was mended and what was not."""
+    from ...forms.faults.changes import changes_text
     from ...forms.faults.fault import KINDS
-    from ...forms.faults.repair import repair
+    from ...forms.faults.repair import mend
     from ...io import write_bytes
 
-    mended: Counter = Counter()
-    for _ in range(_PASSES):
-        document, done, left = repair(document, faults)
-        mended.update(done)
-        faults = examine(document, pictures).faults
-        if not done:
-            break
-    write_bytes(out, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    mended = mend(labels.document(), pictures)
+    write_bytes(out, _json({**labels.rest, **mended.document}))
     print(f"\nWritten to {out}, a mended copy in COCO's form; the labels themselves are as they were.")
-    for kind, count in mended.items():
+    if table is not None:
+        write_bytes(table, changes_text(mended.changes).encode("utf-8", "backslashreplace"))
+        print(f"Written to {table}: {len(mended.changes)} changed values; `data check --undo` takes them back.")
+    for kind, count in mended.mended.items():
         print(f"  mended: {count} x {kind}" + (f": {KINDS[kind]}" if kind in KINDS else ""))
+    left = mended.left | ({"cannot be read": len(labels.faults)} if labels.faults else {})
     for kind, count in left.items():
         print(f"  left as it is: {count} x {kind}")
-    if not mended:
+    if left and not mended.mended:
         print("  nothing of what was found can be mended without a person")
+
+
+def _undo(spec: str, images: Path | None, table: Path, out: Path) -> int:
+    """Write the labels as they were before the changes of a table."""
+    from ...forms.document import load_document
+    from ...forms.faults.changes import read_changes, take_back
+    from ...forms.registry import parse
+    from ...io import write_bytes
+
+    path = parse(spec)[2]
+    check_output(out, spec, path.parent if images is None else images)
+    made = read_changes(table)
+    write_bytes(out, _json(take_back(load_document(path), made, str(table))))
+    print(f"Written to {out}: the labels before the {len(made)} changes of {table}")
+    return 0
+
+
+def _json(document: dict) -> bytes:
+    # A name that is not UTF-8 holds lone surrogates; "backslashreplace" spells them as JSON's own \\udcXX.
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

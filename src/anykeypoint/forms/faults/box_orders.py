@@ -25,7 +25,8 @@ ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # order -> boxes [N, 
 }
 _COCO, _CORNERS = list(ORDERS)[:2]
 _MANY = 3  # number of boxes from which a whole file may be judged without one that reaches out of its picture
-_OFFSET = 0.1  # share of a box's side that x1 or y1 must have for the two orders to differ
+_OFFSET = 0.25  # share of a box's side that x1 or y1 must have for the two orders to differ there
+_FAR = 0.5  # the same for boxes in their pictures: a third of each side, on the right and below, is then without points
 _OUT = 0.2  # least share of the boxes that must reach out of their pictures
 _LARGE, _NEARLY = 20, 0.95  # in a file of that many boxes, this share of them may decide
 _SURE = 0.8  # share of the boxes that must lie better round their points in the other order
@@ -103,25 +104,25 @@ def _order(boxes: _Boxes) -> str | None:
 def _reaches_out(boxes: _Boxes) -> bool:
     """Whether many boxes reach out of their pictures as x, y, width, height, on a side where the two orders differ."""
     c = boxes.corners(_COCO)
-    out = (c[:, 2:] > boxes.sizes + SLACK) & _differ(boxes)
+    out = (c[:, 2:] > boxes.sizes + SLACK) & _differ(boxes, _OFFSET)
     return bool(out.any(axis=1).mean() >= _OUT)
 
 
-def _differ(boxes: _Boxes) -> np.ndarray:
-    """Whether the two orders differ by much across and down, [N, 2]."""
-    return boxes.numbers[:, :2] > _OFFSET * (boxes.numbers[:, 2:] - boxes.numbers[:, :2])
+def _differ(boxes: _Boxes, share: float) -> np.ndarray:
+    """Whether the two orders differ by this share of a box's sides across and down, [N, 2]."""
+    return boxes.numbers[:, :2] > share * (boxes.numbers[:, 2:] - boxes.numbers[:, :2])
 
 
 def _loose(boxes: _Boxes) -> bool:
     """Whether boxes that lie in their pictures in both orders lie round their points only as x1, y1, x2, y2."""
-    differ = _differ(boxes).any(axis=1)
+    differ = _differ(boxes, _FAR).all(axis=1)
     if differ.sum() < _MANY:
         return False
     lean = []  # how much farther the box reaches on the right and below than on the left and above, [N, 2]
     for order in (_COCO, _CORNERS):
         corners = boxes.corners(order)
-        lean.append(np.abs((corners[:, 2:] - boxes.high) - (boxes.low - corners[:, :2])).sum(axis=1))
-    return bool((lean[1] < lean[0])[differ].mean() >= _SURE)
+        lean.append(np.abs((corners[:, 2:] - boxes.high) - (boxes.low - corners[:, :2])))
+    return bool((lean[1] < lean[0]).all(axis=1)[differ].mean() >= _SURE)
 
 
 def _read(found: Findings) -> _Boxes | None:

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ...configs.doubled_keys import DoubledKeys
+from ...configs.doubled_keys import DoubledKeys, open_json
 from ...errors import InputError
 from ..reading import read_table
 
@@ -150,18 +150,18 @@ def _take_back(data: dict[str, Any], change: Change) -> None:
     if not keys and change.new:
         if _json(entries[at]) != change.new:
             raise ValueError(at)
-        entries[at] = json.loads(change.old)
+        entries[at] = open_json(change.old, "")
         return
     if not keys:
         if not 0 <= at <= len(entries):
             raise IndexError(at)
-        entries.insert(at, json.loads(change.old))
+        entries.insert(at, open_json(change.old, ""))
         return
     (key,) = (part.replace("~1", "/").replace("~0", "~") for part in keys)
     entry = entries[at]
     if (_json(entry[key]) if key in entry else "") != change.new:
         raise ValueError(key)
     if change.old:
-        entry[key] = json.loads(change.old)
+        entry[key] = open_json(change.old, "")
     else:
         del entry[key]

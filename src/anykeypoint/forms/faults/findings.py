@@ -98,10 +98,11 @@ class Findings:
             elif identity in known:
                 text = f"has the id {identity} of another one before it, so that it is not clear which of them is meant"
                 self.say("id of two things", where, text, key)
+                self.unusable[section].add(identity)
             else:
                 known[identity] = entry
                 usable.append((place, identity, entry))
-        return usable
+        return [one for one in usable if one[1] not in self.unusable[section]]
 
 
 def naming(document: Mapping[str, list], section: str, places: Sequence[int]) -> str:

@@ -25,19 +25,7 @@ def objects(found: Findings) -> None:
     for place, identity, entry in found.entries("annotations"):
         key, where = ("annotations", place), f"annotation {identity}"
         image, kind = entry.get("image_id"), entry.get("category_id")
-        broken = {"picture": found.unusable["images"], "category": found.unusable["categories"]}
-        if owner := next(
-            (name for name, ids in broken.items() if {"picture": image, "category": kind}[name] in ids), ""
-        ):
-            found.left_out[f"{owner} that cannot be used"] += 1
-            continue
-        if type(image) is not int or image not in listed:
-            found.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
-            continue
-        if type(kind) is not int or kind not in found.counts:
-            found.say(
-                "unknown category", where, f"has category_id {str(kind)[:30]!r}, which no usable category has", key
-            )
+        if not _owned(found, image, kind, listed, where, key):
             continue
         if entry.get("iscrowd") in (1, True):
             found.left_out[CROWD] += 1
@@ -65,6 +53,27 @@ def objects(found: Findings) -> None:
     _constant_area(found)
     if not any(counts.objects for counts in found.counts.values()):
         found.say("no object", "the file", "has no object that can be used", ("annotations", -1))
+
+
+def _owned(found: Findings, image: Any, kind: Any, listed: set[int], where: str, key: tuple[str, int]) -> bool:
+    """Whether an object has a picture and a category that can be used.
+
+    image, kind: its `image_id` and `category_id`. listed: ids of all pictures.
+    """
+    for owner, identity, ids in (
+        ("picture", image, found.unusable["images"]),
+        ("category", kind, found.unusable["categories"]),
+    ):
+        if type(identity) is int and identity in ids:  # what is wrong with it is a fault of its own
+            found.left_out[f"{owner} that cannot be used"] += 1
+            return False
+    if type(image) is not int or image not in listed:
+        found.say("unknown picture", where, f"has image_id {str(image)[:30]!r}, which no picture has", key)
+        return False
+    if type(kind) is not int or kind not in found.counts:
+        found.say("unknown category", where, f"has category_id {str(kind)[:30]!r}, which no usable category has", key)
+        return False
+    return True
 
 
 def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str, int]) -> np.ndarray | None:
@@ -176,8 +185,8 @@ def _outline(found: Findings, entry: dict, image: Any, where: str, key: tuple[st
     try:
         outline = read_outline(entry.get("segmentation"), "")
     except InputError as error:
-        text = f"has an outline that cannot be read: {str(error).removeprefix(', key ')}"
-        found.say("outline", where, text.rstrip("."), key, category)
+        text = str(error).partition("'segmentation', ")[2].rstrip(".")
+        found.say("outline", where, text, key, category)
         return
     size = found.sizes.get(image)
     if outline is not None and outline.mask is not None and size is not None and outline.mask.shape != size[::-1]:
