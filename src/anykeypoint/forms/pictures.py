@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..images import SUFFIXES, picture_size
+from .reading import spelled
 
 
 def pictures_below(folder: Path) -> dict[str, list[Path]]:
@@ -24,12 +25,20 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._sizes: dict[Path, tuple[int, int] | None] = {}
-        self._files: dict[str, bool] = {}
+        self._files: dict[str, tuple[Path, bool]] = {}
 
     def has(self, name: str) -> bool:
         """Whether there is a file of that name, relative to the folder."""
+        return self._file(name)[1]
+
+    def path(self, name: str) -> Path:
+        """Where the file of that name is, in the spelling of the folder (see `reading.spelled`), or would be."""
+        return self._file(name)[0]
+
+    def _file(self, name: str) -> tuple[Path, bool]:
         if name not in self._files:
-            self._files[name] = os.path.isfile(self.folder / name)
+            path = self.folder / spelled(self.folder, name)
+            self._files[name] = (path, os.path.isfile(path))
         return self._files[name]
 
     def size(self, path: Path) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..configs.doubled_keys import DoubledKeys
 from .reading import whole_number
 
 KEY = "skeleton_base"  # key of a document's `info`
@@ -56,7 +57,8 @@ def skeleton_bases(document: Mapping[str, Any]) -> Bases:
     """
     reach: dict[int, tuple[bool, bool]] = {}  # id -> whether an index is 0, and whether one is the number of points
     for entry in document["categories"]:
-        identity = whole_number(entry.get("id")) if isinstance(entry, dict) else None
+        ambiguous = isinstance(entry, DoubledKeys) and entry.clashing
+        identity = whole_number(entry.get("id")) if isinstance(entry, dict) and not ambiguous else None
         if identity is not None and isinstance(entry.get("skeleton"), list):
             count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0
             flat = [i for edge in entry["skeleton"] if isinstance(edge, list) for i in edge if type(i) is int]

@@ -43,7 +43,8 @@ def run(
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
     from ...forms.faults.doctor import examine_labels
     from ...forms.pictures import Pictures
-    from ...forms.registry import load, pictures_of
+    from ...forms.registry import load, parse, pictures_of
+    from ...forms.skeletons import guess_note
 
     if fix is None and (changes is not None or undo is not None):
         flag = "--undo" if changes is None else "--changes"
@@ -58,6 +59,9 @@ def run(
     _read_headers(labels.document(), pictures)
     report = examine_labels(labels, pictures, allow_missing)
     print(_sums(report))
+    for note in (*labels.notes, guess_note(labels.document(), parse(spec)[2])):
+        if note is not None:
+            print(note)
     for reason, count in report.left_out.items():
         print(f"left out by readers: {count} {reason}")
     print(_faults(report.faults, None if everything else LISTED))
@@ -71,7 +75,7 @@ def _read_headers(document: dict, pictures: "Pictures") -> None:
     for entry in console.track(document["images"], "reading headers"):
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if isinstance(name, str) and pictures.has(name):
-            pictures.size(pictures.folder / name)
+            pictures.size(pictures.path(name))
 
 
 def _sums(report: "LabelReport") -> str:
@@ -129,7 +133,7 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
     from ...io import write_bytes
 
     mended = mend(labels.document(), pictures)
-    write_bytes(out, _json({**labels.rest, **mended.document}))
+    write_bytes(out, _json({**labels.rest, **{key: value for key, value in mended.document.items() if value != {}}}))
     print(f"\nWritten to {out}, a mended copy in COCO's form; the labels themselves are as they were.")
     if table is not None:
         write_bytes(table, changes_text(mended.changes).encode("utf-8", "backslashreplace"))

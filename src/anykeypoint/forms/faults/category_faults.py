@@ -5,15 +5,17 @@ from typing import Any
 
 from ...category import MAX_KEYPOINTS, MAX_TEXT, plain_text
 from ..deepfashion2 import POINTS as DEEPFASHION2_POINTS
-from .fault import CategoryCounts, skeleton_bases
+from ..skeletons import skeleton_bases
+from .fault import CategoryCounts
 from .findings import Findings
 
 
 def categories(found: Findings) -> None:
     """Faults of names, points and skeletons."""
     by_name: dict[str, Any] = {}
-    found.bases = skeleton_bases(found.document["categories"])
-    if len(set(found.bases.values())) > 1:
+    bases = skeleton_bases(found.document)
+    found.bases = bases.by_category
+    if bases.mixed is not None:
         text = "counts the points of skeletons from 0 in some categories and from 1 in others"
         found.say("skeleton", "the file", text, ("categories", -1), "", "base")
     for place, identity, entry in found.entries("categories"):

@@ -38,6 +38,7 @@ class Change:
     kind: str
 
 
+SECTIONS = ("images", "annotations", "categories")
 _COLUMNS = tuple(field.name for field in fields(Change))
 
 
@@ -48,7 +49,7 @@ class Ledger:
     """
 
     def __init__(self, document: Mapping[str, list]) -> None:
-        self.document = {key: copy.deepcopy(document[key]) for key in ("images", "annotations", "categories")}
+        self.document = {**document, **{key: copy.deepcopy(document[key]) for key in SECTIONS}}
         self.changes: list[Change] = []
 
     def set(self, section: str, place: int, key: str, value: Any, kind: str) -> None:

@@ -6,8 +6,6 @@ from typing import Any
 
 import yaml
 
-from ...configs.doubled_keys import DoubledKeys
-
 
 @dataclass(frozen=True)
 class Rewrite:
@@ -110,23 +108,3 @@ class LabelReport:
     counts: dict[Any, CategoryCounts]
     faults: list[Fault]
     left_out: dict[str, int] = field(default_factory=dict)
-
-
-def skeleton_bases(categories: list) -> dict[Any, int]:
-    """Id of each category -> the index of the first keypoint in its skeleton, 0 or 1.
-
-    It is decided for the whole file as `walk.walk` does, or for each category by itself where the file mixes both.
-    """
-    reach: dict[Any, tuple[bool, bool]] = {}  # id -> whether the skeleton has a 0, and the number of points
-    for entry in categories:
-        ambiguous = isinstance(entry, DoubledKeys) and entry.clashing
-        if not isinstance(entry, dict) or ambiguous:
-            continue
-        if type(entry.get("id")) is int and isinstance(entry.get("skeleton"), list):
-            count = len(entry["keypoints"]) if isinstance(entry.get("keypoints"), list) else 0
-            flat = [i for edge in entry["skeleton"] if isinstance(edge, list) for i in edge if type(i) is int]
-            reach[entry["id"]] = (0 in flat, count in flat)
-    some_zero, some_one = (any(pair[i] for pair in reach.values()) for i in (0, 1))
-    if some_zero and some_one:
-        return {identity: int(one and not zero) for identity, (zero, one) in reach.items()}
-    return dict.fromkeys(reach, int(some_one))

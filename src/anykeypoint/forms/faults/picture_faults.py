@@ -1,11 +1,9 @@
 """Faults of a document's pictures: file names, files and sizes."""
 
-import posixpath
-import unicodedata
 from pathlib import Path
 from typing import Any
 
-from ..reading import leaves_folder
+from ..reading import leaves_folder, picture_key
 from .fault import Fault
 from .findings import Findings
 
@@ -21,8 +19,8 @@ def images(found: Findings) -> None:
         stated = (entry.get("width"), entry.get("height"))
         if all(type(side) is int and side > 0 for side in stated):
             found.stated[identity] = stated
-        _twice(found, first.setdefault(picture_identity(name), (identity, entry)), identity, entry, key)
-        path = found.pictures.folder / name
+        _twice(found, first.setdefault(picture_key(name), (identity, entry)), identity, entry, key)
+        path = found.pictures.path(name)
         if not found.pictures.has(name):
             found.sizes[identity] = None
             _missing_picture(found, entry, path, where, key)
@@ -38,11 +36,6 @@ def images(found: Findings) -> None:
             size = f"{str(stated[0])[:20]} x {str(stated[1])[:20]}"
             text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {size}{turned}"
             found.say("picture's size", where, text, key, "", stored)
-
-
-def picture_identity(name: str) -> str:
-    """One spelling for all names of a picture: forward slashes, no "./", and accents as one character (NFC)."""
-    return unicodedata.normalize("NFC", posixpath.normpath(name.replace("\\", "/")))
 
 
 def _twice(

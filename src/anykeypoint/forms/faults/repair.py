@@ -17,9 +17,10 @@ from ..areas import box_area
 from ..document import box_round
 from ..pictures import Pictures
 from ..reading import plain_number
-from .changes import Change, Ledger, known_value
+from ..skeletons import skeleton_bases
+from .changes import SECTIONS, Change, Ledger, known_value
 from .doctor import examine
-from .fault import KINDS, Fault, skeleton_bases
+from .fault import KINDS, Fault
 from .sentinels import labelled
 
 OWNERLESS = "objects of entries left out"
@@ -79,7 +80,7 @@ def _once(ledger: Ledger, faults: Iterable[Fault]) -> tuple[dict[str, int], dict
     """Mend a document's faults; the numbers of mended and left faults by kind."""
     mended, left = Counter(), Counter()
     faults = list(faults)
-    bases = skeleton_bases(ledger.document["categories"])
+    bases = skeleton_bases(ledger.document).by_category
     dropped: dict[tuple[str, int], str] = {}  # entry -> kind of the fault for which it is left out
     edges: dict[int, set[Any]] = {}  # index of a category -> indices of edges to leave out, or "all"
     for fault in faults:  # in the order in which they were found, because each is one of what those before it left
@@ -176,8 +177,8 @@ def _drop(ledger: Ledger, dropped: dict[tuple[str, int], str], mended: Counter) 
 
 def _finite(ledger: Ledger, mended: Counter) -> None:
     """Put null for infinite numbers and NaN, which JSON lacks; they may stand under keys that no reader uses."""
-    for section, entries in ledger.document.items():
-        for place, entry in enumerate(entries):
+    for section in SECTIONS:
+        for place, entry in enumerate(ledger.document[section]):
             for key, value in list(entry.items()) if type(entry) is dict else ():
                 if (finite := _without_nan(value)) is not value:
                     mended[NO_NUMBER] += 1
@@ -199,7 +200,7 @@ def _without_nan(value: Any) -> Any:
 
 def _keep_bases(ledger: Ledger, bases: Mapping[Any, int]) -> None:
     """Count all skeletons from 0 where leaving something out has changed what readers take them to count from."""
-    now = skeleton_bases(ledger.document["categories"])
+    now = skeleton_bases(ledger.document).by_category
     if any(bases.get(identity, base) != base for identity, base in now.items()):
         _count_from_zero(ledger, bases)
 

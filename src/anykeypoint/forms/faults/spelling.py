@@ -12,10 +12,10 @@ from typing import Any
 from ...category import plain_text
 from ...configs.doubled_keys import DoubledKeys, doubled_objects
 from ..reading import whole_number
+from .changes import SECTIONS
 from .fault import Fault, Rewrite
 from .findings import Ambiguous, naming
 
-SECTIONS = ("images", "annotations", "categories")
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "none": 0, "null": 0}
 _NUMERIC = {"images": ("width", "height"), "annotations": ("bbox", "keypoints", "area", "num_keypoints")}
@@ -57,7 +57,7 @@ class Rewriter:
     """
 
     def __init__(self, document: Mapping[str, list]) -> None:
-        self.document = {section: list(document[section]) for section in SECTIONS}
+        self.document = {**document, **{section: list(document[section]) for section in SECTIONS}}
         self._groups: dict[tuple[str, str, str, bool], list[tuple[int, Any, Any]]] = {}
 
     def entries(self, section: str) -> list[tuple[int, dict[str, Any]]]:
@@ -94,7 +94,8 @@ class Rewriter:
 def _doubled(writer: Rewriter) -> list[Fault]:
     """The keys that stand twice in one entry; an entry whose values differ is put aside as `Ambiguous`."""
     faults = []
-    for section, entries in writer.document.items():
+    for section in SECTIONS:
+        entries = writer.document[section]
         for place, entry in enumerate(entries):
             for path, inner in doubled_objects(entry):
                 keys = sorted(inner.clashing) or inner.doubled
