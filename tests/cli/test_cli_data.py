@@ -167,6 +167,15 @@ def test_neither_labels_nor_pictures_are_overwritten(made, verb, capsys):
     assert {path.name: path.read_bytes() for path in folder.iterdir() if not path.is_symlink()} == before
 
 
+def test_convert_counts_ids_anew_and_says_which(made, tmp_path, capsys):
+    _, options = made
+    code, out, _ = run(capsys, "convert", *options, "--renumber", "-o", tmp_path / "x.json")
+    assert code == 0 and "category 0 (lamp) is now 1\ncategory 1 (hook) is now 2" in out
+    written = json.loads((tmp_path / "x.json").read_text())
+    assert [entry["id"] for entry in written["categories"]] == [1, 2]
+    assert [entry["id"] for entry in written["annotations"]] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_part_never_overwrites_the_labels(made, capsys):
     folder, options = made
     labels = (folder / "labels.json").rename(folder / "train.json")

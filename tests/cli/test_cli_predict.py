@@ -220,6 +220,37 @@ def test_from_inside_the_folder_names_are_bare_and_labels_are_converted_there(ru
     assert code == 0 and "3 objects" in out
 
 
+def test_predictions_take_ids_and_names_of_labels(run, photos):
+    """As pycocotools needs them, which joins by ids."""
+    images = [{"id": 7, "file_name": "c.jpg"}, {"id": 5, "file_name": "photos/a.jpg"}]
+    kinds = [{"id": 0, "name": "Thing", "keypoints": ["Nose", "left_ear", "tail"]}]
+    Path("labels.json").write_text(json.dumps({"images": images, "annotations": [], "categories": kinds}))
+    options = ["--keypoints", "nose; left ear; tail", "--ids-from", "labels.json"]
+    code, _, err = run("predict", "photos/a.jpg", "photos/c.jpg", *options, "-o", "p.json", "-o", "p.csv")
+    assert code == 0 and "Ids and names are those of the labels." in err
+    data = json.loads(Path("p.json").read_text())
+    assert [(image["id"], image["file_name"]) for image in data["images"]] == [(5, "photos/a.jpg"), (7, "c.jpg")]
+    assert [(kind["id"], kind["name"], kind["keypoints"]) for kind in data["categories"]] == [
+        (0, "Thing", ["Nose", "left_ear", "tail"])
+    ]
+    assert [(entry["image_id"], entry["category_id"]) for entry in data["annotations"]] == [(5, 0), (7, 0)]
+    rows = list(csv.DictReader(Path("p.csv").read_text().splitlines()))
+    assert {(row["category"], row["keypoint"]) for row in rows} == {("Thing", name) for name in kinds[0]["keypoints"]}
+
+
+def test_ids_that_cannot_be_taken_are_refused_before_loading(run, photos, loaded):
+    kinds = [{"id": 1, "name": "thing", "keypoints": ["nose", "left ear", "tail"]}]
+    listed = {"images": [{"id": 7, "file_name": "c.jpg"}], "annotations": [], "categories": kinds}
+    Path("labels.json").write_text(json.dumps(listed))
+    for arguments, words in (
+        (["photos", "-o", "p.json"], "does not list 2 of the 3 pictures"),
+        (["photos/c.jpg"], "--ids-from is for files of poses"),
+        (["photos/c.jpg", "-o", "labels.json"], "would overwrite the input"),
+    ):
+        code, _, err = run("predict", *arguments, *POINTS, "--ids-from", "labels.json")
+        assert code == 2 and words in err and loaded == []
+
+
 def test_outputs_of_every_kind_at_once(run, photos):
     code, _, _ = run("predict", "photos/a.jpg", *POINTS, "-o", "x.png", "-o", "x.json", "-o", "x.csv", "-o", "new/x/")
     assert code == 0

@@ -10,6 +10,7 @@ from ..drawing.explanations import draw_explanations
 from ..drawing.overlay import draw_poses, save_picture
 from ..drawing.panels import draw_densities
 from ..errors import InputError
+from ..forms.label_ids import LabelIds
 from ..forms.poses import write_coco, write_csv, write_json
 from ..inference.files import Result
 from ..inference.names import PictureNames
@@ -26,6 +27,7 @@ class Outputs:
 
     targets: what the user named, as it was typed.
     names: what each image is called in the tables.
+    ids: of labels, which the tables take over with the names of pictures and points; None where none are given.
     pictures: for each image the files to draw its poses into.
     densities: for each image the JSON file that gets all that its poses hold.
     panels: for each image the picture that gets a panel for each keypoint's density.
@@ -39,6 +41,7 @@ class Outputs:
 
     targets: list[str] = field(default_factory=list)
     names: PictureNames | None = None
+    ids: LabelIds | None = None
     pictures: dict[Path, list[Path]] = field(default_factory=dict)
     densities: dict[Path, Path] = field(default_factory=dict)
     panels: dict[Path, Path] = field(default_factory=dict)
@@ -58,6 +61,8 @@ class Outputs:
         """The sentence that says what was written where. images: number of those that did not fail."""
         poses = f"{self.count} pose{'' if self.count == 1 else 's'}"
         said = f"Written to {', '.join(self.targets)}: {poses} of {images} image{'' if images == 1 else 's'}."
+        if self.ids is not None:
+            return f"{said} Ids and names are those of the labels."
         if self.names is None or not self.tables:
             return said
         return f"{said} Names of pictures start at {self.names.start} (--images {self.names.start})."
@@ -70,7 +75,7 @@ class Outputs:
         self.finished += 1
         self.count += len(result.poses)
         if self.tables:
-            self.poses += [replace(pose, density=None) for pose in result.poses]  # tables have no room for it
+            self.poses += [self._row(pose, result.path) for pose in result.poses]
         errors = []
         for write in self._writers(result):
             try:
@@ -80,6 +85,13 @@ class Outputs:
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.save()
         return errors
+
+    def _row(self, pose: Pose, path: Path) -> Pose:
+        """A pose as the tables have it, which have no room for densities."""
+        if self.ids is None:
+            return replace(pose, density=None)
+        ids = self.ids
+        return replace(pose, density=None, image=ids.pictures[path], names=ids.points, category=ids.category)
 
     def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
         """A function for each file that a result is written to; each may raise InputError."""
@@ -103,7 +115,10 @@ class Outputs:
         errors = []
         for path in self.tables if self.finished else ():
             try:
-                TABLES[path.suffix.lower()](self.poses, path)
+                if path.suffix.lower() == ".json" and self.ids is not None:
+                    write_coco(self.poses, path, self.ids.image_ids, self.ids.category_id)
+                else:
+                    TABLES[path.suffix.lower()](self.poses, path)
             except InputError as error:
                 errors.append(str(error))
         self.saved = time.monotonic()
@@ -117,6 +132,7 @@ def plan_outputs(
     density: bool,
     explain: bool = False,
     names: PictureNames | None = None,
+    ids: LabelIds | None = None,
 ) -> Outputs:
     """Decide every file name before anything is computed, and make the folders.
 
@@ -126,11 +142,12 @@ def plan_outputs(
     density: the poses have densities, which are written too.
     explain: the results have explanations, which are drawn too.
     names: what the images are called in the tables; None keeps each pose's own name.
+    ids: of labels, for the tables.
 
     Raises InputError for an output of no known kind, in a folder that does not exist, that would overwrite one of
     `inputs`, or that has no room for densities or explanations.
     """
-    plan = Outputs(targets=list(outputs), names=names)
+    plan = Outputs(targets=list(outputs), names=names, ids=ids)
     for text in dict.fromkeys(outputs):
         path = Path(text)
         if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:
@@ -141,6 +158,8 @@ def plan_outputs(
         raise InputError("--density needs a picture or a folder to be written to; add e.g. -o out/.")
     if explain and not plan.explained:
         raise InputError("--explain needs a folder to be written to; add e.g. -o out/.")
+    if ids is not None and not plan.tables:
+        raise InputError("--ids-from is for files of poses; add one, as in -o poses.json.")
     _check_clashes(plan, inputs)
     return plan
 

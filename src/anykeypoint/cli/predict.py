@@ -106,6 +106,14 @@ def run(
     descriptions: options.Descriptions = "detailed",
     max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
+    ids_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--ids-from",
+            metavar="LABELS.json",
+            help="Write the ids of pictures and category, and their names, as these COCO labels have them.",
+        ),
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +126,7 @@ def run(
 ) -> int:
     """Predict the keypoints of objects in pictures, from words, examples or both. Without -o a table is printed."""
     from ..example import read_marked, to_example
+    from ..forms.label_ids import label_ids
     from ..images.limits import check_max_pixels
     from ..inference.box_files import read_boxes
     from ..inference.files import find_images, predict_files
@@ -144,9 +153,10 @@ def run(
     placed = None if boxes is None else read_boxes(boxes)
     if placed is not None:
         placed.assign(paths)  # refuses boxes that do not fit the pictures before the model is loaded
-    inputs = [*paths, *(Path(given) for given in (boxes, category) if given)]
+    inputs = [*paths, *(Path(given) for given in (boxes, category, ids_from) if given)]
     inputs += [path for one in marked for path in (one.picture, one.file)]
-    outputs = plan_outputs(output or (), paths, inputs, density, explain, name_pictures(images, paths))
+    ids = None if ids_from is None else label_ids(ids_from, paths, chosen)
+    outputs = plan_outputs(output or (), paths, inputs, density, explain, name_pictures(images, paths), ids)
     if model is None:
         model = default_model(needed)
     else:

@@ -114,11 +114,14 @@ def coco_annotation(
     }
 
 
-def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
-    """A whole COCO keypoints document.
+def coco_document(
+    poses: Iterable[PoseFields], image_ids: Mapping[str, int] | None = None, category_id: int | None = None
+) -> dict[str, Any]:
+    """A whole COCO keypoints document, with each picture and each category once.
 
-    It holds each picture and each category once, with ids from 1 in the order of their first pose; file names are the
-    poses' `image`, and skeletons count from 1. `info` states that, the schema and its version.
+    image_ids: file name -> id, of every picture; None counts from 1 in the order of their first pose.
+    category_id: the id of the one category; None counts from 1 likewise.
+    File names are the poses' `image`, and skeletons count from 1. `info` states that, the schema and its version.
     Raises InputError if a pose has no file name, or two poses disagree on a picture's size or a category's keypoints.
     """
     images: dict[str, dict[str, Any]] = {}
@@ -128,9 +131,11 @@ def coco_document(poses: Iterable[PoseFields]) -> dict[str, Any]:
         if not pose.image:
             raise InputError("A pose must know its picture's file name to be written as COCO; set its image.")
         name = pose.category or "object"
-        image = {"id": len(images) + 1, "file_name": pose.image, "width": pose.image_size[0]}
+        number = len(images) + 1 if image_ids is None else image_ids[pose.image]
+        image = {"id": number, "file_name": pose.image, "width": pose.image_size[0]}
         image["height"] = pose.image_size[1]
-        category = {"id": len(categories) + 1, "name": name, "supercategory": "", "keypoints": list(pose.names)}
+        kind = len(categories) + 1 if category_id is None else category_id
+        category = {"id": kind, "name": name, "supercategory": "", "keypoints": list(pose.names)}
         category["skeleton"] = written_edges(pose.skeleton)
         image = _same(images, pose.image, image, "picture", "sizes")
         category = _same(categories, name, category, "category", "keypoints or skeletons")
@@ -170,9 +175,14 @@ def csv_text(poses: Iterable[TableFields]) -> str:
     return "\n".join([*lines, ""])
 
 
-def write_coco(poses: Iterable[PoseFields], path: str | Path) -> None:
+def write_coco(
+    poses: Iterable[PoseFields],
+    path: str | Path,
+    image_ids: Mapping[str, int] | None = None,
+    category_id: int | None = None,
+) -> None:
     """Write `coco_document` as JSON. Raises InputError where it does, and if the file cannot be written."""
-    write_bytes(path, _json(coco_document(poses)))
+    write_bytes(path, _json(coco_document(poses, image_ids, category_id)))
 
 
 def write_csv(poses: Iterable[PoseFields], path: str | Path) -> None:

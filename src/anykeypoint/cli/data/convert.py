@@ -35,15 +35,23 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what would be lost; write nothing.")
     ] = False,
+    renumber: Annotated[
+        bool, typer.Option("--renumber", help="Count the ids of categories and objects from 1, without gaps.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write labels in another form, and say what that form has no room for."""
     from ...forms.registry import convert, pictures_of, read
+    from ...forms.renumber import renumber as renumbered
     from ...forms.writing import save
 
     images = pictures_of(spec, images)
     check_output(out, spec, images)
     dataset = read(spec, images, allow_missing=allow_missing, strict=strict)
+    if renumber:
+        dataset, ids = renumbered(dataset)
+        for old, new in ids.items():
+            print(f"category {old} ({dataset.categories[new].name}) is now {new}")
     content, lost = convert(dataset, images, to)
     if dry_run:
         print(f"would be written to {out}: {len(dataset.objects)} objects{_files(content)}; nothing was written")
