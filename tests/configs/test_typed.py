@@ -105,9 +105,12 @@ def test_what_is_joined_by_semicolons_is_parted_again(points):
 
 
 def test_words_and_numbers_are_parted_by_every_alphabets_marks():
-    assert split_words("dog; cat") == split_words("dog；cat") == split_words("dog, cat") == split_words("dog、cat")
-    assert split_words("a dog, sitting; cat") == ["a dog, sitting", "cat"]
-    assert split_words("dog;") == ["dog", ""]
+    assert split_words("dog; cat") == split_words("dog；cat") == (["dog", "cat"], "")
+    for text in ("dog, cat", "dog、cat"):
+        words, doubt = split_words(text)
+        assert words == ["dog", "cat"] and text in doubt
+    assert split_words("a dog, sitting; cat") == (["a dog, sitting", "cat"], "")
+    assert split_words("dog;") == (["dog", ""], "")
     assert split_commas("1,2，3、4") == ["1", "2", "3", "4"]
 
 

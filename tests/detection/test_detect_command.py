@@ -97,7 +97,8 @@ def test_every_object_becomes_a_pose_with_its_box_score_and_word_in_every_output
     code, _, err = run("predict", "photos", *POINTS, "--detect", "dog; cat", "-o", "out/")
     assert code == 0
     assert err.splitlines() == [
-        "photos/b.png: no dog or cat was found with a score of 0.25 or more; a lower one finds more.",
+        "photos/b.png: no dog or cat was found with a score of 0.25 or more, and none with a lower one; "
+        "give the box with --boxes, or another --detector.",
         "Written to out/: 4 poses of 3 images. Names of pictures start at photos (--images photos).",
     ]
     assert run("predict", "photos", *POINTS, "--detect", "dog; cat", "-o", "out/", "-q") == (0, "", "")
@@ -128,6 +129,18 @@ def test_the_threshold_and_the_number_are_those_asked_for(run, photos):
 def test_a_picture_without_the_object_is_printed_as_such_and_is_no_failure(run, photos):
     code, out, err = run("predict", "photos/b.png", *POINTS, "--detect", "cat")
     assert code == 0 and out.split("\n  ")[1].strip() == "no object" and "no cat was found" in err
+
+
+def test_what_a_lower_score_would_find_is_said(run, photos):
+    code, _, err = run("predict", "photos/a.png", *POINTS, "--detect", "cat", "--detect-score", "0.75")
+    assert code == 0 and "the best has 0.7, so --detect-score 0.7 finds it." in err
+    _, out, err = run("predict", "photos/a.png", *POINTS, "--detect", "cat", "--detect-score", "0.7")
+    assert "cat 0.70" in out and err == ""
+
+
+def test_words_between_commas_are_looked_for_one_by_one_and_said(run, photos):
+    _, out, err = run("predict", "photos/a.png", *POINTS, "--detect", "dog, cat")
+    assert "object 2: dog 0.30" in out and "2 words" in err
 
 
 def test_a_bad_picture_loses_no_other(run, photos):

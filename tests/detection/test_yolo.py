@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,3 +272,36 @@ def test_the_published_weights_find_the_people_of_a_photo(published, shared):
                 found, hidden = found + best, hidden + (not best)
     assert (found, hidden) == (11, 3)
     assert published.find(folder / "000000000785.jpg", "zebra; pizza") == []
+
+
+class AtHalfSize(OneCell):
+    """Sees its dog only in a picture with a grey margin at the top, as one at half size has."""
+
+    def forward(self, pixels):
+        grids = super().forward(pixels)
+        if (pixels[0, :, :90, :] - 0.5).abs().max() > 0.01:
+            grids[0][:] = -20.0
+        return grids
+
+
+def test_a_word_that_is_not_found_is_looked_for_in_the_picture_at_half_size():
+    picture = Image.new("RGB", (416, 416))
+    (found,) = YoloTiny(AtHalfSize()).find(picture, "dog")
+    # The square is 832 pixels a side and begins 208 left of and above the picture; the anchor is 81 x 82 of 416.
+    assert found.box == pytest.approx((9.5 * 64 - 208 - 81, 6.5 * 64 - 208 - 82, 97, 164))
+    assert YoloTiny(AtHalfSize()).find(picture, "dog", score=0.0, most=1) == [found]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "box"), [("astronaut", "person", (20, 18, 350, 494)), ("cat", "cat", (20, 5, 420, 295))]
+)
+def test_the_published_weights_find_what_fills_the_sample_photos(published, name, word, box):
+    photo = Path(__file__).resolve().parents[2] / "examples" / f"{name}.jpg"
+    found = published.find(photo, word)
+    assert overlaps(box, np.array([found[0].box]))[0] > 0.75 and found[0].score > 0.8
+    assert all(overlaps(box, np.array([one.box]))[0] > 0.3 for one in found)
+
+
+def test_a_misspelt_word_gets_the_nearest_ones():
+    with pytest.raises(InputError, match=r"'kat' \(near: cat"):
+        YoloTiny(OneCell()).check("kat")

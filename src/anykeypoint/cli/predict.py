@@ -263,6 +263,7 @@ class DetectionOptions:
 
     def check(self, boxes: str | None) -> None:
         """Raise InputError, before anything is loaded, where the options do not fit together or with `boxes`."""
+        from ..configs import typed
         from ..configs.checks import check_share
         from ..detection.detector import check_most, split_words
 
@@ -278,6 +279,8 @@ class DetectionOptions:
             check_most(self.most)
         if self.words is not None:
             split_words(self.words)
+            if doubt := typed.split_words(self.words)[1]:
+                console.note(f"note: {doubt}")
 
     def load(self, device: str) -> "Search":
         """Load the detector and give the search for the words."""

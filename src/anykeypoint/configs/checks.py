@@ -73,7 +73,7 @@ def check_text(value: Any, what: str) -> str:
 def near_names(name: str, known: Iterable[str]) -> str:
     """The part of a sentence that suggests the known names nearest to an unknown one; "" where none is near."""
     exact = {entry.casefold(): entry for entry in known}
-    near = [exact[entry] for entry in get_close_matches(name.casefold(), exact, n=3, cutoff=0.7)]
+    near = [exact[entry] for entry in get_close_matches(name.casefold(), exact, n=3, cutoff=0.66)]
     return f" (near: {', '.join(near)})" if near else ""
 
 

@@ -56,10 +56,16 @@ def split_points(text: str, what: str = "The keypoints") -> tuple[list[tuple[str
     return [(name, description)], ""
 
 
-def split_words(text: str) -> list[str]:
-    """The words of "dog; cat", perhaps blank ones among them; commas part them where there is no semicolon."""
+def split_words(text: str) -> tuple[list[str], str]:
+    """Take "dog; cat" apart; commas part the words where there is no semicolon.
+
+    Returns the words, perhaps blank ones among them, and a sentence where commas parted them, "" otherwise.
+    """
     parts = _SEPARATOR.split(clean(text, "The words"))
-    return [part.strip() for part in (parts if len(parts) > 1 else split_commas(parts[0]))]
+    words = [part.strip() for part in (parts if len(parts) > 1 else split_commas(parts[0]))]
+    if len(parts) > 1 or len(words) == 1:
+        return words, ""
+    return words, f"{text.strip()!r} was read as {len(words)} words with commas between them; write ';' between words."
 
 
 def split_commas(text: str) -> list[str]:

@@ -85,7 +85,7 @@ def split_words(words: str | Sequence[str]) -> list[str]:
 
     Raises InputError without any, and for a word that is blank or given twice.
     """
-    given = typed.split_words(words) if isinstance(words, str) else words
+    given = typed.split_words(words)[0] if isinstance(words, str) else words
     if (
         not isinstance(given, Sequence)
         or not given

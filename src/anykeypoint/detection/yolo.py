@@ -6,9 +6,11 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..models.folders import fill, read_settings
 from .boxes import Detection
@@ -49,22 +51,40 @@ class YoloTiny(Detector):
         for word in checked:
             if word.casefold() not in known_words():
                 names = ", ".join(next(iter(kind)) for kind in _kinds())
+                near = near_names(word, known_words())
                 raise InputError(
-                    f"The detector {MODEL_TYPE} does not know {word!r}, only {names}; give one of these, or a detector "
-                    "that takes any words, as --detector IDEA-Research/grounding-dino-tiny."
+                    f"The detector {MODEL_TYPE} does not know {word!r}{near}, only {names}; give one of these, or a "
+                    "detector that takes any words, as --detector IDEA-Research/grounding-dino-tiny."
                 )
         return checked
 
-    @torch.inference_mode()
     def _candidates(self, picture: Image.Image, words: list[str], score: float) -> Iterator[Detection]:
-        pixels, crop = letterbox(picture, SIDE)
+        """A word that is not found with the usual score is looked for in the picture at half size too.
+
+        The network misses objects that fill their picture. The second look does not depend on `score`, so that a lower
+        one never finds less.
+        """
+        readings = [self._read(picture)]
+        for word in words:
+            number = known_words()[word.casefold()]
+            used = readings[:1]
+            if readings[0][1][:, number].max() < self.usual_score:
+                if len(readings) == 1:
+                    readings.append(self._read(picture, scale=2.0))
+                used = readings
+            for boxes, scores in used:
+                yield from as_detections(boxes, scores[:, number], word, score, picture.size)
+
+    @torch.inference_mode()
+    def _read(self, picture: Image.Image, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes [N, 4] in pixels of the picture, and their scores [N, C]. scale: see `letterbox`."""
+        pixels, crop = letterbox(picture, SIDE, scale=scale)
         place = next(self.network.parameters()).device
         coarse, fine = self.network(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().to(place))
         boxes, scores = decode((coarse[0], fine[0]))
         boxes[:, :2] = crop.to_image(boxes[:, :2])
         boxes[:, 2:] *= crop.side
-        for word in words:
-            yield from as_detections(boxes, scores[:, known_words()[word.casefold()]], word, score, picture.size)
+        return boxes, scores
 
 
 @cache

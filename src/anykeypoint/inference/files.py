@@ -128,9 +128,9 @@ def _predict_file(
         picture = read_picture(path, max_pixels)
         poses, explanations, note = [], [], None
         if isinstance(places, Search):
-            detections = places.find(picture)
+            detections, missed = places.find(picture)
             boxes = [(one.box, {"box_score": one.score, "box_word": one.word}) for one in detections]
-            note = None if detections else f"{path}: {places.nothing()}"
+            note = None if detections else f"{path}: {missed}"
         else:
             boxes = [(box, {}) for box in places]
         for box, detected in boxes:
