@@ -90,7 +90,7 @@ def test_without_edges_nothing_is_said(put, tmp_path):
 
 @pytest.mark.parametrize("skeleton", [EDGES, ((1, 2),), ((2, 3), (0, 1)), ()])
 def test_every_file_of_ours_counts_from_one_and_says_so(put, tmp_path, skeleton, capsys):
-    """As predict, convert and split write it, and read again as labels and as an example."""
+    """As predict, convert, split and check --fix write it, and read again as labels and as an example."""
     spec = put(document([[a, b] for a, b in skeleton], {"skeleton_base": 0}))
     pose = Pose(
         names=NAMES, xy=[[5, 20]] * 4, confidence=[0.5] * 4, present=[True] * 4, box=(0, 0, 50, 40),
@@ -101,6 +101,9 @@ def test_every_file_of_ours_counts_from_one_and_says_so(put, tmp_path, skeleton,
     assert run("data", "convert", spec, "--images", tmp_path, "-o", files["convert"]) == 0
     assert run("data", "split", spec, "--images", tmp_path, "-o", tmp_path / "parts", "--share", ".5") == 0
     files["split"] = tmp_path / "parts" / "part.json"
+    if skeleton:  # without an edge a mended copy differs in nothing
+        files["mended"] = tmp_path / "mended.json"
+        run("data", "check", spec, "--images", tmp_path, "--fix", files["mended"])
     for name, file in files.items():
         written = json.loads(file.read_text())
         (kind,) = written["categories"]
@@ -110,6 +113,18 @@ def test_every_file_of_ours_counts_from_one_and_says_so(put, tmp_path, skeleton,
         assert next(iter(data.categories.values())).skeleton == skeleton and not data.notes, name
         assert read_marked(f"{tmp_path / '1.png'}:{file}").skeleton == skeleton, name
     assert NOTE not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("info", [None, {}, {"year": 2026}, {"skeleton_base": 0}, {"skeleton_base": 1}, "mine"])
+def test_a_mended_copy_counts_from_one_and_undo_gives_the_file_back(put, tmp_path, info):
+    made = document([[0, 1], [1, 2]] if info != {"skeleton_base": 1} else [[1, 2], [2, 3]], info, num_keypoints=9)
+    spec, files = put(made), [tmp_path / name for name in ("mended.json", "changes.csv", "back.json")]
+    run("data", "check", spec, "--images", tmp_path, "--fix", files[0], "--changes", files[1])
+    mended = json.loads(files[0].read_text())
+    assert mended["info"]["skeleton_base"] == 1 and mended["categories"][0]["skeleton"] == [[1, 2], [2, 3]]
+    assert read(f"coco:{files[0]}", tmp_path).categories[7].skeleton == EDGES
+    back = ["--undo", files[1], "--fix", files[2], "--images", tmp_path]
+    assert run("data", "check", f"coco:{files[0]}", *back) == 0 and json.loads(files[2].read_text()) == made
 
 
 def test_converting_what_predict_wrote_keeps_the_skeleton(put, tmp_path):

@@ -129,15 +129,18 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
     """Write a copy in which all is mended that has one meaning, and say what was mended and what was not."""
     from ...forms.faults.changes import changes_text
     from ...forms.faults.fault import KINDS
-    from ...forms.faults.repair import mend
+    from ...forms.faults.repair import count_from_one, mend
     from ...io import write_bytes
 
     mended = mend(labels.document(), pictures)
-    write_bytes(out, _json({**labels.rest, **{key: value for key, value in mended.document.items() if value != {}}}))
+    whole = {**labels.rest, **{key: value for key, value in mended.document.items() if value != {}}}
+    whole, counted = count_from_one(whole)
+    write_bytes(out, _json(whole))
     print(f"\nWritten to {out}, a mended copy in COCO's form; the labels themselves are as they were.")
     if table is not None:
-        write_bytes(table, changes_text(mended.changes).encode("utf-8", "backslashreplace"))
-        print(f"Written to {table}: {len(mended.changes)} changed values; `data check --undo` takes them back.")
+        made = [*mended.changes, *counted]
+        write_bytes(table, changes_text(made).encode("utf-8", "backslashreplace"))
+        print(f"Written to {table}: {len(made)} changed values; `data check --undo` takes them back.")
     for kind, count in mended.mended.items():
         print(f"  mended: {count} x {kind}" + (f": {KINDS[kind]}" if kind in KINDS else ""))
     left = mended.left | ({"cannot be read": len(labels.faults)} if labels.faults else {})

@@ -22,7 +22,7 @@ from ..reading import read_table
 class Change:
     """One changed value.
 
-    section: "images", "annotations" or "categories".
+    section: "images", "annotations", "categories" or another key of the document.
     id: of the entry, as it was.
     path: the value's JSON pointer in the document as it was at that time, "/annotations/3/bbox"; "/annotations/3" for
         an entry that was left out or written as a whole.
@@ -74,6 +74,12 @@ class Ledger:
         if _json(once) != old:
             self.changes.append(Change(section, _id(entry), f"/{section}/{place}", old, _json(once), kind))
             self.document[section][place] = once
+
+    def set_whole(self, key: str, value: Any, kind: str) -> None:
+        """Give a key of the document itself, such as `info`, a value."""
+        old = _json(self.document[key]) if key in self.document else ""
+        self.changes.append(Change(key, "", f"/{key}", old, _json(value), kind))
+        self.document[key] = value
 
     def drop(self, section: str, place: int, kind: str) -> None:
         """Leave an entry out; the places of those behind it become one less."""
@@ -146,7 +152,11 @@ def take_back(document: Mapping[str, Any], changes: Sequence[Change], origin: st
 
 
 def _take_back(data: dict[str, Any], change: Change) -> None:
-    section, place, *keys = change.path.removeprefix("/").split("/")
+    section, *rest = change.path.removeprefix("/").split("/")
+    if not rest:
+        _take_back_key(data, section, change)
+        return
+    place, *keys = rest
     entries, at = data[section], int(place)
     if not keys and change.new:
         if _json(entries[at]) != change.new:
@@ -159,7 +169,10 @@ def _take_back(data: dict[str, Any], change: Change) -> None:
         entries.insert(at, open_json(change.old, ""))
         return
     (key,) = (part.replace("~1", "/").replace("~0", "~") for part in keys)
-    entry = entries[at]
+    _take_back_key(entries[at], key, change)
+
+
+def _take_back_key(entry: dict[str, Any], key: str, change: Change) -> None:
     if (_json(entry[key]) if key in entry else "") != change.new:
         raise ValueError(key)
     if change.old:

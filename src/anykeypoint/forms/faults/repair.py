@@ -17,7 +17,7 @@ from ..areas import box_area
 from ..document import box_round
 from ..pictures import Pictures
 from ..reading import plain_number
-from ..skeletons import skeleton_bases
+from ..skeletons import BASE, skeleton_bases, stated_base, with_base
 from .changes import SECTIONS, Change, Ledger, known_value
 from .doctor import examine
 from .fault import KINDS, Fault
@@ -61,6 +61,18 @@ def mend(document: Mapping[str, list], images: Path | Pictures) -> Mended:
         if not done:
             break
     return Mended(ledger.document, dict(mended), left, ledger.changes)
+
+
+def count_from_one(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+    """A copy whose skeletons count from 1 and say so, as those of every file of ours; and the changes.
+
+    document: the whole COCO document; without an edge it stays as it is.
+    """
+    ledger, bases = Ledger(document), skeleton_bases(document).by_category
+    if bases and stated_base(document) != BASE:
+        _shift(ledger, {identity: BASE - base for identity, base in bases.items()})
+        ledger.set_whole("info", with_base(document.get("info")), "skeleton")
+    return ledger.document, ledger.changes
 
 
 def repair(
@@ -206,10 +218,15 @@ def _keep_bases(ledger: Ledger, bases: Mapping[Any, int]) -> None:
 
 
 def _count_from_zero(ledger: Ledger, bases: Mapping[Any, int]) -> None:
+    _shift(ledger, {identity: -base for identity, base in bases.items()})
+
+
+def _shift(ledger: Ledger, steps: Mapping[Any, int]) -> None:
+    """Add a number to the indices in skeletons. steps: id of a category -> the number."""
     for place, entry in enumerate(ledger.document["categories"]):
-        base = bases.get(known_value(entry, "id"), 0)
-        if base and isinstance(known_value(entry, "skeleton"), list):
-            counted = [[i - base if type(i) is int else i for i in edge] for edge in entry["skeleton"]]
+        step, edges = steps.get(known_value(entry, "id"), 0), known_value(entry, "skeleton")
+        if step and isinstance(edges, list):
+            counted = [[i + step if type(i) is int else i for i in e] if isinstance(e, list) else e for e in edges]
             ledger.set("categories", place, "skeleton", counted, "skeleton")
 
 
