@@ -291,6 +291,17 @@ def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(datase
     assert Image.open(tmp_path / module.EXAMPLES).height > 300 * results["categories"]
 
 
+def test_an_object_whose_outline_cannot_be_read_is_measured_as_one_without(dataset, tmp_path):
+    (first, *others) = dataset.objects
+    broken = dataclasses.replace(first, segmentation=[[30, 30, 130, 110]])
+    changed = dataclasses.replace(dataset, objects=[broken, *others])
+    results = compare_densities(Blurred(changed), changed, tmp_path)
+    plain = compare_densities(Blurred(dataset), dataset, tmp_path / "plain")
+    assert results["points"] == plain["points"] and plain["outline_faults"] == []
+    (sentence,) = results["outline_faults"]
+    assert sentence.startswith(f"Annotation {first.id}, key 'segmentation'")
+
+
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
     whole = compare_densities(Blurred(dataset), dataset, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -135,6 +135,13 @@ def test_pairs_of_the_file_come_before_those_of_the_names(read):
     assert read(changed(categories__0__pairs=None)).categories[5].pairs == ((1, 2),)
 
 
+def test_a_crowd_flag_of_null_is_none_and_a_text_is_a_fault(read):
+    assert len(read(changed(annotations__0__iscrowd=None)).objects) == 2
+    for value in ("0", "false", 2):
+        data = read(changed(annotations__0__iscrowd=value))
+        assert [item.id for item in data.objects] == [11] and "annotation 10, key 'iscrowd'" in data.faults[0]
+
+
 def test_crowds_and_objects_without_labels_are_left_out_and_counted(read):
     data = changed(annotations__0__iscrowd=1, annotations__1__keypoints=[0] * 9)
     dataset = read(data)

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import console, options
-from .left_out import print_left_out
+from .left_out import print_faults, print_left_out
 
 
 def run(
@@ -60,6 +60,7 @@ def run(
     with console.waiting(f"loading {model}"):
         loaded = load(model, device=device)
     results = compare_densities(loaded, dataset, out, config, command=command, progress=console.track)
+    print_faults(results["outline_faults"])
     print(summary(results))
     print(f"Written to {out / RESULTS} and {out / EXAMPLES}")
     return 0

@@ -22,7 +22,7 @@ from ..drawing.overlay import save_picture
 from ..drawing.panels import Panel, beyond, sheet
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
-from ..forms.outlines import Outline, read_outline
+from ..forms.outlines import Outline, read_outlines
 from ..forms.phrases import LIBRARY, whose_words
 from ..geometry import Box
 from ..images import read_picture
@@ -103,6 +103,7 @@ def compare_densities(
     "category_mean" and "object_mean" hold the METRICS by method: means over the points of an object, then over objects,
     and for the former over those of each category first. For the Gaussian at the model's point both hold "best_sigma",
     a fraction of the crop's side, and "best_nll": the best that one width could reach on these very points.
+    An object whose outline cannot be read is measured as one without; "outline_faults" has a sentence for each.
     Raises InputError for a model without densities or confidences and for folders and files that cannot be used.
     """
     out, config, progress = Path(out), config or DensityComparisonConfig(), progress or no_progress
@@ -110,7 +111,7 @@ def compare_densities(
     visible = [item for item in objects if (item.visibility == 2).any()]
     if not visible:
         raise InputError("There is no object with a visible point (v = 2) to compare on; check the data file.")
-    outlines = {item.id: read_outline(item.segmentation, f"Annotation {item.id}") for item in visible}
+    outlines, outline_faults = read_outlines(visible)
     categories = {key: dataset.categories[key] for key in {item.category_id for item in visible}}
     claim(out, config, visible, categories, (LINES, RESULTS, EXAMPLES), SETTINGS)
     drawn: DrawnDensities = dict.fromkeys(_choose_examples(visible, config.seed))
@@ -127,6 +128,7 @@ def compare_densities(
     results = _results(used, {item.id: label for item, label in zip(visible, labels, strict=True)}, outlines)
     results["words"] = {label: whose_words(item.category, LIBRARY) for item, label in zip(visible, labels, strict=True)}
     results["left_out"] = {reason: count for reason, count in left_out.items() if count}
+    results["outline_faults"] = outline_faults
     return write_results(out / RESULTS, results, config, command)
 
 

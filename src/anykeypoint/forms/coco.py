@@ -131,7 +131,7 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
 
 def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
     """COCO's rule: an object counts if it is no crowd and has a labelled point; its box is taken as written."""
-    if walk.is_crowd(entry):
+    if walk.is_crowd(entry, where):
         return CROWD
     points, visibility = walk.keypoints_of(entry, category, where)
     if not visibility.any():

@@ -218,7 +218,7 @@ def from_document(
 
 def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Category, where: str) -> str | Kept:
     """The clean box, points, visibility and area of an annotation, or the reason why it does not count."""
-    if walk.is_crowd(entry):
+    if walk.is_crowd(entry, where):
         return CROWD
     if entry.get("bbox") is None:
         return NO_BOX

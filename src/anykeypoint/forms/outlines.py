@@ -4,7 +4,7 @@ Polygons are in continuous image pixels; a mask has one value per pixel of the p
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 
 from ..errors import InputError
 from ..geometry import Crop
+from .dataset import LabelledObject
+from .reading import catching
 
 _FINE = 512  # smallest number of samples across a crop
 
@@ -50,6 +52,17 @@ class Outline:
             covered = self.mask[np.clip(rows, 0, high - 1)[:, None], np.clip(columns, 0, wide - 1)] & inside
         width = fine // cells
         return covered.reshape(cells, width, cells, width).mean(axis=(1, 3))
+
+
+def read_outlines(objects: Sequence[LabelledObject]) -> tuple[dict[int, Outline | None], list[str]]:
+    """The outlines of objects by their ids, and a sentence for each that cannot be read, which counts as none."""
+    outlines: dict[int, Outline | None] = {}
+    faults: list[str] = []
+    for item in objects:
+        outlines[item.id] = None
+        with catching(faults):
+            outlines[item.id] = read_outline(item.segmentation, f"Annotation {item.id}")
+    return outlines, faults
 
 
 def read_outline(segmentation: Any, where: str) -> Outline | None:

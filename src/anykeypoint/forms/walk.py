@@ -294,9 +294,12 @@ def own_category(name: str, labels: list[str], edges: Edges) -> Category:
 # --- objects -------------------------------------------------------------------------------------------------------
 
 
-def is_crowd(entry: Mapping) -> bool:
-    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one."""
-    return entry.get("iscrowd", 0) not in (0, False)
+def is_crowd(entry: Mapping, where: str) -> bool:
+    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one; null marks none."""
+    value = entry.get("iscrowd")
+    if value is not None and not (isinstance(value, bool | int | float) and value in (0, 1)):
+        raise InputError(f"{where}, key 'iscrowd', must be 0 or 1, but got {str(value)[:40]!r}.")
+    return bool(value)
 
 
 def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
