@@ -284,6 +284,21 @@ def test_missing_pictures_are_counted_and_no_fault_where_they_are_allowed(made, 
     assert code == 0 and "Nothing is wrong." in out and rows["all"][:3] == ["6", "1", "6"]
 
 
+def test_a_key_that_stands_twice_is_listed_in_every_json_form(made, tmp_path, capsys):
+    folder, options = made
+    run(capsys, "convert", *options, "--to", "labelstudio", "-o", tmp_path / "tasks.json")
+    text = (tmp_path / "tasks.json").read_text()
+    (tmp_path / "tasks.json").write_text(
+        text.replace('"id": 1, "data"', '"id": 1, "note": "a", "note": "b", "data"', 1)
+    )
+    code, out, _ = run(capsys, "check", f"labelstudio:{tmp_path / 'tasks.json'}", "--images", folder)
+    assert code == 1 and "[0] has the key 'note' twice, with a and b" in out
+    text = text.replace('"type": "keypointlabels"', '"type": "keypointlabels", "type": "other"', 1)
+    (tmp_path / "tasks.json").write_text(text)
+    code, out, _ = run(capsys, "check", f"labelstudio:{tmp_path / 'tasks.json'}", "--images", folder)
+    assert code == 1 and out.count("has the key 'type' twice, with keypointlabels and other") == 1
+
+
 def test_check_lists_what_the_reader_left_out_and_counts_what_is_good(shared, capsys):
     folder = shared / "cases" / "labelstudio_one_bad_task"
     if not folder.is_dir():

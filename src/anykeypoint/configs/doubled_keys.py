@@ -36,10 +36,15 @@ class DoubledKeys(dict):
         """The keys that stand more than once."""
         return [key for key, count in Counter(key for key, _ in self.pairs).items() if count > 1]
 
+    def sentence(self, key: str) -> str:
+        """What is wrong with a doubled key."""
+        values = " and ".join(str(value)[:40] for name, value in self.pairs if name == key)
+        what = "keep the right one" if key in self.clashing else "keep one"
+        return f"{self.place} has the key {key!r} twice, with {values}; {what}."
+
     def __getitem__(self, key: str) -> Any:
         if key in self.clashing:
-            values = " and ".join(str(value)[:40] for name, value in self.pairs if name == key)
-            raise InputError(f"{self.place} has the key {key!r} twice, with {values}; keep the right one.")
+            raise InputError(self.sentence(key))
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -43,7 +43,7 @@ def run(
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
     from ...forms.faults.doctor import examine_labels
     from ...forms.pictures import Pictures
-    from ...forms.registry import load, parse, pictures_of
+    from ...forms.registry import label_files, load, parse, pictures_of
     from ...forms.skeletons import guess_note
 
     if fix is None and (changes is not None or undo is not None):
@@ -57,7 +57,7 @@ def run(
         if out is not None:
             check_output(out, spec, pictures.folder)
     _read_headers(labels.document(), pictures)
-    report = examine_labels(labels, pictures, allow_missing)
+    report = examine_labels(labels, pictures, allow_missing, label_files(spec))
     print(_sums(report))
     for note in (*labels.notes, guess_note(labels.document(), parse(spec)[2])):
         if note is not None:
