@@ -67,6 +67,21 @@ def check_overlap(box: Box, size: tuple[int, int], name: str = "the picture") ->
     return values
 
 
+def turned_hull(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
+    """The upright box round a box that is turned clockwise, in the frame of the box.
+
+    degrees: how far it is turned.
+    pivot: the place that it is turned about.
+    """
+    x, y, w, h = box
+    turn = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])  # clockwise, as y points down
+    corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) - pivot
+    places = corners @ matrix.T + pivot
+    low, high = places.min(axis=0), places.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
+
+
 def check_image_size(size: Any, what: str) -> tuple[int, int]:
     """(width, height) as two ints from 1 up; InputError otherwise. what: subject of the sentence."""
     try:

@@ -122,3 +122,188 @@ def test_an_object_is_kept_where_only_its_points_are_those_of_another_picture(tm
     pictures(tmp_path, "a.png", "b.png")
     data = read(f"coco:{labels(tmp_path, ['a.png', 'b.png'])}", tmp_path)
     assert len(data.objects) == 2 and np.array_equal(data.objects[0].points, data.objects[1].points)
+
+
+# --- pictures that only their task, video or folder tells apart ------------------------------------------------------
+
+
+def test_pictures_of_two_tasks_with_one_name_are_found_in_folders_of_the_tasks_or_refused(tmp_path):
+    skeleton = '<skeleton label="mouse">{1}</skeleton>'
+    picture = f'<image id="{{0}}" name="frame.png" task_id="{{0}}" width="8" height="8">{skeleton}</image>'
+    points = '<points label="nose" points="{0},4"/><points label="tail" points="3,2"/>'
+    file = tmp_path / "labels.xml"
+    images = "".join(picture.format(i, points.format(i)) for i in (1, 2))
+    file.write_text(f"<annotations>{images}</annotations>")
+    pictures(tmp_path, "frame.png")
+    with pytest.raises(InputError, match=r"2 pictures .*task 1.* and task 2.*frame\.png"):
+        read(f"cvat:{file}", tmp_path)
+    pictures(tmp_path, "t1/frame.png", "t2/frame.png")
+    found = {item.image.parent.name: item.points[0, 0] for item in read(f"cvat:{file}", tmp_path).objects}
+    assert found == {"t1": 1, "t2": 2}
+
+
+@pytest.mark.parametrize("form", ["dlc", "labelstudio", "apt36k"])
+def test_names_that_lead_to_one_file_are_refused_by_name_and_cost_no_other_picture(tmp_path, form):
+    """The pictures of two folders were copied into one, so two of them were lost."""
+    pictures(tmp_path, "1.png", "2.png")
+    names = ["a/1.png", "b/1.png", "a/2.png"]
+    if form == "dlc":
+        file = tmp_path / "l.csv"
+        rows = [f"labeled-data/{name},1,2" for name in names]
+        file.write_text("\n".join(["scorer,me,me", "bodyparts,nose,nose", "coords,x,y", *rows]))
+    elif form == "labelstudio":
+        file = tmp_path / "l.json"
+        tasks = []
+        for i, name in enumerate(["aaaaaaaa-1.png", "bbbbbbbb-1.png", "cccccccc-2.png"]):
+            value = {"x": 20, "y": 20, "width": 1, "keypointlabels": ["nose"]}
+            size = {"original_width": 8, "original_height": 8}
+            result = [{"id": "k", "type": "keypointlabels", "to_name": "image", "value": value, **size}]
+            tasks.append({"id": i, "data": {"image": f"/data/upload/1/{name}"}, "annotations": [{"result": result}]})
+        file.write_text(json.dumps(tasks))
+    else:
+        file = labels(tmp_path, [f"/home/me/{name}" for name in names])
+    data = read(f"{form}:{file}", tmp_path)
+    assert [item.image.name for item in data.objects] == ["2.png"]
+    assert data.skipped == {"of pictures that cannot be told apart": 2}
+    (sentence,) = data.faults
+    assert "1.png" in sentence and "folders of their own" in sentence
+
+
+def test_an_upload_is_found_by_its_whole_name_before_the_name_without_its_digits(tmp_path):
+    pictures(tmp_path, "aaaaaaaa-1.png", "1.png")
+    value = {"x": 25, "y": 50, "width": 1, "keypointlabels": ["nose"]}
+    region = {"id": "k", "type": "keypointlabels", "original_width": 8, "original_height": 8, "value": value}
+    names = ("aaaaaaaa-1.png", "bbbbbbbb-1.png")
+    tasks = [{"id": n, "data": {"image": f"/data/upload/1/{n}"}, "annotations": [{"result": [region]}]} for n in names]
+    (tmp_path / "l.json").write_text(json.dumps(tasks))
+    data = read(f"labelstudio:{tmp_path / 'l.json'}", tmp_path)
+    assert [item.image.name for item in data.objects] == ["aaaaaaaa-1.png", "1.png"]
+
+
+def test_of_two_rows_of_one_picture_the_later_counts_and_strict_refuses(tmp_path):
+    pictures(tmp_path, "labeled-data/moth/1.png", "labeled-data/moth/2.png")
+    rows = ["labeled-data/moth/1.png,1,2", "labeled-data/moth/2.png,5,6", "labeled-data\\moth\\1.png,3,4"]
+    file = tmp_path / "l.csv"
+    file.write_text("\n".join(["scorer,me,me", "bodyparts,nose,nose", "coords,x,y", *rows]))
+    data = read(f"dlc:{file}", tmp_path)
+    assert [item.points[0].tolist() for item in data.objects] == [[3, 4], [5, 6]]
+    with pytest.raises(InputError, match=r"row 1 .*later row"):
+        read(f"dlc:{file}", tmp_path, strict=True)
+
+
+# --- regions of Label Studio -----------------------------------------------------------------------------------------
+
+
+def annotated(folder: Path, data: dict, result: list) -> object:
+    (folder / "l.json").write_text(json.dumps([{"id": 1, "data": data, "annotations": [{"result": result}]}]))
+    return read(f"labelstudio:{folder / 'l.json'}", folder)
+
+
+def region(identity: str, kind: str, value: dict, **more: object) -> dict:
+    return {"id": identity, "type": kind, "original_width": 10, "original_height": 10, "value": value, **more}
+
+
+def spot(identity: str, name: str, x: float, y: float, **more: object) -> dict:
+    return region(identity, "keypointlabels", {"x": x, "y": y, "width": 1, "keypointlabels": [name]}, **more)
+
+
+def box(identity: str, x: float, y: float, w: float, h: float, **more: object) -> dict:
+    value = {"x": x, "y": y, "width": w, "height": h, "rectanglelabels": ["cat"], **more}
+    return region(identity, "rectanglelabels", value)
+
+
+@pytest.mark.parametrize(("word", "visibility"), [("occluded", 1), ("Hidden", 1), ("not_visible", 1), ("visible", 2)])
+def test_a_choice_about_a_point_says_whether_it_is_visible(tmp_path, word, visibility):
+    pictures(tmp_path, "a.png")
+    choice = region("n", "choices", {"x": 1, "y": 1, "choices": [word]})
+    data = annotated(tmp_path, {"image": "a.png"}, [spot("n", "nose", 20, 25), choice, spot("t", "tail", 70, 80)])
+    assert data.objects[0].visibility.tolist() == [visibility, 2] and data.skipped == {}
+
+
+def test_other_choices_are_counted_by_name(tmp_path):
+    pictures(tmp_path, "a.png")
+    choice = region("n", "choices", {"choices": ["blurred"]})
+    assert annotated(tmp_path, {"image": "a.png"}, [spot("n", "nose", 1, 1), choice]).skipped == {
+        "choices 'blurred'": 1
+    }
+
+
+def test_relations_say_which_rectangle_a_point_belongs_to(tmp_path):
+    pictures(tmp_path, "a.png")
+    result = [box("1", 0, 0, 60, 60), box("2", 30, 30, 60, 60), spot("n", "nose", 40, 40), spot("m", "nose", 45, 45)]
+    result += [{"type": "relation", "from_id": a, "to_id": b} for a, b in (("1", "n"), ("m", "2"))]
+    data = annotated(tmp_path, {"image": "a.png"}, result)
+    assert {item.box[0]: item.points[0].tolist() for item in data.objects} == {0: [4, 4], 3: [4.5, 4.5]}
+
+
+def test_points_that_relations_join_are_an_object_where_there_is_no_rectangle(tmp_path):
+    pictures(tmp_path, "a.png")
+    result = [spot(f"{k}{i}", k, 10 * i, 10) for i in (1, 2) for k in ("nose", "tail")]
+    result += [{"type": "relation", "from_id": f"nose{i}", "to_id": f"tail{i}"} for i in (1, 2)]
+    data = annotated(tmp_path, {"image": "a.png"}, result)
+    assert sorted(item.points[:, 0].tolist() for item in data.objects) == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("tags", [("left", "right"), ("image1", "image2")])
+def test_points_of_a_task_with_two_pictures_are_on_the_picture_that_they_were_drawn_on(tmp_path, tags):
+    pictures(tmp_path, "a.png", "b.png")
+    keys = ("left", "right") if tags[0] == "left" else ("view_1", "view_2")
+    data = dict(zip(keys, ("a.png", "b.png"), strict=True))
+    result = [spot("n", "nose", 10, 10, to_name=tags[0]), spot("m", "nose", 50, 50, to_name=tags[1])]
+    found = {item.image.name: item.points[0].tolist() for item in annotated(tmp_path, data, result).objects}
+    assert found == {"a.png": [1, 1], "b.png": [5, 5]}
+    with pytest.raises(InputError, match="drawn on 'other', which is none"):
+        annotated(tmp_path, data, [spot("n", "nose", 1, 1, to_name="other"), spot("m", "nose", 1, 1, to_name=tags[1])])
+
+
+def test_points_on_pages_are_on_the_picture_of_their_page(tmp_path):
+    pictures(tmp_path, "a.png", "b.png")
+    result = [spot("n", "nose", 10, 10, item_index=1), spot("m", "nose", 50, 50)]
+    found = annotated(tmp_path, {"pages": ["a.png", "b.png"]}, result).objects
+    assert {item.image.name: item.points[0].tolist() for item in found} == {"b.png": [1, 1], "a.png": [5, 5]}
+
+
+def test_a_turned_rectangle_is_its_upright_hull_and_that_is_said(tmp_path):
+    pictures(tmp_path, "a.png")
+    data = annotated(tmp_path, {"image": "a.png"}, [box("1", 50, 20, 40, 20, rotation=90), spot("n", "nose", 40, 30)])
+    assert data.objects[0].box == pytest.approx((3, 2, 2, 4)) and "turned by 90 degrees" in data.notes[0]
+
+
+def test_a_point_without_a_place_is_counted_and_costs_no_other(tmp_path):
+    pictures(tmp_path, "a.png")
+    ghost = region("g", "keypointlabels", {"width": 1, "keypointlabels": ["ghost"]})
+    data = annotated(tmp_path, {"image": "a.png"}, [spot("n", "nose", 20, 25), ghost])
+    assert data.objects[0].category.names == ["nose"] and data.skipped == {"points without a place": 1}
+
+
+# --- other facts that files say -------------------------------------------------------------------------------------
+
+
+def test_a_turned_box_of_cvat_is_its_upright_hull_and_that_is_said(tmp_path):
+    pictures(tmp_path, "i/1.png")
+    file = tmp_path / "a.xml"
+    file.write_text(
+        '<annotations><image id="0" name="i/1.png" width="200" height="160"><box label="pen" group_id="1" xtl="60" '
+        'ytl="70" xbr="140" ybr="90" rotation="90.0"/><points label="tip" group_id="1" points="100,42"/>'
+        '<points label="end" group_id="1" points="100,118"/></image></annotations>'
+    )
+    data = read(f"cvat:{file}", tmp_path)
+    assert data.objects[0].box == pytest.approx((90, 40, 20, 80)) and "turned by 90 degrees" in data.notes[0]
+
+
+@pytest.mark.parametrize("cell", ["", "NaN", "nan", "NA", "N/A", "null", "None", "<NA>", "#N/A", " "])
+def test_every_spelling_of_a_missing_value_is_a_point_that_is_not_labelled(tmp_path, cell):
+    pictures(tmp_path, "a.png")
+    file = tmp_path / "l.csv"
+    heads = ["scorer,me,me,me,me", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
+    file.write_text("\n".join([*heads, f"a.png,1,2,{cell},{cell}"]))
+    data = read(f"dlc:{file}", tmp_path)
+    assert data.objects[0].visibility.tolist() == [2, 0] and data.faults == ()
+
+
+def test_places_in_pts_files_count_from_one_and_that_is_said(tmp_path):
+    pictures(tmp_path, "cat_1.png")
+    rows = "\n".join(f"{i} {i + 1}" for i in range(1, 10))
+    (tmp_path / "cat_1.pts").write_text(f"version: 1\nn_points: 9\n{{\n{rows}\n}}\n")
+    data = read(f"pts:{tmp_path}", tmp_path)
+    assert data.objects[0].points[0].tolist() == [0, 1] and "count from 1" in data.notes[0]

@@ -208,7 +208,7 @@ def test_an_export_as_label_studio_documents_it_is_read(tmp_path):
     assert item.image == tmp_path / "1.jpg" and item.category.names == ["Face", "Nose"]
     assert item.category.name == "cat" and item.box == (800, 60, 200, 120)
     np.testing.assert_allclose(item.points, [[849.6, 98.4], [880, 108]])
-    assert found.skipped == {"annotations by further annotators": 1, "relation regions": 1}
+    assert found.skipped == {"annotations by further annotators": 1}
 
 
 def test_labels_that_come_as_results_of_their_own_belong_to_the_region_of_their_id(tmp_path):

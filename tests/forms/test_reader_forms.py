@@ -200,7 +200,7 @@ def test_a_folder_of_pts_is_faces_named_by_the_library(tmp_path):
     (tmp_path / "camel_3.pts").write_text(f"version: 1\nn_points: 9\n{{\n{rows}\n}}\n")
     (item,) = read(f"pts:{tmp_path}", tmp_path / "pictures").objects
     assert item.category.name == "camel_face" and len(item.category) == 9
-    assert item.points[1].tolist() == [2.5, 3]
+    assert item.points[1].tolist() == [1.5, 2]  # the files count from 1
     (tmp_path / "camel_3.pts").write_text(f"version: 1\nn_points: 8\n{{\n{rows}\n}}\n")
     with pytest.raises(InputError, match=r"camel_3\.pts must hold 8 lines"):
         read(f"pts:{tmp_path}", tmp_path / "pictures")

@@ -23,6 +23,7 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         tails = ["/".join(parts[i:]) for i in range(len(parts))]
         entry["file_name"] = find_picture(images, [tail for tail in tails if ":" not in tail and tail[0] != "/"])
+        labels.found_by(entry["file_name"], name)
         if len(parts) > 1:
             entry.setdefault("group", "/".join(parts[-3:-1]))
     return labels

@@ -20,6 +20,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ..category import Category
 from ..errors import InputError
+from ..geometry import turned_hull
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
@@ -49,15 +50,19 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"{path} holds tracks, so is CVAT's XML for video; export it 'for images'.")
     labels = Labels()
     objects: list[NamedObject] = []
+    names = Counter(_name(picture) for picture in root.findall("image"))
     for count, picture in enumerate(root.findall("image")):
         with labels.catching():
-            name = picture.get("name", "").replace("\\", "/")
+            name = _name(picture)
             where = f"{path}: image {picture.get('id', count)}"
             if not name:
                 raise InputError(f"{where} has no key 'name'; export the task again.")
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
-            subset = f"images/{picture.get('subset')}/{name}"  # where the export of a project has its pictures
-            image = labels.add_image(find_picture(images, [name, f"images/{name}", subset]), **size)
+            image = labels.add_image(
+                find_picture(images, _places(picture, name, again=names[name] > 1)),
+                source=f"task {picture.get('task_id', '')}/{picture.get('subset', '')}/{name}",
+                **size,
+            )
             objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
@@ -66,6 +71,23 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         pairs = [[places.get(name) for name in pair] for pair in edges.get(entry["name"], ())]
         entry["skeleton"] = [pair for pair in pairs if None not in pair]
     return labels
+
+
+def _name(picture: Element) -> str:
+    """The name of an `<image>`, with forward slashes; "" where it has none."""
+    return picture.get("name", "").replace("\\", "/")
+
+
+def _places(picture: Element, name: str, again: bool) -> list[str]:
+    """The file names that a picture may have, the likeliest first.
+
+    again: another picture of the file has this name, so that only a folder of its task or subset tells them apart.
+    """
+    task, subset = picture.get("task_id"), picture.get("subset")
+    folders = [] if task is None else [f"{before}{task}" for before in ("", "t", "task", "task_", "task-", "Task_")]
+    own = [f"{folder}/{name}" for folder in [*folders, *([subset] if subset else [])]]
+    own += [f"images/{place}" for place in own]
+    return [*own, name, f"images/{name}"] if again else [name, f"images/{name}", *own]
 
 
 def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[Object]:
@@ -93,7 +115,7 @@ def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[O
             elif shape.tag == "points":
                 _add_point(groups.setdefault(group, {}), shape, where)
             elif shape.tag == "box":
-                boxes.setdefault(group, []).append((label, _box(shape, where)))
+                boxes.setdefault(group, []).append((label, _box(shape, where, labels.notes)))
             else:
                 labels.leave_out(f"{shape.tag} shapes")
         if len(labels.faults) > before and shape.tag != "skeleton":
@@ -146,12 +168,16 @@ def _own_box(shape: Element, where: str) -> list[float] | None:
     return values
 
 
-def _box(shape: Element, where: str) -> list[float]:
-    """The x, y, w, h of a `<box>` in image pixels."""
+def _box(shape: Element, where: str, notes: list[str]) -> list[float]:
+    """The x, y, w, h of a `<box>` in image pixels; of a turned one its upright hull, which is noted."""
     left, top, right, bottom = (number(shape.get(key), key, where) for key in ("xtl", "ytl", "xbr", "ybr"))
     if right <= left or bottom <= top:
         raise InputError(f"{where} has a box of {right - left:g} x {bottom - top:g} pixels; it must have an area.")
-    return [left, top, right - left, bottom - top]
+    box = (left, top, right - left, bottom - top)
+    if not (degrees := number(shape.get("rotation", "0"), "rotation", where)):
+        return list(box)
+    notes.append(f"{where} has a box that is turned by {degrees:g} degrees; the upright box round it was taken.")
+    return list(turned_hull(box, degrees, ((left + right) / 2, (top + bottom) / 2)))
 
 
 def _add_point(points: NamedPoints, shape: Element, where: str) -> None:

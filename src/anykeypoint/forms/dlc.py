@@ -9,6 +9,7 @@ import csv
 import io
 import math
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +18,19 @@ from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
-from .reading import find_picture, read_table
+from .reading import find_picture, is_missing, picture_key, read_table
 from .writing import by_picture, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
-_EMPTY = ("", "nan")  # cells of points that are not labelled
+
+
+class _Animal(NamedTuple):
+    """An individual in a picture: the picture's id, points [K, 2] in image pixels, NaN where not labelled, and row."""
+
+    image: int
+    points: np.ndarray
+    where: str
+
 
 Columns = dict[str, dict[str, tuple[int, int]]]  # individual -> body part -> columns of its x and y
 
@@ -50,25 +59,29 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         if tuple(parts) not in kinds:
             name = (word or "object") if not kinds else individual
             kinds[tuple(parts)] = labels.add_category(name, list(parts))
+    animals: dict[tuple[str, str], _Animal] = {}  # picture in the table and individual -> what the last row has of it
     for count, row in enumerate(rows, start=1):
         with labels.catching():
-            _add_row(labels, row, columns, kinds, start, images, f"{path}: row {count} under the header")
+            _read_row(labels, animals, row, columns, start, images, f"{path}: row {count} under the header")
+    for (_, individual), (image, points, _) in animals.items():
+        labelled = np.isfinite(points[:, 0])
+        if labelled.any() or len(columns) == 1:  # of several individuals, most are in few of the pictures
+            labels.add_object(image, kinds[tuple(columns[individual])], points, np.where(labelled, 2, 0))
     return labels
 
 
-def _add_row(
+def _read_row(
     labels: Labels,
+    animals: dict[tuple[str, str], _Animal],
     row: list[str],
     columns: Columns,
-    kinds: dict[tuple[str, ...], int],
     start: int,
     images: Path,
     where: str,
 ) -> None:
-    """Add the animals of a row.
+    """Put the animals of a row into `animals`. One that an earlier row has too is replaced, and that is a fault.
 
     columns, start: from `_columns`.
-    kinds: body parts -> category.
     images: the folder of the pictures.
     where: the row, named in errors.
     """
@@ -80,15 +93,19 @@ def _add_row(
         raise InputError(f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions.")
     tail = PurePosixPath(picture)
     name = find_picture(images, [picture, "/".join(tail.parts[-2:]), tail.name])
-    image = labels.add_image(name, group=str(tail.parent) if len(tail.parts) > 1 else None)
-    for parts in columns.values():
+    group = str(tail.parent) if len(tail.parts) > 1 else None
+    image = labels.add_image(name, source=picture, group=group)
+    for individual, parts in columns.items():
         with labels.catching():
             points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
             finite = np.isfinite(points)
             if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:
                 raise InputError(f"{where} has only one of x and y for {list(parts)[odd[0]]!r}; fill or empty both.")
-            if finite.any() or len(columns) == 1:  # of several individuals, most are in few of the pictures
-                labels.add_object(image, kinds[tuple(parts)], points, np.where(finite[:, 0], 2, 0))
+            key = (picture_key(picture), individual)
+            before = animals.get(key)
+            animals[key] = _Animal(image, points, where)
+            if before is not None and np.isfinite(before.points).any():
+                raise InputError(f"{before.where} has the picture of a later row, {picture}, which counts; remove one.")
 
 
 def _columns(headers: dict[str, list[str]], path: Path) -> tuple[Columns, int]:
@@ -122,7 +139,7 @@ def _columns(headers: dict[str, list[str]], path: Path) -> tuple[Columns, int]:
 
 def _cell(text: str, where: str, part: str) -> float:
     """The number in a cell, NaN for an empty one. where, part: the row and the body part, named in errors."""
-    if text.strip().lower() in _EMPTY:
+    if is_missing(text):
         return math.nan
     try:
         value = float(text)

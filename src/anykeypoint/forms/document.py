@@ -5,8 +5,8 @@ builds one; `load_document` opens a file that is one already; `select` keeps som
 entries make sense is decided later, in one place: `walk.walk`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 from ..category import plain_text
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
-from .reading import catching, picture_key, whole_number
+from .dataset import UNREADABLE
+from .reading import picture_key, whole_number
 from .skeletons import KEY
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
@@ -50,6 +51,8 @@ class Labels:
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
+        # Key of a picture -> the names in the labels that led to it, by their own keys.
+        self._sources: dict[str, dict[str, str]] = {}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Labels":
@@ -64,18 +67,46 @@ class Labels:
         lists = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
         return {"info": self.info, **lists}
 
-    def add_image(self, name: str, **more: Any) -> int:
+    def add_image(self, name: str, source: str = "", **more: Any) -> int:
         """The id of the picture `name`, which is listed once however it is spelled (see `reading.picture_key`).
 
         name: its file name relative to the folder of the pictures.
+        source: what the labels call it, with its task or video, where `name` was searched for; see `found_by`.
         more: further keys of its entry (width, height, group); those that are None are left out.
         """
         key = picture_key(name)
+        if source:
+            self.found_by(name, source)
         if key not in self._image_ids:
             self._image_ids[key] = len(self.images) + 1
             known = {what: value for what, value in more.items() if value is not None}
             self.images.append({"id": self._image_ids[key], "file_name": name, **known})
         return self._image_ids[key]
+
+    def found_by(self, name: str, source: str) -> None:
+        """Remember what the labels call a picture that was searched for; see `leave_out_confused`."""
+        self._sources.setdefault(picture_key(name), {}).setdefault(picture_key(source), source)
+
+    def leave_out_confused(self, path: Path) -> None:
+        """Leave out pictures that several names in the labels led to, with their objects: they cannot be told apart.
+
+        path: the label file, named in the faults.
+        """
+        confused = {key: list(sources.values()) for key, sources in self._sources.items() if len(sources) > 1}
+        if not confused:
+            return
+        for key, names in confused.items():
+            self.faults.append(
+                f"{path}: {len(names)} pictures of the labels, such as {' and '.join(names[:2])}, would all be {key} "
+                "of the folder; keep their files in folders of their own."
+            )
+        entries = json_objects(self.images)
+        ids = {whole_id(entry, "id") for entry in entries if picture_key(str(entry.get("file_name"))) in confused}
+        self.images = [e for e in self.images if not isinstance(e, dict) or whole_id(e, "id") not in ids]
+        kept = [e for e in self.annotations if not isinstance(e, dict) or whole_id(e, "image_id") not in ids]
+        for _ in range(len(self.annotations) - len(kept)):
+            self.leave_out("of pictures that cannot be told apart")
+        self.annotations = kept
 
     def add_category(
         self,
@@ -142,9 +173,14 @@ class Labels:
             table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
             self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
 
-    def catching(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def catching(self) -> Iterator[None]:
         """A block that reads one object: its InputError is added to `faults`, and the next object follows."""
-        return catching(self.faults)
+        try:
+            yield
+        except InputError as error:
+            self.faults.append(str(error))
+            self.leave_out(UNREADABLE)
 
     def leave_out(self, reason: str) -> None:
         """Count one more entry that is left out for this reason."""

@@ -34,6 +34,7 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         if isinstance(name, str):
             parts = PurePosixPath(name).parts
             entry["file_name"] = find_picture(images, ["/".join(parts[i:]) for i in range(min(3, len(parts)))])
+            labels.found_by(entry["file_name"], name)
     return labels
 
 

@@ -16,18 +16,15 @@ import numpy as np
 
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
-from .document import Labels, NamedObject, NamedPoints
+from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
+from .labelstudio_regions import by_picture, objects_of
 from .reading import find_picture, number, read_json
 from .writing import check_names, json_text, needed_size, picture_name, point_labels
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
 _SIZE = ("width", "height")
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?)([?#].*)?$", re.IGNORECASE)
-
-Rectangles = dict[str, tuple[str, list[float]]]  # id of a rectangle -> its label, and x, y, w, h in image pixels
-Values = dict[str, dict[str, Any]]  # id of a region -> the `value` of another result about it
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -49,16 +46,16 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
             where = f"{path}: task {task.get('id', index)}"
             regions = _regions(task, where, labels)
-            first = next((region for region in regions if "original_width" in region), {})
-            sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
             group = task["data"].get("group")
-            image = labels.add_image(
-                _picture(task["data"], images, where), **sizes, group=None if group is None else str(group)
-            )
             known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
-            objects += [(image, *entry) for entry in _objects(regions, where, word or LOOSE, labels)]
+            for address, drawn in by_picture(task["data"], regions, where):
+                first = next((region for region in drawn if "original_width" in region), {})
+                sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
+                name = _picture(address, images)
+                image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
+                objects += [(image, *entry) for entry in objects_of(drawn, word or LOOSE, labels, where)]
     labels.add_named_objects(objects, orders)
     return labels
 
@@ -73,140 +70,11 @@ def _regions(task: dict[str, Any], where: str, labels: Labels) -> list[dict]:
     return _list(done[0].get("result", []), "result", where) if done else []
 
 
-def _objects(
-    regions: list[dict], where: str, loose: str, labels: Labels
-) -> list[tuple[str, NamedPoints, list[float] | None]]:
-    """The objects of a picture: category, points by name, and box or None.
+def _picture(value: str, images: Path) -> str:
+    """The file name of a picture, relative to the folder of the pictures.
 
-    where: the task, named in errors.
-    loose: the category of objects without a labelled rectangle.
-    labels: counts regions that are left out, and collects faults; an object with one is left out.
+    value: an address of Label Studio's server or a path.
     """
-    # With the control tag Labels, the label of a plain rectangle or point is a result of its own with the same id.
-    labelled = {
-        str(region.get("id")): region["value"]
-        for region in regions
-        if region.get("type") == "labels" and isinstance(region.get("value"), dict)
-    }
-    boxes: Rectangles = {}
-    bad: set[str] = set()  # ids of rectangles with a fault of their own or of one of their points; "" for none
-    for region in regions:
-        if region.get("type") in ("rectanglelabels", "rectangle"):
-            bad.add(str(region.get("id")))  # until it is sure to be good
-            with labels.catching():
-                boxes[str(region.get("id"))] = _box(region, labelled, where, loose)
-                bad.discard(str(region.get("id")))
-        elif region.get("type") not in ("keypointlabels", "keypoint", "labels"):
-            labels.leave_out(f"{region.get('type')} regions")
-    objects: dict[str, NamedPoints] = {}  # id of a rectangle -> its points
-    for region in regions:
-        if region.get("type") in ("keypointlabels", "keypoint") and str(region.get("parentID") or "") not in bad:
-            with labels.catching():
-                _add_point(objects, bad, region, labelled, boxes, where)
-    for _ in set(boxes) - set(objects) - bad:
-        labels.leave_out("rectangles without points")
-    owned = [(*boxes.get(key, (loose, None)), points) for key, points in objects.items() if key not in bad]
-    return [(kind, points, box) for kind, box, points in owned]
-
-
-def _box(region: dict, labelled: Values, where: str, loose: str) -> tuple[str, list[float]]:
-    """The category of a rectangle, and its box in image pixels."""
-    value, wide, high, at = _value(region, where)
-    label = _label(value, "rectanglelabels", at) if "rectanglelabels" in value else loose
-    if label == loose and str(region.get("id")) in labelled:
-        label = _label(labelled[str(region.get("id"))], "labels", at)
-    if value.get("rotation"):
-        raise InputError(f"{at} is a turned rectangle, but a box has its sides along the picture's; set it upright.")
-    x, y, w, h = (number(value.get(key), key, at) for key in ("x", "y", "width", "height"))
-    if w <= 0 or h <= 0:
-        raise InputError(f"{at} is a rectangle of {w:g} x {h:g} percent; it must have an area.")
-    return label, [x * wide / 100, y * high / 100, w * wide / 100, h * high / 100]
-
-
-def _add_point(
-    objects: dict[str, NamedPoints],
-    bad: set[str],
-    region: dict,
-    labelled: Values,
-    boxes: Rectangles,
-    where: str,
-) -> None:
-    """Add the point of a region to the object it belongs to.
-
-    bad: ids of rectangles with a fault; that of the point's object is added where the point has one.
-    """
-    parent = str(region.get("parentID") or "")
-    owner = parent if parent in boxes else None if boxes else ""
-    try:
-        value, wide, high, at = _value(region, where)
-        x, y = number(value.get("x"), "x", at) * wide / 100, number(value.get("y"), "y", at) * high / 100
-        if owner is None:
-            owner = _rectangle_round(boxes, x, y, bad, at)
-        if "keypointlabels" not in value and str(region.get("id")) in labelled:
-            name = _label(labelled[str(region.get("id"))], "labels", at)
-        else:
-            name = _label(value, "keypointlabels", at)
-        points = objects.setdefault(owner, {})
-        if name in points:
-            raise InputError(f"{at} is the second point {name!r} of one object; draw a rectangle round each object.")
-    except InputError:
-        if owner is not None:
-            bad.add(owner)
-        raise
-    meta = region.get("meta")
-    notes = meta.get("text") if isinstance(meta, dict) else ()
-    points[name] = (x, y, 1 if isinstance(notes, list) and HIDDEN in notes else 2)
-
-
-def _rectangle_round(boxes: Rectangles, x: float, y: float, bad: set[str], at: str) -> str:
-    """The id of the rectangle that a point without a parent belongs to.
-
-    x, y: its place in image pixels.
-    bad: ids of rectangles with a fault, which the point may belong to.
-    at: the region, named in errors.
-    """
-    inside = [key for key, (_, (left, top, w, h)) in boxes.items() if left <= x <= left + w and top <= y <= top + h]
-    if len(inside) == 1:
-        return inside[0]
-    if len(boxes) == 1 and not bad - set(boxes):
-        return next(iter(boxes))
-    raise InputError(
-        f"{at} has no parentID and lies in {len(inside) or 'none'} of the picture's {len(boxes)} rectangles, so it is "
-        "not said whose it is; make it a child of its rectangle."
-    )
-
-
-def _value(region: dict, where: str) -> tuple[dict, float, float, str]:
-    """A region's value, width and height of its picture in pixels, and its name for errors."""
-    at = f"{where}, region {region.get('id')!r}"
-    value = region.get("value")
-    if not isinstance(value, dict):
-        raise InputError(f"{at}, key 'value', must be a JSON object, but got {str(value)[:40]!r}.")
-    if region.get("image_rotation"):
-        raise InputError(
-            f"{at} was drawn on the picture turned by {str(region['image_rotation'])[:9]}; set it upright."
-        )
-    wide, high = (number(region.get(key), key, at) for key in ("original_width", "original_height"))
-    return value, wide, high, at
-
-
-def _label(value: dict, key: str, at: str) -> str:
-    """The label of a region, which must be one text under `key`."""
-    labels = value.get(key)
-    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str) or not labels[0]:
-        raise InputError(f"{at}, key {key!r}, must be a list of one text, but got {str(labels)[:40]!r}.")
-    return labels[0]
-
-
-def _picture(data: dict[str, Any], images: Path, where: str) -> str:
-    """The file name of a task's picture, relative to the folder of the pictures.
-
-    data: the task's data, where the picture is an address of Label Studio's server or a path.
-    """
-    given = [value for value in data.values() if isinstance(value, str) and _PICTURE.search(value)]
-    value = data.get("image") if isinstance(data.get("image"), str) else given[0] if len(given) == 1 else None
-    if value is None:
-        raise InputError(f"{where}, key 'data', must name one picture, best under 'image', but has {len(given)}.")
     parts = urlsplit(value)
     local = parse_qs(parts.query).get("d")
     elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server

@@ -16,6 +16,7 @@ from .form import NOUN, LabelForm
 from .reading import read_text
 from .writing import point_labels
 
+FIRST = 1  # number of the first pixel of a row and of a column in .pts files
 _FACES = {9: "animal_face", 68: "human_face"}  # number of points -> definition of the library
 
 
@@ -26,8 +27,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     images: the picture of a label file has the same relative path in this folder, with a picture's suffix.
     word: the name of the category. By default it is the file's name without its number, which gives the names of
         MP-100 (camel_12.pts: camel_face).
-    Points are taken as written and get the names of the library's definition with as many points; boxes are put round
-    them.
+    The files count pixels from 1, as Matlab does, so 1 is taken off, and that is noted. Points get the names of the
+    library's definition with as many points; boxes are put round them.
     """
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give the folder with the .pts files.")
@@ -50,12 +51,13 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             stem = file.relative_to(path).with_suffix("").as_posix()
             names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
             name = next((name for name in names if (images / name).is_file()), names[0])
-            labels.add_object(labels.add_image(name), kinds[key], points, np.full(len(points), 2))
+            labels.add_object(labels.add_image(name), kinds[key], points - FIRST, np.full(len(points), 2))
+    labels.notes.append(f"{path}: places in .pts files count from {FIRST}, so {FIRST} pixel was taken off x and y.")
     return labels
 
 
 def _points(file: Path) -> np.ndarray:
-    """The points [K, 2] of a .pts file, as written; InputError if the file is anything else."""
+    """The points [K, 2] of a .pts file, as written there; InputError if the file is anything else."""
     match = re.fullmatch(r"\s*version:\s*\d+\s*n_points:\s*(\d+)\s*\{([^{}]*)\}\s*", read_text(file))
     if match is None:
         raise InputError(f"{file} is not a .pts file: 'version: 1', 'n_points: K', then K lines 'x y' between braces.")

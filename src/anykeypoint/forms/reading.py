@@ -123,6 +123,20 @@ def number(value: Any, key: str, where: str) -> float:
     return result
 
 
+# What pandas reads as missing, and what spreadsheets and other scripts write for it, in lower case.
+_MISSING = frozenset(
+    [
+        *("", "nan", "-nan", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "null", "none", "nat", "-"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    ]
+)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a table's cell says that there is no value, in one of the spellings that pandas reads so."""
+    return cell.strip().lower() in _MISSING
+
+
 def plain_number(value: Any) -> float:
     """The value of a JSON number as a float, NaN for a value of any other type; nothing is refused."""
     try:

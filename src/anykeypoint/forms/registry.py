@@ -16,7 +16,7 @@ from ..configs.checks import near_names
 from ..configs.typed import is_drive
 from ..errors import InputError
 from .coco import from_document
-from .dataset import UNREADABLE, Dataset, check_faults
+from .dataset import Dataset, check_faults
 from .document import Labels
 from .form import LabelForm, Written, file_digest
 from .losses import lost
@@ -113,8 +113,6 @@ def read(
 def _with_reader(data: Dataset, labels: Labels) -> Dataset:
     """The data set with what the reader of the form left out, and noted, before the walk."""
     skipped = Counter(labels.left_out) + Counter(data.skipped)
-    if labels.faults:
-        skipped[UNREADABLE] += len(labels.faults)
     notes = (*labels.notes, *data.notes)
     return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes)
 
@@ -123,7 +121,9 @@ def load(spec: str, images: str | Path | None = None) -> Labels:
     """The labels of a specification as a COCO document whose entries have not been checked yet; see `read`."""
     name, word, path = parse(spec)
     form = form_of(name)
-    return form.read(path, path if form.join is not None else pictures_of(spec, images), word)
+    labels = form.read(path, path if form.join is not None else pictures_of(spec, images), word)
+    labels.leave_out_confused(path)
+    return labels
 
 
 def _pictures(spec: str, images: Path | None = None) -> list[Path]:

@@ -44,7 +44,11 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds, mirrored)
     for frame in project.labeled_frames:
         names = _pictures(frame.video, int(frame.frame_idx))
-        image = labels.add_image(find_picture(images, names), group=str(PurePosixPath(names[0]).parent))
+        image = labels.add_image(
+            find_picture(images, names),
+            source=_source(frame.video, int(frame.frame_idx)),
+            group=str(PurePosixPath(names[0]).parent),
+        )
         for instance in frame.instances:
             if "Predicted" in type(instance).__name__:
                 labels.leave_out("predicted instances")
@@ -62,6 +66,13 @@ def _pictures(video: Any, frame: int) -> list[str]:
         return ["/".join(path.parts[-2:]), path.name]
     stem = PurePosixPath(str(video.filename).replace("\\", "/")).stem
     return [f"{stem}/{frame:0{digits}d}.{end}" for end in ("png", "jpg") for digits in range(1, _DIGITS)]
+
+
+def _source(video: Any, frame: int) -> str:
+    """What the project calls a frame: the path of its picture, or that of its video and its number."""
+    if isinstance(video.filename, list | tuple):
+        return str(video.filename[frame])
+    return f"{video.filename}/{frame}"
 
 
 FORM = LabelForm(read, "SLEAP projects (.slp), with the extra 'sleap'", NOUN)

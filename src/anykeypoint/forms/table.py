@@ -13,7 +13,7 @@ from .dataset import Dataset
 from .document import Labels
 from .form import LabelForm
 from .poses import BOX_COLUMNS, CSV_COLUMNS, csv_text
-from .reading import number, read_table
+from .reading import is_missing, number, read_table
 from .writing import picture_name, point_labels
 
 Place = tuple[float, float, int]  # x, y and visibility of a point
@@ -65,7 +65,7 @@ _TableObject = tuple[_Kind, list[str], list[Place]]
 def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where: str) -> None:
     """Add the point of a row to its object. where: the row, named in errors."""
     image, thing, kind, name, x, y, _, present = row[: len(CSV_COLUMNS)]
-    if present not in ("true", "false"):
+    if present.strip().lower() not in ("true", "false"):  # spreadsheets write TRUE, pandas True
         raise InputError(f"{where}, column 'present', must be true or false, but got {present!r}.")
     own = _Kind(kind, box_of(row, where))
     known, names, places = objects.setdefault((image, thing), (own, [], []))
@@ -75,7 +75,7 @@ def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where
         )
     if known.box != own.box:
         raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
-    there = present == "true"
+    there = present.strip().lower() == "true"
     places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
     names.append(name)
 
@@ -105,7 +105,7 @@ def box_of(row: Sequence[str], where: str) -> Box | None:
     """The box of a row, [x, y, w, h] in image pixels; None where its cells are empty or the table has none."""
     start = len(CSV_COLUMNS)
     cells = row[start : start + 4]
-    if not any(cells):
+    if all(map(is_missing, cells)):
         return None
     x, y, w, h = (number(cell, key, where) for cell, key in zip(cells, BOX_COLUMNS, strict=False))
     return x, y, w, h
