@@ -322,6 +322,44 @@ def test_a_bad_image_is_named_and_the_rest_is_written(run, photos):
     assert len(json.loads(Path("out/poses.json").read_text())["annotations"]) == 2
 
 
+def test_a_missing_path_is_named_and_the_rest_is_answered(run, photos):
+    code, out, err = run("predict", "photos/a.jpg", "photos/none.jpg", "photos/c.jpg", *POINTS)
+    assert code == 1 and out.count("nose") == 2
+    assert err.splitlines() == [
+        "error: There is no file or folder 'photos/none.jpg'; check the path.", "error: 1 of 3 images failed.",
+    ]  # fmt: skip
+    code, out, err = run("predict", "photos/none.jpg", *POINTS)
+    assert code == 2 and out == "" and err.count("\n") == 1
+
+
+def test_subfolders_are_counted_or_taken(run, photos):
+    (photos / "inner").mkdir()
+    (photos / "a.jpg").rename(photos / "inner" / "a.jpg")
+    (photos / "x.txt").write_text("x")
+    code, out, err = run("predict", "photos", *POINTS)
+    assert code == 0 and out.count("nose") == 2
+    assert err == "photos: 2 files passed over: 1 in subfolders, 1 .txt; --recursive takes those in subfolders.\n"
+    assert run("predict", "photos", *POINTS, "-r", "-q")[1].count("nose") == 3
+
+
+def test_keypoints_between_commas_are_asked_one_by_one_and_that_is_said(run, photos):
+    code, out, err = run("predict", "photos/a.jpg", "--keypoints", "nose, left eye")
+    assert code == 0 and "  nose " in out and "  left eye " in out
+    assert err.startswith("note: 'nose, left eye' was read as 2 keypoints") and err.count("\n") == 1
+
+
+def test_boxes_may_be_cocos(run, photos):
+    names = [{"id": i, "file_name": name} for i, name in enumerate(("a.jpg", "b.png", "c.jpg"))]
+    boxes = [
+        {"id": 1, "image_id": 0, "bbox": [2, 4, 6, 8]},
+        {"id": 2, "image_id": 1, "bbox": [1, 1, 2, 2], "iscrowd": 1},
+    ]
+    Path("coco.json").write_text(json.dumps({"images": names, "annotations": boxes}))
+    code, out, err = run("predict", "photos", *POINTS, "--boxes", "coco.json")
+    assert code == 0 and "5.0       8.0" in out and out.count("no object") == 2
+    assert err == "Left out of coco.json: crowd regions 1.\n"
+
+
 def test_a_fault_of_the_model_is_named_with_its_image(run, photos):
     Image.new("RGB", (13, 20)).save(photos / "b.png")
     code, out, err = run("predict", "photos", *POINTS)

@@ -1,6 +1,7 @@
 """Finding files and boxes, and predicting one file after the other."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.images import read_image
 from anykeypoint.inference.box_files import Boxes, read_boxes
-from anykeypoint.inference.files import find_images, predict_files
+from anykeypoint.inference.files import find_all_images, find_images, predict_files
 from anykeypoint.pose import Pose
 
 CATEGORY = Category.from_text("nose; left ear")
@@ -74,6 +75,29 @@ def test_nothing_found_is_refused_with_one_sentence(photos, word, monkeypatch):
     with pytest.raises(InputError) as caught:
         find_images(word)
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_argument_costs_no_other_and_is_named(photos):
+    found = find_all_images([photos / "b.jpg", photos / "bb.jpg", photos / "*.tif", photos / "a.PNG", photos / "b.jpg"])
+    assert [path.name for path in found.paths] == ["b.jpg", "a.PNG"] and found.passed_over == ()
+    assert [str(one.path.name) for one in found.missing] == ["bb.jpg", "*.tif"]
+    assert "(near: b.jpg" in found.missing[0].error
+    with pytest.raises(InputError, match="no file or folder"):
+        find_all_images([photos / "x.jpg", photos / "y.jpg"])
+
+
+def test_what_a_folder_holds_besides_is_counted_and_subfolders_are_taken_if_asked(photos):
+    found = find_all_images([photos])
+    assert len(found.paths) == 3 and "1 in subfolders, " in found.passed_over[0]
+    assert "1 .txt" in found.passed_over[0] and "--recursive" in found.passed_over[0]
+    found = find_all_images([photos], recursive=True)
+    assert [path.name for path in found.paths] == ["a.PNG", "b.jpg", "c.webp", "a.jpg"]
+    assert "in subfolders" not in found.passed_over[0]
+    (photos / "deep" / "er").mkdir(parents=True)
+    (photos / "inner").rename(photos / "deep" / "er" / "inner")
+    with pytest.raises(InputError, match=r"give --recursive"):
+        find_all_images([photos / "deep"])
+    assert len(find_all_images([photos / "deep"], recursive=True).paths) == 1
 
 
 # --- boxes ---------------------------------------------------------------------------------------------------------
@@ -159,6 +183,60 @@ def test_a_json_box_file_round_trips(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("boxes") / "b.json"
     path.write_text(json.dumps(table))
     assert read_boxes(path).by_file == table
+
+
+def coco(**changes):
+    document = {
+        "images": [
+            {"id": 0, "file_name": "sub\\a.PNG"},
+            {"id": 1, "file_name": "b.jpg"},
+            {"id": 2, "file_name": "c.webp"},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 0},
+            {"id": 2, "image_id": 1, "bbox": [5, 6, 7, 8.5]},
+            {"id": 3, "image_id": 0, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+            {"id": 4, "image_id": 0, "bbox": [0, 0, 5, 5]},
+            {"id": 5, "image_id": 0},
+        ],
+        "categories": [],
+    }
+    return json.dumps({**document, **changes})
+
+
+def test_cocos_boxes_are_read_with_pictures_that_show_nothing_and_what_is_left_out_is_said(tmp_path):
+    (tmp_path / "b.json").write_text(coco())
+    for source in (tmp_path / "b.json", f"coco:{tmp_path / 'b.json'}"):
+        boxes = read_boxes(source)
+        assert boxes.by_file["b.jpg"] == [(1, 2, 3, 4), (5, 6, 7, 8.5)] and boxes.by_file["c.webp"] == []
+        assert "crowd regions 1, objects without a box 1" in boxes.left_out
+        assert boxes.assign([Path("x/sub/a.PNG"), Path("b.jpg")]) == [[(0, 0, 5, 5)], boxes.by_file["b.jpg"]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": [{"id": 1}]},
+        {"images": [3]},
+        {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]},
+        {"annotations": [{"id": 7, "image_id": 9, "bbox": [1, 2, 3, 4]}]},
+        {"annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2, 3, 0]}]},
+        {"annotations": [{"id": 7, "image_id": 1, "bbox": "1,2,3,4"}]},
+        {"annotations": [{"id": 7, "bbox": [1, 2, 3, 4]}]},
+        {"annotations": [None]},
+    ],
+)
+def test_a_broken_entry_of_cocos_is_named(tmp_path, changes):
+    (tmp_path / "b.json").write_text(coco(**changes))
+    with pytest.raises(InputError, match=r"annotation (0|7) in|Entry 0 of 'images'|one id") as caught:
+        read_boxes(tmp_path / "b.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_names_fit_in_every_spelling_of_a_path(photos):
+    box = (0.0, 0.0, 1.0, 1.0)
+    boxes = Boxes(by_file={"inner\\e\u0301.jpg": [box]})
+    assert boxes.assign([photos / "inner" / "\u00e9.jpg"]) == [[box]]
 
 
 # --- predicting ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,9 @@ def run(
             "(COCO, CSV). May be repeated. Without --category or --keypoints its keypoints are predicted.",
         ),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also take the pictures in subfolders of folders.")
+    ] = False,
     no_words: Annotated[
         bool, typer.Option("--no-words", help="With --example: names and descriptions are not read.")
     ] = False,
@@ -52,7 +56,8 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE|x,y,w,h",
-            help="The object's box in pixels, or a .json/.csv file of boxes by file name; else the whole picture.",
+            help="The object's box in pixels, or a file with the boxes of each picture: .json of COCO's form or as "
+            '{"a.jpg": [[x, y, w, h], ...], ...}, .csv with the columns image,x,y,w,h; else the whole picture.',
         ),
     ] = None,
     detect: Annotated[
@@ -129,7 +134,7 @@ def run(
     from ..forms.label_ids import label_ids
     from ..images.limits import check_max_pixels
     from ..inference.box_files import read_boxes
-    from ..inference.files import find_images, predict_files
+    from ..inference.files import find_all_images, predict_files
     from ..inference.names import name_pictures
     from .choice import check_model, default_model
     from .outputs import plan_outputs
@@ -149,10 +154,13 @@ def run(
         prediction["example"] = [to_example(one, chosen) for one in marked]
     if no_words:
         prediction["words"] = False
-    paths = list(dict.fromkeys(path for source in images for path in find_images(source)))
+    found = find_all_images(images, recursive)
+    paths = found.paths
     placed = None if boxes is None else read_boxes(boxes)
     if placed is not None:
         placed.assign(paths)  # refuses boxes that do not fit the pictures before the model is loaded
+    for sentence in (*found.passed_over, *([placed.left_out] if placed and placed.left_out else [])):
+        console.note(sentence)
     inputs = [*paths, *(Path(given) for given in (boxes, category, ids_from) if given)]
     inputs += [path for one in marked for path in (one.picture, one.file)]
     ids = None if ids_from is None else label_ids(ids_from, paths, chosen)
@@ -171,7 +179,7 @@ def run(
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")
     results = predict_files(loaded, paths, chosen, where, explain, max_pixels, **prediction)
-    return write_results(results, len(paths), outputs)
+    return write_results(chain(found.missing, results), len(paths) + len(found.missing), outputs)
 
 
 def write_results(results: Any, total: int, outputs: Any) -> int:

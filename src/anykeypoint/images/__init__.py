@@ -2,11 +2,12 @@
 
 from .formats import SUFFIXES
 from .limits import MAX_PIXELS
-from .listing import FolderPictures, list_pictures
+from .listing import IN_SUBFOLDERS, FolderPictures, list_pictures
 from .opening import ImageSource, UprightPicture, picture_size, read_image, read_picture
 from .resampling import crop_pixels, warp_pixels
 
 __all__ = [
+    "IN_SUBFOLDERS",
     "MAX_PIXELS",
     "SUFFIXES",
     "FolderPictures",

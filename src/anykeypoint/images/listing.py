@@ -11,7 +11,7 @@ from .formats import HEIF, HEIF_NEEDED, SUFFIXES, reads_heif
 
 MOST_ENTRIES = 100_000  # files and folders that are counted below a folder; the home folder may hold millions
 
-_IN_SUBFOLDERS = "in subfolders"
+IN_SUBFOLDERS = "in subfolders"
 _HIDDEN = "hidden"
 _NO_SUFFIX = "without a suffix"
 
@@ -66,7 +66,7 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> FolderPictures
                 break
             kind = _kind(path)
             if path.parent != folder and not recursive:
-                others[_IN_SUBFOLDERS] += kind in ("", *HEIF)
+                others[IN_SUBFOLDERS] += kind in ("", *HEIF)
             elif kind == "":
                 pictures.append(path)
             else:
@@ -74,7 +74,7 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> FolderPictures
     except OSError as error:
         raise InputError(f"Cannot read the folder {folder}: {error.strerror or first_line(error)}.") from error
     # Subfolders first, then the commonest: the part that --recursive or an extra would read stands in front.
-    ranked = sorted(others.items(), key=lambda item: (item[0] != _IN_SUBFOLDERS, -item[1], item[0]))
+    ranked = sorted(others.items(), key=lambda item: (item[0] != IN_SUBFOLDERS, -item[1], item[0]))
     return FolderPictures(folder, tuple(sorted(pictures)), {what: n for what, n in ranked if n}, counted)
 
 

@@ -1,4 +1,4 @@
-"""Boxes that the user gives: one for every picture, or a JSON or CSV file with those of each picture.
+"""Boxes that the user gives: one for every picture, or a file with those of each picture (JSON, COCO's JSON, CSV).
 
 Boxes are [x, y, w, h] in pixels of the upright picture.
 """
@@ -8,11 +8,12 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
+from ..forms.reading import picture_key
 from ..geometry import Box, check_box
 
 MAX_BYTES = 64 * 2**20  # size limit of a box file
@@ -24,28 +25,32 @@ class Boxes:
 
     everywhere: one box for every file, or None.
     by_file: file name -> its boxes; an empty list means that the picture shows no object.
+    left_out: a sentence about objects of the file that are not used; "" where there is none.
     """
 
     everywhere: Box | None = None
     by_file: Mapping[str, Sequence[Box]] = field(default_factory=dict)
+    left_out: str = ""
 
     def assign(self, paths: Sequence[Path]) -> list[Sequence[Box] | None]:
         """The boxes of each path, in order; None for a path that has none.
 
         A name fits a path if it is the path's last parts: "a.jpg" and "x/a.jpg" both fit "photos/x/a.jpg", and the
-        longest name wins. Raises InputError if one name fits several paths, or if no name fits any path.
+        longest name wins; spellings with "\\" and in Unicode's other form are the same name.
+        Raises InputError if one name fits several paths, or if no name fits any path.
         """
         if self.everywhere is not None:
             return [[self.everywhere]] * len(paths)
         names: dict[tuple[str, ...], str] = {}
         for name in self.by_file:
-            if (other := names.setdefault(PurePath(name).parts, name)) != name:
+            if (other := names.setdefault(_parts(name), name)) != name:
                 raise InputError(f"The box file's names {other!r} and {name!r} mean the same file; keep one.")
         lengths = sorted({len(parts) for parts in names}, reverse=True)
         users: dict[str, Path] = {}  # name -> the path that it fits
         assigned: list[Sequence[Box] | None] = []
         for path in paths:
-            tails = [path.parts[-length:] for length in lengths if 0 < length <= len(path.parts)]
+            parts = _parts(str(path))
+            tails = [parts[-length:] for length in lengths if 0 < length <= len(parts)]
             name = next((names[tail] for tail in tails if tail in names), None)
             if name is not None and users.setdefault(name, path) != path:
                 raise InputError(
@@ -62,10 +67,13 @@ class Boxes:
 def read_boxes(source: str | Path) -> Boxes:
     """Boxes from "x,y,w,h", which is one for every picture, or from a JSON or CSV file of boxes by file name.
 
-    A JSON file holds {"a.jpg": [x, y, w, h], "b.jpg": [[x, y, w, h], ...]}; a CSV file has the header image,x,y,w,h
-    and one line per box. Raises InputError for anything else, naming the entry.
+    A JSON file holds {"a.jpg": [x, y, w, h], "b.jpg": [[x, y, w, h], ...]}, or is one of COCO's with images and
+    annotations, whose regions of a crowd and objects without a box are left out; a CSV file has the header
+    image,x,y,w,h and one line per box. Raises InputError for anything else, naming the entry.
     """
     path = Path(source)
+    if str(source).startswith("coco:") and not path.exists():  # as --data has it
+        path = Path(str(source).removeprefix("coco:"))
     if path.suffix.lower() not in (".json", ".csv"):
         parts = split_commas(str(source))
         if len(parts) != 4:
@@ -75,15 +83,14 @@ def read_boxes(source: str | Path) -> Boxes:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"The box file {path} is larger than {MAX_BYTES // 2**20} MiB; split it.")
         text = path.read_text(encoding="utf-8-sig")
-        read = _json_boxes if path.suffix.lower() == ".json" else _csv_boxes
-        return Boxes(by_file=read(text, path))
+        return _json_boxes(text, path) if path.suffix.lower() == ".json" else Boxes(by_file=_csv_boxes(text, path))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"Cannot read the box file {path}: {first_line(error)}.") from error
 
 
-def _json_boxes(text: str, path: Path) -> dict[str, list[Box]]:
+def _json_boxes(text: str, path: Path) -> Boxes:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
@@ -93,14 +100,58 @@ def _json_boxes(text: str, path: Path) -> dict[str, list[Box]]:
 
     data = json.loads(text, object_pairs_hook=unique)
     if not isinstance(data, dict):
-        raise InputError(f"The box file {path} must be a mapping of file names to boxes, but holds {_kind(data)}.")
+        raise InputError(
+            f"The box file {path} must be a mapping of file names to boxes, or COCO's with images and annotations, but "
+            f"holds {_kind(data)}."
+        )
+    if isinstance(data.get("images"), list) and isinstance(data.get("annotations"), list):
+        return _coco_boxes(data, path)
     by_file = {}
     for name, value in data.items():
         if not isinstance(value, list):
             raise InputError(f"The boxes of {name!r} in {path} must be a list, but got {_kind(value)}.")
         boxes = value if all(isinstance(item, list) for item in value) else [value]
         by_file[name] = [_box(item, f"A box of {name!r} in {path}") for item in boxes]
-    return by_file
+    return Boxes(by_file=by_file)
+
+
+def _coco_boxes(data: dict[str, Any], path: Path) -> Boxes:
+    """The boxes of a COCO document; a picture without an annotation has none."""
+    names: dict[Any, str] = {}
+    by_file: dict[str, list[Box]] = {}
+    for place, entry in enumerate(data["images"]):
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name or not isinstance(entry.get("id"), int | str):
+            raise InputError(f"Entry {place} of 'images' in {path} must have an id and a file_name; mend it.")
+        if names.setdefault(entry["id"], name) != name:
+            raise InputError(f"The box file {path} gives {names[entry['id']]!r} and {name!r} one id; mend it.")
+        by_file[name] = []
+    crowds = without = 0
+    for place, entry in enumerate(data["annotations"]):
+        where = f"annotation {entry.get('id', place) if isinstance(entry, dict) else place} in {path}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), int | str):
+            raise InputError(f"The {where} must have an image_id; mend it.")
+        if entry["image_id"] not in names:
+            raise InputError(
+                f"The {where} is of the picture {entry['image_id']}, which 'images' does not have; mend it."
+            )
+        box = entry.get("bbox")
+        if entry.get("iscrowd"):
+            crowds += 1
+        elif box is None:
+            without += 1
+        elif not isinstance(box, list):
+            raise InputError(f"The box of {where} must be a list, but got {_kind(box)}.")
+        else:
+            by_file[names[entry["image_id"]]].append(_box(box, f"The box of {where}"))
+    counts = {"crowd regions": crowds, "objects without a box": without}
+    said = ", ".join(f"{what} {count}" for what, count in counts.items() if count)
+    return Boxes(by_file=by_file, left_out=said and f"Left out of {path}: {said}.")
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a path, equal for spellings of one path."""
+    return tuple(picture_key(name).split("/"))
 
 
 def _csv_boxes(text: str, path: Path) -> dict[str, list[Box]]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..category import Category
+from ..configs.checks import near_names
 from ..detection.search import Search
 from ..errors import InputError, first_line
 from ..geometry import Box, check_overlap
-from ..images import SUFFIXES, list_pictures, read_picture
+from ..images import IN_SUBFOLDERS, SUFFIXES, list_pictures, read_picture
 from ..pose import Explanation, Pose
 from .box_files import Boxes
 
@@ -42,23 +43,61 @@ class Result:
     note: str | None = None
 
 
-def find_images(source: str | Path) -> list[Path]:
+@dataclass(frozen=True)
+class FoundImages:
+    """The picture files that the arguments of a command line mean.
+
+    paths: the files, each once, in the order of the arguments.
+    missing: for each argument without a picture a Result whose error says why.
+    passed_over: for each folder a sentence about the files in it that are not among `paths`.
+    """
+
+    paths: tuple[Path, ...]
+    missing: tuple[Result, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+
+def find_all_images(sources: Iterable[str | Path], recursive: bool = False) -> FoundImages:
+    """What `find_images` finds for each of the arguments; one without a picture costs no other.
+
+    Raises InputError, that of the first argument, if none of them means a picture.
+    """
+    found: list[Path] = []
+    missing: list[Result] = []
+    passed_over: list[str] = []
+    for source in sources:
+        try:
+            found += find_images(source, recursive)
+        except InputError as error:
+            missing.append(Result(Path(source), error=str(error)))
+            continue
+        if Path(source).is_dir() and (besides := list_pictures(source, recursive).passed_over):
+            takes = "" if recursive or IN_SUBFOLDERS not in besides else "; --recursive takes those in subfolders"
+            passed_over.append(f"{source}: {besides}{takes}.")
+    if not found and missing:
+        raise InputError(str(missing[0].error))
+    return FoundImages(tuple(dict.fromkeys(found)), tuple(missing), tuple(passed_over))
+
+
+def find_images(source: str | Path, recursive: bool = False) -> list[Path]:
     """The picture files that one argument of the command line means, sorted by name.
 
     source: one of
         a file, of any name: whether it is a picture turns out when it is read;
         a folder: the pictures directly in it, without hidden files and files without a picture's suffix;
         a pattern with * ? [ ]: every file that fits it, where ** crosses folders.
+    recursive: of a folder also the pictures in its subfolders.
     Raises InputError if there is no such file.
     """
     text = str(source)
     path = Path(source)
     try:
         if path.is_dir():
-            listed = list_pictures(path)
+            listed = list_pictures(path, recursive)
             if not listed.pictures:
                 besides = f"; {listed.passed_over}" if listed.passed_over else ""
-                raise InputError(f"The folder {text} has no pictures ({' '.join(SUFFIXES)}){besides}; name the files.")
+                way = "give --recursive" if IN_SUBFOLDERS in listed.others else "name the files"
+                raise InputError(f"The folder {text} has no pictures ({' '.join(SUFFIXES)}){besides}; {way}.")
             return list(listed.pictures)
         if path.exists():
             return [path]
@@ -73,7 +112,16 @@ def find_images(source: str | Path) -> list[Path]:
         raise InputError(f"Cannot look for pictures at {text!r}: {first_line(error)}.") from error
     if "://" in text:
         raise InputError(f"{text} is a URL, and pictures are never fetched; save it to a file and give its path.")
-    raise InputError(f"There is no file or folder {text!r}; check the path.")
+    raise InputError(f"There is no file or folder {text!r}{_near_file(path)}; check the path.")
+
+
+def _near_file(path: Path) -> str:
+    """The part of a sentence that names files beside a missing one with nearly its name; "" where there is none."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError:
+        return ""
+    return near_names(path.name, beside)
 
 
 def predict_files(
