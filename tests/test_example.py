@@ -35,7 +35,7 @@ def test_an_examples_points_cannot_be_changed_from_outside():
         ([1, 2], None, None, r"\(K, 2\).*\(2,\)"),
         ([["a", "b"]], None, None, "array of numbers"),
         ([[1, 2]], None, PAIR, "has 1 points, but its category .* has 2"),
-        ([[1, 2]], (0, 0, 0, 4), None, "width and height above 0"),
+        ([[1, 2]], (0, 0, 0, 0), None, "width or height above 0"),
     ],
 )
 def test_an_example_that_shows_nothing_or_does_not_fit_is_refused(points, box, category, words):

@@ -59,9 +59,13 @@ def test_moving_the_box_moves_the_crop(box, dx, dy):
     np.testing.assert_allclose((there.x - here.x, there.y - here.y), (dx, dy), atol=1e-7)
 
 
-@pytest.mark.parametrize("box", [(1, 2, 0, 5), (1, 2, 5, -1), (0, 0, 0, 0)])
-def test_a_box_without_an_area_is_refused(box):
-    with pytest.raises(InputError, match="width and height above 0"):
+def test_a_box_without_a_width_has_the_square_of_its_height():
+    assert square_crop((50, 10, 0, 200)) == Crop(-50, 10, 200) and square_crop((5, 7, 8, 0), 1.25) == Crop(4, 2, 10)
+
+
+@pytest.mark.parametrize("box", [(1, 2, 0, -5), (1, 2, 5, -1), (0, 0, 0, 0)])
+def test_a_box_without_a_side_above_0_is_refused(box):
+    with pytest.raises(InputError, match="width or height above 0"):
         square_crop(box)
 
 

@@ -41,15 +41,20 @@ class Crop:
 
 
 def check_box(box: Box) -> Box:
-    """The box as four floats; InputError unless it is finite and has an area."""
+    """The box as four floats; InputError unless it is finite and has a longer side above 0.
+
+    One side may be 0, as that of three points on a vertical line: the square of a crop has the longer side.
+    """
     try:
         values = tuple(float(value) for value in box)
     except (TypeError, ValueError):
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {box!r}.") from None
     if len(values) != 4 or not np.isfinite(values).all():
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {list(box)}.")
-    if values[2] <= 0 or values[3] <= 0:
-        raise InputError(f"A box must have a width and height above 0, but got {list(box)}; give x, y, w, h.")
+    if min(values[2:]) < 0 or max(values[2:]) <= 0:
+        raise InputError(
+            f"A box must have a width or height above 0, and neither below, but got {list(box)}; give x, y, w, h."
+        )
     return values  # type: ignore[return-value]
 
 

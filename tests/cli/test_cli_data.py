@@ -207,7 +207,7 @@ def test_a_file_in_a_folder_of_labels_would_be_one_of_them(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["check", "yolo:x", "--images", "x"], "known are coco"),
+        (["check", "labelbox:x", "--images", "x"], "known are coco"),
         (["check", "coco:none.json", "--images", "x"], "none.json"),
         (["split", "coco:none.json", "--images", "x", "-o", "y", "--shares", "a"], "three numbers"),
         (["split", "coco:x", "--images", "x", "-o", "y", "--share", ".5", "--hold-out", "a"], "but got both"),

@@ -21,7 +21,7 @@ def test_a_specification_is_a_form_a_word_and_a_file():
         parse("C:\\labels.json")
 
 
-@pytest.mark.parametrize("spec", ["labels.json", "coco:", ":x.json", "yolo:x.txt", "300w/word:x.json"])
+@pytest.mark.parametrize("spec", ["labels.json", "coco:", ":x.json", "labelbox:x.txt", "300w/word:x.json"])
 def test_another_specification_is_refused_with_the_known_forms(spec):
     with pytest.raises(InputError) as error:
         parse(spec)

@@ -361,7 +361,7 @@ def test_a_tested_picture_need_not_be_there_but_its_labels_must(joint, tmp_path)
         ((LAMPS, LAMPS), "two data sets called 'lamps'"),
         ((LAMPS, {"data": "joint:all.yaml"}), r"entry 2 is a list of data sets itself \(joint:all\.yaml\)"),
         (({"data": "coco:lamps/labels.json"},), "where the pictures of"),
-        (({"data": "yolo:lamps"},), "known are coco"),
+        (({"data": "labelbox:lamps"},), "known are coco"),
         ((CATS | {"data": "coco/dog:empty.json"},), "'coco/dog' .* has no usable object"),
     ],
 )

@@ -143,7 +143,7 @@ def test_cvat_skeletons_and_groups_of_points_are_objects(put):
         ("10.5,20", "nan,20", "image 0, skeleton 'cat', points 'nose'.*finite"),
         ("10.5,20", "1,2;3,4", "'nose'.*must be one point"),
         ('label="ear"', 'label="tail"', "'tail' twice"),
-        ('xbr="11"', 'xbr="1"', "image 1 has a box of 0 x 20"),
+        ('xbr="11"', 'xbr="0"', "image 1 has a box of -1 x 20"),
         ('xbr="11"', "", "key 'xbr'"),
         ("</annotations>", "", "not valid XML"),
         ("<annotations>", "<track/><annotations>", "not valid XML"),
@@ -236,7 +236,7 @@ def test_cancelled_and_further_annotations_are_counted(put):
         ([{"image": "a.png", "kp": []}], "task 0 .*not JSON-MIN"),
         (tasks(spot("nose", "x", 2)), r"task 4, region 'nosex', key 'x'.*finite"),
         (tasks(spot("nose", 1, 2), spot("nose", 3, 4)), "second point 'nose'"),
-        (tasks(rectangle("r", 0, 0, 0, 5), spot("nose", 1, 2)), "region 'r' is a rectangle of 0 x 5"),
+        (tasks(rectangle("r", 0, 0, 0, 0), spot("nose", 1, 2)), "region 'r' is a rectangle of 0 x 0"),
         (tasks(rectangle("r", 0, 0, 9, 9), rectangle("s", 0, 0, 8, 8), spot("nose", 1, 1)), "lies in 2 of"),
         (tasks({"id": "q", "type": "keypointlabels", "value": {"x": 1, "y": 1}}), "region 'q', key 'original_width'"),
         (tasks(spot("nose", 1, 2), image=5), "must name one picture"),
@@ -345,7 +345,7 @@ def test_arrays_are_read_as_labels(put, tmp_path):
     first, second = read(*packed(tmp_path, boxes=np.array([[0, 0, 9, 9], [1, 1, 8, 8]]))).objects
     assert first.category.noun == "cat" and first.box == (0, 0, 9, 9)
     np.testing.assert_array_equal(second.points, ARRAYS["points"][1])
-    assert read(*packed(tmp_path)).objects[0].box == (-3, -2, 10, 10)
+    assert read(*packed(tmp_path)).objects[0].box == (0, 0, 7, 8)  # put round the points, and cut at the picture
 
 
 class Trick:

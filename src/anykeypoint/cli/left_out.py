@@ -13,8 +13,8 @@ NAMED = 5  # number of faults that are printed one by one
 
 
 def print_left_out(dataset: "Dataset") -> None:
-    """Say on stderr how labels were read, how many objects were left out and why, and where the first faults are."""
-    for sentence in dataset.notes:
+    """Say on stderr what was supplied, how many objects were left out and why, and where the first faults are."""
+    for sentence in (*dataset.supplied, *dataset.notes):
         console.note(sentence)
     for reason, count in dataset.skipped.items():
         console.note(f"left out: {count} ({reason})")

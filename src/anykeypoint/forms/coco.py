@@ -4,6 +4,8 @@ Its skeletons count from 1 in COCO's own files and in ours, and from 0 in many o
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,17 @@ import numpy as np
 
 from ..category import Category
 from ..errors import InputError
+from ..geometry import Box
 from . import walk
 from .dataset import CROWD, UNLABELLED, Dataset, LabelledObject, check_faults
-from .document import Labels, load_document, select
+from .document import MARGIN, Labels, box_round, load_document, select, within
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
-from .pictures import picture_size
+from .pictures import Pictures, picture_size
 from .reading import spelled
 from .skeletons import with_base, written_edges
 from .walk import Edges, Kept, Picture, Rules
-from .writing import json_text, picture_name, point_labels
+from .writing import by_picture, json_text, picture_name, point_labels
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -64,8 +67,30 @@ def from_document(
 
     annotations: the file it came from, named in errors.
     """
-    rules = Rules(_keep, _category, lambda name: images / spelled(images, name), f"in {images}")
-    return walk.walk(document, annotations, rules, allow_missing)
+    boxes = _Boxes(images)
+    rules = Rules(partial(_keep, boxes), _category, lambda name: images / spelled(images, name), f"in {images}")
+    data = walk.walk(document, annotations, rules, allow_missing)
+    if not boxes.made:
+        return data
+    count, share = f"{boxes.made} object{'s have' if boxes.made > 1 else ' has'}", f"{100 * MARGIN:g} %"
+    sentence = (
+        f"{annotations}: {count} no 'bbox'; it is the box of the points, {share} of its longer side wider each way."
+    )
+    return replace(data, supplied=(*data.supplied, sentence))
+
+
+class _Boxes:
+    """Boxes for objects without one, and how many were made. images: the folder of the pictures."""
+
+    def __init__(self, images: Path) -> None:
+        self.made = 0
+        self._folder, self._pictures = images, Pictures(images)
+
+    def round(self, points: np.ndarray, name: str) -> Box:
+        """The box x, y, w, h of the labelled points [N, 2], cut at its picture where the size is known."""
+        self.made += 1
+        box, size = box_round(points, least=0), self._pictures.size(self._folder / spelled(self._folder, name))
+        return box if size is None else within(box, size, points)
 
 
 def write(data: Dataset, images: Path) -> str:
@@ -74,16 +99,14 @@ def write(data: Dataset, images: Path) -> str:
     A category has the key `pairs` (see `Labels.add_category`) where its labels would give other ones.
     """
     ids: dict[str, int] = {}  # file name of a picture -> its id
-    pictures, annotations = [], []
-    for item in data.objects:
-        name = picture_name(item, images)
-        if name not in ids:
-            ids[name] = len(ids) + 1
-            size = picture_size(item.image)
-            more = {} if size is None else {"width": size[0], "height": size[1]}
-            group = {} if item.group is None else {"group": item.group}
-            pictures.append({"id": ids[name], "file_name": name, **more, **group})
-        annotations.append(_annotation(item, ids[name]))
+    pictures = []
+    for name, picture in by_picture(data, images).items():
+        ids[name] = len(ids) + 1
+        size = picture_size(picture.path)
+        more = {} if size is None else {"width": size[0], "height": size[1]}
+        group = {} if picture.group is None else {"group": picture.group}
+        pictures.append({"id": ids[name], "file_name": name, **more, **group})
+    annotations = [_annotation(item, ids[picture_name(item, images)]) for item in data.objects]
     categories = [_entry(identity, category) for identity, category in data.categories.items()]
     return json_text({"info": with_base({}), "images": pictures, "annotations": annotations, "categories": categories})
 
@@ -129,16 +152,24 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
     return {**entry, "pairs": [list(pair) for pair in category.pairs or ()]}
 
 
-def _keep(entry: Mapping, _: Picture, category: Category, where: str) -> str | Kept:
-    """COCO's rule: an object counts if it is no crowd and has a labelled point; its box is taken as written."""
+def _keep(boxes: _Boxes, entry: Mapping, picture: Picture, category: Category, where: str) -> str | Kept:
+    """COCO's rule: an object counts if it is no crowd and has a labelled point; its box is taken as written.
+
+    boxes: makes the box of an object without one.
+    """
     if walk.is_crowd(entry, where):
         return CROWD
     points, visibility = walk.keypoints_of(entry, category, where)
     if not visibility.any():
         return UNLABELLED
-    box = walk.box_of(entry, where)
-    if min(box[2:]) <= 0:
-        raise InputError(f"{where}, key 'bbox', must have a width and height above 0, but got {entry['bbox']}.")
+    if entry.get("bbox") in (None, []):
+        box = boxes.round(points[visibility > 0], picture.file_name)
+    else:
+        box = walk.box_of(entry, where)
+    if min(box[2:]) < 0 or max(box[2:]) <= 0:
+        raise InputError(
+            f"{where}, key 'bbox', must have a width or height above 0, and neither below, but got {entry['bbox']}."
+        )
     area = None if entry.get("area") is None else walk.numbers_of([entry["area"]], "area", where)[0]
     if area is not None and area < 0:
         raise InputError(f"{where}, key 'area', must not be below 0, but got {area:g}.")
@@ -160,7 +191,7 @@ FORM = LabelForm(
     "COCO keypoints (.json), and data sets in its form",
     CHOICE,
     write=write,
-    holds=ALL - {"pairs"},
+    holds=ALL,
     digest=_digest,
 )
 AP10K = LabelForm(read, "AP-10K (.json)", "species or families, parted by commas")

@@ -171,8 +171,10 @@ def _own_box(shape: Element, where: str) -> list[float] | None:
 def _box(shape: Element, where: str, notes: list[str]) -> list[float]:
     """The x, y, w, h of a `<box>` in image pixels; of a turned one its upright hull, which is noted."""
     left, top, right, bottom = (number(shape.get(key), key, where) for key in ("xtl", "ytl", "xbr", "ybr"))
-    if right <= left or bottom <= top:
-        raise InputError(f"{where} has a box of {right - left:g} x {bottom - top:g} pixels; it must have an area.")
+    if right < left or bottom < top or (right == left and bottom == top):
+        raise InputError(
+            f"{where} has a box of {right - left:g} x {bottom - top:g} pixels; it must have a longer side."
+        )
     box = (left, top, right - left, bottom - top)
     if not (degrees := number(shape.get("rotation", "0"), "rotation", where)):
         return list(box)
@@ -236,11 +238,11 @@ def write(data: Dataset, images: Path) -> str:
     labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
     for category in {item.category_id: item.category for item in data.objects}.values():
         _write_label(labels, category)
-    for count, (name, items) in enumerate(by_picture(data, images).items()):
-        width, height = needed_size(items[0].image, "CVAT's file states its size")
+    for count, (name, labelled) in enumerate(by_picture(data, images).items()):
+        width, height = needed_size(labelled.path, "CVAT's file states its size")
         sizes = {"width": str(width), "height": str(height)}
         picture = SubElement(root, "image", {"id": str(count), "name": name, **sizes})
-        for item in items:
+        for item in labelled.objects:
             _write_skeleton(picture, item)
     return xml_text(root)
 
@@ -285,4 +287,6 @@ def _write_skeleton(picture: Element, item: LabelledObject) -> None:
         SubElement(skeleton, "points", {"label": label, "source": "manual", **states, "points": f"{px!r},{py!r}"})
 
 
-FORM = LabelForm(read, "CVAT for images (.xml)", NOUN, write=write, holds=frozenset({"boxes", "hidden", "skeletons"}))
+FORM = LabelForm(
+    read, "CVAT for images (.xml)", NOUN, write=write, holds=frozenset({"boxes", "hidden", "skeletons", "empty"})
+)

@@ -73,7 +73,10 @@ class Dataset:
         out and counted in `skipped` under UNREADABLE.
     missing: the `file_name`s of pictures that usable objects need and the folder does not have.
     weights: source -> its share of the training samples, where data sets were joined; empty otherwise.
-    notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
+    supplied: a sentence for each thing that the labels lack and the reader supplied, such as boxes; a strict reading
+        refuses it.
+    notes: a sentence for each thing that the user should know of how the labels were read.
+    empty: paths of the pictures that the labels list without an object, where they are there.
     """
 
     objects: list[LabelledObject]
@@ -82,7 +85,9 @@ class Dataset:
     missing: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    supplied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    empty: tuple[Path, ...] = ()
 
 
 def without_descriptions(category: Category) -> Category:

@@ -19,7 +19,7 @@ from .document import Labels
 from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
 from .reading import find_picture, is_missing, picture_key, read_table
-from .writing import by_picture, point_labels
+from .writing import by_picture, one_kind, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
 
@@ -155,17 +155,11 @@ def _cell(text: str, where: str, part: str) -> float:
 
 def write(data: Dataset, images: Path) -> str:
     """A table of labelled data: of several individuals where a picture has two objects, otherwise of one animal."""
-    kinds = {item.category_id for item in data.objects}
-    if len(kinds) > 1:
-        raise InputError(
-            f"A DeepLabCut table is for one kind of object, but the data have {len(kinds)}; choose one, as in "
-            "coco/NAME:FILE."
-        )
-    category = data.objects[0].category
+    category = one_kind(data, "A DeepLabCut table")
     labels = point_labels(category)
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise InputError(f"A DeepLabCut table goes by names, but two points are called {min(twice)!r}; rename one.")
-    by_image = by_picture(data, images)
+    by_image = {name: labels.objects for name, labels in by_picture(data, images).items() if labels.objects}
     most = max(map(len, by_image.values()))
     columns = [(f"object{number}", label, axis) for number in range(1, most + 1) for label in labels for axis in "xy"]
     text = io.StringIO()

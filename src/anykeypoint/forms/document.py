@@ -53,6 +53,7 @@ class Labels:
         self._image_ids: dict[str, int] = {}
         # Key of a picture -> the names in the labels that led to it, by their own keys.
         self._sources: dict[str, dict[str, str]] = {}
+        self._made: list[dict[str, Any]] = []  # annotations whose box was put round their points
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Labels":
@@ -131,31 +132,56 @@ class Labels:
         return identity
 
     def add_object(
-        self, image: int, category: int, points: np.ndarray, visibility: np.ndarray, box: Sequence[float] | None = None
+        self,
+        image: int,
+        category: int,
+        points: np.ndarray,
+        visibility: np.ndarray,
+        box: Sequence[float] | None = None,
+        **more: Any,
     ) -> None:
         """Add the annotation of one object.
 
         image, category: ids from `add_image` and `add_category`.
         points: [K, 2] in image pixels; values of points that are not labelled do not matter.
         visibility: [K], 0 not labelled, 1 hidden, 2 visible, as in COCO.
-        box: [x, y, w, h] in image pixels; None puts `box_round` round the labelled points.
+        box: [x, y, w, h] in image pixels; None puts `box_round` round the labelled points, see `cut_boxes`.
+        more: further keys of the entry, as `walk` reads them (score, keypoint_confidence, scale); None is left out.
         """
         labelled = visibility > 0
         flat = np.where(labelled[:, None], points, 0.0)
         numbers = np.column_stack([flat, np.where(labelled, visibility, 0)])
-        if box is None and labelled.any():
+        made = box is None and bool(labelled.any())
+        if made:
             box = box_round(points[labelled])
-        self.annotations.append(
-            {
-                "id": len(self.annotations) + 1,
-                "image_id": image,
-                "category_id": category,
-                "keypoints": [value for x, y, v in numbers.tolist() for value in (x, y, int(v))],
-                "num_keypoints": int(labelled.sum()),
-                "bbox": None if box is None else [float(value) for value in box],
-                "iscrowd": 0,
-            }
-        )
+        entry = {
+            "id": len(self.annotations) + 1,
+            "image_id": image,
+            "category_id": category,
+            "keypoints": [value for x, y, v in numbers.tolist() for value in (x, y, int(v))],
+            "num_keypoints": int(labelled.sum()),
+            "bbox": None if box is None else [float(value) for value in box],
+            "iscrowd": 0,
+            **{key: value for key, value in more.items() if value is not None},
+        }
+        self.annotations.append(entry)
+        if made:
+            self._made.append(entry)
+
+    def cut_boxes(self, size_of: Callable[[str], tuple[int, int] | None]) -> None:
+        """Cut the boxes that were put round points at the edge of their pictures (see `within`).
+
+        size_of: file name of a picture -> its width and height in pixels; None where they are not known.
+        """
+        if not self._made:
+            return
+        names = {entry["id"]: entry["file_name"] for entry in self.images}
+        used = {entry["image_id"] for entry in self._made}
+        sizes = {image: size_of(names[image]) for image in used if image in names}
+        for entry in self._made:
+            size, table = sizes.get(entry["image_id"]), np.array(entry["keypoints"], dtype=np.float64).reshape(-1, 3)
+            if size is not None:
+                entry["bbox"] = list(within(entry["bbox"], size, table[table[:, 2] > 0, :2]))
 
     def add_named_objects(self, objects: Sequence[NamedObject], orders: Mapping[str, Iterable[str]]) -> None:
         """Add objects whose points are known by name, and the categories that they need.
@@ -187,15 +213,27 @@ class Labels:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def box_round(points: np.ndarray) -> tuple[float, float, float, float]:
+def box_round(points: np.ndarray, least: float = MIN_MARGIN) -> tuple[float, float, float, float]:
     """A box for label forms that have none: x, y, w, h in the frame of the points; it may reach beyond the picture.
 
-    points: [N, 2]. Their bounding box grows on all sides by `MARGIN` of its longer side, at least by `MIN_MARGIN`.
+    points: [N, 2]. Their bounding box grows on all sides by `MARGIN` of its longer side, at least by `least` pixels.
     """
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = max(MIN_MARGIN, MARGIN * float((high - low).max()))
+    margin = max(least, MARGIN * float((high - low).max())) or MIN_MARGIN  # all points in one place are no box
     (x, y), (w, h) = low - margin, high - low + 2 * margin
     return float(x), float(y), float(w), float(h)
+
+
+def within(box: Sequence[float], size: tuple[int, int], points: np.ndarray) -> tuple[float, float, float, float]:
+    """A box x, y, w, h cut at the edge of its picture, as far as no point is cut off.
+
+    size: (width, height) of the picture in pixels.
+    points: [N, 2], those that the box was put round.
+    """
+    x, y, w, h = box
+    low = np.maximum([x, y], np.minimum(0.0, points.min(axis=0)))
+    high = np.minimum([x + w, y + h], np.maximum(size, points.max(axis=0)))
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
 def load_document(annotations: str | Path) -> dict[str, Any]:
@@ -251,7 +289,12 @@ def select(
         listed = ", ".join(" ".join(name.split()) for name in sorted(known - {""})[:80])
         raise InputError(f"{path} has no category or group {unknown[0]!r}; known are {listed}.")
     labels.categories = categories
-    labels.annotations = [entry for entry in json_objects(labels.annotations) if whole_id(entry, "category_id") in ids]
+    everything = json_objects(labels.annotations)
+    labels.annotations = [entry for entry in everything if whole_id(entry, "category_id") in ids]
+    # A picture all of whose objects were not chosen is no picture without objects.
+    left = {whole_id(entry, "image_id") for entry in everything}
+    left -= {whole_id(entry, "image_id") for entry in labels.annotations} | {None}
+    labels.images = [entry for entry in json_objects(labels.images) if whole_id(entry, "id") not in left]
     return labels
 
 

@@ -79,6 +79,7 @@ def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset
     categories: dict[int, Category] = {}
     skipped: Counter[str] = Counter()
     faults: list[str] = []
+    supplied: list[str] = []
     notes: list[str] = []
     missing: list[str] = []
     weights: dict[str, float] = {}
@@ -95,12 +96,14 @@ def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset
         skipped.update(data.skipped)
         missing += data.missing
         faults += data.faults
+        supplied += data.supplied
         notes += data.notes
         weights[member.name] = float(len(data.objects)) if member.weight is None else member.weight
     _check_apart(path, objects, pictures)
     total = math.fsum(weights.values())
     shares = {name: weight / total for name, weight in weights.items()}
-    return Dataset(objects, categories, dict(skipped), tuple(missing), shares, tuple(faults), tuple(notes))
+    said = {"faults": tuple(faults), "supplied": tuple(supplied), "notes": tuple(notes)}
+    return Dataset(objects, categories, dict(skipped), tuple(missing), shares, **said)
 
 
 def _check_apart(path: Path, objects: list[LabelledObject], pictures: NamePictures) -> None:

@@ -18,9 +18,9 @@ from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
-from .labelstudio_regions import by_picture, objects_of
+from .labelstudio_regions import by_task_picture, objects_of
 from .reading import find_picture, number, read_json
-from .writing import check_names, json_text, needed_size, picture_name, point_labels
+from .writing import by_picture, check_names, json_text, needed_size, point_labels
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
@@ -50,7 +50,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
-            for address, drawn in by_picture(task["data"], regions, where):
+            for address, drawn in by_task_picture(task["data"], regions, where):
                 first = next((region for region in drawn if "original_width" in region), {})
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = _picture(address, images)
@@ -104,14 +104,13 @@ def write(data: Dataset, images: Path) -> str:
     """
     check_names(data, "Label Studio")
     tasks: dict[str, dict] = {}  # file name of a picture -> its task
-    for item in data.objects:
-        name = picture_name(item, images)
-        size = needed_size(item.image, "Label Studio's places are shares of its size")
-        if name not in tasks:
-            entry = {"image": name, "keypoints": {}} | ({} if item.group is None else {"group": item.group})
-            tasks[name] = {"id": len(tasks) + 1, "data": entry, "annotations": [{"id": len(tasks) + 1, "result": []}]}
-        tasks[name]["data"]["keypoints"][item.category.name] = point_labels(item.category)
-        tasks[name]["annotations"][0]["result"] += _written_regions(item, size)
+    for name, picture in by_picture(data, images).items():
+        size = needed_size(picture.path, "Label Studio's places are shares of its size")
+        entry = {"image": name, "keypoints": {}} | ({} if picture.group is None else {"group": picture.group})
+        tasks[name] = {"id": len(tasks) + 1, "data": entry, "annotations": [{"id": len(tasks) + 1, "result": []}]}
+        for item in picture.objects:
+            tasks[name]["data"]["keypoints"][item.category.name] = point_labels(item.category)
+            tasks[name]["annotations"][0]["result"] += _written_regions(item, size)
     return json_text(list(tasks.values()))
 
 
@@ -133,4 +132,6 @@ def _written_regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[s
     return regions
 
 
-FORM = LabelForm(read, "Label Studio's JSON export", NOUN, write=write, holds=frozenset({"boxes", "hidden", "groups"}))
+FORM = LabelForm(
+    read, "Label Studio's JSON export", NOUN, write=write, holds=frozenset({"boxes", "hidden", "groups", "empty"})
+)

@@ -105,8 +105,8 @@ class _Picture:
             if label == self.loose and identity in self.named:
                 label = _label(self.named[identity], "labels", at)
             x, y, w, h = (number(value.get(key), key, at) for key in ("x", "y", "width", "height"))
-            if w <= 0 or h <= 0:
-                raise InputError(f"{at} is a rectangle of {w:g} x {h:g} percent; it must have an area.")
+            if min(w, h) < 0 or max(w, h) <= 0:
+                raise InputError(f"{at} is a rectangle of {w:g} x {h:g} percent; it must have a longer side.")
             box = (x * wide / 100, y * high / 100, w * wide / 100, h * high / 100)
             if degrees := number(value.get("rotation") or 0, "rotation", at):
                 box = turned_hull(box, degrees, box[:2])  # Label Studio turns a rectangle about its first corner
@@ -242,7 +242,7 @@ def related(regions: Sequence[Region]) -> dict[str, set[str]]:
 # --- tasks with several pictures -----------------------------------------------------------------------------------
 
 
-def by_picture(data: Mapping[str, Any], regions: Sequence[Region], where: str) -> list[tuple[str, list[Region]]]:
+def by_task_picture(data: Mapping[str, Any], regions: Sequence[Region], where: str) -> list[tuple[str, list[Region]]]:
     """The pictures of a task, each with the regions that were drawn on it; relations go with every picture.
 
     data: the task's data. A value is a picture if it is a text that ends like one, or is the text under `image`.

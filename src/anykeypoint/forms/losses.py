@@ -81,6 +81,10 @@ def _scales(data: Dataset) -> str:
     return _counted(sum(item.scale is not None for item in data.objects), "the scales of {} objects")
 
 
+def _empty(data: Dataset) -> str:
+    return _counted(len(data.empty), "{} pictures without objects")
+
+
 def _counted(count: int, phrase: str) -> str:
     return phrase.format(count) if count else ""
 
@@ -98,5 +102,6 @@ DETAILS: dict[str, Callable[[Dataset], str]] = {
     "scores": _scores,
     "detections": _detections,
     "scales": _scales,
+    "empty": _empty,
 }
 ALL = frozenset(DETAILS)

@@ -234,6 +234,8 @@ def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Ca
     clean = clean_box(box, *picture.size)
     if min(clean[2:]) < 0 or (rules == PAIRS and min(clean[2:]) == 0):
         return EMPTY_BOX
+    if box[2] == box[3] == 0:
+        raise InputError(f"{where}, key 'bbox', has neither width nor height: {entry['bbox']}; correct or remove it.")
     if max(entry["keypoints"]) == 0:
         return UNLABELLED
     if rules == PAIRS and entry.get("num_keypoints") == 0:

@@ -182,6 +182,14 @@ def spelled(images: Path, name: str) -> str:
     return name
 
 
+def tails(name: str) -> list[str]:
+    """The file names below a folder that a path of another machine may mean, the longest first."""
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    if parts and parts[0].endswith(":"):  # a drive of Windows
+        parts = parts[1:]
+    return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
 def find_picture(images: Path, names: Sequence[str]) -> str:
     """The first of several possible file names that exists in a folder.
 

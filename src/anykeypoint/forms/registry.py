@@ -21,6 +21,7 @@ from .document import Labels
 from .form import LabelForm, Written, file_digest
 from .losses import lost
 from .phrases import LIBRARY, in_phrases
+from .pictures import Pictures
 
 # Name of the form -> MODULE:NAME of its `LabelForm`; a leading dot means a module of this package.
 FORMS: dict[str, str] = {
@@ -47,6 +48,11 @@ FORMS: dict[str, str] = {
     "sleap": ".sleap:FORM",
     "npz": ".npz:FORM",
     "csv": ".table:FORM",
+    "yolo": ".yolo_pose:FORM",
+    "labelme": ".labelme:FORM",
+    "tps": ".tps:FORM",
+    "imglab": ".imglab:FORM",
+    "via": ".via:FORM",
 }
 
 
@@ -107,6 +113,7 @@ def read(
         data = from_document(labels.document(), _named_file(spec), folder, allow_missing)
     data = _with_reader(data, labels)
     check_faults(data.faults, strict, left=bool(data.objects))
+    check_faults(data.supplied, strict)
     return in_phrases(data, phrases, labels.categories, path)
 
 
@@ -121,8 +128,11 @@ def load(spec: str, images: str | Path | None = None) -> Labels:
     """The labels of a specification as a COCO document whose entries have not been checked yet; see `read`."""
     name, word, path = parse(spec)
     form = form_of(name)
-    labels = form.read(path, path if form.join is not None else pictures_of(spec, images), word)
+    folder = path if form.join is not None else pictures_of(spec, images)
+    labels = form.read(path, folder, word)
     labels.leave_out_confused(path)
+    pictures = Pictures(folder)
+    labels.cut_boxes(lambda name: pictures.size(folder / name))
     return labels
 
 

@@ -95,6 +95,7 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
                 continue
             labels = (box, points, visibility, picture.group, entry.get("segmentation"), area)
             item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
+            item = replace(item, **_answers(entry, len(category), where))
             kept.append((entry["image_id"], item))
         skipped[UNREADABLE] += len(faults) - before
     note = None if rules.from_zero else guess_note(document, annotations)
@@ -119,7 +120,8 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
     objects = [replace(item, image=paths[image_id]) for image_id, item in kept if image_id in there]
     if len(objects) < len(kept):
         skipped[NO_IMAGE] += len(kept) - len(objects)
-    return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults), notes=notes)
+    empty = _empty(document, names, rules.place)
+    return Dataset(objects, used, dict(skipped), missing, faults=tuple(faults), notes=notes, empty=empty)
 
 
 class _Listed:
@@ -132,6 +134,14 @@ class _Listed:
         """Whether another entry of the picture has this very object."""
         key = (picture.file_name, category.name, points.tobytes(), box)
         return self._images.setdefault(key, image_id) != image_id
+
+
+def _empty(document: Mapping[str, list], names: Mapping[int, str], place: Callable[[str], Path]) -> tuple[Path, ...]:
+    """The paths of the pictures that no annotation names, where they are there. names: id -> `file_name`."""
+    entries = (entry for entry in document["annotations"] if isinstance(entry, dict))
+    used = {whole_number(entry.get("image_id")) for entry in entries}
+    paths = (place(name) for identity, name in names.items() if identity not in used)
+    return tuple(path for path in paths if os.path.isfile(path))
 
 
 def _checked(entry: Any, where: str, path: Path, known: set[int]) -> tuple[dict[str, Any], str]:
@@ -349,6 +359,26 @@ def entry_of(entry: Any, where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
     return where
+
+
+def _answers(entry: Mapping, points: int, where: str) -> dict[str, Any]:
+    """The fields of an object that files of a model's answers have, and the scale; those that are null are left out.
+
+    points: number of keypoints.
+    """
+    found: dict[str, Any] = {}
+    if (values := entry.get("keypoint_confidence")) is not None:
+        if not isinstance(values, list) or len(values) != points:
+            raise InputError(f"{where}, key 'keypoint_confidence', must hold a number for each of {points} keypoints.")
+        known = [value for value in values if value is not None]
+        numbers = iter(numbers_of(known, "keypoint_confidence", where))
+        found["confidence"] = np.array([math.nan if value is None else next(numbers) for value in values])
+    for key in ("score", "box_score", "scale"):
+        if entry.get(key) is not None:
+            found[key] = numbers_of([entry[key]], key, where)[0]
+    if isinstance(entry.get("box_word"), str):
+        found["box_word"] = entry["box_word"]
+    return found
 
 
 def _id(entry: Mapping, key: str, where: str) -> int:

@@ -2,7 +2,9 @@
 
 import json
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, indent, tostring
 
 from ..category import Category
@@ -25,11 +27,21 @@ def point_labels(category: Category) -> list[str]:
     return [point.label or point.name for point in category.keypoints]
 
 
-def by_picture(data: Dataset, images: Path) -> dict[str, list[LabelledObject]]:
-    """File name of each picture, as `picture_name` gives it -> its objects, in the order of the data set."""
-    pictures: dict[str, list[LabelledObject]] = {}
+class PictureLabels(NamedTuple):
+    """The labels of one picture: its path, its group, and its objects in the order of the data set."""
+
+    path: Path
+    group: str | None
+    objects: list[LabelledObject]
+
+
+def by_picture(data: Dataset, images: Path) -> dict[str, PictureLabels]:
+    """File name of each picture, relative to the folder `images` -> its labels; pictures without objects come last."""
+    pictures: dict[str, PictureLabels] = {}
     for item in data.objects:
-        pictures.setdefault(picture_name(item, images), []).append(item)
+        pictures.setdefault(picture_name(item, images), PictureLabels(item.image, item.group, [])).objects.append(item)
+    for path in data.empty:
+        pictures.setdefault(path.relative_to(images).as_posix(), PictureLabels(path, None, []))
     return pictures
 
 
@@ -58,6 +70,32 @@ def check_names(data: Dataset, what: str) -> None:
                 f"{what} goes by names, but two categories with other points are called {category.name!r}; choose one, "
                 "or rename one."
             )
+
+
+def one_kind(data: Dataset, what: str) -> Category:
+    """The category of all objects; InputError for several. what: the form, as the sentence begins."""
+    kinds = {item.category_id for item in data.objects}
+    if len(kinds) > 1:
+        raise InputError(
+            f"{what} is for one kind of object, but the data have {len(kinds)}; choose one, as in coco/NAME:FILE."
+        )
+    return data.objects[0].category
+
+
+def beside_pictures(names: Iterable[str], suffix: str, what: str) -> dict[str, str]:
+    """File name of each picture -> the same name with another suffix, for forms with a label file for each picture.
+
+    what: the form, as the sentence begins. Raises InputError where two pictures would have one label file.
+    """
+    places: dict[str, str] = {}
+    owners: dict[str, str] = {}  # name of a label file -> its picture
+    for name in names:
+        place = PurePosixPath(name).with_suffix(suffix).as_posix()
+        if place in owners:
+            raise InputError(f"{what} has one label file for {owners[place]} and {name}, {place}; rename one of them.")
+        owners[place] = name
+        places[name] = place
+    return places
 
 
 def save(content: Content, out: Path, overwrite: bool = False) -> None:

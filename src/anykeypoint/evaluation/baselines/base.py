@@ -46,8 +46,9 @@ def example_box(example: Example) -> Box:
 def transfer_points(example: Example, box: Box) -> np.ndarray:
     """The example's points at the same fractions of another box's width and height.
 
+    Where a side of the example's box is 0, its points lie at that side's only place, and so they do here.
     box: x, y, width, height of the query's box, in pixels of the query picture.
     Returns (K, 2) pixels of the query picture; NaN stays NaN.
     """
     x, y, width, height = example_box(example)
-    return (example.points - (x, y)) / (width, height) * box[2:] + box[:2]
+    return (example.points - (x, y)) / (width or 1.0, height or 1.0) * box[2:] + box[:2]

@@ -1,0 +1,175 @@
+"""TPS files of geometric morphometrics (tpsDig, geomorph), read and written: landmarks of one kind of object.
+
+A specimen begins with `LM=N` and N lines `x y`; `IMAGE=` names its picture, `ID=` its number or name, `SCALE=` the
+length of a pixel. Places are pixels whose y counts from the bottom of the picture, so the picture's height turns them
+into image pixels. Landmarks have no names: they are numbered. Two negative numbers, or NA, are a missing landmark.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .dataset import Dataset
+from .document import Labels
+from .form import NOUN, LabelForm
+from .pictures import picture_size
+from .reading import find_picture, number, read_text, tails
+from .writing import needed_size, one_kind, picture_name
+
+_KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
+_MISSING = "NA"  # what geomorph writes for a missing landmark
+
+
+@dataclass
+class Specimen:
+    """One specimen as written.
+
+    where: its name for errors.
+    rows: the lines of its landmarks.
+    stated: the number of landmarks that it says it has.
+    keys: the other keys in upper case, with their values.
+    curves: number of lines of curves and outlines, which are not landmarks.
+    """
+
+    where: str
+    stated: str
+    rows: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    curves: int = 0
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """The labels of a file.
+
+    word: the category, "object" by default.
+    All specimens have as many landmarks as most do; others are faults. Points of curves and outlines (semilandmarks)
+    are left out and counted. Ids are those of the file where all are different whole numbers; names of specimens are
+    the groups of their pictures. Raises InputError for landmarks with three coordinates.
+    """
+    specimens = list(_specimens(path))
+    counts = Counter(one.stated for one in specimens if one.stated != "0")
+    if not counts:
+        raise InputError(f"{path} has no landmarks (lines LM=N with N lines 'x y'); digitise at least one specimen.")
+    labels = Labels()
+    most = counts.most_common(1)[0][0]
+    total = int(number(most, "LM", specimens[0].where))
+    kind = labels.add_category(word or "object", [f"landmark {i}" for i in range(1, total + 1)])
+    names = [one.keys.get("ID", "") for one in specimens]
+    numbered = all(name.isdecimal() for name in names) and len(set(names)) == len(names)
+    for one, name in zip(specimens, names, strict=True):
+        for _ in range(one.curves):
+            labels.leave_out("points of curves and outlines (semilandmarks)")
+        with labels.catching():
+            given = one.keys.get("IMAGE", "")
+            if not given:
+                raise InputError(f"{one.where} has no IMAGE=, so its picture is not known; add the line.")
+            file = find_picture(images, tails(given))
+            group = name if name and not name.isdecimal() else None
+            image = labels.add_image(file, source=given, group=group)
+            if one.stated == "0":
+                labels.leave_out("specimens without landmarks")
+                continue
+            if one.stated != most or len(one.rows) != total:
+                raise InputError(
+                    f"{one.where} says LM={one.stated} and has {len(one.rows)} lines of landmarks, but most specimens "
+                    f"have {total}; digitise the same landmarks in each."
+                )
+            size = picture_size(images / file)  # of a missing picture, whose objects are left out, any height serves
+            places = np.array([_place(row, i, one.where) for i, row in enumerate(one.rows, start=1)])
+            points = np.column_stack([places[:, 0], (0 if size is None else size[1]) - places[:, 1]])
+            labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0))
+            if "SCALE" in one.keys:
+                labels.annotations[-1]["scale"] = number(one.keys["SCALE"], "SCALE", one.where)
+            if numbered:
+                labels.annotations[-1]["id"] = int(name)
+    return labels
+
+
+def _specimens(path: Path) -> Iterator[Specimen]:
+    """The specimens of a file, with their lines sorted by what they belong to."""
+    current: Specimen | None = None
+    curves = False  # whether lines of places belong to a curve
+    for count, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        found = _KEY.match(line)
+        key = found.group(1).upper() if found else ""
+        if key == "LM3":
+            raise InputError(
+                f"{path}: line {count} has landmarks with three coordinates (LM3=); give those of pictures."
+            )
+        if key == "LM":
+            if current is not None:
+                yield current
+            current, curves = Specimen(f"{path}: line {count}", found.group(2) if found else ""), False
+        elif current is None:
+            raise InputError(f"{path} does not begin with LM=N but with {line[:40]!r}; give a TPS file.")
+        elif found:
+            curves = key in ("CURVES", "OUTLINES", "POINTS")
+            if not curves:
+                current.keys.setdefault(key, found.group(2))
+        elif curves:
+            current.curves += 1
+        else:
+            current.rows.append(line)
+    if current is not None:
+        yield current
+
+
+def _place(row: str, place: int, where: str) -> tuple[float, float]:
+    """The x, y of a landmark as written; NaN for a missing one. place: which one it is, named in errors."""
+    cells = row.replace(",", ".").split()  # some countries write a decimal comma
+    if len(cells) != 2:
+        raise InputError(f"{where}, landmark {place}, must be two numbers 'x y', but got {row[:40]!r}.")
+    if all(cell.upper() in (_MISSING, "NAN") for cell in cells):
+        return np.nan, np.nan
+    x, y = (number(cell, f"landmark {place}", where) for cell in cells)
+    return (np.nan, np.nan) if x < 0 and y < 0 else (x, y)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(data: Dataset, images: Path) -> str:
+    """A specimen for each object, whose `IMAGE=` is the name that the picture has below `images`."""
+    one_kind(data, "A TPS file")
+    lines: list[str] = []
+    for item in data.objects:
+        height = needed_size(item.image, "TPS counts from the bottom of the picture")[1]
+        lines.append(f"LM={len(item.points)}")
+        for (x, y), seen in zip(item.points.tolist(), item.visibility, strict=True):
+            up = height - y
+            if seen and x < 0 and up < 0:
+                raise InputError(
+                    f"Object {item.id} has a point left of and below its picture, which TPS calls missing."
+                )
+            lines.append(f"{x!r} {up!r}" if seen else "-1 -1")
+        lines += [f"IMAGE={picture_name(item, images)}", f"ID={item.id}"]
+        if item.scale is not None:
+            lines.append(f"SCALE={item.scale!r}")
+    return "\n".join([*lines, ""])
+
+
+def _names_lost(data: Dataset) -> list[str]:
+    kind = data.objects[0].category if data.objects else None
+    if kind is None:
+        return []
+    named = [] if kind.name == "object" else [f"the name {kind.name!r} (read it again as tps/{kind.name}:FILE)"]
+    numbered = [f"landmark {i}" for i in range(1, len(kind) + 1)]
+    return named + ([] if kind.names == numbered else ["the names of the points, which TPS numbers"])
+
+
+FORM = LabelForm(
+    read,
+    "TPS files of geometric morphometrics (.tps)",
+    NOUN,
+    write=write,
+    holds=frozenset({"ids", "scales"}),
+    also_lost=_names_lost,
+    pictures=lambda path: path.parent,
+)

@@ -1,0 +1,221 @@
+"""VGG Image Annotator 2, read: projects and annotation exports, as JSON or CSV.
+
+VIA's regions have attributes that every user calls as they like. One of them names a point, another may tie it to a
+rectangle: `via/name=PART,tie=ANIMAL:FILE` says which (`via/name=PART:FILE` where no attribute ties them, so that points
+belong to the rectangle that they lie in). Without these they are found: the attribute that rectangles have too is the
+tie, the one that only points have is the name. An attribute that only rectangles have is their category. An attribute
+such as `visible` or `occluded` says whether a point is hidden.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..category import plain_text
+from ..errors import InputError
+from .document import Labels, NamedObject
+from .form import LabelForm
+from .hidden import says_hidden, speaks_of_hiding
+from .reading import find_picture, number, read_json, read_table, tails
+from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tied
+
+LOOSE = "object"  # category of objects whose rectangle names none
+METADATA = "_via_img_metadata"  # where a project has what an annotation export is
+_COLUMNS = ("filename", "region_count", "region_shape_attributes", "region_attributes")  # those of a CSV that are read
+# What users call the attributes where only points are drawn, so that rectangles cannot tell them apart.
+_NAMES = frozenset(
+    {"name", "keypoint", "keypoints", "key point", "part", "label", "joint", "landmark", "point", "type"}
+)
+_TIES = frozenset({"object", "object id", "id", "group", "group id", "instance", "instance id", "track", "track id"})
+
+
+class Region(NamedTuple):
+    """A region of a picture: what was drawn, its attributes as texts, and its name for errors."""
+
+    shape: Mapping[str, Any]
+    attributes: dict[str, str]
+    where: str
+
+
+class Roles(NamedTuple):
+    """Which attribute names the points, which one ties them to a rectangle, and which one names a category."""
+
+    name: str
+    tie: str | None
+    category: str | None
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """The labels of a project or of an export.
+
+    word: the category of objects whose rectangle names none, "object" by default, and name=ATTRIBUTE,tie=ATTRIBUTE
+        where the attributes are not to be found; all parted by commas.
+    Regions of other kinds are left out and counted. Raises InputError where the attributes cannot be told apart.
+    """
+    entries = _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
+    labels = Labels()
+    pictures: dict[str, list[Region]] = {}  # file name -> its regions
+    for where, name, regions in entries:
+        with labels.catching():
+            if name in pictures:
+                raise InputError(
+                    f"{where} has the file name {name!r} of an entry before it; they cannot be told apart."
+                )
+            pictures[name] = []
+            for place, region in enumerate(regions):
+                with labels.catching():
+                    pictures[name].append(_region(region, f"{where}, region {place}"))
+    given, loose = _word(word)
+    roles = _roles([region for regions in pictures.values() for region in regions], given, path)
+    objects: list[NamedObject] = []
+    for name, regions in pictures.items():
+        with labels.catching():
+            image = labels.add_image(find_picture(images, tails(name)), source=name)
+            objects += _objects(image, regions, roles, f"{path}: {name}", loose, labels)
+    labels.add_named_objects(objects, {})
+    return labels
+
+
+# --- the two kinds of files ----------------------------------------------------------------------------------------
+
+
+def _from_json(path: Path) -> list[tuple[str, str, list[Any]]]:
+    """Name for errors, file name and regions of each entry of a project or of an export."""
+    data = read_json(path)
+    if isinstance(data, dict) and isinstance(data.get(METADATA), dict):
+        data = data[METADATA]
+    if not isinstance(data, dict) or not all(isinstance(one, dict) and "regions" in one for one in data.values()):
+        raise InputError(
+            f"{path} is no file of VGG Image Annotator 2, which has a 'filename' and 'regions' for each picture; save "
+            "the project, or export the annotations as JSON or CSV (not in COCO's form, which coco:FILE reads)."
+        )
+    entries = []
+    for key, one in data.items():
+        regions, name = one["regions"], one.get("filename")
+        if isinstance(regions, dict):  # VIA 1 numbers them
+            regions = list(regions.values())
+        if not isinstance(regions, list) or not isinstance(name, str) or not name:
+            raise InputError(f"{path}: {key!r} must have a text as 'filename' and a list as 'regions'.")
+        entries.append((f"{path}: {key!r}", name, regions))
+    return entries
+
+
+def _from_csv(path: Path) -> list[tuple[str, str, list[Any]]]:
+    """What `_from_json` gives, of a CSV export, which has a row for each region and one for a picture without."""
+    head, *rows = read_table(path)
+    head = [cell.lstrip("#").strip() for cell in head]
+    if missing := [column for column in _COLUMNS if column not in head]:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}; export the annotations from VGG Image Annotator as CSV."
+        )
+    name, count, shape, attributes = map(head.index, _COLUMNS)
+    pictures: dict[str, list[Any]] = {}
+    for place, row in enumerate(rows, start=1):
+        where = f"{path}: row {place} under the header"
+        if len(row) != len(head):
+            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
+        regions = pictures.setdefault(row[name], [])
+        if row[count].strip() != "0":
+            regions.append({"shape_attributes": row[shape], "region_attributes": row[attributes]})
+    return [(f"{path}: {key!r}", key, regions) for key, regions in pictures.items()]
+
+
+def _region(value: Any, where: str) -> Region:
+    """A region whose values have the right types."""
+    parts = []
+    for key in ("shape_attributes", "region_attributes"):
+        part = value.get(key) if isinstance(value, dict) else None
+        if isinstance(part, str):  # a cell of a CSV file
+            try:
+                part = json.loads(part)
+            except (ValueError, RecursionError):
+                part = None
+        if not isinstance(part, dict):
+            raise InputError(f"{where}, key {key!r}, must be a JSON object, but got {str(part)[:40]!r}.")
+        parts.append(part)
+    return Region(parts[0], {str(key): _text(one) for key, one in parts[1].items()}, where)
+
+
+def _text(value: Any) -> str:
+    """The value of an attribute as text: that of a field as it is, of check boxes the ones that are set."""
+    if isinstance(value, dict):
+        return ",".join(str(key) for key, chosen in value.items() if chosen is True)
+    return "" if value is None or value == "undefined" else str(value).strip()
+
+
+# --- what the attributes mean --------------------------------------------------------------------------------------
+
+
+def _word(word: str) -> tuple[dict[str, str], str]:
+    """The attributes that a word gives by `name` and `tie`, and the category."""
+    parts = [part.strip() for part in word.split(",") if part.strip()]
+    given = {key.strip(): value.strip() for key, found, value in (part.partition("=") for part in parts) if found}
+    nouns = [part for part in parts if "=" not in part]
+    if len(nouns) > 1 or not {*given} <= {"name", "tie"}:
+        raise InputError(f"The word of VIA's labels is CATEGORY,name=ATTRIBUTE,tie=ATTRIBUTE, but got {word!r}.")
+    return given, nouns[0] if nouns else LOOSE
+
+
+def _roles(regions: Iterable[Region], given: Mapping[str, str], path: Path) -> Roles:
+    """Which attribute means what; InputError, naming the attributes, where what is given and the regions do not tell.
+
+    given: attributes by their role, `name` and `tie`.
+    """
+    used: dict[str, Counter[str]] = {"point": Counter(), "rect": Counter()}  # kind of region -> attribute -> count
+    for region in regions:
+        filled = [key for key, value in region.attributes.items() if value and not speaks_of_hiding(key)]
+        used.setdefault(str(region.shape.get("name")), Counter()).update(filled)
+    points, boxes = used["point"], used["rect"]
+    known = ", ".join(sorted({*points, *boxes})) or "none"
+    if unknown := [value for value in given.values() if value not in {*points, *boxes}]:
+        raise InputError(f"{path} has no attribute {unknown[0]!r}; the regions have {known}.")
+    ask = f"say which names the points and which ties them to a rectangle, as in via/name=PART,tie=ANIMAL:{path.name}"
+    if "name" in given:
+        name, tie = given["name"], given.get("tie")
+    else:
+        shared, own = [key for key in points if key in boxes], [key for key in points if key not in boxes]
+        if not boxes and len(points) > 1:
+            own = [key for key in points if plain_text(key) in _NAMES]
+            shared = [key for key in points if plain_text(key) in _TIES]
+        if len(points) == 1:
+            own, shared = list(points), []
+        if len(own) != 1 or len(shared) > 1:
+            raise InputError(f"{path} does not tell what its attributes mean ({known}); {ask}.")
+        name, tie = own[0], shared[0] if shared else None
+    kinds = [key for key in boxes if key not in (tie, name)]
+    return Roles(name, tie, kinds[0] if len(kinds) == 1 else None)
+
+
+def _objects(
+    image: int, regions: Sequence[Region], roles: Roles, where: str, loose: str, labels: Labels
+) -> list[NamedObject]:
+    """The objects of a picture. where: the picture, named in errors; loose: the category of unnamed objects."""
+    rectangles, points = [], []
+    for shape, attributes, at in regions:
+        kind = str(shape.get("name"))
+        if kind not in ("point", "rect"):
+            labels.leave_out(f"{kind} regions")
+            continue
+        tie = attributes.get(roles.tie, NO_TIE) if roles.tie is not None else NO_TIE
+        with labels.catching():
+            if kind == "rect":
+                box = [number(shape.get(key), key, at) for key in ("x", "y", "width", "height")]
+                category = attributes.get(roles.category, "") if roles.category is not None else ""
+                rectangles.append(DrawnRectangle(tie, category, box))
+                continue
+            name = attributes.get(roles.name, "")
+            if not name:
+                raise InputError(f"{at} is a point without the attribute {roles.name!r}, which names it; fill it in.")
+            marks = {key: value for key, value in attributes.items() if key not in (roles.name, roles.tie)}
+            x, y = (number(shape.get(key), key, at) for key in ("cx", "cy"))
+            points.append(DrawnPoint(tie, name, x, y, 1 if says_hidden(marks) else 2, f"{at} ({name!r})"))
+    return tied(image, rectangles, points, where, loose, labels)
+
+
+FORM = LabelForm(
+    read,
+    "VGG Image Annotator 2, projects and exports (.json, .csv)",
+    "what the object is called, and name=ATTRIBUTE,tie=ATTRIBUTE of the points' names and rectangles",
+)

@@ -1,0 +1,377 @@
+"""Ultralytics' pose data, read and written: a `data.yaml`, and a text file of labels for each picture.
+
+The path of a label file is that of its picture with the last folder `images` called `labels` and the suffix `.txt`. A
+line is an object: class, centre, width and height of its box, then x, y and perhaps v of each keypoint, all but class
+and v as shares of the picture. Without v (`kpt_shape: [K, 2]`) a keypoint at 0, 0 or at a negative place is not
+labelled. An empty or missing label file is a picture without objects. `flip_idx` says which points change sides.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..category import plain_text
+from ..errors import InputError
+from ..images import SUFFIXES
+from ..library.lookup import category as library_category
+from .dataset import Dataset, LabelledObject
+from .document import Labels
+from .form import LabelForm
+from .pictures import picture_size
+from .reading import find_picture, leaves_folder, number, read_text
+from .writing import beside_pictures, by_picture, needed_size, point_labels
+
+SPLITS = ("train", "val", "test")
+PERSON = "human_body"  # the library's definition of COCO's 17 points
+_BOX = 5  # numbers of a line before the keypoints
+_OTHERS = ("classes.txt", "labels.txt")  # text files that tools put among the labels
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """What a `data.yaml` says.
+
+    path: the file.
+    root: the folder that the splits are relative to.
+    splits: train, val or test -> the folders of pictures, or text files that list pictures.
+    names: class -> its name.
+    shape: number of keypoints, and 2 or 3 numbers for each.
+    points: class -> names of its keypoints, at most as many as there are; None where the file has none.
+    pairs: pairs of keypoints that change sides; None where the file does not say.
+    """
+
+    path: Path
+    root: Path
+    splits: dict[str, list[str]]
+    names: dict[int, str]
+    shape: tuple[int, int]
+    points: dict[int, list[str]] | None
+    pairs: list[tuple[int, int]] | None
+
+
+# --- data.yaml -----------------------------------------------------------------------------------------------------
+
+
+def read_config(path: Path) -> PoseConfig:
+    """The contents of a `data.yaml`; InputError for one that does not describe poses."""
+    text = read_text(path)
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must be a mapping with train, val, kpt_shape and names; give Ultralytics' data.yaml.")
+    shape = data.get("kpt_shape")
+    if not _is_ints(shape) or len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
+        raise InputError(
+            f"{path}, key 'kpt_shape', must be [number of keypoints, 2 or 3], but got {str(shape)[:40]}; data without "
+            "it are of boxes alone."
+        )
+    names = _by_class(data.get("names"))
+    if not names or not all(isinstance(name, str | int) for name in names.values()):
+        raise InputError(f"{path}, key 'names', must list the names of the classes, but got {str(names)[:40]!r}.")
+    texts = {number: str(name) for number, name in names.items()}
+    root = path.parent
+    if isinstance(data.get("path"), str) and (path.parent / data["path"]).is_dir():
+        root = path.parent / data["path"]  # a path of another machine is not there
+    splits = {key: _strings(data[key], path, key) for key in SPLITS if data.get(key)}
+    points = _points(data.get("kpt_names"), texts, shape[0], path)
+    return PoseConfig(path, root, splits, texts, tuple(shape), points, _pairs(data.get("flip_idx"), shape[0], path))
+
+
+def _by_class(values: Any) -> dict[int, Any]:
+    """Class -> value of a list or of a mapping whose keys are numbers, perhaps written as texts; {} for others."""
+    if isinstance(values, list):
+        return dict(enumerate(values))
+    if isinstance(values, dict) and all(str(key).isdecimal() for key in values):
+        return {int(key): value for key, value in values.items()}
+    return {}
+
+
+def _points(values: Any, names: Mapping[int, str], count: int, path: Path) -> dict[int, list[str]] | None:
+    """Class -> names of its keypoints: one list for all classes, or a list by number or by name of the class."""
+    if values is None:
+        return None
+    if isinstance(values, list) and all(not isinstance(value, list) for value in values):
+        found: dict[int, Any] = dict.fromkeys(names, values)
+    else:
+        by_name = {name: number for number, name in names.items()}
+        plain = isinstance(values, dict) and all(key in by_name for key in values)
+        found = {by_name[key]: value for key, value in values.items()} if plain else _by_class(values)
+    for kind in names:
+        own = found.get(kind)
+        if not isinstance(own, list) or not 1 <= len(own) <= count:
+            raise InputError(
+                f"{path}, key 'kpt_names', must name up to {count} keypoints of each class, but has {str(own)[:60]} "
+                f"for {names[kind]!r}."
+            )
+    return {kind: [str(name) for name in found[kind]] for kind in names}
+
+
+def _pairs(values: Any, count: int, path: Path) -> list[tuple[int, int]] | None:
+    """The pairs that `flip_idx` exchanges."""
+    if values is None or values == []:
+        return None
+    if not _is_ints(values) or sorted(values) != list(range(count)) or any(values[values[i]] != i for i in values):
+        raise InputError(
+            f"{path}, key 'flip_idx', must say for each of the {count} keypoints which one it is in the mirrored "
+            f"picture, so that mirroring twice changes nothing, but got {str(values)[:80]}."
+        )
+    return [(i, other) for i, other in enumerate(values) if i < other]
+
+
+def _is_ints(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int for value in values)
+
+
+def _strings(value: Any, path: Path, key: str) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in values):
+        raise InputError(f"{path}, key {key!r}, must be a folder, or a list of them, but got {str(value)[:40]!r}.")
+    return values
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def label_file(picture: Path) -> Path:
+    """Where the labels of a picture are."""
+    parts = list(picture.parent.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts, picture.stem + ".txt")
+
+
+def _place(config: PoseConfig, entry: str) -> Path:
+    """The folder or list that an entry of a split means; `../` is also read as Roboflow writes it, for "here"."""
+    entry = entry.replace("\\", "/")
+    first = config.root / entry
+    return first if first.exists() or not entry.startswith("../") else config.root / entry[3:]
+
+
+def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> Iterator[tuple[str, Path]]:
+    """The file name below `images`, and the label file, of each picture of an entry of a split, in order."""
+    place = _place(config, entry)
+    if place.is_file():
+        lines = [line.strip().replace("\\", "/") for line in read_text(place).splitlines() if line.strip()]
+        found = [place.parent / line if line.startswith("./") else config.root / line for line in lines]
+    elif place.is_dir():
+        found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        used = {label_file(path) for path in found}
+        own = label_file(place / "x").parent
+        for path in sorted(own.rglob("*.txt")) if own.is_dir() else ():
+            if path not in used and path.name not in _OTHERS:
+                labels.leave_out("label files without a picture")
+    else:
+        own = label_file(place / "x").parent
+        texts = sorted(path for path in own.rglob("*.txt") if path.name not in _OTHERS) if own.is_dir() else []
+        if not texts:
+            labels.leave_out(f"split without its folder {entry}")
+        for text in texts:
+            stem = text.relative_to(own).with_suffix("").as_posix()
+            names = [f"{before}{stem}{suffix}" for before in ("", f"{entry}/") for suffix in SUFFIXES]
+            yield find_picture(images, names), text
+        return
+    for path in found:
+        names = [path.relative_to(folder).as_posix() for folder in (images, place, config.root) if _below(path, folder)]
+        yield find_picture(images, [name for name in names if not leaves_folder(name)] or [path.name]), label_file(path)
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder)
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that the splits of a `data.yaml` are relative to."""
+    return read_config(path).root
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path, images: Path, word: str = "") -> Labels:
+    """The labels of a `data.yaml`.
+
+    images: the folder of the data set, or the one with the pictures of a split.
+    word: splits, parted by commas (train, val, test); all that the file has by default. A picture that is in several
+        counts once.
+    Keypoints without names (`kpt_names`) are COCO's where there are 17 of a class called person, otherwise numbered;
+    `notes` says so. Lines of boxes alone are left out and counted.
+    """
+    config = read_config(path)
+    chosen = [part.strip() for part in word.split(",") if part.strip()] or list(config.splits)
+    if missing := [part for part in chosen if part not in config.splits]:
+        has = ", ".join(config.splits) or "none"
+        raise InputError(f"{path} has no split {missing[0]!r}; it has {has}.")
+    labels = Labels()
+    kinds = _add_categories(labels, config)
+    known: set[str] = set()
+    for entry in dict.fromkeys(entry for part in chosen for entry in config.splits[part]):
+        for name, file in _pictures(config, entry, images, labels):
+            if name in known:
+                continue
+            known.add(name)
+            _add_objects(labels, config, kinds, name, file, images)
+    if not known:
+        raise InputError(f"{path} has no picture in its splits ({', '.join(chosen)}); give the folder with --images.")
+    return labels
+
+
+def _add_categories(labels: Labels, config: PoseConfig) -> dict[int, tuple[int, int]]:
+    """Add the classes; class -> id of its category and number of its keypoints."""
+    kinds = {}
+    count = config.shape[0]
+    for kind, name in config.names.items():
+        if config.points is not None:
+            points = config.points[kind]
+        elif count == len(library_category(PERSON)) and plain_text(name) == "person":
+            points = library_category(PERSON).names
+            labels.notes.append(f"{config.path} does not name the keypoints of {name!r}; they are called as COCO's 17.")
+        else:
+            points = [f"keypoint {i}" for i in range(1, count + 1)]
+            labels.notes.append(
+                f"{config.path} does not name the keypoints of {name!r} (kpt_names); they are numbered."
+            )
+        own = len(points)
+        pairs = config.pairs if config.pairs is None else [pair for pair in config.pairs if max(pair) < own]
+        kinds[kind] = (labels.add_category(name, points, pairs=pairs), own)
+    return kinds
+
+
+def _add_objects(
+    labels: Labels, config: PoseConfig, kinds: Mapping[int, tuple[int, int]], name: str, file: Path, images: Path
+) -> None:
+    """Add a picture and the objects of its label file."""
+    size = picture_size(images / name)
+    image = labels.add_image(name, **({} if size is None else {"width": size[0], "height": size[1]}))
+    if not file.is_file():
+        return
+    with labels.catching():
+        for count, line in enumerate(read_text(file).splitlines(), start=1):
+            with labels.catching():
+                cells = line.split()
+                if len(cells) == _BOX:
+                    labels.leave_out("boxes without keypoints")
+                elif cells:
+                    # Of a missing picture, whose objects are left out, any size serves.
+                    _add_object(labels, config, kinds, image, size or (1, 1), cells, f"{file}: line {count}")
+
+
+def _add_object(
+    labels: Labels,
+    config: PoseConfig,
+    kinds: Mapping[int, tuple[int, int]],
+    image: int,
+    size: tuple[int, int],
+    cells: list[str],
+    where: str,
+) -> None:
+    """Add the object of a line. size: (width, height) of its picture in pixels."""
+    count, wide = config.shape
+    if len(cells) != _BOX + count * wide:
+        wanted = _BOX + count * wide
+        more = "; a file of predictions has one number more" if len(cells) == wanted + 1 else ""
+        raise InputError(
+            f"{where} has {len(cells)} numbers, but {count} keypoints with {wide} each make {wanted}{more}."
+        )
+    values = np.array([number(cell, "line", where) for cell in cells])
+    kind = int(values[0])
+    if kind != values[0] or kind not in kinds:
+        raise InputError(f"{where} is of class {cells[0]}, which 'names' does not have; it has {len(kinds)} classes.")
+    category, own = kinds[kind]
+    x, y, w, h = values[1:_BOX] * np.array([*size, *size])
+    table = values[_BOX:].reshape(count, wide)
+    if wide == 3:
+        visibility = table[:, 2]
+        if not np.isin(visibility, (0, 1, 2)).all():
+            odd = visibility[~np.isin(visibility, (0, 1, 2))][0]
+            raise InputError(f"{where} has the visibility {odd:g}; it must be 0, 1 or 2.")
+    else:
+        nowhere = (table < 0).any(axis=1) | (table == 0).all(axis=1)
+        visibility = np.where(nowhere, 0, 2)
+    if (visibility[own:] > 0).any():
+        raise InputError(f"{where} has {int((visibility > 0).sum())} keypoints, but its class names only {own}.")
+    points = table[:own, :2] * np.array(size)
+    box = (x - w / 2, y - h / 2, w, h)
+    labels.add_object(image, category, points, visibility[:own].astype(int), box)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(data: Dataset, images: Path) -> dict[str, str | Path]:
+    """A folder that Ultralytics trains on: `data.yaml`, `labels/train/`, and copies of the pictures in `images/train/`.
+
+    Classes are numbered from 0 in the order of the categories; one with fewer keypoints than others has absent ones.
+    All pictures are both `train` and `val`, as the labels do not say which are which. The file has no `path`, so the
+    splits lie beside it.
+    """
+    kinds = {item.category_id: item.category for item in data.objects}
+    order = [identity for identity in data.categories if identity in kinds]
+    count = max(len(category) for category in kinds.values())
+    config: dict[str, Any] = {"train": "images/train", "val": "images/train", "kpt_shape": [count, 3]}
+    if (flip := _flip(data)) is not None:
+        config["flip_idx"] = flip
+    config["names"] = {number: kinds[identity].name for number, identity in enumerate(order)}
+    config["kpt_names"] = {number: point_labels(kinds[identity]) for number, identity in enumerate(order)}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    files: dict[str, str | Path] = {"data.yaml": text}
+    pictures = by_picture(data, images)
+    beside_pictures(pictures, ".txt", "YOLO")
+    for name, picture in pictures.items():
+        place = PurePosixPath("images/train") / name
+        size = needed_size(picture.path, "YOLO's places are shares of its size")
+        lines = [_line(item, order.index(item.category_id), count, size) for item in picture.objects]
+        files[label_file(Path(place)).as_posix()] = "".join(f"{line}\n" for line in lines)
+        files[str(place)] = picture.path
+    return files
+
+
+def _line(item: LabelledObject, kind: int, count: int, size: tuple[int, int]) -> str:
+    """The line of an object. count: number of keypoints of all classes; size: (width, height) of the picture."""
+    x, y, w, h = item.box
+    shares = np.array([x + w / 2, y + h / 2, w, h]) / np.array([*size, *size])
+    cells = [str(kind), *map(repr, shares.tolist())]
+    for point, seen in zip((item.points / np.array(size)).tolist(), item.visibility.tolist(), strict=True):
+        cells += [*map(repr, point), str(int(seen))] if seen else ["0", "0", "0"]
+    return " ".join(cells + ["0"] * 3 * (count - len(item.points)))
+
+
+def _flip(data: Dataset) -> list[int] | None:
+    """The `flip_idx` of all classes; None where they would need different ones."""
+    kinds = {item.category_id: item.category for item in data.objects}.values()
+    count = max(len(category) for category in kinds)
+    orders = {tuple([*category.mirrored(), *range(len(category), count)]) for category in kinds}
+    return list(orders.pop()) if len(orders) == 1 else None
+
+
+def _limits(data: Dataset) -> list[str]:
+    """What YOLO has one of for all classes, and what Ultralytics does not load."""
+    lost = []
+    if data.objects and _flip(data) is None:
+        lost.append("pairs of left and right, as the classes differ in them and flip_idx is one for all")
+    outside = 0
+    for item in data.objects:
+        size = picture_size(item.image)
+        if size is not None:
+            outside += int(((item.points < 0) | (item.points > np.array(size))).any(axis=1).sum())
+    if outside:
+        lost.append(
+            f"{outside} points outside their pictures: they are written, but Ultralytics leaves such pictures out"
+        )
+    return lost
+
+
+FORM = LabelForm(
+    read,
+    "Ultralytics YOLO pose data (data.yaml)",
+    "train, val or test, parted by commas",
+    write=write,
+    holds=frozenset({"boxes", "hidden", "pairs", "empty"}),
+    also_lost=_limits,
+    pictures=folder_of,
+)

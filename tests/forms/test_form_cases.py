@@ -1,0 +1,89 @@
+"""Small files of other tools, as people have them: what each of them says, point by point."""
+
+import numpy as np
+import pytest
+
+from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import read
+
+NAN = np.nan
+
+
+def points_of(item):
+    return item.points.round(9).tolist()
+
+
+@pytest.fixture
+def cases(shared):
+    folder = shared / "cases"
+    if not folder.is_dir():
+        pytest.skip("../shared has no cases")
+    return folder
+
+
+def test_yolo_pose_with_names_and_visibility(cases):
+    for word in ("", "/train", "/train,val"):  # train and val are one folder, whose pictures count once
+        data = read(f"yolo{word}:{cases / 'yolo_pose' / 'data.yaml'}")
+        first, second = data.objects
+        assert first.category.name == "beast" and first.category.names == ["left ear", "right ear", "nose"]
+        assert first.category.pairs == ((0, 1),) and not data.notes
+        np.testing.assert_allclose(first.box, (19.2, 9.6, 57.6, 76.8))
+        assert points_of(first) == [[24, 24], [72, 24], [48, 48]] and first.visibility.tolist() == [2, 1, 2]
+        np.testing.assert_allclose(second.points, [[NAN, NAN], [24, 14.4], [19.2, 19.2]])
+        assert [path.name for path in data.empty] == ["b.jpg"] and not data.faults and not data.skipped
+    with pytest.raises(InputError, match=r"has no split 'test'; it has train, val"):
+        read(f"yolo/test:{cases / 'yolo_pose' / 'data.yaml'}")
+
+
+def test_yolo_pose_without_names_and_visibility(cases):
+    data = read(f"yolo:{cases / 'yolo_pose_2d' / 'data.yaml'}")
+    assert points_of(data.objects[0]) == [[24, 24], [72, 48]] and data.objects[0].visibility.tolist() == [2, 2]
+    assert data.objects[0].category.names == ["keypoint 1", "keypoint 2"]
+    assert len(data.notes) == 1 and "does not name the keypoints of 'needle'" in data.notes[0]
+
+
+def test_labelme(cases):
+    item = read(f"labelme:{cases / 'labelme'}").objects[0]
+    assert item.category.name == "beast" and item.box == (10, 12, 70, 78)
+    assert dict(zip(item.category.names, points_of(item), strict=True)) == {"nose": [20.5, 30], "tail": [70, 60.25]}
+
+
+def test_tps_counts_from_the_bottom(cases):
+    item = read(f"tps/wing:{cases / 'tps' / 'wings.tps'}").objects[0]
+    assert points_of(item) == [[10, 10], [20.5, 20], [90, 90]] and item.scale == 0.01 and item.id == 0
+    assert item.category.name == "wing" and item.category.names == ["landmark 1", "landmark 2", "landmark 3"]
+
+
+def test_imglab_sorts_parts_by_name(cases):
+    item = read(f"imglab:{cases / 'imglab' / 'training.xml'}").objects[0]
+    assert item.category.names == ["00", "01", "02"] and points_of(item) == [[15, 20], [30, 40], [50, 60]]
+    assert item.category.name == "wing" and item.box == (12, 10, 60, 70)
+
+
+def test_via_finds_what_its_attributes_mean(cases):
+    item = read(f"via/beast:{cases / 'via' / 'via.json'}", cases / "via").objects[0]
+    assert item.category.name == "beast" and item.box == (10, 12, 70, 78)
+    assert dict(zip(item.category.names, points_of(item), strict=True)) == {"nose": [20, 30], "tail": [70, 60]}
+
+
+def test_a_box_without_a_width_is_legal_where_its_height_makes_the_square(cases):
+    folder = cases / "zero_width_box"
+    item = read(f"coco:{folder / 'labels.json'}", folder).objects[0]
+    assert item.box == (50, 10, 0, 200) and item.visibility.tolist() == [2, 2, 1]
+    assert len(read(f"mp100/capellm:{folder / 'labels.json'}", folder).objects) == 1
+    dropped = read(f"mp100/pairs:{folder / 'labels.json'}", folder)
+    assert not dropped.objects and dropped.skipped == {"nothing of the box in the picture": 1}
+
+
+def test_coco_without_boxes_has_those_of_the_points_and_says_so_once(cases):
+    folder = cases / "coco_without_box"
+    data = read(f"coco:{folder / 'labels.json'}", folder)
+    assert data.objects[0].box == (15, 25, 60, 60)
+    assert len(data.supplied) == 1 and "1 object has no 'bbox'" in data.supplied[0] and "10 %" in data.supplied[0]
+    with pytest.raises(InputError, match="1 object has no 'bbox'"):
+        read(f"coco:{folder / 'labels.json'}", folder, strict=True)
+
+
+def test_backslashes_of_windows_are_found(cases):
+    folder = cases / "coco_backslash"
+    assert read(f"coco:{folder / 'labels.json'}", folder).objects[0].image == folder / "sub" / "A.JPG"
