@@ -1,10 +1,12 @@
-"""OKS statistics: a plain case by hand, the order of detections, and what is refused."""
+"""OKS statistics: a case by hand, the order of detections, what is refused, and spellings of ids, areas and flags."""
 
 import copy
 import math
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.oks import STATISTICS, oks_matrices, oks_statistics, sigmas
@@ -135,3 +137,115 @@ def test_a_name_that_is_unknown_lists_the_known_ones_and_a_file_that_is_missing_
         sigmas("bus")
     with pytest.raises(InputError, match=r"none\.json"):
         sigmas(str(tmp_path / "none.json"))
+
+
+# --- spelling ------------------------------------------------------------------------------------------------------
+
+
+def pycocotools_statistics(labels, detections, values):
+    """What pycocotools gives when it is called as its documentation says, on labels that are clean."""
+    truth = COCO()
+    truth.dataset = copy.deepcopy(labels)
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), "keypoints")
+    evaluation.params.kpt_oks_sigmas = np.array(values)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return [math.nan if value < 0 else value for value in evaluation.stats]
+
+
+def drawn_objects(rng, pictures=4):
+    """Labels with ids from 1 of up to three objects of two categories of one name in each picture, and detections."""
+    categories = [{"id": 1, "name": "thing"}, {"id": 2, "name": "thing"}]
+    annotations, detections = [], []
+    for image in range(1, pictures + 1):
+        for _ in range(rng.integers(0, 4)):
+            places, side = rng.uniform(5, 150, (2, 2)), rng.uniform(20, 150)
+            kind, seen = int(rng.integers(1, 3)), rng.integers(0, 3, 2)
+            entry = {"image_id": image, "category_id": kind, "bbox": [0, 0, side, side], "area": float(side**2)}
+            entry |= {"keypoints": np.column_stack([places, seen]).ravel().tolist(), "iscrowd": int(rng.random() < 0.1)}
+            annotations.append({"id": len(annotations) + 1, "num_keypoints": int((seen > 0).sum()), **entry})
+            for _ in range(rng.integers(0, 3)):
+                moved = np.column_stack([places + rng.normal(0, 5, (2, 2)), [1, 1]]).ravel().tolist()
+                detections.append({**found(image, moved, float(rng.random())), "category_id": kind})
+    return {"images": [{"id": i + 1} for i in range(pictures)], "categories": categories, "annotations": annotations}, (
+        detections
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_figures_are_those_of_pycocotools_on_clean_ids_whatever_the_ids(seed):
+    rng = np.random.default_rng(seed)
+    labels, detections = drawn_objects(rng)
+    if not detections:
+        detections = [found(1, [1.0] * 6, 0.5)]
+    right = pytest.approx(pycocotools_statistics(labels, detections, SIGMAS), abs=1e-9, nan_ok=True)
+    assert list(oks_statistics(labels, detections, SIGMAS).values()) == right
+    count, images = len(labels["annotations"]), len(labels["images"])
+    for ids in (range(count), range(-1, count - 1), rng.permutation(count).tolist(), [7] * count):
+        places = dict(zip(range(1, images + 1), rng.permutation(images).tolist(), strict=True))
+        kinds = {1: 1, 2: 0}
+        other = copy.deepcopy(labels)
+        for entry, identity in zip(other["annotations"], ids, strict=True):
+            entry["id"] = identity
+        other["images"] = [{"id": places[entry["id"]]} for entry in other["images"]]
+        other["categories"] = [{**entry, "id": kinds[entry["id"]]} for entry in other["categories"]]
+        renamed = [
+            [{**e, "image_id": places[e["image_id"]], "category_id": kinds[e["category_id"]]} for e in entries]
+            for entries in (other["annotations"], detections)
+        ]
+        other["annotations"] = renamed[0]
+        assert list(oks_statistics(other, renamed[1], SIGMAS).values()) == right, list(ids)
+
+
+def test_labels_without_an_object_have_no_figure_and_one_object_has_its_own():
+    for labels in (
+        {**LABELS, "annotations": []},
+        {"images": [], "annotations": [], "categories": []},
+        {**LABELS, "annotations": [{**entry, "iscrowd": 1} for entry in LABELS["annotations"]]},
+    ):
+        for detections in ([], GOOD if labels["images"] else []):
+            assert all(math.isnan(value) for value in oks_statistics(labels, detections, SIGMAS).values())
+    one = {**LABELS, "annotations": [{**LABELS["annotations"][0], "id": 0}]}
+    assert oks_statistics(one, GOOD[:1], SIGMAS)["AP"] == pytest.approx(1)
+
+
+def test_a_crowd_flag_of_null_is_none_and_a_text_is_refused():
+    for value in (None, False, 0):
+        labels = {**LABELS, "annotations": [{**entry, "iscrowd": value} for entry in LABELS["annotations"]]}
+        assert oks_statistics(labels, GOOD, SIGMAS) == pytest.approx(oks_statistics(LABELS, GOOD, SIGMAS), nan_ok=True)
+    for value in ("0", "false", 2, [1]):
+        labels = {**LABELS, "annotations": [{**LABELS["annotations"][0], "iscrowd": value}]}
+        with pytest.raises(InputError, match="Annotation 1, key 'iscrowd', must be 0 or 1"):
+            oks_statistics(labels, GOOD, SIGMAS)
+
+
+@pytest.mark.parametrize("area", [0, 1, 1.0, 0.25, None])
+def test_a_missing_area_or_a_filler_is_that_of_the_box(area):
+    near = [found(1, [12, 10, 1, 40, 41, 1], 0.9)]
+    labels = copy.deepcopy(LABELS)
+    right = oks_matrices(labels, near, SIGMAS)[1, 1]
+    for entry in labels["annotations"]:
+        entry["area"] = area
+    assert oks_matrices(labels, near, SIGMAS)[1, 1] == pytest.approx(right) and right[0, 0] > 0.5
+    for entry in labels["annotations"]:
+        del entry["area"]
+    assert oks_matrices(labels, near, SIGMAS)[1, 1] == pytest.approx(right)
+
+
+def test_a_flat_box_without_an_area_has_the_square_of_its_longer_side():
+    labels, near = copy.deepcopy(LABELS), [found(1, [12, 10, 1, 40, 41, 1], 0.9)]
+    right = oks_matrices(labels, near, SIGMAS)[1, 1]
+    for box in ([20, 0, 0, 50], [0, 20, 50, 0]):
+        labels["annotations"][0] |= {"bbox": box, "area": 0}
+        assert oks_matrices(labels, near, SIGMAS)[1, 1] == pytest.approx(right)
+
+
+def test_an_object_without_a_box_needs_an_area_and_a_labelled_point():
+    labels = copy.deepcopy(LABELS)
+    del labels["annotations"][0]["bbox"]
+    assert oks_statistics(labels, GOOD, SIGMAS)["AP"] == pytest.approx(1)
+    labels["annotations"][0]["area"] = None
+    with pytest.raises(InputError, match="Annotation 1 has no 'bbox'"):
+        oks_statistics(labels, GOOD, SIGMAS)

@@ -120,7 +120,7 @@ def run(
     from ..evaluation.baselines.registry import baselines as baselines_of
     from ..evaluation.evaluation_config import EvaluationConfig
     from ..evaluation.protocols import EvaluationProtocol
-    from ..evaluation.run import describe_output, evaluate
+    from ..evaluation.run import check_labels, describe_output, evaluate
     from ..forms.phrases import FILE
     from ..forms.registry import fingerprint, read
     from .choice import check_model, evaluated_phrases
@@ -149,6 +149,7 @@ def run(
         max_per_category=max_per_category,
         seed=seed,
     )
+    check_labels(dataset, config)
     workers = _workers()
     loaded = _load(model, _device(device, workers), image_size, answer)
     measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
@@ -238,6 +239,7 @@ def _device(device: str, workers: "Workers") -> str:
 def summary(results: dict[str, Any]) -> str:
     """The main metrics as a small table, in percent."""
     from ..evaluation.run import HEADLINE
+    from ..evaluation.scoring import describe_areas
 
     names = results["semantics"]
     if names is not None:
@@ -261,6 +263,9 @@ def summary(results: dict[str, Any]) -> str:
     width = max(len(row[0]) for row in rows)
     lines = [f"{row[0]:<{width}} " + " ".join(f"{_cell(value):>10}" for value in row[1:]) for row in rows]
     lines.append(last)
+    if oks := results.get("oks"):
+        figures = ", ".join(f"{key} {_cell(oks[key]) or 'none'}" for key in ("AP", "AP50", "AP75", "AR"))
+        lines.append(f"OKS with the sigmas {oks['sigmas']}: {figures}; {describe_areas(oks['areas'])}")
     for key in ("groups", "names"):
         for part, entry in (results[key] or {}).items():
             mean = entry["category_mean"]

@@ -2,7 +2,8 @@
 
 The OKS (object keypoint similarity) of a detection and an object is the mean over the labelled points of
 exp(-d^2 / (8 * area * sigma^2)), where d is the distance in pixels, area that of the object in square pixels, and sigma
-how far annotators disagree about that point.
+how far annotators disagree about that point. An object without an area of its own has that of its box, as it is: not
+times 0.53, as xtcocotools has it for data sets without outlines (`use_area=False`).
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
+from ..forms.areas import box_area, is_filler
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
 MAX_DETECTIONS = 20  # number of detections of a picture that count, the most confident ones
@@ -66,6 +68,8 @@ def oks_statistics(
     """AP and AR in [0, 1] by COCO's rules, with the keys of STATISTICS; NaN where no object has that size.
 
     labels: content of a COCO-keypoints file. Crowds and objects without a labelled point are neither hits nor misses.
+        The ids of annotations have no effect. `iscrowd: null` is 0; an area that is missing, null or a filler (see
+        `areas`) is that of the box.
     detections: COCO results with image_id, category_id, keypoints [x, y, score] * K in pixels of the picture, and a
         score. The area of a detection is that of the box round all of its points. Their order has no effect.
     sigmas: (K,), as `sigmas` gives them.
@@ -100,12 +104,11 @@ def _evaluated(labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]
     sigmas = np.asarray(sigmas, dtype=np.float64)
     _check_labels(labels, sigmas)
     _check_detections(labels, detections, len(sigmas))
+    # pycocotools marks a detection without a match by the id 0, so that objects are counted from 1 here.
+    objects = [_annotation(entry, number) for number, entry in enumerate(labels["annotations"], 1)]
     with contextlib.redirect_stdout(io.StringIO()):
         truth, results = COCO(), COCO()
-        truth.dataset = {**copy.deepcopy(dict(labels))}  # pycocotools writes into it
-        for entry in truth.dataset["annotations"]:
-            entry.setdefault("iscrowd", 0)
-            entry.setdefault("num_keypoints", sum(v > 0 for v in entry["keypoints"][2::3]))
+        truth.dataset = {**labels, "annotations": objects}
         truth.createIndex()
         if detections:
             # Among equal scores pycocotools takes the first, so detections are sorted by their points too.
@@ -119,6 +122,28 @@ def _evaluated(labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
     return evaluation
+
+
+def _annotation(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A copy of an annotation, into which pycocotools writes, with `number` as id and all that it needs."""
+    where, crowd = f"Annotation {entry.get('id')}", entry.get("iscrowd") or 0
+    if crowd not in (0, 1):
+        raise InputError(f"{where}, key 'iscrowd', must be 0 or 1, but got {crowd!r}.")
+    points, box, area = entry["keypoints"], entry.get("bbox"), entry.get("area")
+    count = entry.get("num_keypoints")
+    if box is None and (area is None or crowd or not any(v > 0 for v in points[2::3])):
+        raise InputError(f"{where} has no 'bbox'; OKS needs it where there is no 'area' or no labelled point.")
+    box = [0.0] * 4 if box is None else list(box)  # pycocotools reads it without need where points are labelled
+    if area is None or is_filler(area, box):
+        area = box_area(box)
+    return {
+        **copy.deepcopy(dict(entry)),
+        "id": number,
+        "bbox": box,
+        "area": area,
+        "iscrowd": int(crowd),
+        "num_keypoints": sum(v > 0 for v in points[2::3]) if count is None else count,
+    }
 
 
 def _check_labels(labels: Mapping[str, Any], sigmas: np.ndarray) -> None:

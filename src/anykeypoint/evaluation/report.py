@@ -20,6 +20,7 @@ from .metrics import PAIR_KEYS
 from .page import INKS, LINES, UNKNOWN, number, paragraph, section, table
 from .pair_pictures import PER_CATEGORY, PredictedPair, draw_pair
 from .run_folder import Progress, no_progress
+from .scoring import describe_areas
 from .semantics import NAMING_KEYS
 
 PAGE = "report.html"
@@ -229,9 +230,12 @@ def _oks(results: Mapping[str, Any]) -> str:
         return ""
     statistics = dict(results["oks"])
     sigmas = statistics.pop("sigmas")
-    statistics.pop("values", None)  # absent in results of earlier versions
+    statistics.pop("values", None)  # absent in results of earlier versions, like the areas
+    areas = statistics.pop("areas", None)
+    whose = "" if areas is None else f"; {describe_areas(areas)}"
     rows = [(name.replace("_", ", "), number(value)) for name, value in statistics.items()]
-    return section("Object keypoint similarity", table(f"COCO's statistics, sigmas {sigmas}", ("", "percent"), rows))
+    caption = f"COCO's statistics, sigmas {sigmas}{whose}"
+    return section("Object keypoint similarity", table(caption, ("", "percent"), rows))
 
 
 def _semantics(results: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
-from ..data.pairs import Pair
+from ..data.pairs import Pair, labelled
 from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject, without_descriptions
@@ -23,7 +23,7 @@ from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
-from .metrics import KEYS
+from .metrics import KEYS, common_points
 from .naming import measure_names
 from .points import measure_points
 from .prediction_files import Workers, predict_all
@@ -72,9 +72,7 @@ def evaluate(
     out, config, workers = Path(out), config or EvaluationConfig(), workers or Workers()
     progress = progress or no_progress
     protocol = _check(model, config, untrained)
-    if config.single:
-        dataset = alone_in_picture(dataset)
-    pairs, skipped = _pairs(dataset, config, protocol)
+    dataset, pairs, skipped = _pairs(dataset, config, protocol)
     queries = _queries(dataset, pairs, config, protocol)
     distinct = list({query.key: query for query in queries}.values())
     _claim(out, dataset, pairs, config)
@@ -156,10 +154,23 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     return protocol
 
 
+def check_labels(dataset: Dataset, config: EvaluationConfig) -> None:
+    """InputError where a config has nothing to measure on these labels; needs no model, so that none is loaded first.
+
+    dataset: the labelled objects.
+    config: the protocol and the part of the objects that it takes.
+    """
+    _pairs(dataset, config, EvaluationProtocol.parse(config.protocol))
+
+
 def _pairs(
     dataset: Dataset, config: EvaluationConfig, protocol: EvaluationProtocol
-) -> tuple[list[Pair], dict[str, int]]:
-    """The pairs to score, and the number of objects that are left out, by reason."""
+) -> tuple[Dataset, list[Pair], dict[str, int]]:
+    """The objects that may be measured, the pairs to score, and the number of objects left out for each reason."""
+    if config.single:
+        dataset = alone_in_picture(dataset)
+    if not dataset.objects:
+        raise InputError("There is no object to measure on; check the data file and its categories.")
     pairs, skipped = draw_pairs(dataset, protocol, config.episodes, config.seed)
     chosen = select(dataset.objects, config.max_per_category, config.seed)
     if len(chosen) < len(dataset.objects):
@@ -168,11 +179,22 @@ def _pairs(
         kept = {item.id for item in chosen}
         pairs = [pair for pair in pairs if dataset.objects[pair.query].id in kept]
         skipped[NOT_DRAWN] = len(dataset.objects) - len(chosen)
+    if not pairs:
+        raise InputError(
+            f"There is no object to measure on by {config.protocol!r}: it needs {protocol.drawn + 1} objects of a "
+            "category, and no category has as many; add objects, or take the protocol text."
+        )
     if config.oks is not None:
         scoring.check_oks(config.oks, [dataset.objects[pair.query] for pair in pairs])
-    if not pairs:
-        raise InputError("There is no object to measure on; check the data file and its categories.")
-    return pairs, skipped
+    rows = [(*pair.examples, pair.query) for pair in pairs]
+    if not common_points(labelled(dataset), rows).any() and not config.official:
+        raise InputError(
+            f"There is no point to measure on by {config.protocol!r}: no object and its examples share a labelled "
+            "point; label more points, or take the protocol text."
+            if protocol.drawn
+            else "There is no point to measure on, as no object has a labelled one; check the data file."
+        )
+    return dataset, pairs, skipped
 
 
 def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Category]:

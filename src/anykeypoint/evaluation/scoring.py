@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.pairs import Pair, labelled, padded
 from ..errors import InputError
+from ..forms.areas import box_area, stated_areas
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import CONFIDENCE_RADIUS
 from . import metrics
@@ -240,15 +241,17 @@ def oks(
     name: the data set or the file whose sigmas are taken.
     objects: N labelled objects. points: N arrays (K, 2) in pixels. confidences: N arrays (K,).
     The detection's score is the mean confidence of its points. An absent point is put at the box's centre, as COCO's
-    results cannot leave one out. The object's area is that of the file, or of the box where the file has none.
+    results cannot leave one out. The object's area is that of the file, or of the box where the file has none or a
+    filler (see `stated_areas`); "areas" counts both.
     """
     values = check_oks(name, objects)
+    stated = stated_areas([item.area for item in objects], [item.box for item in objects])
     labels: dict[str, list] = {"images": [], "annotations": [], "categories": []}
     images: dict[Any, int] = {}
     detections = []
-    for item, xy, confidence in zip(objects, points, confidences, strict=True):
+    for item, xy, confidence, own in zip(objects, points, confidences, stated.tolist(), strict=True):
         image = images.setdefault(item.image, len(images) + 1)
-        labels["annotations"].append(_annotation(item, image))
+        labels["annotations"].append(_annotation(item, image, own))
         x, y, w, h = item.box
         placed = np.where(np.isnan(xy), (x + w / 2, y + h / 2), xy)
         known = confidence[np.isfinite(confidence)]
@@ -263,18 +266,29 @@ def oks(
     labels["images"] = [{"id": number} for number in images.values()]
     labels["categories"] = [{"id": key} for key in sorted({item.category_id for item in objects})]
     statistics = oks_statistics(labels, detections, values)
-    return without_nan({"sigmas": name, "values": values, **{key: 100 * value for key, value in statistics.items()}})
+    areas = {"stated": int(stated.sum()), "box": int((~stated).sum())}
+    percent = {key: 100 * value for key, value in statistics.items()}
+    return without_nan({"sigmas": name, "values": values, "areas": areas, **percent})
 
 
-def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
-    """A labelled object as an annotation of a COCO file."""
+def describe_areas(areas: Mapping[str, int]) -> str:
+    """A phrase that says whose areas OKS was computed with. areas: the "areas" of `oks`."""
+    stated, box = areas["stated"], areas["box"]
+    if not box:
+        return "areas as the file states them"
+    whose = "all objects" if not stated else f"{box} of {stated + box} objects"
+    return f"the area of {whose} is width x height of the box, as the file states none that can be theirs"
+
+
+def _annotation(item: LabelledObject, image_id: int, own_area: bool) -> dict[str, Any]:
+    """A labelled object as an annotation of a COCO file. own_area: whether its area is that of the file."""
     x, y, w, h = item.box
     return {
         "id": item.id,
         "image_id": image_id,
         "category_id": item.category_id,
         "bbox": [x, y, w, h],
-        "area": w * h if item.area is None else item.area,
+        "area": item.area if own_area else box_area(item.box),
         "iscrowd": 0,
         "keypoints": np.column_stack([np.nan_to_num(item.points), item.visibility]).ravel().tolist(),
         "num_keypoints": int((item.visibility > 0).sum()),
