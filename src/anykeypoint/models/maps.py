@@ -11,6 +11,11 @@ from torch import Tensor
 from ..errors import InputError
 
 
+def widened(values: Tensor) -> Tensor:
+    """The values in float32, or as they are in a finer precision; half precision would round places and cosines."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
     """Centres of the cells of a map, row by row: [rows*columns, 2], x and y as fractions of the map.
 

@@ -26,6 +26,7 @@ from ...images import ImageSource
 from ...pose import Explanation, Pose
 from ..cache import CachingModule
 from ..folders import fill, write_folder
+from ..precision import to_precision
 from ..towers.image_encoder import ImageEncoder
 from ..towers.text import TextEncoder, build_text_encoder
 from ..towers.vision import build_encoder
@@ -182,7 +183,7 @@ class MatchingModel(CachingModule):
         self.check_prompt(prompt.example_features is not None, prompt.phrases is not None)
         if prompt.example_features is not None and prompt.heatmaps is None:
             raise InputError("Examples need their heat maps, B M K N N; pass heatmaps too.")
-        return self.head(query, valid, prompt.cast(query.dtype))
+        return self.head(query, valid, prompt if self.head.float32_prompts else prompt.cast(query.dtype))
 
     def losses(
         self,
@@ -278,7 +279,7 @@ def _build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.floa
         text_encoder = None if config.text is None else build_text_encoder(config.text)
         model = assemble(config, encoder, text_encoder)
     for part in model.own_parts.values():
-        part.to(dtype)
+        to_precision(part, dtype)
     return model.eval()
 
 
@@ -308,5 +309,5 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingMode
     model = _build(read_config(folder))  # its random weights are overwritten
     fill(folder, model.saved_tensors(), todays_name)
     for part in model.own_parts.values():
-        part.to(dtype)
+        to_precision(part, dtype)
     return model

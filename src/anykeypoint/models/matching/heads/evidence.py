@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ....configs.checks import check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
-from ...maps import cell_centres, peaks
+from ...maps import cell_centres, peaks, widened
 from ...towers.vision_config import VisionConfig
 from ..parts.cues import cues_of, normed
 from ..parts.losses import mean_labelled
@@ -143,6 +143,8 @@ class EvidenceHead(MatchingHead):
     config_class = EvidenceConfig
     prompts = ("text", "example", "both")
     text = "minilm-l6"
+    float32 = ("phrase_mean", "phrase_whitener")
+    float32_prompts = True
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__(config)
@@ -200,7 +202,11 @@ class EvidenceHead(MatchingHead):
     # --- tensors -----------------------------------------------------------------------------------------------------
 
     def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> EvidenceOutput:
-        """See `MatchingHead.forward`; skeletons are not used."""
+        """See `MatchingHead.forward`; skeletons are not used.
+
+        Features may be in half precision. Cosines, places and scores are float32 in any case.
+        """
+        query = widened(query)
         grid, features = tuple(query.shape[-2:]), normed(query.flatten(2).transpose(1, 2), self.config.groups)  # B n C
         places = cell_centres(*grid, like=features)
         count = 1 if prompt.example_features is None else prompt.example_features.shape[1]
@@ -213,20 +219,19 @@ class EvidenceHead(MatchingHead):
         if prompt.example_features is not None:
             every = valid[:, None].expand(-1, count, -1)
             visible = every if prompt.example_visible is None else prompt.example_visible & every
-            examples = (prompt.example_features, prompt.heatmaps, visible)
+            examples = (widened(prompt.example_features), widened(prompt.heatmaps), visible)
             cues = cues_of(rows(features), places, *(one.flatten(0, 1) for one in examples), self.config.groups)
             used = visible | ~visible.any(dim=1, keepdim=True)
         if prompt.phrases is not None:
             has_text = prompt.with_text(valid)
-            centred = prompt.phrases.masked_fill(~has_text[..., None], 0) - self.phrase_mean
+            centred = widened(prompt.phrases).masked_fill(~has_text[..., None], 0) - self.phrase_mean
             phrases, has_text = rows(centred @ self.phrase_whitener), rows(has_text)
         given = (rows(valid), cues, phrases, has_text)
         if self.training:
             each = [self._own_member(rows(features), places, grid, given, count)]
         else:
             each = [member(rows(features), places, grid, *given) for member in self.members]
-        dtype = torch.promote_types(query.dtype, torch.float32)  # half precision would round places
-        stages = (torch.stack(stage).to(dtype) for stage in zip(*each, strict=True))  # E R K n
+        stages = (widened(torch.stack(stage)) for stage in zip(*each, strict=True))  # E R K n
         return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used)
 
     def _own_member(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...maps import widened
 from .cues import Cues
 from .masks import keep_one
 
@@ -25,7 +26,11 @@ class Member(nn.Module):
     image_width: channels C of the query's features. text_width: channels of a phrase. width: D, a multiple of `heads`.
     heads: number of attention heads. layers: number of decoder layers. blocks: number of convolutional blocks in front
     of them. similarity: channels of the projection whose cosine is one more cue. dropout: dropout probability.
+
+    In half precision the layers compute in half; cosines, weights of the sum and scores are float32.
     """
+
+    float32 = ("weights", "log_scale")
 
     def __init__(
         self,
@@ -78,22 +83,23 @@ class Member(nn.Module):
         phrases: [R, K, channels], with has_text [R, K] bool; None without text.
         """
         tokens, maps = self._tokens(valid, cues, phrases, has_text), self._maps(features, cues)
-        image = self.image(features * math.sqrt(features.shape[-1])) + self.cell_place(octaves(places))
+        cells = self.cell_place(self._cast(octaves(places)))
+        image = self.image(self._cast(features * math.sqrt(features.shape[-1]))) + cells
         for block in self.blocks:
             image = block(image, grid)
         image = self.image_norm(image)
-        placed, keys = image + self.cell_place(octaves(places)), self.key(image)
+        placed, keys = image + cells, widened(self.key(image))
         masked = ~keep_one(valid)
 
         def scores(stage: int, tokens: Tensor) -> Tensor:
-            learnt = self.query(self.answer_norm(tokens)) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
+            learnt = widened(self.query(self.answer_norm(tokens))) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
             learnt = self.log_scale[stage].exp() * learnt
             return learnt if maps is None else learnt + torch.einsum("e,bekn->bkn", self.weights[stage].exp(), maps)
 
         stages = [scores(0, tokens)]
         for number, layer in enumerate(self.layers, 1):
             guess = stages[-1].detach().softmax(dim=-1) @ places
-            tokens = layer(tokens, self.point_place(octaves(guess)), image, placed, masked)
+            tokens = layer(tokens, self.point_place(self._cast(octaves(guess))), image, placed, masked)
             stages.append(scores(number, tokens))
         return stages
 
@@ -101,14 +107,18 @@ class Member(nn.Module):
         """The attention to the query's cells, layer by layer."""
         return [layer.cross_attention for layer in self.layers]
 
+    def _cast(self, values: Tensor) -> Tensor:
+        """The values in the precision of the layers."""
+        return values.to(self.image.weight.dtype)
+
     def _tokens(self, valid: Tensor, cues: Cues | None, phrases: Tensor | None, has_text: Tensor | None) -> Tensor:
         """The keypoint tokens [R, K, D]: a part for the phrase and a part for the example."""
         text, example = (one.expand(*valid.shape, -1) for one in self.absent)
         if phrases is not None:
-            text = torch.where(has_text[..., None], self.phrase(phrases), text)
+            text = torch.where(has_text[..., None], self.phrase(self._cast(phrases)), text)
         if cues is not None:
-            sample = self.sample(cues.samples * math.sqrt(cues.samples.shape[-1]))
-            placed = sample + self.point_place(octaves(cues.points))
+            sample = self.sample(self._cast(cues.samples * math.sqrt(cues.samples.shape[-1])))
+            placed = sample + self.point_place(self._cast(octaves(cues.points)))
             example = torch.where(cues.visible[..., None], placed, example)
         return self.token_norm(text + example)
 
@@ -116,7 +126,8 @@ class Member(nn.Module):
         """The cues and the learnt similarity [R, 5, K, n]; 0 for keypoints that the example does not show."""
         if cues is None:
             return None
-        sample, cells = (F.normalize(self.likeness(part), dim=-1) for part in (cues.samples, features))
+        parts = (self._cast(part) for part in (cues.samples, features))
+        sample, cells = (F.normalize(widened(self.likeness(part)), dim=-1) for part in parts)
         similarity = (sample @ cells.transpose(1, 2)) * cues.visible[..., None]
         return torch.cat([cues.maps, similarity[:, None]], dim=1)
 
