@@ -1,6 +1,6 @@
 """How far points move when a model computes in half precision: the shift from float32, by model, dtype and prompt.
 
-    python benchmarks/half_precision.py --data coco:field2_val.json --images images/ --model fast capellm-small kptllm-small
+    python benchmarks/half_precision.py --data coco:field2_val.json --images images/ --model fast kptllm-small
 
 Objects: --objects labelled ones, the kinds of the data in turn, each asked by words, by an example (another object of
 its kind) and by both, as far as the model takes them; and the pictures of `examples/`. A shift is a share of the longer

@@ -167,8 +167,7 @@ def run(
         workers=workers,
     )
     if results is not None:
-        print(summary(results))
-        print(describe_output(out))
+        print(summary(results), describe_output(out), sep="\n")
     return 0
 
 
