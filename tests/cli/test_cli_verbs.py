@@ -256,6 +256,7 @@ def test_the_verbs_and_their_options_are_these():
             "--recipe",
             "--phrases",
             "--allow-missing",
+            "--allow-unpaired",
             "--strict",
         },
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},

@@ -133,6 +133,8 @@ def test_pairs_of_the_file_come_before_those_of_the_names(read):
     assert read(changed(categories__0__pairs=[[0, 2]])).categories[5].mirrored() == [2, 1, 0]
     assert read(changed(categories__0__pairs=[])).categories[5].mirrored() == [0, 1, 2]
     assert read(changed(categories__0__pairs=None)).categories[5].pairs == ((1, 2),)
+    lone = read(changed(categories__0__keypoints=["top", "left base", "hook"], categories__0__alone=[1])).categories[5]
+    assert lone.alone == (1,) and not lone.flips
 
 
 def test_a_crowd_flag_of_null_is_none_and_a_text_is_a_fault(read):
@@ -195,6 +197,11 @@ def test_a_file_name_may_not_leave_the_images_folder(read, name):
         ({"categories__0__skeleton": [[0]]}, "category 5.*skeleton"),
         ({"categories__0__pairs": "01"}, "category 5.*'pairs', must be a list of pairs of whole numbers"),
         ({"categories__0__pairs": [[0, 1, 2]]}, "category 5.*'pairs', must be a list of pairs of whole numbers"),
+        ({"categories__0__alone": [True]}, "category 5.*'alone', must be a list of whole numbers"),
+        (
+            {"categories__0__alone": [3]},
+            "category 5.*stands alone in .* from 0 to 2, but got 3",
+        ),
         ({"categories__0__pairs": [[0, 3]]}, "category 5.*pairs of 'odd_lamp' must hold .* from 0 to 2"),
         ({"categories__0__pairs": [[0, 1], [1, 2]]}, "category 5.*pairs of 'odd_lamp' must be disjoint"),
     ],

@@ -74,12 +74,13 @@ def source(tmp_path):
 def test_a_coco_file_keeps_pairs_that_its_names_do_not_give(source, tmp_path):
     labels, images = source
     data = json.loads(labels.read_text())
-    data["categories"][0]["pairs"] = [[0, 2]]
+    data["categories"][0] |= {"pairs": [[0, 2]], "alone": [1]}
     labels.write_text(json.dumps(data))
     text, _ = convert(read(f"coco:{labels}", images), images, "coco")
     assert [entry.get("pairs") for entry in json.loads(text)["categories"]] == [[[0, 2]], None]
     (tmp_path / "again.json").write_text(text)
-    assert read(f"coco:{tmp_path / 'again.json'}", images).categories[4].pairs == ((0, 2),)
+    again = read(f"coco:{tmp_path / 'again.json'}", images).categories[4]
+    assert again.pairs == ((0, 2),) and again.alone == (1,)
 
 
 def places(before, new):

@@ -176,6 +176,8 @@ def test_a_dynamic_conversation_may_be_longer_than_any_sequence_of_packed_ones(m
 
 def test_a_mirrored_crop_asks_about_the_same_points_by_their_other_names(model, data):
     item = next(one for one in data.objects if one.category.pairs)
+    rows = [i for pair in item.category.pairs for i in pair]  # without sides that lack their partner
+    item = replace(item, category=item.category.only(rows), points=item.points[rows], visibility=item.visibility[rows])
     left, right = item.category.pairs[0]
     answers = []
     for flip in (0.0, 1.0):

@@ -1,5 +1,6 @@
 """`anykeypoint train`: a model's description, a recipe and labelled data in; a model folder out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,14 @@ def run(
     phrases: options.Phrases = None,
     recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
     allow_missing: options.AllowMissing = False,
+    allow_unpaired: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unpaired",
+            help="Train with flips although some names have a side and no partner on the other one; a category with "
+            "such a name is then never mirrored.",
+        ),
+    ] = False,
     strict: options.Strict = False,
 ) -> int:
     """Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.
@@ -46,6 +55,7 @@ def run(
     from ..forms.registry import read
     from ..models.folders import model_type
     from ..models.loading import find, from_folder
+    from ..training.flips import flip_lines
     from ..training.progress import crop_counts
     from .trainable import CAPELLM, SAVED, family_of, parts, wanted_phrases, with_phrases
 
@@ -67,6 +77,9 @@ def run(
     words = wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
     print_left_out(dataset)
+    if allow_unpaired:
+        config = replace(config, allow_unpaired=True)
+    flip_lines((item.category for item in dataset.objects), config)  # refused before a model is built
     if start is None:
         built = family.build(new, config.seed)
     else:

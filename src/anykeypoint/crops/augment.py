@@ -32,7 +32,8 @@ class AugmentConfig(Config):
     turn: distribution of the angle, "uniform" or "normal".
     turned: probability that a crop is rotated at all.
     shift: largest shift along x and along y as a share of the crop's side, uniform.
-    flip: probability that a crop is mirrored; labels of left and right keypoints are then exchanged.
+    flip: probability that a crop is mirrored; labels of left and right keypoints are then exchanged. Categories with a
+        side that has no partner are never mirrored.
     colour: brightness, contrast and saturation are each multiplied by a factor that is uniform in 1 +- colour.
     """
 
@@ -111,13 +112,16 @@ class CropPlacement:
         return [mirrored[i] if self.flipped else i for i in labels]
 
 
-def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Generator) -> CropPlacement:
+def place(
+    box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Generator, flips: bool = True
+) -> CropPlacement:
     """Draw a random crop around a box.
 
     box: x, y, width, height in image pixels.
     crop_scale: side of the unchanged crop over the longer side of the box.
     config: the random changes.
     rng: generator of the draw.
+    flips: whether the crop may be mirrored at all, see `Category.flips`; the draws are the same if it may not.
     """
     crop = square_crop(box, crop_scale)
     factor = float(np.clip(1 + config.scale * rng.standard_normal(), 1 - config.scale, 1 + config.scale))
@@ -127,7 +131,7 @@ def place(box: Box, crop_scale: float, config: AugmentConfig, rng: np.random.Gen
     else:
         degrees = float(np.clip(config.rotation * rng.standard_normal(), -2 * config.rotation, 2 * config.rotation))
     shift = rng.uniform(-config.shift, config.shift, 2) * crop.side
-    flipped = bool(rng.random() < config.flip)
+    flipped = bool(rng.random() < config.flip) and flips
     side = crop.side * factor
     x, y = np.array([crop.x, crop.y]) + crop.side / 2 + shift - side / 2
     return CropPlacement(Crop(float(x), float(y), side), degrees if turned else 0.0, flipped)

@@ -147,7 +147,7 @@ def label_crop(
     rng: generator of the crop's random changes.
     read: False leaves the picture unread and the crop black.
     """
-    placement = place(item.box, config.crop_scale, config.augment, rng)
+    placement = place(item.box, config.crop_scale, config.augment, rng, item.category.flips)
     points = placement.labels(item.points, item.category)
     candidates = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
     stride = config.size / config.cells

@@ -96,7 +96,7 @@ class _Boxes:
 def write(data: Dataset, images: Path) -> str:
     """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost.
 
-    A category has the key `pairs` (see `Labels.add_category`) where its labels would give other ones.
+    A category has the keys `pairs` and `alone` (see `Labels.add_category`) where its labels would give others.
     """
     ids: dict[str, int] = {}  # file name of a picture -> its id
     pictures = []
@@ -147,9 +147,12 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
         "keypoints": labels,
         "skeleton": written_edges(category.skeleton),
     }
-    if walk.own_category(category.name, labels, category.skeleton).pairs == category.pairs:
-        return entry
-    return {**entry, "pairs": [list(pair) for pair in category.pairs or ()]}
+    own = walk.own_category(category.name, labels, category.skeleton)
+    if own.pairs != category.pairs:
+        entry["pairs"] = [list(pair) for pair in category.pairs or ()]
+    if own.alone != category.alone:
+        entry["alone"] = list(category.alone)
+    return entry
 
 
 def _keep(boxes: _Boxes, entry: Mapping, picture: Picture, category: Category, where: str) -> str | Kept:

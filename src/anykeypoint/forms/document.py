@@ -123,7 +123,8 @@ class Labels:
         pairs: the left and right points that change places when a picture is mirrored, as pairs of indices that count
             from 0, where the file says which (SLEAP's symmetries, YOLO's flip_idx); all of them, so that an empty list
             means that none do. None where it says nothing: the library's definition or the names then decide. They
-            are the key `pairs` of the entry, which COCO does not have and `dataset.walk` reads in any document.
+            are the key `pairs` of the entry, which COCO does not have and `walk.walk` reads in any document. The key
+            `alone` beside it lists points that have a side and, on purpose, no partner (see `Category`).
         """
         identity = len(self.categories) + 1
         edges = [[int(a), int(b)] for a, b in skeleton]

@@ -18,6 +18,7 @@ from ..category import Category, Keypoint, spoken
 from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import lent
+from .category_entry import CategoryEntry, category_entry
 from .dataset import LISTED_TWICE, NO_IMAGE, UNREADABLE, Dataset, LabelledObject
 from .reading import catching, leaves_folder, picture_key, whole_number
 from .skeletons import guess_note, skeleton_bases, stated_base
@@ -229,7 +230,7 @@ def _categories(
     entries: list, path: Path, rules: Rules, bases: Mapping[int, int], faults: list[str]
 ) -> dict[int, Category | None]:
     """The categories by id; None for one that cannot be used, which is a sentence in `faults`."""
-    parsed: dict[int, _CategoryEntry | None] = {}
+    parsed: dict[int, CategoryEntry | None] = {}
     for index, entry in enumerate(entries):
         with catching(faults):
             where = entry_of(entry, f"{path}: categories[{index}]")
@@ -239,7 +240,7 @@ def _categories(
             parsed[identity] = None  # until it is sure to be good
             if again:
                 raise InputError(f"{where} appears twice; give every category its own id.")
-            parsed[identity] = _category_entry(entry, where)
+            parsed[identity] = category_entry(entry, where)
     categories: dict[int, Category | None] = {}
     for identity, one in parsed.items():
         if one is None:
@@ -249,8 +250,8 @@ def _categories(
         edges = tuple((a - base, b - base) for a, b in one.skeleton)
         try:
             known = rules.category(identity, one.name, one.labels, edges)
-            if known is not None and one.pairs is not None:
-                known = replace(known, pairs=one.pairs)
+            if known is not None:
+                known = replace(known, **one.sides)
         except InputError as error:
             faults.append(f"{path}: category {identity}: {error}")
             categories[identity] = None
@@ -258,30 +259,6 @@ def _categories(
         if known is not None:
             categories[identity] = known
     return categories
-
-
-class _CategoryEntry(NamedTuple):
-    """An entry of `categories` whose values have the right types; its skeleton counts as the file does."""
-
-    name: str
-    labels: list[str]
-    skeleton: list[list[int]]
-    pairs: Edges | None
-
-
-def _category_entry(entry: Mapping, where: str) -> _CategoryEntry:
-    name, labels, skeleton = entry.get("name"), entry.get("keypoints"), entry.get("skeleton") or []
-    labels = [] if labels is None else labels
-    if not isinstance(name, str) or not name.strip():
-        raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
-    if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
-        raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
-    pairs = entry.get("pairs")
-    if pairs is not None and (not isinstance(pairs, list) or not all(_is_edge(pair) for pair in pairs)):
-        raise InputError(f"{where} ({name}), key 'pairs', must be a list of pairs of whole numbers.")
-    return _CategoryEntry(name, labels, skeleton, None if pairs is None else tuple((a, b) for a, b in pairs))
 
 
 def own_category(name: str, labels: list[str], edges: Edges) -> Category:
@@ -386,7 +363,3 @@ def _id(entry: Mapping, key: str, where: str) -> int:
     if value is None:
         raise InputError(f"{where}, key {key!r}, must be a whole number, but got {entry.get(key)!r}.")
     return value
-
-
-def _is_edge(edge: Any) -> bool:
-    return isinstance(edge, list) and len(edge) == 2 and all(type(index) is int for index in edge)

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -99,7 +99,8 @@ def side_words() -> SideWords:
 # --- side words in a name ------------------------------------------------------------------------------------------
 
 
-def side_places(text: str) -> list[SidePlace]:
+@lru_cache(maxsize=1 << 14)
+def side_places(text: str) -> tuple[SidePlace, ...]:
     """The side words of a name, in order; of one place there may be several, of different languages."""
     words = side_words()
     masked = [match.span() for match in words.phrases.finditer(lower(text))]
@@ -109,7 +110,7 @@ def side_places(text: str) -> list[SidePlace]:
         if not here and len(run) > 1:
             here = _in_part(text, run[0][0], run[-1][1])  # LEFTear
         found += here
-    return [place for place in found if not any(a <= place.start and place.end <= b for a, b in masked)]
+    return tuple(place for place in found if not any(a <= place.start and place.end <= b for a, b in masked))
 
 
 def _in_part(text: str, start: int, end: int) -> list[SidePlace]:

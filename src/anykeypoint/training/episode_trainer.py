@@ -1,10 +1,12 @@
 """What trainers on episodes share: parameter groups, learning rates and the plan of the run."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 
+from ..category import Category
 from ..data.episodes import EpisodeSampler
 from ..errors import InputError
 from ..forms.dataset import Dataset
@@ -22,6 +24,9 @@ class EpisodeTrainer(Trainer):
     data: Dataset
     episodes: EpisodeSampler  # is set by `prepare`
     steps: int
+
+    def categories(self) -> Iterable[Category]:
+        return (item.category for item in self.data.objects)
 
     def plan(self, accelerator: Accelerator) -> StepPlan:
         """The plan of a run of `episodes`. Raises InputError where the warm-up is longer than the run."""

@@ -6,6 +6,7 @@ what the uninterrupted run would have drawn, and checkpoints hold no state of ge
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from .checkpoints import newest_valid, save_checkpoint, step_of
+from .flips import flip_lines, say_flips
 from .progress import TrainingLog
 from .trainer import MicroBatch, StepPlan, Trainer
 
@@ -85,9 +87,10 @@ def run(
     """Train the trainer's model in place. Continues from the newest valid checkpoint in `out/checkpoints`.
 
     Writes `out/log.jsonl` (a line per step with loss, its terms, learning rate, gradient norm and numbers of crops),
-    the same as curves in `out/tensorboard` where TensorBoard is installed, and at the end the model's folder
-    `out/model`. Raises InputError when nothing is trainable, when the checkpoint was made with other options, or on a
-    loss that is not finite.
+    the same as curves in `out/tensorboard` where TensorBoard is installed, `out/flips.txt` with what mirrored crops
+    exchange, where the recipe flips, and at the end the model's folder `out/model`. Raises InputError when nothing is
+    trainable, when the checkpoint was made with other options, when a name has a side without a partner (`flips`), or
+    on a loss that is not finite.
 
     trainer: the model, its data and the options of the run.
     out: folder of the run; it is created.
@@ -102,11 +105,16 @@ def run(
     model, config = trainer.model, trainer.config
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
+    lines = flip_lines(trainer.categories(), config)
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     plan = trainer.prepare(accelerator, out)
     state = RunState.of(trainer)
     start = _resume(trainer, out, plan, state)
     main = accelerator.is_main_process
+    if main:
+        for line in say_flips(lines, out):
+            if not quiet:
+                print(line, file=sys.stderr, flush=True)
     with trainer.context(), TrainingLog(out, plan.steps, start, main, quiet) as log:
         for step in range(start, plan.steps):
             state.set_rates(trainer.rate_factor(step))
@@ -240,7 +248,7 @@ def _check_same_run(trainer: Trainer, out: Path, checkpoint: Path, plan: StepPla
     config = type(trainer.config)
     written = {**config.earlier, **json.loads(path.read_text())}
     saved = from_mapping(config, written, str(path))  # keys that it lacks take their defaults
-    changeable = [*trainer.changeable]
+    changeable = [*trainer.changeable, "allow_unpaired"]
     if (checkpoint / "plan.json").exists():  # checkpoints of early versions have none
         changeable.append("accumulate")
         images = json.loads((checkpoint / "plan.json").read_text())["images_per_step"]

@@ -34,6 +34,8 @@ class RunConfig(Config):
     keep: number of checkpoints that are kept.
     augment: random changes of the crops. A mapping that gives some keys takes the defaults of AugmentConfig for the
         others, not those that the family has as its default here.
+    allow_unpaired: train with flips although names have a side and no partner on the other one. Their categories are
+        never mirrored; without this option such names stop the run (see `training.flips`).
     """
 
     called: ClassVar[str] = "The options of a training run"
@@ -54,6 +56,7 @@ class RunConfig(Config):
     save_every: int = 200
     keep: int = 2
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    allow_unpaired: bool = False
 
     def __post_init__(self) -> None:
         check_choices(self, precision=PRECISIONS)

@@ -1,6 +1,6 @@
 """The interface between the training loop and a model family: a trainer loads samples and computes their loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import ceil
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..category import Category
 from .run_config import RunConfig
 
 
@@ -89,6 +90,10 @@ class Trainer:
     config: RunConfig
     changeable: ClassVar[tuple[str, ...]] = ("save_every", "keep")
     collective: bool = False
+
+    def categories(self) -> Iterable[Category]:
+        """The categories of the labelled objects that are trained on, each as often as one likes."""
+        return ()
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         """Move the model to its device and plan the run. It is called once, before all other methods.

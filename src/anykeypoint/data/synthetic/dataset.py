@@ -62,13 +62,18 @@ def write_dataset(
 
 
 def _category(made: SyntheticObject, key: int) -> dict[str, Any]:
-    """The entry of an object's kind in `categories`, with the id `key`."""
+    """The entry of an object's kind in `categories`, with the id `key`.
+
+    A kind has some of the points that its whole has, so one side of a pair may be missing: that point is `alone`.
+    """
+    alone = list(made.category.unpaired)
     return {
         "id": key,
         "name": made.category.name,
         "supercategory": made.family,
         "keypoints": made.category.names,
         "skeleton": [],
+        **({"alone": alone} if alone else {}),
     }
 
 

@@ -1,6 +1,6 @@
 """What the trainers of CapeLLM and KptLLM share: samples, guidance, memory savings and learning rates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
+from ...category import Category
 from ...data.synthetic import SyntheticObject
 from ...forms.dataset import LabelledObject
 from ...models.generative.base import GenerativeModel
@@ -69,6 +70,9 @@ class GenerativeTrainer(Trainer):
         """The sampler of the run's items."""
         groups = self.groups if self.config.item == "group" else None
         return ObjectSampler(self.objects, self.config, self.weights, groups, self.anew)
+
+    def categories(self) -> Iterable[Category]:
+        return (item.category for item in self.objects)
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         if self.config.shard:

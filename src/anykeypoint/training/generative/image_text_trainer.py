@@ -1,6 +1,6 @@
 """Training of an image-text model to name marked places: "LLaVA*" of KptLLM's Table 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
+from ...category import Category
 from ...crops.augment import crop_placed, jitter, place
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
@@ -66,6 +67,9 @@ class ImageTextTrainer(Trainer):
             raise InputError("There is no labelled point to train on; check the data file.")
         self._epoch: tuple[int, np.ndarray] | None = None
 
+    def categories(self) -> Iterable[Category]:
+        return (item.category for item, _ in self.points)
+
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         self.model.to(accelerator.device)
         plan = StepPlan.of(self.config, len(self.points), accelerator.num_processes)
@@ -115,7 +119,7 @@ class ImageTextTrainer(Trainer):
     def _sample(self, item: LabelledObject, keypoint: int, rng: np.random.Generator) -> MarkedPoint | None:
         """A random crop with the keypoint marked; None where the keypoint lies outside the crop."""
         model, augment = self.model, self.config.augment
-        placement = place(item.box, model.config.crop_scale, augment, rng)
+        placement = place(item.box, model.config.crop_scale, augment, rng, item.category.flips)
         points = placement.labels(item.points, item.category)
         if not visible_in(points)[keypoint]:
             return None

@@ -88,7 +88,7 @@ def build_sequences(
         the grouping "locllm" no more than the first `rounds` of these. None draws all groups and packs them.
     """
     item = resolve(item)
-    placement = place(item.box, model.config.crop_scale, config.augment, rng)
+    placement = place(item.box, model.config.crop_scale, config.augment, rng, item.category.flips)
     points = placement.labels(item.points, item.category)
     inside = np.flatnonzero(visible_in(points)).tolist()
     if group is None:

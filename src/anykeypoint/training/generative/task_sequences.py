@@ -176,7 +176,7 @@ def _sequence(
 def _cropped(item: TrainingObject, model: KptLLM, config: KptLLMTrainConfig, rng: np.random.Generator) -> CroppedObject:
     """The object in a random crop."""
     item = resolve(item)
-    placement = place(item.box, model.config.crop_scale, config.augment, rng)
+    placement = place(item.box, model.config.crop_scale, config.augment, rng, item.category.flips)
     points = placement.labels(item.points, item.category)
     return CroppedObject(item, placement, points, visible_in(points))
 
