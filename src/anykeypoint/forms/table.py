@@ -16,7 +16,7 @@ from .poses import BOX_COLUMNS, CSV_COLUMNS, csv_text
 from .reading import is_missing, number, read_table
 from .writing import picture_name, point_labels
 
-Place = tuple[float, float, int]  # x, y and visibility of a point
+Place = tuple[float, float, int, float]  # x, y, visibility and confidence of a point
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -47,7 +47,17 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if names != first:
                 raise InputError(f"{path}: object {thing} of {image} has other keypoints than the {name!r} before it.")
             points = np.array(places)
-            labels.add_object(labels.add_image(image), identity, points[:, :2], points[:, 2].astype(int), kind.box)
+            known = [None if np.isnan(value) else value for value in points[:, 3].tolist()]
+            labels.add_object(
+                labels.add_image(image),
+                identity,
+                points[:, :2],
+                points[:, 2].astype(int),
+                kind.box,
+                keypoint_confidence=known if any(value is not None for value in known) else None,
+                box_score=kind.score,
+                box_word=kind.word or None,
+            )
     return labels
 
 
@@ -56,6 +66,8 @@ class _Kind(NamedTuple):
 
     category: str
     box: Box | None
+    score: float | None
+    word: str
 
 
 # Category and box, names of the points, and the place of each.
@@ -64,19 +76,21 @@ _TableObject = tuple[_Kind, list[str], list[Place]]
 
 def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where: str) -> None:
     """Add the point of a row to its object. where: the row, named in errors."""
-    image, thing, kind, name, x, y, _, present = row[: len(CSV_COLUMNS)]
+    image, thing, kind, name, x, y, confidence, present = row[: len(CSV_COLUMNS)]
     if present.strip().lower() not in ("true", "false"):  # spreadsheets write TRUE, pandas True
         raise InputError(f"{where}, column 'present', must be true or false, but got {present!r}.")
-    own = _Kind(kind, box_of(row, where))
+    score, word = (*row[len(CSV_COLUMNS) + 4 :], "", "")[:2]
+    own = _Kind(kind, box_of(row, where), None if is_missing(score) else number(score, "box_score", where), word)
     known, names, places = objects.setdefault((image, thing), (own, [], []))
     if known.category != kind:
         raise InputError(
             f"{where} calls object {thing} of {image} {kind!r} and before {known.category!r}; number it anew."
         )
-    if known.box != own.box:
+    if known != own:
         raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
     there = present.strip().lower() == "true"
-    places.append((number(x, "x", where), number(y, "y", where), 2) if there else (np.nan, np.nan, 0))
+    sure = np.nan if is_missing(confidence) else number(confidence, "confidence", where)
+    places.append((number(x, "x", where), number(y, "y", where), 2, sure) if there else (np.nan, np.nan, 0, np.nan))
     names.append(name)
 
 
