@@ -33,8 +33,20 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         families of animals, so `coco/Bovidae:FILE` is one side of CLAMP's zero-shot settings (Bovidae to Canidae
         across orders, Canidae to Felidae within one).
     """
-    labels = Labels.of(load_document(path))
+    document = load_document(path)
+    _check_origin(document, path)
+    labels = Labels.of(document)
     return select(labels, selection, path) if selection else labels
+
+
+def _check_origin(document: Mapping[str, Any], path: Path) -> None:
+    """Refuse Label Studio's own COCO export: its points have lost their objects, and stand on whole pixels."""
+    info = document.get("info")
+    if isinstance(info, dict) and info.get("contributor") == "Label Studio":
+        raise InputError(
+            f"{path} is Label Studio's COCO export, in which points are of no object; export as JSON and read it as "
+            "labelstudio:FILE."
+        )
 
 
 def read_coco(

@@ -54,6 +54,7 @@ class Labels:
         # Key of a picture -> the names in the labels that led to it, by their own keys.
         self._sources: dict[str, dict[str, str]] = {}
         self._made: list[dict[str, Any]] = []  # annotations whose box was put round their points
+        self._counted: dict[str, int] = {}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Labels":
@@ -208,6 +209,14 @@ class Labels:
         except InputError as error:
             self.faults.append(str(error))
             self.leave_out(UNREADABLE)
+
+    def count_note(self, what: str) -> None:
+        """Count one more thing that a user should know, as in "3 tasks have no annotation"; see `notes`."""
+        self._counted[what] = self._counted.get(what, 0) + 1
+
+    def all_notes(self) -> list[str]:
+        """The notes, with those that are counted."""
+        return [*self.notes, *(f"{count} {what}." for what, count in self._counted.items())]
 
     def leave_out(self, reason: str) -> None:
         """Count one more entry that is left out for this reason."""

@@ -12,7 +12,7 @@ from .document import Labels
 Reader = Callable[[Path, Path, str], Labels]  # (label file, folder of the pictures, word) -> labels
 Interpreter = Callable[[Mapping[str, list], Path, Path, str, bool, bool], Dataset]
 Content = str | Mapping[str, str | Path]
-Writer = Callable[[Dataset, Path], Content]  # (objects, folder that pictures are named from) -> what to write
+Writer = Callable[..., Content]  # (objects, folder that pictures are named from[, prefix]) -> what to write
 ReadOne = Callable[[str, Path | None], Dataset]  # (specification, folder of the pictures) -> objects
 NamePictures = Callable[[str, Path | None], list[Path]]  # (specification, folder of the pictures) -> their paths
 
@@ -42,6 +42,9 @@ class LabelForm:
     write: gives the `Content` that objects have in this form; None where it can only be read.
     holds: which of `losses.DETAILS` a written file keeps; `losses.lost` says the others.
     also_lost: phrases for what is lost beside these, where a form has limits of its own.
+    beside: gives what is written beside the file, suffix that takes the place of the file's own -> text.
+    advice: a sentence for whoever has written this form; "" where there is nothing to say.
+    prefixed: the writer takes as a third argument what stands before the file names of pictures.
     pictures: label file -> folder of its pictures, None where the file's place does not tell. Without this function
         the folder must be given.
     files: (folder, word) -> the label files in it; all files by default.
@@ -59,6 +62,9 @@ class LabelForm:
     write: Writer | None = None
     holds: frozenset[str] = frozenset()
     also_lost: Callable[[Dataset], list[str]] | None = None
+    beside: Callable[[Dataset], dict[str, str]] | None = None
+    advice: str = ""
+    prefixed: bool = False
     pictures: Callable[[Path], Path | None] | None = None
     files: Callable[[Path, str], list[Path]] | None = None
     place: Callable[[], Path] | None = None

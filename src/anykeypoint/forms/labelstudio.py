@@ -6,24 +6,18 @@ data of other tools: the order of a category's points into the task's `data.keyp
 region (`meta.text`).
 """
 
-import os
-import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
-
-import numpy as np
 
 from ..errors import InputError
-from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
+from .labelstudio_pictures import picture_file
 from .labelstudio_regions import by_task_picture, objects_of
-from .reading import find_picture, number, read_json
-from .writing import by_picture, check_names, json_text, needed_size, point_labels
+from .labelstudio_tasks import setup_text, tasks_text
+from .reading import number, read_json
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
-HIDDEN = "hidden"  # the note of a point that is labelled but not visible
 _SIZE = ("width", "height")
 
 
@@ -31,8 +25,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     """The labels of an export.
 
     word: the category of objects without a labelled rectangle, "object" by default.
-    The first annotation of a task counts. Cancelled annotations, those of further annotators and rectangles without
-    points are left out and counted.
+    The first annotation of a task counts, and where it has none its first prediction, which is noted. Cancelled
+    annotations, those of further annotators and rectangles without points are left out and counted.
     """
     tasks = read_json(path)
     if not isinstance(tasks, list):
@@ -42,7 +36,11 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     objects: list[NamedObject] = []
     for index, task in enumerate(tasks):
         with labels.catching():
-            if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or "annotations" not in task:
+            if (
+                not isinstance(task, dict)
+                or not isinstance(task.get("data"), dict)
+                or not {"annotations", "predictions"} & {*task}
+            ):
                 raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
             where = f"{path}: task {task.get('id', index)}"
             regions = _regions(task, where, labels)
@@ -53,7 +51,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             for address, drawn in by_task_picture(task["data"], regions, where):
                 first = next((region for region in drawn if "original_width" in region), {})
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
-                name = _picture(address, images)
+                name = picture_file(address, images)
                 image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
                 objects += [(image, *entry) for entry in objects_of(drawn, word or LOOSE, labels, where)]
     labels.add_named_objects(objects, orders)
@@ -61,29 +59,26 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _regions(task: dict[str, Any], where: str, labels: Labels) -> list[dict]:
-    """The regions of a task's first annotation that is not cancelled; the other annotations are counted."""
-    done = [entry for entry in _list(task["annotations"], "annotations", where) if not entry.get("was_cancelled")]
-    for _ in range(len(task["annotations"]) - len(done)):
+    """The regions of a task's first annotation that is not cancelled, otherwise of its first prediction.
+
+    The other annotations are counted. A prediction is what a model answered, and nobody has looked at it.
+    """
+    given = _list(task.get("annotations", []), "annotations", where)
+    done = [entry for entry in given if not entry.get("was_cancelled")]
+    for _ in range(len(given) - len(done)):
         labels.leave_out("cancelled annotations")
     for _ in done[1:]:
         labels.leave_out("annotations by further annotators")
-    return _list(done[0].get("result", []), "result", where) if done else []
-
-
-def _picture(value: str, images: Path) -> str:
-    """The file name of a picture, relative to the folder of the pictures.
-
-    value: an address of Label Studio's server or a path.
-    """
-    parts = urlsplit(value)
-    local = parse_qs(parts.query).get("d")
-    elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server
-    path = PurePosixPath(local[0] if local else unquote(parts.path) if elsewhere else value)
-    pieces = [part for part in path.parts if part != "/"] or [""]
-    bare = re.sub(r"^[0-9a-f]{8}-", "", pieces[-1])  # an upload puts 8 digits before the name
-    tails = ["/".join(pieces[i:]) for i in range(len(pieces))]
-    name = find_picture(images, [*tails, bare])
-    return name if not elsewhere or os.path.isfile(images / name) else bare
+    if done:
+        return _list(done[0].get("result", []), "result", where)
+    listed = task.get("predictions")  # an export may list their ids alone
+    answers = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    if given or not answers:
+        return []
+    for _ in answers[1:]:
+        labels.leave_out("predictions by further models")
+    labels.count_note("tasks have no annotation, and their predictions were taken")
+    return _list(answers[0].get("result", []), "result", where)
 
 
 def _list(value: Any, key: str, where: str) -> list[dict]:
@@ -93,45 +88,14 @@ def _list(value: Any, key: str, where: str) -> list[dict]:
     return value
 
 
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-def write(data: Dataset, images: Path) -> str:
-    """Tasks to be imported into Label Studio: one rectangle per object, whose keypoints name it as `parentID`.
-
-    Regions are called `bbox` and `kp` and belong to the picture `image`, as in a labelling setup with RectangleLabels,
-    KeyPointLabels and Image of these names.
-    """
-    check_names(data, "Label Studio")
-    tasks: dict[str, dict] = {}  # file name of a picture -> its task
-    for name, picture in by_picture(data, images).items():
-        size = needed_size(picture.path, "Label Studio's places are shares of its size")
-        entry = {"image": name, "keypoints": {}} | ({} if picture.group is None else {"group": picture.group})
-        tasks[name] = {"id": len(tasks) + 1, "data": entry, "annotations": [{"id": len(tasks) + 1, "result": []}]}
-        for item in picture.objects:
-            tasks[name]["data"]["keypoints"][item.category.name] = point_labels(item.category)
-            tasks[name]["annotations"][0]["result"] += _written_regions(item, size)
-    return json_text(list(tasks.values()))
-
-
-def _written_regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """The regions of one object: its rectangle, then its labelled points. size: (width, height) in pixels."""
-    labels = point_labels(item.category)
-    percent = 100 / np.array([*size, *size], dtype=np.float64)  # percent of the picture per pixel
-    common = {"to_name": "image", "original_width": size[0], "original_height": size[1], "image_rotation": 0}
-    parent = f"object{item.id}"
-    x, y, w, h = (np.array(item.box) * percent).tolist()
-    value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [item.category.name]}
-    regions = [{"id": parent, "type": "rectanglelabels", "from_name": "bbox", **common, "value": value}]
-    for i in np.flatnonzero(item.visibility > 0):
-        x, y = (item.points[i] * percent[:2]).tolist()
-        value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [labels[i]]}
-        region = {"id": f"{parent}_{i}", "type": "keypointlabels", "from_name": "kp", "parentID": parent, **common}
-        note = {"meta": {"text": [HIDDEN]}} if item.visibility[i] == 1 else {}
-        regions.append({**region, **note, "value": value})
-    return regions
-
-
 FORM = LabelForm(
-    read, "Label Studio's JSON export", NOUN, write=write, holds=frozenset({"boxes", "hidden", "groups", "empty"})
+    read,
+    "Label Studio's JSON export",
+    NOUN,
+    write=tasks_text,
+    holds=frozenset({"boxes", "hidden", "groups", "empty"}),
+    beside=lambda data: {".config.xml": setup_text(data)},
+    advice="Paste the labelling setup of the .config.xml into Settings > Labeling Interface > Code. Label Studio finds "
+    "pictures of local files with --picture-prefix '/data/local-files/?d=FOLDER/' (see docs/tools.md).",
+    prefixed=True,
 )

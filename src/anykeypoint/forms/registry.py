@@ -120,7 +120,7 @@ def read(
 def _with_reader(data: Dataset, labels: Labels) -> Dataset:
     """The data set with what the reader of the form left out, and noted, before the walk."""
     skipped = Counter(labels.left_out) + Counter(data.skipped)
-    notes = (*labels.notes, *data.notes)
+    notes = (*labels.all_notes(), *data.notes)
     return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes)
 
 
@@ -223,11 +223,12 @@ def writable_forms() -> list[str]:
     return [name for name in FORMS if form_of(name).write is not None]
 
 
-def convert(dataset: Dataset, images: Path, name: str) -> Written:
+def convert(dataset: Dataset, images: Path, name: str, prefix: str = "") -> Written:
     """The objects of a data set in another form, in their order.
 
     images: the folder that file names of pictures are relative to.
     name: one of `writable_forms`.
+    prefix: what stands before the file names of pictures, in forms that address them.
     Returns the content of the file or folder, which `writing.save` writes, and a phrase for each thing that the form
     has no room for. Raises InputError for another name, and for what the form cannot hold at all.
     """
@@ -238,4 +239,9 @@ def convert(dataset: Dataset, images: Path, name: str) -> Written:
         raise InputError("There is no labelled object to write; check the data with `data check`.")
     form = form_of(name)
     assert form.write is not None
-    return Written(form.write(dataset, images), lost(dataset, form))
+    if prefix and not form.prefixed:
+        raise InputError(
+            f"The form {name} names pictures by their files, so that no prefix {prefix!r} fits; leave it out."
+        )
+    more = (prefix,) if form.prefixed else ()
+    return Written(form.write(dataset, images, *more), lost(dataset, form))

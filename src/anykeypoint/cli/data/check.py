@@ -59,7 +59,7 @@ def run(
     _read_headers(labels.document(), pictures)
     report = examine_labels(labels, pictures, allow_missing, label_files(spec))
     print(_sums(report))
-    for note in (*labels.notes, guess_note(labels.document(), parse(spec)[2])):
+    for note in (*labels.all_notes(), guess_note(labels.document(), parse(spec)[2])):
         if note is not None:
             print(note)
     for reason, count in report.left_out.items():

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import options
+from ...errors import InputError
+from .. import console, options
 from ..left_out import print_left_out
 from .paths import check_output
 
@@ -38,10 +39,18 @@ def run(
     renumber: Annotated[
         bool, typer.Option("--renumber", help="Count the ids of categories and objects from 1, without gaps.")
     ] = False,
+    picture_prefix: Annotated[
+        str,
+        typer.Option(
+            "--picture-prefix",
+            metavar="TEXT",
+            help="With labelstudio, what stands before the names of pictures, as in '/data/local-files/?d=photos/'.",
+        ),
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write labels in another form, and say what that form has no room for."""
-    from ...forms.registry import convert, pictures_of, read
+    from ...forms.registry import convert, form_of, pictures_of, read
     from ...forms.renumber import renumber as renumbered
     from ...forms.writing import save
 
@@ -52,12 +61,23 @@ def run(
         dataset, ids = renumbered(dataset)
         for old, new in ids.items():
             print(f"category {old} ({dataset.categories[new].name}) is now {new}")
-    content, lost = convert(dataset, images, to)
+    content, lost = convert(dataset, images, to, picture_prefix)
+    form = form_of(to)
+    beside = {} if form.beside is None else {out.with_suffix(end): text for end, text in form.beside(dataset).items()}
+    for path in beside:
+        check_output(path, spec, images)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} is there already; give another name, or --overwrite to replace it.")
     if dry_run:
         print(f"would be written to {out}: {len(dataset.objects)} objects{_files(content)}; nothing was written")
     else:
         save(content, out, overwrite)
         print(f"Written to {out}: {len(dataset.objects)} objects{_files(content)}")
+        for path, text in beside.items():
+            save(text, path, overwrite)
+            print(f"Written beside it: {path}")
+        if form.advice:
+            console.note(form.advice)
     print_left_out(dataset)
     for thing in lost:
         print(f"not in it, as {to} has no room: {thing}")

@@ -1,0 +1,57 @@
+"""How Label Studio addresses pictures: paths of its server's local files, uploads with a hash, and plain names."""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from ..images import SUFFIXES
+from .reading import find_picture
+
+_HASH = re.compile(r"^[0-9a-f]{8}-")  # an upload puts 8 digits before the name
+_NOT_KEPT = re.compile(r"[^-\w.]")  # characters that an upload takes out of a name, after blanks became underscores
+
+
+def picture_address(name: str, prefix: str) -> str:
+    """What a task calls a picture.
+
+    name: its file name relative to the folder of the pictures.
+    prefix: what stands before it, as in "/data/local-files/?d=pics/"; "" for the bare name. Behind a prefix, characters
+        that mean something in an address are quoted.
+    """
+    return prefix + quote(name, safe="/") if prefix else name
+
+
+def picture_file(value: str, images: Path) -> str:
+    """The file name of a picture, relative to the folder of the pictures.
+
+    value: an address of Label Studio's server or a path.
+    An upload's name comes without its hash, and as the file in the folder whose name became that of the upload, if
+    there is one such file alone.
+    """
+    parts = urlsplit(value)
+    local = parse_qs(parts.query).get("d")
+    elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server
+    path = local[0] if local else unquote(parts.path) if elsewhere else value
+    pieces = [part for part in PurePosixPath(path.replace("\\", "/")).parts if part != "/"] or [""]
+    tails = ["/".join(pieces[i:]) for i in range(len(pieces))]
+    bare = _HASH.sub("", pieces[-1])
+    name = find_picture(images, [*tails, bare])
+    if not elsewhere or os.path.isfile(images / name):
+        return name
+    renamed = _renamed_by_upload(images).get(bare, []) if bare != pieces[-1] else []
+    return renamed[0] if len(renamed) == 1 else bare
+
+
+def upload_name(name: str) -> str:
+    """What an upload makes of a file's name, before it puts a hash before it."""
+    return _NOT_KEPT.sub("", name.strip().replace(" ", "_"))
+
+
+def _renamed_by_upload(images: Path) -> dict[str, list[str]]:
+    """Name after an upload -> the pictures of the folder that would get it."""
+    found: dict[str, list[str]] = {}
+    for entry in sorted(os.scandir(images), key=lambda one: one.name) if images.is_dir() else ():
+        if entry.is_file() and os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            found.setdefault(upload_name(entry.name), []).append(entry.name)
+    return found

@@ -1,0 +1,118 @@
+"""Tasks for Label Studio's import, and the labelling setup that they need.
+
+Labels that a person drew become annotations. A model's answers become predictions, which show under the model's name,
+can be edited, and are no finished work: Label Studio exports them once they are submitted.
+"""
+
+import colorsys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+import numpy as np
+
+from .dataset import Dataset, LabelledObject
+from .labelstudio_pictures import picture_address
+from .writing import by_picture, check_names, json_text, needed_size, point_labels
+
+MODEL = "anykeypoint"  # the name under which predictions show
+HIDDEN = "hidden"  # the note of a point that is labelled but not visible
+BOXES, POINTS, PICTURE = "bbox", "kp", "image"  # names of the controls and of the picture in the setup
+
+
+def tasks_text(data: Dataset, images: Path, prefix: str = "") -> str:
+    """Tasks, one for each picture: one rectangle per object, whose keypoints name it as `parentID`.
+
+    prefix: what stands before the file names of pictures (see `labelstudio_pictures.picture_address`).
+    Regions belong to the controls and to the picture of `setup_text`.
+    """
+    check_names(data, "Label Studio")
+    answers = any(_is_answer(item) for item in data.objects)
+    tasks: list[dict[str, Any]] = []
+    for name, picture in by_picture(data, images).items():
+        size = needed_size(picture.path, "Label Studio's places are shares of its size")
+        known = {PICTURE: picture_address(name, prefix), "keypoints": {}}
+        group = {} if picture.group is None else {"group": picture.group}
+        task = {"id": len(tasks) + 1, "data": known | group, "annotations": []}
+        for item in picture.objects:
+            task["data"]["keypoints"][item.category.name] = point_labels(item.category)
+            _results(task, _is_answer(item)).extend(_regions(item, size))
+        if not picture.objects and not answers:
+            _results(task, False)  # somebody looked, and there is no object
+        tasks.append(task)
+    for task in tasks:
+        for prediction in task.get("predictions", ()):
+            scores = [region["score"] for region in prediction["result"] if region["type"] == "rectanglelabels"]
+            prediction["score"] = float(np.mean(scores))
+    return json_text(tasks)
+
+
+def _is_answer(item: LabelledObject) -> bool:
+    """Whether a model gave the object."""
+    return item.confidence is not None or item.score is not None
+
+
+def _results(task: dict[str, Any], answers: bool) -> list[dict[str, Any]]:
+    """The results of a task's annotation, or of its prediction for a model's answers."""
+    if answers:
+        return task.setdefault("predictions", [{"model_version": MODEL, "score": 0.0, "result": []}])[0]["result"]
+    if not task["annotations"]:
+        task["annotations"].append({"id": task["id"], "result": []})
+    return task["annotations"][0]["result"]
+
+
+def _regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """The regions of one object: its rectangle, then its labelled points. size: (width, height) in pixels."""
+    labels = point_labels(item.category)
+    percent = 100 / np.array([*size, *size], dtype=np.float64)  # percent of the picture per pixel
+    common = {"to_name": PICTURE, "original_width": size[0], "original_height": size[1], "image_rotation": 0}
+    parent = f"object{item.id}"
+    known = np.full(len(labels), np.nan) if item.confidence is None else item.confidence
+    labelled = np.flatnonzero(item.visibility > 0)
+    x, y, w, h = (np.array(item.box) * percent).tolist()
+    value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [item.category.name]}
+    region = {"id": parent, "type": "rectanglelabels", "from_name": BOXES, **common, "value": value}
+    if _is_answer(item):
+        region["score"] = _score(item, known[labelled])
+    regions = [region]
+    for i in labelled:
+        x, y = (item.points[i] * percent[:2]).tolist()
+        value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [labels[i]]}
+        region = {"id": f"{parent}_{i}", "type": "keypointlabels", "from_name": POINTS, "parentID": parent, **common}
+        note = {"meta": {"text": [HIDDEN]}} if item.visibility[i] == 1 else {}
+        sure = {} if np.isnan(known[i]) else {"score": float(known[i])}
+        regions.append({**region, **note, **sure, "value": value})
+    return regions
+
+
+def _score(item: LabelledObject, known: np.ndarray) -> float:
+    """The score of an answer: its own, otherwise the mean of its known confidences, 0 where none is known."""
+    if item.score is not None:
+        return item.score
+    return float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
+
+
+def setup_text(data: Dataset) -> str:
+    """The labelling setup (Settings > Labeling Interface > Code) with a label for each category and each keypoint."""
+    kinds = {item.category_id: item.category for item in data.objects}.values()
+    view = Element("View")
+    SubElement(view, "Image", name=PICTURE, value=f"${PICTURE}", zoom="true", zoomControl="true")
+    boxes = SubElement(view, "RectangleLabels", name=BOXES, toName=PICTURE)
+    for name, colour in _coloured(kind.name for kind in kinds):
+        SubElement(boxes, "Label", value=name, background=colour)
+    points = SubElement(view, "KeyPointLabels", name=POINTS, toName=PICTURE)
+    for i, (name, colour) in enumerate(_coloured(label for kind in kinds for label in point_labels(kind))):
+        SubElement(points, "Label", value=name, background=colour, model_index=str(i))  # its YOLO export needs it
+    indent(view)
+    return tostring(view, encoding="unicode") + "\n"
+
+
+def _coloured(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each name once, with a colour; the colours go round the colour wheel."""
+    unique = list(dict.fromkeys(names))
+    shades = (colorsys.hsv_to_rgb(i / len(unique), 0.9, 0.9) for i in range(len(unique)))
+    return [
+        (name, "#" + "".join(f"{round(255 * part):02x}" for part in rgb))
+        for name, rgb in zip(unique, shades, strict=True)
+    ]
