@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from .configs.checks import near_names
 from .configs.doubled_keys import strict_json, strict_yaml
 from .configs.typed import split_points
 from .errors import InputError, ReadingWarning
@@ -177,7 +178,10 @@ class Category:
         if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
             raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
         if unknown := sorted(set(data) - known):
-            raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known keys are {', '.join(sorted(known))}.")
+            near = near_names(unknown[0], known)
+            raise InputError(
+                f"{origin} has the unknown key {unknown[0]!r}{near}; known keys are {', '.join(sorted(known))}."
+            )
         keypoints = [_keypoint(item, origin) for item in data["keypoints"]]
         name = str(data.get("name", "object"))
         return cls(

@@ -219,7 +219,7 @@ def test_the_verbs_and_their_options_are_these():
         "predict": {
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
-            *("--example", "--no-words", "--explain"),
+            *("--example", "--no-words", "--explain", "--recursive", "-r"),
             *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},

@@ -283,7 +283,7 @@ def test_nothing_to_train_on_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"round": 4}, "unknown key 'round'; known are .*grouping, rounds"),
+        ({"round": 4}, r"unknown key 'round' \(near: rounds, noun\); known are .*grouping, rounds"),
         ({"item": "picture"}, "item must be one of group, object, but got 'picture'"),
         ({"rounds": "4"}, "rounds must be of type int"),
         ({"rounds": 0}, "rounds must be a whole number from 1"),

@@ -121,7 +121,10 @@ def test_the_kind_of_a_model_is_told_by_its_keys():
 @pytest.mark.parametrize(
     ("described", "words"),
     [
-        ({"visions": {}}, "m.yaml has the unknown key 'visions'; a matcher has .*backbone.*; a CapeLLM has .*vision"),
+        (
+            {"visions": {}},
+            r"has the unknown key 'visions' \(near: vision\); a matcher has .*backbone.*; a CapeLLM has .*vision",
+        ),
         ({"backbone": {}, "language": {}}, "m.yaml has 'backbone' beside 'language'"),
         (
             {"backbone": {}, "method": "maml", "head": {}},

@@ -231,7 +231,7 @@ def _described(category):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"shot": 1}, "unknown key 'shot'; known are .*shots"),
+        ({"shot": 1}, r"unknown key 'shot' \(near: shots\); known are .*shots"),
         ({"sampling": "epoch"}, "released, balanced"),
         ({"sampling": "balanced"}, "say how many optimiser steps"),
         ({"features": "cached"}, "say how many with 'versions'"),

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..configs.checks import near_names
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import Dataset
@@ -157,7 +158,8 @@ def family_of(described: Any, origin: str) -> Family:
         pair for pair in combinations(described, 2) if not any(family.keys >= {*pair} for family in FAMILIES.values())
     ]
     unknown = [key for key in described if not any(key in family.keys for family in FAMILIES.values())]
-    odd = f"the unknown key {unknown[0]!r}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
+    near = near_names(unknown[0], set().union(*(family.keys for family in FAMILIES.values()))) if unknown else ""
+    odd = f"the unknown key {unknown[0]!r}{near}" if unknown else f"{apart[0][0]!r} beside {apart[0][1]!r}"
     raise InputError(f"{origin} has {odd}; {known}.")
 
 

@@ -57,7 +57,7 @@ def check_flag(value: Any, what: str) -> bool:
 def check_choice(value: Any, what: str, known: Collection[str]) -> str:
     """The value if it is one of the known words; InputError that lists them otherwise."""
     if not isinstance(value, str) or value not in known:
-        near = near_names(value, known) if isinstance(value, str) else ""
+        near = near_names(value, known)
         words = ", ".join(word or "''" for word in known)
         raise InputError(f"{what} must be one of {words}, but got {value!r}{near}.")
     return value
@@ -70,8 +70,10 @@ def check_text(value: Any, what: str) -> str:
     return value
 
 
-def near_names(name: str, known: Iterable[str]) -> str:
+def near_names(name: Any, known: Iterable[str]) -> str:
     """The part of a sentence that suggests the known names nearest to an unknown one; "" where none is near."""
+    if not isinstance(name, str):
+        return ""
     exact = {entry.casefold(): entry for entry in known}
     near = [exact[entry] for entry in get_close_matches(name.casefold(), exact, n=3, cutoff=0.66)]
     return f" (near: {', '.join(near)})" if near else ""

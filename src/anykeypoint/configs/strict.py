@@ -19,6 +19,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
+from .checks import near_names
 
 
 class Config:
@@ -87,7 +88,8 @@ def known_fields(kind: type, data: Mapping[str, Any], what: str) -> dict[str, An
     _check_mapping(data, what)
     known = [field.name for field in fields(kind)]
     if unknown := [key for key in data if key not in known]:
-        raise InputError(f"{what} have the unknown key {unknown[0]!r}; known keys are {', '.join(known)}.")
+        near = near_names(unknown[0], known)
+        raise InputError(f"{what} have the unknown key {unknown[0]!r}{near}; known keys are {', '.join(known)}.")
     return dict(data)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from .checks import near_names
 from .doubled_keys import strict_yaml
 
 
@@ -42,7 +43,9 @@ def from_mapping(kind: type, data: Any, origin: str) -> Any:
     former_keys = getattr(kind, "former_keys", {})
     data = {former_keys.get(key, key): value for key, value in data.items()}
     if unknown := [key for key in data if key not in known]:
-        raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+        raise InputError(
+            f"{origin} has the unknown key {unknown[0]!r}{near_names(unknown[0], known)}; known are {', '.join(known)}."
+        )
     missing = [name for name, field in known.items() if name not in data and _is_required(field)]
     if missing:
         raise InputError(f"{origin} lacks the key {missing[0]!r}.")

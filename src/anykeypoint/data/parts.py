@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..configs.checks import near_names
 from ..errors import InputError
 
 _SAME = {  # list of a document -> the fields in which entries of one id must agree
@@ -48,7 +49,9 @@ def hold_out(
     known = sorted(set(groups.values()) - {""})
     if unknown := sorted(set(names) - set(known)):
         raise InputError(
-            f"No category with objects is of the supercategory {unknown[0]!r}; there are {', '.join(known) or 'none'}."
+            f"No category with objects is of the supercategory {unknown[0]!r}{near_names(unknown[0], known)}; "
+            f"there are "
+            f"{', '.join(known) or 'none'}."
         )
     held = {identity for identity, group in groups.items() if group in names}
     parts = []

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..forms.reading import picture_key
 from .parts import part
@@ -32,7 +33,7 @@ def split(document: Mapping[str, list], by: str, shares: Sequence[float], seed: 
     seed: seed of the draw.
     """
     if by not in WAYS:
-        raise InputError(f"Labels are split by {' or '.join(WAYS)}, but got {by!r}.")
+        raise InputError(f"Labels are split by {' or '.join(WAYS)}, but got {by!r}{near_names(by, WAYS)}.")
     if len(shares) != len(NAMES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise InputError(
             f"Shares must be three numbers from 0 that sum to 1, for {', '.join(NAMES)}, but got {list(shares)}."

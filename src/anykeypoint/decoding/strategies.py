@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..geometry import CONFIDENCE_RADIUS
 
@@ -74,7 +75,8 @@ class Strategy:
         }
         if not fits.get(kind, False):
             raise InputError(
-                f"There is no decoding strategy {text!r}; known are {', '.join(KNOWN)} (such as temperature-0.6, "
+                f"There is no decoding strategy {text!r}{near_names(text, KNOWN)}; "
+                f"known are {', '.join(KNOWN)} (such as temperature-0.6, "
                 "top-3, nucleus-0.92, contrastive-0.6, mode-0.1)."
             )
         return cls(kind, CONFIDENCE_RADIUS if kind == "mode" and value is None else value or 0.0)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..configs.checks import near_names
 from ..configs.lazy import resolve
 from ..errors import InputError
 from ..models.device import pick_device
@@ -33,7 +34,8 @@ def load(name: str, device: str = "auto") -> Detector:
     else:
         packaged = ", ".join(kind for kind in DETECTORS if kind in packages.PACKAGES)
         raise InputError(
-            f"There is no detector {name!r}; give {packaged}, or a folder or hub id of a GroundingDINO, OWL-ViT or "
+            f"There is no detector {name!r}{near_names(name, DETECTORS)}; "
+            f"give {packaged}, or a folder or hub id of a GroundingDINO, OWL-ViT or "
             "OWLv2, as IDEA-Research/grounding-dino-tiny."
         )
     kind = model_type(Path(source)) or read_config(source).get("model_type")  # a folder is read without transformers

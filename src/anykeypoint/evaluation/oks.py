@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..category import plain_text
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..forms.areas import box_area, is_filler
 
@@ -39,7 +40,8 @@ def sigmas(name: str, keypoints: Sequence[str] | None = None) -> np.ndarray:
     known = _shipped_sigmas()
     if name not in known:
         raise InputError(
-            f"There are no sigmas of {name!r}; known are {', '.join(known)}, or give a .json file with the numbers."
+            f"There are no sigmas of {name!r}{near_names(name, known)}; "
+            f"known are {', '.join(known)}, or give a .json file with the numbers."
         )
     return np.array(known[name])
 

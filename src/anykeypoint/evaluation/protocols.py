@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from ..configs.checks import near_names
 from ..data.pairs import SEED, Pair, episode_pairs, one_each
 from ..errors import InputError
 from ..forms.dataset import Dataset
@@ -59,7 +60,8 @@ class EvaluationProtocol:
             return cls(uses_text=False, examples=int(match[1]), drawn=int(match[1]))
         if match := re.fullmatch(r"both-([1-9]\d*)", text):
             return cls(examples=int(match[1]), drawn=int(match[1]))
-        raise InputError(f"The protocol must be {PROTOCOLS}, but got {text!r}.")
+        near = near_names(text, [*known, "1-shot", "5-shot", "both-5"])
+        raise InputError(f"The protocol must be {PROTOCOLS}, but got {text!r}{near}.")
 
     @property
     def hides(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..category import plain_text
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..library.lookup import category as library_category
 from .document import Labels
@@ -59,7 +60,8 @@ def files(path: Path, word: str) -> list[Path]:
     wanted = {plain_text(part) for part in word.split(",") if part.strip()}
     names = {plain_text(file.parent.parent.name) for file in listed}
     if unknown := sorted(wanted - names):
-        raise InputError(f"{path} has no sequence {unknown[0]!r}; there are {', '.join(sorted(names))}.")
+        near = near_names(unknown[0], names)
+        raise InputError(f"{path} has no sequence {unknown[0]!r}{near}; there are {', '.join(sorted(names))}.")
     return [file for file in listed if not wanted or plain_text(file.parent.parent.name) in wanted]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..category import plain_text
+from ..configs.checks import near_names
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .dataset import UNREADABLE
@@ -297,7 +298,8 @@ def select(
             categories.append(entry)
     if unknown := sorted(wanted - known):
         listed = ", ".join(" ".join(name.split()) for name in sorted(known - {""})[:80])
-        raise InputError(f"{path} has no category or group {unknown[0]!r}; known are {listed}.")
+        near = near_names(unknown[0], known)
+        raise InputError(f"{path} has no category or group {unknown[0]!r}{near}; known are {listed}.")
     labels.categories = categories
     everything = json_objects(labels.annotations)
     labels.annotations = [entry for entry in everything if whole_id(entry, "category_id") in ids]

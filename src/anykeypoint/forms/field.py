@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from . import coco
 from .document import Labels
@@ -25,7 +26,10 @@ def read(path: Path, images: Path, part: str = "") -> Labels:
 def files(path: Path, part: str) -> list[Path]:
     """The one label file of a part."""
     if part not in ("", *PARTS):
-        raise InputError(f"The field data have the parts {', '.join(PARTS)}, but got field/{part}; name one of them.")
+        near = near_names(part, PARTS)
+        raise InputError(
+            f"The field data have the parts {', '.join(PARTS)}, but got field/{part}{near}; name one of them."
+        )
     return [path / f"field_{part or PARTS[0]}.json"]
 
 

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from ..category import Category
+from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from .dataset import Dataset, LabelledObject
@@ -163,7 +164,9 @@ def _member(entry: Any, path: Path, where: str) -> JointMember:
     if not isinstance(entry, dict):
         raise InputError(f"{where} must have the keys {', '.join(_KEYS)}, but is {str(entry)[:40]!r}.")
     if odd := [key for key in entry if key not in _KEYS]:
-        raise InputError(f"{where} has the key {str(odd[0])[:40]!r}; known are {', '.join(_KEYS)}.")
+        raise InputError(
+            f"{where} has the key {str(odd[0])[:40]!r}{near_names(odd[0], _KEYS)}; known are {', '.join(_KEYS)}."
+        )
     spec = entry.get("data")
     for key, value in (("data", spec), *((key, entry[key]) for key in _TEXTS if key in entry)):
         if not isinstance(value, str) or not value.strip():

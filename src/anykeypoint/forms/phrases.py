@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ..category import Category, plain_text, spoken
+from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from .dataset import Dataset
@@ -118,6 +119,7 @@ def _listed(listed: Mapping[str, Any], key: int, category: Category, path: str) 
             return found
         texts = {plain_text(str(point)): text for point, text in found.items()}
         if unknown := sorted(set(texts) - {plain_text(point) for point in category.names}):
-            raise InputError(f"{path} has a phrase for {unknown[0]!r}, which {category.name!r} does not have.")
+            near = near_names(unknown[0], category.names)
+            raise InputError(f"{path} has a phrase for {unknown[0]!r}, which {category.name!r} does not have{near}.")
         return [texts.get(plain_text(point), "") for point in category.names]
     raise InputError(f"{path} has no phrases for {category.name!r} (id {key}); add them under its name or id.")

@@ -59,7 +59,9 @@ FORMS: dict[str, str] = {
 def form_of(name: str) -> LabelForm:
     """The form of that name; InputError, listing the known ones, if there is none."""
     if name not in FORMS:
-        raise InputError(f"There are no labels of the form {name!r}; known are {', '.join(FORMS)}.")
+        raise InputError(
+            f"There are no labels of the form {name!r}{near_names(name, FORMS)}; known are {', '.join(FORMS)}."
+        )
     return _load(FORMS[name])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..category import Category
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..library.wordings import simplified, vague
 from .sentences import inside, sentence
@@ -19,7 +20,9 @@ NO_DESCRIPTION = "There is no description to refer to."
 def check_describe(describe: Any) -> str:
     """The value if it is one of DESCRIBE; InputError otherwise."""
     if describe not in DESCRIBE or not isinstance(describe, str):
-        raise InputError(f"Descriptions can be given {', '.join(DESCRIBE)}, but got {describe!r}.")
+        raise InputError(
+            f"Descriptions can be given {', '.join(DESCRIBE)}, but got {describe!r}{near_names(describe, DESCRIBE)}."
+        )
     return describe
 
 

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ..category import Category
+from ..configs.checks import near_names
 from ..configs.strict import Config
 from ..errors import InputError
 from .category_text import CategoryText, check_describe
@@ -257,12 +258,16 @@ class Instruction(Config):
         if (base := data.pop("extends", None)) is not None:
             if base not in instruction_names():
                 raise InputError(
-                    f"{origin} extends {base!r}, which is no form; known are {', '.join(instruction_names())}."
+                    f"{origin} extends {base!r}, which is no form{near_names(base, instruction_names())}; known are "
+                    f"{', '.join(instruction_names())}."
                 )
             data = {**vars(instruction(base)), **data}
         known = [f.name for f in fields(cls)]
         if unknown := [key for key in data if key not in known]:
-            raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known are extends, {', '.join(known)}.")
+            near = near_names(unknown[0], ["extends", *known])
+            raise InputError(
+                f"{origin} has the unknown key {unknown[0]!r}{near}; known are extends, {', '.join(known)}."
+            )
         if missing := [key for key in ("question", "wordings") if key not in data]:
             raise InputError(f"{origin} lacks the key {missing[0]!r}.")
         for key, value in data.items():

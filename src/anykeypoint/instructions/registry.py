@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 
@@ -69,7 +70,8 @@ class FormLibrary:
             return self.read_file(kind, form)
         if form not in self.names():
             known = ", ".join(self.names())
-            raise InputError(f"There is no {self.what} {form!r}; known are {known}, or give a YAML file.")
+            near = near_names(form, self.names())
+            raise InputError(f"There is no {self.what} {form!r}{near}; known are {known}, or give a YAML file.")
         return form
 
     def get(self, kind: type[Kind], form: Any) -> Kind:

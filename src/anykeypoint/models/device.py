@@ -2,7 +2,10 @@
 
 import torch
 
+from ..configs.checks import near_names
 from ..errors import InputError
+
+NAMES = ("auto", "cpu", "cuda")
 
 
 def pick_device(device: str) -> torch.device:
@@ -15,7 +18,7 @@ def pick_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"There is no device {device!r}; use auto, cpu or cuda.") from error
+        raise InputError(f"There is no device {device!r}{near_names(device, NAMES)}; use auto, cpu or cuda.") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError("No CUDA device can be used here; use --device cpu or install a CUDA build of torch.")
     return chosen

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...category import Category
+from ...configs.checks import near_names
 from ...configs.strict import Config
 from ...errors import InputError
 from ..category_text import neutral
@@ -117,8 +118,9 @@ class TaskForm(Config):
         if missing := [task for task in TASKS if task not in own]:
             raise InputError(f"{origin} lacks the task {missing[0]!r}.")
         if unknown := [key for key in data if key not in {f.name for f in fields(Instruction)}]:
-            known = ", ".join([f.name for f in fields(cls)] + [f.name for f in fields(Instruction)][1:])
-            raise InputError(f"{origin} has the unknown key {unknown[0]!r}; known are {known}.")
+            known = [f.name for f in fields(cls)] + [f.name for f in fields(Instruction)][1:]
+            near = near_names(unknown[0], known)
+            raise InputError(f"{origin} has the unknown key {unknown[0]!r}{near}; known are {', '.join(known)}.")
         for key in ("name", "between"):
             if not isinstance(own.get(key, ""), str):
                 raise InputError(f"{origin}: {key} must be text, but got {own[key]!r}.")

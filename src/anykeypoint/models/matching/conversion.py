@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...configs.checks import near_names
 from ...errors import InputError
 from ...forms.phrases import FILE
 from ..sources.hub import load_tokenizer, read_config
@@ -53,7 +54,9 @@ def convert(
     Raises InputError for another model than `model`, and listing unknown, missing and wrongly shaped tensors.
     """
     if model is not None and model not in MODELS:
-        raise InputError(f"A checkpoint to convert must be one of {', '.join(MODELS)}, but got {model!r}.")
+        raise InputError(
+            f"A checkpoint to convert must be one of {', '.join(MODELS)}, but got {model!r}{near_names(model, MODELS)}."
+        )
     state = read_released(checkpoint)
     head, kind = load_released_head(_part(state, PREFIX, keep=True), heads=heads)
     if model not in (None, kind):

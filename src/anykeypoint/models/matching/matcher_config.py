@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
-from ...configs.checks import check_flag, check_positive, check_whole
+from ...configs.checks import check_flag, check_positive, check_whole, near_names
 from ...configs.strict import Config
 from ...crops.heatmaps import STRIDE
 from ...errors import InputError
@@ -108,7 +108,9 @@ class MatcherConfig(Config):
         """
         if isinstance(data, Mapping):
             if (name := data.get("name")) not in HEADS:
-                raise InputError(f"{cls.called} must have a name of {', '.join(HEADS)}, but got {name!r}.")
+                raise InputError(
+                    f"{cls.called} must have a name of {', '.join(HEADS)}, but got {name!r}{near_names(name, HEADS)}."
+                )
             data = _without_fusion(data)
             for key in ("vision", "backbone"):
                 if isinstance(data.get(key), Mapping):

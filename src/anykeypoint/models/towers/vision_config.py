@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from ...configs.checks import check_rate, check_text, check_whole
+from ...configs.checks import check_rate, check_text, check_whole, near_names
 from ...configs.strict import Config
 from ...errors import InputError
 from ..tuning import LoraOptions, check_tuning
@@ -73,7 +73,7 @@ class VisionConfig(Config):
         if unknown := [key for key in self.sizes if key not in known]:
             raise InputError(
                 f"{self.name} with {'random' if self.source == RANDOM else 'given'} weights has no size "
-                f"{unknown[0]!r} to choose; known are {', '.join(known) or 'none'}."
+                f"{unknown[0]!r} to choose{near_names(unknown[0], known)}; known are {', '.join(known) or 'none'}."
             )
         for key, value in self.sizes.items():
             _check_size(key, value, usual[key])

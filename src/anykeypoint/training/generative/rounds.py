@@ -14,6 +14,7 @@ keypoints they have. Visible keypoints alone are grouped, anew for every crop.
 
 import numpy as np
 
+from ...configs.checks import near_names
 from ...errors import InputError
 
 GROUPINGS = ("fixed", "dynamic", "locllm")
@@ -34,7 +35,9 @@ def grouped(grouping: str, keypoints: list[int], k: int, longest: int, rng: np.r
         return dynamic_rounds(keypoints, longest, rng)
     if grouping == "locllm":
         return locllm_rounds(keypoints, k, rng)
-    raise InputError(f"grouping must be one of {', '.join(GROUPINGS)}, but got {grouping!r}.")
+    raise InputError(
+        f"grouping must be one of {', '.join(GROUPINGS)}, but got {grouping!r}{near_names(grouping, GROUPINGS)}."
+    )
 
 
 def fixed_rounds(keypoints: list[int], k: int, rng: np.random.Generator) -> list[list[int]]:

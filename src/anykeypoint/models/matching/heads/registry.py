@@ -1,5 +1,6 @@
 """The matching heads by name. A new head is a file with its class, and one entry here (or one call of `register`)."""
 
+from ....configs.checks import near_names
 from ....configs.lazy import resolve
 from ....errors import InputError
 from .base import MatchingHead
@@ -30,5 +31,5 @@ def register(name: str, head: str) -> None:
 def head_class(name: str) -> type[MatchingHead]:
     """The class of a head by its name; InputError that lists the known names for any other."""
     if name not in HEADS:
-        raise InputError(f"There is no matcher {name!r}; known are {', '.join(HEADS)}.")
+        raise InputError(f"There is no matcher {name!r}{near_names(name, HEADS)}; known are {', '.join(HEADS)}.")
     return resolve(HEADS[name])
