@@ -16,6 +16,7 @@ from anykeypoint.forms.faults.doctor import examine
 from anykeypoint.forms.faults.fault import KINDS
 from anykeypoint.forms.faults.repair import repair
 from anykeypoint.forms.pictures import picture_size
+from anykeypoint.library.lookup import category
 
 NAMES = ["nose", "left eye", "right eye", "left ear", "right ear", "left paw", "right paw"]
 FACING = [50, 30, 60, 20, 40, 20, 70, 25, 30, 25, 75, 60, 25, 60]  # its left on the picture's right
@@ -90,6 +91,7 @@ BROKEN = {  # kind -> section, index and what is changed
     "points outside the picture": ("annotations", 0, {"keypoints": points({0: 150}), "bbox": [0, 0, 100, 80]}),
     "points outside the box": ("annotations", 0, {"keypoints": points({0: 5})}),
     "skeleton": ("categories", 0, {"skeleton": [[1, 2], [3, 3], [6, 7]]}),
+    "side without a partner": ("categories", 0, {"keypoints": ["nose", "leftEye", "left ear", "right ear", *"abc"]}),
     "left and right": ("annotations", 0, {"keypoints": exchange(points({}), 1, 2)}),
 }
 
@@ -106,6 +108,25 @@ def test_two_objects_with_the_same_points_and_two_categories_of_one_name_are_fou
     good["annotations"].append({**good["annotations"][0], "id": 77})
     good["categories"].append({"id": 2, "name": "cat", "keypoints": ["nose"]})
     assert [fault.kind for fault in faults(good, tmp_path)] == ["same category name", "same object"]
+
+
+def test_sides_without_a_partner_are_named_unless_the_file_says_which_they_are(good, tmp_path):
+    names = ["nose", "leftEye", "rightEar", "L_paw", "R_paw", "L_hip", "tail"]
+    lone = "has 'leftEye', 'rightEar', 'L_hip' without a partner on the other side; training with flips stops there"
+    for more, text in (({}, lone), ({"alone": [1, 2, 5]}, ""), ({"pairs": [[1, 2], [3, 4], [5, 6]]}, "")):
+        found = faults(broken(good, "categories", 0, keypoints=names, **more), tmp_path)
+        assert [fault.text for fault in found] == ([text] if text else [])
+        assert all(fault.kind == "side without a partner" and fault.where == "category 1" for fault in found)
+    library = category("field2_159_tiger_walking")  # it lends its names, and what is alone, to such labels
+    labels = [point.label or point.name for point in library.keypoints]
+    tigers = {**good, "annotations": [], "categories": [{"id": 1, "name": "tiger", "keypoints": labels}]}
+    assert [fault.kind for fault in faults(tigers, tmp_path)] == ["no object"]
+
+
+@pytest.mark.parametrize("sides", [{"pairs": [[0, 9]]}, {"pairs": "all"}, {"pairs": [[1, 1]]}, {"alone": [1.0]}])
+def test_pairs_that_cannot_be_used_are_a_fault_of_the_category(good, tmp_path, sides):
+    found = faults(broken(good, "categories", 0, **sides), tmp_path)
+    assert [(fault.kind, fault.where) for fault in found][:1] == [("broken category", "category 1")]
 
 
 def test_a_pair_that_is_exchanged_in_most_objects_is_a_matter_of_its_names(good, tmp_path):

@@ -245,7 +245,7 @@ def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Ca
 
 def _category(identity: int, name: str, labels: list[str], edges: Edges) -> Category:
     """The library's category of that id where the file means it, otherwise one of the file's own words."""
-    known = _library(identity, name, len(labels))
+    known = library_category(identity, name, len(labels))
     if known is not None:
         return replace(known, skeleton=edges or known.skeleton)
     if not labels:
@@ -253,7 +253,7 @@ def _category(identity: int, name: str, labels: list[str], edges: Edges) -> Cate
     return walk.own_category(name, labels, edges)
 
 
-def _library(identity: int, name: str, points: int) -> Category | None:
+def library_category(identity: int, name: str, points: int) -> Category | None:
     """MP-100's category of that id, if the file means it: the same name, and as many points where it lists them."""
     entry = mp100_categories().get(identity)
     if entry is None or plain_text(entry["name"]) != plain_text(name):

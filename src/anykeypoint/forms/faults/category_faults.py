@@ -8,6 +8,7 @@ from ..deepfashion2 import POINTS as DEEPFASHION2_POINTS
 from ..skeletons import skeleton_bases
 from .fault import CategoryCounts
 from .findings import Findings
+from .side_faults import lone_sides
 
 
 def categories(found: Findings) -> None:
@@ -40,6 +41,8 @@ def categories(found: Findings) -> None:
         for label in (label for label, count in counts.items() if count > 1):
             found.say("names of points", where, f"has {counts[label]} points called {label!r}", key, name)
         _skeleton(found, entry, identity, name, key)
+        if labels:
+            lone_sides(found, entry, identity, key)
 
 
 def _skeleton(found: Findings, entry: dict, identity: Any, name: str, key: tuple[str, int]) -> None:

@@ -1,10 +1,44 @@
 """Faults of left and right, judged for a whole category; `sides` has the arithmetic."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from ...category import plain_text
+from ...errors import InputError
 from ...sides.mirroring import is_left, mirrored_pairs
+from ..category_entry import category_entry
+from ..mp100 import library_category
+from ..walk import own_category
 from . import sides
 from .findings import Findings, listed
+
+
+def lone_sides(found: Findings, entry: Mapping, identity: Any, key: tuple[str, int]) -> None:
+    """Names of a category that have a side and no partner on the other one: training with flips stops at them.
+
+    entry, identity, key: the category's entry, its id, and its place in the document. Names that the library lends, or
+    that the entry lists under `alone`, are no faults.
+    """
+    labels, name = found.names[identity], found.counts[identity].name
+    if library_category(identity, name, len(labels)) is not None:
+        return
+    where = f"category {identity}"
+    try:
+        own = own_category(name, labels, ()) if len(set(map(plain_text, labels))) == len(labels) else None
+        given = category_entry({**entry, "skeleton": []}, where).sides
+        kind = None if own is None else replace(own, **given)
+    except InputError as error:
+        found.unusable["categories"].add(identity)
+        found.say("broken category", where, str(error).removesuffix("."), key, name, sure=False)
+        return
+    lone = [] if kind is None else [labels[i] for i in kind.unpaired if i not in kind.alone]
+    if lone:
+        names = listed([repr(label) for label in lone], ", ")
+        text = f"has {names} without a partner on the other side; training with flips stops there"
+        found.say("side without a partner", where, text, key, name)
 
 
 def left_and_right(found: Findings) -> None:
