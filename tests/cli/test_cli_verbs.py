@@ -1,12 +1,14 @@
 """The verbs train, evaluate and weights, end to end on a tiny model and made-up data."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import tiny
 import yaml
 
-from anykeypoint import cli, load
+from anykeypoint import __version__, cli, load
 from anykeypoint.cli.app import DATA_VERBS, VERBS, build_command
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.sources import packages
@@ -217,13 +219,19 @@ def test_the_verbs_and_their_options_are_these():
     face = {name: flags(name, verb) - every for name, verb in verbs.items()}
     assert face == {
         "predict": {
+            *(
+                "--ids-from",
+                "--max-pixels",
+                "--recursive",
+                "-r",
+            ),
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
             *("--example", "--no-words", "--explain", "--recursive", "-r"),
             *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},
-        "identify": {"image", "--at", "--box", "--category", "--model", "--device", "--json"},
+        "identify": {*("--max-pixels",), "image", "--at", "--box", "--category", "--model", "--device", "--json"},
         "export": {"model", "--prompt", "--output", "-o"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
@@ -263,9 +271,23 @@ def test_the_verbs_and_their_options_are_these():
         "weights": {"name"},
         "info": set(),
         "data list": {"name"},
-        "data check": {"spec", "--images", "--fix", "--all"},
+        "data check": {
+            *(
+                "--allow-missing",
+                "--changes",
+                "--undo",
+            ),
+            "spec",
+            "--images",
+            "--fix",
+            "--all",
+        },
         "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},
         "data convert": {
+            *(
+                "--picture-prefix",
+                "--renumber",
+            ),
             "spec",
             "--images",
             "--output",
@@ -283,3 +305,9 @@ def test_the_verbs_and_their_options_are_these():
         "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
         "data draw": {"out", "--count", "-n", "--poses", "--size", "--seed"},
     }
+
+
+@pytest.mark.parametrize("module", ["anykeypoint", "anykeypoint.cli"])
+def test_the_command_line_is_also_a_module(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert __version__ in done.stdout

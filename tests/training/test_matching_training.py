@@ -216,3 +216,26 @@ def test_a_nan_loss_stops_with_the_objects_named(tmp_path, base, data):
         model.head.token_projection.bias.fill_(float("nan"))
     with pytest.raises(InputError, match=r"loss became nan at step 1 on objects \d"):
         train(model, data, CONFIG, tmp_path)
+
+
+# --- categories of one object ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampling", ["released", "balanced"])
+def test_a_category_of_one_object_is_trained_by_words_and_never_with_itself_as_its_example(
+    tmp_path, base, data, sampling, capsys
+):
+    kept = {}
+    for item in data.objects:
+        kept.setdefault(item.category_id, item)
+    alone = Dataset(list(kept.values()), data.categories, {})
+    config = replace(CONFIG, sampling=sampling, modality_dropout=ModalityDropout(words_only=0.2, example_only=0.4))
+    trainer = MatcherTrainer(tiny_trainees.matcher("dlf", base), alone, config)
+    trainer.prepare(Accelerator(cpu=True), tmp_path)
+    for number in range(20):
+        ((batch, _),) = trainer.load(range(number, number + 1), step=number).batches
+        assert batch.prompts[0].text and not batch.prompts[0].example and not len(batch.with_examples)
+    assert "trained by words alone" in capsys.readouterr().err
+    run(base, alone, tmp_path / "run", config)
+    with pytest.raises(InputError, match="needs 2 objects of a category"):
+        run(base, alone, tmp_path / "other", name="graphcape")

@@ -72,23 +72,27 @@ class EpisodeSampler:
         as the largest category has objects.
     """
 
-    def __init__(self, data: Dataset, config: EpisodeConfig) -> None:
+    def __init__(self, data: Dataset, config: EpisodeConfig, alone: bool = False) -> None:
         """Raises InputError where the data has no object, or a category too few objects for an episode.
 
         With sampling "balanced" a category without any object is never drawn and may be there.
+
+        alone: draw objects of categories with too few others for examples too. The query then stands in the examples'
+            place, so such an episode may only be answered by words (see `is_alone`).
         """
-        self.objects, self.config = data.objects, config
+        self.objects, self.config, self._alone = data.objects, config, alone
         self._data, self._members = data, by_category(data)
         if not data.objects:
             raise InputError("There is no object with a labelled point to train on; check the data file.")
         self._epoch: tuple[int, list[Pair]] | None = None
         if config.sampling == "balanced":
-            refuse_small(data, config.shots, {key for key, rows in self._members.items() if rows})
+            if not alone:
+                refuse_small(data, config.shots, {key for key, rows in self._members.items() if rows})
             categories = [item.category_id for item in data.objects]
             sources = [getattr(item, "source", "") for item in data.objects]
             weights = getattr(data, "weights", None)
             self._cumulative_weights = np.cumsum(balanced_weights(categories, sources, weights))
-        else:
+        elif not alone:
             refuse_small(data, config.shots)
         self.per_epoch = max(map(len, self._members.values())) * sum(map(bool, self._members.values()))
 
@@ -99,8 +103,13 @@ class EpisodeSampler:
         epoch, index = divmod(number, self.per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             seed = int(np.random.SeedSequence([self.config.seed, 3, epoch]).generate_state(1)[0])
-            self._epoch = (epoch, training_pairs(self._data, self.config.shots, seed))
+            self._epoch = (epoch, training_pairs(self._data, self.config.shots, seed, alone=self._alone))
         return self._epoch[1][index]
+
+    def is_alone(self, number: int) -> bool:
+        """Whether the query of an episode has no example but itself."""
+        pair = self.pair(number)
+        return pair.query in pair.examples
 
     def episode(self, number: int, example_pixels: bool = True) -> Episode:
         """Crop and label the objects of an episode. Raises InputError where a picture cannot be read.
@@ -128,6 +137,8 @@ class EpisodeSampler:
         rng = np.random.default_rng([self.config.seed, 2, number])
         query = int(np.searchsorted(self._cumulative_weights, rng.random() * self._cumulative_weights[-1], "right"))
         rows = self._members[self.objects[query].category_id]
+        if len(rows) <= self.config.shots:
+            return Pair((query,) * self.config.shots, query)
         drawn = rng.choice(len(rows) - 1, self.config.shots, replace=False)
         own = bisect_left(rows, query)  # the query's place among its category's objects, left out of the draw
         return Pair(tuple(rows[i + (i >= own)] for i in drawn.tolist()), query)

@@ -116,22 +116,30 @@ def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
     return pairs
 
 
-def training_pairs(data: Dataset, shots: int, seed: int, per_category: int | None = None) -> list[Pair]:
+def training_pairs(
+    data: Dataset, shots: int, seed: int, per_category: int | None = None, alone: bool = False
+) -> list[Pair]:
     """One epoch of the released training: equally many pairs of every category, shuffled.
 
-    Raises InputError where a category has too few objects.
+    Raises InputError where a category has too few objects, unless `alone` is set.
 
     data: the data set.
     shots: number of examples of a pair.
     seed: seed of the draws and of the shuffling.
     per_category: number of pairs of a category; None takes the number of objects of the largest category. (The released
         code counts objects by the category's name, so that it overlooks one of two categories with one name.)
+    alone: in a category with too few objects for examples, a query stands in their place too (see `EpisodeSampler`).
     """
-    refuse_small(data, shots)
-    members = by_category(data)
+    if not alone:
+        refuse_small(data, shots)
+    members = {key: rows for key, rows in by_category(data).items() if rows or not alone}
     draw, mix = random.Random(seed), np.random.RandomState(seed)  # the released code uses both generators
     times = max(map(len, members.values())) if per_category is None else per_category
-    groups = np.array([draw.sample(rows, shots + 1) for rows in members.values() for _ in range(times)])
+
+    def group(rows: list[int]) -> list[int]:
+        return draw.sample(rows, shots + 1) if len(rows) > shots else [draw.choice(rows)] * (shots + 1)
+
+    groups = np.array([group(rows) for rows in members.values() for _ in range(times)])
     mix.shuffle(groups)
     return [Pair(tuple(group[:-1]), group[-1]) for group in groups.tolist()]
 

@@ -34,9 +34,9 @@ class FixedCropSampler(EpisodeSampler):
     the version alone, so that runs with different seeds can share the features.
     """
 
-    def __init__(self, data: Dataset, config: EpisodeConfig, versions: int) -> None:
-        """versions: V, number of crops of each object."""
-        super().__init__(data, config)
+    def __init__(self, data: Dataset, config: EpisodeConfig, versions: int, alone: bool = False) -> None:
+        """versions: V, number of crops of each object. alone: see `EpisodeSampler`."""
+        super().__init__(data, config, alone)
         self.versions = versions
 
     def crop(self, index: int, number: int, picture: int, read: bool = True) -> LabelledCrop:
@@ -56,9 +56,9 @@ class FixedCropSampler(EpisodeSampler):
 class CachedFeatureSampler(FixedCropSampler):
     """The episodes of `FixedCropSampler` with feature maps in the place of pixels."""
 
-    def __init__(self, data: Dataset, config: EpisodeConfig, maps: np.ndarray) -> None:
-        """maps: N V C h w float16, see `compute_features`."""
-        super().__init__(data, config, maps.shape[1])
+    def __init__(self, data: Dataset, config: EpisodeConfig, maps: np.ndarray, alone: bool = False) -> None:
+        """maps: N V C h w float16, see `compute_features`. alone: see `EpisodeSampler`."""
+        super().__init__(data, config, maps.shape[1], alone)
         self.maps = maps
 
     def version(self, index: int, version: int, read: bool = True) -> LabelledCrop:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ...crops.batches import Episode, collate
 from ...data.episodes import EpisodeConfig, EpisodeSampler
+from ...data.pairs import too_small
 from ...errors import InputError
 from ...forms.dataset import Dataset
 from ...forms.phrases import words_of
@@ -77,7 +79,10 @@ class MatcherTrainer(EpisodeTrainer):
     def load(self, numbers: range, step: int) -> MicroBatch:
         sizes = [len(self.data.objects[self.episodes.pair(number).query].category) for number in numbers]
         kept = [self._kept_keypoints(number, size) for number, size in zip(numbers, sizes, strict=True)]
-        prompts = [self.prompt(number, len(rows)) for number, rows in zip(numbers, kept, strict=True)]
+        prompts = [
+            self.prompt(number, len(rows), self.episodes.is_alone(number))
+            for number, rows in zip(numbers, kept, strict=True)
+        ]
         with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:  # reads and crops pictures in parallel
             episodes = pool.map(self.episodes.episode, numbers, [prompt.example for prompt in prompts])
             cut = [_only(episode, rows) for episode, rows in zip(episodes, kept, strict=True)]
@@ -109,11 +114,12 @@ class MatcherTrainer(EpisodeTrainer):
             terms = mean_over_layers(terms)
         return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
 
-    def prompt(self, number: int, keypoints: int) -> EpisodePrompt:
+    def prompt(self, number: int, keypoints: int, alone: bool = False) -> EpisodePrompt:
         """Draw the prompts of an episode.
 
         number: number of the episode in the run.
         keypoints: number of keypoints of the episode.
+        alone: the query's category has no other object, so only words can ask for its points.
         """
         config, model = self.config, self.model.config
         rng = np.random.default_rng([config.seed, 4, number])
@@ -124,8 +130,8 @@ class MatcherTrainer(EpisodeTrainer):
             count = max(1, math.floor(round(keypoints * config.support_points_fraction, 6)))
             chosen = np.isin(np.arange(keypoints), rng.choice(keypoints, count, replace=False))
         return EpisodePrompt(
-            text=model.takes_text and not words_only <= modality < words_only + example_only,
-            example=model.takes_examples and modality >= words_only,
+            text=model.takes_text and (alone or not words_only <= modality < words_only + example_only),
+            example=model.takes_examples and modality >= words_only and not alone,
             described=bool(describe < config.describe),
             keypoints=chosen,
         )
@@ -162,6 +168,17 @@ class MatcherTrainer(EpisodeTrainer):
         flat = self.model.encoder.normalise(crops.flatten(0, -4))
         return self.model.features(flat, examples).unflatten(0, crops.shape[:-3])
 
+    def _note_alone(self, accelerator: Accelerator) -> None:
+        """Say on stderr which categories have too few objects for an example and are asked for by words alone."""
+        shots = self.config.shots
+        small = [self.data.categories[key].name for key, count in too_small(self.data, shots, 1).items() if count]
+        if small and accelerator.is_main_process and not self.quiet:
+            print(
+                f"{len(small)} categories have too few objects for an example and are trained by words alone: "
+                f"{', '.join(small[:5])}{' ...' if len(small) > 5 else ''}",
+                file=sys.stderr,
+            )
+
     def _sampler(self, accelerator: Accelerator, folder: Path) -> EpisodeSampler:
         """The sampler of the run's episodes; with features "cached" they are computed here, into `folder`."""
         config, model = self.config, self.model.config
@@ -177,9 +194,12 @@ class MatcherTrainer(EpisodeTrainer):
             seed=config.seed,
             augment=config.augment,
         )
+        alone = "text" in self.model.prompts  # a category of one object can be asked for by words
+        if alone and model.takes_examples:
+            self._note_alone(accelerator)
         if not config.versions:
-            return EpisodeSampler(self.data, drawn)
-        sampler = FixedCropSampler(self.data, drawn, config.versions)
+            return EpisodeSampler(self.data, drawn, alone)
+        sampler = FixedCropSampler(self.data, drawn, config.versions, alone)
         if config.features == "live":
             return sampler
 
@@ -188,7 +208,7 @@ class MatcherTrainer(EpisodeTrainer):
             return self._features(torch.from_numpy(crops).to(self.model.device))
 
         maps = compute_features(sampler, self.model.encoder, features, folder, accelerator, self.quiet)
-        return CachedFeatureSampler(self.data, drawn, maps)
+        return CachedFeatureSampler(self.data, drawn, maps, alone)
 
 
 def _only(episode: Episode, keypoints: np.ndarray) -> Episode:
