@@ -56,6 +56,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     for _, kind, points, _ in objects:
         used.setdefault(kind, set()).update(points)
     orders = {kind: sorted(used[kind], key=_natural) for kind in used} | _orders(root.findtext("comment") or "")
+    boxes = list(root.iter("box"))
+    for key in _NOT_READ:
+        if count := sum(box.get(key, "0") not in ("0", "unknown") for box in boxes):
+            labels.notes.append(f"{path}: '{key}' of {count} boxes is not read.")
     labels.add_named_objects(objects, orders)
     for entry, score in zip(labels.annotations, scores, strict=True):
         if score is not None:

@@ -22,6 +22,7 @@ from .reading import find_picture, number, read_text, tails
 from .writing import needed_size, one_kind, picture_name
 
 _KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
+_READ = ("IMAGE", "ID", "SCALE")
 _MISSING = "NA"  # what geomorph writes for a missing landmark
 
 
@@ -59,6 +60,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     most = counts.most_common(1)[0][0]
     total = int(number(most, "LM", specimens[0].where))
     kind = labels.add_category(word or "object", [f"landmark {i}" for i in range(1, total + 1)])
+    unread = Counter(key for one in specimens for key in one.keys if key not in _READ)
+    labels.notes += [f"{path}: {key}= of {times} specimens is not read." for key, times in unread.items()]
     names = [one.keys.get("ID", "") for one in specimens]
     numbered = all(name.isdecimal() for name in names) and len(set(names)) == len(names)
     for one, name in zip(specimens, names, strict=True):

@@ -8,8 +8,7 @@ such as `visible` or `occluded` says whether a point is hidden.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tied
 LOOSE = "object"  # category of objects whose rectangle names none
 METADATA = "_via_img_metadata"  # where a project has what an annotation export is
 _COLUMNS = ("filename", "region_count", "region_shape_attributes", "region_attributes")  # those of a CSV that are read
+MOST_ODD = 0.25  # share of points that may speak against what two attributes mean, as some points have faults
 # What users call the attributes where only points are drawn, so that rectangles cannot tell them apart.
 _NAMES = frozenset(
     {"name", "keypoint", "keypoints", "key point", "part", "label", "joint", "landmark", "point", "type"}
@@ -68,7 +68,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 with labels.catching():
                     pictures[name].append(_region(region, f"{where}, region {place}"))
     given, loose = _word(word)
-    roles = _roles([region for regions in pictures.values() for region in regions], given, path)
+    roles = _roles(pictures, given, path)
     objects: list[NamedObject] = []
     for name, regions in pictures.items():
         with labels.catching():
@@ -158,34 +158,66 @@ def _word(word: str) -> tuple[dict[str, str], str]:
     return given, nouns[0] if nouns else LOOSE
 
 
-def _roles(regions: Iterable[Region], given: Mapping[str, str], path: Path) -> Roles:
+def _roles(pictures: Mapping[str, Sequence[Region]], given: Mapping[str, str], path: Path) -> Roles:
     """Which attribute means what; InputError, naming the attributes, where what is given and the regions do not tell.
 
+    pictures: file name -> its regions.
     given: attributes by their role, `name` and `tie`.
     """
-    used: dict[str, Counter[str]] = {"point": Counter(), "rect": Counter()}  # kind of region -> attribute -> count
-    for region in regions:
+    used: dict[str, dict[str, None]] = {"point": {}, "rect": {}}  # kind of region -> attributes that are filled in
+    for region in (region for regions in pictures.values() for region in regions):
         filled = [key for key, value in region.attributes.items() if value and not speaks_of_hiding(key)]
-        used.setdefault(str(region.shape.get("name")), Counter()).update(filled)
+        used.setdefault(str(region.shape.get("name")), {}).update(dict.fromkeys(filled))
     points, boxes = used["point"], used["rect"]
     known = ", ".join(sorted({*points, *boxes})) or "none"
     if unknown := [value for value in given.values() if value not in {*points, *boxes}]:
         raise InputError(f"{path} has no attribute {unknown[0]!r}; the regions have {known}.")
-    ask = f"say which names the points and which ties them to a rectangle, as in via/name=PART,tie=ANIMAL:{path.name}"
-    if "name" in given:
-        name, tie = given["name"], given.get("tie")
-    else:
-        shared, own = [key for key in points if key in boxes], [key for key in points if key not in boxes]
-        if not boxes and len(points) > 1:
-            own = [key for key in points if plain_text(key) in _NAMES]
-            shared = [key for key in points if plain_text(key) in _TIES]
-        if len(points) == 1:
-            own, shared = list(points), []
-        if len(own) != 1 or len(shared) > 1:
-            raise InputError(f"{path} does not tell what its attributes mean ({known}); {ask}.")
-        name, tie = own[0], shared[0] if shared else None
-    kinds = [key for key in boxes if key not in (tie, name)]
+    names = [given["name"]] if "name" in given else list(points)
+    ties = [given.get("tie")] if given else [*points, None]
+    ranked = sorted(
+        (
+            (_rank(name, tie, boxes, odd), name, tie)
+            for name in names
+            for tie in ties
+            if name != tie and (odd := _odd(pictures, name, tie, boxes)) < (MOST_ODD if not given else 2)
+        ),
+        key=lambda one: one[0],
+        reverse=True,
+    )
+    if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
+        raise InputError(
+            f"{path} does not tell what its attributes mean ({known}); say which names the points and which ties them "
+            f"to a rectangle, as in via/name=PART,tie=ANIMAL:{path.name}."
+        )
+    _, name, tie = ranked[0]
+    kinds = [key for key in boxes if key != tie]
     return Roles(name, tie, kinds[0] if len(kinds) == 1 else None)
+
+
+def _rank(name: str, tie: str | None, boxes: Container[str], odd: float) -> tuple:
+    """How well two attributes fit as the name of points and as their tie; greater is better.
+
+    boxes: the attributes of rectangles.
+    odd: what `_odd` says.
+    """
+    plain = "" if tie is None else plain_text(tie)
+    return (name not in boxes, plain_text(name) in _NAMES, tie in boxes, plain in _TIES, tie is not None, -odd)
+
+
+def _odd(pictures: Mapping[str, Sequence[Region]], name: str, tie: str | None, boxes: Container[str]) -> float:
+    """The share of points that speak against two attributes: no rectangle shares their tie, or a name comes twice."""
+    total = odd = 0
+    for regions in pictures.values():
+        tied_to = {region.attributes.get(str(tie)) for region in regions if region.shape.get("name") == "rect"}
+        seen: set[tuple[str, str]] = set()
+        for region in regions:
+            if region.shape.get("name") == "point":
+                key = (region.attributes.get(str(tie), ""), region.attributes.get(name, ""))
+                alone = tie in boxes and key[0] not in tied_to
+                twice = tie is not None and key in seen
+                odd, total = odd + (alone or twice), total + 1
+                seen.add(key)
+    return odd / max(total, 1)
 
 
 def _objects(

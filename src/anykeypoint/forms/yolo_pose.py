@@ -185,6 +185,15 @@ def _below(path: Path, folder: Path) -> bool:
     return path.is_relative_to(folder)
 
 
+def label_files(path: Path, word: str = "") -> list[Path]:
+    """The `data.yaml` and the label files of its splits, or of those that the word names."""
+    config = read_config(path)
+    chosen = [part.strip() for part in word.split(",") if part.strip()] or list(config.splits)
+    entries = dict.fromkeys(entry for part in chosen for entry in config.splits.get(part, ()))
+    files = [file for entry in entries for _, file in _pictures(config, entry, config.root, Labels())]
+    return [path, *(file for file in dict.fromkeys(files) if file.is_file())]
+
+
 def folder_of(path: Path) -> Path:
     """The folder that the splits of a `data.yaml` are relative to."""
     return read_config(path).root
@@ -374,4 +383,5 @@ FORM = LabelForm(
     holds=frozenset({"boxes", "hidden", "pairs", "empty"}),
     also_lost=_limits,
     pictures=folder_of,
+    files=label_files,
 )

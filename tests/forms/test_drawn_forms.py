@@ -1,0 +1,226 @@
+"""Forms whose points and rectangles are drawn one by one, labelme and VGG Image Annotator, in every spelling."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import convert, read
+from anykeypoint.forms.writing import save
+
+
+@pytest.fixture
+def put(tmp_path):
+    """A function that writes pictures and JSON or text files below a folder, and returns that folder."""
+
+    def written(**files):
+        for name, value in files.items():
+            name = name.replace("__", "/").replace("_json", ".json").replace("_png", ".png").replace("_csv", ".csv")
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            if name.endswith(".png"):
+                Image.new("RGB", (96, 64)).save(tmp_path / name)
+            else:
+                (tmp_path / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        return tmp_path
+
+    return written
+
+
+def shape(label, *points, group=1, kind="point", **more):
+    return {"label": label, "points": [list(p) for p in points], "group_id": group, "shape_type": kind, **more}
+
+
+def page(*shapes, image="a.png", **more):
+    return {"version": "5.5.0", "flags": {}, "shapes": list(shapes), "imagePath": image, "imageData": None, **more}
+
+
+BOX = shape("beast", (80, 60), (10, 12), kind="rectangle")
+
+
+def named(item):
+    """Name of each labelled point -> its place and visibility."""
+    rows = zip(item.category.names, item.points.tolist(), item.visibility.tolist(), strict=True)
+    return {name: (*place, seen) for name, place, seen in rows if seen}
+
+
+# --- labelme -------------------------------------------------------------------------------------------------------
+
+
+def test_corners_come_in_any_order_and_points_go_by_group(put):
+    other = shape("beast", (50, 1), (90, 1), (90, 60), (50, 60), group=2, kind="rectangle")
+    shapes = [shape("nose", (20.5, 30)), BOX, shape("nose", (60, 20), group=2), other, shape("tail", (70, 50))]
+    data = read(f"labelme:{put(a_png=0, a_json=page(*shapes))}")
+    assert [item.box for item in data.objects] == [(10, 12, 70, 48), (50, 1, 40, 59)]
+    assert [named(item) for item in data.objects] == [
+        {"nose": (20.5, 30, 2), "tail": (70, 50, 2)},
+        {"nose": (60, 20, 2)},
+    ]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"flags": {"occluded": True}},
+        {"flags": {"Hidden": True}},
+        {"flags": {"visible": False}},
+        {"difficult": True},
+        {"description": "occluded"},
+        {"flags": {"visibility": 1}},
+    ],
+)
+def test_people_write_hidden_points_in_many_ways(put, mark):
+    seen = shape("tail", (1, 2), flags={"occluded": False, "visible": True, "truncated": True}, description="furry")
+    data = read(f"labelme:{put(a_png=0, a_json=page(BOX, shape('nose', (20, 30), **mark), seen))}")
+    assert named(data.objects[0]) == {"nose": (20, 30, 1), "tail": (1, 2, 2)}
+
+
+def test_points_without_a_group_belong_to_the_rectangle_round_them(put):
+    other = shape("beast", (82, 1), (95, 60), group=None, kind="rectangle")
+    one = {**BOX, "group_id": None}
+    shapes = [one, other, shape("nose", (20, 30), group=None), shape("nose", (90, 30), group=None)]
+    data = read(f"labelme:{put(a_png=0, a_json=page(*shapes, shape('tail', (81, 62), group=None)))}")
+    assert [named(item) for item in data.objects] == [{"nose": (20, 30, 2)}, {"nose": (90, 30, 2)}]
+    assert len(data.faults) == 1 and "'tail'" in data.faults[0] and "lies in none of the picture's 2" in data.faults[0]
+    alone = read(f"labelme/cow:{put(a_png=0, a_json=page(shape('nose', (20, 30), group=None)))}").objects[0]
+    assert alone.category.name == "cow" and alone.box == (16, 26, 8, 8)
+
+
+def test_one_bad_object_costs_itself_and_other_shapes_are_counted(put):
+    shapes = [BOX, shape("nose", (20, 30)), shape("nose", (21, 30)), shape("x", (1, 2), (3, 4), (5, 6), kind="polygon")]
+    good = page(BOX, shape("nose", (20, 30)), image="b.png")
+    data = read(f"labelme:{put(a_png=0, b_png=0, a_json=page(*shapes), b_json=good, c_json={'nodes': []})}")
+    assert [item.image.name for item in data.objects] == ["b.png"]
+    assert len(data.faults) == 1 and "a.json: shape 2 ('nose') is the second point 'nose'" in data.faults[0]
+    assert data.skipped["polygon shapes"] == 1 and data.skipped["JSON files that are not labelme's"] == 1
+
+
+def test_pictures_are_found_by_the_place_of_their_file_never_by_a_bare_name(put):
+    shapes = (BOX, shape("nose", (20, 30)))
+    files = {"l__in__a_json": page(*shapes), "l__b_json": page(*shapes, image="C:\\work\\pics\\b.png")}
+    folder = put(pics__in__a_png=0, pics__a_png=0, pics__b_png=0, **files)
+    data = read(f"labelme:{folder / 'l'}", folder / "pics")
+    assert [item.image.relative_to(folder).as_posix() for item in data.objects] == ["pics/b.png", "pics/in/a.png"]
+
+
+def test_two_files_of_one_picture_are_not_merged(put):
+    shapes = (BOX, shape("nose", (20, 30)))
+    data = read(f"labelme:{put(a_png=0, a_json=page(*shapes), again_json=page(*shapes))}")
+    assert len(data.objects) == 1 and "again.json labels the picture of" in data.faults[0]
+
+
+def test_labelme_is_written_as_it_opens_it(put, tmp_path):
+    folder = put(a_png=0, a_json=page(BOX, shape("nose", (20, 30)), shape("tail", (70, 50), flags={"hidden": True})))
+    content, lost = convert(read(f"labelme:{folder}"), folder, "labelme")
+    assert not lost and content["a.png"] == folder / "a.png"
+    save(content, tmp_path / "out")
+    made = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert (made["imagePath"], made["imageData"], made["imageWidth"], made["imageHeight"]) == ("a.png", None, 96, 64)
+    assert [(one["label"], one["shape_type"], one["group_id"], one["flags"]) for one in made["shapes"]] == [
+        ("beast", "rectangle", 1, {}),
+        ("nose", "point", 1, {}),
+        ("tail", "point", 1, {"hidden": True}),
+    ]
+
+
+# --- VGG Image Annotator -------------------------------------------------------------------------------------------
+
+
+def point(x, y, **attributes):
+    return {"shape_attributes": {"name": "point", "cx": x, "cy": y}, "region_attributes": attributes}
+
+
+def rectangle(x, y, w, h, **attributes):
+    shape_attributes = {"name": "rect", "x": x, "y": y, "width": w, "height": h}
+    return {"shape_attributes": shape_attributes, "region_attributes": attributes}
+
+
+def via(*regions, name="a.png"):
+    return {f"{name}100": {"filename": name, "size": 100, "regions": list(regions), "file_attributes": {}}}
+
+
+REGIONS = [point(20, 30, name="nose", object="1"), point(70, 60, name="tail", object="1"), rectangle(10, 12, 70, 50)]
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1")],
+        [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1", name="")],
+        [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1", name="beast")],
+        [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1", kind={"beast": True, "plant": False})],
+        [point(20, 30, part="nose", animal="1"), point(70, 60, part="tail", animal="1"), rectangle(10, 12, 70, 50)],
+        [point(20, 30, label="nose"), point(70, 60, label="tail"), rectangle(10, 12, 70, 50, label="beast")],
+        [point(20, 30, label="nose"), point(70, 60, label="tail"), rectangle(10, 12, 70, 50)],
+    ],
+)
+def test_attributes_of_every_name_are_understood(put, regions):
+    folder = put(a_png=0, via_json=via(*regions))
+    (item,) = read(f"via/beast:{folder / 'via.json'}", folder).objects
+    assert named(item) == {"nose": (20, 30, 2), "tail": (70, 60, 2)} and item.category.name == "beast"
+
+
+def test_attributes_that_do_not_tell_are_asked_for_and_can_be_said(put):
+    regions = [point(20, 30, foo="nose", bar="1"), point(70, 60, foo="tail", bar="1")]
+    spec = put(a_png=0, via_json=via(*regions)) / "via.json"
+    with pytest.raises(InputError, match=r"does not tell what its attributes mean \(bar, foo\); say which"):
+        read(f"via:{spec}", spec.parent)
+    (item,) = read(f"via/cow,name=foo,tie=bar:{spec}", spec.parent).objects
+    assert set(named(item)) == {"nose", "tail"} and item.category.name == "cow"
+    with pytest.raises(InputError, match=r"no attribute 'part'; the regions have bar, foo"):
+        read(f"via/name=part:{spec}", spec.parent)
+
+
+def test_projects_exports_of_version_1_and_csv_are_the_same_labels(put):
+    regions = [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1")]
+    plain = via(*regions)
+    numbered = {key: {**one, "regions": dict(enumerate(one["regions"]))} for key, one in plain.items()}
+    head = "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+    quoted = [
+        ",".join(
+            '"' + json.dumps(one[key]).replace('"', '""') + '"' for key in ("shape_attributes", "region_attributes")
+        )
+        for one in regions
+    ]
+    table = head + "".join(f'a.png,100,"{{}}",3,{i},{text}\n' for i, text in enumerate(quoted))
+    folder = put(
+        a_png=0,
+        b_png=0,
+        one_json=plain,
+        two_json={"_via_settings": {}, "_via_img_metadata": plain, "_via_attributes": {}},
+        three_json=numbered,
+        four_csv=table + 'b.png,7,"{}",0,0,"{}","{}"\n',
+    )
+    all_four = [read(f"via:{folder / name}", folder) for name in ("one.json", "two.json", "three.json", "four.csv")]
+    for data in all_four:
+        assert [(named(item), item.box) for item in data.objects] == [
+            ({"nose": (20, 30, 2), "tail": (70, 60, 2)}, (10, 12, 70, 50))
+        ]
+    assert [path.name for path in all_four[3].empty] == ["b.png"]
+
+
+def test_a_hidden_point_a_bad_region_and_other_shapes(put):
+    ellipse = {"shape_attributes": {"name": "ellipse", "cx": 1, "cy": 2}, "region_attributes": {}}
+    regions = [
+        point(20, 30, name="nose", object="1", visible="no"),
+        point(1, 2, name="nose", object="2"),
+        point(3, 4, name="", object="1"),
+        point("x", 4, name="tail", object="1"),
+        rectangle(10, 12, 70, 50, object="1"),
+        rectangle(0, 0, 9, 9, object="2"),
+        ellipse,
+    ]
+    folder = put(a_png=0, via_json=via(*regions))
+    data = read(f"via:{folder / 'via.json'}", folder)
+    assert [named(item) for item in data.objects] == [{"nose": (20, 30, 1)}, {"nose": (1, 2, 2)}]
+    assert data.skipped["ellipse regions"] == 1 and len(data.faults) == 2
+    assert (
+        "region 2 is a point without the attribute 'name'" in data.faults[0] and "region 3, key 'cx'" in data.faults[1]
+    )
+
+
+@pytest.mark.parametrize("value", [[], {"a": 1}, {"a": {"regions": 3, "filename": "a"}}, {"images": []}])
+def test_a_file_of_another_tool_is_refused_in_one_sentence(put, value):
+    folder = put(via_json=value)
+    with pytest.raises(InputError, match=r"via\.json"):
+        read(f"via:{folder / 'via.json'}", folder)

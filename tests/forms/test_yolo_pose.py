@@ -1,0 +1,176 @@
+"""Ultralytics' pose data: every layout of its pictures, names and numbers that people have, and what we write."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import convert, fingerprint, pictures_of, read
+from anykeypoint.forms.writing import save
+
+LINE = "0 0.5 0.5 0.5 0.5 0.25 0.25 2 0.75 0.75 1\n"
+
+
+@pytest.fixture
+def put(tmp_path):
+    """A function that writes pictures, label files and a data.yaml, and returns the specification."""
+
+    def written(files, word="", **config):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            if name.lower().endswith((".png", ".jpg")):
+                Image.new("RGB", (80, 40)).save(tmp_path / name)
+            else:
+                (tmp_path / name).write_text(text)
+        data = {"train": "images/train", "val": "images/val", "kpt_shape": [2, 3], "names": ["beast"]} | config
+        (tmp_path / "data.yaml").write_text(yaml.safe_dump({key: v for key, v in data.items() if v is not None}))
+        return f"yolo{word}:{tmp_path / 'data.yaml'}"
+
+    return written
+
+
+PAIR = {"images/train/a.png": "", "labels/train/a.txt": LINE, "images/val/b.JPG": "", "labels/val/b.txt": LINE}
+
+
+def test_splits_are_chosen_and_lie_beside_their_labels(put):
+    assert [item.image.name for item in read(put(PAIR)).objects] == ["a.png", "b.JPG"]
+    assert [item.image.name for item in read(put(PAIR, "/val")).objects] == ["b.JPG"]
+    item = read(put(PAIR)).objects[0]
+    assert item.points.tolist() == [[20, 10], [60, 30]] and item.box == (20, 10, 40, 20)
+    assert item.visibility.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "config"),
+    [
+        ({"train/images/a.png": "", "train/labels/a.txt": LINE}, {"train": "../train/images", "val": None}),
+        ({"set/images/a.png": "", "set/labels/a.txt": LINE}, {"path": "set", "train": "images", "val": None}),
+        ({"images/a.png": "", "labels/a.txt": LINE}, {"path": "/nowhere/of/mine", "train": "images", "val": "images"}),
+        ({"images/in/a.png": "", "labels/in/a.txt": LINE}, {"train": ["images/in"], "val": None}),
+        ({"images/a.png": "", "labels/a.txt": LINE, "l.txt": "./images/a.png\n"}, {"train": "l.txt", "val": None}),
+        ({"flat/a.png": "", "flat/a.txt": LINE}, {"train": "flat", "val": None}),
+    ],
+)
+def test_every_layout_that_ultralytics_takes_is_read(put, files, config):
+    data = read(put(files, **config))
+    assert [item.image.name for item in data.objects] == ["a.png"] and not data.skipped
+
+
+def test_labels_whose_pictures_are_elsewhere_take_the_folder_given(put, tmp_path):
+    spec = put({"labels/train/in/a.txt": LINE, "pics/in/a.png": ""}, val=None)
+    assert [item.image for item in read(spec, tmp_path / "pics").objects] == [tmp_path / "pics" / "in" / "a.png"]
+
+
+def test_a_picture_with_an_empty_label_file_or_none_has_no_object(put):
+    data = read(put({**PAIR, "images/train/c.png": "", "labels/train/c.txt": "\n", "images/train/d.png": ""}))
+    assert [path.name for path in data.empty] == ["c.png", "d.png"] and len(data.objects) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["ear", "tail"], {0: ["ear", "tail"]}, {"0": ["ear", "tail"]}, {"beast": ["ear", "tail"]}, [["ear", "tail"]]],
+)
+def test_names_of_keypoints_come_as_a_list_or_by_class(put, names):
+    data = read(put(PAIR, kpt_names=names, flip_idx=[0, 1]))
+    assert data.objects[0].category.names == ["ear", "tail"] and not data.notes
+    assert data.objects[0].category.pairs == ()
+
+
+def test_without_names_a_person_has_cocos_and_others_have_numbers_and_that_is_said(put):
+    line = "0 0.5 0.5 0.5 0.5 " + "0.25 0.25 2 " * 17
+    person = {"images/train/a.png": "", "labels/train/a.txt": line}
+    data = read(put(person, val=None, kpt_shape=[17, 3], names={0: "person"}))
+    assert data.objects[0].category.names[:3] == ["nose", "left eye", "right eye"]
+    assert len(data.notes) == 1 and "COCO's 17" in data.notes[0]
+    assert read(put(PAIR)).objects[0].category.names == ["keypoint 1", "keypoint 2"]
+    assert "are numbered" in read(put(PAIR)).notes[0]
+
+
+def test_without_visibility_a_point_at_0_0_or_below_is_not_labelled(put):
+    lines = "0 .5 .5 .5 .5 0 0 .75 .75\n0 .5 .5 .5 .5 -1 -1 .5 .25\n0 .5 .5 .5 .5 0 .5 .5 .25\n"
+    data = read(put({"images/train/a.png": "", "labels/train/a.txt": lines}, val=None, kpt_shape=[2, 2]))
+    assert [item.visibility.tolist() for item in data.objects] == [[0, 2], [0, 2], [2, 2]]
+    assert np.isnan(data.objects[0].points[0]).all()
+
+
+def test_one_bad_line_costs_one_object_and_is_named(put):
+    bad = ["3 .5 .5 .5 .5 .2 .2 2 .7 .7 2", "0 .5 .5 .5 .5 .2 .2 2", "0 .5 .5 .5 .5 .2 .2 7 .7 .7 2", "0 .5 x .5 .5"]
+    text = LINE + "\n".join([*bad, "0 .5 .5 .5 .5"])
+    data = read(put({"images/train/a.png": "", "labels/train/a.txt": text}, val=None))
+    assert len(data.objects) == 1 and data.skipped["boxes without keypoints"] == 2
+    wrong = ("of class 3", "has 8 numbers, but 2 keypoints with 3 each make 11", "has the visibility 7")
+    assert len(data.faults) == 3 and all(f"a.txt: line {i}" in text for i, text in enumerate(data.faults, start=2))
+    assert all(words in sentence for words, sentence in zip(wrong, data.faults, strict=True))
+    with pytest.raises(InputError, match="of class 3"):
+        read(put({"images/train/a.png": "", "labels/train/a.txt": text}, val=None), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"kpt_shape": None}, "'kpt_shape', must be"),
+        ({"kpt_shape": [2, 4]}, "'kpt_shape', must be"),
+        ({"names": None}, "'names', must list"),
+        ({"flip_idx": [1]}, "'flip_idx', must say for each of the 2"),
+        ({"flip_idx": [1, 1]}, "'flip_idx', must say"),
+        ({"kpt_names": ["a", "b", "c"]}, "'kpt_names', must name up to 2"),
+        ({"train": 3}, "'train', must be a folder"),
+    ],
+)
+def test_what_a_data_yaml_must_say(put, config, words):
+    with pytest.raises(InputError, match=words):
+        read(put(PAIR, **config))
+
+
+def test_results_know_when_a_label_file_changes(put, tmp_path):
+    spec = put(PAIR)
+    before = fingerprint(spec)
+    (tmp_path / "labels/train/a.txt").write_text(LINE + LINE)
+    assert fingerprint(spec) != before
+
+
+def test_classes_with_other_numbers_of_keypoints_share_one_folder(put, tmp_path):
+    names = {"kpt_names": {0: ["left ear", "right ear"], 1: ["tip"]}, "names": ["beast", "hook"]}
+    files = {**PAIR, "labels/val/b.txt": "1 0.5 0.5 0.5 0.5 0.25 0.25 2 0 0 0\n"}
+    spec = put(files, **names)
+    data = read(spec)
+    content, lost = convert(data, pictures_of(spec), "yolo")
+    assert lost == ["pairs of left and right, as the classes differ in them and flip_idx is one for all"]
+    config = yaml.safe_load(content["data.yaml"])
+    assert "flip_idx" not in config and "path" not in config and config["kpt_shape"] == [2, 3]
+    save(content, tmp_path / "out")
+    again = read(f"yolo:{tmp_path / 'out' / 'data.yaml'}")
+    assert [item.category.names for item in again.objects] == [["left ear", "right ear"], ["tip"]]
+    # The last folder `images` is the one that becomes `labels`, wherever it is, as Ultralytics has it.
+    assert "images/train/images/val/b.JPG" in content and "images/train/labels/val/b.txt" in content
+
+
+def test_a_folder_is_written_that_ultralytics_trains_on(put, tmp_path):
+    spec = put(PAIR, kpt_names=["left ear", "right ear"])
+    content, lost = convert(read(spec), tmp_path / "images", "yolo")
+    assert not lost
+    assert sorted(content) == [
+        "data.yaml",
+        "images/train/train/a.png",
+        "images/train/val/b.JPG",
+        "labels/train/train/a.txt",
+        "labels/train/val/b.txt",
+    ]
+    assert yaml.safe_load(content["data.yaml"]) == {
+        "train": "images/train",
+        "val": "images/train",
+        "kpt_shape": [2, 3],
+        "flip_idx": [1, 0],
+        "names": {0: "beast"},
+        "kpt_names": {0: ["left ear", "right ear"]},
+    }
+    assert content["images/train/train/a.png"] == tmp_path / "images" / "train" / "a.png"
+    assert content["labels/train/train/a.txt"] == "0 0.5 0.5 0.5 0.5 0.25 0.25 2 0.75 0.75 1\n"
+
+
+def test_two_pictures_of_one_label_file_are_refused(put, tmp_path):
+    files = {"images/train/a.png": "", "images/train/a.jpg": "", "labels/train/a.txt": LINE}
+    data = read(put(files, val=None))
+    with pytest.raises(InputError, match=r"one label file for a\.jpg and a\.png"):
+        convert(data, tmp_path / "images" / "train", "yolo")
