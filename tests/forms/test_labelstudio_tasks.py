@@ -164,5 +164,11 @@ def test_label_studios_coco_export_is_refused_with_what_to_do(made, tmp_path):
         read(f"coco:{tmp_path / 'x.json'}", images)
 
 
-def test_only_label_studio_has_something_beside_it():
-    assert form_of("labelstudio").beside is not None and form_of("csv").beside is None
+def test_forms_say_what_lies_beside_them(made):
+    assert form_of("csv").beside is None and {*form_of("labelstudio").beside(made[1])} == {".config.xml"}
+    (text,) = form_of("cvat").beside(made[1]).values()
+    cow, bell = json.loads(text)
+    assert cow["name"] == "cow" and cow["type"] == "skeleton" and [one["name"] for one in bell["sublabels"]] == ["nose"]
+    assert [one["name"] for one in cow["sublabels"]] == ["nose", 'left "ear" <tip>', "tail"]
+    root = ElementTree.fromstring(f"<svg>{cow['svg']}</svg>")
+    assert [one.get("data-label-name") for one in root.iter("circle")] == ["nose", 'left "ear" <tip>', "tail"]

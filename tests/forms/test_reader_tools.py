@@ -278,6 +278,19 @@ def test_sleap_frames_are_looked_for_by_video_and_number(put, monkeypatch):
     assert dataset.skipped == {"predicted instances": 1}
 
 
+@pytest.mark.parametrize("folder", ["", "mine/", "study/mine/", "me/study/mine/"])
+@pytest.mark.parametrize("home", ["/home/me/study/mine/7.png", "C:\\Users\\me\\study\\mine\\7.png"])
+def test_a_sleap_picture_is_found_by_the_longest_end_of_its_path_that_is_there(put, monkeypatch, home, folder):
+    skeleton = SimpleNamespace(name="s", node_names=["head"], edge_inds=[], symmetry_inds=[])
+    video = SimpleNamespace(filename=[home])
+    frame = SimpleNamespace(video=video, frame_idx=0, instances=[Instance([[1, 2]], skeleton)])
+    project = SimpleNamespace(skeletons=[skeleton], labeled_frames=[frame])
+    monkeypatch.setitem(sys.modules, "sleap_io", SimpleNamespace(load_slp=lambda path: project))
+    spec, images = put("sleap/fly", "", f"{folder}7.png")
+    (item,) = read(spec, images).objects
+    assert item.image == images / f"{folder}7.png" and item.group == "mine"
+
+
 @pytest.mark.parametrize(("symmetries", "order"), [([(0, 2)], [2, 1, 0, 3]), ([], [0, 1, 3, 2])])
 def test_symmetries_of_a_sleap_project_are_its_pairs_and_without_any_the_names_decide(
     put, monkeypatch, symmetries, order

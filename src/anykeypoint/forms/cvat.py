@@ -25,7 +25,7 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
 from .reading import find_picture, number, read_xml
-from .writing import by_picture, check_names, needed_size, point_labels, xml_text
+from .writing import by_picture, check_names, json_text, needed_size, point_labels, xml_text
 
 LOOSE = "object"  # category of loose points without a box
 NO_GROUP = "0"  # CVAT's group_id of shapes that are in no group
@@ -287,6 +287,25 @@ def _write_skeleton(picture: Element, item: LabelledObject) -> None:
         SubElement(skeleton, "points", {"label": label, "source": "manual", **states, "points": f"{px!r},{py!r}"})
 
 
+def label_setup(data: Dataset) -> str:
+    """The labels that a task needs, as its constructor takes them (Labels > Raw)."""
+    kinds = {item.category_id: item.category for item in data.objects}.values()
+    setup = []
+    for kind in kinds:
+        points = [{"name": label, "type": "points", "attributes": []} for label in point_labels(kind)]
+        setup.append(
+            {"name": kind.name, "type": "skeleton", "attributes": [], "sublabels": points, "svg": _drawing(kind)}
+        )
+    return json_text(setup)
+
+
 FORM = LabelForm(
-    read, "CVAT for images (.xml)", NOUN, write=write, holds=frozenset({"boxes", "hidden", "skeletons", "empty"})
+    read,
+    "CVAT for images (.xml)",
+    NOUN,
+    write=write,
+    holds=frozenset({"boxes", "hidden", "skeletons", "empty"}),
+    beside=lambda data: {".labels.json": label_setup(data)},
+    advice="Paste the .labels.json into a new task under Labels > Raw, and upload the .xml to it as CVAT 1.1 (see "
+    "docs/tools.md).",
 )

@@ -18,7 +18,7 @@ from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
-from .reading import find_picture, is_missing, picture_key, read_table
+from .reading import find_picture, is_missing, picture_key, read_table, tails
 from .writing import by_picture, one_kind, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
@@ -92,7 +92,7 @@ def _read_row(
     if "." not in picture:
         raise InputError(f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions.")
     tail = PurePosixPath(picture)
-    name = find_picture(images, [picture, "/".join(tail.parts[-2:]), tail.name])
+    name = find_picture(images, tails(picture))
     group = str(tail.parent) if len(tail.parts) > 1 else None
     image = labels.add_image(name, source=picture, group=group)
     for individual, parts in columns.items():

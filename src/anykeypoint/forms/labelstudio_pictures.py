@@ -2,11 +2,11 @@
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ..images import SUFFIXES
-from .reading import find_picture
+from .reading import find_picture, tails
 
 _HASH = re.compile(r"^[0-9a-f]{8}-")  # an upload puts 8 digits before the name
 _NOT_KEPT = re.compile(r"[^-\w.]")  # characters that an upload takes out of a name, after blanks became underscores
@@ -33,13 +33,12 @@ def picture_file(value: str, images: Path) -> str:
     local = parse_qs(parts.query).get("d")
     elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server
     path = local[0] if local else unquote(parts.path) if elsewhere else value
-    pieces = [part for part in PurePosixPath(path.replace("\\", "/")).parts if part != "/"] or [""]
-    tails = ["/".join(pieces[i:]) for i in range(len(pieces))]
-    bare = _HASH.sub("", pieces[-1])
-    name = find_picture(images, [*tails, bare])
+    ends = tails(path) or [""]
+    bare = _HASH.sub("", ends[-1])
+    name = find_picture(images, [*ends, bare])
     if not elsewhere or os.path.isfile(images / name):
         return name
-    renamed = _renamed_by_upload(images).get(bare, []) if bare != pieces[-1] else []
+    renamed = _renamed_by_upload(images).get(bare, []) if bare != ends[-1] else []
     return renamed[0] if len(renamed) == 1 else bare
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from .document import Labels
 from .form import NOUN, LabelForm
-from .reading import find_picture
+from .reading import find_picture, tails
 
 _DIGITS = 9  # frame numbers with fewer digits than this, leading zeros included, are tried
 
@@ -47,7 +47,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         image = labels.add_image(
             find_picture(images, names),
             source=_source(frame.video, int(frame.frame_idx)),
-            group=str(PurePosixPath(names[0]).parent),
+            group=str(PurePosixPath("/".join(names[0].split("/")[-2:])).parent),  # the folder, or the video
         )
         for instance in frame.instances:
             if "Predicted" in type(instance).__name__:
@@ -62,8 +62,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 def _pictures(video: Any, frame: int) -> list[str]:
     """The file names that the picture of a frame may have, the likeliest first."""
     if isinstance(video.filename, list | tuple):
-        path = PurePosixPath(str(video.filename[frame]).replace("\\", "/"))
-        return ["/".join(path.parts[-2:]), path.name]
+        return tails(str(video.filename[frame]))
     stem = PurePosixPath(str(video.filename).replace("\\", "/")).stem
     return [f"{stem}/{frame:0{digits}d}.{end}" for end in ("png", "jpg") for digits in range(1, _DIGITS)]
 
