@@ -142,8 +142,7 @@ def test_classes_with_other_numbers_of_keypoints_share_one_folder(put, tmp_path)
     save(content, tmp_path / "out")
     again = read(f"yolo:{tmp_path / 'out' / 'data.yaml'}")
     assert [item.category.names for item in again.objects] == [["left ear", "right ear"], ["tip"]]
-    # The last folder `images` is the one that becomes `labels`, wherever it is, as Ultralytics has it.
-    assert "images/train/images/val/b.JPG" in content and "images/train/labels/val/b.txt" in content
+    assert content["labels/val/b.txt"] == "1 0.5 0.5 0.5 0.5 0.25 0.25 2 0 0 0\n"
 
 
 def test_a_folder_is_written_that_ultralytics_trains_on(put, tmp_path):
@@ -167,6 +166,15 @@ def test_a_folder_is_written_that_ultralytics_trains_on(put, tmp_path):
     }
     assert content["images/train/train/a.png"] == tmp_path / "images" / "train" / "a.png"
     assert content["labels/train/train/a.txt"] == "0 0.5 0.5 0.5 0.5 0.25 0.25 2 0.75 0.75 1\n"
+
+
+def test_splits_stay_as_they_are(put, tmp_path):
+    content, _ = convert(read(put(PAIR)), tmp_path, "yolo")
+    config = yaml.safe_load(content["data.yaml"])
+    assert (config["train"], config["val"], "test" in config) == ("images/train", "images/val", False)
+    assert sorted(content)[1:] == sorted(PAIR)
+    save(content, tmp_path / "out")
+    assert [item.image.name for item in read(f"yolo/val:{tmp_path / 'out' / 'data.yaml'}").objects] == ["b.JPG"]
 
 
 def test_two_pictures_of_one_label_file_are_refused(put, tmp_path):

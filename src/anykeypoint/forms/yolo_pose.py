@@ -313,26 +313,31 @@ def _add_object(
 
 
 def write(data: Dataset, images: Path) -> dict[str, str | Path]:
-    """A folder that Ultralytics trains on: `data.yaml`, `labels/train/`, and copies of the pictures in `images/train/`.
+    """A folder that Ultralytics trains on: `data.yaml`, label files, and copies of the pictures.
 
     Classes are numbered from 0 in the order of the categories; one with fewer keypoints than others has absent ones.
-    All pictures are both `train` and `val`, as the labels do not say which are which. The file has no `path`, so the
-    splits lie beside it.
+    Pictures in images/train, images/val and images/test stay in their splits. Others go to images/train and are both
+    `train` and `val`, as nothing says which are which. The file has no `path`, so the splits lie beside it.
     """
     kinds = {item.category_id: item.category for item in data.objects}
     order = [identity for identity in data.categories if identity in kinds]
     count = max(len(category) for category in kinds.values())
-    config: dict[str, Any] = {"train": "images/train", "val": "images/train", "kpt_shape": [count, 3]}
+    pictures = by_picture(data, images)
+    beside_pictures(pictures, ".txt", "YOLO")
+    splits = [split for split in SPLITS if any(name.startswith(f"images/{split}/") for name in pictures)]
+    parted = "train" in splits and all(
+        name.startswith(tuple(f"images/{split}/" for split in splits)) for name in pictures
+    )
+    config: dict[str, Any] = {"train": "images/train", "val": "images/train"}
+    config |= {split: f"images/{split}" for split in splits if parted} | {"kpt_shape": [count, 3]}
     if (flip := _flip(data)) is not None:
         config["flip_idx"] = flip
     config["names"] = {number: kinds[identity].name for number, identity in enumerate(order)}
     config["kpt_names"] = {number: point_labels(kinds[identity]) for number, identity in enumerate(order)}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     files: dict[str, str | Path] = {"data.yaml": text}
-    pictures = by_picture(data, images)
-    beside_pictures(pictures, ".txt", "YOLO")
     for name, picture in pictures.items():
-        place = PurePosixPath("images/train") / name
+        place = PurePosixPath(name if parted else f"images/train/{name}")
         size = needed_size(picture.path, "YOLO's places are shares of its size")
         lines = [_line(item, order.index(item.category_id), count, size) for item in picture.objects]
         files[label_file(Path(place)).as_posix()] = "".join(f"{line}\n" for line in lines)

@@ -13,7 +13,7 @@ def run(
         str | None, typer.Argument(metavar="[NAME]", help="A data set, of which all that is known is printed.")
     ] = None,
 ) -> None:
-    """List the data sets that are known by name, and the forms of labels that can be read."""
+    """List the data sets that are known by name, and the forms of labels that can be read and written."""
     from ...data.registry import known_dataset, known_datasets
     from ...forms.registry import FORMS, form_of
 
@@ -37,7 +37,7 @@ def run(
     for form in FORMS:
         entry = form_of(form)
         word = f"; {form}/WORD:FILE with {entry.word}" if entry.word else ""
-        print(f"{form:<{wide}}  {entry.what}{word}")
+        print(f"{form:<{wide}}  {entry.what}{', also written' if entry.write is not None else ''}{word}")
 
 
 def _described(entry: "KnownDataset") -> str:

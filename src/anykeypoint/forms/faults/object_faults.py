@@ -124,7 +124,9 @@ def _box(
     sides = numbers[2:]
     if len(numbers) != 4 or not np.isfinite(numbers).all() or min(sides) < 0 or max(sides) == 0:
         if labelled.any():  # readers leave an object without points out, whatever its box
-            found.say("box", where, f"has the box {str(values)[:60]}, which has no width or height", key, counts.name)
+            text = f"has the box {str(values)[:60]}, which has no width or height"
+            text = "has no box; readers take that of its points" if values is None else text
+            found.say("box", where, text, key, counts.name)
         return None
     x, y, w, h = numbers
     if size is not None and (x < -SLACK or y < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK):
