@@ -1,5 +1,6 @@
 # make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
 # make test      lint and all tests
+# make soak      500 faults put into good labels of every form: all are found, and no good object is touched (minutes)
 # make newest    all tests with the newest version of every library that pyproject.toml allows
 # make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
 PYTHON ?= python3
@@ -13,7 +14,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(RUN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-.PHONY: install demo test newest mutants lint clean
+.PHONY: install demo test soak newest mutants lint clean
 install: $(VENV)/installed
 
 demo: install
@@ -28,6 +29,9 @@ demo: install
 
 test: install lint
 	$(RUN)/python -m pytest $(PARALLEL)
+
+soak: install
+	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py
 
 newest:
 	$(PYTHON) -m venv --clear $(NEWEST)
