@@ -246,7 +246,7 @@ def _put(x: float, y: float) -> Callable[[Opened, Random], None]:
 
 def _no_number(opened: Opened, rng: Random) -> None:
     thing, spot = _spot(opened, rng)
-    opened.objects()[thing][spot].spoil(_one(rng, ["abc", "1,5", "--3"]))
+    opened.objects()[thing][spot].spoil(_one(rng, ["abc", "1;5", "--3"]))
 
 
 def _on_each_other(opened: Opened, rng: Random) -> None:
@@ -284,7 +284,7 @@ FILES: dict[str, Injector] = {
     "no number": Injector(("cannot be read", "box"), _no_number, costs=True),
     "point outside the picture": Injector(OUTSIDE, _put(SIZE[0] + 50, 100)),
     "points on each other": Injector(("points on each other", "points outside the box"), _on_each_other),
-    "left and right": Injector(("left and right",), _exchanged, lambda form: "pts" not in form.spec),
+    "left and right": Injector(("left and right",), _exchanged, lambda form: form.sided),
     "point twice": Injector(("cannot be read",), _repeated, lambda form: form.repeats, costs=True),
     "object twice": Injector(("same object",), _copied, lambda form: form.copies),
     "picture missing": Injector(("picture missing",), _renamed, lambda form: form.renames),

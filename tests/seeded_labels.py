@@ -87,12 +87,13 @@ class Opened:
     main: the path of the file or folder that the specification names, relative to where the files are written.
     repeats, copies, renames, sentinels: whether a point can stand twice in an object, an object be copied, a picture
         be renamed, and whether (-1, -1) is a place and not the form's own way of saying "not labelled".
+    sided, hidden, gaps: whether the form has names of points, hidden points, and points that are not labelled.
     """
 
     spec = ""
     main = "labels"
     repeats = copies = renames = sentinels = True
-    hidden = gaps = True
+    sided = hidden = gaps = True
 
     def __init__(self, files: dict[str, str]) -> None:
         self.files = files
@@ -162,6 +163,7 @@ class LabelStudio(Opened):
 
 class LabelMe(Opened):
     spec, main = "labelme", "labels"
+    renames = False  # a picture with the name of its label file is found, whatever the file calls it
 
     def __init__(self, files: dict[str, str]) -> None:
         super().__init__(files)
@@ -188,9 +190,6 @@ class LabelMe(Opened):
     def copy(self, thing: int) -> None:
         page, box, own = self.things[thing]
         page["shapes"] += [{**copy.deepcopy(shape), "group_id": 99} for shape in (box, *own)]
-
-    def rename(self, thing: int, name: str) -> None:
-        self.things[thing][0]["imagePath"] = name
 
     def texts(self) -> dict[str, str]:
         return {path: json.dumps(page) for path, page in self.pages.items()}
@@ -247,7 +246,7 @@ class Imglab(Xml):
     def spot(self, point: ElementTree.Element) -> Spot:
         def put(x: float, y: float) -> None:
             for key, value in (("x", x), ("y", y)):
-                point.attrib.pop(f"exact_{key}", None)
+                point.set(f"exact_{key}", str(value))
                 point.set(key, str(round(value)))
 
         place = tuple(float(point.get(f"exact_{key}", point.get(key))) for key in "xy")
@@ -400,7 +399,7 @@ class Yolo(Lines):
 
 class Tps(Lines):
     spec, main = "tps/cat", "labels.tps"
-    hidden = sentinels = False
+    sided = hidden = sentinels = False
 
     def starts(self) -> list[int]:
         return [i for i, line in enumerate(self.lines[self.main]) if line.startswith("LM=")]
@@ -434,7 +433,7 @@ class Pts(Lines):
     """Files of points alone, one for each picture."""
 
     spec, main = "pts/cat", "labels"
-    hidden = gaps = copies = renames = sentinels = False
+    sided = hidden = gaps = copies = renames = sentinels = False
 
     def objects(self) -> list[list[Spot]]:
         return [[self.cell(path, 3 + i, 0, name) for i, name in enumerate(FACE)] for path in self.lines]

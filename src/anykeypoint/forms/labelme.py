@@ -84,12 +84,13 @@ def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path
 
 def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -> list[NamedObject]:
     """The objects of a picture. where: its file, named in errors; loose: the category of points without a rectangle."""
-    rectangles, points = [], []
+    rectangles, points, broken = [], [], set()
     for place, shape in enumerate(shapes):
-        at = f"{where}: shape {place}"
+        at, before, tie = f"{where}: shape {place}", len(labels.faults), NO_TIE
         with labels.catching():
             if not isinstance(shape, dict):
                 raise InputError(f"{at} must be a JSON object, but got {str(shape)[:40]!r}.")
+            tie = NO_TIE if shape.get("group_id") is None else str(shape["group_id"])
             places, label = shape.get("points"), shape.get("label")
             kind = shape.get("shape_type") or ("point" if isinstance(places, list) and len(places) == 1 else "polygon")
             if kind not in ("point", "rectangle"):
@@ -98,14 +99,15 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
             if not isinstance(label, str) or not label.strip():
                 raise InputError(f"{at}, key 'label', must be a text, but got {str(label)[:40]!r}.")
             corners = _places(places, f"{at} ({label!r})")
-            tie = NO_TIE if shape.get("group_id") is None else str(shape["group_id"])
             if kind == "rectangle":
                 rectangles.append(DrawnRectangle(tie, label, _box(corners, f"{at} ({label!r})")))
             elif len(corners) != 1:
                 raise InputError(f"{at} ({label!r}) is a point with {len(corners)} places; it must have one.")
             else:
                 points.append(DrawnPoint(tie, label, *corners[0], 1 if _is_hidden(shape) else 2, f"{at} ({label!r})"))
-    return tied(image, rectangles, points, where, loose, labels)
+        if len(labels.faults) > before:
+            broken.add(tie)
+    return tied(image, rectangles, points, where, loose, labels, broken)
 
 
 def _places(values: Any, at: str) -> list[tuple[float, float]]:

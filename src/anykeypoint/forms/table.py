@@ -1,5 +1,6 @@
 """The tidy table of `poses.csv_text`, one line per keypoint, read as labels and written from them."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ Place = tuple[float, float, int, float]  # x, y, visibility and confidence of a 
 def read(path: Path, images: Path, word: str = "") -> Labels:
     """The labels of a table; an object without a box gets one put round its points.
 
-    Raises InputError for other columns, and if two objects of one category have different keypoints.
+    An object whose keypoints are others than those of most objects of its category is a fault. Raises InputError for
+    other columns.
     """
     labels = Labels()
     objects: dict[tuple[str, str], _TableObject] = {}  # by picture and number in it
@@ -35,22 +37,22 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 check_length(row, cells, where)
                 _add_row(objects, row, where)
                 bad.discard(key)
-    kinds: dict[str, tuple[int, list[str]]] = {}  # category -> its id and the names of its points
-    for (image, thing), (kind, names, places) in objects.items():
-        if (image, thing) in bad:
-            continue
+    good = {key: one for key, one in objects.items() if key not in bad}
+    orders: dict[str, Counter[tuple[str, ...]]] = {}  # category -> names of its points -> number of objects with them
+    for kind, names, _ in good.values():
+        orders.setdefault(kind.category or "object", Counter())[tuple(names)] += 1
+    usual = {name: counts.most_common(1)[0][0] for name, counts in orders.items()}  # one odd object decides nothing
+    ids = {name: labels.add_category(name, names) for name, names in usual.items()}
+    for (image, thing), (kind, names, places) in good.items():
         name = kind.category or "object"
-        if name not in kinds:
-            kinds[name] = (labels.add_category(name, names), names)
-        identity, first = kinds[name]
         with labels.catching():
-            if names != first:
-                raise InputError(f"{path}: object {thing} of {image} has other keypoints than the {name!r} before it.")
+            if tuple(names) != usual[name]:
+                raise InputError(f"{path}: object {thing} of {image} has other keypoints than most {name!r} objects.")
             points = np.array(places)
             known = [None if np.isnan(value) else value for value in points[:, 3].tolist()]
             labels.add_object(
                 labels.add_image(image),
-                identity,
+                ids[name],
                 points[:, :2],
                 points[:, 2].astype(int),
                 kind.box,
@@ -88,6 +90,8 @@ def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where
         )
     if known != own:
         raise InputError(f"{where} has another box than the rows before it of object {thing} of {image}.")
+    if name in names:
+        raise InputError(f"{where} has the keypoint {name!r} of object {thing} of {image} again; keep one row for it.")
     there = present.strip().lower() == "true"
     sure = np.nan if is_missing(confidence) else number(confidence, "confidence", where)
     places.append((number(x, "x", where), number(y, "y", where), 2, sure) if there else (np.nan, np.nan, 0, np.nan))

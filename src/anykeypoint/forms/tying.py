@@ -5,7 +5,7 @@ it belongs to the only rectangle that it lies in, or to the only one there is. P
 are an object without a box, and so are all points of a picture without rectangles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -40,6 +40,7 @@ def tied(
     where: str,
     loose: str,
     labels: Labels,
+    broken: Collection[str] = (),
 ) -> list[NamedObject]:
     """The objects of a picture; those that cannot be told apart are left out, each with a fault.
 
@@ -47,7 +48,13 @@ def tied(
     where: its name, for errors.
     loose: the category of objects whose rectangle names none, and of those without a rectangle.
     labels: counts rectangles without points, and collects faults.
+    broken: ties of shapes that could not be read, whose objects are left out, because they would lack a point or their
+        box; all objects of the picture where a shape without a tie could not, because it is not known whose it was.
     """
+    if NO_TIE in broken:
+        return []
+    rectangles = [rectangle for rectangle in rectangles if rectangle.tie not in broken]
+    points = [point for point in points if point.tie not in broken]
     by_tie: dict[str, list[DrawnRectangle]] = {}
     for rectangle in rectangles:
         by_tie.setdefault(rectangle.tie, []).append(rectangle)

@@ -224,13 +224,14 @@ def _objects(
     image: int, regions: Sequence[Region], roles: Roles, where: str, loose: str, labels: Labels
 ) -> list[NamedObject]:
     """The objects of a picture. where: the picture, named in errors; loose: the category of unnamed objects."""
-    rectangles, points = [], []
+    rectangles, points, broken = [], [], set()
     for shape, attributes, at in regions:
         kind = str(shape.get("name"))
         if kind not in ("point", "rect"):
             labels.leave_out(f"{kind} regions")
             continue
         tie = attributes.get(roles.tie, NO_TIE) if roles.tie is not None else NO_TIE
+        before = len(labels.faults)
         with labels.catching():
             if kind == "rect":
                 box = [number(shape.get(key), key, at) for key in ("x", "y", "width", "height")]
@@ -243,7 +244,9 @@ def _objects(
             marks = {key: value for key, value in attributes.items() if key not in (roles.name, roles.tie)}
             x, y = (number(shape.get(key), key, at) for key in ("cx", "cy"))
             points.append(DrawnPoint(tie, name, x, y, 1 if says_hidden(marks) else 2, f"{at} ({name!r})"))
-    return tied(image, rectangles, points, where, loose, labels)
+        if len(labels.faults) > before:
+            broken.add(tie)
+    return tied(image, rectangles, points, where, loose, labels, broken)
 
 
 FORM = LabelForm(
