@@ -195,6 +195,9 @@ COCO: dict[str, Injector] = {
     "broken entry": Injector(("broken entry",), lambda d, rng: d["annotations"].append(["no object"])),
     "names of points": Injector(("names of points",), _category(keypoints=["nose", "Nose", *NAMES[2:]])),
     "category without a name": Injector(("broken category", "no object"), _category(name=None), costs=True),
+    "side without a partner": Injector(
+        ("side without a partner",), _category(keypoints=[*NAMES[:5], "left hoof", *NAMES[6:]])
+    ),
     "one name for two categories": Injector(
         ("same category name",),
         lambda d, rng: d["categories"].append({"id": 2, "name": "cat", "keypoints": ["a"], "skeleton": []}),
