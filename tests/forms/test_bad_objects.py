@@ -142,7 +142,7 @@ def test_without_the_bad_object_nothing_of_the_file_has_a_fault(put, form, name,
 def test_a_file_without_a_good_object_is_refused_with_its_first_fault(put):
     document = json.loads(coco())
     for entry in document["annotations"]:
-        entry["bbox"] = None
+        entry["bbox"] = "none"
     spec, images = put("coco", "l.json", json.dumps(document))
     with pytest.raises(InputError, match=r"annotation 1.*2 more faults"):
         read(spec, images)
