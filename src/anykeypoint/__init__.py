@@ -32,6 +32,7 @@ __all__ = [
     "detector",
     "library_names",
     "load",
+    "read_picture",
 ]
 
 
@@ -71,7 +72,7 @@ def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
 
 
 # Names that are imported when they are first used, so that the command line starts quickly: name -> module.
-_LAZY = {"Pose": "pose", "Detection": "detection.boxes", "Example": "example"}
+_LAZY = {"Pose": "pose", "Detection": "detection.boxes", "Example": "example", "read_picture": "images"}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,9 +5,10 @@
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .configs.checks import near_names
 from .configs.doubled_keys import strict_json, strict_yaml
 from .configs.typed import split_points
 from .errors import InputError, ReadingWarning
+from .io import as_path
 from .sides.mirroring import mirrored_pairs, unpaired
 
 MAX_KEYPOINTS = 256  # largest number of keypoints in a category
@@ -80,6 +82,7 @@ class Category:
     alone: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_types()
         count = len(self.keypoints)
         if not 1 <= count <= MAX_KEYPOINTS:
             raise InputError(
@@ -98,7 +101,8 @@ class Category:
                 )
             known.add(key)
         for field in ("skeleton", "pairs"):
-            check_edges(getattr(self, field) or (), count, f"The {field} of {self.name!r}")
+            edges = getattr(self, field)
+            check_edges(() if edges is None else edges, count, f"The {field} of {self.name!r}")
         if wrong := [i for i in self.alone if not 0 <= i < count]:
             raise InputError(
                 f"What stands alone in {self.name!r} must be indices from 0 to {count - 1}, but got {wrong[0]}."
@@ -108,6 +112,21 @@ class Category:
             raise InputError(f"The pairs of {self.name!r} must be disjoint, but index {twice[0]} is in more than one.")
         if self.pairs is None:
             object.__setattr__(self, "pairs", mirrored_pairs(self.names))
+
+    def _check_types(self) -> None:
+        """InputError for fields of other types than the class declares; a list of keypoints becomes a tuple."""
+        for field in ("name", "noun"):
+            if not isinstance(getattr(self, field), str):
+                raise InputError(f"A category's {field} must be text, but got {getattr(self, field)!r:.80}.")
+        points = self.keypoints
+        if not isinstance(points, list | tuple) or not all(isinstance(point, Keypoint) for point in points):
+            raise InputError(
+                f"The keypoints of {self.name!r} must be a tuple of Keypoint, but got {points!r:.80}; for names alone "
+                "use Category.from_text('nose; tail')."
+            )
+        object.__setattr__(self, "keypoints", tuple(points))
+        if not isinstance(self.alone, list | tuple) or not all(isinstance(i, Integral) for i in self.alone):
+            raise InputError(f"What stands alone in {self.name!r} must be indices, but got {self.alone!r:.80}.")
 
     @property
     def names(self) -> list[str]:
@@ -132,6 +151,8 @@ class Category:
 
     def only(self, rows: Sequence[int]) -> "Category":
         """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
+        if not isinstance(rows, Iterable) or not all(isinstance(i, Integral) and 0 <= i < len(self) for i in rows):
+            raise InputError(f"Rows of {self.name!r} must be indices from 0 to {len(self) - 1}, but got {rows!r:.80}.")
         places = {row: place for place, row in enumerate(rows)}  # old index -> new index
 
         def kept(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -162,6 +183,8 @@ class Category:
         Warns with a ReadingWarning where the text could be meant in another way, and raises InputError for one that
         holds tabs or control characters, or names no keypoint.
         """
+        if not isinstance(text, str):
+            raise InputError(f"Keypoints in words must be text as in 'nose; tail', but got {text!r:.80}.")
         points, doubt = split_points(text)
         if doubt:
             warnings.warn(doubt, ReadingWarning, stacklevel=2)
@@ -177,7 +200,7 @@ class Category:
         known = {"name", "noun", "source", "keypoints", "skeleton", "pairs", "alone"}
         if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
             raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
-        if unknown := sorted(set(data) - known):
+        if unknown := sorted(map(str, set(data) - known)):
             near = near_names(unknown[0], known)
             raise InputError(
                 f"{origin} has the unknown key {unknown[0]!r}{near}; known keys are {', '.join(sorted(known))}."
@@ -199,7 +222,7 @@ class Category:
 
         Raises InputError if the file cannot be read or is not a category.
         """
-        path = Path(path)
+        path = as_path(path, "A category file")
         try:
             text = path.read_text(encoding="utf-8")
             data = strict_json(text) if path.suffix.lower() == ".json" else strict_yaml(text)
@@ -225,10 +248,13 @@ class Category:
 
 def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
     """InputError unless each edge is a pair of two different indices below `count`. what: subject of the sentence."""
-    for edge in edges:
-        if len(edge) != 2 or edge[0] == edge[1] or not all(0 <= i < count for i in edge):
+    for edge in edges if isinstance(edges, Collection) else [edges]:
+        pair = list(edge) if isinstance(edge, Iterable) else [edge]
+        whole = all(isinstance(i, Integral) and 0 <= i < count for i in pair)
+        if len(pair) != 2 or not whole or pair[0] == pair[1]:
             raise InputError(
-                f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got {list(edge)}."
+                f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got "
+                f"{pair if isinstance(edge, Iterable) else edge!r:.80}."
             )
 
 

@@ -187,7 +187,7 @@ def frozen_array(value: Any, what: str) -> np.ndarray:
     """A float64 copy that cannot be written to; InputError if it is not numbers. what: subject of the sentence."""
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be an array of numbers, but got {type(value).__name__}.") from error
     array.setflags(write=False)
     return array

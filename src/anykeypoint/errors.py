@@ -4,6 +4,10 @@
 class InputError(ValueError):
     """What the caller gave cannot be used; the message is one sentence that says what was wrong and what to do."""
 
+    def __init__(self, *sentence: object) -> None:
+        """The sentence is kept in one line, as what it quotes (an array, a name) may have several."""
+        super().__init__(*(" ".join(str(part).split("\n")) if "\n" in str(part) else part for part in sentence))
+
 
 class RenamedWarning(FutureWarning):
     """What the caller used has got another name or another meaning; the message says which."""

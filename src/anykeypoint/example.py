@@ -20,6 +20,7 @@ from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
 from .forms.reading import picture_key
 from .geometry import Box, check_box
+from .library.lookup import as_category
 from .pose import unique_names
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Example:
     image: what `images.read_picture` takes.
     points: [K, 2] in image pixels, NaN where a point is not marked.
     box: [x, y, w, h] of the object in image pixels; None for the whole picture.
-    category: the names of the points; None where only their places are known.
+    category: the names of the points (see `library.lookup.as_category`); None where only their places are known.
     Raises InputError if no point is marked, or the category has another number of points.
     """
 
@@ -50,6 +51,8 @@ class Example:
             raise InputError("An example's points must be finite, or NaN where not marked, but one is infinite.")
         if not np.isfinite(points).all(axis=1).any():
             raise InputError("An example must have one marked point or more, but all of its points are NaN.")
+        if self.category is not None:
+            object.__setattr__(self, "category", as_category(self.category))
         if self.category is not None and len(self.category) != len(points):
             raise InputError(
                 f"The example has {len(points)} points, but its category {self.category.name!r} has "

@@ -46,8 +46,10 @@ def check_box(box: Box) -> Box:
     One side may be 0, as that of three points on a vertical line: the square of a crop has the longer side.
     """
     try:
+        if isinstance(box, str | bytes | dict | set):
+            raise TypeError
         values = tuple(float(value) for value in box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {box!r}.") from None
     if len(values) != 4 or not np.isfinite(values).all():
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {list(box)}.")
@@ -90,9 +92,11 @@ def turned_hull(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
 def check_image_size(size: Any, what: str) -> tuple[int, int]:
     """(width, height) as two ints from 1 up; InputError otherwise. what: subject of the sentence."""
     try:
+        if isinstance(size, str | bytes | dict | set):
+            raise TypeError
         width, height = size
         whole = (int(width), int(height))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{what} must be width and height in pixels, but got {size!r}.") from None
     if whole != (width, height) or min(whole) < 1:
         raise InputError(f"{what} must be two whole numbers from 1 up, but got {size!r}.")

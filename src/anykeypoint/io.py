@@ -11,6 +11,16 @@ from typing import Any
 from .errors import InputError
 
 
+def as_path(path: Any, what: str) -> Path:
+    """A path given as text or as an object of pathlib; InputError for anything else. what: subject of the sentence."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{what} must be given by its path, but got {path!r:.80} of type {type(path).__name__}.")
+    text = os.fsdecode(path)
+    if "\0" in text:
+        raise InputError(f"{what} cannot have a zero byte in its path, but got {text!r:.80}.")
+    return Path(text)
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file so that readers meet the old content or the new, never a part of it.
 
@@ -18,7 +28,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     data: its whole content. It goes to a temporary file in the same folder, which then replaces the old one.
     Raises InputError if the path is a folder or a device, or cannot be written; the old file is then untouched.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path(path, "A file to write")))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
@@ -46,7 +56,7 @@ def write_folder(path: str | Path, files: Mapping[str, bytes | Path]) -> None:
     The files go to a temporary folder beside it, which then takes its name. Raises InputError if something is there
     already or the folder cannot be written.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path(path, "A file to write")))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -75,9 +75,8 @@ class Pose:
         settle("xy", _array(self.xy, "xy", (count, 2)))
         settle("confidence", _array(self.confidence, "confidence", (count,)))
         settle("image_size", check_image_size(self.image_size, "A pose's image_size"))
-        edges = tuple(tuple(int(i) for i in edge) for edge in self.skeleton)
-        check_edges(edges, count, "A pose's skeleton")
-        settle("skeleton", edges)
+        check_edges(self.skeleton, count, "A pose's skeleton")
+        settle("skeleton", tuple(tuple(int(i) for i in edge) for edge in self.skeleton))
         _check_absence("xy", self.xy, self.present, self.names)
         known = self.present & ~np.isnan(self.confidence)
         _check_absence("confidence", self.confidence, known, self.names)
@@ -329,7 +328,10 @@ def _identified(value: Any, count: int) -> tuple[str | None, ...]:
 
 
 def _presence(value: Any, count: int) -> np.ndarray:
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of several lengths
+        array = np.array(None)
     if array.dtype != bool or array.shape != (count,):
         raise InputError(
             f"A pose's present must be {count} values of true or false, but got {array.dtype} of shape {array.shape}."

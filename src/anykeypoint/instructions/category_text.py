@@ -19,10 +19,9 @@ NO_DESCRIPTION = "There is no description to refer to."
 
 def check_describe(describe: Any) -> str:
     """The value if it is one of DESCRIBE; InputError otherwise."""
-    if describe not in DESCRIBE or not isinstance(describe, str):
-        raise InputError(
-            f"Descriptions can be given {', '.join(DESCRIBE)}, but got {describe!r}{near_names(describe, DESCRIBE)}."
-        )
+    if not isinstance(describe, str) or describe not in DESCRIBE:
+        near = near_names(describe, DESCRIBE) if isinstance(describe, str) else ""
+        raise InputError(f"Descriptions can be given {', '.join(DESCRIBE)}, but got {describe!r}{near}.")
     return describe
 
 

@@ -1,6 +1,7 @@
 """The shipped categories: by name, by id or name of MP-100, and by the labels of a data set."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,8 +9,9 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from ..category import Category, plain_text, spoken
+from ..category import Category, Keypoint, plain_text, spoken
 from ..configs.checks import near_names
 from ..errors import InputError
 
@@ -29,19 +31,40 @@ def category(name: str | Path) -> Category:
         a path of a JSON or YAML file.
     Raises InputError, listing near names, if there is none.
     """
-    text = str(name)
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"A category is given by its name or its file, but got {name!r:.80}; see library_names().")
+    text = os.fsdecode(name)
     if text.lower().endswith((".json", ".yaml", ".yml")):
         return Category.from_file(text)
     if text.startswith(MP100):
         return _load_mp100(_mp100_id(text.removeprefix(MP100)))
     if text not in library_names():
-        near = [known for known in library_names() if text.lower() in known or known in text.lower()]
+        named = len(text) > 2  # fewer letters are part of nearly every name
+        near = [known for known in library_names() if named and (text.lower() in known or known in text.lower())]
         hint = ", ".join(near or [known for known in library_names() if not _FIELD.match(known)])
         raise InputError(
             f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}, or "
             "give a JSON/YAML file."
         )
     return _load(text)
+
+
+def as_category(value: Any) -> Category:
+    """The category that a caller means.
+
+    value: a `Category`; what `category` takes; or the names of the points, as in ["nose", "left ear tip"].
+    Raises InputError for anything else.
+    """
+    if isinstance(value, Category):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return category(value)
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str | Keypoint) for one in value):
+        return Category("object", tuple(one if isinstance(one, Keypoint) else Keypoint(one) for one in value))
+    raise InputError(
+        "A category must be a Category, a name of the library, or a list of the points' names as in ['nose', 'tail'], "
+        f"but got {value!r:.80} of type {type(value).__name__}."
+    )
 
 
 def library_names() -> list[str]:

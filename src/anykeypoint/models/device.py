@@ -13,6 +13,10 @@ def pick_device(device: str) -> torch.device:
 
     Raises InputError for a name that torch does not know, and for a GPU where none can be used.
     """
+    if isinstance(device, torch.device):
+        device = str(device)
+    if not isinstance(device, str):
+        raise InputError(f"A device must be auto, cpu or cuda, but got {device!r:.80}.")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

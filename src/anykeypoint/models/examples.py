@@ -19,6 +19,9 @@ def check_examples(example: Example | Sequence[Example] | None, category: Catego
     """
     if example is None:
         return []
+    if not isinstance(example, Example | list | tuple):
+        kind = type(example).__name__
+        raise InputError(f"An example must be an anykeypoint.Example, but got {kind}; give one, or a list of them.")
     examples = [example] if isinstance(example, Example) else list(example)
     if not examples:
         raise InputError("The list of examples is empty; pass one or more, or leave example out.")

@@ -1,12 +1,13 @@
 """From a name to a model on a device, whatever family it is of."""
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..configs.checks import check_choice, near_names
+from ..configs.checks import check_choice, check_whole, near_names
 from ..configs.lazy import resolve
 from ..errors import InputError
 from .device import pick_device
@@ -21,6 +22,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def load(name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None) -> Any:
     """See `anykeypoint.load`."""
     check_choice(dtype, "dtype", DTYPES)
+    if image_size is not None:
+        check_whole(image_size, "The image size of a model, in pixels,")
     place = pick_device(device)  # refused before the weights are read, which may take minutes
     model = from_folder(find(name), DTYPES[dtype]).to(place)
     if image_size is not None:
@@ -45,7 +48,9 @@ def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: 
 def find(name: str) -> Path:
     """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub."""
     shipped = Path(str(resources.files("anykeypoint") / "pretrained"))
-    name = current_name(name)
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"A model is given by its name, its folder or a hub id, but got {name!r:.80}.")
+    name = current_name(os.fsdecode(name))
     if (shipped / name / "config.json").is_file():
         return shipped / name
     if Path(name).is_dir():

@@ -22,8 +22,11 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import MATCHER_CROP, Box, visible_in
 from ...images import ImageSource
+from ...library.lookup import as_category
 from ...pose import Pose
+from ..arguments import Boxes, CategoryLike, check_density, check_options, check_words, for_each
 from ..cache import CachingModule, pixels_key
+from ..examples import check_examples
 from ..folders import fill, read_settings, write_folder
 from ..towers.image_encoder import ImageEncoder
 from ..towers.vision import build_encoder
@@ -103,19 +106,19 @@ class FewShotModel(CachingModule):
 
     def predict(
         self,
-        image: ImageSource,
-        category: Category,
-        box: Box | None = None,
+        image: ImageSource | Sequence[ImageSource],
+        category: CategoryLike,
+        box: Boxes = None,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
         **others: Any,
-    ) -> Pose:
+    ) -> Pose | list[Any]:
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        image: a file, bytes, PIL image or uint8 array [H, W, 3].
-        category: names the keypoints.
-        box: x, y, w, h in image pixels; None takes the whole picture.
+        image, box: of one object, the whole picture where the box is None; for several boxes or pictures the poses are
+            lists, see `arguments.for_each`.
+        category: names the keypoints (see `library.lookup.as_category`).
         example: one or several. A keypoint that none of them shows inside its crop is absent.
         words: not used; other kinds of models have it.
         density: also give each keypoint's distribution: True over the cells of the map, a number over so many a side.
@@ -123,10 +126,14 @@ class FewShotModel(CachingModule):
         The confidence is the probability, by that distribution, within a tenth of the crop of the point. Raises
         InputError where the examples do not fit the category.
         """
-        if others:
-            raise InputError(f"A few-shot baseline has no choice of {next(iter(others))}; leave it out.")
-        adapted = self.fit(example, len(category))
-        crop = self._cut(image, box)
+        check_options("A few-shot baseline", others, ("example", "words", "density"))
+        known, density = as_category(category), check_density(density)
+        check_words(words)
+        adapted = self.fit(check_examples(example, known), len(known))
+        return for_each(image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density))
+
+    def _located(self, adapted: Adapted, crop: ObjectCrop, category: Category, density: bool | int) -> Pose:
+        """The pose of one object. adapted: what the method learnt from the examples."""
         located = adapted.locate(self._features(crop.pixels[None]))
         points = located.points[0].double().cpu().numpy()
         confidence = located.confidence[0].double().cpu().numpy()

@@ -19,18 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
+from ...configs.checks import check_flag, check_whole
 from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
-from ...instructions import Instruction, Point, Text, instruction
+from ...instructions import Instruction, Point, Text, check_describe, instruction
+from ...library.lookup import as_category
 from ...pose import Pose
+from ..arguments import Boxes, CategoryLike, check_density, check_options, for_each
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
 from .base import GenerativeModel, confidences, densities
 from .capellm_config import CapeLLMConfig
 
+OPTIONS = ("strategy", "density", "describe", "cumulative", "order", "seed")  # of `CapeLLMView.predict`
 FIRST_TOKENS = 64  # largest number of tokens of an answer that the model writes in a first round, its ending included
 
 
@@ -95,16 +99,22 @@ class CapeLLM(GenerativeModel):
     def encode(self, image: ImageSource, box: Box | None = None) -> "CapeLLMView":
         """Encode one object once; the view can then be asked for any number of categories.
 
-        image: a file, bytes, PIL image or uint8 array H W 3.
+        image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
         cut = self.cut(image, box)
         engine = Engine(self.language, self.codec)
         return CapeLLMView(self, cut, engine, engine.read(self.prefix(self.normalised(cut.pixels))))
 
-    def predict(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Pose:
-        """Find a category's keypoints in one picture: `encode`, then `CapeLLMView.predict`, with its options."""
-        return self.encode(image, box).predict(category, **options)
+    def predict(
+        self, image: ImageSource | Sequence[ImageSource], category: CategoryLike, box: Boxes = None, **options: Any
+    ) -> Pose | list[Any]:
+        """Find a category's keypoints: `encode`, then `CapeLLMView.predict`, with its options.
+
+        image, box: of one object; for several boxes or pictures the poses are lists, see `arguments.for_each`.
+        """
+        known = as_category(category)
+        return for_each(image, box, lambda one, at: self.encode(one, at).predict(known, **options))
 
     def questions(
         self, category: Category, describe: str = "detailed", first: Sequence[Sequence[int]] = ()
@@ -186,13 +196,14 @@ class CapeLLMView:
     @torch.inference_mode()
     def predict(
         self,
-        category: Category,
+        category: CategoryLike,
         strategy: str | None = None,
         density: bool | int = False,
         describe: str = "detailed",
         cumulative: bool = False,
         order: Sequence[int] | None = None,
         seed: int = 0,
+        **others: Any,
     ) -> Pose:
         """Find the category's keypoints, in original image pixels and in the category's order.
 
@@ -210,7 +221,12 @@ class CapeLLMView:
         point for which it does not write the token is absent. Raises InputError for options that a <KEYPOINT> answer
         does not have, and for an order that is none.
         """
-        strategy_name = strategy or self.model.config.strategy
+        check_options("CapeLLM", others, OPTIONS)
+        category, density = as_category(category), check_density(density)
+        check_whole(seed, "A seed", least=0)
+        check_flag(cumulative, "Whether it is asked cumulatively")
+        strategy_name = self.model.config.strategy if strategy is None else strategy
+        check_describe(describe)
         first = self.first_answers(category) if self.model.config.first_rounds == "written" else []
         questions = self.model.questions(category, describe, first)
         if self.model.keypoint_token is not None:
@@ -257,7 +273,8 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:
     """The order of a conversation about `count` keypoints; InputError unless it has each index once."""
-    order = list(range(count)) if order is None else list(order)
-    if sorted(order) != list(range(count)):
+    order = list(range(count)) if order is None else order
+    order = list(order) if isinstance(order, Sequence | np.ndarray) else [order]
+    if not all(isinstance(i, int | np.integer) for i in order) or sorted(order) != list(range(count)):
         raise InputError(f"The order must name each keypoint from 0 to {count - 1} once, but got {order}.")
     return order

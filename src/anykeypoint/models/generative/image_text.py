@@ -16,13 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ...category import Category
 from ...drawing.marking import ring
 from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
 from ...instructions import neutral
+from ...library.lookup import as_category
 from ...pose import Identified
+from ..arguments import CategoryLike, check_points
 from ..folders import fill, read_settings, write_folder
 from ..sources.hub import load_model, load_processor
 from ..tuning import lora_state, tune
@@ -85,11 +86,11 @@ class ImageTextNamer(nn.Module):
 
     @torch.inference_mode()
     def identify(
-        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: Category | None = None
+        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: CategoryLike | None = None
     ) -> Identified | list[Identified]:
         """Name the keypoints at P points of one picture, each marked and asked about on its own.
 
-        image: a file, bytes, PIL image or uint8 array H W 3.
+        image: what `images.read_picture` takes.
         points: (P, 2) in image pixels; a single (x, y) gives a single result.
         box: x, y, w, h in image pixels; None takes the whole picture.
         category: None lets the model write a name of its own, of at most NAME_TOKENS tokens. With a category, the most
@@ -97,11 +98,8 @@ class ImageTextNamer(nn.Module):
 
         Raises InputError for points that are not finite (x, y).
         """
-        places = np.asarray(points, dtype=np.float64)
-        single = places.shape == (2,)
-        places = places[None] if single else places
-        if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
-            raise InputError(f"Points to name must be (x, y) or (P, 2), finite and in pixels, but got {points!r}.")
+        places, single = check_points(points)
+        category = None if category is None else as_category(category)
         cut = cut_object(image, box, self.config.crop_scale, self.config.image_size)
         pictures = [self.marked(cut.pixels, point) for point in cut.crop.normalise(places)]
         if category is None:

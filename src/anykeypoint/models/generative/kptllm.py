@@ -10,12 +10,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from ...category import Category
 from ...decoding import Engine
 from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource
+from ...library.lookup import as_category
 from ...pose import Identified, Pose
+from ..arguments import Boxes, CategoryLike, for_each
 from ..sources.llava import LlavaCheckpoint
 from . import storage
 from .kptllm_config import KptLLMConfig
@@ -43,7 +44,7 @@ class KptLLM(KptLLMNetwork):
     def encode(self, image: ImageSource, box: Box | None = None) -> KptLLMView:
         """Encode one object once; the view can then be asked for any number of categories and names.
 
-        image: a file, bytes, PIL image or uint8 array H W 3.
+        image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
         cut = self.cut(image, box)
@@ -53,21 +54,26 @@ class KptLLM(KptLLMNetwork):
 
     def predict(
         self,
-        image: ImageSource,
-        category: Category,
-        box: Box | None = None,
+        image: ImageSource | Sequence[ImageSource],
+        category: CategoryLike,
+        box: Boxes = None,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         **options: Any,
-    ) -> Pose:
-        """Find a category's keypoints in one picture: `encode` and `KptLLMView.predict` in one call."""
-        return self.encode(image, box).predict(category, example, words, **options)
+    ) -> Pose | list[Any]:
+        """Find a category's keypoints: `encode` and `KptLLMView.predict` in one call.
+
+        image, box: of one object; for several boxes or pictures the poses are lists, see `arguments.for_each`.
+        """
+        known = as_category(category)
+        return for_each(image, box, lambda one, at: self.encode(one, at).predict(known, example, words, **options))
 
     def identify(
-        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: Category | None = None
+        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: CategoryLike | None = None
     ) -> Identified | list[Identified]:
         """Name the keypoints at these points of one picture: `encode` and `KptLLMView.identify` in one call."""
-        return self.encode(image, box).identify(points, category)
+        known = None if category is None else as_category(category)
+        return self.encode(image, box).identify(points, known)
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> KptLLM:

@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 
 from ...category import Category
+from ...configs.checks import check_whole
 from ...decoding import Engine, Prefix
 from ...errors import InputError
 from ...example import Example
 from ...geometry import visible_in
 from ...images import read_picture
 from ...instructions import check_describe
+from ...library.lookup import as_category
 from ...pose import Identified, Pose
+from ..arguments import CategoryLike, check_density, check_options, check_points, check_words
 from ..cache import pixels_key
 from ..examples import SLACK, check_examples, check_inside, check_shown
 from ..view import ObjectCrop
@@ -32,6 +35,7 @@ from .base import confidences, densities
 from .kptllm_network import PROMPT, KptLLMNetwork
 
 MOST_EXAMPLES = 32  # largest number of examples in one call
+OPTIONS = ("example", "words", "strategy", "density", "describe", "seed")  # of `KptLLMView.predict`
 NAME_TOKENS = 32  # largest number of tokens of a name that the model writes, its ending included
 
 
@@ -85,13 +89,13 @@ class KptLLMView:
     # --- naming points ------------------------------------------------------------------------------------------------
 
     @overload
-    def identify(self, points: tuple[float, float], category: Category | None = None) -> Identified: ...
+    def identify(self, points: tuple[float, float], category: CategoryLike | None = None) -> Identified: ...
 
     @overload
-    def identify(self, points: np.ndarray, category: Category | None = None) -> list[Identified]: ...
+    def identify(self, points: np.ndarray, category: CategoryLike | None = None) -> list[Identified]: ...
 
     @torch.inference_mode()
-    def identify(self, points: Any, category: Category | None = None) -> Identified | list[Identified]:
+    def identify(self, points: Any, category: CategoryLike | None = None) -> Identified | list[Identified]:
         """Name the keypoints at P points.
 
         points: (P, 2) in original image pixels; a single (x, y) gives a single result. A point outside the box's crop
@@ -102,6 +106,7 @@ class KptLLMView:
         Raises InputError for points outside the picture.
         """
         places, single = self._checked_points(points)
+        category = None if category is None else as_category(category)
         if not len(places):
             return []
         model = self.model
@@ -124,14 +129,7 @@ class KptLLMView:
 
     def _checked_points(self, points: Any) -> tuple[np.ndarray, bool]:
         """The points P 2 in image pixels, and whether a single (x, y) was given."""
-        try:
-            places = np.asarray(points, dtype=np.float64)
-        except (TypeError, ValueError):
-            places = np.array(np.nan)
-        single = places.shape == (2,)
-        places = places[None] if single else places
-        if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
-            raise InputError(f"Points to name must be (x, y) or (P, 2), finite and in pixels, but got {points!r}.")
+        places, single = check_points(points)
         width, height = self.cut.image_size
         outside = ((places < -SLACK) | (places > np.array([width, height]) + SLACK)).any(axis=1)
         if outside.any():
@@ -146,7 +144,7 @@ class KptLLMView:
     @torch.inference_mode()
     def predict(
         self,
-        category: Category,
+        category: CategoryLike,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         strategy: str | None = None,
@@ -177,10 +175,11 @@ class KptLLMView:
         examples. Raises InputError for options that a
         <KEYPOINT> answer does not have, for examples of another category, and for points outside their picture.
         """
-        if others:
-            raise InputError(f"KptLLM has no choice of {next(iter(others))}; leave it out.")
+        check_options("KptLLM", others, OPTIONS)
+        category, density = as_category(category), check_density(density)
+        check_whole(seed, "A seed", least=0)
         examples = check_examples(example, category)
-        words = True if words is None else words
+        words = True if check_words(words) is None else words
         self._check_options(examples, words, describe, strategy, density)
         # Sorted by content, so that the order in which examples are given changes no bit.
         encoded = sorted((self._encoded(one) for one in examples), key=lambda one: one.key)
@@ -304,7 +303,9 @@ class KptLLMView:
             confidence[rows] = [float(part.nanmean()) for part in found.confidence.split(sizes)]
         else:
             keys = [question.key for question in questions]
-            decoded = engine.answer_together(self.prefix, groups, strategy or model.config.strategy, seed, keys)
+            decoded = engine.answer_together(
+                self.prefix, groups, model.config.strategy if strategy is None else strategy, seed, keys
+            )
             points[rows] = decoded.values.double().numpy() / 1000
             confidence[rows] = confidences(decoded)
         return points, confidence

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...errors import InputError
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
+from ...library.lookup import as_category
 from ...pose import Explanation, Pose
+from ..arguments import CategoryLike, check_density, check_options, check_words
 from ..examples import check_examples
 from ..view import ObjectCrop, density_of
 from .explaining import recorded_attention, stacked
@@ -50,7 +51,7 @@ def prompt_for(
     example, words: as in `MatchView.predict`. Raises InputError for a prompt that the model does not take.
     """
     examples = check_examples(example, category)
-    words = model.config.takes_text if words is None else words
+    words = model.config.takes_text if check_words(words) is None else words
     model.check_prompt(bool(examples), words)
     phrases = model.phrases(category) if words else None
     encoded = [encode_example(one, model.config) for one in examples]
@@ -82,7 +83,7 @@ class MatchView:
     @torch.inference_mode()
     def predict(
         self,
-        category: Category,
+        category: CategoryLike,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
@@ -90,7 +91,7 @@ class MatchView:
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
 
-        category: names the keypoints; its skeleton is always used.
+        category: names the keypoints (see `library.lookup.as_category`); its skeleton is always used.
         example: one or several, whose points are in the category's order. Of several the mean is taken; the head
             `evidence` takes the mixture of their distributions.
         words: whether names and descriptions are read; None reads them where the model can.
@@ -104,13 +105,14 @@ class MatchView:
         Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
         whose points lie outside their picture.
         """
+        category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, others)
         return self._pose(category, self._match(prompt, covered), covered, density)
 
     @torch.inference_mode()
     def explain(
         self,
-        category: Category,
+        category: CategoryLike,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
@@ -121,6 +123,7 @@ class MatchView:
         The arguments are those of `predict`. Raises InputError as `predict` does, and for a head without a decoder that
         attends to the picture.
         """
+        category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, others)
         with recorded_attention(self.model.head) as recorded:
             output = self._match(prompt, covered)
@@ -142,8 +145,7 @@ class MatchView:
         words: bool | None,
         others: dict[str, Any],
     ) -> tuple[Prompt, np.ndarray]:
-        if others:
-            raise InputError(f"A matcher has no choice of {next(iter(others))}; leave it out.")
+        check_options("A matcher", others, ("example", "words", "density"))
         return prompt_for(self.model, category, example, words)
 
     def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:

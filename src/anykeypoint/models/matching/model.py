@@ -23,7 +23,9 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource
+from ...library.lookup import as_category
 from ...pose import Explanation, Pose
+from ..arguments import Boxes, CategoryLike, for_each
 from ..cache import CachingModule
 from ..folders import fill, write_folder
 from ..precision import to_precision
@@ -223,7 +225,7 @@ class MatchingModel(CachingModule):
     def encode(self, image: ImageSource, box: Box | None = None) -> MatchView:
         """Encode one object once; the view can be asked any number of times.
 
-        image: a file, bytes, PIL image or uint8 array [H, W, 3].
+        image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
         crop = cut(image, box, self.config)
@@ -231,19 +233,26 @@ class MatchingModel(CachingModule):
 
     def predict(
         self,
-        image: ImageSource,
-        category: Category,
-        box: Box | None = None,
+        image: ImageSource | Sequence[ImageSource],
+        category: CategoryLike,
+        box: Boxes = None,
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         **options: Any,
-    ) -> Pose:
-        """Find a category's keypoints in one picture: `encode` and `MatchView.predict` in one call."""
-        return self.encode(image, box).predict(category, example, words, **options)
+    ) -> Pose | list[Any]:
+        """Find a category's keypoints: `encode` and `MatchView.predict` in one call.
 
-    def explain(self, image: ImageSource, category: Category, box: Box | None = None, **options: Any) -> Explanation:
-        """How `predict` comes to its points: `encode` and `MatchView.explain` in one call."""
-        return self.encode(image, box).explain(category, **options)
+        image, box: of one object; for several boxes or pictures the poses are lists, see `arguments.for_each`.
+        """
+        known = as_category(category)
+        return for_each(image, box, lambda one, at: self.encode(one, at).predict(known, example, words, **options))
+
+    def explain(
+        self, image: ImageSource | Sequence[ImageSource], category: CategoryLike, box: Boxes = None, **options: Any
+    ) -> Explanation | list[Any]:
+        """How `predict` comes to its points: `encode` and `MatchView.explain` in one call; several as in `predict`."""
+        known = as_category(category)
+        return for_each(image, box, lambda one, at: self.encode(one, at).explain(known, **options))
 
     def example_features(self, example: EncodedExample) -> Tensor:
         """The feature map [1, C, h, w] of an example's crop, from the cache where it is there."""

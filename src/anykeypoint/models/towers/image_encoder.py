@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from ...configs.checks import check_whole
 from ...errors import InputError
 from ..sources import packages
 from ..sources.hub import load_config, load_model
@@ -99,6 +100,7 @@ class ImageEncoder(nn.Module):
 
     def grid(self, image_size: int) -> tuple[int, int]:
         """(rows, columns) of tokens for a square picture of that side; InputError where the side does not fit."""
+        check_whole(image_size, "The image size of an encoder, in pixels,")
         if image_size < self.multiple or image_size % self.multiple:
             near = max(round(image_size / self.multiple), 1) * self.multiple
             raise InputError(

@@ -1,0 +1,104 @@
+"""What the models' methods are called with: categories in several forms, several pictures, several boxes, options.
+
+Whatever a caller passes is used or refused with an InputError, never with an error of Python's own.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..category import Category, Keypoint
+from ..configs.checks import check_flag, check_whole, near_names
+from ..errors import InputError
+from ..geometry import Box, check_box
+from ..images import ImageSource, UprightPicture, read_picture
+
+CategoryLike = Category | str | Path | Sequence[str | Keypoint]
+Boxes = Box | Sequence[Box] | np.ndarray | None
+MOST_CELLS = 2000  # largest number of cells on a side of a density; coordinates have a thousand steps
+Answer = TypeVar("Answer")
+
+
+def for_each(
+    image: ImageSource | Sequence[ImageSource], box: Any, answer: Callable[[UprightPicture, Box | None], Answer]
+) -> Answer | list[Any]:
+    """The answers for one or several pictures, each with one or several boxes; a picture is read once.
+
+    image: what `images.read_picture` takes, or a list of that.
+    box: of one picture: None, a box, or boxes (a list or an array [N, 4]), whose answers are a list. Of a list of
+        pictures: None or one box for all of them, or a list with an entry for each picture.
+    answer: called for each picture and box.
+
+    Returns one answer, a list of them, or for a list of pictures a list of these. Raises InputError for boxes that are
+    none and for lists of different lengths.
+    """
+    if not isinstance(image, list | tuple):
+        picture = read_picture(image)
+        return [answer(picture, one) for one in box] if _several(box) else answer(picture, box)
+    if box is None or not _several(box, none=True):
+        box = [box] * len(image)
+    if len(box) != len(image):
+        raise InputError(f"There are {len(image)} pictures, but boxes for {len(box)}; give an entry for each picture.")
+    return [for_each(one, place, answer) for one, place in zip(image, box, strict=True)]
+
+
+def check_options(of: str, others: Collection[str], known: Sequence[str] = ()) -> None:
+    """InputError for options that a model does not have.
+
+    of: the model, subject of the sentence, as in "A matcher".
+    others: names that the caller gave and the model does not know.
+    known: names that it knows.
+    """
+    if others:
+        name = next(iter(others))
+        raise InputError(f"{of} has no choice of {name}{near_names(name, known)}; leave it out.")
+
+
+def check_words(value: Any) -> bool | None:
+    """Whether words are read, or None; InputError for anything else."""
+    return None if value is None else check_flag(value, "Whether words are read")
+
+
+def check_density(value: Any) -> bool | int:
+    """True, False, or a number of cells on a side; InputError for anything else."""
+    if not isinstance(value, bool) and check_whole(value, "A density's cells on a side") > MOST_CELLS:
+        raise InputError(f"A density has at most {MOST_CELLS} cells on a side, but got {value!r:.80}; choose fewer.")
+    return value
+
+
+def check_points(points: Any) -> tuple[np.ndarray, bool]:
+    """The points to name [P, 2] in image pixels, and whether a single (x, y) was given; InputError for others."""
+    try:
+        places = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        places = np.array(np.nan)
+    single = places.shape == (2,)
+    places = places[None] if single else places
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise InputError(f"Points to name must be (x, y) or (P, 2), finite and in pixels, but got {_kind(points)}.")
+    return places, single
+
+
+def _several(box: Any, none: bool = False) -> bool:
+    """Whether a box argument is a list of boxes; InputError where it is neither that nor a box.
+
+    none: whether entries of the list may be None, or lists of boxes.
+    """
+    if box is None:
+        return False
+    if not isinstance(box, list | tuple) and not hasattr(box, "ndim"):
+        check_box(box)  # says what a box is
+    if len(np.shape(box) if hasattr(box, "ndim") else (1,)) != 1 or len(box) == 0:
+        return True
+    inner = [one is None or hasattr(one, "__len__") for one in box]
+    if any(inner) and (not all(inner) or (not none and any(one is None for one in box))):
+        raise InputError(f"Boxes must be a list of boxes x, y, w, h in pixels, but got {_kind(box)}.")
+    return all(inner)
+
+
+def _kind(value: Any) -> str:
+    """A value in a sentence: what it is, and its beginning where that is short."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else text[:77] + '...'} of type {type(value).__name__}"
