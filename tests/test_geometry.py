@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.errors import InputError
-from anykeypoint.geometry import Crop, apply_matrix, check_box, crop_matrix, invert_matrix, square_crop
+from anykeypoint.geometry import Crop, apply_matrix, check_box, check_overlap, crop_matrix, invert_matrix, square_crop
 
 places = st.floats(-1e4, 1e4)
 sides = st.floats(0.1, 1e4)
@@ -113,3 +113,12 @@ def test_a_turn_keeps_the_centre_and_brings_the_windows_upper_middle_to_the_top(
     # The window is turned clockwise: the point above its centre lies to the right of it in the picture.
     np.testing.assert_allclose(apply_matrix(matrix, [(30, 40), (50, 40)]), [(40, 40), (40, 0)], atol=1e-9)
     assert np.isnan(apply_matrix(matrix, [(np.nan, np.nan)])).all()
+
+
+def test_a_box_overlaps_its_picture_where_a_part_of_it_lies_inside():
+    size = (100, 50)
+    for inside in ((99.9, 0, 5, 5), (-5, -5, 5.1, 5.1), (0, 10, 0, 20), (100, 10, 0, 20), (5, 49, 9, 90)):
+        assert check_overlap(inside, size) == inside
+    for outside in ((100, 0, 5, 5), (-5, 0, 5, 5), (100.1, 10, 0, 20), (0, 50, 9, 9), (0, -9, 9, 9)):
+        with pytest.raises(InputError, match="outside the picture, which has 100 x 50 pixels"):
+            check_overlap(outside, size)

@@ -66,11 +66,13 @@ def check_overlap(box: Box, size: tuple[int, int], name: str = "the picture") ->
     size: (width, height) of the picture in pixels.
     name: the picture, in the sentence.
     """
-    x, y, w, h = values = check_box(box)
-    if x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0:
-        raise InputError(
-            f"The box {list(values)} lies outside {name}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
-        )
+    values = check_box(box)
+    for start, length, extent in zip(values[:2], values[2:], size, strict=True):
+        # A side of no length lies inside where its place does, on the border too.
+        if not (start < extent and start + length > 0 if length else 0 <= start <= extent):
+            raise InputError(
+                f"The box {list(values)} lies outside {name}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
+            )
     return values
 
 

@@ -31,7 +31,8 @@ class Pose:
     """K keypoints of one object.
 
     names: names of the keypoints, in the category's order; K is their number.
-    xy: [K, 2] float64 in image pixels, NaN where absent. A point may lie outside the picture; it is not clamped.
+    xy: [K, 2] float64 in image pixels, NaN where absent. A point of an object in a box may lie outside the picture; of
+        the whole picture, models answer with points inside it.
     confidence: [K] float64 from 0 to 1; NaN where absent, and where present but the model gives no confidence.
     present: [K] bool.
     image_size: (width, height) of the upright picture in pixels.

@@ -117,7 +117,7 @@ def test_json_and_csv_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2,3", "1,2,3,x", "1,2,0,4", "1,2,-3,4", "nan,1,1,1", "inf,1,1,1", "boxes.txt", "", "1,2,3,4,5"]
+    "text", ["1,2,3", "1,2,3,x", "1,2,0,0", "1,2,-3,4", "nan,1,1,1", "inf,1,1,1", "boxes.txt", "", "1,2,3,4,5"]
 )
 def test_a_wrong_box_is_refused_with_one_sentence(text):
     with pytest.raises(InputError) as caught:
@@ -144,7 +144,7 @@ def test_a_wrong_box_is_refused_with_one_sentence(text):
         ("b.csv", "image,x,y,w,h\na,1,2,3\n"),
         ("b.csv", "image,x,y,w,h\na,1,2,3,4,5\n"),
         ("b.csv", "image,x,y,w,h\n,1,2,3,4\n"),
-        ("b.csv", "image,x,y,w,h\na,1,2,3,0\n"),
+        ("b.csv", "image,x,y,w,h\na,1,2,0,0\n"),
         ("b.csv", 'image,x,y,w,h\n"a,1,2,3,4\n'),
         ("b.json", "\xff\xfe"),
     ],
@@ -220,7 +220,7 @@ def test_cocos_boxes_are_read_with_pictures_that_show_nothing_and_what_is_left_o
         {"images": [3]},
         {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]},
         {"annotations": [{"id": 7, "image_id": 9, "bbox": [1, 2, 3, 4]}]},
-        {"annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2, 3, 0]}]},
+        {"annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2, 0, 0]}]},
         {"annotations": [{"id": 7, "image_id": 1, "bbox": "1,2,3,4"}]},
         {"annotations": [{"id": 7, "bbox": [1, 2, 3, 4]}]},
         {"annotations": [None]},

@@ -177,7 +177,7 @@ def _box(values: Sequence[Any], what: str) -> Box:
         return check_box(numbers)  # type: ignore[arg-type]
     except (InputError, ValueError, OverflowError):
         raise InputError(
-            f"{what} must be four numbers x,y,w,h with w and h above 0, but got {_short(values)}."
+            f"{what} must be four numbers x,y,w,h with w or h above 0 and neither below, but got {_short(values)}."
         ) from None
 
 

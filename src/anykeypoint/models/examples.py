@@ -12,6 +12,15 @@ from ..geometry import Crop
 SLACK = 1.0  # distance in pixels that a point may lie outside its picture, as labels are often rounded
 
 
+def as_examples(example: Example | Sequence[Example]) -> list[Example]:
+    """One or several examples as a list; InputError for anything else."""
+    examples = list(example) if isinstance(example, list | tuple) else [example]
+    for one in examples:
+        if not isinstance(one, Example):
+            raise InputError(f"An example must be an anykeypoint.Example, but got {type(one).__name__}.")
+    return examples
+
+
 def check_examples(example: Example | Sequence[Example] | None, category: Category) -> list[Example]:
     """The examples as a list, empty for None.
 
@@ -19,15 +28,10 @@ def check_examples(example: Example | Sequence[Example] | None, category: Catego
     """
     if example is None:
         return []
-    if not isinstance(example, Example | list | tuple):
-        kind = type(example).__name__
-        raise InputError(f"An example must be an anykeypoint.Example, but got {kind}; give one, or a list of them.")
-    examples = [example] if isinstance(example, Example) else list(example)
+    examples = as_examples(example)
     if not examples:
         raise InputError("The list of examples is empty; pass one or more, or leave example out.")
     for one in examples:
-        if not isinstance(one, Example):
-            raise InputError(f"An example must be an anykeypoint.Example, but got {type(one).__name__}.")
         if len(one) != len(category):
             raise InputError(
                 f"The example has {len(one)} points, but {category.name!r} has {len(category)}; give a point for each, "

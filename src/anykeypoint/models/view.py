@@ -31,6 +31,17 @@ class ObjectCrop:
     image_size: tuple[int, int]
     image: str
 
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Fractions of the crop [..., 2] as image pixels [..., 2].
+
+        Where the box is the whole picture, a point beside the picture becomes the nearest one in it: the square round a
+        long thin picture is black for the greater part, and its cells are larger than the picture is high.
+        """
+        places, size = self.crop.to_image(points), self.image_size
+        x, y, w, h = self.box
+        whole = x <= 0 and y <= 0 and x + w >= size[0] and y + h >= size[1]
+        return np.clip(places, 0, size) if whole else places
+
     def pose(
         self,
         category: Category,
@@ -49,7 +60,7 @@ class ObjectCrop:
         """
         pose = Pose(
             names=category.names,
-            xy=self.crop.to_image(points),
+            xy=self.to_image(points),
             confidence=confidence,
             present=np.isfinite(points).all(axis=1),
             box=self.box,

@@ -26,7 +26,7 @@ from ...library.lookup import as_category
 from ...pose import Pose
 from ..arguments import Boxes, CategoryLike, check_density, check_options, check_words, for_each
 from ..cache import CachingModule, pixels_key
-from ..examples import check_examples
+from ..examples import as_examples
 from ..folders import fill, read_settings, write_folder
 from ..towers.image_encoder import ImageEncoder
 from ..towers.vision import build_encoder
@@ -129,7 +129,7 @@ class FewShotModel(CachingModule):
         check_options("A few-shot baseline", others, ("example", "words", "density"))
         known, density = as_category(category), check_density(density)
         check_words(words)
-        adapted = self.fit(check_examples(example, known), len(known))
+        adapted = self.fit(example, len(known))
         return for_each(image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density))
 
     def _located(self, adapted: Adapted, crop: ObjectCrop, category: Category, density: bool | int) -> Pose:
@@ -149,7 +149,7 @@ class FewShotModel(CachingModule):
 
         Raises InputError unless each has so many keypoints, and one or more of them lie in an example's crop.
         """
-        examples = [examples] if isinstance(examples, Example) else list(examples or ())
+        examples = [] if examples is None else as_examples(examples)
         if not examples:
             raise InputError("A few-shot model needs one or more examples, but got none.")
         cuts = []

@@ -134,7 +134,7 @@ class MatchView:
             mask = np.expand_dims(covered, [i for i in range(values.ndim) if i != axis])
             return np.where(mask, values.double().cpu().numpy(), np.nan)
 
-        path = self.crop.to_image(only_covered(stages.path[:, 0], 1))
+        path = self.cut.to_image(only_covered(stages.path[:, 0], 1))
         probabilities = only_covered(output.probabilities[0], 0)
         return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
 
@@ -156,7 +156,7 @@ class MatchView:
     def _pose(self, category: Category, output: HeadOutput, covered: np.ndarray, density: bool | int) -> Pose:
         points = np.where(covered[:, None], output.points[0].double().cpu().numpy(), np.nan)
         grids = output.probabilities[0].double().cpu().numpy()
-        xy, confidence, densities = self.crop.to_image(points), np.full(len(category), np.nan), {}
+        xy, confidence, densities = self.cut.to_image(points), np.full(len(category), np.nan), {}
         for k in np.flatnonzero(covered).tolist():
             guess = density_of(self.crop, grids[k])
             confidence[k] = guess.mass_within(xy[k], CONFIDENCE_RADIUS * self.crop.side)
