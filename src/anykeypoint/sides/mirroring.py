@@ -2,7 +2,7 @@
 
 A name has a side where exchanging left and right in it gives the name of another point of the same category; that is
 what `mirrored_pairs` looks for. Side words of many languages are exchanged (`words`), and the letters l and r as
-words ("L_ear", "ear.l", "earL1", "LEar"), in codes of two letters ("paw1LH") and at the ends of a word ("lear").
+words ("L_ear", "ear.l", "earL1", "LEar"), in codes ("paw1LH", "FLP") and at the ends of a word ("lear").
 """
 
 import re
@@ -157,7 +157,7 @@ def _replaced(text: str, places: list[SidePlace]) -> Iterator[str]:
 
 
 def _letter_exchanges(text: str) -> Iterator[_Exchange]:
-    """The exchanges of the letters l and r: as words all at once, each alone, in codes of two, glued to a word."""
+    """The exchanges of the letters l and r: as words all at once, each alone, in codes, glued to a word."""
     parts = [part for run in letter_runs(text) for part in run]
     words = [(start, end) for start, end in parts if _is_letter(text, start, end)]
     if words:
@@ -174,6 +174,8 @@ def _letter_exchanges(text: str) -> Iterator[_Exchange]:
                 yield _lettered(text, [(at, at + 1)], 4, "code" if known else "")
             elif len(token) > 2 and lower(text[at]) in _LETTERS and rest not in side_words().other_letters:
                 yield _lettered(text, [(at, at + 1)], 5, "")
+        if len(token) == 3 and text[start:end].isupper() and token[1] in _LETTERS:
+            yield _lettered(text, [(start + 1, start + 2)], 5, "")
 
 
 def _lettered(text: str, places: list[tuple[int, int]], level: int, scheme: str) -> _Exchange:
