@@ -57,13 +57,7 @@ def test_labels_are_annotations_and_a_models_answers_are_predictions(made):
     (prediction,) = first["predictions"]
     assert prediction["model_version"] == "anykeypoint" and prediction["score"] == pytest.approx((0.7 + 0.25) / 2)
     scores = {region["id"]: region.get("score") for region in prediction["result"]}
-    assert scores == {
-        "object3": pytest.approx(0.7),
-        "object3_0": 0.9,
-        "object3_1": 0.5,
-        "object4": 0.25,
-        "object4_0": 0.25,
-    }
+    assert scores == {"object3": None, "object3_0": 0.9, "object3_1": 0.5, "object4": None, "object4_0": 0.25}
     assert second["predictions"][0]["score"] == 0, "unknown confidences are no certainty"
     assert "NaN" not in convert(answered(data), images, "labelstudio")[0]
 
@@ -76,6 +70,24 @@ def test_predictions_are_read_where_nobody_has_annotated_and_that_is_said(made, 
     for old, new in zip(data.objects, again.objects, strict=True):
         np.testing.assert_allclose(new.points, old.points, atol=1e-9)
         assert new.visibility.tolist() == old.visibility.tolist() and new.image == old.image
+    first, second, last = again.objects
+    np.testing.assert_array_equal(first.confidence, [0.9, 0.5, NAN])
+    np.testing.assert_array_equal(second.confidence, [0.25, NAN, NAN])
+    assert last.confidence is None and first.score is None
+
+
+def test_scores_of_objects_come_back_and_those_of_finished_annotations_are_no_answers(made, tmp_path):
+    images, data = made
+    scored = replace(data, objects=[replace(item, score=0.25 * item.id) for item in data.objects])
+    tasks = json.loads(convert(scored, images, "labelstudio")[0])
+    (tmp_path / "t.json").write_text(json.dumps(tasks))
+    again = read(f"labelstudio:{tmp_path / 't.json'}", images)
+    assert [item.score for item in again.objects] == [0.75, 1.0, 2.25]
+    for task in tasks:
+        task["annotations"] = [{"result": task.pop("predictions")[0]["result"]}]
+    (tmp_path / "t.json").write_text(json.dumps(tasks))
+    again = read(f"labelstudio:{tmp_path / 't.json'}", images)
+    assert [(item.score, item.confidence) for item in again.objects] == [(None, None)] * 3
 
 
 def test_an_annotation_counts_before_a_prediction_and_ids_of_predictions_are_passed_over(made, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,13 @@ MIN_MARGIN = 4.0  # smallest reach beyond them, in pixels
 
 NamedPoints = dict[str, tuple[float, float, int]]  # name of a point -> x, y in image pixels, and visibility
 NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category name, points, box or None
+
+
+class Answer(NamedTuple):
+    """What a model said of an object: its score, and confidences of points by name; None and nothing where unknown."""
+
+    score: float | None = None
+    confidences: Mapping[str, float] = {}
 
 
 @dataclass
@@ -186,21 +193,30 @@ class Labels:
             if size is not None:
                 entry["bbox"] = list(within(entry["bbox"], size, table[table[:, 2] > 0, :2]))
 
-    def add_named_objects(self, objects: Sequence[NamedObject], orders: Mapping[str, Iterable[str]]) -> None:
+    def add_named_objects(
+        self,
+        objects: Sequence[NamedObject],
+        orders: Mapping[str, Iterable[str]],
+        answers: Mapping[int, "Answer"] | None = None,
+    ) -> None:
         """Add objects whose points are known by name, and the categories that they need.
 
         objects: image id, category name, points by name, and box or None, for each.
         orders: category name -> names of its points in order. Points that it does not list come behind those, in the
             order of their first appearance. A point that an object lacks is not labelled.
+        answers: place of an object in `objects` -> what a model said of it besides.
         """
         names = {kind: dict.fromkeys(order) for kind, order in orders.items()}
         for _, kind, points, _ in objects:
             names.setdefault(kind, {}).update(dict.fromkeys(points))
         used = {kind for _, kind, _, _ in objects}
         ids = {kind: self.add_category(kind, list(order)) for kind, order in names.items() if kind in used}
-        for image, kind, points, box in objects:
+        for place, (image, kind, points, box) in enumerate(objects):
             table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
-            self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box)
+            answer = Answer() if answers is None else answers.get(place, Answer())
+            sure = [answer.confidences.get(name) for name in names[kind]] if answer.confidences else None
+            more = {"score": answer.score, "keypoint_confidence": sure}
+            self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box, **more)
 
     @contextmanager
     def catching(self) -> Iterator[None]:

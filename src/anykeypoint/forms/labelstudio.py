@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .document import Labels, NamedObject
+from .document import Answer, Labels, NamedObject
 from .form import NOUN, LabelForm
 from .labelstudio_pictures import picture_file
 from .labelstudio_regions import by_task_picture, objects_of
@@ -34,6 +34,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     objects: list[NamedObject] = []
+    answers: dict[int, Answer] = {}  # place in `objects` -> what a model said of it
     for index, task in enumerate(tasks):
         with labels.catching():
             if (
@@ -43,7 +44,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             ):
                 raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
             where = f"{path}: task {task.get('id', index)}"
-            regions = _regions(task, where, labels)
+            regions, answered = _regions(task, where, labels)
             group = task["data"].get("group")
             known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
@@ -53,13 +54,16 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = picture_file(address, images)
                 image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
-                objects += [(image, *entry) for entry in objects_of(drawn, word or LOOSE, labels, where)]
-    labels.add_named_objects(objects, orders)
+                for kind, points, box, answer in objects_of(drawn, word or LOOSE, labels, where, answered):
+                    if answer is not None:
+                        answers[len(objects)] = answer
+                    objects.append((image, kind, points, box))
+    labels.add_named_objects(objects, orders, answers)
     return labels
 
 
-def _regions(task: dict[str, Any], where: str, labels: Labels) -> list[dict]:
-    """The regions of a task's first annotation that is not cancelled, otherwise of its first prediction.
+def _regions(task: dict[str, Any], where: str, labels: Labels) -> tuple[list[dict], bool]:
+    """The regions of a task's first annotation that is not cancelled, otherwise of its first prediction; and which.
 
     The other annotations are counted. A prediction is what a model answered, and nobody has looked at it.
     """
@@ -70,15 +74,15 @@ def _regions(task: dict[str, Any], where: str, labels: Labels) -> list[dict]:
     for _ in done[1:]:
         labels.leave_out("annotations by further annotators")
     if done:
-        return _list(done[0].get("result", []), "result", where)
+        return _list(done[0].get("result", []), "result", where), False
     listed = task.get("predictions")  # an export may list their ids alone
     answers = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     if given or not answers:
-        return []
+        return [], False
     for _ in answers[1:]:
         labels.leave_out("predictions by further models")
     labels.count_note("tasks have no annotation, and their predictions were taken")
-    return _list(answers[0].get("result", []), "result", where)
+    return _list(answers[0].get("result", []), "result", where), True
 
 
 def _list(value: Any, key: str, where: str) -> list[dict]:
@@ -93,7 +97,7 @@ FORM = LabelForm(
     "Label Studio's JSON export",
     NOUN,
     write=tasks_text,
-    holds=frozenset({"boxes", "hidden", "groups", "empty"}),
+    holds=frozenset({"boxes", "hidden", "groups", "empty", "confidences", "scores"}),
     beside=lambda data: {".config.xml": setup_text(data)},
     advice="Paste the labelling setup of the .config.xml into Settings > Labeling Interface > Code. Label Studio finds "
     "pictures of local files with --picture-prefix '/data/local-files/?d=FOLDER/' (see docs/tools.md).",

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..geometry import turned_hull
-from .document import Labels, NamedPoints
-from .reading import number
+from .document import Answer, Labels, NamedPoints
+from .reading import number, plain_number
 
 PICTURE = re.compile(r"\.(jpe?g|jfif|jpe|png|webp|bmp|tiff?|gif|avif|heic)([?#].*)?$", re.IGNORECASE)
 
@@ -32,16 +33,27 @@ RECTANGLES, POINTS = ("rectanglelabels", "rectangle"), ("keypointlabels", "keypo
 ABOUT = ("labels", "choices", "relation")  # types of results about regions
 
 Region = dict[str, Any]  # a result of an annotation
-Object = tuple[str, NamedPoints, list[float] | None]  # category, points by name, and x, y, w, h in image pixels
 
 
-def objects_of(regions: Sequence[Region], loose: str, labels: Labels, where: str) -> list[Object]:
+class Object(NamedTuple):
+    """An object of a picture: its category, points by name, x, y, w, h in image pixels, and a model's answer."""
+
+    category: str
+    points: NamedPoints
+    box: list[float] | None
+    answer: Answer | None
+
+
+def objects_of(
+    regions: Sequence[Region], loose: str, labels: Labels, where: str, answered: bool = False
+) -> list[Object]:
     """The objects of a picture.
 
     regions: those that were drawn on it, and the results about them.
     loose: the category of objects without a labelled rectangle.
     labels: counts regions that are left out, and collects faults; an object with one is left out.
     where: the task, named in faults.
+    answered: a model gave them, so that their scores are its confidences.
     """
     # With the control tag Labels, the label of a plain rectangle or point is a result of its own with the same id.
     named = {
@@ -49,7 +61,7 @@ def objects_of(regions: Sequence[Region], loose: str, labels: Labels, where: str
         for region in regions
         if region.get("type") == "labels" and isinstance(region.get("value"), dict)
     }
-    picture = _Picture(loose, labels, where, named, chosen_visibility(regions, labels), related(regions))
+    picture = _Picture(loose, labels, where, named, chosen_visibility(regions, labels), related(regions), answered)
     for region in regions:
         if region.get("type") in RECTANGLES:
             picture.add_rectangle(region)
@@ -69,9 +81,12 @@ class _Picture:
     named: id of a region -> the `value` of the result that labels it.
     chosen: id of a region -> the visibility that choices give it.
     joined: id of a region -> ids of the regions that relations join it to.
+    answered: as in `objects_of`.
     boxes: id of a rectangle -> its label, and x, y, w, h in image pixels.
     points: id of a rectangle, of one of several joined points, or "" -> points of the object.
     bad: keys of `boxes` and `points` with a fault; their objects are left out.
+    scores: key of `boxes` -> score of the rectangle.
+    sure: key of `points` -> scores of the points by name.
     """
 
     loose: str
@@ -80,9 +95,12 @@ class _Picture:
     named: dict[str, dict[str, Any]]
     chosen: dict[str, int]
     joined: dict[str, set[str]]
+    answered: bool
     boxes: dict[str, tuple[str, list[float]]] = field(default_factory=dict)
     points: dict[str, NamedPoints] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
+    scores: dict[str, float] = field(default_factory=dict)
+    sure: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def objects(self) -> list[Object]:
         """The objects without a fault; rectangles without points are counted."""
@@ -92,7 +110,8 @@ class _Picture:
         for key, points in self.points.items():
             if key not in self.bad:
                 kind, box = self.boxes.get(key, (self.loose, None))
-                objects.append((kind, points, box))
+                answer = Answer(self.scores.get(key), self.sure.get(key, {})) if self.answered else None
+                objects.append(Object(kind, points, box, answer))
         return objects
 
     def add_rectangle(self, region: Region) -> None:
@@ -112,6 +131,8 @@ class _Picture:
                 box = turned_hull(box, degrees, box[:2])  # Label Studio turns a rectangle about its first corner
                 self.labels.notes.append(f"{at} is turned by {degrees:g} degrees; the upright box round it was taken.")
             self.boxes[identity] = (label, list(box))
+            if isfinite(score := plain_number(region.get("score"))):
+                self.scores[identity] = score
             self.bad.discard(identity)
 
     def add_point(self, region: Region) -> None:
@@ -141,6 +162,8 @@ class _Picture:
                     self.bad.add(owner)
                 raise
             points[name] = (x, y, self._visibility(region))
+            if isfinite(score := plain_number(region.get("score"))):
+                self.sure.setdefault(owner, {})[name] = score
 
     def _owner(self, region: Region) -> str | None:
         """The key of the object that a point says it belongs to; None where only its place can tell."""

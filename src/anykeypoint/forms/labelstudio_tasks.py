@@ -38,13 +38,11 @@ def tasks_text(data: Dataset, images: Path, prefix: str = "") -> str:
         for item in picture.objects:
             task["data"]["keypoints"][item.category.name] = point_labels(item.category)
             _results(task, _is_answer(item)).extend(_regions(item, size))
+        for prediction in task.get("predictions", ()):
+            prediction["score"] = float(np.mean([_score(item) for item in picture.objects if _is_answer(item)]))
         if not picture.objects and not answers:
             _results(task, False)  # somebody looked, and there is no object
         tasks.append(task)
-    for task in tasks:
-        for prediction in task.get("predictions", ()):
-            scores = [region["score"] for region in prediction["result"] if region["type"] == "rectanglelabels"]
-            prediction["score"] = float(np.mean(scores))
     return json_text(tasks)
 
 
@@ -73,9 +71,7 @@ def _regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]
     x, y, w, h = (np.array(item.box) * percent).tolist()
     value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [item.category.name]}
     region = {"id": parent, "type": "rectanglelabels", "from_name": BOXES, **common, "value": value}
-    if _is_answer(item):
-        region["score"] = _score(item, known[labelled])
-    regions = [region]
+    regions = [region if item.score is None else {**region, "score": item.score}]
     for i in labelled:
         x, y = (item.points[i] * percent[:2]).tolist()
         value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [labels[i]]}
@@ -86,10 +82,11 @@ def _regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]
     return regions
 
 
-def _score(item: LabelledObject, known: np.ndarray) -> float:
+def _score(item: LabelledObject) -> float:
     """The score of an answer: its own, otherwise the mean of its known confidences, 0 where none is known."""
     if item.score is not None:
         return item.score
+    known = np.empty(0) if item.confidence is None else item.confidence[item.visibility > 0]
     return float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
 
 
