@@ -59,6 +59,14 @@ def test_moving_the_box_moves_the_crop(box, dx, dy):
     np.testing.assert_allclose((there.x - here.x, there.y - here.y), (dx, dy), atol=1e-7)
 
 
+def test_a_box_without_a_width_may_lie_on_the_edge_of_its_picture():
+    for box in ((0, 10, 0, 50), (100, 10, 0, 50), (10, 80, 50, 0), (30, -5, 0, 10)):
+        assert check_overlap(box, (100, 80)) == box
+    for box in ((-1, 10, 0, 50), (101, 10, 0, 50), (10, 81, 50, 0), (30, -10, 0, 10), (100, 10, 5, 5)):
+        with pytest.raises(InputError, match="lies outside"):
+            check_overlap(box, (100, 80))
+
+
 def test_a_box_without_a_width_has_the_square_of_its_height():
     assert square_crop((50, 10, 0, 200)) == Crop(-50, 10, 200) and square_crop((5, 7, 8, 0), 1.25) == Crop(4, 2, 10)
 
