@@ -199,7 +199,9 @@ class Category:
         """
         known = {"name", "noun", "source", "keypoints", "skeleton", "pairs", "alone"}
         if not isinstance(data, Mapping) or not isinstance(data.get("keypoints"), list):
-            raise InputError(f"{origin} must be a mapping with a list under 'keypoints'.")
+            marks = isinstance(data, Mapping) and data and all(isinstance(value, list) for value in data.values())
+            hint = f"; a file that marks points is for --example PICTURE:{origin}" if marks else ""
+            raise InputError(f"{origin} must be a mapping with a list under 'keypoints'{hint}.")
         if unknown := sorted(map(str, set(data) - known)):
             near = near_names(unknown[0], known)
             raise InputError(

@@ -348,6 +348,30 @@ def test_keypoints_between_commas_are_asked_one_by_one_and_that_is_said(run, pho
     assert err.startswith("note: 'nose, left eye' was read as 2 keypoints") and err.count("\n") == 1
 
 
+def test_names_are_printed_on_one_line_each_in_columns(run, photos):
+    points = [{"name": "nose\nand \x1b[31mred"}, {"name": "左目"}, {"name": "{name}"}]
+    Path("odd.json").write_text(json.dumps({"keypoints": points}))
+    code, out, _ = run("predict", "photos/a.jpg", "--category", "odd.json")
+    lines = out.splitlines()
+    assert code == 0 and lines[2].startswith("  nose\\nand \\x1b[31mred  ") and lines[4].startswith("  {name}  ")
+    assert lines[3].startswith("  左目" + " " * (len("nose\\nand \\x1b[31mred") - 4) + "  ")
+    assert "左目" in run("categories", "odd.json")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--keypoints 'nose; left eye'"),
+        (["--category", "marks.json"], "is for --example PICTURE:marks.json"),
+        (["--keypoints", "a", "--category", "human_body"], "but got both"),
+    ],
+)
+def test_a_request_that_says_no_points_is_answered_with_how_to_say_them(run, photos, arguments, words):
+    Path("marks.json").write_text('{"nose": [1, 2]}')
+    code, _, err = run("predict", "photos/a.jpg", *arguments)
+    assert code == 2 and words in err and err.count("\n") == 1
+
+
 def test_boxes_may_be_cocos(run, photos):
     names = [{"id": i, "file_name": name} for i, name in enumerate(("a.jpg", "b.png", "c.jpg"))]
     boxes = [
@@ -410,7 +434,7 @@ def test_a_table_that_cannot_be_written_is_a_failure_with_a_sentence(run, photos
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["photos"], "neither"),
+        (["photos"], "Say what to find, as --keypoints"),
         (["photos", *POINTS, "--category", "x.json"], "both"),
         (["photos", "--category", "none.json"], "none.json"),
         (["photos", "--keypoints", " ; "], "keypoints"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anykeypoint.category import Category
-from anykeypoint.configs.typed import is_drive, split_commas, split_paths, split_points, split_words
+from anykeypoint.configs.typed import is_drive, printable, split_commas, split_paths, split_points, split_words
 from anykeypoint.errors import InputError, ReadingWarning
 
 NOSE_AND_EYE = [("nose", ""), ("left eye", "the eye on its left")]
@@ -46,6 +46,7 @@ def test_keypoints_are_parted_by_every_alphabets_semicolon_and_by_new_lines(text
         ("👁️; 👩‍🚀", [("👁️", ""), ("👩‍🚀", "")]),
         ("الأنف؛ العين", [("الأنف", ""), ("العين", "")]),
         ("e\u0301ye", [("éye", "")]),
+        ("鼻; œil".encode().decode("ascii", "surrogateescape"), [("鼻", ""), ("œil", "")]),
         ("", []),
         (" ; \n", []),
     ],
@@ -140,3 +141,8 @@ def test_two_paths_are_parted_at_the_colon_between_them(text, paths):
 def test_a_colon_follows_a_drive_only_in_front_of_a_path():
     assert is_drive(r"C:\x", 1) and is_drive("a:C:/x", 3)
     assert not any((is_drive("C:x", 1), is_drive("ab:/x", 2), is_drive("é:/x", 1), is_drive(":/x", 0)))
+
+
+def test_text_for_a_terminal_is_one_line_without_control_characters():
+    assert printable("nose\n\x1b[31m\tl\u2028r") == "nose\\n\\x1b[31m\\tl\\u2028r"
+    assert printable("鼻 👩‍🚀 caf\udce9 الأنف") == "鼻 👩‍🚀 caf\udce9 الأنف"

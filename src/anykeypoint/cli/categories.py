@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from . import options
+from ..configs.typed import printable
+from . import console, options
 
 
 def run(
@@ -38,9 +39,9 @@ def run(
         return 0
     one = category(name)
     print(f"{one.name}: {len(one)} points of a {one.noun}")
-    wide = max(len(point) for point in one.names)
+    wide = console.columns_of(one.names, 0)
     for i, keypoint in enumerate(one.keypoints):
-        print(f"{i + 1:>4}  {keypoint.name:<{wide}}  {keypoint.description}".rstrip())
+        print(f"{i + 1:>4}  {console.padded(keypoint.name, wide)}  {printable(keypoint.description)}".rstrip())
     return 0
 
 

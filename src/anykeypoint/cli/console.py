@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from ..configs.typed import printable
+
 Item = TypeVar("Item")
 
 PLAIN_EVERY = 30.0  # seconds between lines of progress where stderr is no terminal
@@ -48,7 +50,22 @@ def note(sentence: str) -> None:
 
 def error(sentence: str) -> None:
     """Print a sentence on stderr as an error."""
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    print(f"error: {printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def padded(text: str, columns: int) -> str:
+    """Text on one line of a terminal, filled with blanks up to a number of columns, of which some letters take two."""
+    from rich.cells import cell_len
+
+    text = printable(text)
+    return text + " " * (columns - cell_len(text))
+
+
+def columns_of(texts: Iterable[str], least: int) -> int:
+    """The number of columns that the longest of some texts takes on a terminal, and at least `least`."""
+    from rich.cells import cell_len
+
+    return max([least, *(cell_len(printable(text)) for text in texts)])
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
@@ -125,7 +142,7 @@ class _PlainProgress:
 
 
 def _print_sentence(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 @contextmanager

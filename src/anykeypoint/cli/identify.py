@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..configs.typed import split_commas
+from ..configs.typed import printable, split_commas
 from ..errors import InputError
 from . import console, options
 
@@ -104,8 +104,8 @@ def text_table(points: "np.ndarray", answers: "Sequence[Identified]") -> str:
     lines = [f"{'x':>8}  {'y':>8}  confidence  name"]
     for (x, y), answer in zip(points.tolist(), answers, strict=True):
         others = sorted((answer.probabilities or {}).items(), key=lambda item: -item[1])[1:3]
-        beside = f"  ({', '.join(f'{name} {share:.2f}' for name, share in others)})" if others else ""
-        lines.append(f"{x:>8.1f}  {y:>8.1f}  {answer.confidence:>10.2f}  {answer.name}{beside}")
+        beside = f"  ({', '.join(f'{printable(name)} {share:.2f}' for name, share in others)})" if others else ""
+        lines.append(f"{x:>8.1f}  {y:>8.1f}  {answer.confidence:>10.2f}  {printable(answer.name)}{beside}")
     return "\n".join(lines)
 
 

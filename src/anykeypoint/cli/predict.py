@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..configs.typed import printable
 from ..errors import InputError
 from . import console, options
 
@@ -251,8 +252,12 @@ def choose_category(
     if name is None and keypoints is None and marked:
         return marked_category(marked, noun)
     if (name is None) == (keypoints is None):
-        given = "neither" if name is None else "both"
-        raise InputError(f"Say what to find with either --category or --keypoints, but got {given}.")
+        if name is not None:
+            raise InputError("Say what to find with either --category or --keypoints, but got both; leave one out.")
+        raise InputError(
+            "Say what to find, as --keypoints 'nose; left eye', --category NAME (`categories` lists them) or --example "
+            "PICTURE:FILE."
+        )
     if keypoints is not None:
         word = noun or "object"
         return Category.from_text(keypoints, name=word, noun=word)
@@ -315,16 +320,17 @@ def text_table(result: Any) -> str:
     """The poses of an `inference.files.Result` as aligned text, a line for each keypoint."""
     import numpy as np
 
+    path = printable(str(result.path))
     lines = []
     for number, pose in enumerate(result.poses, start=1):
-        title = str(result.path) if len(result.poses) == 1 else f"{result.path}, object {number}"
+        title = path if len(result.poses) == 1 else f"{path}, object {number}"
         if pose.box is not None and pose.box_score is not None:
             place = ", ".join(f"{value:.1f}" for value in pose.box)
             title += f": {pose.box_word} {pose.box_score:.2f} in [{place}]"
-        wide = max(8, *(len(name) for name in pose.names))
+        wide = console.columns_of(pose.names, 8)
         lines += [title, f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"]
         for name, (x, y), confidence in zip(pose.names, pose.xy.tolist(), pose.confidence.tolist(), strict=True):
             sure = f"{'unknown':>10}" if np.isnan(confidence) else f"{confidence:>10.2f}"
             numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {sure}"
-            lines.append(f"  {name:<{wide}}  {numbers}")
-    return "\n".join(lines) or f"{result.path}\n  no object"
+            lines.append(f"  {console.padded(name, wide)}  {numbers}")
+    return "\n".join(lines) or f"{path}\n  no object"

@@ -1,4 +1,4 @@
-"""What people type, taken apart: lists of keypoints or words, and two paths in one argument.
+"""What people type, taken apart: lists of keypoints or words, and two paths in one argument; and text for terminals.
 
 Every alphabet has its own semicolon, colon and comma, and all of them part what they part when typed on that keyboard.
 """
@@ -6,6 +6,7 @@ Every alphabet has its own semicolon, colon and comma, and all of them part what
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def clean(text: str, what: str) -> str:
     what: subject of errors.
     Raises InputError for a tab or another control character between words, and for bytes that are no text.
     """
+    with suppress(UnicodeError):  # in an ASCII locale the command line's bytes arrive as lone surrogates
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8")
     text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     for line in re.split(f"[{_ENDS}]", text):
         for letter in line.strip():
@@ -90,6 +93,12 @@ def clean(text: str, what: str) -> str:
             if unicodedata.category(letter) in ("Cc", "Cs"):
                 raise InputError(f"{what} have a character that is no text in {line.strip()[:60]!r}; take it out.")
     return text
+
+
+def printable(text: str) -> str:
+    """Text on one line of a terminal: line ends and other control characters are written as escapes such as "\\n"."""
+    odd = [letter for letter in set(text) if unicodedata.category(letter) in ("Cc", "Zl", "Zp")]
+    return text.translate({ord(letter): letter.encode("unicode_escape").decode() for letter in odd})
 
 
 def split_paths(text: str, exists: Callable[[str], bool] = lambda path: Path(path).is_file()) -> tuple[str, str] | None:

@@ -37,8 +37,13 @@ def name_pictures(sources: Sequence[str | Path], paths: Sequence[Path]) -> Pictu
         raise InputError(
             "The pictures lie on several drives, so that no folder holds them all; predict each drive on its own."
         ) from error
-    names = {path: os.path.relpath(place, start).replace(os.sep, "/") for path, place in places.items()}
+    names = {path: _text(os.path.relpath(place, start)).replace(os.sep, "/") for path, place in places.items()}
     return PictureNames(_as_given(start, sources), names)
+
+
+def _text(path: str) -> str:
+    """A path as text that is the same in every locale; bytes that are not UTF-8 stay lone surrogates."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def _within(place: str, folder: str) -> bool:

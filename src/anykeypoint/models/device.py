@@ -22,7 +22,8 @@ def pick_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"There is no device {device!r}{near_names(device, NAMES)}; use auto, cpu or cuda.") from error
+        near = " (a GPU is called cuda)" if "gpu" in device.lower() else near_names(device, NAMES)
+        raise InputError(f"There is no device {device!r}{near}; use auto, cpu or cuda.") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError("No CUDA device can be used here; use --device cpu or install a CUDA build of torch.")
     return chosen
