@@ -1,6 +1,7 @@
 """Features that are computed once: the same as computed on the fly, and kept through stops."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from training.test_matching_episodes import settled
 
+from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
@@ -147,6 +149,22 @@ def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data)
         kept(FixedCropSampler(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
     assert json.loads((tmp_path / "about.json").read_text())["versions"] == 2
     kept(FixedCropSampler(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
+
+
+def test_features_of_crops_that_were_mirrored_are_refused_where_a_side_lacks_its_partner_now(tmp_path, data):
+    names = ("left eye", "right eye", "left paw")
+    kinds = [Category("thing", tuple(map(Keypoint, names[:count]))) for count in (2, 3)]
+    for flip, refused in ((0.0, False), (0.5, True)):
+        crops = replace(CROPS, augment=replace(CROPS.augment, flip=flip))
+        plans = []
+        for kind in kinds:
+            marked = {"category": kind, "points": np.full((len(kind), 2), 9.0), "visibility": np.full(len(kind), 2)}
+            plans.append(
+                FixedCropSampler(replace(data, objects=[replace(o, **marked) for o in data.objects]), crops, 1)
+            )
+        kept(plans[0], tmp_path / str(flip), Counter())
+        with pytest.raises(InputError, match="features of other crops") if refused else nullcontext():
+            kept(plans[1], tmp_path / str(flip), Counter())
 
 
 def test_trainings_with_other_seeds_share_the_features(tmp_path, data):

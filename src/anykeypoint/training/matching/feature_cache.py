@@ -141,7 +141,8 @@ def _about(sampler: FixedCropSampler, encoder: nn.Module) -> dict[str, Any]:
     config = sampler.config
     objects = hashlib.sha256()
     for item, name in zip(sampler.objects, picture_names(sampler.objects), strict=True):
-        objects.update(f"{name} {[float(side) for side in item.box]}\n".encode("utf-8", "surrogateescape"))
+        never = " never mirrored" if config.augment.flip and not item.category.flips else ""
+        objects.update(f"{name} {[float(side) for side in item.box]}{never}\n".encode("utf-8", "surrogateescape"))
     weights = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         weights.update(name.encode())
