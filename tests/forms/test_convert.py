@@ -81,6 +81,9 @@ def test_a_coco_file_keeps_pairs_that_its_names_do_not_give(source, tmp_path):
     (tmp_path / "again.json").write_text(text)
     again = read(f"coco:{tmp_path / 'again.json'}", images).categories[4]
     assert again.pairs == ((0, 2),) and again.alone == (1,)
+    lost = convert(read(f"coco:{labels}", images), images, "csv").lost
+    assert "pairs of left and right that the names do not tell" in lost
+    assert "that 1 points have no other side on purpose" in lost
 
 
 def places(before, new):

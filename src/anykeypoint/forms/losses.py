@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..sides.mirroring import mirrored_pairs
+from ..category import Category
 from .dataset import Dataset
 from .form import LabelForm
+from .walk import own_category
+from .writing import point_labels
 
 
 def lost(data: Dataset, form: LabelForm) -> list[str]:
@@ -46,10 +48,24 @@ def _skeletons(data: Dataset) -> str:
 
 
 def _pairs(data: Dataset) -> str:
-    """Pairs of left and right that do not follow from the names."""
-    kinds = {item.category_id: item.category for item in data.objects}.values()
-    odd = [kind for kind in kinds if {*(kind.pairs or ())} != {*mirrored_pairs(kind.names)}]
+    """Pairs of left and right that a reader of the names would not give."""
+    odd = any(kind.pairs != _read_again(kind).pairs for kind in _kinds(data))
     return "pairs of left and right that the names do not tell" if odd else ""
+
+
+def _alone(data: Dataset) -> str:
+    """Points that have a side and no partner on purpose, where a reader of the names would not know it."""
+    lone = [{*kind.alone} & {*kind.unpaired} - {*_read_again(kind).alone} for kind in _kinds(data)]
+    return _counted(sum(map(len, lone)), "that {} points have no other side on purpose")
+
+
+def _kinds(data: Dataset) -> list[Category]:
+    return list({item.category_id: item.category for item in data.objects}.values())
+
+
+def _read_again(kind: Category) -> Category:
+    """What a reader makes of a category's name and labels."""
+    return own_category(kind.name, point_labels(kind), ())
 
 
 def _groups(data: Dataset) -> str:
@@ -96,6 +112,7 @@ DETAILS: dict[str, Callable[[Dataset], str]] = {
     "areas": _areas,
     "skeletons": _skeletons,
     "pairs": _pairs,
+    "alone": _alone,
     "groups": _groups,
     "ids": _ids,
     "confidences": _confidences,
