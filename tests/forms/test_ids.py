@@ -10,9 +10,11 @@ from PIL import Image
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.forms.label_ids import label_ids
-from anykeypoint.forms.poses import coco_document
-from anykeypoint.forms.registry import convert, read
+from anykeypoint.forms.poses import coco_document, write_coco
+from anykeypoint.forms.registry import convert, read, writable_forms
 from anykeypoint.forms.renumber import renumber
+from anykeypoint.forms.writing import point_labels, save
+from anykeypoint.library.lookup import category
 from anykeypoint.pose import Pose
 
 CAT = Category("cat", (Keypoint("nose"), Keypoint("left eye", label="left_eye")), noun="cat")
@@ -86,3 +88,25 @@ def test_renumbering_counts_from_one_and_leaves_out_categories_without_an_object
     assert [entry["category_id"] for entry in written["annotations"]] == [1, 2]
     for old, new in zip(before.objects, after.objects, strict=True):
         np.testing.assert_array_equal(old.points, new.points)
+
+
+@pytest.mark.parametrize("form", [name for name in writable_forms() if name != "tps"])  # TPS has no names of points
+@pytest.mark.parametrize("name", ["animal_face", "human_body", "field_05_car"])
+def test_names_of_predictions_stay_the_same_in_every_form(tmp_path, form, name):
+    """So that corrected labels join predictions: no form gives back the library's other spelling (`left_eye`)."""
+    kind = category(name)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (300, 200)).save(tmp_path / "photos" / "a.png")
+    places = np.column_stack([np.linspace(20, 200, len(kind)), np.linspace(30, 150, len(kind))])
+    pose = Pose(
+        names=kind.names, xy=places, confidence=[0.5] * len(kind), present=[True] * len(kind), image_size=(300, 200),
+        box=(10, 20, 220, 150), image="a.png", category=kind.name, skeleton=kind.skeleton,
+    )  # fmt: skip
+    write_coco([pose], tmp_path / "poses.json")
+    content = convert(read(f"coco:{tmp_path / 'poses.json'}", tmp_path / "photos"), tmp_path / "photos", form)[0]
+    save(content, tmp_path / "out")
+    where = tmp_path / "out" / "data.yaml" if form == "yolo" else tmp_path / "out"
+    images = tmp_path / "out" if not isinstance(content, str) else tmp_path / "photos"
+    spec = f"dlc/{kind.name}:{where}" if form == "dlc" else f"{form}:{where}"
+    (item,) = read(spec, None if form == "yolo" else images).objects
+    assert point_labels(item.category) == kind.names and item.category.name == kind.name

@@ -91,7 +91,7 @@ def run(
     answers = loaded.identify(read_picture(image, max_pixels), points, box=where, category=choice)
     print(text_table(points, answers))
     if json is not None:
-        written = as_json(image, where, choice, points, answers)
+        written = as_json(Path(image).name, where, choice, points, answers)  # as `predict` names a single picture
         write_bytes(json, (json_format.dumps(written, indent=1) + "\n").encode())
         console.note(f"Written to {json}: {len(points)} point{'' if len(points) == 1 else 's'}.")
     if find(model) == find(DEFAULT):
