@@ -213,6 +213,7 @@ COCO: dict[str, Injector] = {
     "area that is none": Injector(("area",), _edit(area=lambda _: "large")),
     "one area for all": Injector(("area",), _constant_area),
     "box without sides": Injector(("box",), _edit(bbox=lambda b: [*b[:2], 0, 0])),
+    "no box": Injector(("no box",), _edit(bbox=lambda _: None)),
     "box drawn backwards": Injector(("box",), _edit(bbox=lambda b: [*b[:2], -b[2], b[3]])),
     "box outside": Injector(("box outside",), _edit(bbox=lambda b: [*b[:2], 300, b[3]], area=lambda a: a)),
     "points outside the picture": Injector(

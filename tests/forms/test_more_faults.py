@@ -273,6 +273,21 @@ def test_boxes_by_their_centres_are_found(good, tmp_path):
     assert "centre x" in fault.text and mended(data, tmp_path) == good
 
 
+def test_labels_without_boxes_get_those_of_their_points(good, tmp_path):
+    for item in good["annotations"]:
+        del item["bbox"], item["area"]
+    (fault,) = examine(good, tmp_path).faults
+    assert fault.kind == "no box" and len(fault.places) == 5
+    fixed = mended(good, tmp_path)
+    read = {item.id: item.box for item in read_coco_text(good, tmp_path).objects}
+    assert [tuple(item["bbox"]) for item in fixed["annotations"]] == [read[i] for i in range(1, 6)]
+
+
+def test_a_box_without_a_width_is_legal(good, tmp_path):
+    good["annotations"][0] |= {"keypoints": triples([60, 50, 60, 70, 60, 100]), "bbox": [60, 45, 0, 60], "area": 3600}
+    assert kinds(good, tmp_path) == [] and len(read_coco_text(good, tmp_path).objects) == 5
+
+
 def test_one_box_that_reaches_out_is_no_matter_of_order(good, tmp_path):
     data = copy.deepcopy(spread(good))
     data["annotations"][1]["bbox"][2] = 150

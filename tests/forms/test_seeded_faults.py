@@ -13,6 +13,8 @@ import pytest
 from seeded_faults import COCO, FILES, write_document
 from seeded_labels import OPENED, good_document, make_pictures, write_form
 
+from anykeypoint.forms.coco import from_document
+from anykeypoint.forms.dataset import NO_IMAGE
 from anykeypoint.forms.document import load_document
 from anykeypoint.forms.faults.changes import take_back
 from anykeypoint.forms.faults.doctor import examine, examine_labels
@@ -164,5 +166,8 @@ def check_mended(document, faults, folder):
     for i, entry in enumerate(document["annotations"]):
         if i not in touched and not lost:
             assert kept[json.dumps(entry)] >= 1
-    left = {fault.kind for fault in examine(result.document, folder).faults if KINDS[fault.kind] and fault.sure}
-    assert left == set()
+    report = examine(result.document, folder)
+    assert {fault.kind for fault in report.faults if KINDS[fault.kind] and fault.sure} == set()
+    data = from_document(result.document, folder / "mended.json", folder, allow_missing=True)
+    counted = sum(sums.objects for sums in report.counts.values())
+    assert counted == len(data.objects) + data.skipped.get(NO_IMAGE, 0)

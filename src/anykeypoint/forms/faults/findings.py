@@ -37,6 +37,7 @@ class Findings:
     sizes: id of a picture -> (width, height) in pixels; None if its file is missing.
     stated: id of a picture -> (width, height) in pixels as the labels state them, where they do.
     left_out: reason -> number of objects that readers leave out for it, without a fault.
+    boxless: index of each object with points but without a box, and the box of its points.
     labelled: id of a category -> index, points [K, 2] and width of the box of each object that has points and a box.
     """
 
@@ -50,6 +51,7 @@ class Findings:
         self.sizes: dict[Any, tuple[int, int] | None] = {}
         self.stated: dict[Any, tuple[int, int]] = {}
         self.left_out: Counter[str] = Counter()
+        self.boxless: list[tuple[int, tuple[float, float, float, float]]] = []
         self.labelled: dict[Any, list[tuple[int, np.ndarray, float]]] = defaultdict(list)
 
     def say(

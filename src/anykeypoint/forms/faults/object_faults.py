@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import InputError
 from ..areas import box_area, is_filler, stated_areas
 from ..dataset import CROWD, UNLABELLED
+from ..document import box_round, within
 from ..outlines import read_outline
 from ..reading import plain_number
 from . import coincidences
@@ -52,6 +53,12 @@ def objects(found: Findings) -> None:
             found.say("same object", where, f"has the points of annotation {known[same]}", key, counts.name)
         known.setdefault(same, identity)
     coincidences.tell(found)
+    if found.boxless:
+        rewrites = tuple(Rewrite(place, "bbox", list(box)) for place, box in found.boxless)
+        where = naming(found.document, "annotations", [place for place, _ in found.boxless])
+        count = len(found.boxless)
+        text, place = f"{'has' if count == 1 else 'have'} no box", found.boxless[0][0] if count == 1 else -1
+        found.faults.append(Fault("no box", "", where, text, ("annotations", place), None, rewrites))
     _constant_area(found)
     if not any(counts.objects for counts in found.counts.values()):
         found.say("no object", "the file", "has no object that can be used", ("annotations", -1))
@@ -120,6 +127,10 @@ def _box(
             text = f"has {chosen_names(labels, off)} outside its picture of {size[0]} x {size[1]} pixels"
             found.say("points outside the picture", where, text, key, counts.name)
     values = entry.get("bbox")
+    if values in (None, []):  # readers put one round the points
+        if labelled.any():
+            found.boxless.append((key[1], _made(points[labelled], size)))
+        return None
     numbers = [plain_number(value) for value in values] if isinstance(values, list) else []
     sides = numbers[2:]
     if len(numbers) != 4 or not np.isfinite(numbers).all() or min(sides) < 0 or max(sides) == 0:
@@ -140,6 +151,12 @@ def _box(
     if labelled.any():
         found.labelled[kind].append((key[1], points, w))
     return numbers
+
+
+def _made(points: np.ndarray, size: tuple[int, int] | None) -> tuple[float, float, float, float]:
+    """The box that readers put round points [N, 2], cut at the picture where its size is known."""
+    box = box_round(points, least=0)
+    return box if size is None else within(box, size, points)
 
 
 def _area(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..document import box_round
+from ..document import box_round, within
 from ..reading import plain_number
 from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, naming
@@ -39,7 +39,7 @@ def mark(found: Findings) -> None:
         have = "has" if len(places_of) == 1 else "have"
         what = "without a place" if place == LOST else f"at ({place[0]:g}, {place[1]:g})"
         count = f"{len(points)} labelled point{'s' if len(points) > 1 else ''}"
-        text = f"{have} {count} {what}, which is a way of saying that they are not labelled"
+        text = f"{have} {count} {what}, which is how tools say 'not labelled'"
         at = places_of[0] if len(places_of) == 1 else -1
         found.faults.append(Fault("sentinel", "", where, text, ("annotations", at), None, tuple(rewrites)))
         found.rewrite("annotations", rewrites)
@@ -144,12 +144,13 @@ def _unlabelled(found: Findings, at: int, own: list[int]) -> list[Rewrite]:
     rewrites = [Rewrite(at, "keypoints", values)]
     if "num_keypoints" in entry and entry["num_keypoints"] != len(after):
         rewrites.append(Rewrite(at, "num_keypoints", len(after)))
-    box = entry.get("bbox")
+    box, size = entry.get("bbox"), found.extent(entry)
     numbers = np.array([plain_number(value) for value in box] if isinstance(box, list) else [])
     if len(after) and len(after) < len(before) and len(numbers) == 4:
-        for rule in (box_round, _hull):
-            if np.abs(numbers - rule(before)).max() <= SLACK:
-                rewrites.append(Rewrite(at, "bbox", [float(value) for value in rule(after)]))
+        for rule in (box_round, _tight, _hull):
+            cut = [rule(points) if size is None else within(rule(points), size, points) for points in (before, after)]
+            if min(np.abs(numbers - box).max() for box in (rule(before), cut[0])) <= SLACK:
+                rewrites.append(Rewrite(at, "bbox", [float(value) for value in cut[1]]))
                 if plain_number(entry.get("area")) == numbers[2] * numbers[3]:
                     rewrites.append(Rewrite(at, "area", rewrites[-1].value[2] * rewrites[-1].value[3]))
                 break
@@ -160,6 +161,11 @@ def labelled(values: list) -> np.ndarray:
     """The labelled points [N, 2] of an annotation's `keypoints`, those with a place."""
     table = np.array([plain_number(value) for value in values]).reshape(-1, 3)
     return table[(table[:, 2] > 0) & np.isfinite(table).all(axis=1), :2]
+
+
+def _tight(points: np.ndarray) -> tuple[float, float, float, float]:
+    """The box that readers put round the points [N, 2] of an object without one."""
+    return box_round(points, least=0)
 
 
 def _hull(points: np.ndarray) -> tuple[float, float, float, float]:
