@@ -11,6 +11,7 @@ from PIL import Image
 
 from anykeypoint.forms import pictures
 from anykeypoint.forms.coco import from_document, read_coco
+from anykeypoint.forms.dataset import NO_IMAGE
 from anykeypoint.forms.document import load_document
 from anykeypoint.forms.faults.doctor import examine
 from anykeypoint.forms.faults.fault import KINDS
@@ -271,7 +272,9 @@ def test_no_broken_value_stops_the_doctor_and_its_copy_can_always_be_read(good, 
     assert not done  # what --fix writes has nothing more to mend
     file = tmp_path / "mended.json"
     file.write_text(json.dumps(data, allow_nan=False))
-    from_document(load_document(file), file, tmp_path, allow_missing=True)
+    dataset = from_document(load_document(file), file, tmp_path, allow_missing=True)
+    counted = sum(sums.objects for sums in examine(data, tmp_path).counts.values())
+    assert counted == len(dataset.objects) + dataset.skipped.get(NO_IMAGE, 0)
 
 
 def insects(tmp_path, name, count=32):
