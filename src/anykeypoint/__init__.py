@@ -46,7 +46,8 @@ def load(
         folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
         config.json says which kind of model it is.
     device: "auto" takes a GPU where there is one.
-    dtype: precision of the language model, or of a matcher's image encoder and head; few-shot baselines are float32.
+    dtype: "float32", or "bfloat16" or "float16", in which the language model, or a matcher's head and most image
+        encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are float32.
     image_size: side in pixels that crops are resized to, e.g. 336 with weights that were trained with 224; None takes
         the model's own.
 

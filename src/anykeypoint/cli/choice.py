@@ -4,6 +4,7 @@ What a kind of model can do stands in `models.registry`; config.json says which 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..errors import InputError
 from ..forms.phrases import FILE, LIBRARY
@@ -11,6 +12,7 @@ from ..models.folders import model_type
 from ..models.loading import find
 from ..models.registry import MODEL_TYPES
 from ..models.shipped import SHIPPED
+from . import console
 
 # What the user typed for an argument of `predict`, where it has another name.
 _FLAGS = {"describe": "--descriptions"}
@@ -41,6 +43,15 @@ def check_model(name: str, needed: Iterable[str]) -> None:
     for one in _lacking(name, needed) if needed else ():
         lacking = _LACKING.get(one, f"takes no {_flag(one)}; leave it out, or choose another --model")
         raise InputError(f"The model {name!r} {lacking}.")
+
+
+def load_model(name: str, device: str, dtype: str = "float32") -> Any:
+    """The model, with a note while it loads; `anykeypoint.load` says what is refused."""
+    from .. import load
+
+    precision = {} if dtype == "float32" else {"dtype": dtype}
+    with console.waiting(f"loading {name}"):
+        return load(name, device=device, **precision)
 
 
 def _lacking(name: str, needed: list[str]) -> list[str]:

@@ -53,6 +53,7 @@ def run(
     ] = DEFAULT,
     max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
 ) -> int:
     """Name the keypoint at a point of a picture (worse than guessing by position today).
@@ -68,7 +69,7 @@ def run(
     from ..io import write_bytes
     from ..library.lookup import category as named_category
     from ..models.loading import find
-    from .choice import check_model
+    from .choice import check_model, load_model
 
     check_max_pixels(max_pixels)
     if not at:
@@ -84,10 +85,7 @@ def run(
         raise InputError(f"Cannot write {json}: there is no folder {json.parent}; make it first.")
     check_model(model, ["identify"])
 
-    from .. import load
-
-    with console.waiting(f"loading {model}"):
-        loaded = load(model, device=device)
+    loaded = load_model(model, device, dtype)
     answers = loaded.identify(read_picture(image, max_pixels), points, box=where, category=choice)
     print(text_table(points, answers))
     if json is not None:

@@ -52,6 +52,13 @@ OptionalModelArgument = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="float32, bfloat16 or float16: half precision takes less memory and, on a GPU, less time.",
+    ),
+]
 Strategy = Annotated[
     str | None,
     typer.Option(

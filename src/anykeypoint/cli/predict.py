@@ -112,6 +112,7 @@ def run(
     descriptions: options.Descriptions = "detailed",
     max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     ids_from: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +138,7 @@ def run(
     from ..inference.box_files import read_boxes
     from ..inference.files import find_all_images, predict_files
     from ..inference.names import name_pictures
-    from .choice import check_model, default_model
+    from .choice import check_model, default_model, load_model
     from .outputs import plan_outputs
 
     marked = [read_marked(text) for text in example or ()]
@@ -171,11 +172,8 @@ def run(
     else:
         check_model(model, needed)
 
-    from .. import load
-
     where = placed if detect is None else detection.load(device)
-    with console.waiting(f"loading {model}"):
-        loaded = load(model, device=device)
+    loaded = load_model(model, device, dtype)
     check_prompt(loaded, bool(marked))
     if explain and not hasattr(loaded, "explain"):
         raise InputError("This model is no matcher and cannot explain its answers; leave --explain out.")

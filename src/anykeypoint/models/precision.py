@@ -9,12 +9,15 @@ def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
 
     dtype: float32, bfloat16 or float16.
 
-    A module names in `float32` those of its own tensors that stay as they are. In half precision the products take it;
-    what is summed, compared or exponentiated afterwards is float32.
+    A module with `stays_float32` is left as it is; one with `float32`, names of its own tensors, keeps these. In half
+    precision the products of layers take it; what is summed, compared or exponentiated afterwards is float32.
     """
-    for part in module.modules():
-        kept = getattr(part, "float32", ())
-        for tensors in (part._parameters, part._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.is_floating_point() and name not in kept:
-                    tensor.data = tensor.data.to(dtype)
+    if getattr(module, "stays_float32", False):
+        return
+    kept = getattr(module, "float32", ())
+    for tensors in (module._parameters, module._buffers):
+        for name, tensor in tensors.items():
+            if tensor is not None and tensor.is_floating_point() and name not in kept:
+                tensor.data = tensor.data.to(dtype)
+    for part in module.children():
+        to_precision(part, dtype)

@@ -259,15 +259,16 @@ class MatchingModel(CachingModule):
         return self.cache.get(example.key, lambda: self._encoded(example.pixels, examples=True))
 
     def _encoded(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
-        """A crop [S, S, 3] uint8 -> features [1, C, h, w]."""
-        return self.features(self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device)), examples)
+        """A crop [S, S, 3] uint8 -> features [1, C, h, w] in the precision of the head's layers."""
+        features = self.features(self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device)), examples)
+        return features.to(next(self.head.parameters()).dtype)
 
 
 def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:
     """A matcher with pretrained encoders and an untrained head, in eval mode.
 
     seed: of the head's random weights.
-    dtype: precision of all parts but the text encoder.
+    dtype: precision of all parts but the text encoder, and but what `to_precision` leaves float32.
 
     Raises InputError where weights cannot be had, for a head that does not fit the encoders, and for a fusion with a
     frozen side, which must come from a trained matcher (`plugging.plug_in`).
@@ -310,7 +311,7 @@ def assemble(config: MatcherConfig, encoder: ImageEncoder, text_encoder: TextEnc
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingModel:
     """The matcher of a folder, in eval mode; its text encoder comes from where the config says.
 
-    dtype: precision of all parts but the text encoder.
+    dtype: precision of all parts but the text encoder, and but what `to_precision` leaves float32.
 
     Raises InputError for a folder that holds no matcher, and listing unknown, missing and wrongly shaped tensors.
     """

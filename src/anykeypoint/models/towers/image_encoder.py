@@ -53,6 +53,7 @@ class ImageEncoder(nn.Module):
     model_types: the `model_type` that config.json of such a network may have; the first is the usual one.
     statistics: mean and standard deviation of the colours that the network was trained with.
     adjustable: keys of `sizes` that no weight depends on.
+    stays_float32: whether it computes in float32 in a model of half precision too (see `precision.to_precision`).
     has_drop_path: whether it can leave out blocks in training.
     unused: beginnings of the names in `model` whose output no token depends on.
     `_tokens`: from pixels to tokens; it is all that a family must write.
@@ -71,6 +72,7 @@ class ImageEncoder(nn.Module):
     model_types: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[Statistics] = IMAGENET
     adjustable: ClassVar[tuple[str, ...]] = ()
+    stays_float32: ClassVar[bool] = False
     has_drop_path: ClassVar[bool] = False
     unused: tuple[str, ...] = ()
 
