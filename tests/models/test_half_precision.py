@@ -16,10 +16,10 @@ from anykeypoint.models.precision import to_precision
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-PROMPTS = {"text": (False, None), "example": (True, False), "both": (True, None)}
+PROMPTS = ("text", "example", "both")
 
 
-def asked(model, prompt, kind="paper"):
+def asked(model, prompt, kind):
     """The pose of the second picture of a kind, asked as the prompt says with the first as example."""
     marked = read_marked(f"{EXAMPLES / f'{kind}_1.jpg'}:{EXAMPLES / f'{kind}_1.json'}")
     category = marked_category([marked], None)
@@ -34,17 +34,21 @@ def shifts(ours, theirs):
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize(
-    ("name", "prompts", "most"),
-    [("fast", PROMPTS, 0.002), ("capellm-small", ["text"], 0.0126), ("kptllm-small", PROMPTS, 0.0126)],
+    ("name", "prompts", "kind", "step"),
+    [
+        ("fast", PROMPTS, "paper", 0.002),
+        ("capellm-small", ["text"], "horse", 0.0126),
+        ("kptllm-small", PROMPTS, "horse", 0.0126),
+    ],
 )
-def test_a_shipped_model_answers_by_every_prompt_near_its_float32_answer(shipped, name, prompts, most, dtype):
-    """The answers of language models lie on a grid of hundredths of the crop, a crop being 1.25 boxes."""
+def test_a_shipped_model_answers_by_every_prompt_near_its_float32_answer(shipped, name, prompts, kind, step, dtype):
+    """Language models answer on a grid of hundredths of a crop of 1.25 boxes; one point in 18 may be a step off."""
     exact, half = shipped(name), ak.load(name, device="cpu", dtype=dtype)
     for prompt in prompts:
-        ours, theirs = asked(half, prompt), asked(exact, prompt)
+        ours, theirs = asked(half, prompt, kind), asked(exact, prompt, kind)
         far = shifts(ours, theirs)
-        assert np.isfinite(ours.xy).all() and far.max() <= most and np.median(far) < 0.002, (prompt, far)
-        assert np.abs(ours.confidence - theirs.confidence).max() < 0.06
+        assert np.isfinite(ours.xy).all() and far.max() <= step and (far > 0.01).sum() <= 1, (prompt, far)
+        assert np.median(far) < 0.0005 and np.abs(ours.confidence - theirs.confidence).max() < 0.02
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -99,3 +103,28 @@ def test_a_module_says_what_stays_float32():
 def test_an_unknown_precision_is_refused_before_anything_is_read():
     with pytest.raises(InputError, match="float32, bfloat16"):
         ak.load("fast", dtype="half")
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_between_the_layers_of_a_language_model_all_is_float32(dtype):
+    model = ak.load("capellm-small", device="cpu", dtype=dtype)
+    decoder = model.language.base_model
+    assert model.language.layer_dtype == HALVES[dtype]
+    assert model.language.get_output_embeddings().weight.dtype == torch.float32
+    seen = {}
+
+    def note(name):
+        def hook(_, inputs, output):
+            seen[name] = (inputs[0].dtype, output.dtype)
+
+        return hook
+
+    layer = decoder.layers[1]
+    parts = {"norm": layer.input_layernorm, "up": layer.mlp.up_proj.base_layer, "last": decoder.norm}
+    hooks = [part.register_forward_hook(note(name)) for name, part in parts.items()]
+    view = model.encode(EXAMPLES / "paper_2.jpg")
+    assert {hook.remove() for hook in hooks} == {None}
+    half = HALVES[dtype]
+    assert seen == {"norm": (torch.float32, half), "up": (half, half), "last": (torch.float32, torch.float32)}
+    assert view.prefix.states.dtype == torch.float32
+    assert {tensor.dtype for pair in view.prefix.layers for tensor in pair} == {half}

@@ -109,7 +109,8 @@ class GenerativeModel(nn.Module):
 
     def untrained(self) -> Self:
         """The same model before training: pretrained encoder and language model, everything else random."""
-        return type(self).build(self.config, seed=0, dtype=self.language.dtype).to(self.device)
+        precision = getattr(self.language, "layer_dtype", self.language.dtype)
+        return type(self).build(self.config, seed=0, dtype=precision).to(self.device)
 
     def resize(self, image_size: int) -> None:
         """From now on take crops of `image_size` pixels a side, with the same weights (CapeLLM, Table 8).
@@ -122,7 +123,7 @@ class GenerativeModel(nn.Module):
     # --- tensors ------------------------------------------------------------------------------------------------------
 
     def project(self, features: Tensor) -> Tensor:
-        """Image tokens of the encoder B N C -> visual tokens B N D in the language model's precision."""
+        """Image tokens of the encoder B N C -> visual tokens B N D in the precision of its embeddings."""
         precision = next(self.projection.parameters()).dtype
         return self.projection(features.to(precision)).to(self.language.dtype)
 

@@ -55,12 +55,12 @@ def load_processor(source: str) -> Any:
         return AutoProcessor.from_pretrained(_checked(source), trust_remote_code=False, backend="pil")
 
 
-def load_model(model_class: Any, source: str, dtype: torch.dtype, **options: Any) -> Any:
+def load_model(model_class: Any, source: str, dtype: torch.dtype | str, **options: Any) -> Any:
     """A network of transformers with the weights of a hub id or folder.
 
     model_class: its class.
     source: the hub id or folder.
-    dtype: precision of the weights.
+    dtype: precision of the weights; "auto" is that of the files.
     options: fields of its config that differ from config.json.
 
     Weights that the class has no place for (a text encoder, a classifier) are left out. Raises InputError where the

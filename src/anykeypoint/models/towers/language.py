@@ -13,6 +13,7 @@ import torch
 from ...configs.checks import check_text, check_whole, near_names
 from ...configs.strict import Config
 from ...errors import InputError
+from ..precision import language_to_precision
 from ..sources import packages
 from ..sources.hub import load_config, load_model, load_tokenizer
 from ..sources.llava import LlavaCheckpoint
@@ -72,7 +73,7 @@ class LanguageConfig(Config):
 def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
     """(model, tokenizer) of `config`: a causal language model of transformers in eval mode, tuned as the config says.
 
-    dtype: precision of the weights.
+    dtype: precision of the layers; see `language_to_precision`.
 
     A tokenizer without a padding token pads with its end-of-text token, as the released CapeLLM does.
     Raises InputError where the model cannot be had, or does not have the layout that decoding relies on.
@@ -93,10 +94,15 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
                 "give it one."
             )
         tokenizer.pad_token = tokenizer.eos_token
+    half = dtype != torch.float32
     if llava is None:
-        model = load_model(AutoModelForCausalLM, source, dtype, config=settings, trust_remote_code=False)
+        # Half precision reads the weights as they are stored, so that what stays float32 is not rounded first.
+        stored = "auto" if half else dtype
+        model = load_model(AutoModelForCausalLM, source, stored, config=settings, trust_remote_code=False)
     else:
         model = llava.language(settings, dtype)
+    if half:
+        language_to_precision(model, dtype)
     tune(model, config.tuning, config.lora)
     return model.eval(), tokenizer
 
