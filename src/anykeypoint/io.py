@@ -48,6 +48,13 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
 
 
+def check_new_folder(path: str | Path) -> None:
+    """InputError where something is there already that is no empty folder."""
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{path} is there already and is no empty folder; give the name of a new folder.")
+
+
 def write_folder(path: str | Path, files: Mapping[str, bytes | Path]) -> None:
     """Write a new folder so that it is there with all its files or not at all.
 
@@ -59,8 +66,7 @@ def write_folder(path: str | Path, files: Mapping[str, bytes | Path]) -> None:
     target = Path(os.path.realpath(as_path(path, "A file to write")))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f"{path} is there already and is no empty folder; give the name of a new folder.")
+        check_new_folder(path)
         try:
             temporary.mkdir()
             for name, content in files.items():

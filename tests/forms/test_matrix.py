@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anykeypoint import cli
 from anykeypoint.forms.losses import DETAILS
 from anykeypoint.forms.registry import convert, form_of, read, writable_forms
 from anykeypoint.forms.writing import save
@@ -138,6 +139,32 @@ def test_what_both_forms_hold_comes_back_through_both(source, first, second, tmp
 def test_what_a_form_has_no_room_for_is_said_once(source, form):
     data, images = source
     check_said(data, images, form)
+
+
+@pytest.mark.parametrize("form", writable_forms())
+def test_a_dry_run_says_what_the_real_one_says_and_writes_nothing(source, form, tmp_path, capsys):
+    _, images = source
+    lines = []
+    for dry in (["--dry-run"], []):
+        asked = [
+            f"coco:{images.parent / 'labels.json'}",
+            "--images",
+            str(images),
+            "--to",
+            form,
+            "-o",
+            str(tmp_path / "o"),
+        ]
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["data", "convert", *asked, *dry])
+        assert ended.value.code == 0
+        lines.append(capsys.readouterr().out.splitlines())
+        assert (tmp_path / "o").exists() == (not dry)
+    assert "4 objects" in lines[0][0] and lines[0][0].endswith("nothing was written")
+    assert lines[0][1:] == [line.replace("Written", "Would be written") for line in lines[1][1:]]
+    assert [line for line in lines[0] if line.startswith("not in it")] == [
+        f"not in it, as {form} has no room: {thing}" for thing in convert(source[0], images, form).lost
+    ]
 
 
 def test_coco_holds_all_of_it(source):

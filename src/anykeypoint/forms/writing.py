@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, indent, tostring
 
 from ..category import Category
 from ..errors import InputError
-from ..io import write_bytes, write_folder
+from ..io import check_new_folder, write_bytes, write_folder
 from .dataset import Dataset, LabelledObject
 from .form import Content
 from .pictures import picture_size
@@ -98,6 +98,14 @@ def beside_pictures(names: Iterable[str], suffix: str, what: str) -> dict[str, s
     return places
 
 
+def check_free(content: Content, out: Path, overwrite: bool = False) -> None:
+    """InputError where something is there already that `save` would not replace; the arguments are those of `save`."""
+    if isinstance(content, str) and out.exists() and not overwrite:
+        raise InputError(f"{out} is there already; give another name, or --overwrite to replace it.")
+    if not isinstance(content, str):
+        check_new_folder(out)
+
+
 def save(content: Content, out: Path, overwrite: bool = False) -> None:
     """Write what a writer gave, whole or not at all.
 
@@ -105,9 +113,8 @@ def save(content: Content, out: Path, overwrite: bool = False) -> None:
     overwrite: replace a file that is there. A folder with something in it is never replaced.
     Raises InputError where something is there already, and where it cannot be written.
     """
+    check_free(content, out, overwrite)
     if isinstance(content, str):
-        if out.exists() and not overwrite:
-            raise InputError(f"{out} is there already; give another name, or --overwrite to replace it.")
         write_bytes(out, encoded(content))
     else:
         write_folder(out, {name: encoded(one) if isinstance(one, str) else one for name, one in content.items()})

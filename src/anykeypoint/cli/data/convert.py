@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import InputError
 from .. import console, options
 from ..left_out import print_left_out
 from .paths import check_output
@@ -13,7 +12,8 @@ from .paths import check_output
 if TYPE_CHECKING:
     from ...forms.form import Content
 
-LISTED = 5  # number of files of a folder that --dry-run names
+LISTED = 5  # number of files of a folder that are named
+NOTHING = "; nothing was written"  # what --dry-run adds
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
     """Write labels in another form, and say what that form has no room for."""
     from ...forms.registry import convert, form_of, pictures_of, read
     from ...forms.renumber import renumber as renumbered
-    from ...forms.writing import save
+    from ...forms.writing import check_free, save
 
     images = pictures_of(spec, images)
     check_output(out, spec, images)
@@ -64,20 +64,19 @@ def run(
     content, lost = convert(dataset, images, to, picture_prefix)
     form = form_of(to)
     beside = {} if form.beside is None else {out.with_suffix(end): text for end, text in form.beside(dataset).items()}
-    for path in beside:
+    for path, text in {out: content, **beside}.items():
         check_output(path, spec, images)
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} is there already; give another name, or --overwrite to replace it.")
-    if dry_run:
-        print(f"would be written to {out}: {len(dataset.objects)} objects{_files(content)}; nothing was written")
-    else:
+        check_free(text, path, overwrite)
+    done = "Would be written" if dry_run else "Written"
+    if not dry_run:
         save(content, out, overwrite)
-        print(f"Written to {out}: {len(dataset.objects)} objects{_files(content)}")
         for path, text in beside.items():
             save(text, path, overwrite)
-            print(f"Written beside it: {path}")
-        if form.advice:
-            console.note(form.advice)
+    print(f"{done} to {out}: {len(dataset.objects)} objects{_files(content)}{NOTHING if dry_run else ''}")
+    for path in beside:
+        print(f"{done} beside it: {path}")
+    if not dry_run and form.advice:
+        console.note(form.advice)
     print_left_out(dataset)
     for thing in lost:
         print(f"not in it, as {to} has no room: {thing}")
