@@ -51,7 +51,7 @@ def source(tmp_path_factory):
         "info": {"skeleton_base": 0},
         "images": [{"id": i + 1, "file_name": name, **groups[i]} for i, name in enumerate(names)],
         "annotations": [{"category_id": 4, **entry} for entry in OBJECTS],
-        "categories": [{**category, "skeleton": [[0, 1], [0, 2]], "pairs": []}],
+        "categories": [{**category, "skeleton": [[0, 1], [0, 2]], "pairs": [], "alone": [1, 2]}],
     }
     (folder / "labels.json").write_text(json.dumps(labels))
     data = read(f"coco:{folder / 'labels.json'}", folder / "images")
@@ -104,6 +104,8 @@ def check_kept(before, after, form):
             assert new.category.skeleton == old.category.skeleton
         if "pairs" in holds:
             assert new.category.pairs == old.category.pairs
+        if "alone" in holds:
+            assert new.category.alone == old.category.alone
         if "confidences" in holds and old.confidence is not None:
             np.testing.assert_array_equal(new.confidence, old.confidence)
         fields = {"groups": ("group",), "ids": ("id",), "scores": ("score",), "scales": ("scale",)}
