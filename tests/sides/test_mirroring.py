@@ -333,6 +333,7 @@ def test_pairs_are_disjoint_and_flipping_twice_changes_nothing(names):
     assert len(set(paired)) == len(paired) and all(0 <= a < b < len(names) for a, b in pairs)
     assert set(unpaired(names, pairs)).isdisjoint(paired)
     assert all(mirrors(names[a], names[b]) and mirrors(names[b], names[a]) for a, b in pairs)
+    assert all(is_left(names[a], names[b]) or is_left(names[b], names[a]) for a, b in pairs)
     order = Category("thing", tuple(Keypoint(name, str(i)) for i, name in enumerate(names))).mirrored()
     assert [order[i] for i in order] == list(range(len(names)))
 

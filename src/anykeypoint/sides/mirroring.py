@@ -96,7 +96,7 @@ def is_left(name: str, other: str) -> bool:
     key = plain_name(other)
     ways = [way for way in _exchanges(name) if way.key == key]
     if ways and ways[0].level > _LAST_OF_WORDS:
-        return next(a == "l" for a, b in zip(plain_name(name), key, strict=True) if a != b)
+        return next((a == "l" for a, b in zip(plain_name(name), key, strict=False) if a != b), True)
     exchanged = ways[0].schemes if ways else set()
     return any(place.word.left and place.word.entry in exchanged for place in side_places(normal(name)))
 
