@@ -255,3 +255,14 @@ def test_a_category_of_some_keypoints_keeps_what_is_among_them():
     assert part.names == ["tail", "right ear", "nose"] and part.name == "cat"
     assert part.skeleton == ((2, 1), (2, 0)) and part.pairs == () and part.alone == (0,)
     assert whole.only([1, 2]).pairs == ((0, 1),) and whole.only(range(4)) == whole
+
+
+def test_a_file_of_a_windows_editor_is_read_and_a_fault_is_named_with_its_line(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + b'{"keypoints": ["nose"]}')
+    assert Category.from_file(tmp_path / "a.json").names == ["nose"]
+    (tmp_path / "b.yaml").write_text("noun: cat\nkeypoints: [a\n")
+    with pytest.raises(InputError, match=r"b\.yaml: .* in line 3") as caught:
+        Category.from_file(tmp_path / "b.yaml")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"none\.yaml: No such file or directory\.$"):
+        Category.from_file(tmp_path / "none.yaml")

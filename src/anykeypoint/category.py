@@ -17,7 +17,7 @@ import yaml
 from .configs.checks import near_names
 from .configs.doubled_keys import strict_json, strict_yaml
 from .configs.typed import split_points
-from .errors import InputError, ReadingWarning
+from .errors import InputError, ReadingWarning, first_line
 from .io import as_path
 from .sides.mirroring import mirrored_pairs, unpaired
 
@@ -226,11 +226,10 @@ class Category:
         """
         path = as_path(path, "A category file")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
             data = strict_json(text) if path.suffix.lower() == ".json" else strict_yaml(text)
         except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"Cannot read the category file {path}: {reason}.") from error
+            raise InputError(f"Cannot read the category file {path}: {first_line(error)}.") from error
         return cls.from_dict(data, origin=str(path))
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,6 +18,14 @@ class ReadingWarning(UserWarning):
 
 
 def first_line(error: Exception) -> str:
-    """The reason of another library's error as the end of a sentence: its first line, or its type if it has no text."""
+    """The reason of another library's error as the end of a sentence: its first line, or its type if it has no text.
+
+    Of the operating system's errors it is the reason alone, of YAML's the problem with its line.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.rstrip(".")
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is not None and problem:
+        return f"{problem} in line {mark.line + 1}"
     lines = str(error).splitlines()
     return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__

@@ -209,6 +209,7 @@ def test_a_file_in_a_folder_of_labels_would_be_one_of_them(tmp_path, capsys):
     [
         (["check", "labelbox:x", "--images", "x"], "known are coco"),
         (["check", "coco:none.json", "--images", "x"], "none.json"),
+        (["check", "coco:none.json"], "There is no label file none.json"),
         (["split", "coco:none.json", "--images", "x", "-o", "y", "--shares", "a"], "three numbers"),
         (["split", "coco:x", "--images", "x", "-o", "y", "--share", ".5", "--hold-out", "a"], "but got both"),
         (["split", "coco:x", "--images", "x", "-o", "y", "--per-category"], "there is no --share"),
@@ -219,6 +220,13 @@ def test_a_file_in_a_folder_of_labels_would_be_one_of_them(tmp_path, capsys):
 def test_requests_that_cannot_start_say_why_in_one_sentence(arguments, words, capsys):
     code, out, err = run(capsys, *arguments)
     assert code == 2 and out == "" and words in err and err.count("\n") == 1
+
+
+def test_a_folder_of_pictures_that_there_is_not_is_named_once(made, capsys):
+    folder, (spec, *_) = made
+    code, out, err = run(capsys, "check", spec, "--images", folder / "nowhere")
+    assert code == 2 and out == "" and "no folder" in err and err.count("\n") == 1
+    assert run(capsys, "check", spec, "--images", folder / "nowhere", "--allow-missing")[1] != ""
 
 
 def test_made_up_objects_are_drawn_as_a_data_set_that_has_no_faults(tmp_path, capsys):

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .checks import near_names
 from .doubled_keys import strict_yaml
 
@@ -24,7 +24,7 @@ def load_yaml(path: str | Path) -> Any:
     try:
         return strict_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"Cannot read the config {path}: {str(error).splitlines()[0]}.") from error
+        raise InputError(f"Cannot read the config {path}: {first_line(error)}.") from error
 
 
 def from_mapping(kind: type, data: Any, origin: str) -> Any:

@@ -76,8 +76,10 @@ def claim(
         "settings": vars(config),
         "objects": len(objects),
     }
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, but the results need a folder; give another name.")
     path = out / settings_name
-    begun = out.exists() and (not out.is_dir() or any(any(out.glob(file)) for file in files))
+    begun = any(any(out.glob(file)) for file in files)
     if not begun:
         out.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(mine, indent=2) + "\n")

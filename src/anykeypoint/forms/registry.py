@@ -152,6 +152,8 @@ def pictures_of(spec: str, images: str | Path | None = None) -> Path:
     name, _, path = parse(spec)
     known = form_of(name).pictures
     folder = None if known is None else known(path)
+    if folder is None and not path.exists():
+        raise InputError(f"There is no label file {path}; check the path.")
     if folder is None:
         raise InputError(f"It is not said where the pictures of {spec} are; give their folder too (--images FOLDER).")
     return folder

@@ -14,7 +14,7 @@ import yaml
 
 from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_yaml
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 
 class Form(Protocol):
@@ -56,7 +56,7 @@ class FormLibrary:
         try:
             data = strict_yaml(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"Cannot read the {self.what} {path}: {str(error).splitlines()[0]}.") from error
+            raise InputError(f"Cannot read the {self.what} {path}: {first_line(error)}.") from error
         return kind.from_dict(data, str(path), Path(path).stem)
 
     def setting(self, kind: type[Kind], form: Any) -> str | Kind:

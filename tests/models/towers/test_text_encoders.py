@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
-from anykeypoint.errors import InputError
+from anykeypoint.errors import InputError, ReadingWarning
 from anykeypoint.models.sources import packages
 from anykeypoint.models.towers.gte import ntk_frequencies
 from anykeypoint.models.towers.text import TEXT_ENCODERS, TextConfig, TextEncoder, build_text_encoder
@@ -302,3 +303,13 @@ def test_every_preset_has_a_source_is_packaged_or_asks_for_one():
                 TextConfig(name)
         else:
             TextConfig(name)
+
+
+def test_phrases_without_a_known_word_are_said_once_and_others_are_not(tmp_path):
+    encoder = build_text_encoder(TextConfig("bert", bert(tmp_path)))
+    with pytest.warns(ReadingWarning, match=r"cannot tell '👁' and 1 more from other unknown words"):
+        first, second, _ = encoder.phrases(["👁", "鼻", "left 鼻"])
+    assert torch.equal(first, second)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.phrases(["👁", "left ear", "left 鼻"])

@@ -52,6 +52,8 @@ def run(
     if undo is not None:
         return _undo(spec, images, undo, fix)
     labels = load(spec, images)
+    if images is not None and not images.is_dir() and not allow_missing:
+        raise InputError(f"There is no folder {images} with the pictures; check --images, or give --allow-missing.")
     pictures = Pictures(pictures_of(spec, images))
     for out in (fix, changes):
         if out is not None:

@@ -9,6 +9,7 @@ A new text encoder is one more entry of TEXT_ENCODERS.
 Letters: P phrases, D channels, N tokens.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from ...configs.checks import check_choice, check_text
 from ...configs.strict import Config
-from ...errors import InputError
+from ...errors import InputError, ReadingWarning
 from ..cache import CachingModule
 from ..sources import packages
 from ..sources.hub import load_model, load_tokenizer, read_config
@@ -101,6 +102,7 @@ class TextEncoder(CachingModule):
         self.tokenizer = tokenizer
         self.config = config
         self.kind = TEXT_ENCODERS[config.name]
+        self._unread: list[str] = []  # phrases encoded since the last warning that have no known token
         size = model.config
         self.dim = size.projection_dim if self.kind.pooling == "projection" else size.hidden_size
 
@@ -113,12 +115,22 @@ class TextEncoder(CachingModule):
         """(P, D) float32 unit vectors, on the network's device.
 
         The same phrase has the same bits beside any other phrases and at any time. Raises InputError for what is no
-        text or blank, and for a phrase of more tokens than the encoder reads (77 in CapeX): it would be cut.
+        text or blank, and for a phrase of more tokens than the encoder reads (77 in CapeX): it would be cut. Warns of
+        phrases that the tokenizer has no token for, such as emoji: all of them get the same vector.
         """
         if isinstance(phrases, str):
             raise InputError(f"Phrases must be a list of texts, but got the text {phrases!r}; put it in a list.")
         device = next(self.model.parameters()).device
         vectors = [self._vector(phrase) for phrase in phrases]
+        if self._unread:
+            more = f" and {len(self._unread) - 1} more" if len(self._unread) > 1 else ""
+            warnings.warn(
+                f"The text encoder {self.config.name} cannot tell {self._unread[0][:40]!r}{more} from other unknown "
+                "words; say it in plain English words, or give an example.",
+                ReadingWarning,
+                stacklevel=2,
+            )
+            self._unread.clear()
         return torch.stack(vectors).to(device) if vectors else torch.zeros(0, self.dim, device=device)
 
     def _vector(self, phrase: str) -> Tensor:
@@ -135,6 +147,10 @@ class TextEncoder(CachingModule):
                 f"The phrase {phrase[:40]!r}... has {ids.shape[1]} tokens, but {self.config.name} is given "
                 f"{self.kind.tokens} at most; shorten it."
             )
+        marks = {self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.bos_token_id}
+        content = set(ids[0].tolist()) - marks - {self.tokenizer.eos_token_id}
+        if content <= {self.tokenizer.unk_token_id}:
+            self._unread.append(phrase)
         output = self.model(input_ids=ids.to(next(self.model.parameters()).device))
         if self.kind.pooling == "projection":
             vector = output.text_embeds[0]
