@@ -4,7 +4,6 @@ Coordinates are pixels of the original, upright picture. Absent points are NaN, 
 probability that a place is right; presence says whether there is a place at all. K is the number of keypoints.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from .category import check_edges
 from .configs.checks import check_share
+from .configs.doubled_keys import strict_json
 from .density import Density, frozen_array
 from .errors import InputError, first_line
 from .forms.poses import SCHEMA_VERSION
@@ -236,7 +236,7 @@ def read_json(path: str | Path) -> list[Pose]:
     Raises InputError if the file cannot be read, holds anything else, or has a newer schema.
     """
     try:
-        items = json.loads(Path(path).read_text(encoding="utf-8"))
+        items = strict_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the poses in {path}: {first_line(error)}.") from error
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

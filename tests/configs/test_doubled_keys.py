@@ -1,12 +1,12 @@
 """A key that stands twice: refused in small files, kept apart in files of many objects, never read as the last one."""
 
-import json
+import copy
 
 import pytest
 import yaml
 
 from anykeypoint.category import Category
-from anykeypoint.configs.doubled_keys import doubled_objects, open_json, strict_json, strict_yaml
+from anykeypoint.configs.doubled_keys import doubled_objects, dump_json, open_json, strict_json, strict_yaml
 from anykeypoint.configs.yaml_files import load_yaml
 from anykeypoint.errors import InputError
 
@@ -15,14 +15,14 @@ TEXT = '{"a": [{"id": 1, "box": [1], "box": [2]}, {"id": 2, "id": 2}]}'
 
 def test_looking_up_a_key_with_two_values_says_where_it_is():
     first, second = open_json(TEXT, "labels.json")["a"]
-    for look in (lambda: first["box"], lambda: first.get("box"), lambda: {**first}, lambda: dict(first)):
+    for look in (lambda: first["box"], lambda: first.get("box"), lambda: {**first}, lambda: dict(first), first.items):
         with pytest.raises(InputError, match=r"labels.json: a\[0\] has the key 'box' twice, with \[1\] and \[2\]"):
             look()
     assert first["id"] == 1 and first.get("none", 3) == 3 and {**second} == {"id": 2}
 
 
 def test_what_was_read_is_written_as_it_was():
-    assert json.dumps(open_json(TEXT, "")) == TEXT
+    assert dump_json(open_json(TEXT, "")) == dump_json(copy.deepcopy(open_json(TEXT, ""))) == TEXT
     assert [place for place, _ in doubled_objects(open_json(TEXT, ""))] == ["a[0]", "a[1]"]
     assert type(open_json('{"a": {"b": 1}}', "")["a"]) is dict
 

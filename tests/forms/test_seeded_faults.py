@@ -4,7 +4,6 @@ A tenth of the 500 seeds is tried by default, and all of them with ANYKEYPOINT_S
 """
 
 import copy
-import json
 import os
 from collections import Counter
 
@@ -13,6 +12,7 @@ import pytest
 from seeded_faults import COCO, FILES, write_document
 from seeded_labels import OPENED, good_document, make_pictures, write_form
 
+from anykeypoint.configs.doubled_keys import dump_json
 from anykeypoint.forms.coco import from_document
 from anykeypoint.forms.dataset import NO_IMAGE
 from anykeypoint.forms.document import load_document
@@ -83,7 +83,7 @@ def identities(document):
     found = []
     for entry in document["annotations"]:
         rest = {key: value for key, value in entry.items() if key not in ("id", "image_id", "category_id")}
-        found.append(json.dumps([names.get(entry["image_id"]), kinds.get(entry["category_id"]), rest], sort_keys=True))
+        found.append(dump_json([names.get(entry["image_id"]), kinds.get(entry["category_id"]), rest]))
     return found
 
 
@@ -143,29 +143,38 @@ def test_a_seeded_fault_is_found_and_nothing_else(seed, pictures, tmp_path):
 
 def check_places(before, document, faults, way):
     """No fault concerns an object that is as it was; where one can no longer be read, the others still are."""
-    same = set(map(json.dumps, before["annotations"])) if way.kinds[0] != "cannot be read" else set()
+    same = set(map(dump_json, before["annotations"])) if way.kinds[0] != "cannot be read" else set()
     for fault in faults:
         if fault.key[0] == "annotations" and fault.kind not in ("same object", "no object"):
-            assert fault.places and all(json.dumps(document["annotations"][i]) not in same for i in fault.places), fault
+            assert fault.places and all(dump_json(document["annotations"][i]) not in same for i in fault.places), fault
     if way.kinds[0] == "cannot be read":
         left = Counter(identities(document))
         assert not left - Counter(identities(before)) and 0 < sum(left.values()) < len(before["annotations"])
 
 
+def ordered(document):
+    """The document as text, with the keys of each entry in one order; NaN equals itself there."""
+    return {
+        section: [
+            sorted(map(dump_json, entry.items())) if type(entry) is dict else dump_json(entry) for entry in entries
+        ]
+        for section, entries in document.items()
+        if isinstance(entries, list)
+    }
+
+
 def check_mended(document, faults, folder):
     """Objects without a fault are in the mended copy, equal to the last bit, and the changes lead back."""
-    untouched = json.dumps(document)
+    untouched = dump_json(document)
     result = mend(document, folder)
-    assert json.dumps(document) == untouched
-    assert json.dumps(take_back(result.document, result.changes, ""), sort_keys=True) == json.dumps(
-        document, sort_keys=True
-    )
+    assert dump_json(document) == untouched
+    assert ordered(take_back(result.document, result.changes, "")) == ordered(document)
     touched = {i for fault in faults if fault.key[0] == "annotations" for i in fault.places}
     lost = {fault.kind for fault in faults} & {"broken entry", "picture twice"}  # their objects go, or move
-    kept = Counter(json.dumps(entry) for entry in result.document["annotations"])
+    kept = Counter(dump_json(entry) for entry in result.document["annotations"])
     for i, entry in enumerate(document["annotations"]):
         if i not in touched and not lost:
-            assert kept[json.dumps(entry)] >= 1
+            assert kept[dump_json(entry)] >= 1
     report = examine(result.document, folder)
     assert {fault.kind for fault in report.faults if KINDS[fault.kind] and fault.sure} == set()
     data = from_document(result.document, folder / "mended.json", folder, allow_missing=True)

@@ -4,6 +4,7 @@ Small files are refused (`strict_json`, `strict_yaml`). A file of many objects i
 into an object with such a key is an error, so that one bad object does not cost the file.
 """
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ Pairs = list[tuple[str, Any]]
 class DoubledKeys(dict):
     """A JSON object in which a key stands twice; to look up one that has two different values is an InputError.
 
-    pairs: all keys and values as the file has them. `items` gives them too, so that the object is written as it was.
+    pairs: all keys and values as the file has them; `dump_json` writes them.
     clashing: keys with different values.
     place: where the object is, for the error.
     """
@@ -56,10 +57,15 @@ class DoubledKeys(dict):
         return iter(list(super().keys()))
 
     def items(self) -> Any:
-        return list(self.pairs)
+        return [(key, self[key]) for key in self]
 
     def values(self) -> Any:
-        return [value for _, value in self.pairs]
+        return [self[key] for key in self]
+
+    def __deepcopy__(self, memo: dict) -> "DoubledKeys":
+        copied = DoubledKeys(copy.deepcopy(self.pairs, memo))
+        copied.place = self.place
+        return copied
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -93,13 +99,37 @@ def doubled_objects(value: Any, place: str = "") -> Iterator[tuple[str, DoubledK
     if isinstance(value, dict):
         if isinstance(value, DoubledKeys):
             yield place, value
-        for key, inner in value.items():
+        for key, inner in value.pairs if isinstance(value, DoubledKeys) else value.items():
             if isinstance(inner, dict | list):
                 yield from doubled_objects(inner, f"{place}.{key}" if place else str(key))
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             if isinstance(inner, dict | list):
                 yield from doubled_objects(inner, f"{place}[{i}]")
+
+
+class _Pairs(dict):
+    """A `DoubledKeys` for the writer of JSON, which asks for `items`."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+    def items(self) -> Any:
+        return self.pairs
+
+
+def dump_json(value: Any) -> str:
+    """The JSON text of a value on one line, in which a doubled key stands twice again; NaN stays NaN."""
+    return json.dumps(_writable(value) if any(True for _ in doubled_objects(value)) else value, ensure_ascii=False)
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, DoubledKeys):
+        return _Pairs([(key, _writable(inner)) for key, inner in value.pairs])
+    if isinstance(value, dict):
+        return {key: _writable(inner) for key, inner in value.items()}
+    return [_writable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def strict_json(text: str) -> Any:

@@ -7,12 +7,12 @@ tie, the one that only points have is the name. An attribute that only rectangle
 such as `visible` or `occluded` says whether a point is hidden.
 """
 
-import json
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..category import plain_text
+from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .document import Labels, NamedObject
 from .form import LabelForm
@@ -129,7 +129,7 @@ def _region(value: Any, where: str) -> Region:
         part = value.get(key) if isinstance(value, dict) else None
         if isinstance(part, str):  # a cell of a CSV file
             try:
-                part = json.loads(part)
+                part = open_json(part, where)
             except (ValueError, RecursionError):
                 part = None
         if not isinstance(part, dict):

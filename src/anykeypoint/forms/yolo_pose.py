@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from ..category import plain_text
+from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from ..images import SUFFIXES
 from ..library.lookup import category as library_category
@@ -60,7 +61,7 @@ def read_config(path: Path) -> PoseConfig:
     """The contents of a `data.yaml`; InputError for one that does not describe poses."""
     text = read_text(path)
     try:
-        data = yaml.safe_load(text)
+        data = strict_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
     if not isinstance(data, dict):

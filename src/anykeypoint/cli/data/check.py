@@ -1,6 +1,5 @@
 """`anykeypoint data check`: what there is in labels, what is wrong with them, and a mended copy."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -168,5 +167,7 @@ def _undo(spec: str, images: Path | None, table: Path, out: Path) -> int:
 
 
 def _json(document: dict) -> bytes:
+    from ...configs.doubled_keys import dump_json
+
     # A name that is not UTF-8 holds lone surrogates; "backslashreplace" spells them as JSON's own \\udcXX.
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return dump_json(document).encode("utf-8", "backslashreplace") + b"\n"

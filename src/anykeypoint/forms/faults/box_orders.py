@@ -16,12 +16,27 @@ from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, naming
 from .sentinels import labelled
 
-ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # order -> boxes [N, 4] as x1, y1, x2, y2
-    "x, y, width, height": lambda b: np.column_stack([b[:, :2], b[:, :2] + b[:, 2:]]),
-    "x1, y1, x2, y2": lambda b: b,
-    "centre x, centre y, width, height": lambda b: np.column_stack([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2]),
-    "y, x, height, width": lambda b: np.column_stack([b[:, 1::-1], b[:, 1::-1] + b[:, :1:-1]]),
-    "y1, x1, y2, x2": lambda b: b[:, [1, 0, 3, 2]],
+
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    """Boxes x, y, w, h [N, 4] as x1, y1, x2, y2."""
+    return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+
+
+def _centred(boxes: np.ndarray) -> np.ndarray:
+    """Boxes of centre x, centre y, w, h [N, 4] as x1, y1, x2, y2."""
+    return np.column_stack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2])
+
+
+# Order -> from boxes as written [N, 4] and the sizes of their pictures twice over [N, 4] to x1, y1, x2, y2 in pixels.
+ORDERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "x, y, width, height": lambda boxes, _: _sides(boxes),
+    "x1, y1, x2, y2": lambda boxes, _: boxes,
+    "centre x, centre y, width, height": lambda boxes, _: _centred(boxes),
+    "y, x, height, width": lambda boxes, _: _sides(boxes[:, [1, 0, 3, 2]]),
+    "y1, x1, y2, x2": lambda boxes, _: boxes[:, [1, 0, 3, 2]],
+    "x, y, width, height as shares of the picture": lambda boxes, sizes: _sides(boxes * sizes),
+    "centre x, centre y, width, height as shares of the picture": lambda boxes, sizes: _centred(boxes * sizes),
+    "x1, y1, x2, y2 as shares of the picture": lambda boxes, sizes: boxes * sizes,
 }
 _COCO, _CORNERS = list(ORDERS)[:2]
 _MANY = 3  # number of boxes from which a whole file may be judged without one that reaches out of its picture
@@ -50,7 +65,8 @@ class _Boxes:
 
     def corners(self, order: str) -> np.ndarray:
         """The boxes [N, 4] as x1, y1, x2, y2, if their numbers stand in that order."""
-        return ORDERS[order](self.numbers)
+        with np.errstate(invalid="ignore"):  # sizes that are not known are infinite, and no share of them fits
+            return ORDERS[order](self.numbers, np.tile(self.sizes, 2))
 
     def inside(self, order: str) -> np.ndarray:
         """Whether each box [N] has a width and height and lies in its picture."""
@@ -98,7 +114,7 @@ def _order(boxes: _Boxes) -> str | None:
     if ours.mean() > 0.5 or count < _MANY:
         return None
     others = [order for order in ORDERS if order != _COCO and boxes.fits(order).all()]
-    return others[0] if len(others) == 1 else None
+    return others[0] if len(others) == 1 else None  # where two fit, only a person can tell
 
 
 def _reaches_out(boxes: _Boxes) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ...configs.doubled_keys import DoubledKeys, open_json
+from ...configs.doubled_keys import DoubledKeys, dump_json, open_json
 from ...errors import InputError
 from ..reading import read_table
 
@@ -51,6 +51,15 @@ class Ledger:
     def __init__(self, document: Mapping[str, list]) -> None:
         self.document = {**document, **{key: copy.deepcopy(document[key]) for key in SECTIONS}}
         self.changes: list[Change] = []
+        self._last: dict[str, int] = {}  # section -> largest id that `new_id` has given
+
+    def new_id(self, section: str) -> int:
+        """An id that no entry of a section has."""
+        if section not in self._last:
+            ids = (known_value(entry, "id") for entry in self.document[section])
+            self._last[section] = max((identity for identity in ids if type(identity) is int), default=0)
+        self._last[section] += 1
+        return self._last[section]
 
     def set(self, section: str, place: int, key: str, value: Any, kind: str) -> None:
         """Give an entry's key a value."""
@@ -100,7 +109,7 @@ def _id(entry: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return dump_json(value)
 
 
 def _escape(key: str) -> str:

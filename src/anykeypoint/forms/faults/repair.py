@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...category import plain_text
+from ...configs.doubled_keys import DoubledKeys
 from ..areas import box_area
 from ..document import box_round
 from ..pictures import Pictures
@@ -94,6 +95,7 @@ def _once(ledger: Ledger, faults: Iterable[Fault]) -> tuple[dict[str, int], dict
     faults = list(faults)
     bases = skeleton_bases(ledger.document).by_category
     dropped: dict[tuple[str, int], str] = {}  # entry -> kind of the fault for which it is left out
+    moved: dict[int, int] = {}  # id of a picture that is listed twice -> that of its first entry
     edges: dict[int, set[Any]] = {}  # index of a category -> indices of edges to leave out, or "all"
     for fault in faults:  # in the order in which they were found, because each is one of what those before it left
         for rewrite in fault.rewrites:
@@ -113,10 +115,12 @@ def _once(ledger: Ledger, faults: Iterable[Fault]) -> tuple[dict[str, int], dict
         elif fault.kind == "skeleton":
             edges.setdefault(place, set()).add(fault.value)
         elif fault.kind == "picture twice":
-            _one_picture(ledger, *fault.value)
+            later, first = fault.value
+            moved[later] = first
             dropped.setdefault(fault.key, fault.kind)
         elif _MENDERS[fault.kind](Entry(ledger, section, place, fault.kind), fault.value) is False:
             dropped.setdefault(fault.key, fault.kind)
+    _move(ledger, moved)
     _edges(ledger, edges, bases)
     _drop(ledger, dropped, mended)
     _finite(ledger, mended)
@@ -151,11 +155,12 @@ class Entry(NamedTuple):
 # --- the document --------------------------------------------------------------------------------------------------
 
 
-def _one_picture(ledger: Ledger, later: int, first: int) -> None:
-    """Put the objects of the picture with a later id on the one with the first."""
-    for place, entry in enumerate(ledger.document["annotations"]):
-        if known_value(entry, "image_id") == later:
-            ledger.set("annotations", place, "image_id", first, "picture twice")
+def _move(ledger: Ledger, moved: Mapping[int, int]) -> None:
+    """Put the objects of pictures that are listed twice on the first entry. moved: later id -> first id."""
+    for place, entry in enumerate(ledger.document["annotations"]) if moved else ():
+        image = known_value(entry, "image_id")
+        if type(image) is int and image in moved:
+            ledger.set("annotations", place, "image_id", moved[image], "picture twice")
 
 
 def _edges(ledger: Ledger, edges: Mapping[int, set[Any]], bases: Mapping[Any, int]) -> None:
@@ -201,6 +206,8 @@ def _without_nan(value: Any) -> Any:
     """The value with null for infinite numbers and NaN; the same object if there is none."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, DoubledKeys):
+        return value
     if isinstance(value, dict):
         inner = {key: _without_nan(one) for key, one in value.items()}
         return inner if any(inner[key] is not one for key, one in value.items()) else value
@@ -244,8 +251,7 @@ def _size(entry: Entry, value: tuple[int, int]) -> None:
 
 def _new_id(entry: Entry, again: bool) -> bool:
     if not again:
-        ids = [known_value(other, "id") for other in entry.ledger.document[entry.section]]
-        entry.set("id", 1 + max(identity for identity in ids if type(identity) is int))
+        entry.set("id", entry.ledger.new_id(entry.section))
     return not again
 
 

@@ -125,22 +125,27 @@ def _ids(writer: Rewriter) -> None:
         named: dict[str, int] = {}  # an id that is no number -> the number that takes its place
         for place, entry in entries:
             identity, whole = entry.get("id"), _whole(entry.get("id"))
-            missing = section == "annotations" and identity is None  # nothing refers to an object, so any id will do
-            if whole is None and (missing or (isinstance(identity, str) and identity not in named)):
+            name = "" if section == "annotations" else _name(identity)  # nothing refers to an object: any id will do
+            if whole is None and name in named:
+                whole = named[name]
+            elif whole is None and (section == "annotations" or name):
                 whole, following = following, following + 1
-                if not missing:
-                    named[identity] = whole
-            elif whole is None and isinstance(identity, str):
-                whole = named[identity]
+                if name:
+                    named[name] = whole
             if whole is not None and type(identity) is not int:
                 writer.rewrite("id as text", section, place, "id", whole)
         if references:
             for place, entry in writer.entries("annotations"):
                 value, whole = entry.get(references), _whole(entry.get(references))
-                if whole is None and isinstance(value, str):
-                    whole = named.get(value)
+                if whole is None:
+                    whole = named.get(_name(value))
                 if whole is not None and type(value) is not int:
                     writer.rewrite("id as text", "annotations", place, references, whole)
+
+
+def _name(identity: Any) -> str:
+    """An id that is no whole number, as text; "" for none."""
+    return str(identity) if isinstance(identity, str | float) and not isinstance(identity, bool) else ""
 
 
 def _whole(value: Any) -> int | None:
@@ -181,7 +186,7 @@ def _flag(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
     value = entry.get("iscrowd")
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
         return
-    known = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+    known = _FLAGS.get(value.strip().lower().removesuffix(".0")) if isinstance(value, str) else None
     if known is None:
         writer.doubt("crowd flag", "annotations", place, "iscrowd")
     else:
@@ -250,6 +255,8 @@ def flat_polygons(value: Any) -> list | None:
     """An outline in another shape as COCO's list of polygons x, y, x, y, ...; None for any other value."""
     if not isinstance(value, list) or not value:
         return None
+    if all(inner == [] for inner in value):
+        return []
     if not any(isinstance(inner, list | dict) for inner in value):  # one polygon that is in no list
         numbers = [_plain(number) for number in value]
         return [numbers] if len(value) >= 6 and len(value) % 2 == 0 and None not in numbers else None
