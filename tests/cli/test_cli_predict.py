@@ -176,6 +176,7 @@ def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):
     assert files("out") == ["a.png", "b.png", "c.png", "poses.csv", "poses.json"]
     data = json.loads(Path("out/poses.json").read_text())
     assert [image["file_name"] for image in data["images"]] == ["a.jpg", "b.png", "c.jpg"]
+    assert data["info"]["model"] == "fast"
     assert data["annotations"][2]["keypoints"] == [25, 10, 2, 25, 10, 2, 0, 0, 0]
     assert len(list(csv.DictReader(Path("out/poses.csv").read_text().splitlines()))) == 9
     assert max(Image.open("out/a.png").size) >= 640
@@ -210,6 +211,15 @@ def test_names_in_the_tables_start_at_the_folder_given_or_at_the_one_that_holds_
     for spec in ("coco:p.json", "csv:p.csv"):
         found = {item.image.resolve() for item in read(spec, start.format(here=here)).objects}
         assert found == {(here / start.format(here=here) / name).resolve() for name in names}
+
+
+def test_names_of_pictures_in_subfolders_start_at_the_folder_given(run, photos):
+    (photos / "deep" / "er").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(photos / "deep" / "er" / "d.png")
+    code, _, err = run("predict", "photos", "--recursive", *POINTS, "-o", "p.json")
+    names = [image["file_name"] for image in json.loads(Path("p.json").read_text())["images"]]
+    assert code == 0 and sorted(names) == ["a.jpg", "b.png", "c.jpg", "deep/er/d.png"] and "start at photos (" in err
+    assert len(read("coco:p.json", "photos").objects) == 4
 
 
 def test_from_inside_the_folder_names_are_bare_and_labels_are_converted_there(run, photos, monkeypatch):
@@ -423,7 +433,7 @@ def test_when_every_image_fails_an_old_table_stays(run, photos):
 
 
 def test_a_table_that_cannot_be_written_is_a_failure_with_a_sentence(run, photos, monkeypatch):
-    def full(poses, path):
+    def full(poses, path, **_):
         raise InputError(f"Cannot write {path}: No space left on device.")
 
     monkeypatch.setitem(written.TABLES, ".json", full)

@@ -230,7 +230,8 @@ def test_a_table_with_boxes_is_read_as_labels_and_as_an_example(tmp_path):
     Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
     for name, one in (("with", pose()), ("without", plain())):
         write_csv([one], tmp_path / f"{name}.csv")
-    assert table.read(tmp_path / "with.csv", tmp_path) == table.read(tmp_path / "without.csv", tmp_path)
+    found, drawn = (table.read(tmp_path / f"{name}.csv", tmp_path).annotations[0] for name in ("with", "without"))
+    assert found == {**drawn, "box_score": 0.75, "box_word": "dog"} and drawn["bbox"] == [10, 20, 30, 40]
     write_coco([pose()], tmp_path / "x.json")
     for name in ("with.csv", "x.json"):
         marked = read_marked(f"{tmp_path / 'a.png'}:{tmp_path / name}")

@@ -73,7 +73,18 @@ def test_predictions_are_read_where_nobody_has_annotated_and_that_is_said(made, 
     first, second, last = again.objects
     np.testing.assert_array_equal(first.confidence, [0.9, 0.5, NAN])
     np.testing.assert_array_equal(second.confidence, [0.25, NAN, NAN])
-    assert last.confidence is None and first.score is None
+    assert last.confidence is None and first.score is None and again.model == "anykeypoint"
+
+
+def test_predictions_show_under_the_name_of_the_model_that_predict_wrote(made, tmp_path):
+    images, data = made
+    document = json.loads(convert(answered(data), images, "coco")[0])
+    document["info"]["model"] = "fast"
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    again = read(f"coco:{tmp_path / 'p.json'}", images)
+    tasks = json.loads(convert(again, images, "labelstudio")[0])
+    assert {task["predictions"][0]["model_version"] for task in tasks} == {"fast"}
+    assert json.loads(convert(again, images, "coco")[0])["info"] == {"model": "fast", "skeleton_base": 1}
 
 
 def test_scores_of_objects_come_back_and_those_of_finished_annotations_are_no_answers(made, tmp_path):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..drawing.explanations import draw_explanations
 from ..drawing.overlay import draw_poses, save_picture
@@ -17,7 +18,7 @@ from ..inference.names import PictureNames
 from ..pose import Pose
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-TABLES = {".json": write_coco, ".csv": write_csv}
+TABLES: dict[str, Callable[..., None]] = {".json": write_coco, ".csv": write_csv}
 SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a killed run keeps what it had
 
 
@@ -27,6 +28,7 @@ class Outputs:
 
     targets: what the user named, as it was typed.
     names: what each image is called in the tables.
+    model: the name of the model, which COCO files state.
     ids: of labels, which the tables take over with the names of pictures and points; None where none are given.
     pictures: for each image the files to draw its poses into.
     densities: for each image the JSON file that gets all that its poses hold.
@@ -41,6 +43,7 @@ class Outputs:
 
     targets: list[str] = field(default_factory=list)
     names: PictureNames | None = None
+    model: str = ""
     ids: LabelIds | None = None
     pictures: dict[Path, list[Path]] = field(default_factory=dict)
     densities: dict[Path, Path] = field(default_factory=dict)
@@ -86,6 +89,11 @@ class Outputs:
             self.save()
         return errors
 
+    def _stated(self) -> dict[str, Any]:
+        """What a COCO file states besides the poses."""
+        ids = {} if self.ids is None else {"image_ids": self.ids.image_ids, "category_id": self.ids.category_id}
+        return {"model": self.model, **ids}
+
     def _row(self, pose: Pose, path: Path) -> Pose:
         """A pose as the tables have it, which have no room for densities."""
         if self.ids is None:
@@ -115,10 +123,8 @@ class Outputs:
         errors = []
         for path in self.tables if self.finished else ():
             try:
-                if path.suffix.lower() == ".json" and self.ids is not None:
-                    write_coco(self.poses, path, self.ids.image_ids, self.ids.category_id)
-                else:
-                    TABLES[path.suffix.lower()](self.poses, path)
+                suffix = path.suffix.lower()
+                TABLES[suffix](self.poses, path, **(self._stated() if suffix == ".json" else {}))
             except InputError as error:
                 errors.append(str(error))
         self.saved = time.monotonic()

@@ -171,6 +171,7 @@ def run(
         model = default_model(needed)
     else:
         check_model(model, needed)
+    outputs.model = Path(model).name if Path(model).exists() else model  # a folder's place is nobody's business
 
     where = placed if detect is None else detection.load(device)
     loaded = load_model(model, device, dtype)

@@ -120,7 +120,8 @@ def write(data: Dataset, images: Path) -> str:
         pictures.append({"id": ids[name], "file_name": name, **more, **group})
     annotations = [_annotation(item, ids[picture_name(item, images)]) for item in data.objects]
     categories = [_entry(identity, category) for identity, category in data.categories.items()]
-    return json_text({"info": with_base({}), "images": pictures, "annotations": annotations, "categories": categories})
+    info = with_base({"model": data.model} if data.model else {})
+    return json_text({"info": info, "images": pictures, "annotations": annotations, "categories": categories})
 
 
 def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Dataset:
         refuses it.
     notes: a sentence for each thing that the user should know of how the labels were read.
     empty: paths of the pictures that the labels list without an object, where they are there.
+    model: name of the model whose answers the labels are, where the file states it; "" otherwise.
     """
 
     objects: list[LabelledObject]
@@ -88,6 +89,7 @@ class Dataset:
     supplied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     empty: tuple[Path, ...] = ()
+    model: str = ""
 
 
 def without_descriptions(category: Category) -> Category:

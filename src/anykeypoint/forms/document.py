@@ -44,7 +44,7 @@ class Labels:
     left_out: reason -> how many entries the reader left out for it.
     faults: a sentence, with file and place, for each object that the reader could not use.
     notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
-    info: the document's `info`, where it says what skeletons count from (see `skeletons`).
+    info: the document's `info`, where it says what skeletons count from (see `skeletons`) and which model answered.
     rest: the other keys of a COCO file, such as `info` and `licenses`.
     """
 
@@ -76,6 +76,12 @@ class Labels:
         """The COCO document; its lists and entries are shared, not copied."""
         lists = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
         return {"info": self.info, **lists}
+
+    @property
+    def model(self) -> str:
+        """The name of the model whose answers the labels are, where the file states it."""
+        stated = self.info.get("model")
+        return stated if isinstance(stated, str) else ""
 
     def add_image(self, name: str, source: str = "", **more: Any) -> int:
         """The id of the picture `name`, which is listed once however it is spelled (see `reading.picture_key`).

@@ -81,6 +81,8 @@ def _regions(task: dict[str, Any], where: str, labels: Labels) -> tuple[list[dic
         return [], False
     for _ in answers[1:]:
         labels.leave_out("predictions by further models")
+    if isinstance(answers[0].get("model_version"), str):
+        labels.info.setdefault("model", answers[0]["model_version"])
     labels.count_note("tasks have no annotation, and their predictions were taken")
     return _list(answers[0].get("result", []), "result", where), True
 

@@ -16,7 +16,7 @@ from .dataset import Dataset, LabelledObject
 from .labelstudio_pictures import picture_address
 from .writing import by_picture, check_names, json_text, needed_size, point_labels
 
-MODEL = "anykeypoint"  # the name under which predictions show
+MODEL = "anykeypoint"  # the name under which predictions show where the labels do not name their model
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
 BOXES, POINTS, PICTURE = "bbox", "kp", "image"  # names of the controls and of the picture in the setup
 
@@ -37,11 +37,11 @@ def tasks_text(data: Dataset, images: Path, prefix: str = "") -> str:
         task = {"id": len(tasks) + 1, "data": known | group, "annotations": []}
         for item in picture.objects:
             task["data"]["keypoints"][item.category.name] = point_labels(item.category)
-            _results(task, _is_answer(item)).extend(_regions(item, size))
+            _results(task, data.model or MODEL if _is_answer(item) else "").extend(_regions(item, size))
         for prediction in task.get("predictions", ()):
             prediction["score"] = float(np.mean([_score(item) for item in picture.objects if _is_answer(item)]))
         if not picture.objects and not answers:
-            _results(task, False)  # somebody looked, and there is no object
+            _results(task, "")  # somebody looked, and there is no object
         tasks.append(task)
     return json_text(tasks)
 
@@ -51,10 +51,10 @@ def _is_answer(item: LabelledObject) -> bool:
     return item.confidence is not None or item.score is not None
 
 
-def _results(task: dict[str, Any], answers: bool) -> list[dict[str, Any]]:
-    """The results of a task's annotation, or of its prediction for a model's answers."""
-    if answers:
-        return task.setdefault("predictions", [{"model_version": MODEL, "score": 0.0, "result": []}])[0]["result"]
+def _results(task: dict[str, Any], model: str) -> list[dict[str, Any]]:
+    """The results of a task's annotation, or of its prediction by a model."""
+    if model:
+        return task.setdefault("predictions", [{"model_version": model, "score": 0.0, "result": []}])[0]["result"]
     if not task["annotations"]:
         task["annotations"].append({"id": task["id"], "result": []})
     return task["annotations"][0]["result"]

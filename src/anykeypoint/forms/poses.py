@@ -115,13 +115,18 @@ def coco_annotation(
 
 
 def coco_document(
-    poses: Iterable[PoseFields], image_ids: Mapping[str, int] | None = None, category_id: int | None = None
+    poses: Iterable[PoseFields],
+    image_ids: Mapping[str, int] | None = None,
+    category_id: int | None = None,
+    model: str = "",
 ) -> dict[str, Any]:
     """A whole COCO keypoints document, with each picture and each category once.
 
     image_ids: file name -> id, of every picture; None counts from 1 in the order of their first pose.
     category_id: the id of the one category; None counts from 1 likewise.
-    File names are the poses' `image`, and skeletons count from 1. `info` states that, the schema and its version.
+    model: the name of the model whose answers they are; "" leaves it out.
+    File names are the poses' `image`, and skeletons count from 1. `info` states that, the schema and its version, and
+    the model.
     Raises InputError if a pose has no file name, or two poses disagree on a picture's size or a category's keypoints.
     """
     images: dict[str, dict[str, Any]] = {}
@@ -141,7 +146,7 @@ def coco_document(
         category = _same(categories, name, category, "category", "keypoints or skeletons")
         annotations.append(coco_annotation(pose, image["id"], len(annotations) + 1, category["id"]))
     return {
-        "info": with_base({"schema": SCHEMA, "schema_version": SCHEMA_VERSION}),
+        "info": with_base({"schema": SCHEMA, "schema_version": SCHEMA_VERSION} | ({"model": model} if model else {})),
         "images": list(images.values()),
         "annotations": annotations,
         "categories": list(categories.values()),
@@ -180,9 +185,10 @@ def write_coco(
     path: str | Path,
     image_ids: Mapping[str, int] | None = None,
     category_id: int | None = None,
+    model: str = "",
 ) -> None:
     """Write `coco_document` as JSON. Raises InputError where it does, and if the file cannot be written."""
-    write_bytes(path, _json(coco_document(poses, image_ids, category_id)))
+    write_bytes(path, _json(coco_document(poses, image_ids, category_id, model)))
 
 
 def write_csv(poses: Iterable[PoseFields], path: str | Path) -> None:

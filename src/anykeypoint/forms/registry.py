@@ -123,7 +123,7 @@ def _with_reader(data: Dataset, labels: Labels) -> Dataset:
     """The data set with what the reader of the form left out, and noted, before the walk."""
     skipped = Counter(labels.left_out) + Counter(data.skipped)
     notes = (*labels.all_notes(), *data.notes)
-    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes)
+    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes, model=labels.model)
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:
