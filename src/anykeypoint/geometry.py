@@ -67,13 +67,22 @@ def check_overlap(box: Box, size: tuple[int, int], name: str = "the picture") ->
     name: the picture, in the sentence.
     """
     values = check_box(box)
-    for start, length, extent in zip(values[:2], values[2:], size, strict=True):
-        # A side of no length lies inside where its place does, on the border too.
-        if not (start < extent and start + length > 0 if length else 0 <= start <= extent):
-            raise InputError(
-                f"The box {list(values)} lies outside {name}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
-            )
+    if not overlaps_picture(values, size):
+        raise InputError(
+            f"The box {list(values)} lies outside {name}, which has {size[0]} x {size[1]} pixels; give x,y,w,h."
+        )
     return values
+
+
+def overlaps_picture(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a part of a box lies inside a picture of (width, height) pixels.
+
+    A side of no length lies inside where its place does, on the border too.
+    """
+    return all(
+        start < extent and start + length > 0 if length else 0 <= start <= extent
+        for start, length, extent in zip(box[:2], box[2:], size, strict=True)
+    )
 
 
 def turned_hull(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:

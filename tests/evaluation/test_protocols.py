@@ -14,7 +14,7 @@ from anykeypoint.category import Category, Keypoint
 from anykeypoint.data.pairs import episode_pairs
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.evaluation import prediction_files, run, scoring
+from anykeypoint.evaluation import prediction_files, queries, run, scoring
 from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.protocols import TOO_FEW, EvaluationProtocol, draw_pairs
 from anykeypoint.forms.coco import read_coco
@@ -380,3 +380,13 @@ def test_mp100s_protocol_is_a_command(tmp_path, monkeypatch, capsys):
     rows = (tmp_path / "out" / run.PER_OBJECT).read_text().splitlines()[1:]
     drawn = [(str(data.objects[p.query].id), str(data.objects[p.examples[0]].id)) for p in episode_pairs(data, 1, 2)]
     assert [tuple(row.split(",")[1:3]) for row in rows] == drawn
+
+
+def test_an_object_whose_box_lies_beside_its_picture_is_not_found_and_stops_nothing(dataset):
+    model, item = Reader(), dataset.objects[0]
+    beside = dataclasses.replace(item, box=(64.0, 0.0, 20.0, 20.0))
+    protocol = EvaluationProtocol()
+    answer = queries.predict_query(model, queries.Query(beside, (), item.category), protocol, {})
+    assert np.isnan(answer.xy).all() and np.isnan(answer.confidence).all() and not model.asked
+    reaching = dataclasses.replace(item, box=(63.0, 0.0, 20.0, 20.0))
+    assert np.isfinite(queries.predict_query(model, queries.Query(reaching, (), item.category), protocol, {}).xy).all()

@@ -14,6 +14,7 @@ from ..category import Category
 from ..errors import InputError
 from ..example import Example
 from ..forms.dataset import LabelledObject
+from ..geometry import overlaps_picture
 from ..images import picture_size
 from .protocols import EvaluationProtocol
 
@@ -98,6 +99,7 @@ def predict_query(
 ) -> Prediction:
     """The model's prediction for one query, absent at points that it is not asked for.
 
+    Where the object's box lies wholly outside its picture, as some labels have it, no point is found.
     Raises InputError where the shape of what the model predicts does not fit.
 
     options: further arguments of the model's `predict`.
@@ -105,7 +107,7 @@ def predict_query(
     if protocol.identifies:
         return _identify_query(model, query, protocol)
     count, rows = len(query.category), query.rows
-    if not rows:
+    if not rows or not _shows(query.item):
         return Prediction(np.full((count, 2), np.nan), np.full(count, np.nan))
     category = query.category if len(rows) == count else query.category.only(rows)
     extra: dict[str, Any] = {}
@@ -129,7 +131,7 @@ def predict_query(
 def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationProtocol) -> Prediction:
     """Names of the labelled points that lie in the picture: elsewhere there is nothing to name."""
     item, count = query.item, len(query.category)
-    rows = np.flatnonzero((item.visibility > 0) & _inside_picture(item))
+    rows = np.flatnonzero((item.visibility > 0) & _inside_picture(item) & _shows(item))
     category = query.category if protocol.lists_names else None
     answers: Sequence[Any] = []
     if len(rows):
@@ -149,6 +151,12 @@ def _as_example(item: LabelledObject, category: Category | None) -> Example:
     # Where no point is inside, all are kept: the model's own error then says what is wrong with the example.
     points = np.where(inside[:, None], item.points, np.nan) if inside.any() else item.points
     return Example(item.image, points, item.box, category)
+
+
+def _shows(item: LabelledObject) -> bool:
+    """Whether a picture shows a part of an object's box; so it is said where the picture's size cannot be read."""
+    size = picture_size(item.image)
+    return size is None or overlaps_picture(item.box, size)
 
 
 def _inside_picture(item: LabelledObject) -> np.ndarray:
