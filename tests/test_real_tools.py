@@ -1,7 +1,7 @@
 """Our files in the tools that people use, and theirs in ours. Each tool is driven where it is installed.
 
 None of them belongs to the packages that the tests need, so most tests are skipped: `pip install label-studio-sdk
-datumaro fiftyone supervision ultralytics sleap-io pandas tables`, best each in an environment of its own.
+datumaro fiftyone supervision ultralytics dlib sleap-io pandas tables`, best each in an environment of its own.
 """
 
 import json
@@ -253,6 +253,17 @@ def test_ultralytics_finds_no_fault_in_our_yolo_files(labels, images, tmp_path):
 
 
 # --- SLEAP and DeepLabCut ------------------------------------------------------------------------------------------
+
+
+def test_dlib_trains_on_our_imglab_files(labels, images, tmp_path):
+    """dlib refuses numbers that are not whole, and passes over the exact ones beside them."""
+    dlib = pytest.importorskip("dlib")
+    whole = replace(labels, objects=[item for item in labels.objects if (item.visibility > 0).all()])
+    (images / "x.xml").write_text(convert(whole, images, "imglab").content)
+    options = dlib.shape_predictor_training_options()
+    options.oversampling_amount, options.cascade_depth, options.num_trees_per_cascade_level = 2, 2, 5
+    dlib.train_shape_predictor(str(images / "x.xml"), str(tmp_path / "model.dat"), options)
+    assert dlib.test_shape_predictor(str(images / "x.xml"), str(tmp_path / "model.dat")) < 1
 
 
 def test_sleap_io_reads_our_coco_and_its_project_comes_back(labels, images, tmp_path):

@@ -95,6 +95,14 @@ def test_one_bad_object_costs_itself_and_other_shapes_are_counted(put):
     assert data.skipped["polygon shapes"] == 1 and data.skipped["JSON files that are not labelme's"] == 1
 
 
+def test_a_polygon_of_the_group_stands_for_a_missing_rectangle(put):
+    outline = shape("cow", (10, 12), (80, 20), (40, 60), kind="polygon")
+    other = shape("grass", (1, 2), (3, 4), (5, 9), kind="polygon", group=None)
+    data = read(f"labelme:{put(a_png=0, a_json=page(outline, other, shape('nose', (20, 30))))}")
+    assert [(item.category.name, item.box) for item in data.objects] == [("cow", (10, 12, 70, 48))]
+    assert data.skipped == {"polygon shapes, of which the box was taken": 1, "polygon shapes": 1}
+
+
 def test_pictures_are_found_by_the_place_of_their_file_never_by_a_bare_name(put):
     shapes = (BOX, shape("nose", (20, 30)))
     files = {"l__in__a_json": page(*shapes), "l__b_json": page(*shapes, image="C:\\work\\pics\\b.png")}
@@ -202,8 +210,8 @@ def test_projects_exports_of_version_1_and_csv_are_the_same_labels(put):
 def test_a_hidden_point_a_bad_region_and_other_shapes(put):
     ellipse = {"shape_attributes": {"name": "ellipse", "cx": 1, "cy": 2}, "region_attributes": {}}
     regions = [
-        point(20, 30, name="nose", object="1", visible="no"),
-        point(1, 2, name="nose", object="2"),
+        point(20, 30, name="nose", object="1"),
+        point(1, 2, name="nose", object="2", visible="no"),
         point(3, 4, name="", object="1"),
         point("x", 4, name="tail", object="1"),
         rectangle(10, 12, 70, 50, object="1"),
@@ -212,7 +220,7 @@ def test_a_hidden_point_a_bad_region_and_other_shapes(put):
     ]
     folder = put(a_png=0, via_json=via(*regions))
     data = read(f"via:{folder / 'via.json'}", folder)
-    assert [named(item) for item in data.objects] == [{"nose": (20, 30, 1)}, {"nose": (1, 2, 2)}]
+    assert [named(item) for item in data.objects] == [{"nose": (1, 2, 1)}]  # a bad region costs its object
     assert data.skipped["ellipse regions"] == 1 and len(data.faults) == 2
     assert (
         "region 2 is a point without the attribute 'name'" in data.faults[0] and "region 3, key 'cx'" in data.faults[1]

@@ -1,5 +1,6 @@
 """labelme's JSON files, one beside each picture, read and written: points and rectangles tied by `group_id`.
 
+Where a group of points has no rectangle but one polygon, the object has the polygon's label and the box round it.
 labelme keeps what it does not know at the top of a file; the order of a category's points (`keypoints`) and the group
 of a picture (`group`) go there. A hidden point has the flag `hidden`; `hidden` (the module) lists what else says so,
 such as X-AnyLabeling's `difficult`.
@@ -85,6 +86,7 @@ def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path
 def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -> list[NamedObject]:
     """The objects of a picture. where: its file, named in errors; loose: the category of points without a rectangle."""
     rectangles, points, broken = [], [], set()
+    polygons: dict[str, list[DrawnRectangle]] = {}  # tie -> the boxes round its polygons
     for place, shape in enumerate(shapes):
         at, before, tie = f"{where}: shape {place}", len(labels.faults), NO_TIE
         with labels.catching():
@@ -93,13 +95,15 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
             tie = NO_TIE if shape.get("group_id") is None else str(shape["group_id"])
             places, label = shape.get("points"), shape.get("label")
             kind = shape.get("shape_type") or ("point" if isinstance(places, list) and len(places) == 1 else "polygon")
-            if kind not in ("point", "rectangle"):
+            if kind not in ("point", "rectangle", "polygon"):
                 labels.leave_out(f"{kind} shapes")
                 continue
             if not isinstance(label, str) or not label.strip():
                 raise InputError(f"{at}, key 'label', must be a text, but got {str(label)[:40]!r}.")
             corners = _places(places, f"{at} ({label!r})")
-            if kind == "rectangle":
+            if kind == "polygon":
+                polygons.setdefault(tie, []).append(DrawnRectangle(tie, label, _hull(corners)))
+            elif kind == "rectangle":
                 rectangles.append(DrawnRectangle(tie, label, _box(corners, f"{at} ({label!r})")))
             elif len(corners) != 1:
                 raise InputError(f"{at} ({label!r}) is a point with {len(corners)} places; it must have one.")
@@ -107,6 +111,12 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
                 points.append(DrawnPoint(tie, label, *corners[0], 1 if _is_hidden(shape) else 2, f"{at} ({label!r})"))
         if len(labels.faults) > before:
             broken.add(tie)
+    drawn = {rectangle.tie for rectangle in rectangles}
+    for tie, found in polygons.items():
+        own = tie != NO_TIE and tie not in drawn and len(found) == 1 and any(point.tie == tie for point in points)
+        rectangles += found if own else []
+        for _ in found:
+            labels.leave_out("polygon shapes" + (", of which the box was taken" if own else ""))
     return tied(image, rectangles, points, where, loose, labels, broken)
 
 
@@ -121,7 +131,12 @@ def _box(corners: list[tuple[float, float]], at: str) -> list[float]:
     """The x, y, w, h of a rectangle from two opposite corners in any order, or from all four."""
     if len(corners) not in (2, 4):
         raise InputError(f"{at} is a rectangle with {len(corners)} corners; it must have 2 or 4.")
-    xs, ys = zip(*corners, strict=True)
+    return _hull(corners)
+
+
+def _hull(places: list[tuple[float, float]]) -> list[float]:
+    """The x, y, w, h of the box round places."""
+    xs, ys = zip(*places, strict=True)
     return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
 
 

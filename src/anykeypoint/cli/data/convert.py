@@ -88,7 +88,7 @@ def _files(content: "Content") -> str:
         return ""
     copies = [one for one in content.values() if isinstance(one, Path)]
     size = sum(path.stat().st_size for path in copies) / 1e6
-    copied = f" and {len(copies)} copies of pictures ({size:.1f} MB)" if copies else ""
+    copied = f", and copies of the pictures ({len(copies)}, {size:.1f} MB)" if copies else ""
     names = [name for name, one in content.items() if isinstance(one, str)]
-    more = " ..." if len(names) > LISTED else ""
-    return f" in {len(names)} files{copied}: {', '.join(names[:LISTED])}{more}"
+    more = f" ... ({len(names)} files)" if len(names) > LISTED else ""
+    return f" in {', '.join(names[:LISTED])}{more}{copied}"
