@@ -269,14 +269,15 @@ def test_what_fix_changed_is_a_table_that_undo_takes_back(made, tmp_path, capsys
     assert json.loads(copy.read_text())["info"] == {"year": 2024}
     code, out, _ = run(capsys, "check", f"coco:{copy}", "--images", folder, "--undo", table, "--fix", back)
     assert code == 0 and json.loads(back.read_text()) == labels
+    code, out, _ = run(capsys, "check", f"coco:{copy}", "--undo", table)
+    assert code == 0 and json.loads(out) == labels
     code, _, err = run(capsys, "check", *options, "--undo", table, "--fix", tmp_path / "no.json")
     assert code == 2 and "does not fit the labels" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("flag", ["--changes", "--undo"])
-def test_a_table_of_changes_needs_a_file_for_the_labels(made, tmp_path, capsys, flag):
-    code, _, err = run(capsys, "check", *made[1], flag, tmp_path / "x.csv")
-    assert code == 2 and f"{flag} needs a file" in err
+def test_a_table_of_changes_needs_a_mended_copy(made, tmp_path, capsys):
+    code, _, err = run(capsys, "check", *made[1], "--changes", tmp_path / "x.csv")
+    assert code == 2 and "add --fix OUT.json" in err
 
 
 def test_missing_pictures_are_counted_and_no_fault_where_they_are_allowed(made, capsys):

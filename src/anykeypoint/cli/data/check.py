@@ -29,7 +29,8 @@ def run(
     undo: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.csv", help="Read a mended copy, take back the changes of its table, and write that to --fix."
+            metavar="FILE.csv",
+            help="Read a mended copy, take back the changes of its table, and write that to --fix, or print it.",
         ),
     ] = None,
     allow_missing: Annotated[
@@ -45,9 +46,8 @@ def run(
     from ...forms.registry import label_files, load, parse, pictures_of
     from ...forms.skeletons import guess_note
 
-    if fix is None and (changes is not None or undo is not None):
-        flag = "--undo" if changes is None else "--changes"
-        raise InputError(f"{flag} needs a file to write the labels to; add --fix OUT.json.")
+    if fix is None and changes is not None:
+        raise InputError("--changes lists what --fix changes; add --fix OUT.json.")
     if undo is not None:
         return _undo(spec, images, undo, fix)
     labels = load(spec, images)
@@ -151,17 +151,21 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
         print("  nothing of what was found can be mended without a person")
 
 
-def _undo(spec: str, images: Path | None, table: Path, out: Path) -> int:
-    """Write the labels as they were before the changes of a table."""
+def _undo(spec: str, images: Path | None, table: Path, out: Path | None) -> int:
+    """Write the labels as they were before the changes of a table; print them where no file is given."""
     from ...forms.document import load_document
     from ...forms.faults.changes import read_changes, take_back
     from ...forms.registry import parse
     from ...io import write_bytes
 
     path = parse(spec)[2]
-    check_output(out, spec, path.parent if images is None else images)
     made = read_changes(table)
-    write_bytes(out, _json(take_back(load_document(path), made, str(table))))
+    before = _json(take_back(load_document(path), made, str(table)))
+    if out is None:
+        print(before.decode(), end="")
+        return 0
+    check_output(out, spec, path.parent if images is None else images)
+    write_bytes(out, before)
     print(f"Written to {out}: the labels before the {len(made)} changes of {table}")
     return 0
 
