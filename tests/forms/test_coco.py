@@ -144,6 +144,12 @@ def test_a_crowd_flag_of_null_is_none_and_a_text_is_a_fault(read):
         assert [item.id for item in data.objects] == [11] and "annotation 10, key 'iscrowd'" in data.faults[0]
 
 
+def test_an_object_that_is_to_be_ignored_is_left_out_and_counted(read):
+    data = read(changed(annotations__0__ignore=1, annotations__1__ignore=0))
+    assert [item.id for item in data.objects] == [11] and data.skipped == {objects.IGNORED: 1}
+    assert "annotation 10, key 'ignore'" in read(changed(annotations__0__ignore="yes")).faults[0]
+
+
 def test_crowds_and_objects_without_labels_are_left_out_and_counted(read):
     data = changed(annotations__0__iscrowd=1, annotations__1__keypoints=[0] * 9)
     dataset = read(data)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from anykeypoint.configs.doubled_keys import dump_json
 from anykeypoint.forms.coco import read_coco
+from anykeypoint.forms.dataset import IGNORED
 from anykeypoint.forms.document import load_document
 from anykeypoint.forms.faults.changes import changes_text, read_changes, take_back
 from anykeypoint.forms.faults.doctor import examine
@@ -168,6 +169,14 @@ def test_two_pictures_with_one_id_are_left_to_a_person(good, tmp_path):
 def test_a_crowd_flag_without_a_meaning_is_left_to_a_person(good, tmp_path, value):
     good["annotations"][0]["iscrowd"] = value
     assert kinds(good, tmp_path) == ["crowd flag"] and mended(good, tmp_path) == good
+
+
+def test_an_object_that_is_to_be_ignored_is_counted_apart(good, tmp_path):
+    good["annotations"][0]["ignore"] = 1
+    report = examine(good, tmp_path)
+    assert report.faults == [] and report.counts[1].objects == 4 and report.left_out == {IGNORED: 1}
+    good["annotations"][0]["ignore"] = "true"
+    assert kinds(good, tmp_path) == ["crowd flag"] and mended(good, tmp_path)["annotations"][0]["ignore"] == 1
 
 
 def test_null_is_no_crowd(good, tmp_path):

@@ -15,7 +15,7 @@ from ..category import Category
 from ..errors import InputError
 from ..geometry import Box
 from . import walk
-from .dataset import CROWD, UNLABELLED, Dataset, LabelledObject, check_faults
+from .dataset import CROWD, IGNORED, UNLABELLED, Dataset, LabelledObject, check_faults
 from .document import MARGIN, Labels, box_round, load_document, select, within
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
@@ -175,6 +175,8 @@ def _keep(boxes: _Boxes, entry: Mapping, picture: Picture, category: Category, w
     """
     if walk.is_crowd(entry, where):
         return CROWD
+    if walk.is_flag(entry, "ignore", where):
+        return IGNORED
     points, visibility = walk.keypoints_of(entry, category, where)
     if not visibility.any():
         return UNLABELLED

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..geometry import Box
 
 CROWD = "crowd"
+IGNORED = "marked as to be ignored"
 UNLABELLED = "no labelled point"
 NO_IMAGE = "image file missing"
 LISTED_TWICE = "the same object of a picture that is listed twice"

@@ -282,10 +282,15 @@ def own_category(name: str, labels: list[str], edges: Edges) -> Category:
 
 
 def is_crowd(entry: Mapping, where: str) -> bool:
-    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one; null marks none."""
-    value = entry.get("iscrowd")
+    """Whether an annotation marks a crowd (`iscrowd`), whose members are not labelled one by one."""
+    return is_flag(entry, "iscrowd", where)
+
+
+def is_flag(entry: Mapping, key: str, where: str) -> bool:
+    """Whether a flag of an annotation is set; null and a missing key are 0, and InputError for anything but 0 and 1."""
+    value = entry.get(key)
     if value is not None and not (isinstance(value, bool | int | float) and value in (0, 1)):
-        raise InputError(f"{where}, key 'iscrowd', must be 0 or 1, but got {str(value)[:40]!r}.")
+        raise InputError(f"{where}, key {key!r}, must be 0 or 1, but got {str(value)[:40]!r}.")
     return bool(value)
 
 

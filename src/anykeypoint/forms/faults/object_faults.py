@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..areas import box_area, is_filler, stated_areas
-from ..dataset import CROWD, UNLABELLED
+from ..dataset import CROWD, IGNORED, UNLABELLED
 from ..document import box_round, within
 from ..outlines import read_outline
 from ..reading import plain_number
@@ -28,10 +28,11 @@ def objects(found: Findings) -> None:
         image, kind = entry.get("image_id"), entry.get("category_id")
         if not _owned(found, image, kind, listed, where, key):
             continue
-        if entry.get("iscrowd") in (1, True):
-            found.left_out[CROWD] += 1
+        flags = {reason: entry.get(key) for key, reason in (("iscrowd", CROWD), ("ignore", IGNORED))}
+        if any(value not in (None, 0, 1) for value in flags.values()):  # a fault of its own, see `spelling`
             continue
-        if entry.get("iscrowd") not in (None, 0):  # a fault of its own, see `spelling`
+        if marks := [reason for reason, value in flags.items() if value]:
+            found.left_out[marks[0]] += 1
             continue
         counts = found.counts[kind]
         points = _points(found, entry, kind, where, key)

@@ -46,7 +46,8 @@ def plain(document: Mapping[str, list]) -> tuple[dict[str, list], list[Fault]]:
     for place, entry in writer.entries("annotations"):
         kind = entry.get("category_id")
         _shapes(writer, place, entry, labels.get(kind) if type(kind) is int else None)
-        _flag(writer, place, entry)
+        for key in ("iscrowd", "ignore"):
+            _flag(writer, place, entry, key)
     return writer.document, faults + writer.faults()
 
 
@@ -181,16 +182,16 @@ def _names(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
         writer.rewrite("number as text", "categories", place, "keypoints", names)
 
 
-def _flag(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
-    """`iscrowd` as a text; null is 0, as pycocotools takes it, and no fault."""
-    value = entry.get("iscrowd")
+def _flag(writer: Rewriter, place: int, entry: Mapping[str, Any], key: str) -> None:
+    """A flag as a text; null is 0, as pycocotools takes it, and no fault."""
+    value = entry.get(key)
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
         return
     known = _FLAGS.get(value.strip().lower().removesuffix(".0")) if isinstance(value, str) else None
     if known is None:
-        writer.doubt("crowd flag", "annotations", place, "iscrowd")
+        writer.doubt("crowd flag", "annotations", place, key)
     else:
-        writer.rewrite("crowd flag", "annotations", place, "iscrowd", known)
+        writer.rewrite("crowd flag", "annotations", place, key, known)
 
 
 # --- lists in other shapes -----------------------------------------------------------------------------------------
