@@ -7,7 +7,7 @@ COCO keypoints or the CSV table. K is the number of keypoints.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,9 @@ from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
 from .forms.reading import picture_key
 from .geometry import Box, check_box
+from .images import ImageSource, check_source
 from .library.lookup import as_category
 from .pose import unique_names
-
-if TYPE_CHECKING:
-    from .images import ImageSource
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,12 +36,13 @@ class Example:
     Raises InputError if no point is marked, or the category has another number of points.
     """
 
-    image: "ImageSource"
+    image: ImageSource
     points: np.ndarray
     box: Box | None = None
     category: Category | None = None
 
     def __post_init__(self) -> None:
+        check_source(self.image)
         points = frozen_array(self.points, "An example's points")
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"An example's points must be (K, 2) in pixels, but got {points.shape}.")

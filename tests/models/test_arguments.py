@@ -166,8 +166,9 @@ def test_the_public_functions_and_classes_answer_every_wrong_argument_with_a_sen
     fed(ak.Category.from_dict, data=())
     fed(ak.Category.from_file, path=())
     fed(FISH.only, rows=("set",))
-    fed(lambda **given: ak.Example(**{"image": PICTURE, "points": [[1, 2]], **given}), points=(), box=("none",),
-        category=("none",))  # fmt: skip
+    unread = ("text", "blank", "zero byte", "bytes", "array", "texts", "tensor", "text file")  # refused when it is read
+    fed(lambda **given: ak.Example(**{"image": PICTURE, "points": [[1, 2]], **given}), image=unread,
+        points=(), box=("none",), category=("none",))  # fmt: skip
     fed(lambda **given: ak.Detection(**{"box": BOX, "score": 0.5, "word": "a", **given}), box=(),
         score=("share",), word=("text", "zero byte"))  # fmt: skip
 

@@ -137,6 +137,7 @@ Check = Callable[[int, int, str], None]  # refuses a width and height; the name 
 
 def _read(source: Any, check: Check, max_pixels: int) -> UprightPicture:
     """The picture of any source. max_pixels: see `read_picture`; 0 reads the header alone and gives no pixels."""
+    check_source(source)
     if isinstance(source, Image.Image):
         name = _printable(getattr(source, "filename", "") or "The Pillow image")
         return _decode(source, name, check, max_pixels)
@@ -146,8 +147,14 @@ def _read(source: Any, check: Check, max_pixels: int) -> UprightPicture:
         return _from_path(os.fsdecode(source), check, max_pixels)
     if hasattr(source, "read"):
         return _from_stream(source, "The picture given as a file object", check, max_pixels)
-    if is_array(source):
-        return _decode(from_array(source, check), "The array picture", check, max_pixels)
+    return _decode(from_array(source, check), "The array picture", check, max_pixels)
+
+
+def check_source(source: Any) -> None:
+    """InputError for what is no kind of picture; whether it can be read turns out when it is read."""
+    kinds = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | UprightPicture
+    if isinstance(source, kinds) or hasattr(source, "read") or is_array(source):
+        return
     more = "; give lists of pictures to predict" if isinstance(source, list | tuple) else ""
     raise InputError(
         "A picture must be a path, bytes, a binary file, a Pillow image, or an array or tensor of height x width x 3 "
