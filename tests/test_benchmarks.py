@@ -1,13 +1,18 @@
-"""benchmarks/matching.py: the fusion paper's Table 5, with tiny networks in place of the published sizes."""
+"""benchmarks/matching.py: the fusion paper's Table 5, with tiny networks in place of the published sizes; and
+benchmarks/half_precision.py: whom it asks, and its figures."""
 
 import importlib
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_encoders
 import torch
 from torch import nn
+
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.forms.coco import read_coco
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,33 @@ def test_the_benchmark_of_table_5_takes_100_runs_as_the_paper(matching, monkeypa
     monkeypatch.setattr(sys, "argv", ["matching.py", "--table5", "--threads", "1"])
     matching.main()
     assert runs == [(100, "cpu")] and "flf ms" in capsys.readouterr().out
+
+
+# --- half_precision.py ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def half_precision():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+        yield importlib.import_module("half_precision")
+
+
+def test_shifts_of_half_precision_are_percent_of_the_box_and_absent_points_are_left_out(half_precision):
+    exact = {"text": [np.zeros((3, 2)), np.full((1, 2), 0.5)], "both": [np.zeros((1, 2))]}
+    half = {"text": [np.array([[0.03, 0.04], [0, 0], [np.nan, np.nan]]), exact["text"][1]], "both": [np.zeros((1, 2))]}
+    table = half_precision.figures(exact, half)
+    assert table["text"]["points"] == 3 and table["text"]["median"] == 0
+    assert table["text"]["below 1 %"] == pytest.approx(200 / 3) and table["all"]["below 1 %"] == 75
+    assert table["text"]["99 %"] == pytest.approx(0.98 * 5)
+
+
+def test_objects_of_all_kinds_are_asked_in_turn_each_with_another_as_example(half_precision, tmp_path):
+    write_dataset(tmp_path / "made", 12, seed=1, size=64)
+    data = read_coco(tmp_path / "made" / ANNOTATIONS, tmp_path / "made" / IMAGES)
+    found = half_precision.labelled_questions(data, 6)
+    kinds = [question.category.name for question in found]
+    assert len(found) == 6 and len(set(kinds[:3])) == 3 and kinds[:3] == kinds[3:]
+    assert all(question.example.image != question.picture for question in found)
+    shipped = half_precision.shipped_questions()
+    assert len(shipped) == 4 and all(question.picture.is_file() for question in shipped)

@@ -15,6 +15,7 @@ from ..category import Category
 from ..errors import InputError
 from ..geometry import Box
 from . import walk
+from .areas import box_area
 from .dataset import CROWD, IGNORED, UNLABELLED, Dataset, LabelledObject, check_faults
 from .document import MARGIN, Labels, box_round, load_document, select, within
 from .form import CHOICE, LabelForm, file_digest
@@ -144,7 +145,7 @@ def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
         "keypoints": [value for x, y, v in rows for value in (x, y, int(v))],
         "num_keypoints": int(labelled.sum()),
         "bbox": list(item.box),
-        "area": item.box[2] * item.box[3] if item.area is None else item.area,
+        "area": box_area(item.box) if item.area is None else item.area,
         "iscrowd": 0,
         **{key: value for key, value in more.items() if value is not None},
     }
