@@ -206,6 +206,22 @@ def test_weights_are_listed_with_size_and_licence(tmp_path, monkeypatch, capsys)
     assert "not fetched" in out
 
 
+def test_a_full_disk_behind_stdout_is_a_sentence(monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("anykeypoint.cli.categories._table", full)
+    code, _, err = run(capsys, "categories")
+    assert code == 1 and err == "error: Cannot go on: No space left on device.\n"
+
+
+def test_a_closed_stdout_is_no_fault(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["categories"])
+    assert not ended.value.code
+
+
 def test_the_verbs_and_their_options_are_these():
     """The public face: a change here is a change for everybody who wrote it down."""
 
@@ -219,19 +235,23 @@ def test_the_verbs_and_their_options_are_these():
     face = {name: flags(name, verb) - every for name, verb in verbs.items()}
     assert face == {
         "predict": {
-            *(
-                "--ids-from",
-                "--max-pixels",
-                "--recursive",
-                "-r",
-            ),
+            *("--ids-from", "--max-pixels", "--recursive", "-r", "--dtype"),
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
-            *("--example", "--no-words", "--explain", "--recursive", "-r"),
+            *("--example", "--no-words", "--explain"),
             *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},
-        "identify": {*("--max-pixels",), "image", "--at", "--box", "--category", "--model", "--device", "--json"},
+        "identify": {
+            *("--max-pixels", "--dtype"),
+            "image",
+            "--at",
+            "--box",
+            "--category",
+            "--model",
+            "--device",
+            "--json",
+        },
         "export": {"model", "--prompt", "--output", "-o"},
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..configs.checks import near_names
-from ..errors import InputError, ReadingWarning, RenamedWarning
+from ..errors import InputError, ReadingWarning, RenamedWarning, first_line
 from . import console, options
 
 EXIT_CODES = (
@@ -128,7 +128,8 @@ def build_group(name: str | None = None) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments`, by default those of the process, and end the process with an exit code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names need not be text
+        if stream is not None:  # None where it was closed
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names need not be text
     console.set_volume(quiet=False, verbose=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library's warning is no concern of a user; -v shows them
@@ -140,6 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except InputError as error:
             console.error(str(error))
             sys.exit(2)
+        except OSError as error:  # such as a full disk behind a redirected stdout; what a verb writes has its own check
+            place = f" with {error.filename}" if error.filename else ""
+            console.error(f"Cannot go on{place}: {first_line(error)}.")
+            sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

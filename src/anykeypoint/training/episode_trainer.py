@@ -33,7 +33,8 @@ class EpisodeTrainer(Trainer):
         plan = StepPlan.of(self.config, self.episodes.per_epoch, accelerator.num_processes)
         if self.config.warmup >= plan.steps:
             raise InputError(
-                f"The rate rises for {self.config.warmup} steps, but the run has {plan.steps}; write a smaller warmup."
+                f"The rate rises for {self.config.warmup} steps, but the run has {plan.steps}; write a smaller warmup "
+                "into the recipe."
             )
         self.steps = plan.steps
         return plan
