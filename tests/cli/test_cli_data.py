@@ -275,6 +275,20 @@ def test_what_fix_changed_is_a_table_that_undo_takes_back(made, tmp_path, capsys
     assert code == 2 and "does not fit the labels" in err and err.count("\n") == 1
 
 
+def test_a_fault_is_listed_with_its_picture_and_with_all_entries_that_it_concerns(made, tmp_path, capsys):
+    folder, options = made
+    labels = json.loads((folder / "labels.json").read_text())
+    for entry in labels["annotations"][1:]:
+        entry["image_id"] = str(entry["image_id"])
+    labels["annotations"][2]["iscrowd"] = "perhaps"
+    (folder / "labels.json").write_text(json.dumps(labels))
+    _, out, _ = run(capsys, "check", *options)
+    assert "40 pixels [0.png]" in out and "annotations 1, 2, 3, and 2 more have image_id" in out
+    assert "annotation 2 has iscrowd spelled 'perhaps', whose meaning is not clear [2.png] (only a person" in out
+    _, out, _ = run(capsys, "check", *options, "--all")
+    assert "all of them: 1, 2, 3, 4, 5" in out
+
+
 def test_a_table_of_changes_needs_a_mended_copy(made, tmp_path, capsys):
     code, _, err = run(capsys, "check", *made[1], "--changes", tmp_path / "x.csv")
     assert code == 2 and "add --fix OUT.json" in err

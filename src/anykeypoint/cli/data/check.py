@@ -65,7 +65,7 @@ def run(
             print(note)
     for reason, count in report.left_out.items():
         print(f"left out by readers: {count} {reason}")
-    print(_faults(report.faults, None if everything else LISTED))
+    print(_faults(report.faults, labels.document(), None if everything else LISTED))
     if fix is not None:
         _fix(labels, pictures, fix, changes)
     return 1 if report.faults else 0
@@ -105,10 +105,16 @@ def _sums(report: "LabelReport") -> str:
     return "\n".join(lines + ([f"{empty} more categories have no object"] if empty else []))
 
 
-def _faults(faults: "list[Fault]", most: int | None) -> str:
-    """The faults by kind. most: number of faults of a kind that are listed one by one; None lists all."""
-    from ...forms.faults.fault import KINDS
+def _faults(faults: "list[Fault]", document: dict, most: int | None) -> str:
+    """The faults by kind, each with its picture.
 
+    document: the labels.
+    most: number of faults of a kind that are listed one by one; None lists all, and every entry that one concerns.
+    """
+    from ...forms.faults.fault import KINDS
+    from ...forms.faults.findings import entry_ids, pictures_of_objects
+
+    pictures = pictures_of_objects(document)
     if not faults:
         return "Nothing is wrong."
     lines = []
@@ -120,7 +126,12 @@ def _faults(faults: "list[Fault]", most: int | None) -> str:
         for fault in found[:most]:
             name = f" ({fault.category})" if fault.category else ""
             named = f"{fault.where}{name}{':' if kind == 'known fault' else ''}"
-            lines.append("  " + " ".join(filter(None, (named, fault.text))))
+            shown = sorted({pictures[i] for i in fault.places}) if fault.key[0] == "annotations" else []
+            where = f" [{shown[0]}]" if len(shown) == 1 and shown[0] else ""
+            person = "" if fault.sure or not KINDS[kind] else " (only a person can mend this one)"
+            lines.append("  " + " ".join(filter(None, (named, fault.text))) + where + person)
+            if most is None and len(fault.places) > 1:
+                lines.append(f"    all of them: {', '.join(entry_ids(document, fault.key[0], sorted(fault.places)))}")
         if most is not None and len(found) > most:
             lines.append(f"  ... and {len(found) - most} more; --all lists them")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..pictures import Pictures
 from ..reading import whole_number
+from .changes import known_value
 from .fault import CategoryCounts, Fault, Rewrite
 
 SLACK = 1.0  # pixels that a point or box may lie outside without a fault, because labels are often rounded
@@ -109,14 +110,27 @@ class Findings:
 
 def naming(document: Mapping[str, list], section: str, places: Sequence[int]) -> str:
     """What a sentence calls the entries at some places: by their ids, "annotation 3" or "annotations 3, 5 and 9"."""
-    names = []
-    for place in places:
-        entry = document[section][place]
-        identity = entry.get("id") if isinstance(entry, dict) else None
-        known = isinstance(identity, int | float | str)
-        names.append(str(identity)[:30] if known else f"at place {place}")
+    names = entry_ids(document, section, places)
     singular = "category" if section == "categories" else section.removesuffix("s")
     return f"{singular if len(names) == 1 else section} {listed(names, ', ')}"
+
+
+def entry_ids(document: Mapping[str, list], section: str, places: Sequence[int]) -> list[str]:
+    """The ids of the entries at some places, for a sentence; the place of one without an id."""
+    names = []
+    for place in places:
+        identity = known_value(document[section][place], "id")
+        known = isinstance(identity, int | float | str)
+        names.append(str(identity)[:30] if known else f"at place {place}")
+    return names
+
+
+def pictures_of_objects(document: Mapping[str, list]) -> list[str]:
+    """The file name of the picture of each annotation; "" where it is not known."""
+    names: dict[str, str] = {}
+    for entry in document["images"]:
+        names.setdefault(str(known_value(entry, "id")), str(known_value(entry, "file_name") or ""))
+    return [names.get(str(known_value(entry, "image_id")), "") for entry in document["annotations"]]
 
 
 def listed(texts: list[str], between: str = "; ") -> str:
