@@ -151,7 +151,7 @@ def test_a_file_without_a_good_object_is_refused_with_its_first_fault(put):
 def test_points_of_a_bad_rectangle_go_to_no_other_one(put):
     tasks = json.loads(labelstudio())
     regions = tasks[0]["annotations"][0]["result"]
-    regions[3]["value"]["width"] = 0  # the second rectangle
+    regions[3]["value"]["width"] = -1  # the second rectangle; one of 0 would be a line, which is legal
     for region in regions[6:]:  # the third rectangle and its points: only the first is left beside the bad one
         regions.remove(region)
     for region in regions[4:]:
