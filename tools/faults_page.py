@@ -18,7 +18,7 @@ HEAD = """# Faults in labels
 `anykeypoint data check FORM:FILE` lists every fault of labels with its place, and ends with exit code 1 if it finds
 one. `--fix OUT.json` writes a copy in COCO's form in which all is mended that has one meaning; the labels stay
 as they are. Where only a person can know what is right, the copy keeps what the file has. No entry without a fault is
-changed.
+changed. `--changes OUT.csv` lists each changed value, and `--undo` goes back from a mended copy and that table.
 
 The page is written by `tools/faults_page.py` from [kinds.yaml](../src/anykeypoint/forms/faults/kinds.yaml), which the
 code reads too.

@@ -449,6 +449,13 @@ def test_neighbours_that_coincide_in_one_object_are_no_fault(good, tmp_path):
     assert kinds(good, tmp_path) == []
 
 
+def test_two_objects_of_the_same_points_that_differ_otherwise_both_stay(good, tmp_path):
+    good["annotations"].append({**good["annotations"][0], "id": 9})
+    assert kinds(good, tmp_path) == ["same object"] and len(mended(good, tmp_path)["annotations"]) == 5
+    good["annotations"][5]["bbox"] = [45, 35, 100, 80]
+    assert kinds(good, tmp_path) == ["same object"] and mended(good, tmp_path) == good
+
+
 def test_labels_without_an_object_are_a_fault(good, tmp_path):
     good["annotations"] = []
     assert kinds(good, tmp_path) == ["no object"]

@@ -20,7 +20,7 @@ EDGE = 2.0  # pixels that a box's sides may be short for an object's area, becau
 
 def objects(found: Findings) -> None:
     """Faults of annotations; fills `counts` and `labelled`."""
-    known: dict[Any, Any] = {}  # picture, category and points of an object -> its id
+    known: dict[Any, int] = {}  # picture, category and points of an object -> its index
     entries = [entry for entry in found.document["images"] if isinstance(entry, dict)]
     listed = {entry["id"] for entry in entries if type(entry.get("id")) is int}
     for place, identity, entry in found.entries("annotations"):
@@ -51,8 +51,12 @@ def objects(found: Findings) -> None:
         _outline(found, entry, image, where, key, counts.name)
         same = (image, kind, str(entry.get("keypoints")))
         if np.isfinite(points).any() and same in known:
-            found.say("same object", where, f"has the points of annotation {known[same]}", key, counts.name)
-        known.setdefault(same, identity)
+            before = found.document["annotations"][known[same]]
+            rests = [{name: value for name, value in one.items() if name != "id"} for one in (entry, before)]
+            other = "" if rests[0] == rests[1] else ", but differs from it in other values"
+            text = f"has the points of annotation {before['id']}{other}"
+            found.say("same object", where, text, key, counts.name, sure=not other)
+        known.setdefault(same, key[1])
     coincidences.tell(found)
     if found.boxless:
         rewrites = tuple(Rewrite(place, "bbox", list(box)) for place, box in found.boxless)
