@@ -64,7 +64,7 @@ def test_imglab_sorts_parts_by_name(cases):
 
 
 def test_via_finds_what_its_attributes_mean(cases):
-    item = read(f"via/beast:{cases / 'via' / 'via.json'}", cases / "via").objects[0]
+    item = read(f"via/beast:{cases / 'via' / 'via.json'}").objects[0]
     assert item.category.name == "beast" and item.box == (10, 12, 70, 78)
     assert dict(zip(item.category.names, points_of(item), strict=True)) == {"nose": [20, 30], "tail": [70, 60]}
 

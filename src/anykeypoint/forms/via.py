@@ -253,4 +253,5 @@ FORM = LabelForm(
     read,
     "VGG Image Annotator 2, projects and exports (.json, .csv)",
     "what the object is called, and name=ATTRIBUTE,tie=ATTRIBUTE of the points' names and rectangles",
+    pictures=lambda path: path.parent,
 )
