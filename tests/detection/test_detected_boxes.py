@@ -74,7 +74,7 @@ def test_a_box_is_cut_at_the_picture_and_gone_outside_it():
 @pytest.mark.parametrize(
     "box, score, word",
     [
-        ((0, 0, 0, 5), 0.5, "dog"),
+        ((0, 0, 0, 0), 0.5, "dog"),
         ((0, 0, 5, 5), 1.5, "dog"),
         ((0, 0, 5, 5), float("nan"), "dog"),
         ((0, 0, 5, 5), True, "dog"),
