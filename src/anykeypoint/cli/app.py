@@ -51,6 +51,7 @@ DATA_VERBS = {
     "split": Verb("data.split", "Split labels into train, val and test, whole categories or groups on one side."),
     "prepare": Verb("data.prepare", "Build MP-100's folders from the data sets they come from."),
     "draw": Verb("data.draw", "Draw a data set of made-up objects with named points, in COCO's form."),
+    "render": Verb("data.render", "Render 3-D models of many kinds with exact named points, in COCO's form."),
 }
 VERBS = {
     "predict": Verb("predict", "Predict the keypoints of objects in pictures, from words, examples or both."),

