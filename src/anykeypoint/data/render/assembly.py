@@ -129,7 +129,7 @@ def _bare(mujoco: Any, path: Path) -> Any:
     spec = mujoco.MjSpec.from_file(str(path))
     for element in [
         *spec.keys, *spec.actuators, *spec.sensors, *spec.equalities, *spec.tendons, *spec.excludes, *spec.pairs,
-        *spec.lights, *spec.cameras, *[texture for texture in spec.textures if "SKYBOX" in str(texture.type)],
+        *spec.lights, *spec.cameras,
     ]:  # fmt: skip
         spec.delete(element)
     spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # parts without collision geoms weigh nothing
