@@ -9,6 +9,7 @@ from anykeypoint.category import Category
 from anykeypoint.configs.doubled_keys import doubled_objects, dump_json, open_json, strict_json, strict_yaml
 from anykeypoint.configs.yaml_files import load_yaml
 from anykeypoint.errors import InputError
+from anykeypoint.evaluation.oks import sigmas
 
 TEXT = '{"a": [{"id": 1, "box": [1], "box": [2]}, {"id": 2, "id": 2}]}'
 
@@ -39,3 +40,6 @@ def test_small_files_are_refused(tmp_path):
     (tmp_path / "cat.json").write_text('{"name": "cat", "name": "dog", "keypoints": ["nose"]}')
     with pytest.raises(InputError, match=r"cat.json: the object has the key 'name' twice"):
         Category.from_file(tmp_path / "cat.json")
+    (tmp_path / "sigmas.json").write_text('{"nose": 0.1, "nose": 0.2}')
+    with pytest.raises(InputError, match=r"sigmas.json: the object has the key 'nose' twice"):
+        sigmas(str(tmp_path / "sigmas.json"), ["nose"])

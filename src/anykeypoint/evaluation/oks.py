@@ -21,6 +21,7 @@ import numpy as np
 
 from ..category import plain_text
 from ..configs.checks import near_names
+from ..configs.doubled_keys import strict_json
 from ..errors import InputError
 from ..forms.areas import box_area, is_filler
 
@@ -48,7 +49,7 @@ def sigmas(name: str, keypoints: Sequence[str] | None = None) -> np.ndarray:
 
 def _sigmas_of_file(path: Path, keypoints: Sequence[str] | None) -> np.ndarray:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the sigmas in {path}: {error}.") from error
     if isinstance(content, dict):

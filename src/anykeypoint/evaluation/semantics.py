@@ -4,7 +4,6 @@ The paper leaves ambiguous names out, "like those describing the collar", withou
 file excluded_names.json.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..category import plain_text
+from ..configs.doubled_keys import strict_json
 from ..errors import InputError
 
 NAMING_KEYS = ("exact", "normalised")
@@ -32,7 +32,7 @@ def excluded_names(path: str | Path | None = None) -> tuple[str, ...]:
     shipped = resources.files("anykeypoint.evaluation") / "excluded_names.json"
     origin = shipped.name if path is None else str(path)
     try:
-        data = json.loads((shipped if path is None else Path(path)).read_text(encoding="utf-8"))
+        data = strict_json((shipped if path is None else Path(path)).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the excluded names {origin}: {error.strerror or error}.") from error
     except ValueError as error:
