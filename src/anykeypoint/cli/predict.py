@@ -35,7 +35,9 @@ def run(
     keypoints: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="The keypoints in words, parted by ';': 'left ear tip; nose: the tip of the nose'."
+            metavar="TEXT",
+            help="The keypoints in words, parted by ';': 'left ear tip; nose: the tip of the nose'. Commas part them "
+            "where there is neither ';' nor ':'.",
         ),
     ] = None,
     noun: Annotated[str | None, typer.Option(metavar="TEXT", help="The word for the object, e.g. 'cat'.")] = None,

@@ -124,8 +124,8 @@ def whole_lines(path: Path) -> list[bytes]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write a file whole or not at all; bytes of file names that are not UTF-8 are kept."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_results(path: Path, results: Mapping[str, Any], config: Any, command: str) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def _half(names: list[str], selection: str, path: Path) -> set[str]:
         raise InputError(
             f"{path} has {len(pictures)} pictures, too few to hold out {HELD_OUT}; give MacaquePose's whole table."
         )
-    held = set(sorted(pictures, key=lambda name: hashlib.sha256(name.encode()).digest())[:HELD_OUT])
+    held = set(
+        sorted(pictures, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())[:HELD_OUT]
+    )
     return held if selection == "test" else pictures - held
 
 

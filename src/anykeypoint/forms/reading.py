@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ..configs.doubled_keys import open_json
 from ..errors import InputError
 
 MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
+_NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
@@ -57,8 +59,12 @@ def read_json(path: Path) -> Any:
 
 
 def read_table(path: Path) -> list[list[str]]:
-    """The rows of a CSV file without its empty lines; InputError if no row is left or quoting is broken."""
-    text = read_text(path)
+    """The rows of a CSV file without its empty lines; InputError if no row is left or quoting is broken.
+
+    The text is UTF-8, but for names of pictures in the first column: bytes that are not are kept as lone surrogates, as
+    Python has them in paths.
+    """
+    text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
     before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline
     try:
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
@@ -66,6 +72,8 @@ def read_table(path: Path) -> list[list[str]]:
         raise InputError(f"{path} is not a CSV table: {error}.") from error
     finally:
         csv.field_size_limit(before)
+    if _NO_TEXT.search(text) and any(_NO_TEXT.search(cell) for i, row in enumerate(rows) for cell in row[i > 0 :]):
+        read_text(path)  # raises with the place
     if not rows:
         raise InputError(f"{path} is empty; a CSV table of labels begins with a header line.")
     return rows

@@ -121,8 +121,9 @@ def save(content: Content, out: Path, overwrite: bool = False) -> None:
 
 
 def encoded(text: str) -> bytes:
-    """A text in UTF-8; the bytes of file names that are not UTF-8 come back as they were."""
-    return text.encode("utf-8", "surrogateescape")
+    """A text in UTF-8; bytes of file names that are not UTF-8 come back as they were, in JSON as its own \\udcXX."""
+    is_json = text.lstrip()[:1] in ("{", "[")
+    return text.encode("utf-8", "backslashreplace" if is_json else "surrogateescape")
 
 
 def xml_text(root: Element) -> str:

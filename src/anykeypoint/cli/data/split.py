@@ -144,7 +144,10 @@ def _write(parts: "dict[str, Part]", out: Path) -> None:
     for name, part in parts.items():
         write_bytes(
             _place(out, name),
-            json.dumps({"info": with_base({}), **part}, ensure_ascii=False, allow_nan=False).encode() + b"\n",
+            json.dumps({"info": with_base({}), **part}, ensure_ascii=False, allow_nan=False).encode(
+                "utf-8", "backslashreplace"
+            )
+            + b"\n",
         )
         kinds = len({entry["category_id"] for entry in part["annotations"]})
         pictures = len(part["images"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...configs.doubled_keys import doubled_objects, open_json
 from ..document import Labels
 from ..pictures import Pictures
+from ..reading import read_text
 from . import box_orders, category_faults, object_faults, picture_faults, sentinels, side_faults, spelling
 from .fault import Fault, LabelReport
 from .findings import Findings
@@ -64,7 +65,11 @@ def _doubled_keys(file: Path, said: Iterable[str]) -> list[Fault]:
     if file.suffix.lower() != ".json" or not file.is_file():
         return []
     faults = []
-    for _, entry in doubled_objects(open_json(file.read_text(encoding="utf-8-sig"), str(file))):
+    try:
+        value = open_json(read_text(file), str(file))
+    except (ValueError, RecursionError):  # the reader of the form says what cannot be read
+        return []
+    for _, entry in doubled_objects(value):
         for key in entry.doubled:
             kind = "key with two values" if key in entry.clashing else "key twice"
             if entry.sentence(key) not in said:
