@@ -314,6 +314,15 @@ def test_an_object_without_labelled_points_is_asked_about_counted_and_in_no_mean
     assert "" in (tmp_path / run.PER_OBJECT).read_text().splitlines()[1].split(",")
 
 
+def test_a_box_of_one_pixel_is_counted_and_stops_nothing_and_one_without_a_width_is_measured(dataset, tmp_path):
+    first, second, third = dataset.objects[:3]
+    x, y, _, h = second.box
+    odd = [dataclasses.replace(first, box=(5.0, 5.0, 0.0, 0.0)), dataclasses.replace(second, box=(x, y, 0.0, h)), third]
+    data = dataclasses.replace(dataset, objects=odd)
+    results = run.evaluate(Oracle(data), data, tmp_path, run.EvaluationConfig())
+    assert results["objects"] == 2 and results["skipped"] == {selection.NO_SIDE: 1}
+
+
 def test_data_of_another_form_are_refused():
     with pytest.raises(InputError, match=r"coco:FILE\.json"):
         parse("labels.json")

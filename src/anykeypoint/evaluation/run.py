@@ -31,7 +31,7 @@ from .protocols import EvaluationProtocol, draw_pairs
 from .queries import EvaluatedModel, Prediction, Query, predict_query
 from .report import PAGE, write_report
 from .run_folder import Progress, claim, no_progress, write_results, write_text
-from .selection import NOT_DRAWN, alone_in_picture, category_labels, select
+from .selection import NOT_DRAWN, alone_in_picture, category_labels, select, with_box
 
 PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
@@ -167,6 +167,7 @@ def _pairs(
     dataset: Dataset, config: EvaluationConfig, protocol: EvaluationProtocol
 ) -> tuple[Dataset, list[Pair], dict[str, int]]:
     """The objects that may be measured, the pairs to score, and the number of objects left out for each reason."""
+    dataset = with_box(dataset)
     if config.single:
         dataset = alone_in_picture(dataset)
     if not dataset.objects:

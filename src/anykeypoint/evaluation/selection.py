@@ -9,7 +9,19 @@ from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 
 NOT_DRAWN = "over the maximum per category"
+NO_SIDE = "a box of a single pixel, which makes no crop"
 SEVERAL = "another labelled object in the picture"
+
+
+def with_box(dataset: Dataset) -> Dataset:
+    """The objects whose box has a longer side; the rest are counted in `skipped`, as nothing can be measured on them.
+
+    MP-100's CapeLLM rules keep boxes of a single pixel, of which no side is left (`mp100.clean_box`).
+    """
+    kept = [item for item in dataset.objects if max(item.box[2:]) > 0]
+    left_out = len(dataset.objects) - len(kept)
+    skipped = {**dataset.skipped, NO_SIDE: left_out} if left_out else dataset.skipped
+    return replace(dataset, objects=kept, skipped=skipped)
 
 
 def alone_in_picture(dataset: Dataset) -> Dataset:
