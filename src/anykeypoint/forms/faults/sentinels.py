@@ -18,6 +18,7 @@ from .findings import SLACK, Findings, naming
 _KNOWN = {-1.0, -9.0, -10.0, -99.0, -100.0, -999.0, -1000.0, -9999.0, -10000.0}  # both x and y of a sentinel
 _MANY = 3  # number of points at one place from which a place that no picture has is no coincidence
 _FEW = 2  # the same for points without any place, and for corners that are far from their objects
+_CLEAR = 0.05  # share of the picture's sides that an object's points keep away from its left and upper side
 _MISSING = ("", "nan", "none", "null", "na", "n/a", "inf", "-inf")  # texts that are no number
 
 Place = tuple[float, float] | str  # a place that points share, or LOST
@@ -101,17 +102,22 @@ def _corners(found: Findings, points: list[Point], others: bool) -> list[Point]:
     others: whether the file has other sentinels.
     A point there is one for certain if its object has another there or a box that does not reach the corner. If it is
     farther from the nearest other point than these are from one another, it is one where the file has a second such
-    point or another sentinel. Where three are sentinels, the others are too.
+    point or another sentinel; and if its object's other points keep clear of both sides of that corner, where the file
+    has two more. Where three are sentinels, the others are too.
     """
-    certain, likely = [], []
+    certain, likely, possible = [], [], []
     for at, own in _by_object(points).items():
         entry = found.document["annotations"][at]
         if len(own) > 1 or _beyond_box(entry):
             certain += [(at, i) for i in own]
         elif _far(entry, own[0]):
             likely.append((at, own[0]))
+        elif _clear(entry, own[0], found.extent(entry)):
+            possible.append((at, own[0]))
     if likely and len(certain) + len(likely) + others >= _FEW:
         certain += likely
+    if possible and len(certain) + len(possible) >= _MANY:
+        certain += possible
     return points if len(certain) >= _MANY else sorted(certain)
 
 
@@ -124,13 +130,22 @@ def _beyond_box(entry: Mapping[str, Any]) -> bool:
 
 def _far(entry: Mapping[str, Any], own: int) -> bool:
     """Whether the point at (0, 0) is farther from all other labelled points than these are from one another."""
+    places = _others(entry, own)
+    return len(places) >= 2 and bool(np.hypot(*places.T).min() > np.hypot(*np.ptp(places, axis=0)))
+
+
+def _clear(entry: Mapping[str, Any], own: int, size: tuple[int, int] | None) -> bool:
+    """Whether all other labelled points keep clear of the left and upper side of a picture of that size."""
+    places = _others(entry, own)
+    return size is not None and len(places) >= 2 and bool((places.min(axis=0) > _CLEAR * np.array(size)).all())
+
+
+def _others(entry: Mapping[str, Any], own: int) -> np.ndarray:
+    """The other labelled points [N, 2] of an annotation, without those that are sentinels themselves."""
     table = np.array([plain_number(value) for value in entry["keypoints"]]).reshape(-1, 3)
     others = (table[:, 2] > 0) & np.isfinite(table).all(axis=1) & (np.arange(len(table)) != own)
-    others &= ~((table[:, 0] == table[:, 1]) & (table[:, 0] < 0))  # other sentinels
-    places = table[others, :2]
-    if len(places) < 2:
-        return False
-    return bool(np.hypot(*places.T).min() > np.hypot(*np.ptp(places, axis=0)))
+    others &= ~((table[:, 0] == table[:, 1]) & (table[:, 0] < 0))
+    return table[others, :2]
 
 
 def _unlabelled(found: Findings, at: int, own: list[int]) -> list[Rewrite]:
