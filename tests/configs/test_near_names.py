@@ -83,3 +83,8 @@ def test_near_names_are_few_and_only_near():
     assert near_names("kat", ["cat", "dog", "horse"]) == " (near: cat)"
     assert near_names("unicorn", ["cat", "dog"]) == near_names("", ["cat"]) == near_names(None, ["cat"]) == ""
     assert near_names("CAT", ["cat"]) == " (near: cat)"
+
+
+@pytest.mark.parametrize("typo", ["cco", "cocoo", "ccoo", "coca", "oco", "occo"])
+def test_one_letter_more_less_or_elsewhere_is_near(typo):
+    assert "near: coco" in near_names(typo, ["coco", "sleap"])

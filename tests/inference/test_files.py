@@ -103,6 +103,13 @@ def test_what_a_folder_holds_besides_is_counted_and_subfolders_are_taken_if_aske
 # --- boxes ---------------------------------------------------------------------------------------------------------
 
 
+def test_drawings_of_a_run_before_are_no_pictures_of_the_next(photos):
+    found = find_all_images([photos], recursive=True, outputs=[photos / "inner", photos / "x.csv"])
+    assert [path.name for path in found.paths] == ["a.PNG", "b.jpg", "c.webp"]
+    assert "1 pictures in the output folder" in found.passed_over[0]
+    assert len(find_all_images([photos / "inner"], recursive=True, outputs=[photos / "inner"]).paths) == 1
+
+
 def test_four_numbers_are_a_box_for_every_file(photos):
     boxes = read_boxes("1, 2.5,30,4e1")
     assert boxes.everywhere == (1, 2.5, 30, 40)

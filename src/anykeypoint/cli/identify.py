@@ -77,6 +77,8 @@ def run(
     points = np.array([_numbers(text, 2, "A point", "--at 120,83") for text in at])
     where = None if box is None else check_box(_numbers(box, 4, "A box", "--box 10,20,200,150"))
     choice = None if category is None else named_category(category)
+    if Path(image).is_dir():
+        raise InputError(f"identify takes one picture, but {image} is a folder; name a picture in it.")
     if not Path(image).is_file():
         raise InputError(f"There is no file {image}; check the path.")
     if json is not None and json.resolve() == Path(image).resolve():

@@ -158,7 +158,7 @@ def run(
         prediction["example"] = [to_example(one, chosen) for one in marked]
     if no_words:
         prediction["words"] = False
-    found = find_all_images(images, recursive)
+    found = find_all_images(images, recursive, output or ())
     paths = found.paths
     placed = None if boxes is None else read_boxes(boxes)
     if placed is not None:

@@ -75,8 +75,24 @@ def near_names(name: Any, known: Iterable[str]) -> str:
     if not isinstance(name, str):
         return ""
     exact = {entry.casefold(): entry for entry in known}
-    near = [exact[entry] for entry in get_close_matches(name.casefold(), exact, n=3, cutoff=0.66)]
+    wanted = name.casefold()
+    close = [entry for entry in exact if len(wanted) > 2 and _edits(wanted, entry) == 1]
+    close += get_close_matches(wanted, exact, n=3, cutoff=0.66)  # no matcher of letters in order alone finds all typos
+    near = list(dict.fromkeys(exact[entry] for entry in close))[:3]
     return f" (near: {', '.join(near)})" if near else ""
+
+
+def _edits(first: str, second: str) -> int:
+    """The number of letters to put in, take out, change or exchange with their neighbour; 2 where it is more than 1."""
+    short, long = sorted((first, second), key=len)
+    if len(long) - len(short) > 1:
+        return 2
+    same = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    rest, other = short[same:], long[same:]
+    if len(short) < len(long):
+        return 1 if rest == other[1:] else 2
+    swapped = rest[1:2] + rest[:1] + rest[2:]
+    return 0 if not rest else 1 if rest[1:] == other[1:] or swapped == other else 2
 
 
 def _is_number(value: Any) -> bool:

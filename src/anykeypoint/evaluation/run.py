@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
+from ..configs.checks import near_names
 from ..data.pairs import Pair, labelled
 from ..decoding.strategies import Strategy
 from ..errors import InputError
@@ -134,7 +135,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     protocol = EvaluationProtocol.parse(config.protocol)
     check_describe(config.descriptions)
     if config.names not in NAMES:
-        raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}.")
+        near = near_names(config.names, NAMES)
+        raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}{near}.")
     if config.names != "own" and config.phrases != LIBRARY:
         raise InputError(f"Simplified names are the library's, but got the phrases {config.phrases!r}; leave one out.")
     if config.names != "own" and protocol.identifies:

@@ -57,17 +57,28 @@ class FoundImages:
     passed_over: tuple[str, ...] = ()
 
 
-def find_all_images(sources: Iterable[str | Path], recursive: bool = False) -> FoundImages:
+def find_all_images(
+    sources: Iterable[str | Path], recursive: bool = False, outputs: Iterable[str | Path] = ()
+) -> FoundImages:
     """What `find_images` finds for each of the arguments; one without a picture costs no other.
 
+    recursive: also take the pictures in subfolders of folders.
+    outputs: files and folders that are written to; with `recursive`, pictures in such folders are passed over, as they
+        are drawings of a run before.
     Raises InputError, that of the first argument, if none of them means a picture.
     """
     found: list[Path] = []
     missing: list[Result] = []
     passed_over: list[str] = []
+    written = [Path(output).resolve() for output in outputs if Path(output).is_dir()] if recursive else []
     for source in sources:
         try:
-            found += find_images(source, recursive)
+            images = find_images(source, recursive)
+            kept = [path for path in images if not any(path.resolve().is_relative_to(folder) for folder in written)]
+            if len(kept) < len(images) and Path(source).resolve() not in written:
+                passed_over.append(f"{source}: {len(images) - len(kept)} pictures in the output folder passed over.")
+                images = kept
+            found += images
         except InputError as error:
             missing.append(Result(Path(source), error=str(error)))
             continue

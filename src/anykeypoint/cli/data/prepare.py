@@ -23,7 +23,7 @@ def run(
     from ...io import write_bytes
 
     if name != "mp100":
-        raise InputError(f"Only mp100 is put together from other data sets, but got {name!r}.")
+        raise InputError(f"Only mp100 is put together from other data sets, but got {name!r}; write mp100.")
     if not sources.is_dir():
         raise InputError(f"There is no folder {sources}; give the one with the downloaded data sets.")
     check_outside(out, sources)
