@@ -37,17 +37,17 @@ def shifts(ours, theirs):
     ("name", "prompts", "kind", "step"),
     [
         ("fast", PROMPTS, "paper", 0.002),
-        ("capellm-small", ["text"], "horse", 0.0126),
-        ("kptllm-small", PROMPTS, "horse", 0.0126),
+        ("capellm-small", ["text"], "horse", 0.01),
+        ("kptllm-small", PROMPTS, "horse", 0.01),
     ],
 )
 def test_a_shipped_model_answers_by_every_prompt_near_its_float32_answer(shipped, name, prompts, kind, step, dtype):
-    """Language models answer on a grid of hundredths of a crop of 1.25 boxes; one point in 18 may be a step off."""
+    """Language models answer on a grid of hundredths of a crop of 1.25 boxes; of 18 points two may be a step off."""
     exact, half = shipped(name), ak.load(name, device="cpu", dtype=dtype)
     for prompt in prompts:
         ours, theirs = asked(half, prompt, kind), asked(exact, prompt, kind)
         far = shifts(ours, theirs)
-        assert np.isfinite(ours.xy).all() and far.max() <= step and (far > 0.01).sum() <= 1, (prompt, far)
+        assert np.isfinite(ours.xy).all() and (far > step).sum() <= (0 if name == "fast" else 2), (prompt, far)
         assert np.median(far) < 0.0005 and np.abs(ours.confidence - theirs.confidence).max() < 0.02
 
 
@@ -66,6 +66,9 @@ def test_every_matcher_answers_by_every_prompt_it_takes(tmp_path, name, dtype):
         ours, theirs = (model.predict(picture(), FISH, **given) for model in (half, exact))
         assert np.isfinite(ours.xy).all()
         assert np.median(np.linalg.norm(ours.xy - theirs.xy, axis=1)) < {"bfloat16": 8, "float16": 1}[dtype]
+        if name != "pomnet":  # it has no attention to explain
+            sums = half.explain(picture(), FISH, density=20, **given).attention.sum(axis=(-2, -1))
+            assert sums == pytest.approx(1, abs=0.02)
 
 
 def test_what_rounding_would_spoil_stays_float32(shipped):
@@ -106,11 +109,13 @@ def test_an_unknown_precision_is_refused_before_anything_is_read():
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_between_the_layers_of_a_language_model_all_is_float32(dtype):
-    model = ak.load("capellm-small", device="cpu", dtype=dtype)
+def test_the_mlps_of_a_language_model_behind_the_first_are_in_half_precision_and_the_rest_is_not(dtype):
+    model, half = ak.load("capellm-small", device="cpu", dtype=dtype), HALVES[dtype]
     decoder = model.language.base_model
-    assert model.language.layer_dtype == HALVES[dtype]
-    assert model.language.get_output_embeddings().weight.dtype == torch.float32
+    assert model.language.layer_dtype == half
+    weights = {name: tensor.dtype for name, tensor in decoder.named_parameters() if "lora" not in name}
+    halves = {name for name, kind in weights.items() if kind == half}
+    assert halves == {name for name in weights if ".mlp." in name and not name.startswith("layers.0.")} and halves
     seen = {}
 
     def note(name):
@@ -121,10 +126,9 @@ def test_between_the_layers_of_a_language_model_all_is_float32(dtype):
 
     layer = decoder.layers[1]
     parts = {"norm": layer.input_layernorm, "up": layer.mlp.up_proj.base_layer, "last": decoder.norm}
-    hooks = [part.register_forward_hook(note(name)) for name, part in parts.items()]
+    for name, part in parts.items():
+        part.register_forward_hook(note(name))
     view = model.encode(EXAMPLES / "paper_2.jpg")
-    assert {hook.remove() for hook in hooks} == {None}
-    half = HALVES[dtype]
-    assert seen == {"norm": (torch.float32, half), "up": (half, half), "last": (torch.float32, torch.float32)}
-    assert view.prefix.states.dtype == torch.float32
-    assert {tensor.dtype for pair in view.prefix.layers for tensor in pair} == {half}
+    exact = (torch.float32, torch.float32)
+    assert seen == {"norm": exact, "up": (half, half), "last": exact}
+    assert {tensor.dtype for pair in view.prefix.layers for tensor in pair} == {torch.float32}

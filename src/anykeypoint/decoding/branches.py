@@ -156,11 +156,8 @@ def packed_forward(
     positions: B n, rotary position of each new token.
     cache: receives the keys and values of the new tokens; None computes without one.
     """
-    half = getattr(language, "layer_dtype", None)  # of layers in half precision, between which all is float32
-    dtype = half or embeddings.dtype
-    embeddings = embeddings if half is None else embeddings.float()
-    mask = torch.zeros(attends.shape, dtype=dtype, device=embeddings.device)
-    mask = mask.masked_fill(~attends, torch.finfo(dtype).min)[:, None]
+    mask = torch.zeros(attends.shape, dtype=embeddings.dtype, device=embeddings.device)
+    mask = mask.masked_fill(~attends, torch.finfo(embeddings.dtype).min)[:, None]
     decoder = language.base_model
     output = decoder(
         inputs_embeds=embeddings,

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import InputError
+
 
 def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
     """Cast the floating-point tensors of a module, in place.
@@ -26,22 +28,23 @@ def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def language_to_precision(language: Any, dtype: torch.dtype) -> None:
-    """Cast a causal language model of transformers, in place: its layers compute in `dtype`, what they add up does not.
+    """Cast a causal language model of transformers, in place: the MLPs of all layers but the first compute in `dtype`.
 
-    The sum that runs through the layers, the norms, the rotation angles and the output layer are float32, and so is the
-    embedding table where the output layer shares it. That halves what half precision changes in the distributions of
-    digits. `language.layer_dtype` is then the precision of attention masks; `packed_forward` reads it.
+    They hold most of the weights. Rounding the rest moves more: the sum that runs through the layers, the output layer,
+    attention and its cache, and the first layer, whose changes pass through all others, are float32.
+    `language.layer_dtype` is then the precision asked for.
+
+    Raises InputError for a network whose layers have no `mlp`.
     """
-    decoder, head, table = language.base_model, language.get_output_embeddings(), language.get_input_embeddings()
-    norms = [part for layer in decoder.layers for name, part in layer.named_children() if "norm" in name]
-    kept = [*norms, head, *([table] if table.weight is head.weight else [])]
-    kept += [part for name in ("norm", "rotary_emb") if (part := getattr(decoder, name, None)) is not None]
-    for part in kept:
-        part.stays_float32 = True
-        part.float()
-    to_precision(language, dtype)
-    for part in norms:
-        part.register_forward_hook(lambda _, __, output: output.to(dtype))
-    if (rotary := getattr(decoder, "rotary_emb", None)) is not None:
-        rotary.register_forward_hook(lambda _, __, output: tuple(one.to(dtype) for one in output))
+    layers = language.base_model.layers
+    if not all(hasattr(layer, "mlp") for layer in layers):
+        raise InputError(f"{type(language).__name__} has layers without an mlp, so it has no half precision here.")
+    halves = [layer.mlp for layer in layers[1:]]
+    for part in halves:
+        part.to(dtype)
+        part.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype), *inputs[1:]))
+    cast = {id(tensor) for part in halves for tensor in part.parameters()}
+    for tensor in (*language.parameters(), *language.buffers()):
+        if tensor.is_floating_point() and id(tensor) not in cast:
+            tensor.data = tensor.data.float()
     language.layer_dtype = dtype

@@ -319,7 +319,7 @@ def test_a_wrong_device_precision_or_name_is_told(place, tmp_path):
 def test_the_language_model_comes_in_the_precision_asked_for(place, tmp_path):
     tiny.capellm(place).save_pretrained(tmp_path)
     model = anykeypoint.load(str(tmp_path), device="cpu", dtype="bfloat16")
-    assert model.language.dtype == torch.bfloat16 and model.projection.weight.dtype == torch.float32
+    assert model.language.layer_dtype == torch.bfloat16 and model.projection.weight.dtype == torch.float32
     assert np.isfinite(answers(model)).all()
 
 

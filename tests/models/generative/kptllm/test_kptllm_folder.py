@@ -147,7 +147,7 @@ def test_untrained_and_half_precision_and_size(place, model, tmp_path):
     assert not torch.equal(bare.prompt_projection.weight, model.prompt_projection.weight)
     model.save_pretrained(tmp_path)
     half = anykeypoint.load(str(tmp_path), device="cpu", dtype="bfloat16")
-    assert half.language.dtype == torch.bfloat16 and half.prompt_projection.weight.dtype == torch.float32
+    assert half.language.layer_dtype == torch.bfloat16 and half.prompt_projection.weight.dtype == torch.float32
     picture = tiny.picture(60, 40)
     assert np.isfinite(half.predict(picture, CATEGORY, example=[example(), example(6)], words=False).xy).all()
     assert 0 <= half.identify(picture, (3, 4)).confidence <= 1

@@ -296,7 +296,7 @@ class EvidenceHead(MatchingHead):
     def stages(self, output: EvidenceOutput, attention: Mapping[str, Tensor]) -> Stages:
         """See `MatchingHead.stages`: the mean over the members, and the mixture over the examples."""
         share = output.example_share
-        mean = torch.stack(list(attention.values())).mean(dim=0)  # L R K n
+        mean = widened(torch.stack(list(attention.values()))).mean(dim=0)  # L R K n
         mixed = torch.einsum("bmk,lbmkn->lbkn", share, mean.unflatten(1, share.shape[:2]))
         points = torch.stack([output.points_after(stage) for stage in range(len(output.scores))])
         return Stages(mixed.unflatten(-1, output.scores[-1].shape[-2:]), points)
