@@ -374,6 +374,11 @@ def test_names_are_printed_on_one_line_each_in_columns(run, photos):
         ([], "--keypoints 'nose; left eye'"),
         (["--category", "marks.json"], "is for --example PICTURE:marks.json"),
         (["--keypoints", "a", "--category", "human_body"], "but got both"),
+        (["--keypoints", "marks.json"], "marks.json is a file"),
+        (["--keypoints", ";".join(f"p{i}" for i in range(300))], "1 to 256 keypoints"),
+        (["--keypoints", "nose; nose"], "Two keypoints"),
+        (["--keypoints", "nose\tleft eye"], "tab"),
+        (["--keypoints", ": tip"], "must not be empty"),
     ],
 )
 def test_a_request_that_says_no_points_is_answered_with_how_to_say_them(run, photos, arguments, words):

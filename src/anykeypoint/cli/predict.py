@@ -260,6 +260,11 @@ def choose_category(
             "PICTURE:FILE."
         )
     if keypoints is not None:
+        if len(keypoints) < 256 and Path(keypoints).is_file():
+            raise InputError(
+                f"--keypoints takes names, but {keypoints} is a file; give a definition as --category {keypoints}, or "
+                "write the names."
+            )
         word = noun or "object"
         return Category.from_text(keypoints, name=word, noun=word)
     chosen = category(name)

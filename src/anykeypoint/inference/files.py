@@ -4,11 +4,11 @@ import glob
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..category import Category
-from ..configs.checks import near_names
 from ..detection.search import Search
 from ..errors import InputError, first_line
 from ..geometry import Box, check_overlap
@@ -132,7 +132,8 @@ def _near_file(path: Path) -> str:
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     except OSError:
         return ""
-    return near_names(path.name, beside)
+    near = get_close_matches(path.name, beside, n=3, cutoff=0.85)  # high, as the suffix is the same in most of them
+    return f" (near: {', '.join(near)})" if near else ""
 
 
 def predict_files(
