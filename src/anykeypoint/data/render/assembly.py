@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from . import surfaces
+from .archives import archives
 from .engine import mujoco_module
 from .kinds import Kind, ModelPoint
 
@@ -96,10 +97,11 @@ def assemble(kind: Kind, name: str, folder: Path) -> Assembly:
 
 def _trimmed(mujoco: Any, kind: Kind, folder: Path) -> Any:
     """The specification of the object alone, turned into the frame of `kinds`."""
-    spec = _bare(mujoco, folder / kind.file)
+    radians = archives()[kind.archive].radians
+    spec = _bare(mujoco, folder / kind.file, radians)
     if kind.attached is not None:
         frame = spec.body(kind.attached.body).add_frame()
-        spec.attach(_bare(mujoco, folder / kind.attached.file), prefix="grip_", frame=frame)
+        spec.attach(_bare(mujoco, folder / kind.attached.file, radians), prefix="grip_", frame=frame)
     for name in kind.drop:
         spec.delete(spec.body(name))
     if kind.body is not None:
@@ -124,9 +126,11 @@ def _trimmed(mujoco: Any, kind: Kind, folder: Path) -> Any:
     return spec
 
 
-def _bare(mujoco: Any, path: Path) -> Any:
+def _bare(mujoco: Any, path: Path, radians: bool) -> Any:
     """A specification without motors, sensors, constraints, lights and cameras."""
     spec = mujoco.MjSpec.from_file(str(path))
+    if radians:
+        spec.compiler.degree = False
     for element in [
         *spec.keys, *spec.actuators, *spec.sensors, *spec.equalities, *spec.tendons, *spec.excludes, *spec.pairs,
         *spec.lights, *spec.cameras,
@@ -185,7 +189,7 @@ def _names(mujoco: Any, model: Any, geom: int) -> set[str]:
 
 def _surface(mujoco: Any, model: Any, geom: int) -> np.ndarray:
     """Points (N, 3) of a geom's surface in its frame."""
-    size, shape = model.geom_size[geom], model.geom_type[geom]
+    size, shape = model.geom_size[geom], int(model.geom_type[geom])
     types = mujoco.mjtGeom
     if shape == types.mjGEOM_MESH:
         number = model.geom_dataid[geom]

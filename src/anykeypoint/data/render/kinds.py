@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from importlib import resources
 
 from ...category import Category, Keypoint
-from ...configs.checks import near_names
+from ...configs.checks import check_share, near_names
 from ...configs.doubled_keys import strict_yaml
 from ...configs.yaml_files import from_mapping
 from ...errors import InputError
@@ -90,7 +90,7 @@ class Kind:
     azimuth: from where it is seen, in degrees from its front towards its own left: lowest and highest.
     elevation: degrees above the horizontal: lowest and highest.
     floor: whether it stands on a floor in some pictures.
-    textured: keep the model's own colours and textures in most pictures.
+    own_colours: the share of pictures in which it has the colours and textures of its model.
     """
 
     noun: str
@@ -109,7 +109,7 @@ class Kind:
     azimuth: tuple[float, ...] = (-180.0, 180.0)
     elevation: tuple[float, ...] = (0.0, 55.0)
     floor: bool = True
-    textured: bool = False
+    own_colours: float = 0.5
 
     def __post_init__(self) -> None:
         for field in ("joints", "follow"):
@@ -117,6 +117,8 @@ class Kind:
             object.__setattr__(self, field, value)
             if wrong := [name for name, pair in value.items() if not isinstance(pair, list) or len(pair) != 2]:
                 raise InputError(f"Each of a kind's {field} must have two values, but {wrong[0]!r} has not.")
+        for field in ("motion", "own_colours"):
+            check_share(getattr(self, field), f"A kind's {field}")
         for field, count in (("turn", 3), ("azimuth", 2), ("elevation", 2)):
             if len(getattr(self, field)) != count:
                 raise InputError(f"A kind's {field} must be {count} numbers, but got {getattr(self, field)!r}.")

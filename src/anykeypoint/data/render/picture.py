@@ -116,9 +116,10 @@ def move_joints(assembly: Assembly, rng: np.random.Generator) -> None:
     mujoco = mujoco_module()
     kind, model, data = assembly.kind, assembly.model, assembly.data
     mujoco.mj_resetData(model, data)
+    one_number = {int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)}  # types of joints
     for number in range(model.njnt):
         name = model.joint(number).name
-        single = model.jnt_type[number] in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+        single = int(model.jnt_type[number]) in one_number
         if not single or name in kind.follow or not (name in kind.joints or model.jnt_limited[number]):
             continue
         low, high = kind.joints.get(name, model.jnt_range[number])
@@ -149,7 +150,7 @@ def _place_lights(model: Any, rng: np.random.Generator) -> None:
         model.light_specular[number] = strength * rng.uniform(0, 0.6)
         model.light_ambient[number] = 0
         model.light_castshadow[number] = number == 0 and rng.random() < 0.7
-    model.vis.headlight.ambient[:] = rng.uniform(0.2, 0.45)
+    model.vis.headlight.ambient[:] = rng.uniform(0.25, 0.5)
     model.vis.headlight.diffuse[:] = rng.uniform(0.0, 0.4)
     model.vis.headlight.specular[:] = 0
 
@@ -176,7 +177,7 @@ def _paint(assembly: Assembly, renderer: Renderer, floor: bool, cloud: np.ndarra
     ground = model.geom(FLOOR).id
     model.geom_group[ground] = DRAWN if floor else UNSEEN
     model.geom_pos[ground] = (0, 0, cloud[:, 2].min() - 1e-4 * model.stat.extent)
-    if rng.random() < (0.75 if kind.textured else 0.4):
+    if rng.random() < kind.own_colours:
         return
     bodies = sorted({int(model.geom_bodyid[geom]) for geom in assembly.shown})
     patterned = rng.random() < 0.6
@@ -185,7 +186,7 @@ def _paint(assembly: Assembly, renderer: Renderer, floor: bool, cloud: np.ndarra
     by_paint = [np.clip(base + spread * rng.uniform(-1, 1, 3), 0.05, 1) for _ in PAINTS]
     for geom in assembly.shown:
         paint = of_body[int(model.geom_bodyid[geom])]
-        if rng.random() < 0.15:
+        if rng.random() < 0.4:
             paint = int(rng.integers(len(PAINTS)))
         model.geom_matid[geom] = model.material(PAINTS[paint]).id if patterned else -1
         model.geom_rgba[geom] = (1, 1, 1, 1) if patterned else (*by_paint[paint], 1)
