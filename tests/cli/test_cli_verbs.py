@@ -324,6 +324,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
         "data draw": {"out", "--count", "-n", "--poses", "--size", "--seed"},
+        "data render": {"out", "--count", "-n", "--kind", "--size", "--seed"},
     }
 
 
