@@ -100,8 +100,9 @@ def _trimmed(mujoco: Any, kind: Kind, folder: Path) -> Any:
     radians = archives()[kind.archive].radians
     spec = _bare(mujoco, folder / kind.file, radians)
     if kind.attached is not None:
-        frame = spec.body(kind.attached.body).add_frame()
-        spec.attach(_bare(mujoco, folder / kind.attached.file, radians), prefix="grip_", frame=frame)
+        second = _bare(mujoco, folder / kind.attached.file, radians)
+        second.option.gravity = spec.option.gravity  # a difference would be a warning, and a file of MuJoCo's log
+        spec.attach(second, prefix="grip_", frame=spec.body(kind.attached.body).add_frame())
     for name in kind.drop:
         spec.delete(spec.body(name))
     if kind.body is not None:
@@ -137,6 +138,7 @@ def _bare(mujoco: Any, path: Path, radians: bool) -> Any:
     ]:  # fmt: skip
         spec.delete(element)
     spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # parts without collision geoms weigh nothing
+    spec.compiler.settotalmass = -1  # weights do not matter here
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_AUTO
     return spec
 
