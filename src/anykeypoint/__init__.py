@@ -14,6 +14,8 @@ from .errors import InputError
 from .library.lookup import category, library_names
 
 if TYPE_CHECKING:
+    import torch
+
     from .detection.detector import Detector
     from .models.fewshot.fewshot_model import FewShotModel
     from .models.generative.capellm import CapeLLM
@@ -37,7 +39,7 @@ __all__ = [
 
 
 def load(
-    name: str = "fast", device: str = "auto", dtype: str = "float32", image_size: int | None = None
+    name: str = "fast", device: str = "auto", dtype: "str | torch.dtype" = "float32", image_size: int | None = None
 ) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel":
     """A model ready to predict.
 
@@ -46,8 +48,9 @@ def load(
         folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
         config.json says which kind of model it is.
     device: "auto" takes a GPU where there is one.
-    dtype: "float32", or "bfloat16" or "float16", in which the language model, or a matcher's head and most image
-        encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are float32.
+    dtype: "float32", or "bfloat16" or "float16" (or torch's own), in which the language model, or a matcher's head and
+        most image encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are
+        float32.
     image_size: side in pixels that crops are resized to, e.g. 336 with weights that were trained with 224; None takes
         the model's own.
 
@@ -80,3 +83,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")
     return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion in a notebook; those of `_LAZY` are not imported for it."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

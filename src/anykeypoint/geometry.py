@@ -18,6 +18,7 @@ import numpy as np
 from .errors import InputError
 
 Box = tuple[float, float, float, float]
+LARGEST = 1e9  # pixels; the numbers of a box beyond it overflow what cuts crops
 CONFIDENCE_RADIUS = 0.1  # share of the crop's side: confidence is the probability within this distance of the point
 # The crops that models for MP-100 use: side as a multiple of the box's longer side, and pixels per side.
 MATCHER_CROP, CAPELLM_CROP = (1.25, 256), (1.0, 224)
@@ -41,7 +42,7 @@ class Crop:
 
 
 def check_box(box: Box) -> Box:
-    """The box as four floats; InputError unless it is finite and has a longer side above 0.
+    """The box as four floats; InputError unless it is finite, not absurdly large and has a longer side above 0.
 
     One side may be 0, as that of three points on a vertical line: the square of a crop has the longer side.
     """
@@ -53,6 +54,8 @@ def check_box(box: Box) -> Box:
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {box!r}.") from None
     if len(values) != 4 or not np.isfinite(values).all():
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {list(box)}.")
+    if max(map(abs, values)) > LARGEST:
+        raise InputError(f"A box's numbers must not be beyond {LARGEST:.0e} pixels, but got {list(box)}.")
     if min(values[2:]) < 0 or max(values[2:]) <= 0:
         raise InputError(
             f"A box must have a width or height above 0, and neither below, but got {list(box)}; give x, y, w, h."

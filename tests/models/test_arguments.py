@@ -208,6 +208,7 @@ def test_several_boxes_and_pictures_give_lists_of_what_one_gives(models, name):
             np.testing.assert_allclose(pose.xy, alone.xy, atol=1e-3, equal_nan=True)
     assert ask(PICTURE, []) == [] and ask([], None) == []
     assert [pose.box for pose in ask(PICTURE, [BOX])] == [BOX]
+    assert ask(PICTURE, torch.tensor(BOX)).box == ask(PICTURE, np.array(BOX)).box == BOX
     pictures = ask([PICTURE, other])
     assert [pose.image_size for pose in pictures] == [(90, 70), (60, 50)]
     np.testing.assert_allclose(pictures[1].xy, ask(other).xy, atol=1e-3, equal_nan=True)
@@ -218,6 +219,14 @@ def test_several_boxes_and_pictures_give_lists_of_what_one_gives(models, name):
         ask([PICTURE, other], [BOX, BOX, BOX])
     with pytest.raises(ak.InputError, match="lies outside"):
         ask(PICTURE, [BOX, (95, 0, 10, 10)])
+    with pytest.raises(ak.InputError, match=r"beyond 1e\+09 pixels"):
+        ask(PICTURE, (0, 0, 1e300, 1e300))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "few-shot"])
+def test_a_view_is_written_in_a_notebook_without_its_network_and_its_numbers(models, name):
+    text = repr(models[name].encode(PICTURE, BOX))
+    assert str(BOX) in text and len(text) < 300
 
 
 def test_a_category_is_given_in_several_forms(models):
@@ -230,6 +239,12 @@ def test_a_category_is_given_in_several_forms(models):
     np.testing.assert_array_equal(points.xy, same.xy)
     found = ak.Example(PICTURE, [[1, 2], [3, 4]], category=["nose", "tail tip"])
     assert evidence.predict(PICTURE, ["nose", "tail tip"], example=found).names == ["nose", "tail tip"]
+    with pytest.raises(ak.InputError, match=r"no category 'nose; tail tip' .* or a list of the points' names"):
+        evidence.predict(PICTURE, "nose; tail tip")
+
+
+def test_the_public_names_are_listed_for_completion():
+    assert set(ak.__all__) <= set(dir(ak)) and "import_module" not in dir(ak)
 
 
 def test_a_picture_is_given_in_several_forms(models, tmp_path):

@@ -84,3 +84,11 @@ def test_devices_and_precisions_are_checked_before_the_model_is_looked_up():
         load("no such model", device="tpu9")
     with pytest.raises(InputError, match="dtype must be one of float32, bfloat16, float16, but got 'int8'"):
         load("no such model", dtype="int8")
+    with pytest.raises(InputError, match="got 'int8'"):
+        load("no such model", dtype=torch.int8)
+    with pytest.raises(InputError, match="There is no model 'nix'"):
+        load("nix", dtype=torch.bfloat16)
+    with pytest.raises(InputError, match="device 'meta' cannot be used here"):
+        load("no such model", device="meta")
+    with pytest.raises(InputError, match="by its name, its folder or a hub id, but got ''"):
+        load("")

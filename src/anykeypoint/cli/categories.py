@@ -38,7 +38,7 @@ def run(
         _table([(f"{MP100}{i}", f"{MP100}{i}  {entry['name']}") for i, entry in mp100_categories().items()])
         return 0
     one = category(name)
-    print(f"{one.name}: {len(one)} points of a {one.noun}")
+    print(f"{one.name}: {len(one)} points of {'an' if one.noun[0] in 'aeiouAEIOU' else 'a'} {one.noun}")
     wide = console.columns_of(one.names, 0)
     for i, keypoint in enumerate(one.keypoints):
         print(f"{i + 1:>4}  {console.padded(keypoint.name, wide)}  {printable(keypoint.description)}".rstrip())

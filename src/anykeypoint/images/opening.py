@@ -367,4 +367,4 @@ def _reason(error: Exception) -> str:
 
 
 def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)
+    return text if text and text.isprintable() else repr(text)

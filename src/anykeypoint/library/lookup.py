@@ -44,7 +44,7 @@ def category(name: str | Path) -> Category:
         hint = ", ".join(near or [known for known in library_names() if not _FIELD.match(known)])
         raise InputError(
             f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}, or "
-            "give a JSON/YAML file."
+            "give a JSON/YAML file or a list of the points' names."
         )
     return _load(text)
 

@@ -92,7 +92,7 @@ def _several(box: Any, none: bool = False) -> bool:
         check_box(box)  # says what a box is
     if len(np.shape(box) if hasattr(box, "ndim") else (1,)) != 1 or len(box) == 0:
         return True
-    inner = [one is None or hasattr(one, "__len__") for one in box]
+    inner = [one is None or (hasattr(one, "__len__") and getattr(one, "ndim", 1) > 0) for one in box]
     if any(inner) and (not all(inner) or (not none and any(one is None for one in box))):
         raise InputError(f"Boxes must be a list of boxes x, y, w, h in pixels, but got {_kind(box)}.")
     return all(inner)

@@ -3,7 +3,7 @@
 import torch
 
 from ..configs.checks import near_names
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 NAMES = ("auto", "cpu", "cuda")
 
@@ -11,7 +11,7 @@ NAMES = ("auto", "cpu", "cuda")
 def pick_device(device: str) -> torch.device:
     """A torch device by name; "auto" is the first GPU where one can be used, else the CPU.
 
-    Raises InputError for a name that torch does not know, and for a GPU where none can be used.
+    Raises InputError for a name that torch does not know, and for a device that cannot be used here.
     """
     if isinstance(device, torch.device):
         device = str(device)
@@ -26,4 +26,11 @@ def pick_device(device: str) -> torch.device:
         raise InputError(f"There is no device {device!r}{near}; use auto, cpu or cuda.") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError("No CUDA device can be used here; use --device cpu or install a CUDA build of torch.")
+    if chosen.type != "cpu":
+        try:
+            torch.zeros(1, device=chosen).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:  # which one depends on the kind of device
+            raise InputError(
+                f"The device {device!r} cannot be used here: {first_line(error)}; use auto, cpu or cuda."
+            ) from error
     return chosen

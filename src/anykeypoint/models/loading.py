@@ -19,8 +19,10 @@ from .sources.hub import explain
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(name: str, device: str = "auto", dtype: str = "float32", image_size: int | None = None) -> Any:
+def load(name: str, device: str = "auto", dtype: str | torch.dtype = "float32", image_size: int | None = None) -> Any:
     """See `anykeypoint.load`."""
+    if isinstance(dtype, torch.dtype):
+        dtype = str(dtype).removeprefix("torch.")
     check_choice(dtype, "dtype", DTYPES)
     if image_size is not None:
         check_whole(image_size, "The image size of a model, in pixels,")
@@ -48,7 +50,7 @@ def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: 
 def find(name: str) -> Path:
     """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub."""
     shipped = Path(str(resources.files("anykeypoint") / "pretrained"))
-    if not isinstance(name, str | os.PathLike):
+    if not isinstance(name, str | os.PathLike) or name == "":
         raise InputError(f"A model is given by its name, its folder or a hub id, but got {name!r:.80}.")
     name = current_name(os.fsdecode(name))
     if (shipped / name / "config.json").is_file():

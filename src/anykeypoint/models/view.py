@@ -1,7 +1,7 @@
 """From a picture and a box to a square crop, and from points in that crop to a `Pose`: the same for all families."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class ObjectCrop:
     image: path of the picture; empty where it did not come from a file.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray = field(repr=False)
     crop: Crop
     box: Box
     image_size: tuple[int, int]

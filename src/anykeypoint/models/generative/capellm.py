@@ -10,7 +10,7 @@ V vocabulary, K keypoints.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,10 @@ class CapeLLMView:
     prefix: the crop's visual tokens in the language model.
     """
 
-    model: CapeLLM
+    model: CapeLLM = field(repr=False)
     cut: ObjectCrop
-    engine: Engine
-    prefix: Prefix
+    engine: Engine = field(repr=False)
+    prefix: Prefix = field(repr=False)
 
     @torch.inference_mode()
     def predict(

@@ -9,7 +9,7 @@ Letters: N image tokens, C encoder width, D model width, K keypoints, M examples
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, overload
 
@@ -80,11 +80,11 @@ class KptLLMView:
     prefix: the crop's visual tokens in the language model.
     """
 
-    model: KptLLMNetwork
+    model: KptLLMNetwork = field(repr=False)
     cut: ObjectCrop
-    features: Tensor
-    engine: Engine
-    prefix: Prefix
+    features: Tensor = field(repr=False)
+    engine: Engine = field(repr=False)
+    prefix: Prefix = field(repr=False)
 
     # --- naming points ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Letters: K keypoints, C channels, D channels of a phrase, h x w cells of feature
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,8 +66,8 @@ class MatchView:
     cut: where the crop lies in the picture.
     """
 
-    model: Asked
-    features: Tensor
+    model: Asked = field(repr=False)
+    features: Tensor = field(repr=False)
     cut: ObjectCrop
 
     @property
