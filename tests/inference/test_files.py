@@ -211,6 +211,23 @@ def coco(**changes):
     return json.dumps({**document, **changes})
 
 
+def test_a_table_of_predict_gives_the_box_of_each_object_once(tmp_path):
+    head = "image,object,category,keypoint,x,y,confidence,present,box_x,box_y,box_w,box_h,box_score,box_word\n"
+    lines = [
+        "1,cat,nose,9,9,1,true,0,0,5,5,,",
+        "1,cat,tail,,,,false,0,0,5,5,,",
+        "2,cat,nose,1,1,1,true,1,2,3,4,0.9,cat",
+    ]
+    path = tmp_path / "poses.csv"
+    path.write_text(head + "".join(f"a.jpg,{line}\n" for line in lines) + "b.jpg,1,cat,nose,9,9,1,true,,,,,,\n")
+    boxes = read_boxes(path)
+    assert boxes.by_file == {"a.jpg": [(0, 0, 5, 5), (1, 2, 3, 4)]}
+    assert boxes.left_out == f"Left out of {path}: objects without a box 1."
+    path.write_text(path.read_text().replace("false,0,0,5,5", "false,0,0,5,6"))
+    with pytest.raises(InputError, match=r"Line 3 of .* gives object 1 of a.jpg another box"):
+        read_boxes(path)
+
+
 def test_cocos_boxes_are_read_with_pictures_that_show_nothing_and_what_is_left_out_is_said(tmp_path):
     (tmp_path / "b.json").write_text(coco())
     for source in (tmp_path / "b.json", f"coco:{tmp_path / 'b.json'}"):

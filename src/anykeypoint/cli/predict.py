@@ -60,7 +60,8 @@ def run(
         typer.Option(
             metavar="FILE|x,y,w,h",
             help="The object's box in pixels, or a file with the boxes of each picture: .json of COCO's form or as "
-            '{"a.jpg": [[x, y, w, h], ...], ...}, .csv with the columns image,x,y,w,h; else the whole picture.',
+            '{"a.jpg": [[x, y, w, h], ...], ...}, .csv with the columns image,x,y,w,h or as predict wrote it; '
+            "else the whole picture.",
         ),
     ] = None,
     detect: Annotated[
@@ -265,7 +266,7 @@ def choose_category(
                 f"--keypoints takes names, but {keypoints} is a file; give a definition as --category {keypoints}, or "
                 "write the names."
             )
-        word = noun or "object"
+        word = "object" if noun is None else noun
         return Category.from_text(keypoints, name=word, noun=word)
     chosen = category(name)
     return chosen if noun is None else replace(chosen, noun=noun)

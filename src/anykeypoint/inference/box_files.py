@@ -13,9 +13,11 @@ from typing import Any
 
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
+from ..forms.poses import BOX_COLUMNS
 from ..forms.reading import picture_key
 from ..geometry import Box, check_box
 
+_OF_PREDICT = ("image", "object", *BOX_COLUMNS[:4])  # columns of its table that are read here
 MAX_BYTES = 64 * 2**20  # size limit of a box file
 
 
@@ -69,7 +71,8 @@ def read_boxes(source: str | Path) -> Boxes:
 
     A JSON file holds {"a.jpg": [x, y, w, h], "b.jpg": [[x, y, w, h], ...]}, or is one of COCO's with images and
     annotations, whose regions of a crowd and objects without a box are left out; a CSV file has the header
-    image,x,y,w,h and one line per box. Raises InputError for anything else, naming the entry.
+    image,x,y,w,h and one line per box, or is a table that `predict` wrote. Raises InputError for anything else, naming
+    the entry.
     """
     path = Path(source)
     if str(source).startswith("coco:") and not path.exists():  # as --data has it
@@ -83,7 +86,7 @@ def read_boxes(source: str | Path) -> Boxes:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"The box file {path} is larger than {MAX_BYTES // 2**20} MiB; split it.")
         text = path.read_text(encoding="utf-8-sig")
-        return _json_boxes(text, path) if path.suffix.lower() == ".json" else Boxes(by_file=_csv_boxes(text, path))
+        return _json_boxes(text, path) if path.suffix.lower() == ".json" else _csv_boxes(text, path)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, InputError):
             raise
@@ -154,18 +157,47 @@ def _parts(name: str) -> tuple[str, ...]:
     return tuple(picture_key(name).split("/"))
 
 
-def _csv_boxes(text: str, path: Path) -> dict[str, list[Box]]:
+def _csv_boxes(text: str, path: Path) -> Boxes:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     columns = ["image", "x", "y", "w", "h"]
+    if set(_OF_PREDICT) <= set(reader.fieldnames or ()):
+        return _boxes_of_poses(reader, path)
     if sorted(reader.fieldnames or ()) != sorted(columns):
-        raise InputError(f"The box file {path} must have the columns {','.join(columns)}, but has {reader.fieldnames}.")
+        raise InputError(
+            f"The box file {path} must have the columns {','.join(columns)}, or those of a table that `predict` wrote, "
+            f"but has {reader.fieldnames}."
+        )
     by_file: dict[str, list[Box]] = {}
     for row in reader:
         if None in row or None in row.values() or not row["image"]:
             raise InputError(f"Line {reader.line_num} of {path} must have an image and four numbers.")
         box = _box([row[column] for column in columns[1:]], f"The box in line {reader.line_num} of {path}")
         by_file.setdefault(row["image"], []).append(box)
-    return by_file
+    return Boxes(by_file=by_file)
+
+
+def _boxes_of_poses(reader: csv.DictReader, path: Path) -> Boxes:
+    """The boxes of a table with a line for each keypoint: one for each object, which all its lines repeat."""
+    boxes: dict[tuple[str, str], Box] = {}
+    without: set[tuple[str, str]] = set()
+    for row in reader:
+        cells = [row[column] for column in _OF_PREDICT]
+        if None in cells or not row["image"]:
+            raise InputError(f"Line {reader.line_num} of {path} must have an image, an object and four numbers.")
+        pose = (row["image"], row["object"])
+        if not any(cells[2:]):
+            without.add(pose)
+            continue
+        box = _box(cells[2:], f"The box in line {reader.line_num} of {path}")
+        if boxes.setdefault(pose, box) != box:
+            raise InputError(
+                f"Line {reader.line_num} of {path} gives object {pose[1]} of {pose[0]} another box; mend it."
+            )
+    by_file: dict[str, list[Box]] = {}
+    for (image, _), box in boxes.items():
+        by_file.setdefault(image, []).append(box)
+    left = without - boxes.keys()
+    return Boxes(by_file=by_file, left_out=f"Left out of {path}: objects without a box {len(left)}." if left else "")
 
 
 def _box(values: Sequence[Any], what: str) -> Box:
