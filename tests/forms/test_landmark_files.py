@@ -41,6 +41,7 @@ def test_y_counts_from_the_bottom_and_ids_and_scale_are_kept(put):
     [
         ONE.replace("LM=", "lm = ").replace("IMAGE=", "Image=").replace("\n", "\r\n"),
         ONE.replace("a.png", "C:\\wings\\2020\\a.png"),
+        ONE.replace("a.png", "C:\\wings\\a").replace("0.01", "0,01"),
         ONE + "CURVES=1\nPOINTS=3\n1 1\n2 2\n3 3\nCOMMENT=blurred\n",
         ONE.replace("LM=2\n", "\n\nLM=2\n").replace("SCALE=0.01\n", "VARIABLES=x\nSCALE=0.01\n"),
     ],

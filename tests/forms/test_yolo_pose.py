@@ -114,13 +114,33 @@ def test_one_bad_line_costs_one_object_and_is_named(put):
         ({"names": None}, "'names', must list"),
         ({"flip_idx": [1]}, "'flip_idx', must say for each of the 2"),
         ({"flip_idx": [1, 1]}, "'flip_idx', must say"),
-        ({"kpt_names": ["a", "b", "c"]}, "'kpt_names', must name up to 2"),
         ({"train": 3}, "'train', must be a folder"),
     ],
 )
 def test_what_a_data_yaml_must_say(put, config, words):
     with pytest.raises(InputError, match=words):
         read(put(PAIR, **config))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"kpt_names": ["a", "b", "c"]}, "'kpt_names', must name up to 2"),
+        ({"kpt_names": {1: ["a", "b"]}}, "'kpt_names', must name up to 2"),
+    ],
+)
+def test_a_bad_key_beside_the_labels_is_named_and_costs_no_object(put, config, words):
+    data = read(put(PAIR, **config))
+    assert len(data.objects) == 2 and len(data.faults) == 1 and words in data.faults[0]
+    assert data.objects[0].category.names == ["keypoint 1", "keypoint 2"]
+    with pytest.raises(InputError, match=words):
+        read(put(PAIR, **config), strict=True)
+
+
+def test_classes_without_names_are_called_as_ultralytics_does_and_another_number_of_them_is_said(put):
+    data = read(put(PAIR, names=None, nc=2))
+    assert data.objects[0].category.name == "class_0" and "class_0 to class_1" in data.notes[0]
+    assert any("5 classes (nc), but names" in note for note in read(put(PAIR, nc=5)).notes)
 
 
 def test_results_know_when_a_label_file_changes(put, tmp_path):

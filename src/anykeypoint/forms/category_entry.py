@@ -7,27 +7,26 @@ from ..errors import InputError
 
 
 class CategoryEntry(NamedTuple):
-    """An entry of `categories` whose values have the right types; its skeleton counts as the file does.
+    """An entry of `categories` whose values have the right types.
 
+    skeleton: as written, counted as the file does; see `usable_edges`.
     sides: `pairs` and `alone` of `Category`, where the entry has them.
     """
 
     name: str
     labels: list[str]
-    skeleton: list[list[int]]
+    skeleton: Any
     sides: dict[str, tuple]
 
 
 def category_entry(entry: Mapping, where: str) -> CategoryEntry:
     """The checked values of an entry. where: its name for the InputError about a value of another type."""
-    name, labels, skeleton = entry.get("name"), entry.get("keypoints"), entry.get("skeleton") or []
+    name, labels = entry.get("name"), entry.get("keypoints")
     labels = [] if labels is None else labels
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"{where}, key 'name', must be a text, but got {name!r}.")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{where} ({name}), key 'keypoints', must be a list of names.")
-    if not isinstance(skeleton, list) or not all(_is_edge(edge) for edge in skeleton):
-        raise InputError(f"{where} ({name}), key 'skeleton', must be a list of pairs of whole numbers.")
     sides: dict[str, tuple] = {}
     if (pairs := entry.get("pairs")) is not None:
         if not isinstance(pairs, list) or not all(_is_edge(pair) for pair in pairs):
@@ -37,7 +36,29 @@ def category_entry(entry: Mapping, where: str) -> CategoryEntry:
         if not isinstance(alone, list) or not all(type(index) is int for index in alone):
             raise InputError(f"{where} ({name}), key 'alone', must be a list of whole numbers.")
         sides["alone"] = tuple(alone)
-    return CategoryEntry(name, labels, skeleton, sides)
+    return CategoryEntry(name, labels, entry.get("skeleton"), sides)
+
+
+def usable_edges(one: CategoryEntry, base: int, where: str) -> tuple[tuple[tuple[int, int], ...], list[str]]:
+    """The edges of a skeleton that join two points, from 0, and a sentence for what else it has, which costs no object.
+
+    base: the index of the first keypoint in the file.
+    where: the entry's name, for the sentences.
+    """
+    if one.skeleton in (None, []) or not one.labels:
+        return (), []
+    at = f"{where}: {one.name!r}, key 'skeleton',"
+    if not isinstance(one.skeleton, list):
+        return (), [f"{at} must be a list of pairs of whole numbers; it is left out."]
+    edges, faults = [], []
+    for edge in one.skeleton:
+        a, b = (edge[0] - base, edge[1] - base) if _is_edge(edge) else (-1, -1)
+        if a != b and min(a, b) >= 0 and max(a, b) < len(one.labels):
+            edges.append((a, b))
+        else:
+            span = f"indices from {base} to {base + len(one.labels) - 1}"
+            faults.append(f"{at} has the edge {str(edge)[:40]}, which joins no two {span}; it is left out.")
+    return tuple(edges), faults
 
 
 def _is_edge(edge: Any) -> bool:

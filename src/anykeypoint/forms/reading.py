@@ -62,12 +62,15 @@ def read_table(path: Path) -> list[list[str]]:
     """The rows of a CSV file without its empty lines; InputError if no row is left or quoting is broken.
 
     The text is UTF-8, but for names of pictures in the first column: bytes that are not are kept as lone surrogates, as
-    Python has them in paths.
+    Python has them in paths. Where the first line has no comma, semicolons or tabs part the cells, as spreadsheets
+    write them in many countries, and a comma in a number is its decimal point.
     """
     text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
+    first = text.lstrip().partition("\n")[0]
+    parting = "," if "," in first else next((sign for sign in ";\t" if sign in first), ",")
     before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+        rows = [row for row in csv.reader(io.StringIO(text), strict=True, delimiter=parting) if row]
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV table: {error}.") from error
     finally:
@@ -76,7 +79,9 @@ def read_table(path: Path) -> list[list[str]]:
         read_text(path)  # raises with the place
     if not rows:
         raise InputError(f"{path} is empty; a CSV table of labels begins with a header line.")
-    return rows
+    if parting == ",":
+        return rows
+    return [[decimal_point(cell) for cell in row] for row in rows]
 
 
 def read_xml(path: Path) -> Element:
@@ -131,6 +136,9 @@ def number(value: Any, key: str, where: str) -> float:
     return result
 
 
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
+_ID_DIGITS = 40  # more digits than any tool gives an id; Python refuses to read texts of thousands
+
 # What pandas reads as missing, and what spreadsheets and other scripts write for it, in lower case.
 _MISSING = frozenset(
     [
@@ -145,6 +153,11 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in _MISSING
 
 
+def decimal_point(text: str) -> str:
+    """A text with "." for the comma where it is a number with a decimal comma; any other as it is."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
+
+
 def plain_number(value: Any) -> float:
     """The value of a JSON number as a float, NaN for a value of any other type; nothing is refused."""
     try:
@@ -153,12 +166,21 @@ def plain_number(value: Any) -> float:
         return math.inf
 
 
+def is_finite(value: Any) -> bool:
+    """Whether a JSON value has no infinite number and no NaN in it, which JSON cannot hold."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return (
+        all(map(is_finite, value)) if isinstance(value, list) else not isinstance(value, float) or math.isfinite(value)
+    )
+
+
 def whole_number(value: Any) -> int | None:
     """The whole number that a JSON value means (1, 1.0 and "1" are one), None for any other value."""
     if type(value) is float and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.isascii() and value.strip().removeprefix("-").isdigit():
-        return int(value)
+        return int(value) if len(value) <= _ID_DIGITS else None
     return value if type(value) is int else None
 
 

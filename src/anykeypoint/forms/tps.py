@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..images import SUFFIXES
 from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
 from .pictures import picture_size
-from .reading import find_picture, number, read_text, tails
+from .reading import decimal_point, find_picture, number, read_text, tails
 from .writing import needed_size, one_kind, picture_name
 
 _KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
 _READ = ("IMAGE", "ID", "SCALE")
+_ENDS = (*SUFFIXES, *map(str.upper, SUFFIXES))
 _MISSING = "NA"  # what geomorph writes for a missing landmark
 
 
@@ -71,7 +73,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             given = one.keys.get("IMAGE", "")
             if not given:
                 raise InputError(f"{one.where} has no IMAGE=, so its picture is not known; add the line.")
-            file = find_picture(images, tails(given))
+            names = tails(given)  # some tools write the picture's name without its suffix
+            file = find_picture(images, [*names, *(names[-1] + end for end in _ENDS if "." not in names[-1])])
             group = name if name and not name.isdecimal() else None
             image = labels.add_image(file, source=given, group=group)
             if one.stated == "0":
@@ -85,9 +88,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             size = picture_size(images / file)  # of a missing picture, whose objects are left out, any height serves
             places = np.array([_place(row, i, one.where) for i, row in enumerate(one.rows, start=1)])
             points = np.column_stack([places[:, 0], (0 if size is None else size[1]) - places[:, 1]])
-            labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0))
-            if "SCALE" in one.keys:
-                labels.annotations[-1]["scale"] = number(one.keys["SCALE"], "SCALE", one.where)
+            scale = one.keys.get("SCALE")
+            unit = None if scale is None else number(decimal_point(scale), "SCALE", one.where)
+            labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0), scale=unit)
             if numbered:
                 labels.annotations[-1]["id"] = int(name)
     return labels

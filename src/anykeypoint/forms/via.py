@@ -54,8 +54,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         where the attributes are not to be found; all parted by commas.
     Regions of other kinds are left out and counted. Raises InputError where the attributes cannot be told apart.
     """
-    entries = _from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path)
     labels = Labels()
+    entries = _from_csv(path, labels) if path.suffix.lower() == ".csv" else _from_json(path)
     pictures: dict[str, list[Region]] = {}  # file name -> its regions
     for where, name, regions in entries:
         with labels.catching():
@@ -102,8 +102,11 @@ def _from_json(path: Path) -> list[tuple[str, str, list[Any]]]:
     return entries
 
 
-def _from_csv(path: Path) -> list[tuple[str, str, list[Any]]]:
-    """What `_from_json` gives, of a CSV export, which has a row for each region and one for a picture without."""
+def _from_csv(path: Path, labels: Labels) -> list[tuple[str, str, list[Any]]]:
+    """What `_from_json` gives, of a CSV export, which has a row for each region and one for a picture without.
+
+    labels: collects the faults of rows.
+    """
     head, *rows = read_table(path)
     head = [cell.lstrip("#").strip() for cell in head]
     if missing := [column for column in _COLUMNS if column not in head]:
@@ -114,11 +117,12 @@ def _from_csv(path: Path) -> list[tuple[str, str, list[Any]]]:
     pictures: dict[str, list[Any]] = {}
     for place, row in enumerate(rows, start=1):
         where = f"{path}: row {place} under the header"
-        if len(row) != len(head):
-            raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
-        regions = pictures.setdefault(row[name], [])
-        if row[count].strip() != "0":
-            regions.append({"shape_attributes": row[shape], "region_attributes": row[attributes]})
+        with labels.catching():
+            if len(row) != len(head):
+                raise InputError(f"{where} has {len(row)} cells, but the header has {len(head)}.")
+            regions = pictures.setdefault(row[name], [])
+            if row[count].strip() != "0":
+                regions.append({"shape_attributes": row[shape], "region_attributes": row[attributes]})
     return [(f"{path}: {key!r}", key, regions) for key, regions in pictures.items()]
 
 

@@ -18,9 +18,9 @@ from ..category import Category, Keypoint, spoken
 from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import lent
-from .category_entry import CategoryEntry, category_entry
+from .category_entry import CategoryEntry, category_entry, usable_edges
 from .dataset import LISTED_TWICE, NO_IMAGE, UNREADABLE, Dataset, LabelledObject
-from .reading import catching, leaves_folder, picture_key, whole_number
+from .reading import catching, is_finite, leaves_folder, picture_key, whole_number
 from .skeletons import guess_note, skeleton_bases, stated_base
 
 _NAMED = 3  # number of missing pictures that an error names
@@ -77,7 +77,7 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
     skipped: Counter[str] = Counter()
     kept: list[tuple[int, LabelledObject]] = []  # image id and object
     known: set[int] = set()  # ids of annotations so far
-    listed = _Listed()
+    listed, notes = _Listed(), []
     for index, entry in enumerate(document["annotations"]):
         before = len(faults)
         with catching(faults):
@@ -94,13 +94,13 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
             if not rules.by_picture and listed.again(entry["image_id"], picture, category, points, box):
                 skipped[LISTED_TWICE] += 1
                 continue
-            labels = (box, points, visibility, picture.group, entry.get("segmentation"), area)
+            labels = (box, points, visibility, picture.group, _outline(entry, where, notes), area)
             item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
             item = replace(item, **_answers(entry, len(category), where))
             kept.append((entry["image_id"], item))
         skipped[UNREADABLE] += len(faults) - before
     note = None if rules.from_zero else guess_note(document, annotations)
-    notes = () if note is None else (note,)
+    notes = (*notes, *(() if note is None else (note,)))
     skipped += Counter()  # drops reasons without an object
     used = {identity: category for identity, category in categories.items() if category is not None}
     if rules.by_picture:
@@ -246,8 +246,8 @@ def _categories(
         if one is None:
             categories[identity] = None
             continue
-        base = bases.get(identity, 0)
-        edges = tuple((a - base, b - base) for a, b in one.skeleton)
+        edges, odd = usable_edges(one, bases.get(identity, 0), f"{path}: category {identity}")
+        faults += odd
         try:
             known = rules.category(identity, one.name, one.labels, edges)
             if known is not None:
@@ -341,6 +341,15 @@ def entry_of(entry: Any, where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where} must be a JSON object, but got {str(entry)[:40]!r}.")
     return where
+
+
+def _outline(entry: Mapping, where: str, notes: list[str]) -> Any:
+    """What an annotation has under `segmentation`; None, which is noted, where a number in it is none."""
+    outline = entry.get("segmentation")
+    if is_finite(outline):
+        return outline
+    notes.append(f"{where}, key 'segmentation', has a number that is not finite; the object counts as without outline.")
+    return None
 
 
 def _answers(entry: Mapping, points: int, where: str) -> dict[str, Any]:

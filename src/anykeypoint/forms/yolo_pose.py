@@ -7,7 +7,6 @@ labelled. An empty or missing label file is a picture without objects. `flip_idx
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 import yaml
 
 from ..category import plain_text
-from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
 from ..images import SUFFIXES
 from ..library.lookup import category as library_category
@@ -25,115 +23,11 @@ from .form import LabelForm
 from .pictures import picture_size
 from .reading import find_picture, leaves_folder, number, read_text
 from .writing import beside_pictures, by_picture, needed_size, point_labels
+from .yolo_config import SPLITS, PoseConfig, read_config
 
-SPLITS = ("train", "val", "test")
 PERSON = "human_body"  # the library's definition of COCO's 17 points
 _BOX = 5  # numbers of a line before the keypoints
 _OTHERS = ("classes.txt", "labels.txt")  # text files that tools put among the labels
-
-
-@dataclass(frozen=True)
-class PoseConfig:
-    """What a `data.yaml` says.
-
-    path: the file.
-    root: the folder that the splits are relative to.
-    splits: train, val or test -> the folders of pictures, or text files that list pictures.
-    names: class -> its name.
-    shape: number of keypoints, and 2 or 3 numbers for each.
-    points: class -> names of its keypoints, at most as many as there are; None where the file has none.
-    pairs: pairs of keypoints that change sides; None where the file does not say.
-    """
-
-    path: Path
-    root: Path
-    splits: dict[str, list[str]]
-    names: dict[int, str]
-    shape: tuple[int, int]
-    points: dict[int, list[str]] | None
-    pairs: list[tuple[int, int]] | None
-
-
-# --- data.yaml -----------------------------------------------------------------------------------------------------
-
-
-def read_config(path: Path) -> PoseConfig:
-    """The contents of a `data.yaml`; InputError for one that does not describe poses."""
-    text = read_text(path)
-    try:
-        data = strict_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}.") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} must be a mapping with train, val, kpt_shape and names; give Ultralytics' data.yaml.")
-    shape = data.get("kpt_shape")
-    if not _is_ints(shape) or len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
-        raise InputError(
-            f"{path}, key 'kpt_shape', must be [number of keypoints, 2 or 3], but got {str(shape)[:40]}; data without "
-            "it are of boxes alone."
-        )
-    names = _by_class(data.get("names"))
-    if not names or not all(isinstance(name, str | int) for name in names.values()):
-        raise InputError(f"{path}, key 'names', must list the names of the classes, but got {str(names)[:40]!r}.")
-    texts = {number: str(name) for number, name in names.items()}
-    root = path.parent
-    if isinstance(data.get("path"), str) and (path.parent / data["path"]).is_dir():
-        root = path.parent / data["path"]  # a path of another machine is not there
-    splits = {key: _strings(data[key], path, key) for key in SPLITS if data.get(key)}
-    points = _points(data.get("kpt_names"), texts, shape[0], path)
-    return PoseConfig(path, root, splits, texts, tuple(shape), points, _pairs(data.get("flip_idx"), shape[0], path))
-
-
-def _by_class(values: Any) -> dict[int, Any]:
-    """Class -> value of a list or of a mapping whose keys are numbers, perhaps written as texts; {} for others."""
-    if isinstance(values, list):
-        return dict(enumerate(values))
-    if isinstance(values, dict) and all(str(key).isdecimal() for key in values):
-        return {int(key): value for key, value in values.items()}
-    return {}
-
-
-def _points(values: Any, names: Mapping[int, str], count: int, path: Path) -> dict[int, list[str]] | None:
-    """Class -> names of its keypoints: one list for all classes, or a list by number or by name of the class."""
-    if values is None:
-        return None
-    if isinstance(values, list) and all(not isinstance(value, list) for value in values):
-        found: dict[int, Any] = dict.fromkeys(names, values)
-    else:
-        by_name = {name: number for number, name in names.items()}
-        plain = isinstance(values, dict) and all(key in by_name for key in values)
-        found = {by_name[key]: value for key, value in values.items()} if plain else _by_class(values)
-    for kind in names:
-        own = found.get(kind)
-        if not isinstance(own, list) or not 1 <= len(own) <= count:
-            raise InputError(
-                f"{path}, key 'kpt_names', must name up to {count} keypoints of each class, but has {str(own)[:60]} "
-                f"for {names[kind]!r}."
-            )
-    return {kind: [str(name) for name in found[kind]] for kind in names}
-
-
-def _pairs(values: Any, count: int, path: Path) -> list[tuple[int, int]] | None:
-    """The pairs that `flip_idx` exchanges."""
-    if values is None or values == []:
-        return None
-    if not _is_ints(values) or sorted(values) != list(range(count)) or any(values[values[i]] != i for i in values):
-        raise InputError(
-            f"{path}, key 'flip_idx', must say for each of the {count} keypoints which one it is in the mirrored "
-            f"picture, so that mirroring twice changes nothing, but got {str(values)[:80]}."
-        )
-    return [(i, other) for i, other in enumerate(values) if i < other]
-
-
-def _is_ints(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int for value in values)
-
-
-def _strings(value: Any, path: Path, key: str) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str) for one in values):
-        raise InputError(f"{path}, key {key!r}, must be a folder, or a list of them, but got {str(value)[:40]!r}.")
-    return values
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------
@@ -217,7 +111,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     if missing := [part for part in chosen if part not in config.splits]:
         has = ", ".join(config.splits) or "none"
         raise InputError(f"{path} has no split {missing[0]!r}; it has {has}.")
-    labels = Labels()
+    labels = Labels(faults=[*config.faults], notes=[*config.notes])
     kinds = _add_categories(labels, config)
     known: set[str] = set()
     for entry in dict.fromkeys(entry for part in chosen for entry in config.splits[part]):
@@ -236,7 +130,7 @@ def _add_categories(labels: Labels, config: PoseConfig) -> dict[int, tuple[int, 
     kinds = {}
     count = config.shape[0]
     for kind, name in config.names.items():
-        if config.points is not None:
+        if kind in config.points:
             points = config.points[kind]
         elif count == len(library_category(PERSON)) and plain_text(name) == "person":
             points = library_category(PERSON).names
