@@ -208,6 +208,8 @@ def test_a_file_name_may_not_leave_the_images_folder(read, name):
             {"categories__0__alone": [3]},
             "category 5.*stands alone in .* from 0 to 2, but got 3",
         ),
+        ({"categories__0__descriptions": "lamp"}, "category 5.*'descriptions', must be a list of texts"),
+        ({"categories__0__descriptions": ["top"]}, "category 5.*'descriptions'.* each of 3 keypoints, but has 1"),
         ({"categories__0__pairs": [[0, 3]]}, "category 5.*pairs of 'odd_lamp' must hold .* from 0 to 2"),
         ({"categories__0__pairs": [[0, 1], [1, 2]]}, "category 5.*pairs of 'odd_lamp' must be disjoint"),
     ],

@@ -86,6 +86,19 @@ def test_a_coco_file_keeps_pairs_that_its_names_do_not_give(source, tmp_path):
     assert "that 1 points have no other side on purpose" in lost
 
 
+def test_a_coco_file_keeps_descriptions_of_its_own(source, tmp_path):
+    labels, images = source
+    data = json.loads(labels.read_text())
+    texts = [f"the place number {i}" for i, _ in enumerate(data["categories"][0]["keypoints"])]
+    data["categories"][0] |= {"descriptions": texts}
+    labels.write_text(json.dumps(data))
+    assert [point.description for point in read(f"coco:{labels}", images).categories[4].keypoints] == texts
+    text, _ = convert(read(f"coco:{labels}", images), images, "coco")
+    assert [entry.get("descriptions") for entry in json.loads(text)["categories"]] == [texts, None]
+    lost = convert(read(f"coco:{labels}", images), images, "csv").lost
+    assert f"the descriptions of {len(texts)} points" in lost
+
+
 def places(before, new):
     """Where an object that was read again was before; forms of a file for each picture sort these."""
     return [

@@ -47,6 +47,7 @@ def source(tmp_path_factory):
     names = ["a b.png", "in/é.png", "c.png", "nothing.png"]
     groups = [{"group": "film"}, {}, {}, {}]
     category = {"id": 4, "name": "odd_cat", "keypoints": ["tail_tip", "left_ear", "right_ear"]}
+    category["descriptions"] = ["the free end", "the upper end", ""]
     labels = {
         "info": {"skeleton_base": 0},
         "images": [{"id": i + 1, "file_name": name, **groups[i]} for i, name in enumerate(names)],
@@ -106,6 +107,8 @@ def check_kept(before, after, form):
             assert new.category.pairs == old.category.pairs
         if "alone" in holds:
             assert new.category.alone == old.category.alone
+        if "descriptions" in holds:
+            assert [p.description for p in new.category.keypoints] == [p.description for p in old.category.keypoints]
         if "confidences" in holds and old.confidence is not None:
             np.testing.assert_array_equal(new.confidence, old.confidence)
         fields = {"groups": ("group",), "ids": ("id",), "scores": ("score",), "scales": ("scale",)}

@@ -11,12 +11,14 @@ class CategoryEntry(NamedTuple):
 
     skeleton: as written, counted as the file does; see `usable_edges`.
     sides: `pairs` and `alone` of `Category`, where the entry has them.
+    descriptions: one for each label, where the entry has them, else none.
     """
 
     name: str
     labels: list[str]
     skeleton: Any
     sides: dict[str, tuple]
+    descriptions: tuple[str, ...] = ()
 
 
 def category_entry(entry: Mapping, where: str) -> CategoryEntry:
@@ -36,7 +38,15 @@ def category_entry(entry: Mapping, where: str) -> CategoryEntry:
         if not isinstance(alone, list) or not all(type(index) is int for index in alone):
             raise InputError(f"{where} ({name}), key 'alone', must be a list of whole numbers.")
         sides["alone"] = tuple(alone)
-    return CategoryEntry(name, labels, entry.get("skeleton"), sides)
+    descriptions = entry.get("descriptions") or []
+    if not isinstance(descriptions, list) or not all(isinstance(text, str) for text in descriptions):
+        raise InputError(f"{where} ({name}), key 'descriptions', must be a list of texts.")
+    if descriptions and len(descriptions) != len(labels):
+        raise InputError(
+            f"{where} ({name}), key 'descriptions', must have a text for each of {len(labels)} keypoints, "
+            f"but has {len(descriptions)}."
+        )
+    return CategoryEntry(name, labels, entry.get("skeleton"), sides, tuple(descriptions))
 
 
 def usable_edges(one: CategoryEntry, base: int, where: str) -> tuple[tuple[tuple[int, int], ...], list[str]]:

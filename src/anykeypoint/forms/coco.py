@@ -61,7 +61,8 @@ def read_coco(
     strict: refuse a file with a fault.
 
     A category whose labels are in the library, in the same order, takes the library's names, descriptions, noun and
-    pairs; every other keeps its labels as names, and its own name is the noun. Skeletons become 0-based.
+    pairs; every other keeps its labels as names, and its own name is the noun. Skeletons become 0-based. The key
+    `descriptions` of an entry, a text for each label, comes before the library's.
     Crowds and objects without a labelled point are left out and counted in `skipped`.
     What is malformed is left out, with a sentence in `faults`.
     """
@@ -109,7 +110,8 @@ class _Boxes:
 def write(data: Dataset, images: Path) -> str:
     """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost.
 
-    A category has the keys `pairs` and `alone` (see `Labels.add_category`) where its labels would give others.
+    A category has the keys `pairs` and `alone` (see `Labels.add_category`) and `descriptions`, a text for each point,
+    where its labels would give others.
     """
     ids: dict[str, int] = {}  # file name of a picture -> its id
     pictures = []
@@ -166,6 +168,9 @@ def _entry(identity: int, category: Category) -> dict[str, Any]:
         entry["pairs"] = [list(pair) for pair in category.pairs or ()]
     if own.alone != category.alone:
         entry["alone"] = list(category.alone)
+    texts = [point.description for point in category.keypoints]
+    if texts != [point.description for point in own.keypoints]:
+        entry["descriptions"] = texts
     return entry
 
 

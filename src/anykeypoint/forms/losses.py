@@ -59,6 +59,15 @@ def _alone(data: Dataset) -> str:
     return _counted(sum(map(len, lone)), "that {} points have no other side on purpose")
 
 
+def _descriptions(data: Dataset) -> str:
+    """Descriptions of points that a reader of the names would not have from the library."""
+    odd = [
+        sum(a.description != b.description for a, b in zip(kind.keypoints, _read_again(kind).keypoints, strict=True))
+        for kind in _kinds(data)
+    ]
+    return _counted(sum(odd), "the descriptions of {} points")
+
+
 def _kinds(data: Dataset) -> list[Category]:
     return list({item.category_id: item.category for item in data.objects}.values())
 
@@ -113,6 +122,7 @@ DETAILS: dict[str, Callable[[Dataset], str]] = {
     "skeletons": _skeletons,
     "pairs": _pairs,
     "alone": _alone,
+    "descriptions": _descriptions,
     "groups": _groups,
     "ids": _ids,
     "confidences": _confidences,

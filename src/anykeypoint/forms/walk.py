@@ -251,7 +251,7 @@ def _categories(
         try:
             known = rules.category(identity, one.name, one.labels, edges)
             if known is not None:
-                known = replace(known, **one.sides)
+                known = replace(known, keypoints=_described(known, one.descriptions), **one.sides)
         except InputError as error:
             faults.append(f"{path}: category {identity}: {error}")
             categories[identity] = None
@@ -259,6 +259,13 @@ def _categories(
         if known is not None:
             categories[identity] = known
     return categories
+
+
+def _described(category: Category, descriptions: tuple[str, ...]) -> tuple[Keypoint, ...]:
+    """A category's keypoints with the descriptions of the file, which come before those of the library."""
+    if not descriptions:
+        return category.keypoints
+    return tuple(replace(point, description=text) for point, text in zip(category.keypoints, descriptions, strict=True))
 
 
 def own_category(name: str, labels: list[str], edges: Edges) -> Category:

@@ -213,6 +213,7 @@ def test_a_data_set_is_written_with_its_licences(tmp_path, toy_archive):
     assert "metaworld==" in licences and "MIT" in licences and "Take it." in licences
     dataset = read(f"coco:{path}", tmp_path / "out" / "images")
     assert len(dataset.objects) == 3 and not dataset.faults
+    assert dataset.objects[0].category.keypoints == KIND.category.keypoints
     labelled = dataset.objects[0].visibility > 0
     assert np.isfinite(dataset.objects[0].points[labelled]).all()
 
