@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from . import coco
 from .document import Labels, json_objects
 from .form import LabelForm
-from .reading import find_picture
+from .reading import find_picture, tails
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -21,8 +21,7 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
         if not isinstance(name, str):
             continue
         parts = PurePosixPath(name.replace("\\", "/")).parts
-        tails = ["/".join(parts[i:]) for i in range(len(parts))]
-        entry["file_name"] = find_picture(images, [tail for tail in tails if ":" not in tail and tail[0] != "/"])
+        entry["file_name"] = find_picture(images, tails(name))
         labels.found_by(entry["file_name"], name)
         if len(parts) > 1:
             entry.setdefault("group", "/".join(parts[-3:-1]))

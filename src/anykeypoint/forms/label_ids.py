@@ -11,7 +11,7 @@ from typing import Any
 from ..category import Category, plain_text
 from ..errors import InputError
 from .document import json_objects, load_document, whole_id
-from .reading import picture_key
+from .reading import picture_key, tails
 
 _NAMED = 3  # number of pictures that an error names
 
@@ -73,9 +73,7 @@ def label_ids(file: Path, pictures: Sequence[Path], category: Category) -> Label
 
 def _listed_name(path: Path, listed: Mapping[str, Any]) -> str | None:
     """The longest end of a path that the labels list."""
-    parts = picture_key(path.absolute().as_posix()).strip("/").split("/")
-    tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((tail for tail in tails if tail in listed), None)
+    return next((tail for tail in tails(picture_key(path.absolute().as_posix())) if tail in listed), None)
 
 
 def _category_entry(entries: list, category: Category, file: Path) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def _decode(
         raise InputError(
             f"{name} has {size[0]} x {size[1]} pixels, more than memory holds; save it smaller."
         ) from error
-    except Exception as error:  # see _from_bytes
+    except Exception as error:  # see _from_file
         raise _damaged(name, error) from error
     rgb.info = {}  # otherwise a reader of the result would apply the orientation again
     shrunk = drafted * left
@@ -331,7 +331,7 @@ def _orientation(image: Image.Image, file: BinaryIO | None) -> int | None:
         if file is not None and image.format == "PNG" and not known and not png_has_exif(file):
             return None  # Pillow would decode the picture to find out
         return image.getexif().get(_ORIENTATION)
-    except Exception:
+    except Exception:  # a damaged block of metadata, for which readers raise many types of errors, is ignored
         return None
 
 

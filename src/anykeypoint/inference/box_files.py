@@ -5,12 +5,12 @@ Boxes are [x, y, w, h] in pixels of the upright picture.
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..configs.doubled_keys import strict_json
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..forms.poses import BOX_COLUMNS
@@ -94,14 +94,7 @@ def read_boxes(source: str | Path) -> Boxes:
 
 
 def _json_boxes(text: str, path: Path) -> Boxes:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"The box file {path} names {twice!r} twice; give it one list of boxes.")
-        return dict(pairs)
-
-    data = json.loads(text, object_pairs_hook=unique)
+    data = strict_json(text)
     if not isinstance(data, dict):
         raise InputError(
             f"The box file {path} must be a mapping of file names to boxes, or COCO's with images and annotations, but "

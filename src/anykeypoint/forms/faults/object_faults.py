@@ -141,7 +141,6 @@ def _box(
     if len(numbers) != 4 or not np.isfinite(numbers).all() or min(sides) < 0 or max(sides) == 0:
         if labelled.any():  # readers leave an object without points out, whatever its box
             text = f"has the box {str(values)[:60]}, which has no width or height"
-            text = "has no box; readers take that of its points" if values is None else text
             found.say("box", where, text, key, counts.name)
         return None
     x, y, w, h = numbers
