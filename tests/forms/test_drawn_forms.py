@@ -67,10 +67,17 @@ def test_corners_come_in_any_order_and_points_go_by_group(put):
         {"difficult": True},
         {"description": "occluded"},
         {"flags": {"visibility": 1}},
+        {"flags": {"visibility": 1.0}},
+        {"flags": {"not-visible": True}},
     ],
 )
 def test_people_write_hidden_points_in_many_ways(put, mark):
-    seen = shape("tail", (1, 2), flags={"occluded": False, "visible": True, "truncated": True}, description="furry")
+    seen = shape(
+        "tail",
+        (1, 2),
+        flags={"occluded": False, "hidden": 0.0, "visible": True, "truncated": True},
+        description="furry",
+    )
     data = read(f"labelme:{put(a_png=0, a_json=page(BOX, shape('nose', (20, 30), **mark), seen))}")
     assert named(data.objects[0]) == {"nose": (20, 30, 1), "tail": (1, 2, 2)}
 

@@ -212,7 +212,10 @@ def box(identity: str, x: float, y: float, w: float, h: float, **more: object) -
     return region(identity, "rectanglelabels", value)
 
 
-@pytest.mark.parametrize(("word", "visibility"), [("occluded", 1), ("Hidden", 1), ("not_visible", 1), ("visible", 2)])
+@pytest.mark.parametrize(
+    ("word", "visibility"),
+    [("occluded", 1), ("Hidden", 1), ("not_visible", 1), ("Not-visible", 1), ("covered", 1), ("visible", 2)],
+)
 def test_a_choice_about_a_point_says_whether_it_is_visible(tmp_path, word, visibility):
     pictures(tmp_path, "a.png")
     choice = region("n", "choices", {"x": 1, "y": 1, "choices": [word]})

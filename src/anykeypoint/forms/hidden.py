@@ -1,25 +1,31 @@
 """How tools say that a labelled point is hidden: flags, notes and attributes of many spellings, read in one place."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..category import plain_text
-
 HIDDEN = "hidden"  # what our own files say
 # Words for a point that is labelled but not visible, as keys of a flag, as notes and as values of an attribute.
-_HIDDEN = frozenset({HIDDEN, "occluded", "occlusion", "invisible", "not visible", "obscured", "difficult", "covered"})
+HIDDEN_WORDS = frozenset(
+    {HIDDEN, "occluded", "occlusion", "invisible", "not visible", "obscured", "difficult", "covered"}
+)
 _VISIBLE = frozenset({"visible", "visibility"})  # keys whose value says it the other way round, or as COCO's number
-_TRUE, _FALSE = frozenset({"true", "yes", "1", "on"}), frozenset({"false", "no", "0", "off", "", "none", "null"})
+_FALSE = frozenset({"false", "no", "0", "off", "", "none", "null"})
+
+
+def plain_word(text: str) -> str:
+    """The form in which such words are compared: lower case, with a blank for "_", "-" and "."."""
+    return re.sub(r"[\s_.-]+", " ", text.strip().casefold())
 
 
 def speaks_of_hiding(key: str) -> bool:
     """Whether a flag or attribute of this name says whether a point is hidden."""
-    return plain_text(key) in _HIDDEN | _VISIBLE
+    return plain_word(key) in HIDDEN_WORDS | _VISIBLE
 
 
 def is_hidden_word(text: Any) -> bool:
     """Whether a note or a value is one of the words for hidden points."""
-    return isinstance(text, str) and plain_text(text) in _HIDDEN
+    return isinstance(text, str) and plain_word(text) in HIDDEN_WORDS
 
 
 def says_hidden(values: Mapping[str, Any]) -> bool:
@@ -29,10 +35,10 @@ def says_hidden(values: Mapping[str, Any]) -> bool:
     COCO counts: 2 is visible) say so, and so does any attribute whose value is a word such as "occluded".
     """
     for key, value in values.items():
-        name, text = plain_text(str(key)), plain_text(str(value))
-        if name in _HIDDEN and text not in _FALSE:
+        name, text = plain_word(str(key)), plain_word(str(value)).removesuffix(" 0")  # 1.0 is 1
+        if name in HIDDEN_WORDS and text not in _FALSE:
             return True
-        if name == "visibility" and text in ("1", "1 0"):
+        if name == "visibility" and text == "1":
             return True
         if name in _VISIBLE and text in _FALSE - {"", "none", "null"}:
             return True

@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..geometry import turned_hull
 from .document import Answer, Labels, NamedPoints
+from .hidden import HIDDEN_WORDS, plain_word
 from .reading import number, plain_number
 
 PICTURE = re.compile(r"\.(jpe?g|jfif|jpe|png|webp|bmp|tiff?|gif|avif|heic)([?#].*)?$", re.IGNORECASE)
 
 # Words of choices and notes, in plain lower case -> the visibility that they give to a point.
 VISIBILITY = {
-    **dict.fromkeys(("hidden", "occluded", "occlusion", "not visible", "invisible", "obscured"), 1),
+    **dict.fromkeys(HIDDEN_WORDS, 1),
     **dict.fromkeys(("visible", "clear", "not occluded", "not hidden"), 2),
     **dict.fromkeys(("absent", "not labelled", "not labeled", "missing", "outside", "out of frame"), 0),
 }
@@ -230,7 +231,7 @@ def _label(value: dict, key: str, at: str) -> str:
 
 def visibility_of(word: str) -> int | None:
     """COCO's visibility that a choice or a note means, None for a word that says nothing about it."""
-    return VISIBILITY.get(" ".join(re.split(r"[\s_-]+", word.strip().lower())))
+    return VISIBILITY.get(plain_word(word))
 
 
 def chosen_visibility(regions: Sequence[Region], labels: Labels) -> dict[str, int]:
