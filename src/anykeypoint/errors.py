@@ -1,4 +1,6 @@
-"""The errors and warnings that a user can meet."""
+"""The errors and warnings that a user can meet, and parts of their sentences."""
+
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -29,3 +31,8 @@ def first_line(error: Exception) -> str:
         return f"{problem} in line {mark.line + 1}"
     lines = str(error).splitlines()
     return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__
+
+
+def first_few(texts: Sequence[str], most: int) -> str:
+    """The first of several texts in a sentence, at most so many, and the number of the others."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

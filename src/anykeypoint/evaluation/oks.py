@@ -22,7 +22,7 @@ import numpy as np
 from ..category import plain_text
 from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_json
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..forms.areas import box_area, is_filler
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
@@ -51,7 +51,7 @@ def _sigmas_of_file(path: Path, keypoints: Sequence[str] | None) -> np.ndarray:
     try:
         content = strict_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read the sigmas in {path}: {error}.") from error
+        raise InputError(f"Cannot read the sigmas in {path}: {first_line(error)}.") from error
     if isinstance(content, dict):
         content = {plain_text(name): value for name, value in content.items()}
         if missing := [name for name in keypoints or () if plain_text(name) not in content]:

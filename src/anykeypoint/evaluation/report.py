@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import first_few
 from ..io import write_bytes
 from . import page
 from .metrics import PAIR_KEYS
@@ -262,8 +263,7 @@ def _left_out(results: Mapping[str, Any]) -> str:
     missing, faults = results["missing"], results.get("faults", ())
     parts = [table("Objects by reason, points and questions", ("", "count"), rows)] if rows else []
     if missing:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        parts.append(paragraph(f"{len(missing)} pictures are missing: {', '.join(missing[:NAMED])}{more}."))
+        parts.append(paragraph(f"{len(missing)} pictures are missing: {first_few(missing, NAMED)}."))
     if faults:
         more = f" (and {len(faults) - NAMED} more)" if len(faults) > NAMED else ""
         parts.append(paragraph(f"{len(faults)} faults in the labels: {' '.join(faults[:NAMED])}{more}"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..category import Category
-from ..errors import InputError
+from ..errors import InputError, first_few
 from ..example import Example
 from ..geometry import Crop
 
@@ -57,11 +57,10 @@ def check_inside(example: Example, size: tuple[int, int]) -> None:
     if off.any():
         rows = np.flatnonzero(off).tolist()
         named = [f"point {row}" if example.category is None else example.category.names[row] for row in rows]
-        listed = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
         x, y = example.points[rows[0]]
         raise InputError(
-            f"The example's picture has {size[0]} x {size[1]} pixels, but {listed} lie outside, the first at "
-            f"({x:g}, {y:g}); give points in pixels of that picture, NaN where not shown."
+            f"The example's picture has {size[0]} x {size[1]} pixels, but {first_few(named, 5)} lie outside, the first "
+            f"at ({x:g}, {y:g}); give points in pixels of that picture, NaN where not shown."
         )
 
 

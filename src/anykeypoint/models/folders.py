@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .tensors import check_tensors
 
 
@@ -90,9 +90,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is not a model folder ({str(error).splitlines()[0]}); give one with config.json."
-        ) from error
+        raise InputError(f"{folder} is not a model folder ({first_line(error)}); give one with config.json.") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a mapping, but got {data!r}; give a folder that this library saved.")
     return data

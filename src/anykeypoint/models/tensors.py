@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, first_few
+
+NAMED = 8  # number of tensors of a kind that an error names
 
 
 def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], what: str) -> None:
@@ -22,11 +24,5 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, T
         if key in given and tuple(given[key].shape) != tuple(shape)
     ]
     problems = [("unknown", unknown), ("missing", missing), ("of the wrong shape", shapes)]
-    if found := [f"{label}: {_shortened(keys)}" for label, keys in problems if keys]:
+    if found := [f"{label}: {first_few(keys, NAMED)}" for label, keys in problems if keys]:
         raise InputError(f"{what} do not fit; {'; '.join(found)}.")
-
-
-def _shortened(keys: list[str], limit: int = 8) -> str:
-    """The first `limit` names, and the number of the others."""
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(keys[:limit]) + more

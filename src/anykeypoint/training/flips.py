@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..category import Category
-from ..errors import InputError
+from ..errors import InputError, first_few
 from ..io import write_bytes
 from .run_config import RunConfig
 
@@ -30,10 +30,9 @@ def flip_lines(categories: Iterable[Category], config: RunConfig) -> list[str]:
     kinds = list(dict.fromkeys({id(category): category for category in categories}.values()))
     wrong = [(kind.name, kind.names[i]) for kind in kinds for i in kind.unpaired if i not in kind.alone]
     if wrong and not config.allow_unpaired:
-        named = ", ".join(f"{point!r} of {name!r}" for name, point in wrong[:_NAMED])
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        named = first_few([f"{point!r} of {name!r}" for name, point in wrong], _NAMED)
         raise InputError(
-            f"Training with flips teaches the wrong side of points without a partner on the other side: {named}{more}; "
+            f"Training with flips teaches the wrong side of points without a partner on the other side: {named}; "
             "name the partner, or give --allow-unpaired (allow_unpaired: true in the recipe), which never mirrors such "
             "categories."
         )

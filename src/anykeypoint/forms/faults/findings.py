@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import first_few
 from ..pictures import Pictures
 from ..reading import whole_number
 from .changes import known_value
@@ -140,6 +141,4 @@ def listed(texts: list[str], between: str = "; ") -> str:
 
 def chosen_names(labels: list[str], chosen: np.ndarray) -> str:
     """The labels of the chosen points [K] bool, for a sentence."""
-    names = [labels[i] for i in np.flatnonzero(chosen)]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(repr, names[:NAMED])) + more
+    return first_few([repr(labels[i]) for i in np.flatnonzero(chosen)], NAMED)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...configs.checks import near_names
-from ...errors import InputError
+from ...errors import InputError, first_few
 from ...forms.phrases import FILE
 from ..sources.hub import load_tokenizer, read_config
 from ..sources.released import read_released
@@ -63,8 +63,7 @@ def convert(
         raise InputError(f"{checkpoint} holds a {kind} by the names of its tensors, but {model} was asked for.")
     known = (BACKBONE, PREFIX, TEXT) if kind == "capex" else (BACKBONE, PREFIX)
     if unknown := sorted(key for key in state if not key.startswith(known)):
-        listed = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-        raise InputError(f"The tensors in {checkpoint} do not fit a {kind}; unknown: {listed}.")
+        raise InputError(f"The tensors in {checkpoint} do not fit a {kind}; unknown: {first_few(unknown, 8)}.")
     if kind != "capex" and text is not None:
         raise InputError(f"A {kind} reads no words, but got the text encoder {text!r}; leave it out.")
     image_encoder = encoder_from_released(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, first_few
 
 
 def load_config(source: str) -> Any:
@@ -72,9 +72,9 @@ def load_model(model_class: Any, source: str, dtype: torch.dtype | str, **option
             _checked(source), use_safetensors=True, output_loading_info=True, dtype=dtype, **options
         )
     if missing := sorted(report["missing_keys"]):
-        listed = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         raise InputError(
-            f"The weights of {source} lack {listed}, which {type(model).__name__} needs; use a checkpoint with them."
+            f"The weights of {source} lack {first_few(missing, 4)}, which {type(model).__name__} needs; use a "
+            "checkpoint with them."
         )
     return model
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import InputError, first_line
 
 LIMIT = 32 * 2**30  # bytes; far above any released pose model, and a file that claims more would fill the memory
 
@@ -37,8 +37,7 @@ def read_released(path: str | Path, limit: int = LIMIT) -> dict[str, Tensor]:
         _check_size(path, limit)
         content = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except (OSError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise InputError(f"Cannot read {path}: {reason}; give a whole file of the checkpoint.") from error
+        raise InputError(f"Cannot read {path}: {first_line(error)}; give a whole file of the checkpoint.") from error
     held = [key for key in _HOLDERS if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)]
     tensors = content[held[0]] if held else content
     if not isinstance(tensors, Mapping) or not tensors:
