@@ -149,6 +149,13 @@ def test_other_ways_of_asking_and_reading_are_options_of_both_verbs(work, traine
     assert len(drawn) == 2
     alone, chained = run(capsys, *arguments)[1], run(capsys, *arguments, "--cumulative")[1]
     assert alone != chained and alone.splitlines()[:3] == chained.splitlines()[:3]  # nothing is before the first point
+    for options, says in (
+        (("--strategy", "sampling", "--seed", -1), "A seed must be a whole number from 0, but got -1"),
+        (("--density", "--grid", 0), "cells on a side must be a whole number from 1, but got 0"),
+        (("--density", "--grid", 10_000), "at most 2000 cells on a side"),
+    ):
+        code, _, err = run(capsys, *arguments, *options)
+        assert code == 2 and says in err
     code, _, err = run(capsys, *arguments, "--grid", 10)
     assert code == 2 and "--density" in err
     code, _, _ = run(capsys, *arguments, "--density", "--grid", 10, "-o", work / "grid")

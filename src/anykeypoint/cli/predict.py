@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..configs.checks import check_share, check_whole
 from ..configs.typed import printable
 from ..errors import InputError
 from . import console, options
@@ -226,7 +227,11 @@ def prediction_options(
     """
     from ..decoding import Strategy
     from ..instructions import check_describe
+    from ..models.arguments import check_density
 
+    check_whole(seed, "A seed", 0)
+    if grid is not None:
+        check_density(grid)
     if strategy is not None:
         Strategy.parse(strategy)
     if grid is not None and not density:
@@ -284,7 +289,6 @@ class DetectionOptions:
     def check(self, boxes: str | None) -> None:
         """Raise InputError, before anything is loaded, where the options do not fit together or with `boxes`."""
         from ..configs import typed
-        from ..configs.checks import check_share
         from ..detection.detector import check_most, split_words
 
         given = {"--detector": self.detector, "--detect-score": self.score, "--detect-most": self.most}
