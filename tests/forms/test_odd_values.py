@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from anykeypoint.forms.registry import convert, read
+from anykeypoint.forms.registry import convert, load, read
 
 DLC = "scorer,me,me,me,me\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\na.png,10.5,20.25,30,40\n"
 
@@ -82,3 +82,74 @@ def test_a_bad_edge_is_named_and_costs_no_object(put, tmp_path, edges):
     assert data.categories[1].skeleton == ((0, 1),) and len(data.objects) == 1
     assert len(data.faults) == 1 and "category 1: 'odd lamp', key 'skeleton', has the edge" in data.faults[0]
     assert not data.skipped
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def region(name, x, **more):
+    """A keypoint of a Label Studio export, on a picture of 96 x 64."""
+    size = {"original_width": 96, "original_height": 64}
+    value = {"x": x, "y": 50, "width": 1, "keypointlabels": [name]}
+    return {"id": name, "type": "keypointlabels", "to_name": "left", "value": value, **size, **more}
+
+
+def test_a_region_of_no_picture_costs_itself_and_a_picture_without_a_size_its_object(put, tmp_path):
+    def export(data, *regions):
+        return json.dumps([{"id": 7, "data": data, "annotations": [{"result": regions}]}, {"id": 9}])
+
+    pair = {"left": "a.png", "right": "b.png"}
+    file = put("x.json", export(pair, region("nose", 50), region("tail", 25, to_name="nowhere")))
+    data = read(f"labelstudio:{file}", tmp_path)
+    assert [item.points.tolist() for item in data.objects] == [[[48, 32]]]
+    assert ["task 7, region 'tail'" in data.faults[0], "task 9 has no 'data'" in data.faults[1]] == [True, True]
+    pages = export({"pages": ["a.png", "b.png"]}, region("nose", 50, item_index=0), region("tail", 25, item_index=7))
+    assert len(read(f"labelstudio:{put('x.json', pages)}", tmp_path).objects) == 1
+    sizeless = export({"image": "a.png"}, region("nose", 50, original_width=0))
+    assert "a picture of 0 x 64 pixels" in load(f"labelstudio:{put('x.json', sizeless)}", tmp_path).faults[0]
+
+
+CAT = '<skeleton label="cat"{}><points label="nose" points="{},20">{}</points></skeleton>'
+
+
+def cvat(*pictures):
+    return f"<annotations><version>1.1</version>{''.join(pictures)}</annotations>"
+
+
+def test_two_pictures_of_one_name_in_cvat_are_named_and_one_that_is_there_twice_is_one(put, tmp_path):
+    once, other = (CAT.format("", x, "") for x in (9, 30))
+    two = cvat(f'<image id="0" name="a.png">{once}</image>', f'<image id="1" name="./a.png">{other}</image>')
+    labels = load(f"cvat:{put('x.xml', two)}", tmp_path)
+    assert not labels.annotations and "a.png (image 0) and" in labels.faults[0] and "(image 1)" in labels.faults[0]
+    same = two.replace('id="1"', 'id="0"')
+    assert len(read(f"cvat:{put('x.xml', same)}", tmp_path).objects) == 2
+
+
+def test_attributes_and_turns_that_cvat_has_are_named(put, tmp_path):
+    shape = CAT.format(' rotation="30.0"', 9, '<attribute name="seen">no</attribute>')
+    file = put("x.xml", cvat(f'<image id="0" name="a.png">{shape}</image>'))
+    data = read(f"cvat:{file}", tmp_path)
+    assert len(data.objects) == 1 and len(data.notes) == 2
+    assert "attribute 'seen' of 1 shapes" in data.notes[0] and "'rotation' of 1 skeletons" in data.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "text"),
+    [
+        ("cvat", "x.xml", cvat('<image id="0" name="a.png">' + CAT.format("", "x", "") + "</image>{}")),
+        ("imglab", "x.xml", "<dataset><images><image file='a.png'><box ignore='1'/></image>{}</images></dataset>"),
+        ("dlc", "x.csv", DLC.replace("20.25", "") + "b.png,1,2,3,4\n"),
+    ],
+)
+def test_a_picture_whose_objects_are_left_out_is_none_without_objects(put, tmp_path, spec, file, text):
+    """Written as a picture without objects it would teach a detector that nothing is there."""
+    Image.new("RGB", (96, 64)).save(tmp_path / "b.png")
+    good = {
+        "cvat": '<image id="1" name="b.png">' + CAT.format("", 5, "") + "</image>",
+        "imglab": "<image file='b.png'><box left='1' top='1' width='9' height='9'><part name='0' x='3' y='4'/></box>"
+        "</image>",
+    }
+    Image.new("RGB", (96, 64)).save(tmp_path / "c.png")
+    none = {"cvat": '<image id="2" name="c.png"/>', "imglab": "<image file='c.png'/>"}.get(spec, "")
+    data = read(f"{spec}:{put(file, text.replace('{}', good.get(spec, '') + none))}", tmp_path)
+    assert len(data.objects) == 1 and [path.name for path in data.empty] == (["c.png"] if none else [])

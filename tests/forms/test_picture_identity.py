@@ -255,8 +255,10 @@ def test_points_of_a_task_with_two_pictures_are_on_the_picture_that_they_were_dr
     result = [spot("n", "nose", 10, 10, to_name=tags[0]), spot("m", "nose", 50, 50, to_name=tags[1])]
     found = {item.image.name: item.points[0].tolist() for item in annotated(tmp_path, data, result).objects}
     assert found == {"a.png": [1, 1], "b.png": [5, 5]}
-    with pytest.raises(InputError, match="drawn on 'other', which is none"):
-        annotated(tmp_path, data, [spot("n", "nose", 1, 1, to_name="other"), spot("m", "nose", 1, 1, to_name=tags[1])])
+    stray = [spot("n", "nose", 1, 1, to_name="other"), spot("m", "nose", 50, 50, to_name=tags[1])]
+    found = annotated(tmp_path, data, stray)
+    assert [(item.image.name, item.points[0].tolist()) for item in found.objects] == [("b.png", [5, 5])]
+    assert len(found.faults) == 1 and "drawn on 'other', which is none" in found.faults[0]
 
 
 def test_points_on_pages_are_on_the_picture_of_their_page(tmp_path):

@@ -24,7 +24,7 @@ from ..geometry import turned_hull
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
-from .reading import find_picture, number, read_xml
+from .reading import find_picture, number, picture_key, read_xml
 from .writing import by_picture, check_names, json_text, needed_size, point_labels, xml_text
 
 LOOSE = "object"  # category of loose points without a box
@@ -50,7 +50,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"{path} holds tracks, so is CVAT's XML for video; export it 'for images'.")
     labels = Labels()
     objects: list[NamedObject] = []
-    names = Counter(_name(picture) for picture in root.findall("image"))
+    names = Counter(picture_key(_name(picture)) for picture in root.findall("image"))
     for count, picture in enumerate(root.findall("image")):
         with labels.catching():
             name = _name(picture)
@@ -58,19 +58,43 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if not name:
                 raise InputError(f"{where} has no key 'name'; export the task again.")
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
-            image = labels.add_image(
-                find_picture(images, _places(picture, name, again=names[name] > 1)),
-                source=f"task {picture.get('task_id', '')}/{picture.get('subset', '')}/{name}",
-                **size,
-            )
-            objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
+            again = names[picture_key(name)] > 1
+            place = find_picture(images, _places(picture, name, again))
+            image = labels.add_image(place, source=_source(picture, name, again), **size)
+            with labels.of_picture(image):
+                objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
     for entry in labels.categories:
         places = {name: place for place, name in enumerate(entry["keypoints"])}
         pairs = [[places.get(name) for name in pair] for pair in edges.get(entry["name"], ())]
         entry["skeleton"] = [pair for pair in pairs if None not in pair]
+    labels.notes += _not_read(root, path)
     return labels
+
+
+def _source(picture: Element, name: str, again: bool) -> str:
+    """What the file calls a picture, with its task and subset; with its id where only that tells it from another.
+
+    again: another picture of the file has this name.
+    """
+    task, subset = picture.get("task_id"), picture.get("subset")
+    alike = again and task is None and subset is None
+    return f"task {task or ''}/{subset or ''}/{name}" + (f" (image {picture.get('id')})" if alike else "")
+
+
+def _not_read(root: Element, path: Path) -> list[str]:
+    """A sentence for each thing that shapes have and that is not read: their attributes, and turns of all but boxes."""
+    pictures = root.findall("image")
+    attributes = Counter(one.get("name", "") for picture in pictures for one in picture.iter("attribute"))
+    turned = sum(
+        bool((shape.get("rotation") or "0").strip("0."))
+        for picture in pictures
+        for shape in picture.iter()
+        if shape.tag in ("skeleton", "points")
+    )
+    notes = [f"{path}: the attribute {name!r} of {count} shapes is not read." for name, count in attributes.items()]
+    return notes + ([f"{path}: 'rotation' of {turned} skeletons and points is not read."] if turned else [])
 
 
 def _name(picture: Element) -> str:

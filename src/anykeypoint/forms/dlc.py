@@ -96,7 +96,7 @@ def _read_row(
     group = str(tail.parent) if len(tail.parts) > 1 else None
     image = labels.add_image(name, source=picture, group=group)
     for individual, parts in columns.items():
-        with labels.catching():
+        with labels.catching(), labels.of_picture(image):
             points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
             finite = np.isfinite(points)
             if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:

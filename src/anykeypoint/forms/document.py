@@ -25,6 +25,8 @@ MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a q
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
 MIN_MARGIN = 4.0  # smallest reach beyond them, in pixels
 
+_OBJECTS = ("boxes", "rectangles")  # what reasons begin with for which objects are left out, and not drawings
+
 NamedPoints = dict[str, tuple[float, float, int]]  # name of a point -> x, y in image pixels, and visibility
 NamedObject = tuple[int, str, NamedPoints, Sequence[float] | None]  # image id, category name, points, box or None
 
@@ -46,6 +48,7 @@ class Labels:
     notes: a sentence for each thing that a user should know of how the labels were read, which is no fault.
     info: the document's `info`, where it says what skeletons count from (see `skeletons`) and which model answered.
     rest: the other keys of a COCO file, such as `info` and `licenses`.
+    bare: ids of pictures with an object that was left out: if no other is left they are not pictures without objects.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)
@@ -56,6 +59,7 @@ class Labels:
     notes: list[str] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=lambda: {KEY: 0})
     rest: dict[str, Any] = field(default_factory=dict)
+    bare: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
@@ -232,6 +236,22 @@ class Labels:
         except InputError as error:
             self.faults.append(str(error))
             self.leave_out(UNREADABLE)
+
+    @contextmanager
+    def of_picture(self, image: int) -> Iterator[None]:
+        """A block that reads the objects of a picture, which is one of `bare` where the block leaves one out."""
+        before = self._lost_objects()
+        try:
+            yield
+        except InputError:
+            self.bare.add(image)
+            raise
+        if self._lost_objects() > before:
+            self.bare.add(image)
+
+    def _lost_objects(self) -> int:
+        counted = sum(count for reason, count in self.left_out.items() if reason.startswith(_OBJECTS))
+        return counted + len(self.faults)
 
     def count_note(self, what: str) -> None:
         """Count one more thing that a user should know, as in "3 tasks have no annotation"; see `notes`."""

@@ -47,7 +47,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             name = find_picture(images, [*tails(given), *_mended(given)])
             image = labels.add_image(name, source=given, **sizes)
             for count, box in enumerate(picture.iterfind("box")):
-                with labels.catching():
+                with labels.catching(), labels.of_picture(image):
                     if (found := _object(box, f"{where}, box {count}", labels)) is not None:
                         objects.append((image, found[0] or word or LOOSE, *found[1:]))
                         score = box.get("detection_score")

@@ -49,7 +49,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             known = data.get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
-            objects += _objects(image, data["shapes"], str(file), word or LOOSE, labels)
+            with labels.of_picture(image):
+                objects += _objects(image, data["shapes"], str(file), word or LOOSE, labels)
     labels.add_named_objects(objects, orders)
     return labels
 

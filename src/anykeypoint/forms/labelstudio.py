@@ -37,24 +37,26 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     answers: dict[int, Answer] = {}  # place in `objects` -> what a model said of it
     for index, task in enumerate(tasks):
         with labels.catching():
+            where = f"{path}: task {task.get('id', index) if isinstance(task, dict) else index}"
             if (
                 not isinstance(task, dict)
                 or not isinstance(task.get("data"), dict)
                 or not {"annotations", "predictions"} & {*task}
             ):
-                raise InputError(f"{path}: task {index} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
-            where = f"{path}: task {task.get('id', index)}"
+                raise InputError(f"{where} has no 'data' and 'annotations'; export as JSON, not JSON-MIN.")
             regions, answered = _regions(task, where, labels)
             group = task["data"].get("group")
             known = task["data"].get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
-            for address, drawn in by_task_picture(task["data"], regions, where):
+            for address, drawn in by_task_picture(task["data"], regions, where, labels):
                 first = next((region for region in drawn if "original_width" in region), {})
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = picture_file(address, images)
                 image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
-                for kind, points, box, answer in objects_of(drawn, word or LOOSE, labels, where, answered):
+                with labels.of_picture(image):
+                    found = objects_of(drawn, word or LOOSE, labels, where, answered)
+                for kind, points, box, answer in found:
                     if answer is not None:
                         answers[len(objects)] = answer
                     objects.append((image, kind, points, box))

@@ -215,6 +215,8 @@ class _Picture:
                 f"{at} was drawn on the picture turned by {str(region['image_rotation'])[:9]}; set it upright."
             )
         wide, high = (number(region.get(key), key, at) for key in ("original_width", "original_height"))
+        if min(wide, high) <= 0:
+            raise InputError(f"{at} was drawn on a picture of {wide:g} x {high:g} pixels; export the task again.")
         return value, wide, high, at
 
 
@@ -266,12 +268,15 @@ def related(regions: Sequence[Region]) -> dict[str, set[str]]:
 # --- tasks with several pictures -----------------------------------------------------------------------------------
 
 
-def by_task_picture(data: Mapping[str, Any], regions: Sequence[Region], where: str) -> list[tuple[str, list[Region]]]:
+def by_task_picture(
+    data: Mapping[str, Any], regions: Sequence[Region], where: str, labels: Labels
+) -> list[tuple[str, list[Region]]]:
     """The pictures of a task, each with the regions that were drawn on it; relations go with every picture.
 
     data: the task's data. A value is a picture if it is a text that ends like one, or is the text under `image`.
     where: the task, named in errors.
-    Raises InputError where it is not said which picture a region was drawn on.
+    labels: collects a fault for each region of which it is not said which picture it was drawn on.
+    Raises InputError for a task without a picture.
     """
     pictures = {key: value for key, value in data.items() if _is_picture(value)}
     if isinstance(data.get("image"), str):
@@ -288,7 +293,8 @@ def by_task_picture(data: Mapping[str, Any], regions: Sequence[Region], where: s
             for part in parts.values():
                 part.append(region)
         else:
-            parts[_drawn_on(region, pictures, pages, len(tags) == 1, where)].append(region)
+            with labels.catching():
+                parts[_drawn_on(region, pictures, pages, len(tags) == 1, where)].append(region)
     return list(parts.items())
 
 

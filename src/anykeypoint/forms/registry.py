@@ -22,6 +22,7 @@ from .form import LabelForm, Written, file_digest
 from .losses import lost
 from .phrases import LIBRARY, in_phrases
 from .pictures import Pictures
+from .reading import spelled
 
 # Name of the form -> MODULE:NAME of its `LabelForm`; a leading dot means a module of this package.
 FORMS: dict[str, str] = {
@@ -113,14 +114,18 @@ def read(
         data = form.interpret(labels.document(), path, folder, word, allow_missing, official)
     else:
         data = from_document(labels.document(), _named_file(spec), folder, allow_missing)
-    data = _with_reader(data, labels)
+    data = _with_reader(data, labels, folder)
     check_faults(data.faults, strict, left=bool(data.objects))
     check_faults(data.supplied, strict)
     return in_phrases(data, phrases, labels.categories, path)
 
 
-def _with_reader(data: Dataset, labels: Labels) -> Dataset:
+def _with_reader(data: Dataset, labels: Labels, folder: Path) -> Dataset:
     """The data set with what the reader of the form left out, and noted, before the walk."""
+    lost = {
+        folder / spelled(folder, one["file_name"]) for one in labels.images if labels.bare and one["id"] in labels.bare
+    }
+    data = replace(data, empty=tuple(path for path in data.empty if path not in lost))
     skipped = Counter(labels.left_out) + Counter(data.skipped)
     notes = (*labels.all_notes(), *data.notes)
     return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes, model=labels.model)

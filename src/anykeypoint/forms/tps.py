@@ -80,6 +80,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if one.stated == "0":
                 labels.leave_out("specimens without landmarks")
                 continue
+            labels.bare.add(image)  # which is of no effect once its specimen is there
             if one.stated != most or len(one.rows) != total:
                 raise InputError(
                     f"{one.where} says LM={one.stated} and has {len(one.rows)} lines of landmarks, but most specimens "

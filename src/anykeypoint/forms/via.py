@@ -57,6 +57,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     entries = _from_csv(path, labels) if path.suffix.lower() == ".csv" else _from_json(path)
     pictures: dict[str, list[Region]] = {}  # file name -> its regions
+    broken: set[str] = set()  # file names of pictures with a region that cannot be read
     for where, name, regions in entries:
         with labels.catching():
             if name in pictures:
@@ -64,16 +65,21 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                     f"{where} has the file name {name!r} of an entry before it; they cannot be told apart."
                 )
             pictures[name] = []
+            before = len(labels.faults)
             for place, region in enumerate(regions):
                 with labels.catching():
                     pictures[name].append(_region(region, f"{where}, region {place}"))
+            broken |= {name} if len(labels.faults) > before else set()
     given, loose = _word(word)
     roles = _roles(pictures, given, path)
     objects: list[NamedObject] = []
     for name, regions in pictures.items():
         with labels.catching():
             image = labels.add_image(find_picture(images, tails(name)), source=name)
-            objects += _objects(image, regions, roles, f"{path}: {name}", loose, labels)
+            with labels.of_picture(image):
+                objects += _objects(image, regions, roles, f"{path}: {name}", loose, labels)
+            if name in broken:
+                labels.bare.add(image)
     labels.add_named_objects(objects, {})
     return labels
 

@@ -154,7 +154,7 @@ def _add_objects(
     image = labels.add_image(name, **({} if size is None else {"width": size[0], "height": size[1]}))
     if not file.is_file():
         return
-    with labels.catching():
+    with labels.catching(), labels.of_picture(image):
         for count, line in enumerate(read_text(file).splitlines(), start=1):
             with labels.catching():
                 cells = line.split()
