@@ -5,6 +5,9 @@ import json
 import pytest
 from PIL import Image
 
+from anykeypoint.forms.faults.changes import take_back
+from anykeypoint.forms.faults.doctor import examine
+from anykeypoint.forms.faults.repair import mend
 from anykeypoint.forms.registry import convert, load, read
 
 DLC = "scorer,me,me,me,me\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\na.png,10.5,20.25,30,40\n"
@@ -76,7 +79,7 @@ def test_an_outline_with_nan_is_noted_and_costs_no_object_in_any_form(put, tmp_p
     json.loads(convert(data, tmp_path, "coco").content)
 
 
-@pytest.mark.parametrize("edges", [[[0, 1], [2, 2]], [[0, 1], [2, 9]], [[0, 1], ["foot", "bulb"]], [[0, 1], None]])
+@pytest.mark.parametrize("edges", [[[0, 1], [2, 2]], [[0, 1], [2, 9]], [[0, 1], ["foot", "gone"]], [[0, 1], None]])
 def test_a_bad_edge_is_named_and_costs_no_object(put, tmp_path, edges):
     data = read(f"coco:{put('x.json', coco({}, skeleton=edges))}", tmp_path)
     assert data.categories[1].skeleton == ((0, 1),) and len(data.objects) == 1
@@ -153,3 +156,44 @@ def test_a_picture_whose_objects_are_left_out_is_none_without_objects(put, tmp_p
     none = {"cvat": '<image id="2" name="c.png"/>', "imglab": "<image file='c.png'/>"}.get(spec, "")
     data = read(f"{spec}:{put(file, text.replace('{}', good.get(spec, '') + none))}", tmp_path)
     assert len(data.objects) == 1 and [path.name for path in data.empty] == (["c.png"] if none else [])
+
+
+# --- what --fix must not leave out ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["/home/me/set/a.png", "C:\\set\\a.png", "\\\\server\\set\\A.PNG"])
+def test_a_path_of_another_machine_is_mended_where_one_file_is_meant(put, tmp_path, name):
+    document = json.loads(put("x.json", coco({})).read_text())
+    document["images"][0]["file_name"] = name
+    mended = mend(document, tmp_path)
+    assert mended.document["images"][0]["file_name"] == "a.png" and mended.mended == {"picture elsewhere": 1}
+    assert take_back(mended.document, mended.changes, "changes") == document
+    document["images"][0]["file_name"] = name.replace("a.png", "gone.png").replace("A.PNG", "gone.png")
+    assert not mend(document, tmp_path).document["annotations"]
+
+
+@pytest.mark.parametrize(("more", "info"), [([], {}), ([[1, 3]], {}), ([[0, 2]], {}), ([], {"skeleton_base": 1})])
+def test_edges_that_name_their_points_are_read_and_written_as_numbers(put, tmp_path, more, info):
+    named = [["neck", "bulb"], ["foot", "neck"]]
+    base = 1 if info or more == [[1, 3]] else 0
+    document = json.loads(put("x.json", coco({}, skeleton=[*named, *more])).read_text()) | {"info": info}
+    ends = ((1, 2), (0, 1), *((a - base, b - base) for a, b in more))
+    data = read(f"coco:{put('x.json', json.dumps(document))}", tmp_path)
+    assert data.categories[1].skeleton == ends and not data.faults
+    mended = mend(document, tmp_path)
+    assert mended.mended == {"shape of values": 1}
+    again = read(f"coco:{put('y.json', json.dumps(mended.document))}", tmp_path)
+    assert again.categories[1].skeleton == ends
+
+
+def test_a_detectors_category_without_keypoints_is_counted_and_kept(put, tmp_path):
+    """As CVAT writes it beside a skeleton."""
+    document = json.loads(put("x.json", coco({})).read_text())
+    document["categories"].append({"id": 2, "name": "background"})
+    box = {"id": 9, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "segmentation": []}
+    document["annotations"].append(box)
+    data = read(f"coco:{put('x.json', json.dumps(document))}", tmp_path)
+    assert data.skipped == {"of a category without keypoints": 1} and not data.faults
+    report = examine(document, tmp_path)
+    assert not report.faults and report.left_out == {"of a category without keypoints": 1}
+    assert mend(document, tmp_path).document == document

@@ -62,6 +62,7 @@ def usable_edges(one: CategoryEntry, base: int, where: str) -> tuple[tuple[tuple
         return (), [f"{at} must be a list of pairs of whole numbers; it is left out."]
     edges, faults = [], []
     for edge in one.skeleton:
+        edge = numbered(edge, one.labels, base)
         a, b = (edge[0] - base, edge[1] - base) if _is_edge(edge) else (-1, -1)
         if a != b and min(a, b) >= 0 and max(a, b) < len(one.labels):
             edges.append((a, b))
@@ -69,6 +70,14 @@ def usable_edges(one: CategoryEntry, base: int, where: str) -> tuple[tuple[tuple
             span = f"indices from {base} to {base + len(one.labels) - 1}"
             faults.append(f"{at} has the edge {str(edge)[:40]}, which joins no two {span}; it is left out.")
     return tuple(edges), faults
+
+
+def numbered(edge: Any, labels: list[str], base: int) -> Any:
+    """An edge with numbers for the names of two points; any other as it is. base: the number of the first keypoint."""
+    if not isinstance(edge, list) or len(edge) != 2 or not all(isinstance(end, str) for end in edge):
+        return edge
+    known = all(labels.count(end) == 1 for end in edge)
+    return [labels.index(end) + base for end in edge] if known else edge
 
 
 def _is_edge(edge: Any) -> bool:

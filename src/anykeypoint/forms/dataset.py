@@ -20,6 +20,7 @@ from ..geometry import Box
 CROWD = "crowd"
 IGNORED = "marked as to be ignored"
 UNLABELLED = "no labelled point"
+POINTLESS = "of a category without keypoints"
 NO_IMAGE = "image file missing"
 LISTED_TWICE = "the same object of a picture that is listed twice"
 UNREADABLE = "cannot be used as written"  # each with a sentence in `Dataset.faults`, or by a fault of its picture

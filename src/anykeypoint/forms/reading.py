@@ -186,8 +186,12 @@ def whole_number(value: Any) -> int | None:
 
 def leaves_folder(name: str) -> bool:
     """Whether a relative file name, read the POSIX or the Windows way, leads out of the folder it is relative to."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    return ".." in {*posix.parts, *windows.parts} or posix.is_absolute() or bool(windows.anchor)
+    return ".." in {*PurePosixPath(name).parts, *PureWindowsPath(name).parts} or is_absolute(name)
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a file name, read the POSIX or the Windows way, begins at the root of a file system or at a drive."""
+    return PurePosixPath(name).is_absolute() or bool(PureWindowsPath(name).anchor)
 
 
 def picture_key(name: str) -> str:

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..geometry import Box
 from ..library.lookup import lent
 from .category_entry import CategoryEntry, category_entry, usable_edges
-from .dataset import LISTED_TWICE, NO_IMAGE, UNREADABLE, Dataset, LabelledObject
+from .dataset import LISTED_TWICE, NO_IMAGE, POINTLESS, UNREADABLE, Dataset, LabelledObject
 from .reading import catching, is_finite, leaves_folder, picture_key, whole_number
 from .skeletons import guess_note, skeleton_bases, stated_base
 
@@ -74,6 +74,7 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
     faults: list[str] = []
     pictures = _pictures(document["images"], annotations, rules, faults)
     categories = _categories(document["categories"], annotations, rules, _bases(document, annotations, rules), faults)
+    pointless = _pointless(document["categories"], categories)
     skipped: Counter[str] = Counter()
     kept: list[tuple[int, LabelledObject]] = []  # image id and object
     known: set[int] = set()  # ids of annotations so far
@@ -82,6 +83,9 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
         before = len(faults)
         with catching(faults):
             entry, where = _checked(entry, f"{annotations}: annotations[{index}]", annotations, known)
+            if entry["category_id"] in pointless and not entry.get("keypoints"):
+                skipped[POINTLESS] += 1
+                continue
             picture, category = _owners(entry, where, pictures, categories)
             if picture is None or category is None:  # the fault of its picture or category is a sentence already
                 skipped[UNREADABLE] += 1
@@ -266,6 +270,12 @@ def _described(category: Category, descriptions: tuple[str, ...]) -> tuple[Keypo
     if not descriptions:
         return category.keypoints
     return tuple(replace(point, description=text) for point, text in zip(category.keypoints, descriptions, strict=True))
+
+
+def _pointless(entries: list, categories: Mapping[int, Category | None]) -> set[int | None]:
+    """The ids of categories that are sound and have no keypoints: those of a detector. categories: all others."""
+    ids = {whole_number(entry.get("id")) for entry in entries if isinstance(entry, dict) and not entry.get("keypoints")}
+    return ids - {None, *categories}
 
 
 def own_category(name: str, labels: list[str], edges: Edges) -> Category:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..areas import box_area, is_filler, stated_areas
-from ..dataset import CROWD, IGNORED, UNLABELLED
+from ..dataset import CROWD, IGNORED, POINTLESS, UNLABELLED
 from ..document import box_round, within
 from ..outlines import read_outline
 from ..reading import plain_number
@@ -35,6 +35,9 @@ def objects(found: Findings) -> None:
             found.left_out[marks[0]] += 1
             continue
         counts = found.counts[kind]
+        if not found.names[kind] and not entry.get("keypoints"):  # a box or outline of a detector's category
+            found.left_out[POINTLESS] += 1
+            continue
         points = _points(found, entry, kind, where, key)
         if points is None:
             continue
@@ -95,8 +98,10 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
     name, labels = found.counts[kind].name, found.names[kind]
     values = entry.get("keypoints")
     if not isinstance(values, list) or len(values) != 3 * len(labels) or not labels:
-        got = f"{len(values) / 3:g}" if isinstance(values, list) else "no"
-        found.say("number of points", where, f"has {got} points, but {name!r} names {len(labels)}", key, name)
+        got = "no points"
+        if isinstance(values, list):
+            got = f"{len(values)} numbers" if len(values) % 3 else f"{len(values) // 3} points"
+        found.say("number of points", where, f"has {got}, but {name!r} names {len(labels)}", key, name)
         return None
     table = np.array([plain_number(value) for value in values]).reshape(-1, 3)
     bad = ~np.isin(table[:, 2], (0, 1, 2))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..reading import leaves_folder, picture_key
+from ..reading import is_absolute, leaves_folder, picture_key, tails
 from .fault import Fault
 from .findings import Findings
 
@@ -13,6 +13,14 @@ def images(found: Findings) -> None:
     first: dict[str, tuple[int, dict[str, Any]]] = {}  # a picture -> id and entry of its first mention
     for place, identity, entry in found.entries("images"):
         key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
+        if (
+            isinstance(name, str)
+            and is_absolute(name)
+            and len(meant := _candidates(found, entry, Path(tails(name)[0]))) == 1
+        ):
+            found.sizes[identity] = None
+            _found_elsewhere(found, meant[0], f"{name} is a path of another folder", where, key)
+            continue
         if not isinstance(name, str) or not name or leaves_folder(name):
             found.say("broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key)
             continue
@@ -58,14 +66,23 @@ def _twice(
 
 def _missing_picture(found: Findings, entry: dict, path: Path, where: str, key: tuple[str, int]) -> None:
     """A picture that is not at its path: is there one file of its name, and of its size where stated, elsewhere?"""
-    name, index = entry["file_name"], found.pictures.below
-    candidates = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
-    stated = (entry.get("width"), entry.get("height"))
-    if None not in stated:  # pictures of different data sets often have the same numbers as names
-        candidates = [other for other in candidates if found.pictures.size(other) == stated]
+    name, candidates = entry["file_name"], _candidates(found, entry, path)
     if len(candidates) == 1:
-        here = candidates[0].relative_to(found.pictures.folder).as_posix()
-        found.say("picture elsewhere", where, f"{name} is missing, but there is {here}", key, "", here)
+        _found_elsewhere(found, candidates[0], f"{name} is missing", where, key)
     else:
         also = f"; {len(candidates)} files elsewhere have its name and size" if candidates else ""
         found.say("picture missing", where, f"{name} is missing{also}", key)
+
+
+def _candidates(found: Findings, entry: dict, path: Path) -> list[Path]:
+    """The files of the folder that have a picture's name, and its size where that is stated."""
+    index, stated = found.pictures.below, (entry.get("width"), entry.get("height"))
+    candidates = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
+    if None not in stated:  # pictures of different data sets often have the same numbers as names
+        candidates = [other for other in candidates if found.pictures.size(other) == stated]
+    return candidates
+
+
+def _found_elsewhere(found: Findings, place: Path, what: str, where: str, key: tuple[str, int]) -> None:
+    here = place.relative_to(found.pictures.folder).as_posix()
+    found.say("picture elsewhere", where, f"{what}, but there is {here}", key, "", here)

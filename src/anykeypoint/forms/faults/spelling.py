@@ -11,7 +11,9 @@ from typing import Any
 
 from ...category import plain_text
 from ...configs.doubled_keys import DoubledKeys, doubled_objects
+from ..category_entry import numbered
 from ..reading import whole_number
+from ..skeletons import skeleton_bases, stated_base
 from .changes import SECTIONS
 from .fault import Fault, Rewrite
 from .findings import Ambiguous, naming
@@ -33,6 +35,7 @@ def plain(document: Mapping[str, list]) -> tuple[dict[str, list], list[Fault]]:
     _ids(writer)
     for place, entry in writer.entries("categories"):
         _names(writer, place, entry)
+    _edges(writer)
     for section, keys in _NUMERIC.items():
         for place, entry in writer.entries(section):
             for key in keys:
@@ -180,6 +183,18 @@ def _names(writer: Rewriter, place: int, entry: Mapping[str, Any]) -> None:
     if isinstance(labels, list) and any(type(label) in (int, float) for label in labels):
         names = [str(label) if type(label) in (int, float) else label for label in labels]
         writer.rewrite("number as text", "categories", place, "keypoints", names)
+
+
+def _edges(writer: Rewriter) -> None:
+    """Edges of skeletons that name their points, as numbers that count as the rest of the file does."""
+    stated, bases = stated_base(writer.document), skeleton_bases(writer.document).by_category
+    for place, entry in writer.entries("categories"):
+        edges, labels = entry.get("skeleton"), entry.get("keypoints")
+        if isinstance(edges, list) and isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+            base = next(iter(bases.values()), 0) if stated is None else stated
+            rows = [numbered(edge, labels, base) for edge in edges]
+            if any(a is not b for a, b in zip(rows, edges, strict=True)):
+                writer.rewrite("shape of values", "categories", place, "skeleton", rows)
 
 
 def _flag(writer: Rewriter, place: int, entry: Mapping[str, Any], key: str) -> None:
