@@ -66,6 +66,8 @@ def test_without_a_category_the_points_of_all_examples_are_asked_for(folder):
     kind = marked_category(marked)
     assert kind.names == ["nose", "left ear", "tail tip", "paw"] and kind.skeleton == ((0, 1), (0, 2))
     assert (kind.name, kind.noun) == ("cart", "cart") and marked_category(marked, "dog").noun == "dog"
+    with pytest.raises(InputError, match="noun must be 1 to"):
+        marked_category(marked, "")
     assert [int(to_example(one, kind).marked.sum()) for one in marked] == [2, 2]
 
 

@@ -142,7 +142,7 @@ def marked_category(marked: Sequence[MarkedPicture], noun: str | None = None) ->
     first, names = marked[0], dict(zip(marked[0].places, marked[0].names, strict=True))
     for one in marked[1:]:
         names |= {key: name for key, name in zip(one.places, one.names, strict=True) if key not in names}
-    word = noun or first.category.replace("_", " ")
+    word = first.category.replace("_", " ") if noun is None else noun
     points = tuple(Keypoint(spoken(name)) for name in names.values())
     return Category(first.category, points, first.skeleton, noun=word)
 

@@ -68,6 +68,7 @@ def test_a_coco_annotation_says_absent_as_coco_does():
     assert found["keypoint_confidence"] == [0.9, None, 0.3]
     assert found["num_keypoints"] == 2 and found["score"] == pytest.approx(0.6)
     assert found["bbox"] == [10, 5, 60, 50] and found["area"] == 3000 and found["iscrowd"] == 0
+    assert pose(box=(10, 5, 60, 0)).to_coco()["area"] == 3600, "a flat box is seen as the square of its side"
 
 
 def test_without_a_box_the_bbox_is_the_whole_picture():

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..geometry import turned_hull
+from ..images import SUFFIXES
 from .document import Answer, Labels, NamedPoints
 from .hidden import HIDDEN_WORDS, plain_word
 from .reading import number, plain_number
 
-PICTURE = re.compile(r"\.(jpe?g|jfif|jpe|png|webp|bmp|tiff?|gif|avif|heic)([?#].*)?$", re.IGNORECASE)
+PICTURE = re.compile(rf"({'|'.join(map(re.escape, (*SUFFIXES, '.gif')))})([?#].*)?$", re.IGNORECASE)
 
 # Words of choices and notes, in plain lower case -> the visibility that they give to a point.
 VISIBILITY = {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..category import Category
+from .areas import box_area
 from .dataset import Dataset
 from .form import LabelForm
 from .walk import own_category
@@ -39,7 +40,7 @@ def _outlines(data: Dataset) -> str:
 
 def _areas(data: Dataset) -> str:
     """Areas that are not those of the boxes, which every reader can count again."""
-    own = [item for item in data.objects if item.area is not None and item.area != item.box[2] * item.box[3]]
+    own = [item for item in data.objects if item.area is not None and item.area != box_area(item.box)]
     return _counted(len(own), "{} areas")
 
 

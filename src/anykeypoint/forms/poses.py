@@ -16,6 +16,7 @@ from ..density import Density
 from ..errors import InputError
 from ..geometry import Box
 from ..io import write_bytes
+from .areas import box_area
 from .skeletons import with_base, written_edges
 
 SCHEMA_VERSION = 1  # version of both kinds of JSON; files of version 0.1.0 state none
@@ -106,7 +107,7 @@ def coco_annotation(
         "keypoint_confidence": [None if np.isnan(value) else value for value in pose.confidence.tolist()],
         "num_keypoints": len(known),
         "bbox": list(box),
-        "area": box[2] * box[3],
+        "area": box_area(box),
         "segmentation": [],
         "iscrowd": 0,
         **scored,
