@@ -13,6 +13,7 @@ from anykeypoint.data.splits import split
 from anykeypoint.errors import InputError
 from anykeypoint.example import read_marked
 from anykeypoint.forms.dataset import LISTED_TWICE, picture_names
+from anykeypoint.forms.document import Labels
 from anykeypoint.forms.labelstudio_regions import by_task_picture
 from anykeypoint.forms.reading import picture_key
 from anykeypoint.forms.registry import load, read
@@ -264,7 +265,7 @@ def test_points_of_a_task_with_two_pictures_are_on_the_picture_that_they_were_dr
 
 @pytest.mark.parametrize("name", ["shot.mpo", "shot.HEIF", "shot.jfif?v=2", "anim.gif"])
 def test_a_picture_under_any_key_is_known_by_its_suffix(name):
-    (found,) = by_task_picture({"title": "mpo", "photo": name}, [], "task 1")
+    (found,) = by_task_picture({"title": "mpo", "photo": name}, [], "task 1", Labels())
     assert found == (name, [])
 
 
