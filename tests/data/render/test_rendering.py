@@ -176,6 +176,19 @@ def test_a_corner_behind_the_box_is_hidden(folder):
     assert corners["left top front corner"] == 2
 
 
+def test_the_floor_lies_under_the_object(folder):
+    mujoco = drawing()
+    box = assemble(replace(KIND, floor=True), "box", folder)
+    floor = box.model.geom("ak_floor").id
+    heights = []
+    for seed in range(12):
+        drawn(box, seed)
+        if box.model.geom_group[floor] == DRAWN:
+            mujoco.mj_forward(box.model, box.data)
+            heights.append(float(box.data.geom_xpos[floor][2] - box.cloud()[:, 2].min()))
+    assert heights and heights == pytest.approx([0] * len(heights), abs=1e-3)
+
+
 def test_left_is_the_objects_own(folder):
     drawing()
     front = replace(KIND, azimuth=(0.0, 0.0), elevation=(10.0, 10.0))

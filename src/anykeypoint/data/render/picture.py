@@ -176,6 +176,7 @@ def _paint(assembly: Assembly, renderer: Renderer, floor: bool, cloud: np.ndarra
         model.mat_texuniform[material] = name == FLOOR
     ground = model.geom(FLOOR).id
     model.geom_group[ground] = DRAWN if floor else UNSEEN
+    model.geom_sameframe[ground] = 0  # else MuJoCo leaves it in the place that it was built at
     model.geom_pos[ground] = (0, 0, cloud[:, 2].min() - 1e-4 * model.stat.extent)
     if rng.random() < kind.own_colours:
         return
