@@ -101,6 +101,31 @@ def test_several_objects_of_a_picture_are_refused(folder):
             read_marked(f"a.png:{name}")
 
 
+def test_an_example_is_the_one_object_of_its_picture_whatever_else_the_file_has(folder):
+    """Another picture of its name, its own entry twice, a crowd, an object that cannot be read and ids as texts."""
+    write_coco([pose(), pose("other/a.png"), pose("b.png")], "poses.json")
+    data = json.loads((folder / "poses.json").read_text())
+    first, own = data["images"][0], data["annotations"][0]
+    data["images"] += [{**first, "id": 77, "file_name": "./a.png"}, {"file_name": "c.png"}, "none"]
+    data["annotations"] += [
+        {**own, "id": 70, "image_id": 77},
+        {**own, "id": 71, "iscrowd": 1, "keypoints": [1, 2, 2] * 3},
+    ]
+    data["annotations"] += [{**own, "id": 72, "keypoints": [1, 2]}, {**own, "id": 73, "keypoints": [0] * 9}]
+    own |= {"image_id": str(own["image_id"]), "category_id": float(own["category_id"])}
+    (folder / "poses.json").write_text(json.dumps(data))
+    marked = read_marked("a.png:poses.json")
+    assert marked.places["nose"] == (1.5, 2) and marked.skeleton == ((0, 1), (0, 2))
+
+
+def test_a_table_that_a_spreadsheet_saved_is_an_example(folder):
+    write_csv([pose()], "poses.csv")
+    (folder / "poses.csv").write_text(
+        (folder / "poses.csv").read_text().replace("true", "TRUE").replace("false", "FALSE")
+    )
+    assert read_marked("a.png:poses.csv").places["nose"] == (1.5, 2)
+
+
 @pytest.mark.parametrize("text", ["a.png", "a.png:", ":points.json", "a.png:none.json", "c.png:points.json"])
 def test_what_is_no_picture_with_a_file_is_refused(folder, text):
     points({"nose": [1, 2]})

@@ -169,21 +169,22 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:
     """The one object of a picture in a file of COCO keypoints."""
-    from .forms.document import load_document
+    from .forms.document import json_objects, load_document, whole_id
     from .forms.skeletons import guess_note, skeleton_bases
 
     data = load_document(file)
     try:
-        names = {image["id"]: image["file_name"] for image in data["images"]}
-        meant = _nearest(picture, names.values())
-        ids = {identity for identity, name in names.items() if name in meant}
-        entries = [entry for entry in data["annotations"] if entry["image_id"] in ids]
+        names = {whole_id(image, "id"): image.get("file_name") for image in json_objects(data["images"])}
+        meant = _nearest(picture, [name for name in names.values() if isinstance(name, str)])
+        ids = {identity for identity, name in names.items() if name in meant and identity is not None}
+        entries = _objects_of([one for one in json_objects(data["annotations"]) if whole_id(one, "image_id") in ids])
         _check_one(len(entries), picture, file)
         (entry,) = entries
-        (kind,) = [kind for kind in data["categories"] if kind["id"] == entry["category_id"]]
+        owner = whole_id(entry, "category_id")
+        (kind,) = [kind for kind in json_objects(data["categories"]) if whole_id(kind, "id") == owner]
         rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
         points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
-        first = skeleton_bases(data).by_category.get(kind["id"], 0)
+        first = skeleton_bases(data).by_category.get(owner, 0)
         skeleton = tuple((int(a) - first, int(b) - first) for a, b in kind.get("skeleton") or ())
         box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
         marked = _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
@@ -195,6 +196,31 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
         raise InputError(
             f"{file} is no file of COCO keypoints ({reason}); mend it, or give names and places."
         ) from error
+
+
+def _objects_of(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The annotations of a picture that are objects of it: no crowds, and one of those under two ids of the picture.
+
+    Those without a labelled point do not count where another has one.
+    """
+    from .forms.document import whole_id
+
+    first: dict[str, Any] = {}  # category and points -> the id of the picture's entry
+    singles = []
+    for entry in entries:
+        same, image = str((whole_id(entry, "category_id"), entry.get("keypoints"))), whole_id(entry, "image_id")
+        again = first.setdefault(same, image) != image
+        if not again and 1 not in (entry.get("iscrowd"), entry.get("ignore")):
+            singles.append(entry)
+    return [entry for entry in singles if _has_points(entry)] or singles
+
+
+def _has_points(entry: dict[str, Any]) -> bool:
+    """Whether an annotation has a labelled point; False too where its points cannot be read."""
+    try:
+        return bool((np.array(entry["keypoints"], dtype=np.float64).reshape(-1, 3)[:, 2] > 0).any())
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _from_table(picture: Path, file: Path) -> MarkedPicture:
@@ -214,21 +240,26 @@ def _from_table(picture: Path, file: Path) -> MarkedPicture:
     points = np.full((len(lines), 2), np.nan)
     present = CSV_COLUMNS.index("present")
     for point, row in zip(points, lines, strict=True):
-        if row[present] == "true":
+        if row[present].strip().lower() == "true":  # spreadsheets write TRUE
             point[:] = [number(row[4], "x", str(file)), number(row[5], "y", str(file))]
     # Version 0.1.0 took the whole picture of a table even where a detector's box stood in it; so it stays.
     return _marked(picture, file, [row[3] for row in lines], points, None, lines[0][2] or "object", ())
 
 
 def _nearest(picture: Path, names: Iterable[str]) -> set[str]:
-    """The names of pictures that mean a picture: those of its file name that share the most folders with its path."""
+    """The names of pictures that mean a picture: those of its file name that share the most folders with its path.
+
+    A name that is the end of the path goes before one that names another folder: of `1.png` and `b/1.png`, the picture
+    `a/1.png` is the first.
+    """
     own = picture_key(picture.absolute().as_posix()).split("/")[::-1]
-    shared: dict[str, int] = {}
+    shared: dict[str, tuple[bool, int]] = {}
     for name in names:
         parts = picture_key(name).split("/")[::-1]
-        shared[name] = next((i for i, (a, b) in enumerate(zip(own, parts, strict=False)) if a != b), len(parts))
-    most = max(shared.values(), default=0)
-    return {name for name, count in shared.items() if count == most and count > 0}
+        count = next((i for i, (a, b) in enumerate(zip(own, parts, strict=False)) if a != b), len(parts))
+        shared[name] = (count == len(parts), count)
+    most = max(shared.values(), default=(False, 0))
+    return {name for name, count in shared.items() if count == most and count[1] > 0}
 
 
 def _check_one(count: int, picture: Path, file: Path) -> None:
