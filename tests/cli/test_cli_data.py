@@ -329,3 +329,14 @@ def test_check_lists_what_the_reader_left_out_and_counts_what_is_good(shared, ca
     code, out, _ = run(capsys, "check", f"labelstudio:{folder / 'export.json'}", "--images", folder)
     assert code == 1 and "cannot be read: 1" in out and "task 2" in out and "left eye" in out
     assert out.split("\nall")[1].split()[2] == "3"
+
+
+def test_the_counts_stand_in_columns_for_names_of_wide_letters():
+    from rich.cells import cell_len
+
+    from anykeypoint.cli.data.check import _sums
+    from anykeypoint.forms.faults.fault import CategoryCounts, LabelReport
+
+    counts = {1: CategoryCounts("猫の顔", 3, objects=2), 2: CategoryCounts("cat", 3, objects=10)}
+    lines = _sums(LabelReport(counts, [])).splitlines()
+    assert len({cell_len(line) for line in lines}) == 1

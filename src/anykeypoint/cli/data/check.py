@@ -96,11 +96,11 @@ def _sums(report: "LabelReport") -> str:
     share = f"{totals[1] / totals[0]:.1f}" if totals[0] else "-"
     rows.append(("all", "", "", len(pictures), len(missing), totals[0], totals[1], share, totals[2]))
     table = [head, *([str(cell) for cell in row] for row in rows)]
-    wide = [max(len(row[i]) for row in table) for i in range(len(head))]
+    wide = [console.columns_of([row[i] for row in table], 0) for i in range(len(head))]
     lines = []
     for row in table:
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], wide[1:], strict=True)]
-        lines.append("  ".join([f"{row[0]:<{wide[0]}}", *cells]))
+        lines.append("  ".join([console.padded(row[0], wide[0]), *cells]))
     empty = len(report.counts) - len(used)
     return "\n".join(lines + ([f"{empty} more categories have no object"] if empty else []))
 
