@@ -90,5 +90,7 @@ def test_devices_and_precisions_are_checked_before_the_model_is_looked_up():
         load("nix", dtype=torch.bfloat16)
     with pytest.raises(InputError, match="device 'meta' cannot be used here"):
         load("no such model", device="meta")
+    with pytest.raises(InputError, match="at most 4096 pixels, but got 100000"):
+        load("no such model", image_size=100_000)
     with pytest.raises(InputError, match="by its name, its folder or a hub id, but got ''"):
         load("")

@@ -16,6 +16,7 @@ from .registry import MODEL_TYPES
 from .shipped import SHIPPED, current_name
 from .sources.hub import explain
 
+MOST_PIXELS = 4096  # side of a crop; activations of a larger one fill the memory before anything can be said
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -24,8 +25,8 @@ def load(name: str, device: str = "auto", dtype: str | torch.dtype = "float32", 
     if isinstance(dtype, torch.dtype):
         dtype = str(dtype).removeprefix("torch.")
     check_choice(dtype, "dtype", DTYPES)
-    if image_size is not None:
-        check_whole(image_size, "The image size of a model, in pixels,")
+    if image_size is not None and check_whole(image_size, "The image size of a model, in pixels,") > MOST_PIXELS:
+        raise InputError(f"The image size of a model is at most {MOST_PIXELS} pixels, but got {image_size}.")
     place = pick_device(device)  # refused before the weights are read, which may take minutes
     model = from_folder(find(name), DTYPES[dtype]).to(place)
     if image_size is not None:
