@@ -108,7 +108,7 @@ class _Boxes:
 
 
 def write(data: Dataset, images: Path) -> str:
-    """A COCO file with labels and ids as read and skeletons that count from 0, as MP-100 has them; nothing is lost.
+    """A COCO file with labels and ids as read and skeletons that count from 1, as COCO has them; nothing is lost.
 
     A category has the keys `pairs` and `alone` (see `Labels.add_category`) and `descriptions`, a text for each point,
     where its labels would give others.

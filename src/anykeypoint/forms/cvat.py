@@ -79,8 +79,8 @@ def _source(picture: Element, name: str, again: bool) -> str:
     again: another picture of the file has this name.
     """
     task, subset = picture.get("task_id"), picture.get("subset")
-    alike = again and task is None and subset is None
-    return f"task {task or ''}/{subset or ''}/{name}" + (f" (image {picture.get('id')})" if alike else "")
+    parts = [*([f"task {task}"] if task else []), *([subset] if subset else []), name]
+    return "/".join(parts) + (f" (image {picture.get('id')})" if again and len(parts) == 1 else "")
 
 
 def _not_read(root: Element, path: Path) -> list[str]:

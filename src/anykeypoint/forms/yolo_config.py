@@ -59,7 +59,7 @@ def read_config(path: Path) -> PoseConfig:
     count = data.get("nc")
     if type(count) is int and data.get("names") is None and 0 < count < _MOST_CLASSES:
         names = {i: f"class_{i}" for i in range(count)}  # as Ultralytics calls them
-        notes.append(f"{path} has no 'names'; its {count} classes are called class_0 to class_{count - 1}.")
+        notes.append(f"{path} has no 'names'; its classes are numbered, from class_0 to class_{count - 1}.")
     elif names and count is not None and count != len(names):
         notes.append(f"{path} says that there are {str(count)[:20]} classes (nc), but names {len(names)}.")
     if not names or not all(isinstance(name, str | int) for name in names.values()):
