@@ -88,6 +88,34 @@ def test_view_convert_and_split_write_what_they_say(made, tmp_path, capsys):
     assert [len({item.group for item in part.objects}) for part in parts] == [1, 1, 1]
 
 
+def test_a_split_takes_ids_as_texts_for_the_numbers_that_they_are(made, tmp_path, capsys):
+    """Taken as written, the category "1" would be another one than 1, on the other side of the split."""
+    folder, _ = made
+    labels = json.loads((folder / "labels.json").read_text())
+    for entry in labels["annotations"][::2]:
+        entry |= {
+            "image_id": str(entry["image_id"]),
+            "category_id": float(entry["category_id"]),
+            "id": str(entry["id"]),
+        }
+    for entry in labels["annotations"][1::2]:
+        entry["category_id"] = str(entry["category_id"])
+    (tmp_path / "texts.json").write_text(json.dumps(labels))
+    options = (f"coco:{tmp_path / 'texts.json'}", "--images", folder)
+    for way in (("--shares", ".5,0,.5"), ("--by", "group", "--shares", ".5,0,.5"), ("--share", ".5", "--per-category")):
+        out = tmp_path / f"parts{len(way)}{way[0]}"
+        code, _, error = run(capsys, "split", *options, *way, "-o", out)
+        assert code == 0, error
+        parts = [
+            read(f"coco:{file}", folder).objects
+            for file in out.glob("*.json")
+            if json.loads(file.read_text())["images"]
+        ]
+        assert sum(map(len, parts)) == 6
+        if way[0] == "--shares":
+            assert not {item.category.name for item in parts[0]} & {item.category.name for item in parts[1]}
+
+
 def test_a_part_of_a_split_keeps_its_skeletons(made, tmp_path, capsys):
     folder, _ = made
     labels = json.loads((folder / "labels.json").read_text())

@@ -367,6 +367,18 @@ def json_objects(entries: Iterable[Any]) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
+def with_whole_ids(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a document whose ids, and what refers to them, are numbers where they mean one (1.0 and "1")."""
+    keys = {"images": ("id",), "categories": ("id",), "annotations": ("id", "image_id", "category_id")}
+    copy = dict(document)
+    for section, names in keys.items():
+        copy[section] = [
+            {**entry, **{key: whole for key in names if (whole := whole_id(entry, key)) is not None}}
+            for entry in json_objects(document[section])
+        ]
+    return copy
+
+
 def whole_id(entry: dict[str, Any], key: str) -> int | None:
     """An entry's id if it is a whole number, None otherwise, which `walk.walk` refuses."""
     return whole_number(entry.get(key))

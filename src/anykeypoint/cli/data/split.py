@@ -91,6 +91,7 @@ def _document(specs: list[str], images: Path | None) -> dict[str, list]:
     from ...data.parts import merge
     from ...forms.coco import from_document
     from ...forms.dataset import check_faults
+    from ...forms.document import with_whole_ids
     from ...forms.registry import load, parse, pictures_of
     from ...forms.skeletons import written_edges
 
@@ -104,6 +105,7 @@ def _document(specs: list[str], images: Path | None) -> dict[str, list]:
         for sentence in dataset.notes:
             console.note(sentence)
         check_faults(dataset.faults, strict=True)  # a part would keep what is broken
+        document = with_whole_ids(document)  # of the ids 1 and "1" one must not be taken for another category
         for entry in document["categories"]:
             if entry["id"] in dataset.categories:  # a part alone may not show what its source counts from
                 entry["skeleton"] = written_edges(dataset.categories[entry["id"]].skeleton)
