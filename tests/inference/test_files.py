@@ -237,6 +237,15 @@ def test_cocos_boxes_are_read_with_pictures_that_show_nothing_and_what_is_left_o
         assert boxes.assign([Path("x/sub/a.PNG"), Path("b.jpg")]) == [[(0, 0, 5, 5)], boxes.by_file["b.jpg"]]
 
 
+def test_cocos_ids_in_other_spellings_and_a_flag_that_is_null_are_read(tmp_path):
+    document = json.loads(coco())
+    document["images"][1]["id"] = "1"
+    document["annotations"][1]["image_id"] = 1.0
+    document["annotations"][0] |= {"image_id": "1", "iscrowd": None}
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    assert read_boxes(tmp_path / "b.json").by_file["b.jpg"] == [(1, 2, 3, 4), (5, 6, 7, 8.5)]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -247,6 +256,7 @@ def test_cocos_boxes_are_read_with_pictures_that_show_nothing_and_what_is_left_o
         {"annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2, 0, 0]}]},
         {"annotations": [{"id": 7, "image_id": 1, "bbox": "1,2,3,4"}]},
         {"annotations": [{"id": 7, "bbox": [1, 2, 3, 4]}]},
+        {"annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": "0"}]},
         {"annotations": [None]},
     ],
 )

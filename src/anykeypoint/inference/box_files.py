@@ -14,7 +14,8 @@ from ..configs.doubled_keys import strict_json
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..forms.poses import BOX_COLUMNS
-from ..forms.reading import picture_key
+from ..forms.reading import picture_key, whole_number
+from ..forms.walk import is_crowd
 from ..geometry import Box, check_box
 
 _OF_PREDICT = ("image", "object", *BOX_COLUMNS[:4])  # columns of its table that are read here
@@ -117,32 +118,40 @@ def _coco_boxes(data: dict[str, Any], path: Path) -> Boxes:
     by_file: dict[str, list[Box]] = {}
     for place, entry in enumerate(data["images"]):
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not name or not isinstance(entry.get("id"), int | str):
+        identity = None if name is None else _identity(entry.get("id"))
+        if not isinstance(name, str) or not name or identity is None:
             raise InputError(f"Entry {place} of 'images' in {path} must have an id and a file_name; mend it.")
-        if names.setdefault(entry["id"], name) != name:
-            raise InputError(f"The box file {path} gives {names[entry['id']]!r} and {name!r} one id; mend it.")
+        if names.setdefault(identity, name) != name:
+            raise InputError(f"The box file {path} gives {names[identity]!r} and {name!r} one id; mend it.")
         by_file[name] = []
     crowds = without = 0
     for place, entry in enumerate(data["annotations"]):
         where = f"annotation {entry.get('id', place) if isinstance(entry, dict) else place} in {path}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), int | str):
+        identity = _identity(entry.get("image_id")) if isinstance(entry, dict) else None
+        if identity is None:
             raise InputError(f"The {where} must have an image_id; mend it.")
-        if entry["image_id"] not in names:
+        if identity not in names:
             raise InputError(
                 f"The {where} is of the picture {entry['image_id']}, which 'images' does not have; mend it."
             )
         box = entry.get("bbox")
-        if entry.get("iscrowd"):
+        if is_crowd(entry, f"The {where}"):
             crowds += 1
         elif box is None:
             without += 1
         elif not isinstance(box, list):
             raise InputError(f"The box of {where} must be a list, but got {_kind(box)}.")
         else:
-            by_file[names[entry["image_id"]]].append(_box(box, f"The box of {where}"))
+            by_file[names[identity]].append(_box(box, f"The box of {where}"))
     counts = {"crowd regions": crowds, "objects without a box": without}
     said = ", ".join(f"{what} {count}" for what, count in counts.items() if count)
     return Boxes(by_file=by_file, left_out=said and f"Left out of {path}: {said}.")
+
+
+def _identity(value: Any) -> int | str | None:
+    """An id: the whole number that it means (1, 1.0 and "1" are one), or another text; None for anything else."""
+    whole = whole_number(value)
+    return value if whole is None and isinstance(value, str) else whole
 
 
 def _parts(name: str) -> tuple[str, ...]:
