@@ -44,7 +44,9 @@ class Verb:
 
 
 DATA_VERBS = {
-    "list": Verb("data.list", "List the data sets that are known by name, and the forms of labels that can be read."),
+    "list": Verb(
+        "data.list", "List the data sets that are known by name, and the forms of labels that can be read and written."
+    ),
     "check": Verb("data.check", "Count what there is of each category and list what is wrong with it."),
     "view": Verb("data.view", "Draw a contact sheet of labelled objects with their points and names."),
     "convert": Verb("data.convert", "Write labels in another form, and say what that form has no room for."),

@@ -87,10 +87,12 @@ def test_a_model_that_started_from_a_llava_is_saved_and_loaded_with_it(tmp_path)
 
 def test_fewer_layers_are_the_first_ones_and_a_precision_is_kept(tmp_path):
     whole = tiny_llava.write(tmp_path).state_dict()
-    language, tokenizer = build_language(LanguageConfig("vicuna-7b", str(tmp_path), layers=1), torch.bfloat16)
-    assert len(language.model.layers) == 1 and language.dtype == torch.bfloat16
-    ours = language.state_dict()["model.layers.0.mlp.up_proj.weight"]
-    assert torch.equal(ours, whole["model.language_model.layers.0.mlp.up_proj.weight"].to(torch.bfloat16))
+    language, tokenizer = build_language(LanguageConfig("vicuna-7b", str(tmp_path), layers=2), torch.bfloat16)
+    assert len(language.model.layers) == 2 and language.layer_dtype == torch.bfloat16
+    for layer, dtype in enumerate((torch.float32, torch.bfloat16)):  # the first layer is exact
+        ours = language.state_dict()[f"model.layers.{layer}.mlp.up_proj.weight"]
+        assert ours.dtype == dtype
+        assert torch.equal(ours, whole[f"model.language_model.layers.{layer}.mlp.up_proj.weight"].to(dtype))
     assert "<image>" in tokenizer.get_vocab()
 
 

@@ -55,7 +55,9 @@ def test_a_folder_may_stand_for_the_name(folder):
 
 
 def test_the_model_comes_in_the_precision_asked_for(folder):
-    assert build_language(LanguageConfig(str(folder)), torch.bfloat16)[0].dtype == torch.bfloat16
+    half = build_language(LanguageConfig(str(folder)), torch.bfloat16)[0]
+    assert half.layer_dtype == torch.bfloat16  # of the MLPs behind the first layer; the rest is exact
+    assert half.model.layers[1].mlp.up_proj.weight.dtype == torch.bfloat16 and half.dtype == torch.float32
     assert build_language(LanguageConfig(str(folder)))[0].dtype == torch.float32
 
 

@@ -100,7 +100,7 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
         stored = "auto" if half else dtype
         model = load_model(AutoModelForCausalLM, source, stored, config=settings, trust_remote_code=False)
     else:
-        model = llava.language(settings, dtype)
+        model = llava.language(settings, torch.float32 if half else dtype)
     if half:
         language_to_precision(model, dtype)
     tune(model, config.tuning, config.lora)
