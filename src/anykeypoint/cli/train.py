@@ -19,7 +19,11 @@ def run(
     images: options.Images = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="YAML", help="Describes a new model, of any kind; by default the paper's CapeLLM."),
+        typer.Option(
+            metavar="YAML",
+            help="Describes a new model, of any kind; by default the paper's CapeLLM. A file, or the name of one that "
+            "comes with the package, such as fast or capex.",
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -31,7 +35,9 @@ def run(
         ),
     ] = None,
     phrases: options.Phrases = None,
-    recipe: Annotated[Path | None, typer.Option(metavar="YAML", help="How to train; the paper's by default.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="How to train, see docs/recipes.md; the paper's by default.")
+    ] = None,
     allow_missing: options.AllowMissing = False,
     allow_unpaired: Annotated[
         bool,
@@ -57,10 +63,10 @@ def run(
     from ..models.loading import find, from_folder
     from ..training.flips import flip_lines
     from ..training.progress import crop_counts
-    from .trainable import CAPELLM, SAVED, family_of, parts, wanted_phrases, with_phrases
+    from .trainable import CAPELLM, SAVED, family_of, find_yaml, parts, recipe_of, wanted_phrases, with_phrases
 
-    described, own_recipe = ({}, {}) if model is None else parts(load_yaml(model), str(model))
-    given_recipe = own_recipe if recipe is None else load_yaml(recipe)
+    described, own_recipe = ({}, {}) if model is None else parts(load_yaml(find_yaml(model)), str(model))
+    given_recipe = own_recipe if recipe is None else recipe_of(load_yaml(find_yaml(recipe)))
     if model is not None or start is None:
         family = family_of(described, str(model))
         new = family.described(described, str(model))

@@ -125,6 +125,31 @@ SAVED = {
 }
 
 
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"  # YAML files that come with the package
+
+
+def find_yaml(given: Path) -> Path:
+    """The YAML file that `train` was given: a file, or the name of one in `experiments/`.
+
+    Raises InputError, with near names, where it is neither.
+    """
+    named = EXPERIMENTS / f"{given.name.removesuffix('.yaml')}.yaml"
+    if given.exists() or (len(given.parts) == 1 and not named.is_file() and given.suffix):
+        return given
+    if len(given.parts) == 1 and named.is_file():
+        return named
+    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if not path.stem.endswith("_tables"))
+    raise InputError(
+        f"There is no file {given}{near_names(given.name, known)}; give a YAML file, or the name of one that comes "
+        f"with the package: {', '.join(known)}."
+    )
+
+
+def recipe_of(data: Any) -> Any:
+    """The recipe in a YAML file that is one, or that has a model and its recipe."""
+    return data["recipe"] if isinstance(data, dict) and set(data) == {"model", "recipe"} else data
+
+
 def parts(data: Any, origin: str) -> tuple[Any, Any]:
     """The description of a model and the recipe in a YAML file.
 
