@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orientations import as_stored
 from PIL import Image, ImageFile
 
 from anykeypoint.errors import InputError
@@ -78,16 +79,7 @@ def test_the_callers_image_is_not_touched():
 def test_exif_orientation_is_applied_once(kind, orientation):
     upright = Image.new("RGB", (64, 32), "black")
     upright.paste((255, 0, 0), (0, 0, 16, 16))  # red in the top-left corner
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    stored = as_stored(upright, orientation)
     exif = Image.Exif()
     exif[274] = orientation
     found = read_image(encoded(stored, kind, exif=exif))

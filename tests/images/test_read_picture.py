@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orientations import as_stored
 from PIL import Image, ImageFile
 
 from anykeypoint.errors import InputError
 from anykeypoint.geometry import Crop, crop_matrix, square_crop
 from anykeypoint.images import crop_pixels, limits, opening, picture_size, read_image, read_picture, warp_pixels
-
-UNDONE = {  # EXIF orientation -> how an upright picture is stored
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -33,7 +24,7 @@ def encoded(image: Image.Image, kind: str, orientation: int = 1, **options) -> b
     exif = Image.Exif()
     exif[274] = orientation
     buffer = io.BytesIO()
-    stored = image.transpose(UNDONE[orientation]) if orientation in UNDONE else image
+    stored = as_stored(image, orientation)
     stored.save(buffer, kind, exif=exif, **options)
     return buffer.getvalue()
 

@@ -21,6 +21,7 @@ from ..images import SUFFIXES
 from .document import Answer, Labels, NamedPoints
 from .hidden import HIDDEN_WORDS, plain_word
 from .reading import number, plain_number
+from .tying import holding
 
 PICTURE = re.compile(rf"({'|'.join(map(re.escape, (*SUFFIXES, '.gif')))})([?#].*)?$", re.IGNORECASE)
 
@@ -192,14 +193,12 @@ class _Picture:
 
     def _rectangle_round(self, x: float, y: float, at: str) -> str:
         """The id of the rectangle that a point in the image pixel (x, y) lies in. at: the region, named in errors."""
-        inside = []
-        for key, (_, (left, top, w, h)) in self.boxes.items():
-            if left <= x <= left + w and top <= y <= top + h:
-                inside.append(key)
+        keys = list(self.boxes)
+        inside = holding([box for _, box in self.boxes.values()], x, y)
         if len(inside) == 1:
-            return inside[0]
-        if len(self.boxes) == 1 and not self.bad - set(self.boxes):  # a rectangle with a fault might be the point's
-            return next(iter(self.boxes))
+            return keys[inside[0]]
+        if len(keys) == 1 and not self.bad - set(keys):  # a rectangle with a fault might be the point's
+            return keys[0]
         raise InputError(
             f"{at} has no parentID and lies in {len(inside) or 'none'} of the picture's {len(self.boxes)} rectangles, "
             "so it is not said whose it is; make it a child of its rectangle."

@@ -93,11 +93,7 @@ def _owner(
         return rectangles.index(same[0]) if same else None
     if not rectangles:
         return None
-    inside = [
-        place
-        for place, (_, _, (left, top, w, h)) in enumerate(rectangles)
-        if left <= point.x <= left + w and top <= point.y <= top + h
-    ]
+    inside = holding([rectangle.box for rectangle in rectangles], point.x, point.y)
     if len(inside) == 1:
         return inside[0]
     if len(rectangles) == 1:
@@ -106,6 +102,11 @@ def _owner(
         f"{point.where} is tied to no rectangle and lies in {len(inside) or 'none'} of the picture's "
         f"{len(rectangles)}, so it is not said whose it is; tie it to its rectangle."
     )
+
+
+def holding(boxes: Sequence[Sequence[float]], x: float, y: float) -> list[int]:
+    """The places in `boxes`, each x, y, w, h, of those that a place (x, y) lies in or on the edge of."""
+    return [i for i, (left, top, w, h) in enumerate(boxes) if left <= x <= left + w and top <= y <= top + h]
 
 
 def _named(points: Sequence[DrawnPoint]) -> NamedPoints:
