@@ -26,14 +26,6 @@ def data(tmp_path_factory):
     return read_coco(write_dataset(folder, 4, seed=2, per_category=2), folder / "images")
 
 
-@pytest.fixture(scope="module")
-def members(data):
-    found = {}
-    for item in data.objects:
-        found.setdefault(item.category_id, []).append(item)
-    return found
-
-
 def settings(**changes):
     plain = AugmentConfig(scale=0.1, rotation=10)
     options = {"pack": 1, "describe": 0.0, "precision": "fp32", "augment": plain}

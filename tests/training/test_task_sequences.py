@@ -41,14 +41,6 @@ def data(tmp_path_factory):
     return read_coco(write_dataset(folder, 9, seed=2, per_category=3), folder / "images")
 
 
-@pytest.fixture(scope="module")
-def members(data):
-    found = {}
-    for item in data.objects:
-        found.setdefault(item.category_id, []).append(item)
-    return found
-
-
 def sequence(model, item, config, members, seed=0):
     """The first sequence of an object."""
     return build_task_sequences(model, item, config, np.random.default_rng(seed), members)[0]

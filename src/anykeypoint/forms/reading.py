@@ -210,7 +210,7 @@ def spelled(images: Path, name: str) -> str:
     name: relative to it. Returned as given where no spelling of it exists.
     """
     key = picture_key(name)
-    for spelling in (name, key, unicodedata.normalize("NFD", key)):
+    for spelling in dict.fromkeys((name, key, unicodedata.normalize("NFD", key))):
         if os.path.isfile(images / spelling):
             return spelling
     return name
