@@ -1,12 +1,21 @@
-"""What is said of every shipped model: it is small, has a card that is honest about it, and no optimiser or pickle."""
+"""What is said of every shipped model: it is small, has a card that is honest about it, and no optimiser or pickle.
+
+And of the held-out checkpoints beside them: every shipped model has one, and it is what it says it is.
+"""
+
+import hashlib
+from pathlib import Path
 
 import pytest
 
 from anykeypoint import cli
 from anykeypoint.models.loading import find
+from anykeypoint.models.shipped import HELD_OUT, SAME, held_out_folder, held_out_names, shipped_folder
 from anykeypoint.models.sources import packages
 from anykeypoint.models.sources.packages import PACKAGES
 
+MOST_TRAINED, MOST_IN_WHEEL, MOST_TOGETHER = 20e6, 35e6, 90e6  # bytes of one file, and of all of them
+ROOT = Path(__file__).parents[1]
 MOST = {"fast": 20e6, "capellm-small": 25e6, "kptllm-small": 25e6}  # bytes
 NEEDED = {
     "capellm-small": {"smollm2-135m", "efficientnet-lite2"},
@@ -37,3 +46,31 @@ def test_its_base_weights_are_fetched_by_its_name(name, monkeypatch):
         cli.main(["weights", name])
     assert ended.value.code == 0
     assert set(fetched) == NEEDED[name] <= set(PACKAGES)
+
+
+def weights(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def test_trained_files_are_below_the_limits():
+    files = [path for folder in (shipped_folder(), held_out_folder()) for path in folder.rglob("*.safetensors")]
+    assert len(files) >= len(MOST) and max(path.stat().st_size for path in files) < MOST_TRAINED
+    assert weights(shipped_folder()) < MOST_IN_WHEEL
+    assert weights(shipped_folder()) + weights(held_out_folder()) < MOST_TOGETHER
+
+
+def test_every_shipped_model_has_a_held_out_checkpoint_that_no_wheel_takes():
+    assert sorted(held_out_names()) == sorted(f"{name}{HELD_OUT}" for name in MOST)
+    assert held_out_folder() == ROOT / "pretrained" / "held_out"  # setuptools takes packages of src alone
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_a_held_out_checkpoint_is_a_model_or_names_the_very_weights_that_are_shipped(name):
+    folder = held_out_folder() / name
+    digest = hashlib.sha256((shipped_folder() / name / "model.safetensors").read_bytes()).hexdigest()
+    if (folder / SAME).is_file():
+        assert (folder / SAME).read_text().strip() == digest
+        assert [path.name for path in folder.iterdir()] == [SAME]
+    else:
+        assert {"config.json", "model.safetensors"} <= {path.name for path in folder.iterdir()}
+        assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != digest

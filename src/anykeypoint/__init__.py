@@ -46,7 +46,8 @@ def load(
     name: a shipped model, whose base weights are fetched once: "fast" (a matcher: from words, an example or both),
         "capellm-small" (a CapeLLM: from words) or "kptllm-small" (a KptLLM: from words or examples; names points). Or a
         folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
-        config.json says which kind of model it is.
+        config.json says which kind of model it is. In a checkout of the repository also "fast@held-out" and so on: the
+        checkpoint of the same recipe that was trained on the training data alone, for measuring.
     device: "auto" takes a GPU where there is one.
     dtype: "float32", or "bfloat16" or "float16" (or torch's own), in which the language model, or a matcher's head and
         most image encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are

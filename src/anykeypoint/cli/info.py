@@ -60,11 +60,12 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 def _shipped() -> Iterator[tuple[str, str]]:
     from ..models.loading import find
-    from ..models.shipped import SHIPPED
+    from ..models.shipped import SHIPPED, held_out_names
     from .weights import needed_weights
 
     for name, model in SHIPPED.items():
         yield name, f"{_size(find(name))}, on {' and '.join(needed_weights(name))}; {model.what}"
+    yield "held-out checkpoints", ", ".join(held_out_names()) or "none; they are in the repository alone"
 
 
 def _weights() -> Iterator[tuple[str, str]]:

@@ -7,10 +7,10 @@ import typer
 
 
 def complete_models(incomplete: str) -> list[str]:
-    """Names of shipped models that begin with what was typed so far, for the shell."""
-    from ..models.shipped import SHIPPED
+    """Names of models and held-out checkpoints that begin with what was typed so far, for the shell."""
+    from ..models.shipped import SHIPPED, held_out_names
 
-    return [name for name in SHIPPED if name.startswith(incomplete)]
+    return [name for name in (*SHIPPED, *held_out_names()) if name.startswith(incomplete)]
 
 
 def complete_categories(incomplete: str) -> list[str]:

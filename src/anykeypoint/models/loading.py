@@ -1,7 +1,6 @@
 """From a name to a model on a device, whatever family it is of."""
 
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..errors import InputError
 from .device import pick_device
 from .folders import check_type
 from .registry import MODEL_TYPES
-from .shipped import SHIPPED, current_name
+from .shipped import SHIPPED, find_shipped, held_out_names
 from .sources.hub import explain
 
 MOST_PIXELS = 4096  # side of a crop; activations of a larger one fill the memory before anything can be said
@@ -49,18 +48,21 @@ def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: 
 
 
 def find(name: str) -> Path:
-    """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub."""
-    shipped = Path(str(resources.files("anykeypoint") / "pretrained"))
+    """The folder of a model: one that is shipped, by its name; a folder; or one that is downloaded from the hub.
+
+    The held-out checkpoint of a shipped model goes by its name with `shipped.HELD_OUT` behind it.
+    """
     if not isinstance(name, str | os.PathLike) or name == "":
         raise InputError(f"A model is given by its name, its folder or a hub id, but got {name!r:.80}.")
-    name = current_name(os.fsdecode(name))
-    if (shipped / name / "config.json").is_file():
-        return shipped / name
+    name = os.fsdecode(name)
+    if (shipped := find_shipped(name)) is not None:
+        return shipped
     if Path(name).is_dir():
         return Path(name)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        near = near_names(name, [*SHIPPED, *held_out_names()])
         raise InputError(
-            f"There is no model {name!r}{near_names(name, SHIPPED)}; shipped are {', '.join(SHIPPED)}, or give a "
+            f"There is no model {name!r}{near}; shipped are {', '.join(SHIPPED)}, or give a "
             "folder or a hub id (owner/name)."
         )
     from huggingface_hub import snapshot_download

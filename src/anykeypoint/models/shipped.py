@@ -1,9 +1,18 @@
-"""The models that come with the package, and the names that they had in earlier versions."""
+"""The models that come with the package, the names that they had in earlier versions, and their held-out checkpoints.
+
+A held-out checkpoint is a model of the same recipe whose weights were trained on the training part of the data alone.
+It lies in the repository, in `pretrained/held_out/NAME/`, and not in the package that is installed; its name is
+NAME@held-out. Where the shipped weights themselves are such ones, the folder has the file SAME alone, with the SHA-256
+of their model.safetensors, so that it cannot stand for other weights that are shipped later.
+"""
 
 import warnings
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
-from ..errors import RenamedWarning
+from ..configs.checks import near_names
+from ..errors import InputError, RenamedWarning
 
 
 @dataclass(frozen=True)
@@ -42,5 +51,51 @@ def current_name(name: str) -> str:
     current, sentence = FORMER_NAMES[name]
     if name not in _warned:
         _warned.add(name)
-        warnings.warn(sentence, RenamedWarning, stacklevel=5)  # the caller of `anykeypoint.load`
+        warnings.warn(sentence, RenamedWarning, stacklevel=6)  # the caller of `anykeypoint.load`
     return current
+
+
+HELD_OUT = "@held-out"  # what stands behind a model's name
+SAME = "same_as_shipped"  # file of a held-out folder whose weights are the shipped ones
+
+
+def shipped_folder() -> Path:
+    """The folder that has a folder for each shipped model."""
+    return Path(str(resources.files("anykeypoint") / "pretrained"))
+
+
+def held_out_folder() -> Path:
+    """The folder that has a folder for each held-out checkpoint; outside of a checkout there is none."""
+    return shipped_folder().parents[2] / "pretrained" / "held_out"
+
+
+def held_out_names() -> list[str]:
+    """The names of the held-out checkpoints that are there; none outside of a checkout."""
+    return [f"{name}{HELD_OUT}" for name in SHIPPED if (held_out_folder() / name).is_dir()]
+
+
+def find_shipped(name: str) -> Path | None:
+    """The folder of a shipped model or of a held-out checkpoint, by its name; None for any other name.
+
+    Raises InputError where the held-out checkpoint of a shipped model is not there.
+    """
+    base = current_name(name.removesuffix(HELD_OUT))
+    if base not in SHIPPED:
+        return None
+    shipped = shipped_folder() / base
+    if not name.endswith(HELD_OUT):
+        return shipped if (shipped / "config.json").is_file() else None
+    folder = held_out_folder() / base
+    if (folder / SAME).is_file():
+        return shipped
+    if (folder / "config.json").is_file():
+        return folder
+    if held_out_folder().is_dir():
+        known = ", ".join(held_out_names())
+        raise InputError(
+            f"There is no held-out checkpoint {name!r}{near_names(name, held_out_names())}; known: {known}."
+        )
+    raise InputError(
+        f"The held-out checkpoint {name!r} is not in an installed package but in the repository; install from a "
+        f"checkout (pip install -e .), or give its folder there, pretrained/held_out/{base}."
+    )
