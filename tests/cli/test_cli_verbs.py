@@ -264,7 +264,7 @@ def test_the_verbs_and_their_options_are_these():
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
             "--phrases",
-            *("--answer", "--single"),
+            *("--answer", "--single", "--sides"),
             *(
                 "--image-size",
                 "--trained-on",

@@ -58,6 +58,13 @@ def run(
             help="Only pictures with one labelled object, such as the single-person pictures of COCO's validation set.",
         ),
     ] = False,
+    sides: Annotated[
+        bool,
+        typer.Option(
+            "--sides",
+            help="Also ask about every picture mirrored, and say how often the answers agree; takes as long again.",
+        ),
+    ] = False,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
         int,
@@ -113,9 +120,7 @@ def run(
         if model is not None or data is not None:
             raise InputError("--compare takes two folders with reports and no model or data; leave these out.")
         return run_comparison(*compare, out, seed)
-    for value, name in ((model, "MODEL"), (data, "--data"), (out, "--output")):
-        if value is None:
-            raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
+    _check_given({"MODEL": model, "--data": data, "--output": out})
 
     from ..evaluation.baselines.registry import baselines as baselines_of
     from ..evaluation.evaluation_config import EvaluationConfig
@@ -146,6 +151,7 @@ def run(
         answer=answer,
         image_size=image_size,
         single=single,
+        sides=sides,
         max_per_category=max_per_category,
         seed=seed,
     )
@@ -169,6 +175,13 @@ def run(
     if results is not None:
         print(summary(results), describe_output(out), sep="\n")
     return 0
+
+
+def _check_given(arguments: dict[str, Any]) -> None:
+    """InputError for the first of these arguments, by name, that is None."""
+    for name, value in arguments.items():
+        if value is None:
+            raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
 
 
 def _load(model: str, device: str, image_size: int | None, answer: str | None) -> Any:
@@ -265,6 +278,8 @@ def summary(results: dict[str, Any]) -> str:
     if oks := results.get("oks"):
         figures = ", ".join(f"{key} {_cell(oks[key]) or 'none'}" for key in ("AP", "AP50", "AP75", "AR"))
         lines.append(f"OKS with the sigmas {oks['sigmas']}: {figures}; {describe_areas(oks['areas'])}")
+    if found := results.get("left_right"):
+        lines += left_right_lines(found)
     for key in ("groups", "names"):
         for part, entry in (results[key] or {}).items():
             mean = entry["category_mean"]
@@ -276,6 +291,22 @@ def summary(results: dict[str, Any]) -> str:
     if results.get("empty"):
         lines.append(f"without a point to score on: {results['empty']}")
     return "\n".join(lines)
+
+
+def left_right_lines(found: dict[str, Any]) -> list[str]:
+    """What a report says of left and right, a line for each figure. found: its "left_right"."""
+    exchanged, agreement = found["exchanged"], found["agreement"]
+    lines = [
+        f"left and right exchanged: {_cell(exchanged['category_mean'])} % of the pairs "
+        f"({len(exchanged['per_category'])} categories, {exchanged['count']} pairs; category mean)"
+    ]
+    if agreement is not None:
+        lines.append(
+            f"the mirrored picture agrees: {_cell(agreement['category_mean'])} % of the points within "
+            f"{found['within']:g} ({len(agreement['per_category'])} categories, {agreement['count']} points; "
+            "category mean)"
+        )
+    return lines
 
 
 def _cell(value: str | float | None) -> str:

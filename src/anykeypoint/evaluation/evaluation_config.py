@@ -26,6 +26,7 @@ class EvaluationConfig(Config):
     phrases: whose words a matcher reads for the points: "library", "file" or a file of phrases.
     answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
+    sides: also ask about every picture mirrored, and report how often the answers agree, see `left_right`.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -33,7 +34,7 @@ class EvaluationConfig(Config):
 
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
-    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single"})
+    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides"})
 
     model: str = ""
     data: str = ""
@@ -49,5 +50,6 @@ class EvaluationConfig(Config):
     answer: str | None = None
     image_size: int | None = None
     single: bool = False
+    sides: bool = False
     max_per_category: int | None = None
     seed: int = 0

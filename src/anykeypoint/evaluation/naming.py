@@ -44,6 +44,7 @@ def measure_names(
     measured = sum(map(len, outcomes))
     results = {
         **dict.fromkeys(("category_mean", "object_mean", "interval", "curve", "groups", "names", "calibration", "oks")),
+        "left_right": None,
         "baselines": {},
         "empty": sum(not table for table in outcomes),
         "unanswered": 0,

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..forms.dataset import Dataset, picture_names
 from . import metrics, scoring
 from .evaluation_config import EvaluationConfig
+from .left_right import left_right
 from .pair_pictures import PredictedPair, choose_pairs
 from .protocols import EvaluationProtocol
 from .queries import Prediction
@@ -27,12 +28,14 @@ def measure_points(
     config: EvaluationConfig,
     known_names: Collection[str] | None,
     progress: Progress,
+    mirrored: Sequence[Prediction] | None = None,
 ) -> Measurement:
     """The results of a model's points, with a row for each pair and the best and worst pairs.
 
     labels: the category label of each object of the data set.
     predictions: the model's, one for each pair. baselines: name -> the predictions of a baseline.
     known_names: keypoint names of the training data; results by text are split by them.
+    mirrored: the model's for the mirrored pictures (`left_right.MirroredPictures`); None where not requested.
     Raises InputError where no object has a labelled point.
     """
     targets = ScoringTargets.from_pairs(dataset, pairs, labels, config.official)
@@ -64,6 +67,15 @@ def measure_points(
         "calibration": scoring.calibration(targets, points, confidences),
         "oks": None if config.oks is None else scoring.oks(config.oks, queries, points, confidences),
         "semantics": None,
+        "left_right": left_right(
+            [query.category for query in queries],
+            targets.labels,
+            targets.points,
+            targets.mask,
+            targets.sides,
+            points,
+            None if mirrored is None else [prediction.xy for prediction in mirrored],
+        ),
     }
     rows = _rows(dataset, pairs, targets, scores, confidences)
     worst, best = choose_pairs([row["pck@0.2"] for row in rows], targets.labels)

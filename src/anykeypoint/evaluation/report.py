@@ -49,7 +49,19 @@ def write_report(
     progress: shows a bar while the pictures are drawn.
     Raises InputError where the page cannot be written or a picture cannot be read.
     """
-    sections = (_summary, _config, _metrics, _curve, _splits, _categories, _calibration, _oks, _semantics, _left_out)
+    sections = (
+        _summary,
+        _config,
+        _metrics,
+        _curve,
+        _splits,
+        _categories,
+        _left_right,
+        _calibration,
+        _oks,
+        _semantics,
+        _left_out,
+    )
     title = f"Evaluation of {results['settings'].get('model') or 'a model'}"
     parts = [part(results) for part in sections]
     pictures = [_picture(pair) for pair in progress([*worst, *best], "pictures of the report")]
@@ -163,6 +175,35 @@ def _categories(results: Mapping[str, Any]) -> str:
     titles = [TITLES.get(key, key) for key in keys]
     caption = f"Every category, the best {TITLES.get(first, first)} first"
     return section("Categories", table(caption, ("category", "objects", "points", *titles), rows))
+
+
+def _left_right(results: Mapping[str, Any]) -> str:
+    found = results.get("left_right")  # absent in results of earlier versions
+    if not found:
+        return ""
+    exchanged, agreement = found["exchanged"], found["agreement"]
+    words = (
+        "A pair of left and right is exchanged where each of its answers is nearer to the label of the other. "
+        "Pairs with both points labelled and answered are counted."
+    )
+    header = ["category", "exchanged, percent", "pairs"]
+    columns = [exchanged]
+    if agreement is not None:
+        words += (
+            " Agreement: the share of points whose answer lies within "
+            f"{found['within']:g} of the box's longer side of that for the mirrored picture."
+        )
+        header += ["agreement, percent", "points"]
+        columns.append(agreement)
+
+    def cells(name: str, of: str, count: str, entries: Sequence[Mapping[str, Any]]) -> tuple:
+        numbers = ((number(entry.get(of)), entry.get(count, 0)) for entry in entries)
+        return (name, *(cell for pair in numbers for cell in pair))
+
+    rows = [cells("mean over categories", "category_mean", "count", columns), cells("mean", "mean", "count", columns)]
+    for label in sorted({label for column in columns for label in column["per_category"]}):
+        rows.append(cells(label, "percent", "count", [column["per_category"].get(label, {}) for column in columns]))
+    return section("Left and right", paragraph(words), table("Pairs of left and right", header, rows, strong=0))
 
 
 def _calibration(results: Mapping[str, Any]) -> str:

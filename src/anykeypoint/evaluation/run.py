@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
+from .left_right import MirroredPictures
 from .metrics import KEYS, common_points
 from .naming import measure_names
 from .points import measure_points
@@ -34,7 +36,8 @@ from .report import PAGE, write_report
 from .run_folder import Progress, claim, no_progress, write_results, write_text
 from .selection import NOT_DRAWN, alone_in_picture, category_labels, select, with_box
 
-PREDICTIONS, UNTRAINED, SETTINGS, RESULTS = "predictions.jsonl", "untrained.jsonl", "settings.json", "results.json"
+PREDICTIONS, UNTRAINED, MIRRORED = "predictions.jsonl", "untrained.jsonl", "mirrored.jsonl"
+SETTINGS, RESULTS = "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
 NAMES = ("own", "simplified")  # names of keypoints that a config can ask with
 HEADLINE = KEYS  # metrics that the command line prints: PCK at every threshold of the papers, and its mean
@@ -87,13 +90,14 @@ def evaluate(
         return per_pair(predict_all(by, distinct, protocol, out / file, options, workers, progress, title))
 
     predictions = predicted(model, PREDICTIONS, "model")
+    mirrored = predicted(MirroredPictures(model), MIRRORED, "mirrored pictures") if config.sides else None
     others = {"untrained": predicted(model.untrained(), UNTRAINED, "untrained model")} if untrained else {}
     if workers.rank:
         return None
     for baseline in baselines:
         others[baseline.name] = per_pair(_predict_baseline(baseline, distinct, protocol, progress))
     labels = category_labels(dataset, dataset.objects)
-    measure = measure_names if protocol.identifies else measure_points
+    measure = measure_names if protocol.identifies else partial(measure_points, mirrored=mirrored)
     measured = measure(dataset, pairs, labels, predictions, others, config, known_names, progress)
     counts = {
         "baselines_unmeasured": dict(unmeasured or {}),
@@ -151,6 +155,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
         )
     if untrained and not hasattr(model, "untrained"):
         raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
+    if config.sides and protocol.identifies:
+        raise InputError(f"Mirrored pictures are for points, but got the protocol {config.protocol!r}; leave them out.")
     if config.oks is not None and (protocol.drawn or protocol.identifies):
         raise InputError(f"OKS is for the protocol text, but got {config.protocol!r}; leave it out.")
     return protocol
@@ -255,7 +261,9 @@ def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: Evaluatio
     """Make the folder that of this run; InputError for one of another run."""
     used = sorted({row for pair in pairs for row in (pair.query, *pair.examples)})
     objects: list[LabelledObject] = [dataset.objects[row] for row in used]
-    predictions = [f"{Path(name).stem}{end}" for name in (PREDICTIONS, UNTRAINED) for end in (".jsonl", ".*.jsonl")]
+    predictions = [
+        f"{Path(name).stem}{end}" for name in (PREDICTIONS, UNTRAINED, MIRRORED) for end in (".jsonl", ".*.jsonl")
+    ]
     claim(out, config, objects, _categories(dataset, config), [*predictions, RESULTS], SETTINGS)
 
 

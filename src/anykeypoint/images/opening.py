@@ -70,6 +70,13 @@ class UprightPicture:
         """The box of the whole picture."""
         return (0.0, 0.0, float(self.size[0]), float(self.size[1]))
 
+    def mirrored(self) -> "UprightPicture":
+        """The picture seen in a mirror: a place (x, y) becomes (width - x, y)."""
+        right = self.corner[0] + self.pixels.width * self.shrunk  # where the pixels end in the file's picture
+        corner = (self.size[0] - right, self.corner[1])
+        flipped = self.pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return UprightPicture(flipped, self.size, self.shrunk, corner, self.path)
+
     def inside(self, crop: Crop) -> Crop:
         """A crop in coordinates of `size` as the crop of `pixels`."""
         if self.shrunk == 1:
