@@ -21,6 +21,13 @@ TINY = {
         "num_attention_heads": 2,
         "image_size": 56,
     },
+    "clip-vit-b16": {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+    },
     "hiera-t": {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "image_size": (64, 64)},
     "efficientnet-lite2": {},
 }
@@ -30,11 +37,13 @@ PIXELS = {
     "dinov2-s": 56,
     "dinov2-reg-s": 56,
     "clip-vit-l-336": 70,
+    "clip-vit-b16": 96,
     "hiera-t": 96,
     "efficientnet-lite2": 64,
 }
 
 _VIT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 14}
+_VIT_16 = {**_VIT, "patch_size": 16, "intermediate_size": 48, "image_size": 64}
 _HIERA = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "image_size": [64, 64]}
 _SWIN = {"embed_dim": 8, "depths": [1, 1, 2], "num_heads": [1, 2, 2], "window_size": 4, "image_size": 64}
 
@@ -43,6 +52,7 @@ NETWORKS = {
     "dinov2-s": ("Dinov2", {**_VIT, "image_size": 70, "mlp_ratio": 2}, 56, 4, 32),
     "dinov2-reg-s": ("Dinov2WithRegisters", {**_VIT, "image_size": 70, "mlp_ratio": 2}, 56, 4, 32),
     "clip-vit-l-336": ("CLIPVision", {**_VIT, "intermediate_size": 48, "image_size": 56}, 56, 4, 32),
+    "clip-vit-b16": ("CLIPVision", {**_VIT_16, "num_hidden_layers": 7}, 64, 4, 32),
     "hiera-t": ("Hiera", _HIERA, 96, 3, 64),
     "swinv2-t": ("Swinv2", _SWIN, 64, 4, 32),
 }

@@ -92,6 +92,22 @@ def test_clip_takes_other_sizes_than_its_own():
     assert tiny_encoder("clip-vit-l-336", image_size=70)(noise(70)).shape == (1, 25, 32)
 
 
+def test_clip_b16_tokens_are_the_patches_after_the_first_layers(tmp_path):
+    model = tiny_model("clip-vit-b16", num_hidden_layers=8).eval()
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        states = model(noise(96), output_hidden_states=True, interpolate_pos_encoding=True).hidden_states
+        for layers, sizes in ((7, {}), (2, {"num_hidden_layers": 2})):
+            encoder = build_encoder(VisionConfig("clip-vit-b16", str(tmp_path), 96, sizes=sizes))
+            assert encoder.grid(96) == (6, 6) and torch.allclose(encoder(noise(96)), states[layers][:, 1:], atol=1e-6)
+            names = {key.split(".")[2] for key in encoder.model.state_dict() if key.startswith("encoder.layers.")}
+            assert len(names) == layers == encoder.saved_config().sizes["num_hidden_layers"]
+    with pytest.raises(InputError, match=r"lack encoder\.layers\.8"):
+        build_encoder(VisionConfig("clip-vit-b16", str(tmp_path), 96, sizes={"num_hidden_layers": 9}))
+    with pytest.raises(InputError, match="known are num_hidden_layers"):
+        VisionConfig("clip-vit-b16", sizes={"hidden_size": 16})
+
+
 def test_swin_tokens_carry_the_final_norm():
     encoder = tiny_encoder("swinv2-t")
     with torch.no_grad():
@@ -234,6 +250,18 @@ def test_clip_loads_from_a_checkpoint_that_also_has_a_text_tower(tmp_path):
     with torch.no_grad():
         states = whole.vision_model(noise(56), output_hidden_states=True).hidden_states
         assert torch.equal(encoder(noise(56)), states[-2][:, 1:])
+
+
+def test_clip_b16_loads_from_such_a_checkpoint_too(tmp_path):
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text |= {"vocab_size": 50, "bos_token_id": 0, "eos_token_id": 1}
+    vision = NETWORKS["clip-vit-b16"][1]
+    whole = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision)).eval()
+    whole.save_pretrained(tmp_path)
+    encoder = build_encoder(VisionConfig("clip-vit-b16", str(tmp_path), 64))
+    with torch.no_grad():
+        states = whole.vision_model(noise(64), output_hidden_states=True).hidden_states
+        assert torch.allclose(encoder(noise(64)), states[7][:, 1:], atol=1e-6)
 
 
 def test_a_folder_of_another_family_is_refused(tmp_path):

@@ -20,6 +20,7 @@ MAPS = {
     "dinov2-s": (16, 14),
     "dinov2-reg-s": (16, 14),
     "clip-vit-l-336": (16, 14),
+    "clip-vit-b16": (16, 16),
     "hiera-t": (64, 32),
     "efficientnet-lite2": (328, 16),
 }
@@ -112,7 +113,7 @@ def test_a_config_survives_the_round_trip_through_json():
 
 
 def test_a_config_takes_size_and_drop_path_from_its_name():
-    assert [VisionConfig(name).image_size for name in TINY] == [256, 256, 224, 224, 336, 224, 256]
+    assert [VisionConfig(name).image_size for name in TINY] == [256, 256, 224, 224, 336, 224, 224, 256]
     assert [VisionConfig(name).drop_path for name in ("swinv2-t", "swinv2-s", "resnet50")] == [0.2, 0.3, 0.0]
 
 

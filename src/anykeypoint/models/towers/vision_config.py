@@ -29,7 +29,7 @@ class VisionConfig(Config):
     drop_path: probability with which training leaves out the last block (stochastic depth), in encoders that have it;
         None takes the encoder's own.
     sizes: sizes that differ from the named network's. Any of them with random weights, else only those that no weight
-        depends on (Swin V2's `window_size`).
+        depends on (Swin V2's `window_size`) or that take a part of the layers (`num_hidden_layers` of clip-vit-b16).
 
     After construction no option is None but source and heads.
     """
