@@ -15,6 +15,7 @@ from typing import Any
 from anykeypoint.cli.trainable import FAMILIES
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.training.matching.matcher_config import ModalityDropout
+from anykeypoint.training.matching.phrase_draws import PhraseDraws
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 HEAD = """# Recipes of `train`
@@ -24,7 +25,11 @@ refused. A file of `experiments/` has a model and its recipe together: `train --
 the recipe alone, and either takes the name of such a file that comes with the package, as in `train --model fast`. This
 page is written from the code by `tools/recipes_page.py`.
 """
-PARTS = {"Augmentation (`augment`)": AugmentConfig, "One prompt only (`modality_dropout`)": ModalityDropout}
+PARTS = {
+    "Augmentation (`augment`)": AugmentConfig,
+    "One prompt only (`modality_dropout`)": ModalityDropout,
+    "Forms and words of phrases (`phrase_draws`)": PhraseDraws,
+}
 
 
 def meanings(kind: type) -> dict[str, str]:

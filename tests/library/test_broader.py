@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from anykeypoint.library.broader import broader_kind
 from anykeypoint.library.lookup import category, library_names, mp100_categories
 
 FILE = Path(__file__).resolve().parents[2] / "src" / "anykeypoint" / "library" / "broader.json"
@@ -39,3 +40,12 @@ def test_kinds_that_look_alike_share_their_broader_kind():
     assert BROADER["grasshopper"] == BROADER["honey bee"] == "an insect with six legs"
     assert BROADER["bus"] == BROADER["lorry"] == "a vehicle with four wheels or more"
     assert BROADER["go board"] == BROADER["rectangular sticker"] != BROADER["chair"]
+
+
+def test_the_broader_kind_is_found_by_the_noun_without_additions_in_the_singular_and_by_its_last_words():
+    animal = "a four-legged animal"
+    assert {
+        broader_kind(noun) for noun in ("Sheep", "dogs", "dog, six points", "mouse from the side", "tiger, walking")
+    } == {animal}
+    assert broader_kind("amur tiger") == broader_kind("spotted amur tiger") == animal
+    assert broader_kind("gizmotron") is None and broader_kind("") is None

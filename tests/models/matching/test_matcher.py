@@ -94,7 +94,7 @@ def test_a_phrase_is_read_in_place_of_the_name(tmp_path):
     points = [
         replace(point, phrase=text, description="the tip") for point, text in zip(FISH.keypoints, texts, strict=True)
     ]
-    assert [model.phrase(point) for point in points] == texts
+    assert [model.phrase(point).text for point in points] == texts
     worded = model.predict(picture(), replace(FISH, keypoints=tuple(points), skeleton=EDGES))
     assert worded.names == FISH.names and worded.present.all()
     assert not same(worded, model.predict(picture(), replace(FISH, skeleton=EDGES)))

@@ -313,3 +313,12 @@ def test_phrases_without_a_known_word_are_said_once_and_others_are_not(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encoder.phrases(["👁", "left ear", "left 鼻"])
+
+
+@pytest.mark.parametrize("name", ["bert", "clip"])
+def test_batches_give_the_same_vectors_without_padding(tmp_path, name):
+    encoder = build_text_encoder(TextConfig(name, bert(tmp_path) if name == "bert" else clip(tmp_path)))
+    together = encoder.phrases_in_batches(PHRASES, size=2)
+    assert torch.allclose(together, encoder.phrases(PHRASES), atol=1e-6)
+    assert torch.equal(together, encoder.phrases_in_batches(PHRASES, size=2))
+    assert len(encoder.cache) == len(set(PHRASES))

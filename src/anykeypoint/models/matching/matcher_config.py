@@ -13,6 +13,8 @@ from ..towers.text import TextConfig
 from ..towers.vision_config import VisionConfig
 from .heads.registry import HEADS, head_class
 
+_WORDS = ("described", "noun", "broader", "place_words")
+
 
 @dataclass(frozen=True)
 class MatcherConfig(Config):
@@ -28,6 +30,10 @@ class MatcherConfig(Config):
     sigma: standard deviation, in cells, of the Gaussians in an example's heat maps.
     cells: number of cells on a side of an example's heat maps; None takes one cell for 4 pixels.
     described: whether a keypoint's phrase is its name and description; else it is the name alone, as in CapeX.
+    noun: whether the object's noun is part of a phrase, "left ear of a sheep"; see `phrasing`.
+    broader: whether the object's broader kind is, "left ear of a four-legged animal"; with noun, both are.
+    place_words: whether the position words of a name are a vector of their own beside the text encoder's; see
+        `towers.place_words`.
     phrases: whose words it was trained in: "library", "file" (those of the label file, as CapeX's) or the file of
         phrases; None where that is not known. `evaluate` asks in them by default.
     own_example_encoder: whether examples have an image encoder of their own, of the same kind.
@@ -45,6 +51,9 @@ class MatcherConfig(Config):
     sigma: int | None = None
     cells: int | None = None
     described: bool = False
+    noun: bool = False
+    broader: bool = False
+    place_words: bool = False
     phrases: str | None = None
     own_example_encoder: bool | None = None
 
@@ -70,8 +79,10 @@ class MatcherConfig(Config):
         check_whole(self.sigma, "A matcher's sigma")
         check_whole(self.cells, "A matcher's cells")
         check_positive(self.crop_scale, "A matcher's crop_scale")
-        for field in ("released_crop", "described", "own_example_encoder"):
+        for field in ("released_crop", *_WORDS, "own_example_encoder"):
             check_flag(getattr(self, field), f"A matcher's {field}")
+        if not takes_text and (given := [field for field in _WORDS[1:] if getattr(self, field)]):
+            raise InputError(f"{self.name} is asked by examples and reads no phrases; leave {given[0]} out.")
         if self.phrases is not None and (not takes_text or not isinstance(self.phrases, str)):
             raise InputError(
                 f"A matcher's phrases must be library, file or a file's path, and of one that reads text, but got "
@@ -94,6 +105,13 @@ class MatcherConfig(Config):
     def takes_examples(self) -> bool:
         """Whether a prompt may have examples."""
         return "example" in self.prompts
+
+    @property
+    def form(self) -> str:
+        """The form in which keypoints are read, one of `phrasing.FORMS`."""
+        if self.broader:
+            return "both" if self.noun else "broader"
+        return "noun" if self.noun else "name"
 
     @classmethod
     def keys(cls) -> frozenset[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...category import Category, Keypoint, spoken
+from ...category import Category, Keypoint
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
@@ -30,6 +30,7 @@ from ..cache import CachingModule
 from ..folders import fill, write_folder
 from ..precision import to_precision
 from ..towers.image_encoder import ImageEncoder
+from ..towers.place_words import place_width, place_words
 from ..towers.text import TextEncoder, build_text_encoder
 from ..towers.vision import build_encoder
 from .heads.base import HEATMAP_WEIGHT, EncoderSizes, HeadOutput, MatchingHead, Prompt
@@ -38,6 +39,7 @@ from .inputs import EncodedExample, cut
 from .matcher_config import MatcherConfig
 from .matcher_folder import MODEL_TYPE, as_published, read_config, save_text, todays_name
 from .matcher_view import MatchView
+from .phrasing import UNKNOWN, Phrase, phrase_of
 
 
 class MatchingModel(CachingModule):
@@ -152,14 +154,26 @@ class MatchingModel(CachingModule):
         """
         if self.text_encoder is None:
             raise InputError(f"{self.config.name} has no text encoder and reads no words; show it an example.")
-        return self.text_encoder.phrases([self.phrase(point, described) for point in category.keypoints])
+        phrases = [self.phrase(point, described, category.noun) for point in category.keypoints]
+        return self.beside_places(self.text_encoder.phrases([phrase.text for phrase in phrases]), phrases)
 
-    def phrase(self, point: Keypoint, described: bool = True) -> str:
-        """The text that stands for a keypoint: its phrase where the data set has one, otherwise its name."""
-        if point.phrase:
-            return spoken(point.phrase)
-        name = spoken(point.name)
-        return f"{name}: {point.description}" if described and self.config.described and point.description else name
+    @property
+    def phrase_width(self) -> int:
+        """The channels D of a phrase."""
+        return self.text_encoder.dim + (place_width() if self.config.place_words else 0)
+
+    def phrase(self, point: Keypoint, described: bool = True, noun: str = UNKNOWN) -> Phrase:
+        """What stands for a keypoint: its phrase where the data set has one, otherwise its name in the config's form.
+
+        described: whether the description is read, if the config says so. noun: of the category.
+        """
+        return phrase_of(point, noun, self.config.form, described and self.config.described)
+
+    def beside_places(self, vectors: Tensor, phrases: Sequence[Phrase]) -> Tensor:
+        """The text encoder's vectors [P, ...] with those of the position words beside them, if the config has these."""
+        if not self.config.place_words:
+            return vectors
+        return torch.cat([vectors, place_words([phrase.name for phrase in phrases]).to(vectors)], dim=1)
 
     def forward(
         self, pixels: Tensor, valid: Tensor, prompt: Prompt, example_pixels: Tensor | None = None
@@ -296,9 +310,11 @@ def _build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.floa
 def assemble(config: MatcherConfig, encoder: ImageEncoder, text_encoder: TextEncoder | None) -> MatchingModel:
     """A matcher of these encoders, with a new head that fits them."""
     kind = head_class(config.name)
+    places = place_width() if config.place_words else 0
     sizes = EncoderSizes(
         channels=encoder.channels,
-        text=None if text_encoder is None else text_encoder.dim,
+        text=None if text_encoder is None else text_encoder.dim + places,
+        places=places,
         grid=config.vision.image_size // encoder.map_stride,
         heatmap_cells=config.cells,
     )

@@ -23,12 +23,15 @@ class EpisodePrompt:
     example: whether the examples are given.
     described: whether the phrases have descriptions, for a model that reads them.
     keypoints: (K,) bool, the keypoints that are queried; None queries those that all examples show.
+    form, voice: of the phrases, where the recipe draws them (`phrase_draws`).
     """
 
     text: bool
     example: bool
     described: bool
     keypoints: np.ndarray | None
+    form: str = "name"
+    voice: int = 0
 
 
 @dataclass(frozen=True)

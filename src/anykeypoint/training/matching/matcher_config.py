@@ -8,6 +8,7 @@ from ...configs.strict import Config
 from ...errors import InputError
 from ..episode_config import EpisodeTrainConfig
 from ..run_config import check_choices, check_from_zero, check_shares
+from .phrase_draws import PhraseDraws
 
 FEATURES = ("live", "cached")
 LAYER_LOSSES = ("sum", "mean")
@@ -48,6 +49,9 @@ class MatcherTrainConfig(EpisodeTrainConfig):
         none.
     modality_dropout: shares of the episodes that have one prompt only.
     describe: share of the episodes whose phrases have descriptions, for a model that reads descriptions.
+    phrase_draws: forms and words of the phrases, drawn for each episode; None takes the model's own form.
+    contrast: weight of the loss that tells a category's keypoints apart at the place of each, beside the other losses.
+        Only the head evidence has it.
     phrases: whose words the keypoints have: "library", "file" (the labels themselves), or a file of phrases; None takes
         the file's where it has phrases for matchers that were published so (capex, flf, dlf), and else the library's.
         See `forms.phrases`. It is what `train` reads the data with.
@@ -63,6 +67,8 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     most_keypoints: int = 0
     modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
     describe: float = 1.0
+    phrase_draws: PhraseDraws | None = None
+    contrast: float = 0.0
     phrases: str | None = None
     heat_weight: float = 2.0
     layer_loss: str = "sum"
@@ -74,7 +80,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
         check_choices(self, features=FEATURES, layer_loss=LAYER_LOSSES)
         for name in ("versions", "most_keypoints"):
             check_whole(getattr(self, name), f"The recipe's {name}", least=0)
-        check_from_zero(self, "heat_weight")
+        check_from_zero(self, "heat_weight", "contrast")
         check_shares(self, "describe")
         fraction = self.support_points_fraction
         if fraction is not None and not 0 < fraction <= 1:

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ...category import Category
 from ...crops.batches import Episode, collate
 from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...data.pairs import too_small
@@ -28,6 +29,8 @@ from ..trainer import MicroBatch, StepPlan
 from .feature_cache import CachedFeatureSampler, FixedCropSampler, compute_features
 from .matcher_batch import EpisodePrompt, MatcherBatch, matcher_batch
 from .matcher_config import MatcherTrainConfig
+from .phrase_draws import drawn_phrases
+from .phrase_table import PhraseTable, phrase_table
 
 
 def train(
@@ -62,6 +65,8 @@ class MatcherTrainer(EpisodeTrainer):
                 f"modality_dropout leaves out words or the example, but {model.config.name} takes one of them only; "
                 "leave it out."
             )
+        if config.phrase_draws and not model.config.takes_text:
+            raise InputError(f"phrase_draws are for matchers that read text, not {model.config.name}; leave it out.")
         if config.features == "cached" and model.config.vision.tuning != "frozen":
             raise InputError("features 'cached' need an image encoder that stays as it is; set its tuning to frozen.")
         if config.features == "cached" and model.config.own_example_encoder:
@@ -69,12 +74,13 @@ class MatcherTrainer(EpisodeTrainer):
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         self.model.to(accelerator.device)
+        self.table = self._table(accelerator, out / "phrases")
         self.model.head.prepare(self._phrases)
         self.episodes = self._sampler(accelerator, out / "features")
         return self.plan(accelerator)
 
     def loss_names(self, step: int) -> tuple[str, ...]:
-        return ("loss", *self.model.head.loss_names)
+        return ("loss", *self.model.head.loss_names, *(("names",) if self.config.contrast else ()))
 
     def load(self, numbers: range, step: int) -> MicroBatch:
         sizes = [len(self.data.objects[self.episodes.pair(number).query].category) for number in numbers]
@@ -112,6 +118,9 @@ class MatcherTrainer(EpisodeTrainer):
         terms = model.losses(output, batch.points, batch.heatmaps, batch.labelled, batch.valid, weight)
         if self.config.layer_loss == "mean":
             terms = mean_over_layers(terms)
+        if self.config.contrast:
+            names = model.head.naming_loss(output, batch.points, batch.labelled, batch.valid)
+            terms = {**terms, "names": self.config.contrast * names}
         return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
 
     def prompt(self, number: int, keypoints: int, alone: bool = False) -> EpisodePrompt:
@@ -125,6 +134,7 @@ class MatcherTrainer(EpisodeTrainer):
         rng = np.random.default_rng([config.seed, 4, number])
         modality, describe = rng.random(2)
         words_only, example_only = config.modality_dropout.words_only, config.modality_dropout.example_only
+        form, voice = config.phrase_draws.draw(config.seed, number) if config.phrase_draws else ("name", 0)
         chosen = None
         if config.support_points_fraction is not None:
             count = max(1, math.floor(round(keypoints * config.support_points_fraction, 6)))
@@ -134,6 +144,8 @@ class MatcherTrainer(EpisodeTrainer):
             example=model.takes_examples and modality >= words_only and not alone,
             described=bool(describe < config.describe),
             keypoints=chosen,
+            form=form,
+            voice=voice,
         )
 
     def _kept_keypoints(self, number: int, keypoints: int) -> np.ndarray:
@@ -143,19 +155,43 @@ class MatcherTrainer(EpisodeTrainer):
             return np.arange(keypoints)
         return np.sort(np.random.default_rng([self.config.seed, 8, number]).choice(keypoints, most, replace=False))
 
+    def _table(self, accelerator: Accelerator, folder: Path) -> PhraseTable | None:
+        """The vectors of all phrases that episodes may draw; None where the recipe draws none."""
+        draws, model = self.config.phrase_draws, self.model
+        if draws is None:
+            return None
+        share = self.config.describe if model.config.described else 0.0
+        described = [with_description for with_description in (False, True) if share != 1 - with_description]
+        phrases = draws.all_phrases(self.categories(), described)
+        return phrase_table(model.text_encoder, phrases, folder, accelerator, self.quiet)
+
     def _phrases(self) -> Tensor:
         """Text features of all phrases of the data's keypoints, each phrase once, P D."""
-        keypoints = {keypoint for item in self.data.objects for keypoint in item.category.keypoints}
-        return self.model.text_encoder.phrases(sorted({self.model.phrase(keypoint) for keypoint in keypoints}))
+        if self.table is not None:
+            return self.model.beside_places(self.table.vectors, self.table.phrases)
+        asked = self.model.phrase
+        points = {(point, item.category.noun) for item in self.data.objects for point in item.category.keypoints}
+        by_text = {phrase.text: phrase for phrase in (asked(point, noun=noun) for point, noun in points)}
+        texts = sorted(by_text)
+        vectors = self.model.text_encoder.phrases(texts)
+        return self.model.beside_places(vectors, [by_text[text] for text in texts])
 
     def _phrase_features(self, batch: MatcherBatch) -> Tensor:
         """Text features of the keypoints, B K D; zeros in episodes without text and in padding."""
-        features = torch.zeros(*batch.has_text.shape, self.model.text_encoder.dim, device=batch.query.device)
+        features = torch.zeros(*batch.has_text.shape, self.model.phrase_width, device=batch.query.device)
         for row, (category, prompt) in enumerate(zip(batch.categories, batch.prompts, strict=True)):
             if prompt.text:
                 with torch.autocast(batch.query.device.type, enabled=False):  # in full precision, as in prediction
-                    features[row, : len(category)] = self.model.phrases(category, prompt.described)
+                    features[row, : len(category)] = self._category_phrases(category, prompt)
         return features
+
+    def _category_phrases(self, category: Category, prompt: EpisodePrompt) -> Tensor:
+        """Text features of a category's keypoints, K D, in the form that was drawn."""
+        if self.table is None:
+            return self.model.phrases(category, prompt.described)
+        described = prompt.described and self.model.config.described
+        phrases = drawn_phrases(category, prompt.form, prompt.voice, described)
+        return self.model.beside_places(self.table.vectors_of(phrases), phrases)
 
     def _features(self, crops: Tensor, examples: bool = False) -> Tensor:
         """Image features ... C h w.

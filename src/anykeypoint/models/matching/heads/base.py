@@ -29,12 +29,14 @@ class EncoderSizes:
 
     channels: channels C of the image encoder's feature map.
     text: channels D of a phrase; None without a text encoder.
+    places: how many of them, the last ones, are of position words.
     grid: cells on a side of the feature map.
     heatmap_cells: cells N on a side of an example's heat maps.
     """
 
     channels: int
     text: int | None = None
+    places: int = 0
     grid: int = 0
     heatmap_cells: int = 0
 
@@ -190,6 +192,13 @@ class MatchingHead(nn.Module):
         heatmap_weight: weight of the loss on heat maps, in heads that have one beside others.
         """
         raise NotImplementedError
+
+    def naming_loss(self, output: Any, target_points: Tensor, labelled: Tensor, valid: Tensor) -> Tensor:
+        """A scalar: how hard the keypoint at each target is to tell from the object's others; see `losses`.
+
+        Raises InputError for a head that has no such loss.
+        """
+        raise InputError("Only the head evidence can contrast the names of a category; leave contrast out.")
 
     @property
     def loss_names(self) -> tuple[str, ...]:

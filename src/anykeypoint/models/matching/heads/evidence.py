@@ -38,6 +38,7 @@ from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, ch
 SMOOTHING = 0.07  # standard deviation, as a fraction of the crop, of the Gaussian that smooths maps to find a peak
 RIDGE = 0.1  # share of the mean variance that whitening adds to each variance
 _EARLY = 0.3  # weight of the losses of all stages before the last
+_APART = 0.06  # distance, as a fraction of the crop, below which two points count as one place in `naming_loss`
 _COUNTS = ("members", "width", "heads", "layers", "blocks", "likeness", "text_width")
 
 
@@ -56,6 +57,8 @@ class EvidenceConfig(Config):
     likeness: channels of the projection with a learnt cosine.
     dropout: dropout probability.
     spread: standard deviation of the target Gaussian in cells.
+    place_width: how many channels of a phrase, the last ones, are of position words (`towers.place_words`); these are
+        only shifted and scaled as a whole, as whitening would mix them with the others.
     """
 
     called = "The options of an evidence head"
@@ -71,6 +74,7 @@ class EvidenceConfig(Config):
     likeness: int = 96
     dropout: float = 0.15
     spread: float = 1.0
+    place_width: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", tuple(self.groups))
@@ -162,7 +166,7 @@ class EvidenceHead(MatchingHead):
     @classmethod
     def fit(cls, config: EvidenceConfig | None, sizes: EncoderSizes) -> EvidenceConfig:
         """See `MatchingHead.fit`; another image encoder than the published one has a single group of channels."""
-        widths = {"image_width": sizes.channels, "text_width": sizes.text}
+        widths = {"image_width": sizes.channels, "text_width": sizes.text, "place_width": sizes.places}
         if config is None:
             config = cls.published()
             groups = config.groups if sizes.channels == config.image_width else (sizes.channels,)
@@ -190,12 +194,15 @@ class EvidenceHead(MatchingHead):
         """
         if len(phrases) < 2:
             raise InputError(f"What phrases differ by takes two or more, but got {len(phrases)}.")
-        vectors = phrases.double().cpu()
-        mean = vectors.mean(dim=0)
-        variances, axes = torch.linalg.eigh((vectors - mean).T @ (vectors - mean) / (len(vectors) - 1))
+        mean = phrases.double().mean(dim=0).cpu()
+        centred = phrases.double().cpu() - mean
+        sentence, places = centred.split([centred.shape[1] - self.config.place_width, self.config.place_width], dim=1)
+        variances, axes = torch.linalg.eigh(sentence.T @ sentence / (len(sentence) - 1))
         variances = variances.clamp(min=0)
         whitener = axes @ torch.diag((variances + RIDGE * variances.mean()).rsqrt()) @ axes.T
-        whitener /= ((vectors - mean) @ whitener).norm(dim=1).mean()
+        whitener /= (sentence @ whitener).norm(dim=1).mean()
+        if self.config.place_width:
+            whitener = torch.block_diag(whitener, torch.eye(places.shape[1]) / places.norm(dim=1).mean().clamp(min=0.1))
         self.phrase_mean.copy_(mean)
         self.phrase_whitener.copy_(whitener)
 
@@ -269,11 +276,8 @@ class EvidenceHead(MatchingHead):
 
         Heat maps and their weight are not used.
         """
-        grid = tuple(output.scores[-1].shape[-2:])
-        places = cell_centres(*grid, like=output.scores[-1])
-        target_points = target_points.where(labelled[..., None], 0).to(places.dtype)
-        steps = (places - target_points[..., None, :]) * places.new_tensor(grid[::-1])  # in cells
-        target = (-steps.square().sum(dim=-1) / (2 * self.config.spread**2)).softmax(dim=-1)
+        last = output.scores[-1]
+        target = self._target(target_points.where(labelled[..., None], 0).to(last.dtype), last)
         losses = {}
         for stage, scores in enumerate(output.scores):
             entropy = -(target[:, None] * scores.flatten(-2).log_softmax(dim=-1)).sum(dim=-1).mean(dim=0)  # B M K
@@ -281,6 +285,33 @@ class EvidenceHead(MatchingHead):
             weight = 1 if stage == len(output.scores) - 1 else _EARLY
             losses[f"map_{stage}"] = weight * mean_labelled(entropy, labelled)
         return losses
+
+    def _target(self, points: Tensor, scores: Tensor) -> Tensor:
+        """The Gaussian [B, K, n] round each target point [B, K, 2] over the cells of scores [..., h, w]; sums to 1."""
+        grid = tuple(scores.shape[-2:])
+        places = cell_centres(*grid, like=scores)
+        steps = (places - points[..., None, :]) * places.new_tensor(grid[::-1])  # in cells
+        return (-steps.square().sum(dim=-1) / (2 * self.config.spread**2)).softmax(dim=-1)
+
+    def naming_loss(self, output: EvidenceOutput, target_points: Tensor, labelled: Tensor, valid: Tensor) -> Tensor:
+        """Cross-entropy over the names of an object at each labelled point: its own map must be the highest there.
+
+        The logits of the keypoint at a place are the last stage's log probabilities of that place in the maps of all
+        valid keypoints, averaged over the target's Gaussian: with equal priors, their softmax is the probability of
+        each name given the place. Other labelled keypoints within 0.06 of the crop do not compete.
+        """
+        scores = output.scores[-1]
+        target_points = target_points.where(labelled[..., None], 0).to(scores.dtype)
+        logs = scores.flatten(-2).log_softmax(dim=-1)  # E B M J n
+        at = torch.einsum("bkn,ebmjn->ebmkj", self._target(target_points, scores), logs)
+        near = torch.cdist(target_points, target_points) < _APART
+        near &= (labelled[:, None] & labelled[..., None]) & ~torch.eye(near.shape[-1], dtype=torch.bool).to(near)
+        at = at.masked_fill((~valid[:, None] | near)[None, :, None], float("-inf"))
+        own = torch.diagonal(at, dim1=-2, dim2=-1).where(labelled[:, None], 0)
+        others = at.where(labelled[:, None, :, None], 0).logsumexp(dim=-1).where(labelled[:, None], 0)
+        entropy = (others - own).mean(dim=0)  # B M K
+        entropy = (entropy * output.used).sum(dim=1) / output.used.sum(dim=1)
+        return mean_labelled(entropy, labelled)
 
     # --- export and explanation --------------------------------------------------------------------------------------
 
