@@ -30,6 +30,14 @@ TINY = {
     },
     "hiera-t": {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "image_size": (64, 64)},
     "efficientnet-lite2": {},
+    "efficientnet-lite2+clip-vit-b16": {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "projected": 8,
+    },
 }
 PIXELS = {
     "swinv2-t": 128,
@@ -40,6 +48,7 @@ PIXELS = {
     "clip-vit-b16": 96,
     "hiera-t": 96,
     "efficientnet-lite2": 64,
+    "efficientnet-lite2+clip-vit-b16": 64,
 }
 
 _VIT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 14}

@@ -1,6 +1,7 @@
 """`anykeypoint weights`: fetch what a model needs, once, so that it works offline afterwards."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
@@ -76,7 +77,7 @@ def needed_weights(name: str) -> list[str]:
             parts = [matcher.text] if matcher.text is not None and matcher.text.source is None else []
             if matchers.as_published(matcher):  # else the image encoder is in the folder
                 parts.append(matcher.vision)
-            return [part.name for part in parts if part.name in PACKAGES]
+            return _packages(parts)
         kind = KptLLM if model_type(path) == KptLLM.model_type else CapeLLM
         config = kind.read_config(path)
     except InputError as error:
@@ -86,4 +87,18 @@ def needed_weights(name: str) -> list[str]:
             f"packaged weights {', '.join(PACKAGES)}."
         ) from error
     towers = ((config.language, True), (config.vision, config.vision.tuning != "full"))
-    return [tower.name for tower, base in towers if base and tower.name in PACKAGES and tower.source is None]
+    return _packages([tower for tower, base in towers if base and tower.source is None])
+
+
+def _packages(towers: Iterable[Any]) -> list[str]:
+    """The packages with the published weights of encoders and language models, from their configs."""
+    from ..models.sources.packages import PACKAGES
+    from ..models.towers.registry import IMAGE_ENCODERS, encoder_class
+
+    needed: list[str] = []
+    for tower in towers:
+        if tower.name in IMAGE_ENCODERS:
+            needed += encoder_class(tower.name).packages_of(tower.name)
+        elif tower.name in PACKAGES:
+            needed.append(tower.name)
+    return needed

@@ -23,6 +23,7 @@ MAPS = {
     "clip-vit-b16": (16, 16),
     "hiera-t": (64, 32),
     "efficientnet-lite2": (328, 16),
+    "efficientnet-lite2+clip-vit-b16": (336, 16),
 }
 STEPS = {"dinov2-s": 14, "dinov2-reg-s": 14, "clip-vit-l-336": 14}  # sides of pictures are multiples of these pixels
 
@@ -113,7 +114,7 @@ def test_a_config_survives_the_round_trip_through_json():
 
 
 def test_a_config_takes_size_and_drop_path_from_its_name():
-    assert [VisionConfig(name).image_size for name in TINY] == [256, 256, 224, 224, 336, 224, 224, 256]
+    assert [VisionConfig(name).image_size for name in TINY] == [256, 256, 224, 224, 336, 224, 224, 256, 320]
     assert [VisionConfig(name).drop_path for name in ("swinv2-t", "swinv2-s", "resnet50")] == [0.2, 0.3, 0.0]
 
 

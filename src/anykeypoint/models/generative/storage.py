@@ -55,6 +55,8 @@ def changed_tensors(model: nn.Module) -> dict[str, Tensor]:
             kept = dict(module.state_dict())
         elif tuning == "lora":
             kept = lora_state(module)
+        if tower == "encoder":
+            kept |= model.encoder.kept_tensors()
         tensors |= {f"{tower}.{name}": tensor for name, tensor in kept.items()}
     return tensors
 

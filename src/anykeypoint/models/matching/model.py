@@ -86,14 +86,12 @@ class MatchingModel(CachingModule):
         return {name: part for name, part in parts.items() if part is not None}
 
     def saved_tensors(self) -> dict[str, Tensor]:
-        """The tensors of model.safetensors by their names there: those of `own_parts`, without the image encoder where
-        it is a published one that was never tuned."""
-        parts = self.own_parts
+        """The tensors of model.safetensors by their names there: those of `own_parts`, but of the image encoder only
+        what is ours where it is a published one that was never tuned."""
+        states = {part: module.state_dict() for part, module in self.own_parts.items()}
         if as_published(self.config):
-            del parts["encoder"]
-        return {
-            f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()
-        }
+            states["encoder"] = {f"model.{name}": tensor for name, tensor in self.encoder.kept_tensors().items()}
+        return {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read.
@@ -313,6 +311,7 @@ def assemble(config: MatcherConfig, encoder: ImageEncoder, text_encoder: TextEnc
     places = place_width() if config.place_words else 0
     sizes = EncoderSizes(
         channels=encoder.channels,
+        groups=encoder.groups,
         text=None if text_encoder is None else text_encoder.dim + places,
         places=places,
         grid=config.vision.image_size // encoder.map_stride,

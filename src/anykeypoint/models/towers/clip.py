@@ -84,6 +84,7 @@ class ClipLayersEncoder(ImageEncoder):
     model_types: ClassVar = ("clip", "clip_vision_model")
     statistics: ClassVar = CLIP_COLOURS
     adjustable: ClassVar = ("num_hidden_layers",)
+    stated: ClassVar = adjustable
     unused = ("post_layernorm.",)
 
     def __init__(self, model: nn.Module, config: VisionConfig) -> None:
@@ -91,8 +92,7 @@ class ClipLayersEncoder(ImageEncoder):
 
     @classmethod
     def load_options(cls, config: VisionConfig) -> dict[str, Any]:
-        usual = cls.published[config.name].sizes["num_hidden_layers"]
-        return {"num_hidden_layers": config.sizes.get("num_hidden_layers", usual)}
+        return {"num_hidden_layers": config.sizes["num_hidden_layers"]}
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         return patch_tokens(self.model, pixels)

@@ -21,18 +21,24 @@ from torch import Tensor, nn
 from ..sources import packages
 from ..sources.released import read_released
 from ..tensors import check_tensors
-from .image_encoder import ImageEncoder, Published
+from .image_encoder import ImageEncoder, Published, Statistics
 from .vision_config import RANDOM, VisionConfig
 
 # For each stage: side of the kernel, stride, expansion, output channels, number of blocks; for width 1.1 and depth 1.2.
 _STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 48, 3), (3, 2, 6, 88, 4), (5, 1, 6, 120, 4), (5, 2, 6, 208, 5))
 _STRIDE16, _STRIDE32 = 14, 19  # indices of the blocks whose outputs are the two maps
+LITE2_CHANNELS = (120, 208)  # channels of the two maps
+LITE2_COLOURS: Statistics = ((127 / 255,) * 3, (128 / 255,) * 3)  # (value - 127) / 128
 POSITION_CHANNELS = 64  # channels of the position code
 POSITION_GAIN = 4.0  # factor on the position code, so that it stands out from the features for few adapted layers
 
 
 class EfficientNetLite2(nn.Module):
     """The trunk. Its parameters have the names of the published state dict."""
+
+    # Bfloat16 weights of its 60 convolutions moved 4 % of the points of `fast` by more than 1 % of the box's longer
+    # side, and at 20 MB there is little to save.
+    stays_float32 = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,14 +68,12 @@ class EfficientNetEncoder(ImageEncoder):
 
     published: ClassVar = {"efficientnet-lite2": Published(None, 256)}
     network: ClassVar = EfficientNetLite2
-    statistics: ClassVar = ((127 / 255,) * 3, (128 / 255,) * 3)  # (value - 127) / 128
-    # Bfloat16 weights of its 60 convolutions moved 4 % of the points of `fast` by more than 1 % of the box's longer
-    # side, and at 20 MB there is little to save.
-    stays_float32: ClassVar = True
+    statistics: ClassVar = LITE2_COLOURS
+    stays_float32: ClassVar = EfficientNetLite2.stays_float32
 
     def __init__(self, model: EfficientNetLite2, config: VisionConfig) -> None:
-        channels = 120 + 208
-        super().__init__(model, config, dim=channels + POSITION_CHANNELS, channels=channels, stride=16, multiple=32)
+        dim = sum(LITE2_CHANNELS) + POSITION_CHANNELS
+        super().__init__(model, config, dim=dim, stride=16, multiple=32, groups=LITE2_CHANNELS)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         return tokens_from_maps(*self.model(pixels))

@@ -53,6 +53,8 @@ class ImageEncoder(nn.Module):
     model_types: the `model_type` that config.json of such a network may have; the first is the usual one.
     statistics: mean and standard deviation of the colours that the network was trained with.
     adjustable: keys of `sizes` that no weight depends on, or that say how many of the layers are taken.
+    stated: keys of `sizes` that a config states even where they are the usual ones, so that a saved model keeps them.
+    kept: names of tensors of ours in `model`, which a model's folder keeps even where the other weights are published.
     stays_float32: whether it computes in float32 in a model of half precision too (see `precision.to_precision`).
     has_drop_path: whether it can leave out blocks in training.
     unused: beginnings of the names in `model` whose output no token depends on.
@@ -62,7 +64,8 @@ class ImageEncoder(nn.Module):
     config: the options that it was built with.
     dim: channels C of a token.
     stride: side in pixels of the square that a token stands for.
-    channels: channels of a cell of the map.
+    groups: numbers of channels of the parts of a cell of the map, where it joins maps of several kinds.
+    channels: channels of a cell of the map, the sum of the groups.
     map_stride: side in pixels of the square that a cell of the map stands for.
     multiple: the sides of a picture must be multiples of so many pixels.
     """
@@ -72,6 +75,8 @@ class ImageEncoder(nn.Module):
     model_types: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[Statistics] = IMAGENET
     adjustable: ClassVar[tuple[str, ...]] = ()
+    stated: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[tuple[str, ...]] = ()
     stays_float32: ClassVar[bool] = False
     has_drop_path: ClassVar[bool] = False
     unused: tuple[str, ...] = ()
@@ -84,7 +89,7 @@ class ImageEncoder(nn.Module):
         dim: int,
         stride: int,
         multiple: int | None = None,
-        channels: int | None = None,
+        groups: tuple[int, ...] | None = None,
         map_stride: int | None = None,
     ) -> None:
         super().__init__()
@@ -93,7 +98,8 @@ class ImageEncoder(nn.Module):
         self.dim = dim
         self.stride = stride
         self.multiple = multiple or stride
-        self.channels = channels or dim
+        self.groups = groups or (dim,)
+        self.channels = sum(self.groups)
         self.map_stride = map_stride or stride
         self.mean, self.std = self.statistics
         self.grid(config.image_size)  # refuses a size that does not fit
@@ -190,6 +196,11 @@ class ImageEncoder(nn.Module):
         return load_model(cls.network, source, dtype, **cls.load_options(config))
 
     @classmethod
+    def packages_of(cls, name: str) -> tuple[str, ...]:
+        """The packages that the published weights of that name come from; none where a hub has them."""
+        return () if cls.published[name].source is not None or name not in packages.PACKAGES else (name,)
+
+    @classmethod
     def load_options(cls, config: VisionConfig) -> dict[str, Any]:
         """Fields of the network's transformers config that the folder or hub id does not decide."""
         return {}
@@ -241,9 +252,16 @@ class ImageEncoder(nn.Module):
 
     def saved_config(self) -> VisionConfig:
         """Options that build this very network without fetching anything, to be kept with its tensors."""
+        return replace(self.config, source=RANDOM, sizes=self.own_sizes())
+
+    def own_sizes(self) -> dict[str, Any]:
+        """The sizes of this very network, under the names of its published ones."""
         own = getattr(self.model, "config", None)
-        sizes = {key: getattr(own, key) for key in self.published[self.config.name].sizes}
-        return replace(self.config, source=RANDOM, sizes=sizes)
+        return {key: getattr(own, key) for key in self.published[self.config.name].sizes}
+
+    def kept_tensors(self) -> dict[str, Tensor]:
+        """The tensors that `kept` names, under their names in `model`; they share memory with it."""
+        return {name: tensor for name, tensor in self.model.state_dict().items() if name in self.kept}
 
     def resized(self, image_size: int) -> Self:
         """The same weights for square pictures of another side in pixels; InputError for a side that does not fit.

@@ -23,6 +23,7 @@ IMAGE_ENCODERS: dict[str, str] = {
     **dict.fromkeys(("swinv2-t", "swinv2-s", "swinv2-b", "swinv2-l"), f"{_HERE}.swinv2:Swinv2Encoder"),
     "resnet50": f"{_HERE}.resnet:ResNetEncoder",
     "efficientnet-lite2": f"{_HERE}.efficientnet:EfficientNetEncoder",
+    "efficientnet-lite2+clip-vit-b16": f"{_HERE}.joined:JoinedEncoder",
 }
 
 

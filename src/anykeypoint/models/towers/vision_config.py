@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from ...configs.checks import check_rate, check_text, check_whole, near_names
+from ...configs.checks import check_positive, check_rate, check_text, check_whole, near_names
 from ...configs.strict import Config
 from ...errors import InputError
 from ..tuning import LoraOptions, check_tuning
@@ -63,7 +63,8 @@ class VisionConfig(Config):
         check_rate(self.drop_path, "drop_path")
         if self.drop_path and not encoder.has_drop_path:
             raise InputError(f"{self.name} has no drop_path; leave it out, or choose a Swin V2.")
-        object.__setattr__(self, "sizes", self._checked_sizes(encoder.adjustable, published.sizes))
+        sizes = self._checked_sizes(encoder.adjustable, published.sizes)
+        object.__setattr__(self, "sizes", {key: published.sizes[key] for key in encoder.stated} | sizes)
 
     def _checked_sizes(self, adjustable: tuple[str, ...], usual: Mapping[str, Any]) -> dict[str, Any]:
         """`sizes` with tuples in place of lists; InputError for a size that cannot be chosen or is of another kind."""
@@ -98,10 +99,13 @@ class VisionConfig(Config):
 
 
 def _check_size(key: str, value: Any, usual: Any) -> None:
-    """InputError unless `value` is of the kind of `usual`: a bool, a whole number, or so many whole numbers."""
+    """InputError unless `value` is of the kind of `usual`: a bool, a factor, a whole number, or so many of these."""
     if isinstance(usual, bool):
         if not isinstance(value, bool):
             raise InputError(f"The size {key} of an image encoder must be true or false, but got {value!r}.")
+        return
+    if isinstance(usual, float):
+        check_positive(value, f"The size {key} of an image encoder")
         return
     least = 0 if key == "pretrained_window_sizes" else 1
     several = isinstance(usual, tuple)

@@ -30,6 +30,7 @@ class EncoderSizes:
     channels: channels C of the image encoder's feature map.
     text: channels D of a phrase; None without a text encoder.
     places: how many of them, the last ones, are of position words.
+    groups: numbers of channels of the feature map's parts, where it joins maps of several kinds; empty for a whole.
     grid: cells on a side of the feature map.
     heatmap_cells: cells N on a side of an example's heat maps.
     """
@@ -39,6 +40,7 @@ class EncoderSizes:
     places: int = 0
     grid: int = 0
     heatmap_cells: int = 0
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,8 @@ class EvidenceConfig(Config):
 
     image_width: channels of the query's feature map.
     text_width: channels of a phrase.
-    groups: numbers of channels of the groups that have a cosine of their own (EfficientNet-Lite2: its two maps).
+    groups: numbers of channels of the groups that have a cosine of their own (EfficientNet-Lite2: its two maps; joined
+        with CLIP: these and CLIP's channels).
     members: number of decoders; each learns from every members-th object of a batch, and their outputs are averaged.
     width: channels of a member's tokens, a multiple of `heads`.
     heads: number of attention heads.
@@ -165,12 +166,11 @@ class EvidenceHead(MatchingHead):
 
     @classmethod
     def fit(cls, config: EvidenceConfig | None, sizes: EncoderSizes) -> EvidenceConfig:
-        """See `MatchingHead.fit`; another image encoder than the published one has a single group of channels."""
+        """See `MatchingHead.fit`; the groups of channels are those of the image encoder."""
         widths = {"image_width": sizes.channels, "text_width": sizes.text, "place_width": sizes.places}
         if config is None:
             config = cls.published()
-            groups = config.groups if sizes.channels == config.image_width else (sizes.channels,)
-            config = replace(config, groups=groups, **widths)
+            config = replace(config, groups=sizes.groups or (sizes.channels,), **widths)
         check_widths(config, **widths)
         return config
 
