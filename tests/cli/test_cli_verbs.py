@@ -281,6 +281,10 @@ def test_the_verbs_and_their_options_are_these():
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),
             *("--sampled", "--allow-missing", "--strict", "--device"),
         },
+        "calibrate": {
+            *("model", "--data", "--images", "--output", "-o", "--prompt", "--max-per-category", "--seed"),
+            *("--allow-missing", "--strict", "--device"),
+        },
         "train": {
             "--data",
             "--images",

@@ -61,6 +61,10 @@ VERBS = {
     "categories": Verb("categories", "List the library's categories, or the points of one; or check them."),
     "evaluate": Verb("evaluate", "Measure a model on labelled objects, with baselines on the same ones."),
     "density": Verb("density", "Compare a model's densities with Gaussians of one width on labelled objects."),
+    "calibrate": Verb(
+        "calibrate",
+        "Fit how sure a model is to labelled objects that it was not trained on, and write a copy of it that keeps it.",
+    ),
     "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
     "convert": Verb("convert", "Make a model folder of a checkpoint of the released CapeFormer, GraphCape or CapeX."),
     "export": Verb("export", "Write a matcher as an ONNX file."),

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..density.temperature import tempered
 from ..errors import InputError
 
 VALUES = 1001  # 0.000, 0.001, ... 1.000
@@ -211,6 +212,24 @@ class CoordinateCodec:
         for slot in slots[1:]:
             joint = joint[..., None] * slot
         return torch.cat([lead[:, :1] * joint.flatten(1), lead[:, 1:]], dim=1)
+
+    def tempered(self, distribution: Tensor, temperature: float) -> Tensor:
+        """The distribution of one number at a temperature: p^(1/T), normalised, at each of its free positions.
+
+        So the distribution of a number stays the product of its digits', which `digit_tree` expands.
+
+        distribution: ... V, see `distribution`.
+        """
+        if temperature == 1:
+            return distribution
+        below, one = distribution[..., :-1], distribution[..., -1:]
+        lead = tempered(torch.cat([below.sum(dim=-1, keepdim=True), one], dim=-1), temperature)
+        weights = lead[..., :1]
+        for slot in range(round(math.log(below.shape[-1], self.base))):
+            sums = below.unflatten(-1, (self.base ** (slot + 1), -1)).sum(dim=-1)
+            given = tempered(sums.unflatten(-1, (-1, self.base)), temperature)
+            weights = (weights[..., None] * given).flatten(-2)
+        return torch.cat([weights, lead[..., 1:]], dim=-1)
 
 
 def thousandths(value: float) -> int:

@@ -37,8 +37,8 @@ class DecodedPoints:
 
     values: K 2, x and y in whole thousandths of the crop.
     log_prob: K, log probability of the digits, given the template.
-    x: K V, exact distribution of x; V = 101 (first two decimals, and 1.000) or 1001.
-    y: K V, exact distribution of y given the x of `values`.
+    x: K V, exact distribution of x at the engine's temperature; V = 101 (first two decimals, and 1.000) or 1001.
+    y: K V, the same of y given the x of `values`.
     """
 
     values: Tensor
@@ -65,15 +65,17 @@ class Engine:
     language: a causal language model of transformers with rotary positions.
     codec: how the tokenizer spells coordinates.
     embed: tokens n -> embeddings n D; None takes the language model's own table.
+    temperature: of the distributions; it moves no point and no draw, see `density.temperature`.
     """
 
     language: nn.Module
     codec: CoordinateCodec
     embed: Callable[[Tensor], Tensor] | None = None
+    temperature: float = 1.0
     reader: NumberReader = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.reader = NumberReader(self.language, self.codec, self.embed)
+        self.reader = NumberReader(self.language, self.codec, self.embed, self.temperature)
 
     @torch.inference_mode()
     def read(self, embeddings: Tensor) -> Prefix:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..density.temperature import tempered
 from .branches import Branches, Prefix
 from .codec import CoordinateCodec, bin_centres, expected_value, mode_value
 from .mixture import Mixture
@@ -42,7 +43,7 @@ class ReadNumber:
 
     values: thousandths, K.
     log_prob: B, log probability of the number in each branch.
-    distribution: K V, the exact distribution of the number.
+    distribution: K V, the exact distribution of the number, at the reader's temperature.
     unread: B lists of token ids that the branch has not read yet: the last digit.
     """
 
@@ -71,11 +72,13 @@ class NumberReader:
     language: a causal language model of transformers with rotary positions.
     codec: how the tokenizer spells coordinates.
     embed: tokens n -> embeddings n D; None takes the language model's own table.
+    temperature: of the distributions that are given beside the numbers; the numbers themselves are chosen at 1.
     """
 
     language: nn.Module
     codec: CoordinateCodec
     embed: Callable[[Tensor], Tensor] | None = None
+    temperature: float = 1.0
     _head: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +91,10 @@ class NumberReader:
     def logits(self, states: Tensor) -> Tensor:
         """The model's logits over its whole vocabulary: states n D -> n vocabulary, float32."""
         return self.language.get_output_embeddings()(states).float()
+
+    def tempered(self, states: Tensor, ids: Sequence[int]) -> Tensor:
+        """`probabilities` at the reader's temperature."""
+        return tempered(self.probabilities(states, ids), self.temperature)
 
     # --- opening a number ---------------------------------------------------------------------------------------------
 
@@ -123,7 +130,8 @@ class NumberReader:
         if codec.base == 10:
             slots.append(self._second_digits(branches))
         tables = DigitTables(self.probabilities(opened.lead, codec.leads), slots)
-        distribution = mixture.mean(codec.distribution(tables.lead, tables.slots))
+        each = codec.distribution(tables.lead, tables.slots)
+        distribution = mixture.mean(each)
         if strategy.by_digit:
             leads, mixed = mixture.digits(tables.lead, tables.slots)
             chosen = [self._by_digit(strategy, leads[k], [table[k] for table in mixed], d) for k, d in enumerate(draws)]
@@ -139,7 +147,7 @@ class NumberReader:
         self._take_back_assumed(branches, opened, mixture.spread(chosen))
         read = self._read_triples if codec.base == 1000 else self._read_digits
         values, log_prob, unread = read(branches, tables, chosen, strategy, draws, mixture)
-        return ReadNumber(values, log_prob, distribution, unread)
+        return ReadNumber(values, log_prob, mixture.mean(codec.tempered(each, self.temperature)), unread)
 
     def _second_digits(self, branches: Branches) -> Tensor:
         """p(second digit | first digit) for all ten first digits of every branch: B 10 10."""

@@ -76,8 +76,8 @@ def evaluate(
     out, config, workers = Path(out), config or EvaluationConfig(), workers or Workers()
     progress = progress or no_progress
     protocol = _check(model, config, untrained)
-    dataset, pairs, skipped = _pairs(dataset, config, protocol)
-    queries = _queries(dataset, pairs, config, protocol)
+    dataset, pairs, skipped = chosen_pairs(dataset, config, protocol)
+    queries = queries_of(dataset, pairs, config, protocol)
     distinct = list({query.key: query for query in queries}.values())
     _claim(out, dataset, pairs, config)
 
@@ -168,10 +168,10 @@ def check_labels(dataset: Dataset, config: EvaluationConfig) -> None:
     dataset: the labelled objects.
     config: the protocol and the part of the objects that it takes.
     """
-    _pairs(dataset, config, EvaluationProtocol.parse(config.protocol))
+    chosen_pairs(dataset, config, EvaluationProtocol.parse(config.protocol))
 
 
-def _pairs(
+def chosen_pairs(
     dataset: Dataset, config: EvaluationConfig, protocol: EvaluationProtocol
 ) -> tuple[Dataset, list[Pair], dict[str, int]]:
     """The objects that may be measured, the pairs to score, and the number of objects left out for each reason."""
@@ -220,7 +220,7 @@ def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Categor
     return categories
 
 
-def _queries(
+def queries_of(
     dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig, protocol: EvaluationProtocol
 ) -> list[Query]:
     """The query of each pair, without the examples where the model does not get them.

@@ -18,6 +18,7 @@ from ...category import Category
 from ...configs.checks import check_positive
 from ...configs.strict import Config
 from ...crops.batches import EpisodeBatch
+from ...density.temperature import Temperature
 from ...errors import InputError
 from ...example import Example
 from ...geometry import MATCHER_CROP, Box, visible_in
@@ -46,6 +47,7 @@ class FewShotConfig(Config):
     options: config of the method; None takes its defaults.
     vision: the image encoder; one that is read without a `tuning` is tuned fully.
     crop_scale: side of a crop over the longer side of the box.
+    temperature: of its distributions by examples, see `density.temperature`.
     """
 
     called = "The options of a few-shot model"
@@ -57,6 +59,7 @@ class FewShotConfig(Config):
         default_factory=lambda: VisionConfig("resnet50", image_size=MATCHER_CROP[1], tuning="full")
     )
     crop_scale: float = MATCHER_CROP[0]
+    temperature: Temperature = field(default_factory=Temperature)
 
     def __post_init__(self) -> None:
         kind = method_class(self.method).config_class
@@ -65,6 +68,7 @@ class FewShotConfig(Config):
         if not isinstance(self.options, kind):
             raise InputError(f"The options of {self.method} must be a {kind.__name__}, but got {self.options!r}.")
         check_positive(self.crop_scale, "crop_scale")
+        self.temperature.check(("example",))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -132,9 +136,25 @@ class FewShotModel(CachingModule):
         adapted = self.fit(example, len(known))
         return for_each(image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density))
 
+    def confidences_at(
+        self,
+        image: ImageSource,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        box: Box | None = None,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The points [K, 2] in image pixels, and their confidences [T, K] at each of T temperatures, as `predict`'s."""
+        adapted, cut = self.fit(example, len(as_category(category))), self._cut(image, box)
+        features = self._features(cut.pixels[None])
+        located = [adapted.locate(features, temperature) for temperature in temperatures]
+        points = cut.to_image(located[0].points[0].double().cpu().numpy())
+        return points, np.stack([one.confidence[0].double().cpu().numpy() for one in located])
+
     def _located(self, adapted: Adapted, crop: ObjectCrop, category: Category, density: bool | int) -> Pose:
         """The pose of one object. adapted: what the method learnt from the examples."""
-        located = adapted.locate(self._features(crop.pixels[None]))
+        located = adapted.locate(self._features(crop.pixels[None]), self.config.temperature.example)
         points = located.points[0].double().cpu().numpy()
         confidence = located.confidence[0].double().cpu().numpy()
         if not density:

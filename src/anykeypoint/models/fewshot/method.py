@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...configs.strict import Config
+from ...density.temperature import tempered
 from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS
 from ..maps import cell_centres, peaks, share_within
@@ -49,14 +50,18 @@ class Adapted:
     score: Callable[[Tensor], Tensor]
     known: Tensor
 
-    def locate(self, query: Tensor) -> Located:
-        """The points of Q queries, from their maps [Q, C, h, w]; each is computed as if it were alone."""
+    def locate(self, query: Tensor, temperature: float = 1.0) -> Located:
+        """The points of Q queries, from their maps [Q, C, h, w]; each is computed as if it were alone.
+
+        temperature: of the densities, from which the confidences are; points are read at 1.
+        """
         with torch.no_grad():
             scores = full(self.score(query))
             grid = scores.shape[-2], scores.shape[-1]
             probabilities = scores.flatten(2).softmax(dim=-1)
             centres = cell_centres(*grid, like=probabilities)
             points, _ = peaks(probabilities, grid, centres)
+            probabilities = tempered(probabilities, temperature)
             confidence = share_within(probabilities, centres, points, CONFIDENCE_RADIUS)
             return Located(
                 points.masked_fill(~self.known[:, None], torch.nan),

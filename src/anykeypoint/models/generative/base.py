@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...density import Density
+from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
 from ...instructions import Instruction
@@ -75,6 +76,14 @@ class GenerativeModel(nn.Module):
     def writes_token(self) -> bool:
         """Whether the model writes <KEYPOINT> itself, instead of being given it as the answer."""
         return self.keypoint_token is not None and self.keypoint_token.output is not None
+
+    def check_distribution(self) -> None:
+        """InputError for a model that answers with <KEYPOINT>, which has no distribution."""
+        if self.keypoint_token is not None:
+            raise InputError(
+                "This model answers with <KEYPOINT> and has no distribution, so there is no temperature to fit; take a "
+                "model that writes digits, or a matcher."
+            )
 
     # --- folders ------------------------------------------------------------------------------------------------------
 
@@ -175,6 +184,19 @@ def confidences(decoded: DecodedPoints) -> np.ndarray:
         centres = bin_centres(distribution.shape[1])
         confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
     return confidence.double().clamp(0, 1).numpy()
+
+
+def confidences_at(decoded: DecodedPoints, codec: CoordinateCodec, temperatures: Sequence[float]) -> np.ndarray:
+    """`confidences` at each of T temperatures: T K float64.
+
+    decoded: at temperature 1. Of a keypoint with one question these are the confidences that a model of that
+        temperature gives; of several questions the temperature is here of their mixture, there of each.
+    """
+    given = (
+        replace(decoded, x=codec.tempered(decoded.x, temperature), y=codec.tempered(decoded.y, temperature))
+        for temperature in temperatures
+    )
+    return np.stack([confidences(one) for one in given])
 
 
 def densities(

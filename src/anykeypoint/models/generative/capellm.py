@@ -10,7 +10,7 @@ V vocabulary, K keypoints.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from ..arguments import Boxes, CategoryLike, check_density, check_options, for_e
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
-from .base import GenerativeModel, confidences, densities
+from .base import GenerativeModel, confidences, confidences_at, densities
 from .capellm_config import CapeLLMConfig
 
 OPTIONS = ("strategy", "density", "describe", "cumulative", "order", "seed")  # of `CapeLLMView.predict`
@@ -103,7 +103,7 @@ class CapeLLM(GenerativeModel):
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
         cut = self.cut(image, box)
-        engine = Engine(self.language, self.codec)
+        engine = Engine(self.language, self.codec, temperature=self.config.temperature.text)
         return CapeLLMView(self, cut, engine, engine.read(self.prefix(self.normalised(cut.pixels))))
 
     def predict(
@@ -115,6 +115,16 @@ class CapeLLM(GenerativeModel):
         """
         known = as_category(category)
         return for_each(image, box, lambda one, at: self.encode(one, at).predict(known, **options))
+
+    def confidences_at(
+        self,
+        image: ImageSource,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        box: Box | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points and confidences at several temperatures: `encode` and `CapeLLMView.confidences_at` in one call."""
+        return self.encode(image, box).confidences_at(category, temperatures)
 
     def questions(
         self, category: Category, describe: str = "detailed", first: Sequence[Sequence[int]] = ()
@@ -227,7 +237,7 @@ class CapeLLMView:
         check_flag(cumulative, "Whether it is asked cumulatively")
         strategy_name = self.model.config.strategy if strategy is None else strategy
         check_describe(describe)
-        first = self.first_answers(category) if self.model.config.first_rounds == "written" else []
+        first = self.first_answers(category) if self._writes_first else []
         questions = self.model.questions(category, describe, first)
         if self.model.keypoint_token is not None:
             if strategy is not None or density or cumulative or order is not None:
@@ -249,6 +259,24 @@ class CapeLLMView:
             decoded = self.engine.answer(self.prefix, questions, strategy_name, seed)
         grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
         return self.cut.pose(category, decoded.values.double().numpy() / 1000, confidences(decoded), grids)
+
+    @torch.inference_mode()
+    def confidences_at(self, category: CategoryLike, temperatures: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """The points K 2 in image pixels, and their confidences T K at each of T temperatures; as of `predict`.
+
+        Raises InputError for a model that answers with <KEYPOINT>, which has no distribution.
+        """
+        category, model = as_category(category), self.model
+        model.check_distribution()
+        questions = model.questions(category, first=self.first_answers(category) if self._writes_first else [])
+        decoded = replace(self.engine, temperature=1.0).answer(self.prefix, questions, model.config.strategy)
+        points = self.cut.to_image(decoded.values.double().numpy() / 1000)
+        return points, confidences_at(decoded, model.codec, temperatures)
+
+    @property
+    def _writes_first(self) -> bool:
+        """Whether the model writes the answers of its form's first rounds itself."""
+        return self.model.config.first_rounds == "written"
 
     @torch.inference_mode()
     def first_answers(self, category: Category) -> list[tuple[int, ...]]:

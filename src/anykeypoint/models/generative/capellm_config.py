@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ...configs.checks import check_choice, check_flag
 from ...configs.strict import Config
+from ...density.temperature import Temperature
 from ...errors import InputError
 from ...instructions import Instruction, instruction, instruction_setting
 from ..towers.language import LanguageConfig
@@ -31,6 +32,7 @@ class CapeLLMConfig(Config):
     released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
         trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
+    temperature: of its distributions by words, see `density.temperature`.
     """
 
     called = "The options of a CapeLLM model"
@@ -46,11 +48,13 @@ class CapeLLMConfig(Config):
     crop_scale: float = 1.0
     released_crop: bool = False
     strategy: str = "greedy"
+    temperature: Temperature = field(default_factory=Temperature)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_flag(self.released_crop, "A model's released_crop")
         check_token(self)
+        self.temperature.check(("text",) if self.answer == "text" else ())
         check_choice(self.first_rounds, "A model's first_rounds", FIRST_ROUNDS)
         form = instruction(self.instruction)
         if self.answer == "token" and not form.answers_points:

@@ -68,6 +68,17 @@ class KptLLM(KptLLMNetwork):
         known = as_category(category)
         return for_each(image, box, lambda one, at: self.encode(one, at).predict(known, example, words, **options))
 
+    def confidences_at(
+        self,
+        image: ImageSource,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        box: Box | None = None,
+        **asked: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points and confidences at several temperatures: `encode` and `KptLLMView.confidences_at` in one call."""
+        return self.encode(image, box).confidences_at(category, temperatures, **asked)
+
     def identify(
         self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: CategoryLike | None = None
     ) -> Identified | list[Identified]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...configs.checks import check_choice, check_flag, check_positive, check_text, check_whole
 from ...configs.strict import Config
+from ...density.temperature import Temperature
 from ...errors import InputError
 from ...instructions.tasks import TaskForm, task_form_setting
 from ..towers.language import LanguageConfig
@@ -41,6 +42,7 @@ class KptLLMConfig(Config):
     released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
         trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
+    temperature: of its distributions by words, by examples and by both, see `density.temperature`.
     llava: hub id or folder of the LLaVA-1.5 that a new model starts from (Sec. 4.1.3): language model, CLIP tower and
         projector are its own. Both towers then have it as their source. None starts from the towers' own weights, with
         a random projection.
@@ -67,11 +69,13 @@ class KptLLMConfig(Config):
     crop_scale: float = 1.0
     released_crop: bool = False
     strategy: str = "greedy"
+    temperature: Temperature = field(default_factory=Temperature)
     llava: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", task_form_setting(self.instruction))
         check_token(self)
+        self.temperature.check(("text", "example", "both") if self.answer == "text" else ())
         for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS)):
             check_choice(getattr(self, key), f"A model's {key}", known)
         for key in ("layers", "heads", "frequencies"):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...category import Category
 from ...configs.checks import check_whole
-from ...decoding import Engine, Prefix
+from ...decoding import DecodedPoints, Engine, Prefix
 from ...errors import InputError
 from ...example import Example
 from ...geometry import visible_in
@@ -31,7 +31,7 @@ from ..arguments import CategoryLike, check_density, check_options, check_points
 from ..cache import pixels_key
 from ..examples import SLACK, check_examples, check_inside, check_shown
 from ..view import ObjectCrop
-from .base import confidences, densities
+from .base import confidences, confidences_at, densities
 from .kptllm_network import PROMPT, KptLLMNetwork
 
 MOST_EXAMPLES = 32  # largest number of examples in one call
@@ -181,17 +181,59 @@ class KptLLMView:
         examples = check_examples(example, category)
         words = True if check_words(words) is None else words
         self._check_options(examples, words, describe, strategy, density)
-        # Sorted by content, so that the order in which examples are given changes no bit.
-        encoded = sorted((self._encoded(one) for one in examples), key=lambda one: one.key)
-        questions, prompts = self._questions(category, encoded, words, describe)
-        engine = self._engine(prompts)
-        identified = None
-        if self.model.config.identify_first:
-            questions, identified = self._with_names(engine, category, questions, words)
+        kind = ("both" if words else "example") if examples else "text"
+        temperature = self.model.config.temperature.of(kind)
+        questions, prompts, engine, identified = self._asked(category, examples, words, describe, temperature)
         points, confidence = self._points(engine, len(category), questions, prompts, strategy, seed)
         by_keypoint = {question.keypoint: question.tokens for question in questions}
         grids = densities(engine, self.prefix, self.cut.crop, by_keypoint, density)
         return self.cut.pose(category, points, confidence, grids, identified=identified)
+
+    @torch.inference_mode()
+    def confidences_at(
+        self,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The points K 2 in image pixels, and their confidences T K at each of T temperatures.
+
+        The other arguments are those of `predict`, whose points and, with at most one example, confidences these are.
+        Raises InputError for a model that answers with <KEYPOINT>, which has no distribution.
+        """
+        category, model = as_category(category), self.model
+        model.check_distribution()
+        examples = check_examples(example, category)
+        words = True if check_words(words) is None else words
+        self._check_options(examples, words, "detailed", None, False)
+        questions, _, engine, _ = self._asked(category, examples, words, "detailed", 1.0)
+        points = np.full((len(category), 2), np.nan)
+        confidence = np.full((len(temperatures), len(category)), np.nan)
+        rows = [question.keypoint for question in questions]
+        decoded = self._decoded(engine, questions, model.config.strategy, seed=0)
+        points[rows] = decoded.values.double().numpy() / 1000
+        confidence[:, rows] = confidences_at(decoded, model.codec, temperatures)
+        return self.cut.to_image(points), confidence
+
+    def _asked(
+        self, category: Category, examples: Sequence[Example], words: bool, describe: str, temperature: float
+    ) -> tuple[list[KeypointQuestion], Tensor | None, Engine, list[str | None] | None]:
+        """The questions, the prompt tokens R D that they refer to, the engine that answers them, and names written."""
+        # Sorted by content, so that the order in which examples are given changes no bit.
+        encoded = sorted((self._encoded(one) for one in examples), key=lambda one: one.key)
+        questions, prompts = self._questions(category, encoded, words, describe)
+        engine, identified = self._engine(prompts, temperature), None
+        if self.model.config.identify_first:
+            questions, identified = self._with_names(engine, category, questions, words)
+        return questions, prompts, engine, identified
+
+    def _decoded(
+        self, engine: Engine, questions: Sequence[KeypointQuestion], strategy: str, seed: int
+    ) -> DecodedPoints:
+        """One answer to each question, read off the digits."""
+        groups, keys = [one.tokens for one in questions], [one.key for one in questions]
+        return engine.answer_together(self.prefix, groups, strategy, seed, keys)
 
     def _check_options(
         self, examples: list[Example], words: bool, describe: str, strategy: str | None, density: bool | int
@@ -291,8 +333,8 @@ class KptLLMView:
         model = self.model
         points, confidence = np.full((count, 2), np.nan), np.full(count, np.nan)
         rows = [question.keypoint for question in questions]
-        groups = [question.tokens for question in questions]
         if model.keypoint_token is not None:
+            groups = [question.tokens for question in questions]
             flat = [tokens for group in groups for tokens in group]
             embed = partial(model.embed, prompts=prompts)
             stops = model.stops(model.form.text)
@@ -302,15 +344,12 @@ class KptLLMView:
             points[rows] = torch.stack(means).numpy()
             confidence[rows] = [float(part.nanmean()) for part in found.confidence.split(sizes)]
         else:
-            keys = [question.key for question in questions]
-            decoded = engine.answer_together(
-                self.prefix, groups, model.config.strategy if strategy is None else strategy, seed, keys
-            )
+            decoded = self._decoded(engine, questions, model.config.strategy if strategy is None else strategy, seed)
             points[rows] = decoded.values.double().numpy() / 1000
             confidence[rows] = confidences(decoded)
         return points, confidence
 
-    def _engine(self, prompts: Tensor | None) -> Engine:
-        """An engine whose questions may contain prompt tokens, of the table R D."""
+    def _engine(self, prompts: Tensor | None, temperature: float = 1.0) -> Engine:
+        """An engine whose questions may contain prompt tokens, of the table R D; temperature: see `Engine`."""
         embed = None if prompts is None else partial(self.model.embed, prompts=prompts)
-        return replace(self.engine, embed=embed)
+        return replace(self.engine, embed=embed, temperature=temperature)

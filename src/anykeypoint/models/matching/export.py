@@ -10,10 +10,10 @@ not in the file:
     heat      (1, M, K, N, N)   their heat maps
     shown     (1, M, K) bool    the keypoints that an example has
 
-Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), probabilities of the first guess; and
-features (1, C, h, w). The point of a keypoint that has no phrase and that no example shows means nothing. The text
-encoder is not in the file: phrases are encoded beforehand. The file's metadata has under `anykeypoint` (JSON) how
-pictures are cropped and normalised.
+Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), probabilities of the first guess at the
+model's temperature for the prompt, as `predict` gives them; and features (1, C, h, w). The point of a keypoint that has
+no phrase and that no example shows means nothing. The text encoder is not in the file: phrases are encoded beforehand.
+The file's metadata has under `anykeypoint` (JSON) how pictures are cropped and normalised, and the temperature.
 """
 
 import json
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
+from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
 from .heads.base import Prompt
@@ -64,7 +65,8 @@ class ExportedMatcher(nn.Module):
         slots = prompt.phrases if prompt.phrases is not None else prompt.example_visible.transpose(1, 2)
         valid = torch.ones_like(slots[..., 0], dtype=torch.bool)
         output = self.model.match(features, valid, prompt)
-        return output.points, output.probabilities, features
+        temperature = self.model.config.temperature.of(self.prompt)
+        return output.points, tempered(output.probabilities, temperature, dims=2), features
 
 
 def input_names(model: MatchingModel, prompt: str) -> list[str]:
@@ -182,6 +184,7 @@ def _facts(model: MatchingModel, prompt: str) -> dict[str, Any]:
         "released_crop": config.released_crop,
         "heat_cells": config.cells,
         "heat_sigma": config.sigma,
+        "temperature": config.temperature.of(prompt),
         "mean": list(encoder.mean),
         "deviation": list(encoder.std),
     }

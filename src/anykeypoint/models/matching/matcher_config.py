@@ -1,12 +1,13 @@
 """The config of one whole matcher: image encoder, text encoder, head, and how pictures are cut for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 from ...configs.checks import check_flag, check_positive, check_whole, near_names
 from ...configs.strict import Config
 from ...crops.heatmaps import STRIDE
+from ...density.temperature import Temperature
 from ...errors import InputError
 from ...geometry import MATCHER_CROP
 from ..towers.text import TextConfig
@@ -37,6 +38,7 @@ class MatcherConfig(Config):
     phrases: whose words it was trained in: "library", "file" (those of the label file, as CapeX's) or the file of
         phrases; None where that is not known. `evaluate` asks in them by default.
     own_example_encoder: whether examples have an image encoder of their own, of the same kind.
+    temperature: of its distributions by each kind of prompt, see `density.temperature`.
     """
 
     called = "The options of a matcher"
@@ -56,6 +58,7 @@ class MatcherConfig(Config):
     place_words: bool = False
     phrases: str | None = None
     own_example_encoder: bool | None = None
+    temperature: Temperature = field(default_factory=Temperature)
 
     def __post_init__(self) -> None:
         head = head_class(self.name)
@@ -70,24 +73,25 @@ class MatcherConfig(Config):
             "cells": max(1, round(vision.image_size / STRIDE)),
             "own_example_encoder": head.own_example_encoder,
         }
-        for field, value in defaults.items():
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, value)
+        for key, value in defaults.items():
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, value)
         kind = head.config_class
         if self.head is not None and not isinstance(self.head, kind):
             raise InputError(f"The head of {self.name} must be a {kind.__name__}, but got {self.head!r}.")
         check_whole(self.sigma, "A matcher's sigma")
         check_whole(self.cells, "A matcher's cells")
         check_positive(self.crop_scale, "A matcher's crop_scale")
-        for field in ("released_crop", *_WORDS, "own_example_encoder"):
-            check_flag(getattr(self, field), f"A matcher's {field}")
-        if not takes_text and (given := [field for field in _WORDS[1:] if getattr(self, field)]):
+        for key in ("released_crop", *_WORDS, "own_example_encoder"):
+            check_flag(getattr(self, key), f"A matcher's {key}")
+        if not takes_text and (given := [key for key in _WORDS[1:] if getattr(self, key)]):
             raise InputError(f"{self.name} is asked by examples and reads no phrases; leave {given[0]} out.")
         if self.phrases is not None and (not takes_text or not isinstance(self.phrases, str)):
             raise InputError(
                 f"A matcher's phrases must be library, file or a file's path, and of one that reads text, but got "
                 f"{self.phrases!r} for {self.name}."
             )
+        self.temperature.check(self.prompts)
         if self.own_example_encoder and not self.takes_examples:
             raise InputError(f"{self.name} looks at no example and has no image encoder for one; leave it out.")
 
@@ -157,7 +161,7 @@ def _without_fusion(data: Mapping[str, Any]) -> dict[str, Any]:
     """
     values = dict(data)
     kind = head_class(values["name"]).config_class
-    own, inner = {field.name for field in fields(kind)}, "graph_head"
+    own, inner = {one.name for one in fields(kind)}, "graph_head"
     fusion, head = values.pop("fusion", None), values.get("head")
     if inner not in own:
         if fusion is not None:

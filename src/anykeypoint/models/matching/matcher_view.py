@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...category import Category
+from ...density.temperature import tempered
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...library.lookup import as_category
@@ -99,15 +100,16 @@ class MatchView:
             output. True has the cells of the feature map, a number so many cells on a side.
 
         A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
-        density, within a tenth of the crop of the point. It ranks points; the decoder moves points after the first
-        guess, and nothing calibrates it.
+        density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
+        and then it only ranks them. The density is at the model's temperature for this kind of prompt.
 
         Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
         whose points lie outside their picture.
         """
         category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, others)
-        return self._pose(category, self._match(prompt, covered), covered, density)
+        output = self._match(prompt, covered)
+        return self._pose(category, output.points, self.probabilities(output, prompt), covered, density)
 
     @torch.inference_mode()
     def explain(
@@ -127,7 +129,8 @@ class MatchView:
         prompt, covered = self._prompt(category, example, words, others)
         with recorded_attention(self.model.head) as recorded:
             output = self._match(prompt, covered)
-        pose = self._pose(category, output, covered, density)
+        tempered_probabilities = self.probabilities(output, prompt)
+        pose = self._pose(category, output.points, tempered_probabilities, covered, density)
         stages = self.model.head.stages(output, stacked(recorded))
 
         def only_covered(values: Tensor, axis: int) -> np.ndarray:
@@ -135,8 +138,31 @@ class MatchView:
             return np.where(mask, values.double().cpu().numpy(), np.nan)
 
         path = self.cut.to_image(only_covered(stages.path[:, 0], 1))
-        probabilities = only_covered(output.probabilities[0], 0)
+        probabilities = only_covered(tempered_probabilities[0], 0)
         return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
+
+    @torch.inference_mode()
+    def confidences_at(
+        self,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The points [K, 2] in image pixels, and their confidences [T, K] at each of T temperatures.
+
+        The other arguments are those of `predict`, whose points and confidences these are.
+        """
+        category = as_category(category)
+        prompt, covered = self._prompt(category, example, words, {})
+        output = self._match(prompt, covered)
+        grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
+        poses = [self._pose(category, output.points, grid, covered, density=False) for grid in grids]
+        return poses[0].xy, np.stack([pose.confidence for pose in poses])
+
+    def probabilities(self, output: HeadOutput, prompt: Prompt) -> Tensor:
+        """The distributions [1, K, h, w] of an output, at the model's temperature for such a prompt."""
+        return tempered(output.probabilities, self.model.config.temperature.of(prompt.kind or "text"), dims=2)
 
     def _prompt(
         self,
@@ -153,9 +179,12 @@ class MatchView:
         valid = torch.ones(1, len(covered), dtype=torch.bool, device=self.model.device)
         return self.model.match(self.features, valid, prompt)
 
-    def _pose(self, category: Category, output: HeadOutput, covered: np.ndarray, density: bool | int) -> Pose:
-        points = np.where(covered[:, None], output.points[0].double().cpu().numpy(), np.nan)
-        grids = output.probabilities[0].double().cpu().numpy()
+    def _pose(
+        self, category: Category, points: Tensor, probabilities: Tensor, covered: np.ndarray, density: bool | int
+    ) -> Pose:
+        """The pose of an output's points [1, K, 2] and distributions [1, K, h, w]."""
+        points = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
+        grids = probabilities[0].double().cpu().numpy()
         xy, confidence, densities = self.cut.to_image(points), np.full(len(category), np.nan), {}
         for k in np.flatnonzero(covered).tolist():
             guess = density_of(self.crop, grids[k])

@@ -266,6 +266,17 @@ class MatchingModel(CachingModule):
         known = as_category(category)
         return for_each(image, box, lambda one, at: self.encode(one, at).explain(known, **options))
 
+    def confidences_at(
+        self,
+        image: ImageSource,
+        category: CategoryLike,
+        temperatures: Sequence[float],
+        box: Box | None = None,
+        **asked: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points and confidences at several temperatures: `encode` and `MatchView.confidences_at` in one call."""
+        return self.encode(image, box).confidences_at(category, temperatures, **asked)
+
     def example_features(self, example: EncodedExample) -> Tensor:
         """The feature map [1, C, h, w] of an example's crop, from the cache where it is there."""
         return self.cache.get(example.key, lambda: self._encoded(example.pixels, examples=True))

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .configs.checks import check_positive
-from .errors import InputError
-from .geometry import Crop
+from ..configs.checks import check_positive
+from ..errors import InputError
+from ..geometry import Crop
 
 _ROUNDING = 1e-6  # how far a sum of probabilities may exceed 1
 _TIE = 1e-9  # masses that differ by a smaller share count as equal
