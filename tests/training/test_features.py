@@ -3,9 +3,12 @@
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_encoders
+import tiny_matchers
 import tiny_trainees
 import torch
 from accelerate import Accelerator
@@ -17,6 +20,11 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
+from anykeypoint.models.matching.heads.evidence import EvidenceConfig
+from anykeypoint.models.matching.matcher_config import MatcherConfig
+from anykeypoint.models.matching.model import build
+from anykeypoint.models.towers.text import TextConfig
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
 from anykeypoint.training.matching.feature_cache import FixedCropSampler, compute_features
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 from anykeypoint.training.matching.matcher_trainer import train
@@ -49,8 +57,9 @@ class Counter:
         return self.scale * quarters.mean(dim=(2, 4)).permute(0, 3, 1, 2)
 
 
-def kept(plan, folder, counter, weight=1.0):
+def kept(plan, folder, counter, weight=1.0, sizes=()):
     backbone = torch.nn.Linear(1, 1)
+    backbone.config = SimpleNamespace(sizes=dict(sizes))
     torch.nn.init.constant_(backbone.weight, weight)
     torch.nn.init.zeros_(backbone.bias)
     return compute_features(plan, backbone, counter, folder, Accelerator())
@@ -147,6 +156,8 @@ def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data)
             kept(other, tmp_path, Counter())
     with pytest.raises(InputError, match="other crops or another image encoder"):
         kept(FixedCropSampler(data, CROPS, 2), tmp_path, Counter(), weight=2.0)
+    with pytest.raises(InputError, match="other crops or another image encoder"):
+        kept(FixedCropSampler(data, CROPS, 2), tmp_path, Counter(), sizes={"clip_scale": 1.0})
     assert json.loads((tmp_path / "about.json").read_text())["versions"] == 2
     kept(FixedCropSampler(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
 
@@ -181,3 +192,33 @@ def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
 def test_features_beyond_half_precision_are_refused(tmp_path, data):
     with pytest.raises(InputError, match="beyond float16; train with features: live"):
         kept(FixedCropSampler(data, CROPS, 1), tmp_path, Counter(scale=1e6))
+
+
+def test_the_size_of_the_features_is_said_and_must_fit_on_the_disk(tmp_path, data, capsys, monkeypatch):
+    plan = FixedCropSampler(data, CROPS, 2)
+    kept(plan, tmp_path / "first", Counter())
+    assert f"features: 0.00 GB in {tmp_path / 'first'}" in capsys.readouterr().err
+    kept(plan, tmp_path / "first", Counter())
+    assert "GB" not in capsys.readouterr().err  # nothing is made anew
+    needed = 8 * 2 * 3 * 2 * 2 * 2
+    for free, fits in ((needed, True), (needed - 1, False)):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("anykeypoint.training.matching.feature_cache.shutil.disk_usage", lambda _, u=usage: u)
+        with nullcontext() if fits else pytest.raises(InputError, match=r"8 objects in 2 versions take 0\.0 GB"):
+            kept(plan, tmp_path / str(free), Counter())
+    assert not (tmp_path / str(needed - 1) / "features.npy").exists()
+
+
+def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, base, data):
+    name = "efficientnet-lite2+clip-vit-b16"
+    vision = VisionConfig(name, RANDOM, 64, "frozen", sizes=tiny_encoders.TINY[name])
+    text = TextConfig("bert", tiny_matchers.text_encoder(base / "text"))
+    head = EvidenceConfig(336, 24, (120, 208, 8), members=1, width=16, heads=2, layers=1, blocks=1, likeness=4)
+    model = build(MatcherConfig("evidence", vision, text, head))
+    before = {key: tensor.clone() for key, tensor in model.encoder.state_dict().items()}
+    train(model, data, CACHED, tmp_path)
+    maps = np.load(tmp_path / "features" / "features.npy")
+    assert maps.shape == (8, 2, 336, 4, 4) and maps.dtype == np.float16 and np.isfinite(maps).all()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.encoder.state_dict().items())
+    about = json.loads((tmp_path / "features" / "about.json").read_text())
+    assert about["sizes"]["clip_scale"] == 0.8

@@ -7,6 +7,9 @@ Letters: N objects, V versions (crops) of each object, S side of a crop in pixel
 
 import hashlib
 import json
+import math
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +19,14 @@ import numpy as np
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...crops.batches import LabelledCrop
 from ...data.episodes import EpisodeConfig, EpisodeSampler, label_crop
 from ...errors import InputError
 from ...forms.dataset import Dataset, picture_names
 from ...io import write_bytes
+from ...models.towers.image_encoder import ImageEncoder
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
 
@@ -69,7 +73,7 @@ class CachedFeatureSampler(FixedCropSampler):
 
 def compute_features(
     sampler: FixedCropSampler,
-    encoder: nn.Module,
+    encoder: ImageEncoder,
     features: Callable[[np.ndarray], Tensor],
     folder: Path,
     accelerator: Accelerator,
@@ -78,19 +82,20 @@ def compute_features(
     """Feature maps of all crops of all objects, N V C h w float16, memory-mapped from a file in `folder`.
 
     The processes share the objects, and a run that was stopped computes only those that are missing. Raises InputError
-    where the folder holds features of other crops or of another encoder, and where a feature exceeds float16.
+    where the folder holds features of other crops or of another encoder, where its disk has no room for them, and where
+    a feature exceeds float16.
 
     sampler: the objects and their crops.
-    encoder: the image encoder, whose weights identify the features.
+    encoder: the image encoder, whose weights and sizes identify the features.
     features: the encoder with its normalisation: crops B S S 3 uint8 to feature maps B C h w.
     folder: where the features are kept.
     accelerator: the processes of the run.
-    quiet: no progress bar on stderr.
+    quiet: neither their size nor a progress bar on stderr.
     """
     about = _about(sampler, encoder)
     if accelerator.is_main_process:
         objects = (len(sampler.objects), sampler.versions)
-        _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:])
+        _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:], quiet)
     accelerator.wait_for_everyone()
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = range(accelerator.process_index, len(sampler.objects), accelerator.num_processes)
@@ -116,12 +121,15 @@ def _crops(sampler: FixedCropSampler, index: int) -> np.ndarray:
     return np.stack([sampler.version(index, version).pixels for version in range(sampler.versions)])
 
 
-def _prepare(folder: Path, about: dict[str, Any], objects: tuple[int, int], shape: Callable[[], tuple]) -> None:
+def _prepare(
+    folder: Path, about: dict[str, Any], objects: tuple[int, int], shape: Callable[[], tuple], quiet: bool
+) -> None:
     """Make the files of the features, unless they are there. The description is written last.
 
     about: the description, see `_about`.
     objects: N and V.
     shape: gives C, h and w.
+    quiet: the size of the files is not said on stderr.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ABOUT
@@ -131,12 +139,21 @@ def _prepare(folder: Path, about: dict[str, Any], objects: tuple[int, int], shap
                 f"{folder} holds features of other crops or another image encoder; remove it or use another."
             )
         return
-    for name, kind, size in ((MAPS, np.float16, (*objects, *shape())), (DONE, np.bool_, objects[:1])):
+    sizes = (*objects, *shape())
+    needed, free = 2 * math.prod(sizes), shutil.disk_usage(folder).free
+    if needed > free:  # a file that is written beyond a full disk through memory stops the process without a word
+        raise InputError(
+            f"The features of {objects[0]} objects in {objects[1]} versions take {needed / 1e9:.1f} GB, but the disk "
+            f"of {folder} has {free / 1e9:.1f} GB left; make room, choose fewer versions, or train with features: live."
+        )
+    if not quiet:
+        print(f"features: {needed / 1e9:.2f} GB in {folder}", file=sys.stderr)
+    for name, kind, size in ((MAPS, np.float16, sizes), (DONE, np.bool_, objects[:1])):
         np.lib.format.open_memmap(folder / name, mode="w+", dtype=kind, shape=size).flush()
     write_bytes(path, json.dumps(about, indent=1).encode())
 
 
-def _about(sampler: FixedCropSampler, encoder: nn.Module) -> dict[str, Any]:
+def _about(sampler: FixedCropSampler, encoder: ImageEncoder) -> dict[str, Any]:
     """A description of all that the features depend on."""
     config = sampler.config
     objects = hashlib.sha256()
@@ -147,11 +164,14 @@ def _about(sampler: FixedCropSampler, encoder: nn.Module) -> dict[str, Any]:
     for name, tensor in sorted(encoder.state_dict().items()):
         weights.update(name.encode())
         weights.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    sizes = encoder.config.sizes  # those that no weight shows, as the scale of a picture inside a joined encoder
     crops = {name: getattr(config, name) for name in ("size", "crop_scale", "released_crop")}
-    return {
+    about = {
         "versions": sampler.versions,
         **crops,
         "augment": asdict(config.augment),
         "objects": objects.hexdigest(),
         "encoder": weights.hexdigest(),
+        **({"sizes": dict(sizes)} if sizes else {}),
     }
+    return json.loads(json.dumps(about))  # as it is read again
