@@ -108,7 +108,8 @@ def test_without_an_output_a_table_is_printed(run, photos, loaded):
         (["--explain", "-o", "out"], "fast"),
         (["--density", "-o", "out"], "fast"),
         (["--strategy", "greedy"], "capellm-small"),
-        (["--descriptions", "removed"], "capellm-small"),
+        (["--descriptions", "removed"], "fast"),
+        (["--descriptions", "vague"], "capellm-small"),
         (["--cumulative"], "capellm-small"),
         (["SHOWN", "--strategy", "greedy"], "kptllm-small"),
         (["SHOWN", "--model", "mine"], "mine"),
@@ -127,7 +128,10 @@ def test_a_shipped_model_that_can_do_what_is_asked_is_taken_unless_one_is_named(
     ("options", "words"),
     [
         (["--model", "fast", "--strategy", "greedy"], "The model 'fast' takes no --strategy"),
-        (["--model", "fast", "--descriptions", "removed"], "The model 'fast' takes no --descriptions"),
+        (
+            ["--model", "fast", "--descriptions", "vague"],
+            "The model 'fast' reads descriptions as they are or not at all",
+        ),
         (["--model", "fast", "--cumulative"], "The model 'fast' takes no --cumulative"),
         (["--model", "capellm-small", "--explain", "-o", "out"], "is no matcher and cannot explain"),
         ([*SHOWN, "--model", "capellm-small"], "predicts from words alone"),

@@ -117,8 +117,8 @@ def test_predict_answers_every_wrong_argument_with_a_sentence(models, name):
     has = {
         "capellm": ("strategy", "describe", "seed", "cumulative", "order", "density", "unheard_of"),
         "kptllm": ("strategy", "describe", "seed", "density", "words", "example", "unheard_of"),
-        "matcher": ("density", "words", "example", "unheard_of"),
-        "evidence": ("density", "words", "example", "unheard_of"),
+        "matcher": ("density", "describe", "words", "example", "unheard_of"),
+        "evidence": ("density", "describe", "words", "example", "unheard_of"),
         "few-shot": ("density", "words", "unheard_of"),
     }[name]
     few = {"example": ("example",)} if name == "few-shot" else {}

@@ -15,13 +15,19 @@ from ..models.shipped import SHIPPED
 from . import console
 
 # What the user typed for an argument of `predict`, where it has another name.
-_FLAGS = {"describe": "--descriptions"}
+_FLAGS = {"describe": "--descriptions", "reword": "--descriptions in other words"}
 # What is said of a model without an ability, where "takes no --option" would not be understood.
 _LACKING = {
     "example": "predicts from words alone; leave --example out, or choose another --model",
     "explain": "is no matcher and cannot explain its answers; leave --explain out, or choose another --model",
+    "reword": "reads descriptions as they are or not at all; take detailed or removed, or choose another --model",
     "identify": "cannot name points; give a KptLLM as --model",
 }
+
+
+def needed_for(descriptions: str) -> list[str]:
+    """What a model must have for these descriptions: a matcher reads them as they are or not at all."""
+    return {"detailed": [], "removed": ["describe"]}.get(descriptions, ["describe", "reword"])
 
 
 def default_model(needed: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from .left_out import print_left_out
 
 if TYPE_CHECKING:
     from ..evaluation.prediction_files import Workers
+    from ..models.seen_names import SeenNames
 
 
 def run(
@@ -95,7 +96,9 @@ def run(
     trained_on: Annotated[
         str | None,
         typer.Option(
-            metavar="FORM:FILE", help="Training data: results are split by whether a keypoint's name occurs in them."
+            metavar="FORM:FILE",
+            help="Training data: results are split by whether a keypoint's name occurs in them. By default the names "
+            "that the model's folder lists, if it does.",
         ),
     ] = None,
     untrained: Annotated[
@@ -128,11 +131,11 @@ def run(
     from ..evaluation.run import check_labels, describe_output, evaluate
     from ..forms.phrases import FILE
     from ..forms.registry import fingerprint, read
-    from .choice import check_model, evaluated_phrases
+    from .choice import check_model, evaluated_phrases, needed_for
 
     prompt = EvaluationProtocol.parse(protocol).prompt
-    changed = {"strategy": strategy, "cumulative": cumulative, "describe": descriptions != "detailed"}
-    check_model(model, [name for name, value in changed.items() if value])
+    changed = {"strategy": strategy, "cumulative": cumulative}
+    check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions)])
     asked = evaluated_phrases(model, phrases)
     dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
     print_left_out(dataset)
@@ -166,7 +169,7 @@ def run(
         config,
         baselines=measured,
         unmeasured=unmeasured,
-        known_names=_known_names(data, trained_on),
+        known_names=_known_names(data, trained_on, getattr(loaded, "seen_names", None)),
         untrained=untrained,
         command=shlex.join(["anykeypoint", *sys.argv[1:]]),
         progress=console.track,
@@ -209,19 +212,20 @@ def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> in
     return 0
 
 
-def _known_names(data: str, trained_on: str | None) -> Collection[str] | None:
-    """The names of keypoints in the training data; None where it is not known which data these are."""
-    from ..forms.registry import form_of, parse, read
+def _known_names(data: str, trained_on: str | None, seen: "SeenNames | None") -> Collection[str] | None:
+    """The names of keypoints in the training data; None where it is not known which data these are.
 
+    seen: the names that the model's folder lists; what is given as `trained_on` comes before them.
+    """
+    from ..forms.registry import parse, read_categories
+
+    if trained_on is None and seen is not None:
+        return seen.names
     form, _, path = parse(data)
     if trained_on is None and form != "field":
         return None
-    spec = trained_on or f"field/train:{path}"
-    form = parse(spec)[0]
-    # No picture is opened, so any folder does for a form that does not know where its pictures are.
-    placed = form == "joint" or form_of(form).pictures is not None
-    known = read(spec, None if placed else Path(), allow_missing=True)
-    return {name for category in known.categories.values() for name in category.names}
+    known = read_categories(trained_on or f"field/train:{path}")
+    return {name for category in known for name in category.names}
 
 
 def _workers() -> "Workers":

@@ -79,8 +79,8 @@ Descriptions = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Which descriptions of keypoints a language model reads: detailed (as in the category), removed, "
-        "replaced, vague, simplified or sentences.",
+        help="Which descriptions of keypoints a model reads: detailed (as in the category) or removed; of a language "
+        "model also replaced, vague, simplified or sentences.",
     ),
 ]
 Cumulative = Annotated[

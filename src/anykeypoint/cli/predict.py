@@ -142,7 +142,7 @@ def run(
     from ..inference.box_files import read_boxes
     from ..inference.files import find_all_images, predict_files
     from ..inference.names import name_pictures
-    from .choice import check_model, default_model, load_model
+    from .choice import check_model, default_model, load_model, needed_for
     from .outputs import plan_outputs
 
     marked = [read_marked(text) for text in example or ()]
@@ -156,6 +156,7 @@ def run(
     detection.check(boxes)
     check_max_pixels(max_pixels)
     needed = [*prediction, *(["explain"] if explain else []), *(["example"] if marked else [])]
+    needed = list(dict.fromkeys([*needed, *needed_for(descriptions)]))
     if marked:
         prediction["example"] = [to_example(one, chosen) for one in marked]
     if no_words:

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from ..category import Category
 from ..configs.checks import near_names
 from ..configs.typed import is_drive
 from ..errors import InputError
@@ -118,6 +119,13 @@ def read(
     check_faults(data.faults, strict, left=bool(data.objects))
     check_faults(data.supplied, strict)
     return in_phrases(data, phrases, labels.categories, path)
+
+
+def read_categories(spec: str) -> list[Category]:
+    """The categories of a specification. No picture is opened, and none need be there."""
+    form = form_of(parse(spec)[0])
+    placed = form.join is not None or form.pictures is not None
+    return list(read(spec, None if placed else Path(), allow_missing=True).categories.values())
 
 
 def _with_reader(data: Dataset, labels: Labels, folder: Path) -> Dataset:

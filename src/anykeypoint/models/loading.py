@@ -12,6 +12,7 @@ from ..errors import InputError
 from .device import pick_device
 from .folders import check_type
 from .registry import MODEL_TYPES
+from .seen_names import SEEN_NAMES
 from .shipped import SHIPPED, find_shipped, held_out_names
 from .sources.hub import explain
 
@@ -67,7 +68,7 @@ def find(name: str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    files = {"config.json", "model.safetensors"}.union(*(kind.files for kind in MODEL_TYPES.values()))
+    files = {"config.json", "model.safetensors", SEEN_NAMES}.union(*(kind.files for kind in MODEL_TYPES.values()))
     try:
         return Path(snapshot_download(name, allow_patterns=sorted(files)))
     except Exception as error:  # the hub's client raises errors of many kinds

@@ -16,7 +16,7 @@ class ModelType:
     load: "module:function" that is called with the folder (a Path) and a torch dtype and gives the model, in eval mode.
     options: the keyword arguments that the model's `predict` takes beside image, category, box, example and words.
     abilities: what the model can do beside predicting from words: "example" (predict from examples), "explain" (say how
-        it came to its points) and "identify" (name a point).
+        it came to its points), "identify" (name a point) and "reword" (read descriptions in other words).
     gives: the `model_type` of the model that `load` gives, where it is not that of the folder: models that research
         code published are read, but are saved as folders of this library.
     files: patterns of file names that a folder on the hub has beside config.json and model.safetensors.
@@ -31,17 +31,18 @@ class ModelType:
 
 MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
-        "anykeypoint.models.matching.model:load", ("density",), ("example", "explain"), files=("text/*",)
+        "anykeypoint.models.matching.model:load", ("density", "describe"), ("example", "explain"), files=("text/*",)
     ),
     "capellm": ModelType(
-        f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed")
+        f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed"), ("reword",)
     ),
     "kptllm": ModelType(
-        f"{_GENERATIVE}.kptllm:load", ("strategy", "density", "describe", "seed"), ("example", "identify")
+        f"{_GENERATIVE}.kptllm:load", ("strategy", "density", "describe", "seed"), ("example", "identify", "reword")
     ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",
         ("strategy", "density", "describe", "cumulative", "order", "seed"),
+        ("reword",),
         gives="capellm",
         files=(
             *("adapter_config.json", "adapter_model.safetensors", "vision_model.safetensors"),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
+from ..models.seen_names import SeenNames
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .flips import flip_lines, say_flips
 from .progress import TrainingLog
@@ -132,6 +133,8 @@ def run(
     state.apply_average()
     model.eval()
     if main:
+        if hasattr(model, "seen_names"):  # models that read words
+            model.seen_names = SeenNames.of(trainer.categories(), model.seen_names)
         model.save_pretrained(out / "model")
 
 

@@ -106,6 +106,13 @@ def test_descriptions_are_read_where_the_config_says_so(tmp_path):
     for says in (False, True):
         model = matcher("capex", tmp_path, described=says)
         assert same(model.predict(picture(), described), model.predict(picture(), plain), 0) is not says
+        removed = model.predict(picture(), described, describe="removed")
+        assert same(removed, model.predict(picture(), plain, describe="removed"), 0)
+        assert same(removed, model.predict(picture(), described, describe="detailed"), 0) is not says
+        explained = model.explain(picture(), described, describe="removed")
+        assert same(explained.pose, removed, 0)
+    with pytest.raises(InputError, match="descriptions are detailed or removed, but got 'vague'"):
+        model.predict(picture(), described, describe="vague")
 
 
 @pytest.mark.parametrize("name", ["capeformer", "graphcape", "flf", "dlf"])

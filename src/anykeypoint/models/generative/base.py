@@ -24,6 +24,7 @@ from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
 from ...instructions import Instruction
 from ..loading import from_folder
+from ..seen_names import SeenNames
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop, cut_object
 from . import storage
@@ -41,6 +42,7 @@ class GenerativeModel(nn.Module):
     language: a causal language model of transformers.
     tokenizer: the language model's tokenizer.
     projection: image tokens ... C -> ... D.
+    seen_names: the names that it was trained on; None where that is not known.
 
     A class sets `model_type`, the name of its kind in config.json, and `config_class`, the class of its config. Any
     further submodule of an heir is saved in full beside the projection.
@@ -48,6 +50,7 @@ class GenerativeModel(nn.Module):
 
     model_type: ClassVar[str]
     config_class: ClassVar[type]
+    seen_names: SeenNames | None = None
 
     def __init__(
         self, config: Any, encoder: ImageEncoder, language: nn.Module, tokenizer: Any, projection: nn.Module

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..folders import fill, read_settings, write_folder
+from ..seen_names import read_seen
 from ..towers.efficientnet import EfficientNetLite2
 from ..towers.image_encoder import ImageEncoder
 from ..towers.language import build_language
@@ -69,6 +70,8 @@ def save(model: Any, folder: str | Path, dtype: torch.dtype | None = None) -> No
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_folder(folder, model.model_type, model.config.to_dict(), changed_tensors(model), dtype)
+    if model.seen_names is not None:
+        model.seen_names.write(folder)
 
 
 def read_config(kind: Any, folder: Path) -> Any:
@@ -93,4 +96,5 @@ def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32) -> A
     language, tokenizer = build_language(config.language, dtype)
     model = kind(config, encoder, language, tokenizer)
     fill(folder, changed_tensors(model))
+    model.seen_names = read_seen(folder)
     return model.eval()

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ...category import Category
 from ...density.temperature import tempered
+from ...errors import InputError
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
+from ...instructions import check_describe
 from ...library.lookup import as_category
 from ...pose import Explanation, Pose
 from ..arguments import CategoryLike, check_density, check_options, check_words
@@ -24,6 +26,8 @@ from .explaining import recorded_attention, stacked
 from .heads.base import HeadOutput, MatchingHead, Prompt
 from .inputs import EncodedExample, encode_example, make_prompt
 from .matcher_config import MatcherConfig
+
+_DESCRIBE = ("detailed", "removed")
 
 
 class Asked(Protocol):
@@ -37,7 +41,7 @@ class Asked(Protocol):
 
     def check_prompt(self, examples: bool, text: bool) -> None: ...
 
-    def phrases(self, category: Category) -> Tensor: ...
+    def phrases(self, category: Category, described: bool = True) -> Tensor: ...
 
     def example_features(self, example: EncodedExample) -> Tensor: ...
 
@@ -45,16 +49,25 @@ class Asked(Protocol):
 
 
 def prompt_for(
-    model: Asked, category: Category, example: Example | Sequence[Example] | None, words: bool | None
+    model: Asked,
+    category: Category,
+    example: Example | Sequence[Example] | None,
+    words: bool | None,
+    describe: str = "detailed",
 ) -> tuple[Prompt, np.ndarray]:
     """The prompt with which a model is asked for a category, and the keypoints [K] bool that it covers.
 
-    example, words: as in `MatchView.predict`. Raises InputError for a prompt that the model does not take.
+    example, words, describe: as in `MatchView.predict`. Raises InputError for a prompt that the model does not take.
     """
+    if check_describe(describe) not in _DESCRIBE:
+        raise InputError(
+            f"A matcher's descriptions are {' or '.join(_DESCRIBE)}, but got {describe!r}; take one of these, or a "
+            "language model."
+        )
     examples = check_examples(example, category)
     words = model.config.takes_text if check_words(words) is None else words
     model.check_prompt(bool(examples), words)
-    phrases = model.phrases(category) if words else None
+    phrases = model.phrases(category, describe == "detailed") if words else None
     encoded = [encode_example(one, model.config) for one in examples]
     return make_prompt(category, phrases, encoded, model.example_features, model.device)
 
@@ -88,6 +101,7 @@ class MatchView:
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
+        describe: str = "detailed",
         **others: Any,
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
@@ -98,6 +112,7 @@ class MatchView:
         words: whether names and descriptions are read; None reads them where the model can.
         density: also give each keypoint's probabilities as a density: of the first guess, of `evidence` those of the
             output. True has the cells of the feature map, a number so many cells on a side.
+        describe: "detailed" reads the descriptions where the model was trained with them, "removed" reads names alone.
 
         A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
         density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
@@ -107,7 +122,7 @@ class MatchView:
         whose points lie outside their picture.
         """
         category, density = as_category(category), check_density(density)
-        prompt, covered = self._prompt(category, example, words, others)
+        prompt, covered = self._prompt(category, example, words, describe, others)
         output = self._match(prompt, covered)
         return self._pose(category, output.points, self.probabilities(output, prompt), covered, density)
 
@@ -118,6 +133,7 @@ class MatchView:
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
+        describe: str = "detailed",
         **others: Any,
     ) -> Explanation:
         """How `predict` comes to its points: the same pose, and the stages on the way to it.
@@ -126,7 +142,7 @@ class MatchView:
         attends to the picture.
         """
         category, density = as_category(category), check_density(density)
-        prompt, covered = self._prompt(category, example, words, others)
+        prompt, covered = self._prompt(category, example, words, describe, others)
         with recorded_attention(self.model.head) as recorded:
             output = self._match(prompt, covered)
         tempered_probabilities = self.probabilities(output, prompt)
@@ -169,10 +185,11 @@ class MatchView:
         category: Category,
         example: Example | Sequence[Example] | None,
         words: bool | None,
+        describe: str,
         others: dict[str, Any],
     ) -> tuple[Prompt, np.ndarray]:
-        check_options("A matcher", others, ("example", "words", "density"))
-        return prompt_for(self.model, category, example, words)
+        check_options("A matcher", others, ("example", "words", "density", "describe"))
+        return prompt_for(self.model, category, example, words, describe)
 
     def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:
         """The head's output; all K slots are valid, and the head leaves out those that the prompt does not cover."""

@@ -29,6 +29,7 @@ from ..arguments import Boxes, CategoryLike, for_each
 from ..cache import CachingModule
 from ..folders import fill, write_folder
 from ..precision import to_precision
+from ..seen_names import SeenNames, read_seen
 from ..towers.image_encoder import ImageEncoder
 from ..towers.place_words import place_width, place_words
 from ..towers.text import TextEncoder, build_text_encoder
@@ -50,7 +51,10 @@ class MatchingModel(CachingModule):
     head: as `heads.registry` has it for the config's name.
     text_encoder: frozen; None where the head takes no text.
     example_encoder: the image encoder of examples; None where one encoder serves both.
+    seen_names: the names that it was trained on; None where that is not known.
     """
+
+    seen_names: SeenNames | None = None
 
     def __init__(
         self,
@@ -103,6 +107,8 @@ class MatchingModel(CachingModule):
         vision = self.config.vision if as_published(self.config) else self.encoder.saved_config()
         config = replace(self.config, vision=vision, text=save_text(self.config.text, folder))
         write_folder(folder, MODEL_TYPE, config.to_dict(), self.saved_tensors(), dtype)
+        if self.seen_names is not None:
+            self.seen_names.write(folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> "MatchingModel":
@@ -344,6 +350,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> MatchingMode
     folder = Path(folder)
     model = _build(read_config(folder))  # its random weights are overwritten
     fill(folder, model.saved_tensors(), todays_name)
+    model.seen_names = read_seen(folder)
     for part in model.own_parts.values():
         to_precision(part, dtype)
     return model
