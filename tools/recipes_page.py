@@ -14,11 +14,12 @@ from typing import Any
 
 from anykeypoint.cli.trainable import FAMILIES
 from anykeypoint.crops.augment import AugmentConfig
+from anykeypoint.training.adapting.adapt_config import AdaptConfig
 from anykeypoint.training.matching.matcher_config import ModalityDropout
 from anykeypoint.training.matching.phrase_draws import PhraseDraws
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
-HEAD = """# Recipes of `train`
+HEAD = """# Recipes of `train` and `adapt`
 
 A recipe is a YAML file of the keys below, given as `train --recipe FILE`; all keys have defaults, and an unknown one is
 refused. A file of `experiments/` has a model and its recipe together: `train --model FILE` takes both, `--recipe FILE`
@@ -82,6 +83,7 @@ def page() -> str:
     parts = [HEAD]
     for what, family in FAMILIES.items():
         parts.append(f"## {what[0].upper()}{what[1:]}\n\n{table(family.recipe)}")
+    parts.append(f"## Adapting (`adapt --recipe`)\n\n{table(AdaptConfig)}")
     for what, kind in PARTS.items():
         parts.append(f"## {what}\n\n{table(kind)}")
     return "\n".join(parts)

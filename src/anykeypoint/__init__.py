@@ -14,12 +14,15 @@ from .errors import InputError
 from .library.lookup import category, library_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from .detection.detector import Detector
     from .models.fewshot.fewshot_model import FewShotModel
     from .models.generative.capellm import CapeLLM
     from .models.generative.kptllm import KptLLM
+    from .models.matching.adapted.adapted_model import AdaptedModel
     from .models.matching.model import MatchingModel
 
 __version__ = "0.2.0"
@@ -30,6 +33,7 @@ __all__ = [
     "InputError",
     "Keypoint",
     "Pose",
+    "adapt",
     "category",
     "detector",
     "library_names",
@@ -40,7 +44,7 @@ __all__ = [
 
 def load(
     name: str = "fast", device: str = "auto", dtype: "str | torch.dtype" = "float32", image_size: int | None = None
-) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel":
+) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel | AdaptedModel":
     """A model ready to predict.
 
     name: a shipped model, whose base weights are fetched once: "fast" (a matcher: from words, an example or both),
@@ -60,6 +64,31 @@ def load(
     from .models import loading
 
     return loading.load(name, device, dtype, image_size)
+
+
+def adapt(
+    data: str, out: "str | Path", start: str = "fast", images: "str | Path | None" = None, device: str = "auto"
+) -> "AdaptedModel":
+    """A matcher adapted to a new kind of object with 20 to 50 labelled pictures; it answers without examples.
+
+    data: the labels of one category, as "coco:FILE" or another form (`anykeypoint data list`).
+    out: the folder of the new model, which `load` reads; adapting.json in it says how near it comes to left-out labels.
+    start: the matcher to start from: a shipped one, a folder or a hub id.
+    images: the folder that file names in the labels are relative to, if the labels do not say it.
+    device: "auto" takes a GPU where there is one.
+
+    Raises InputError where the labels cannot be used, or are of several categories or too few objects.
+    """
+    from pathlib import Path
+
+    from .forms.registry import read
+    from .training.adapting.adapt import adapt as adapted
+    from .training.adapting.adapt import write
+
+    dataset = read(data, None if images is None else Path(images))
+    model, report = adapted(load(start, device), dataset.objects)
+    write(model, report, Path(out))
+    return model
 
 
 def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":

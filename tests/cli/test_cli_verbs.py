@@ -296,7 +296,12 @@ def test_the_verbs_and_their_options_are_these():
             "--phrases",
             "--allow-missing",
             "--allow-unpaired",
+            "--held-out",
             "--strict",
+        },
+        "adapt": {
+            *("--data", "--images", "--output", "-o", "--start", "--category", "--recipe", "--seed"),
+            *("--allow-missing", "--strict", "--device"),
         },
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},

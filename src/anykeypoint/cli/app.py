@@ -66,6 +66,7 @@ VERBS = {
         "Fit how sure a model is to labelled objects that it was not trained on, and write a copy of it that keeps it.",
     ),
     "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
+    "adapt": Verb("adapt", "Adapt a matcher to a new kind of object with 20 to 50 labelled pictures, in minutes."),
     "convert": Verb("convert", "Make a model folder of a checkpoint of the released CapeFormer, GraphCape or CapeX."),
     "export": Verb("export", "Write a matcher as an ONNX file."),
     "weights": Verb("weights", "Fetch the weights that a model needs, so that it works offline afterwards."),

@@ -4,15 +4,18 @@ What a kind of model can do stands in `models.registry`; config.json says which 
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..forms.phrases import FILE, LIBRARY
-from ..models.folders import model_type
+from ..models.folders import model_type, read_settings
 from ..models.loading import find
 from ..models.registry import MODEL_TYPES
 from ..models.shipped import SHIPPED
 from . import console
+
+if TYPE_CHECKING:
+    from ..category import Category
 
 # What the user typed for an argument of `predict`, where it has another name.
 _FLAGS = {"describe": "--descriptions", "reword": "--descriptions in other words"}
@@ -49,6 +52,17 @@ def check_model(name: str, needed: Iterable[str]) -> None:
     for one in _lacking(name, needed) if needed else ():
         lacking = _LACKING.get(one, f"takes no {_flag(one)}; leave it out, or choose another --model")
         raise InputError(f"The model {name!r} {lacking}.")
+
+
+def own_category(name: str) -> "Category | None":
+    """The category of an adapted model, which needs no other to be named; None for any other model."""
+    from ..models.matching.adapted.adapted_config import AdaptedConfig
+    from ..models.matching.adapted.adapted_model import MODEL_TYPE
+
+    folder = find(name)
+    if model_type(folder) != MODEL_TYPE:
+        return None
+    return AdaptedConfig.from_dict(read_settings(folder, MODEL_TYPE)).category
 
 
 def load_model(name: str, device: str, dtype: str = "float32") -> Any:

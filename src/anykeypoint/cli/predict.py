@@ -142,13 +142,14 @@ def run(
     from ..inference.box_files import read_boxes
     from ..inference.files import find_all_images, predict_files
     from ..inference.names import name_pictures
-    from .choice import check_model, default_model, load_model, needed_for
+    from .choice import check_model, default_model, load_model, needed_for, own_category
     from .outputs import plan_outputs
 
     marked = [read_marked(text) for text in example or ()]
     for note in dict.fromkeys(one.note for one in marked if one.note):
         console.note(note)
-    chosen = choose_category(category, keypoints, noun, marked)
+    own = None if model is None or category or keypoints or marked else own_category(model)
+    chosen = own or choose_category(category, keypoints, noun, marked)
     prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions)
     if no_words and not marked:
         raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")

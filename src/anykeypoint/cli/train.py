@@ -47,6 +47,15 @@ def run(
             "such a name is then never mirrored.",
         ),
     ] = False,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            "--held-out",
+            metavar="SHARE",
+            help="Share of the objects, in whole groups, that are not trained on and that say whether the model gets "
+            "better; by default 0.2 where a saved model is trained further, else 0.",
+        ),
+    ] = None,
     strict: options.Strict = False,
 ) -> int:
     """Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.
@@ -63,7 +72,8 @@ def run(
     from ..models.loading import find, from_folder
     from ..training.flips import flip_lines
     from ..training.progress import crop_counts
-    from .trainable import CAPELLM, SAVED, family_of, find_yaml, parts, recipe_of, wanted_phrases, with_phrases
+    from . import validation
+    from .trainable import CAPELLM, SAVED, family_of, find_yaml, further, parts, recipe_of, wanted_phrases, with_phrases
 
     described, own_recipe = ({}, {}) if model is None else parts(load_yaml(find_yaml(model)), str(model))
     given_recipe = own_recipe if recipe is None else recipe_of(load_yaml(find_yaml(recipe)))
@@ -77,6 +87,8 @@ def run(
             )
     else:
         family, new = SAVED.get(model_type(find(start)), CAPELLM), None
+        if recipe is None and (given_recipe := further(find(start))):
+            console.note("no --recipe: training as experiments/further.yaml says")
     config = from_mapping(family.recipe, given_recipe, str(recipe or model))
     if phrases is not None:
         config = with_phrases(config, phrases)
@@ -85,6 +97,11 @@ def run(
     print_left_out(dataset)
     if allow_unpaired:
         config = replace(config, allow_unpaired=True)
+    share = held_out if held_out is not None else validation.SHARE if start is not None and new is None else 0.0
+    held = validation.hold_out(dataset, share, config.seed)
+    if held.note:
+        console.note(held.note)
+    dataset = held.data
     flip_lines((item.category for item in dataset.objects), config)  # refused before a model is built
     if start is None:
         built = family.build(new, config.seed)
@@ -92,8 +109,14 @@ def run(
         built = from_folder(find(start))
         if new is not None:
             built = family.started(new, built, config.seed)
+    main = PartialState().is_main_process
+    before = validation.measured(built, held) if main else {}
     family.train(built, dataset, config, out, quiet=console.is_quiet())
-    if PartialState().is_main_process:
+    if main:
+        after = validation.measured(built, held)
+        if after:
+            validation.write(out, before, after, len(held.objects))
+        validation.say(out, before, after, len(held.objects))
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} {family.skipped}.")
         print(f"Written to {out / 'model'}; the log of all steps is {out / 'log.jsonl'}")

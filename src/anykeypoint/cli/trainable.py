@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..configs.checks import near_names
-from ..configs.yaml_files import from_mapping
+from ..configs.yaml_files import from_mapping, load_yaml
 from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..forms.phrases import FILE, LIBRARY
 from ..models.fewshot import fewshot_model as fewshots
+from ..models.folders import model_type
 from ..models.generative.capellm import CapeLLM, CapeLLMConfig
 from ..models.generative.image_text import ImageTextNamer
 from ..models.generative.image_text_config import ImageTextConfig
@@ -148,6 +149,21 @@ def find_yaml(given: Path) -> Path:
 def recipe_of(data: Any) -> Any:
     """The recipe in a YAML file that is one, or that has a model and its recipe."""
     return data["recipe"] if isinstance(data, dict) and set(data) == {"model", "recipe"} else data
+
+
+def further(start: Path) -> dict[str, Any]:
+    """The recipe for training a saved model further where none is given; {}, its family's defaults, for no matcher.
+
+    start: the model's folder.
+    """
+    if model_type(start) != MODEL_TYPE:
+        return {}
+    given, config = load_yaml(EXPERIMENTS / "further.yaml"), read_config(start)
+    if "both" not in config.prompts:
+        del given["modality_dropout"]
+    if config.vision.tuning != "frozen" or config.own_example_encoder:
+        given["features"] = "live"
+    return given
 
 
 def parts(data: Any, origin: str) -> tuple[Any, Any]:

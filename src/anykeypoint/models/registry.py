@@ -61,5 +61,6 @@ MODEL_TYPES: dict[str, ModelType] = {
             "added_tokens.json",
         ),
     ),
+    "adapted": ModelType("anykeypoint.models.matching.adapted.adapted_model:load", ("density",)),
     "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density",), ("example",)),
 }

@@ -1,0 +1,123 @@
+"""`anykeypoint adapt`: a matcher and some dozens of labelled pictures of one category in; a model of its points out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from . import console, options
+from .left_out import print_left_out
+
+if TYPE_CHECKING:
+    from ..forms.dataset import Dataset, LabelledObject
+    from ..training.adapting.adapt import AdaptReport
+
+_PARTS = 100  # of the whole work, for the bar
+
+
+def run(
+    data: options.Data,
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder of the new model.")],
+    images: options.Images = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The matcher to start from: a shipped one, a folder or a hub id.",
+            autocompletion=options.complete_models,
+        ),
+    ] = "fast",
+    category: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which category of the data, where these have several.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="How to adapt, see docs/recipes.md; by default what is there.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers; 0 by default.")] = None,
+    allow_missing: options.AllowMissing = False,
+    strict: options.Strict = False,
+    device: options.Device = "auto",
+) -> None:
+    """Adapt a matcher to a new kind of object with 20 to 50 labelled pictures, in minutes.
+
+    The new model answers from the names of its points alone. How near it comes on left-out pictures is printed, beside
+    the matcher that it started from with five of the pictures as examples.
+    """
+    from ..configs.yaml_files import read_config
+    from ..forms.registry import read
+    from ..models.folders import model_type
+    from ..models.loading import find
+    from ..training.adapting.adapt import adapt, write
+    from ..training.adapting.adapt_config import AdaptConfig
+    from .choice import load_model
+
+    config = AdaptConfig() if recipe is None else read_config(AdaptConfig, recipe)
+    if seed is not None:
+        config = replace(config, seed=seed)
+    if (out / "config.json").exists():
+        raise InputError(f"{out} holds a model already; give another folder, or remove it.")
+    if (kind := model_type(find(start))) not in (None, "matcher"):
+        raise InputError(f"Adapting starts from a matcher, such as fast, but {start} is of type {kind}; give another.")
+    dataset = read(data, images, allow_missing=allow_missing, strict=strict)
+    print_left_out(dataset)
+    objects = _of_category(dataset, category)
+    with console.counting(_PARTS, "adapt") as (_, advance):
+        model, report = adapt(load_model(start, device), objects, config, _Progress(advance))
+    write(model, report, out)
+    print(report_text(report, f"{start} with {config.examples} examples"))
+    print(f"Written to {out}; anykeypoint predict PICTURE --model {out} finds its points")
+
+
+class _Progress:
+    """Progress of `adapt` as parts of the whole work; features take about three of ten."""
+
+    def __init__(self, advance: "Callable[[], None]") -> None:
+        self.advance, self.done = advance, 0
+
+    def __call__(self, what: str, step: int, total: int) -> None:
+        reached = int(_PARTS * (0.3 * step / total if what == "features" else 0.3 + 0.7 * step / total))
+        while self.done < reached:
+            self.advance()
+            self.done += 1
+
+
+def _of_category(dataset: "Dataset", name: str | None) -> "Sequence[LabelledObject]":
+    """The objects of the category that is wanted; InputError where its name is not the data's, or is needed."""
+    from ..category import plain_text
+    from ..configs.checks import near_names
+
+    known = {item.category_id: item.category.name for item in dataset.objects}
+    if name is None:
+        if len(known) > 1:
+            raise InputError(
+                f"A model is adapted to one category, but the data have {len(known)}; give --category with one of "
+                f"{', '.join(sorted(set(known.values()))[:10])}."
+            )
+        return dataset.objects
+    chosen = {key for key, own in known.items() if plain_text(own) == plain_text(name) or str(key) == name}
+    if len(chosen) != 1:
+        raise InputError(
+            f"The data have {'no' if not chosen else 'several'} categories called {name!r}"
+            f"{near_names(name, known.values())}; give one of {', '.join(sorted(set(known.values()))[:10])}, or its id."
+        )
+    return [item for item in dataset.objects if item.category_id in chosen]
+
+
+def report_text(report: "AdaptReport", before: str) -> str:
+    """What was measured, as lines. before: what the first line of figures is of."""
+    wide = max(len(before), 14)
+    rows = [(before, report.before), ("adapted", report.after)]
+    lines = [f"PCK in % on {report.objects} objects, each by parts of the model that have not learnt from it:"]
+    lines.append(" " * (wide + 2) + "".join(f"{f'@{threshold:g}':>8}" for threshold in report.thresholds))
+    lines += [f"  {name:<{wide}}" + "".join(f"{100 * value:>8.1f}" for value in values) for name, values in rows]
+    if report.start_share == 1:
+        lines.append("The pictures taught nothing that the matcher with examples lacks; the model is the matcher.")
+    if not report.whole_groups:
+        lines.append(
+            "The pictures are of too few groups (videos, individuals, places) to hold whole ones out: on new ones the "
+            "model will do worse than this."
+        )
+    return "\n".join(lines)

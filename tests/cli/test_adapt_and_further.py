@@ -1,0 +1,109 @@
+"""`adapt`, and `train --start` without a recipe: from labelled pictures to a model that says whether it got better."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_matchers
+import yaml
+
+from anykeypoint import InputError, cli
+from anykeypoint.cli import trainable, validation
+from anykeypoint.configs.yaml_files import from_mapping
+from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.forms.coco import read_coco
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+
+SMALL = {"versions": 2, "folds": 2, "steps": 4, "batch": 3, "check_every": 2, "width": 16, "blocks": 1, "examples": 2}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapt")
+    write_dataset(folder / "one", 10, seed=4, per_category=10, size=64)
+    write_dataset(folder / "two", 12, seed=5, per_category=6, size=64)
+    tiny_matchers.matcher("evidence", folder).save_pretrained(folder / "start")
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    return folder
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of one command line."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    return ended.value.code, *capsys.readouterr()
+
+
+def data(work, name):
+    return ["--data", f"coco:{work / name / ANNOTATIONS}", "--images", work / name / IMAGES, "--start", work / "start"]
+
+
+def test_adapt_writes_a_model_that_predict_needs_no_category_for(work, capsys):
+    given = [*data(work, "one"), "--recipe", work / "small.yaml", "-o", work / "mine"]
+    code, out, _ = run(capsys, "adapt", *given)
+    assert code == 0 and "@0.05" in out and "with 2 examples" in out and "too few groups" in out
+    assert json.loads((work / "mine" / "adapting.json").read_text())["objects"] == 10
+    objects = read_coco(work / "one" / ANNOTATIONS, work / "one" / IMAGES).objects
+    code, out, _ = run(capsys, "predict", objects[0].image, "--model", work / "mine")
+    assert code == 0 and all(name in out for name in objects[0].category.names)
+    code, _, err = run(capsys, "adapt", *given)
+    assert code == 2 and "holds a model already" in err
+
+
+def test_of_several_categories_one_is_chosen(work, capsys):
+    given = [*data(work, "two"), "--recipe", work / "small.yaml", "-o", work / "other"]
+    code, _, err = run(capsys, "adapt", *given)
+    assert code == 2 and "the data have 2; give --category with one of" in err
+    code, _, err = run(capsys, "adapt", *given, "--category", "griffin")
+    assert code == 2 and "no categories called 'griffin'" in err
+
+
+def test_adapting_starts_from_a_matcher(work, capsys):
+    code, _, err = run(capsys, "adapt", *data(work, "one")[:4], "--start", "capellm-small", "-o", work / "none")
+    assert code == 2 and "starts from a matcher, such as fast, but capellm-small is of type capellm" in err
+
+
+def test_the_recipe_without_one_fits_what_the_matcher_takes(work):
+    config = from_mapping(MatcherTrainConfig, trainable.further(work / "start"), "further")
+    assert 0 < config.warmup < config.steps and config.features == "live"  # the tiny encoder is tuned in full
+    tiny_matchers.matcher("pomnet", work).save_pretrained(work / "pomnet")
+    assert "modality_dropout" not in trainable.further(work / "pomnet")
+    assert trainable.further(trainable.EXPERIMENTS.parent / "pretrained" / "fast")["features"] == "cached"
+    assert trainable.further(trainable.EXPERIMENTS.parent / "pretrained" / "kptllm-small") == {}
+
+
+def test_training_further_says_whether_the_model_got_better(work, capsys, monkeypatch):
+    own = trainable.further
+    short = {"steps": 3, "warmup": 1, "batch": 2}
+    monkeypatch.setattr(trainable, "further", lambda start: {**own(start), **short})
+    code, out, err = run(capsys, "train", *data(work, "two"), "-o", work / "run")
+    assert code == 0 and "training as experiments/further.yaml says" in err
+    assert "of 12 objects are held out" in err and "--held-out 0 trains on all" in err
+    assert "by words, before" in out and "by one example, after" in out and "The loss went from" in out
+    kept = json.loads((work / "run" / validation.FILE).read_text())
+    assert set(kept["before"]) == set(kept["after"]) == {"text", "example"} and kept["thresholds"][1] == 0.05
+
+
+def test_held_out_objects_are_of_groups_that_are_not_trained_on(work):
+    whole = read_coco(work / "two" / ANNOTATIONS, work / "two" / IMAGES)
+    objects = [replace(item, group=str(number // 2)) for number, item in enumerate(whole.objects)]
+    held = validation.hold_out(replace(whole, objects=objects), 0.2, seed=0)
+    groups = [{item.group for item in part} for part in (held.objects, held.data.objects)]
+    assert groups[0] and not groups[0] & groups[1] and "whole groups" in held.note
+    assert len(held.objects) + len(held.data.objects) == 12
+    assert validation.hold_out(whole, 0.0, seed=0).data is whole
+    few = validation.hold_out(replace(whole, objects=whole.objects[:9]), 0.2, seed=0)
+    assert len(few.data.objects) == 9 and "none is held out" in few.note
+    with pytest.raises(InputError, match=r"must be a share from 0 to 0\.5, but got 0\.9"):
+        validation.hold_out(whole, 0.9, seed=0)
+
+
+def test_the_last_line_says_what_became_of_loss_and_answers(tmp_path, capsys):
+    lines = [json.dumps({"loss": value}) for value in np.linspace(3, 1, 20).tolist()]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    validation.say(tmp_path, {"text": [0.1, 0.2]}, {"text": [0.3, 0.2]}, 5)
+    said = capsys.readouterr().out
+    assert "went from 2.947 to 1.053; on held-out objects by words the model got better (+10.0 points" in said
+    validation.say(tmp_path, {"text": [0.1]}, {"text": [0.1]}, 5)
+    assert "neither better nor worse" in capsys.readouterr().out
