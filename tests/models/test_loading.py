@@ -34,6 +34,7 @@ def test_every_kind_of_folder_gives_a_kind_of_model():
         "kptllm",
         "image_text",
         "few_shot",
+        "adapted",
     }
 
 

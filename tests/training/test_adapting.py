@@ -114,9 +114,9 @@ def test_with_the_matcher_alone_the_answer_is_the_matchers_with_its_examples(sta
     item = objects[1]
     own = model.predict(item.image, box=item.box, density=True)
     theirs = start.predict(item.image, item.category, item.box, examples, words=False, density=True)
-    assert np.abs(own.xy - theirs.xy).max() < 0.1
+    assert np.abs(own.xy - theirs.xy).max() < 0.5  # examples are kept in float16
     for name, density in theirs.density.items():
-        assert np.abs(own.density[name].grid - density.grid).max() < 0.01
+        assert np.abs(own.density[name].grid - density.grid).max() < 0.02
 
 
 def test_examples_together_show_as_many_points_as_they_can():

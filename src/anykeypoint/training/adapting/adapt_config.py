@@ -32,7 +32,7 @@ class AdaptConfig(Config):
 
     versions: int = 12
     folds: int = 4
-    steps: int = 300
+    steps: int = 240
     batch: int = 12
     rate: float = 2e-3
     weight_decay: float = 0.02
@@ -40,7 +40,7 @@ class AdaptConfig(Config):
     check_every: int = 50
     examples: int = 5
     width: int = 96
-    blocks: int = 3
+    blocks: int = 2
     fine: int = 2
     dropout: float = 0.2
     augment: AugmentConfig = field(default_factory=lambda: CHANGES)

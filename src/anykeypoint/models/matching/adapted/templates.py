@@ -36,7 +36,7 @@ class TemplateConfig(Config):
     channels: int
     points: int
     width: int = 96
-    blocks: int = 3
+    blocks: int = 2
     fine: int = 2
     dropout: float = 0.2
 
