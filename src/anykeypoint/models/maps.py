@@ -4,6 +4,8 @@ Letters: B objects, M examples, K keypoints, C channels, h x w cells of features
 a flattened map, row by row.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +16,12 @@ from ..errors import InputError
 def widened(values: Tensor) -> Tensor:
     """The values in float32, or as they are in a finer precision; half precision would round places and cosines."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def full_precision(like: Tensor) -> AbstractContextManager:
+    """A context without autocast on a tensor's device: operations are in the precision of what they are given."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:

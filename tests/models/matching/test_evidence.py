@@ -252,6 +252,48 @@ def test_in_training_each_row_is_learnt_by_one_member_and_answered_as_that_one_a
         assert all(p.grad is None or not p.grad.any() for p in head.members[other].parameters())
 
 
+def test_in_training_rows_without_an_example_are_answered_as_if_their_cues_were_computed(head, inputs):
+    """Cues of objects whose example shows nothing are left out then; the others keep theirs."""
+    inputs["example_visible"][0, 0] = inputs["example_visible"][2] = False
+    whole = ask(head, **inputs)
+    head.train()
+    learnt = ask(head, **inputs)
+    for row in range(B):
+        valid = inputs["valid"][row]
+        close(learnt.scores[-1][0, row][:, valid], whole.scores[-1][row % 2, row][:, valid])
+    inputs["example_visible"][:] = False
+    assert torch.isfinite(ask(head, **inputs).scores[-1]).all()
+
+
+def test_dropout_of_picture_and_attention_can_be_left_out():
+    made = EvidenceHead(replace(SMALL, dropout=0.2, image_dropout=0.0, attention_dropout=0.1)).members[0]
+    assert [block.dropout.p for block in made.blocks] == [0.0]
+    assert {layer.cross_attention.dropout for layer in made.layers} == {0.1}
+    assert {layer.dropout.p for layer in made.layers} == {0.2}
+    made = EvidenceHead(replace(SMALL, dropout=0.2)).members[0]
+    assert (made.blocks[0].dropout.p, made.layers[0].self_attention.dropout) == (0.2, 0.2)
+
+
+def test_mixed_precision_answers_nearly_the_same_and_learns_nearly_the_same(inputs):
+    """The linear maps round to bfloat16; cosines, places and scores do not."""
+    torch.manual_seed(0)
+    head = EvidenceHead(SMALL).train()
+    inputs = {name: value.float() if value.is_floating_point() else value for name, value in inputs.items()}
+    labelled, points = inputs["valid"] & inputs["has_text"], torch.rand(B, K, 2)
+    found = []
+    for mixed in (False, True):
+        head.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            answer = ask(head, **inputs)
+            sum(head.losses(answer, points, None, labelled).values()).backward()
+        assert all(one.dtype == torch.float32 for one in answer.scores)
+        found.append((answer.scores[-1].detach(), torch.cat([p.grad.flatten() for p in head.parameters()])))
+    (plain, slope), (rounded, mixed_slope) = found
+    kept = inputs["valid"][:, None].expand(-1, M, -1)
+    assert (plain - rounded)[0][kept].abs().mean() < 0.02 * plain[0][kept].std()
+    assert torch.nn.functional.cosine_similarity(slope, mixed_slope, dim=0) > 0.99
+
+
 # --- its parts -----------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +338,7 @@ def test_centres_of_heat_are_the_points_they_were_drawn_round():
         ({"width": 15}, "multiple of its 2 heads"),
         ({"layers": 0}, "layers must be a whole number from 1"),
         ({"dropout": 1.0}, "dropout"),
+        ({"image_dropout": 1.0}, "image_dropout"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, words):

@@ -15,8 +15,8 @@ object seen from one side agrees with one of them, and the middle between two pl
 Phrases are whitened with the statistics of the training phrases: in a sentence encoder "left ear" and "right ear" have
 nearly the same vector, because most of the variance between sentences is their topic.
 
-Letters: B objects, M examples, R = B * M rows, K keypoints, n = h * w cells, C channels, D channels of a phrase,
-E members.
+Letters: B objects, M examples, R = B * M rows, Q pictures, B / Q prompts of a picture, K keypoints, n = h * w cells, C
+channels, D channels of a phrase, E members.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from ....configs.checks import check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
-from ...maps import cell_centres, peaks, widened
+from ...maps import cell_centres, full_precision, peaks, widened
 from ...towers.vision_config import VisionConfig
-from ..parts.cues import cues_of, normed
+from ..parts.cues import Cues, centroids, cues_of, normed
 from ..parts.losses import mean_labelled
 from ..parts.member import Member
 from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, check_widths
@@ -57,6 +57,8 @@ class EvidenceConfig(Config):
     blocks: number of convolutional blocks in front of the decoder.
     likeness: channels of the projection with a learnt cosine.
     dropout: dropout probability.
+    image_dropout: that of the convolutional blocks, which draws a number for every cell; None is `dropout`.
+    attention_dropout: that of the attention's weights, as many for every cell; None is `dropout`.
     spread: standard deviation of the target Gaussian in cells.
     place_width: how many channels of a phrase, the last ones, are of position words (`towers.place_words`); these are
         only shifted and scaled as a whole, as whitening would mix them with the others.
@@ -74,6 +76,8 @@ class EvidenceConfig(Config):
     blocks: int = 2
     likeness: int = 96
     dropout: float = 0.15
+    image_dropout: float | None = None
+    attention_dropout: float | None = None
     spread: float = 1.0
     place_width: int = 0
 
@@ -90,7 +94,9 @@ class EvidenceConfig(Config):
             raise InputError(
                 f"An evidence head's width must be a multiple of its {self.heads} heads, not {self.width}."
             )
-        check_rate(self.dropout, "An evidence head's dropout")
+        for name in ("dropout", "image_dropout", "attention_dropout"):
+            if (rate := getattr(self, name)) is not None or name == "dropout":
+                check_rate(rate, f"An evidence head's {name}")
         check_positive(self.spread, "An evidence head's spread")
 
 
@@ -154,8 +160,10 @@ class EvidenceHead(MatchingHead):
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__(config)
         c = config
-        sizes = (c.image_width, c.text_width, c.width, c.heads, c.layers, c.blocks, c.likeness, c.dropout)
-        self.members = nn.ModuleList(Member(*sizes) for _ in range(c.members))
+        sizes = (c.image_width, c.text_width, c.width, c.heads, c.layers, c.blocks, c.likeness)
+        others = (c.dropout if rate is None else rate for rate in (c.image_dropout, c.attention_dropout))
+        rates = (c.dropout, *others)
+        self.members = nn.ModuleList(Member(*sizes, *rates) for _ in range(c.members))
         self.register_buffer("phrase_mean", torch.zeros(config.text_width))
         self.register_buffer("phrase_whitener", torch.eye(config.text_width))
 
@@ -209,48 +217,76 @@ class EvidenceHead(MatchingHead):
     # --- tensors -----------------------------------------------------------------------------------------------------
 
     def forward(self, query: Tensor, valid: Tensor, prompt: Prompt) -> EvidenceOutput:
-        """See `MatchingHead.forward`; skeletons are not used.
+        """See `MatchingHead.forward`; skeletons are not used. A picture may have several prompts.
 
         Features may be in half precision. Cosines, places and scores are float32 in any case.
         """
         query = widened(query)
-        grid, features = tuple(query.shape[-2:]), normed(query.flatten(2).transpose(1, 2), self.config.groups)  # B n C
+        grid, features = tuple(query.shape[-2:]), normed(query.flatten(2).transpose(1, 2), self.config.groups)  # Q n C
         places = cell_centres(*grid, like=features)
         count = 1 if prompt.example_features is None else prompt.example_features.shape[1]
+        share = len(valid) // len(query) * count  # rows of a picture
 
-        def rows(values: Tensor) -> Tensor:
+        def rows(values: Tensor, copies: int = count) -> Tensor:
             """[B, ...] -> [R, ...], the rows of an object's examples one after another."""
-            return values[:, None].expand(-1, count, *values.shape[1:]).flatten(0, 1)
+            return values[:, None].expand(-1, copies, *values.shape[1:]).flatten(0, 1)
 
         used, cues, phrases, has_text = torch.ones_like(valid)[:, None], None, None, None
         if prompt.example_features is not None:
             every = valid[:, None].expand(-1, count, -1)
             visible = every if prompt.example_visible is None else prompt.example_visible & every
-            examples = (widened(prompt.example_features), widened(prompt.heatmaps), visible)
-            cues = cues_of(rows(features), places, *(one.flatten(0, 1) for one in examples), self.config.groups)
+            cues = self._cues(features, places, prompt, visible, share)
             used = visible | ~visible.any(dim=1, keepdim=True)
         if prompt.phrases is not None:
             has_text = prompt.with_text(valid)
             centred = widened(prompt.phrases).masked_fill(~has_text[..., None], 0) - self.phrase_mean
-            phrases, has_text = rows(centred @ self.phrase_whitener), rows(has_text)
+            with full_precision(centred):
+                phrases, has_text = rows(centred @ self.phrase_whitener), rows(has_text)
         given = (rows(valid), cues, phrases, has_text)
         if self.training:
-            each = [self._own_member(rows(features), places, grid, given, count)]
+            each = [self._own_member(features, places, grid, given, share)]
         else:
-            each = [member(rows(features), places, grid, *given) for member in self.members]
+            each = [member(rows(features, share), places, grid, *given) for member in self.members]
         stages = (widened(torch.stack(stage)) for stage in zip(*each, strict=True))  # E R K n
         return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used)
 
+    def _cues(self, features: Tensor, places: Tensor, prompt: Prompt, visible: Tensor, share: int) -> Cues:
+        """The cues of all rows; in training, of the rows alone whose example shows a keypoint.
+
+        features: [Q, n, C], of the pictures, after `normed`.
+        visible: [B, M, K] bool.
+        share: number of rows of a picture.
+        """
+        visible, examples = visible.flatten(0, 1), prompt.example_features.flatten(0, 1)
+        heatmaps = prompt.heatmaps.flatten(0, 1)
+        if self.training:
+            own = visible.any(dim=-1).nonzero()[:, 0]
+            visible, examples, heatmaps = visible[own], examples[own], heatmaps[own]
+            features = features[own // share]
+        else:
+            own, features = None, features[:, None].expand(-1, share, -1, -1).flatten(0, 1)
+        points = centroids(widened(heatmaps).masked_fill(~visible[..., None, None], 0))  # R K 2
+        cues = cues_of(features, places, widened(examples), points, visible, self.config.groups)
+        return cues if own is None else replace(cues, rows=own)
+
     def _own_member(
-        self, features: Tensor, places: Tensor, grid: tuple[int, int], given: tuple, examples: int
+        self, features: Tensor, places: Tensor, grid: tuple[int, int], given: tuple, share: int
     ) -> list[Tensor]:
-        """Scores [R, K, n] of every stage, those of object b by member b modulo E."""
+        """Scores [R, K, n] of every stage, those of picture q by member q modulo E.
+
+        features: [Q, n, C]. given: valid, cues, phrases and has_text of the rows, share of them to a picture.
+        """
         count = len(self.members)
-        owner = torch.arange(len(features), device=features.device) // examples % count
-        rows = [(owner == number).nonzero()[:, 0] for number in range(count)]
+        owner = torch.arange(len(features), device=features.device) % count
+        pictures = [(owner == number).nonzero()[:, 0] for number in range(count)]
+        rows = [(own[:, None] * share + torch.arange(share, device=own.device)).flatten() for own in pictures]
+
+        def of(part: Tensor | Cues | None, own: Tensor) -> Tensor | Cues | None:
+            return part.of(own) if isinstance(part, Cues) else None if part is None else part[own]
+
         parts = [
-            member(features[own], places, grid, *(None if part is None else part[own] for part in given))
-            for member, own in zip(self.members, rows, strict=True)
+            member(features[seen], places, grid, *(of(part, own) for part in given), share)
+            for member, seen, own in zip(self.members, pictures, rows, strict=True)
             if len(own)
         ]
         order = torch.cat(rows).argsort()
@@ -303,7 +339,8 @@ class EvidenceHead(MatchingHead):
         scores = output.scores[-1]
         target_points = target_points.where(labelled[..., None], 0).to(scores.dtype)
         logs = scores.flatten(-2).log_softmax(dim=-1)  # E B M J n
-        at = torch.einsum("bkn,ebmjn->ebmkj", self._target(target_points, scores), logs)
+        with full_precision(logs):
+            at = torch.einsum("bkn,ebmjn->ebmkj", self._target(target_points, scores), logs)
         near = torch.cdist(target_points, target_points) < _APART
         near &= (labelled[:, None] & labelled[..., None]) & ~torch.eye(near.shape[-1], dtype=torch.bool).to(near)
         at = at.masked_fill((~valid[:, None] | near)[None, :, None], float("-inf"))

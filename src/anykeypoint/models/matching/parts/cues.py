@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...maps import cell_centres, features_at, gaussian_at
+from ...maps import cell_centres, features_at, full_precision, gaussian_at
 
 NAMES = ("appearance", "back", "place", "shape")
 PLACE, SHAPE = 0.25, 0.1  # standard deviations of the two Gaussians, as fractions of the crop
@@ -42,35 +42,56 @@ class Cues:
     samples: [B, K, C], the normalised features under the example's points.
     points: [B, K, 2], the example's points, fractions of its crop.
     visible: [B, K] bool, the keypoints that the example shows.
+    rows: [B], ascending, which rows of a larger batch these objects are; the others have no example that shows
+        anything. None for a batch of these objects alone.
     """
 
     maps: Tensor
     samples: Tensor
     points: Tensor
     visible: Tensor
+    rows: Tensor | None = None
 
-    def __getitem__(self, rows: Tensor) -> "Cues":
-        """The cues of some of the objects, by their numbers."""
-        return Cues(self.maps[rows], self.samples[rows], self.points[rows], self.visible[rows])
+    def of(self, rows: Tensor) -> "Cues":
+        """The cues of some rows of the larger batch, by their numbers, ascending; the new `rows` count these."""
+        kept = torch.isin(self.rows, rows).nonzero()[:, 0]
+        each = (self.maps[kept], self.samples[kept], self.points[kept], self.visible[kept])
+        return Cues(*each, torch.searchsorted(rows, self.rows[kept]))
 
 
 def cues_of(
-    query: Tensor, places: Tensor, example: Tensor, heatmaps: Tensor, visible: Tensor, groups: tuple[int, ...]
+    query: Tensor, places: Tensor, example: Tensor, points: Tensor, visible: Tensor, groups: tuple[int, ...]
 ) -> Cues:
     """The cues of one example for each query.
 
     query: [B, n, C], features after `normed`.
     places: [n, 2], centres of the query's cells, fractions of the crop.
     example: [B, C, h, w], feature maps.
-    heatmaps: [B, K, N, N], of the example's points; those of keypoints that are not visible are never read.
+    points: [B, K, 2], finite, fractions of the example's crop; what those of keypoints that are not visible are does
+        not matter.
     visible: [B, K] bool.
     groups: numbers of channels, see `normed`.
+
+    Under autocast the cosines of all cells with all cells are in half precision; all else is float32.
     """
-    points = centroids(heatmaps.masked_fill(~visible[..., None, None], 0))  # B K 2
-    samples = normed(features_at(example, points), groups)
     cells = normed(example.flatten(2).transpose(1, 2), groups)  # B cells C
+    cosines = (cells @ query.transpose(1, 2)).to(query.dtype)  # B cells n
+    with full_precision(query):
+        return _cues(query, places, example, points, visible, groups, cosines)
+
+
+def _cues(
+    query: Tensor,
+    places: Tensor,
+    example: Tensor,
+    points: Tensor,
+    visible: Tensor,
+    groups: tuple[int, ...],
+    cosines: Tensor,
+) -> Cues:
+    """See `cues_of`. cosines: [B, cells, n], of the example's cells with the query's."""
+    samples = normed(features_at(example, points), groups)
     columns = query.transpose(1, 2)
-    cosines = cells @ columns  # B cells n
     best = cosines.topk(min(_HUB_BEST, cosines.shape[1]), dim=1).values
     appearance = samples @ columns - _HUB_SHARE * best.mean(dim=1, keepdim=True)  # B K n
     near = gaussian_at(points, cell_centres(*example.shape[-2:], like=query), _BACK_DEVIATION)  # B K cells
