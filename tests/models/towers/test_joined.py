@@ -185,6 +185,12 @@ def test_an_evidence_head_has_a_cosine_for_each_of_the_three_groups(fetched, tmp
     text = TextConfig("bert", tiny_matchers.text_encoder(tmp_path / "text"))
     model = build_matcher(MatcherConfig("evidence", VisionConfig(NAME, image_size=64), text))
     assert model.head.config.groups == (120, 208, 8) and model.head.config.image_width == 336
+    given = {"name": "evidence", "vision": {"name": NAME, "image_size": 64, "tuning": "frozen"}, "text": text.to_dict()}
+    model = build_matcher(MatcherConfig.from_dict({**given, "head": {"members": 2}}))
+    assert model.head.config.groups == (120, 208, 8) and model.head.config.text_width == 24
+    assert model.config.head == model.head.config and len(model.head.members) == 2
+    with pytest.raises(InputError, match="image_width is 328, but image encoder and text encoder need 336"):
+        build_matcher(MatcherConfig.from_dict({**given, "head": {"image_width": 328, "groups": [120, 208]}}))
 
 
 @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])

@@ -1,6 +1,6 @@
 """The config of one whole matcher: image encoder, text encoder, head, and how pictures are cut for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -126,7 +126,7 @@ class MatcherConfig(Config):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the form of `to_dict`, or of version 0.1.0; unknown keys are refused.
 
-        What a head leaves out is as published for the name.
+        What a head leaves out is as published for the name, or as the encoders need it (`MatchingHead.fitted`).
         """
         if isinstance(data, Mapping):
             if (name := data.get("name")) not in HEADS:
@@ -139,7 +139,7 @@ class MatcherConfig(Config):
                     data[key] = VisionConfig.from_dict(data[key], tuning="full")
             if isinstance(given := data.get("head"), Mapping):
                 head = head_class(name)
-                data["head"] = head.config_class.from_dict(_merged(head.published(), given))
+                data["head"] = head.config_class.from_dict(_merged(head.published(), head.fitted, given))
         return super().from_dict(data)
 
     def resized(self, image_size: int) -> Self:
@@ -148,10 +148,10 @@ class MatcherConfig(Config):
         return replace(self, vision=replace(self.vision, image_size=image_size), cells=cells)
 
 
-def _merged(published: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The published config as a mapping, with some values changed."""
+def _merged(published: Config, fitted: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The published config as a mapping, with some values changed; those that are fitted to the encoders are None."""
     changes = {type(published).former_keys.get(key, key): value for key, value in changes.items()}
-    return {**published.to_dict(), **changes}
+    return {**published.to_dict(), **dict.fromkeys(fitted), **changes}
 
 
 def _without_fusion(data: Mapping[str, Any]) -> dict[str, Any]:

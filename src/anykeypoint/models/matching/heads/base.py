@@ -139,6 +139,7 @@ class MatchingHead(nn.Module):
     sigma: ClassVar[int] = 1  # standard deviation of an example's heat maps in cells
     file_phrases: ClassVar[bool] = False  # whether it was published with the phrases of MP-100's files as its words
     own_example_encoder: ClassVar[bool] = False  # whether examples have an image encoder of their own
+    fitted: ClassVar[tuple[str, ...]] = ()  # fields of the config that may be None, which `fit` then fills in
     float32_prompts: ClassVar[bool] = False  # whether phrases and heat maps stay float32 beside features in half
 
     def __init__(self, config: Any) -> None:

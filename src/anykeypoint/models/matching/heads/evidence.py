@@ -44,7 +44,7 @@ _COUNTS = ("members", "width", "heads", "layers", "blocks", "likeness", "text_wi
 
 @dataclass(frozen=True)
 class EvidenceConfig(Config):
-    """Sizes of an evidence head.
+    """Sizes of an evidence head. Those that the encoders decide may be None, until `EvidenceHead.fit` fills them in.
 
     image_width: channels of the query's feature map.
     text_width: channels of a phrase.
@@ -66,9 +66,9 @@ class EvidenceConfig(Config):
 
     called = "The options of an evidence head"
 
-    image_width: int = 328
-    text_width: int = 384
-    groups: tuple[int, ...] = (120, 208)
+    image_width: int | None = 328
+    text_width: int | None = 384
+    groups: tuple[int, ...] | None = (120, 208)
     members: int = 4
     width: int = 128
     heads: int = 8
@@ -79,16 +79,19 @@ class EvidenceConfig(Config):
     image_dropout: float | None = None
     attention_dropout: float | None = None
     spread: float = 1.0
-    place_width: int = 0
+    place_width: int | None = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", tuple(self.groups))
-        if sum(self.groups) != self.image_width:
+        if self.groups is not None:
+            object.__setattr__(self, "groups", tuple(self.groups))
+        if None not in (self.groups, self.image_width) and sum(self.groups) != self.image_width:
             raise InputError(
                 f"The groups of an evidence head must add up to its image_width, but {list(self.groups)} are not "
                 f"{self.image_width}."
             )
         for name in _COUNTS:
+            if name == "text_width" and self.text_width is None:
+                continue
             check_whole(getattr(self, name), f"An evidence head's {name}")
         if self.width % self.heads:
             raise InputError(
@@ -156,6 +159,7 @@ class EvidenceHead(MatchingHead):
     text = "minilm-l6"
     float32 = ("phrase_mean", "phrase_whitener")
     float32_prompts = True
+    fitted = ("image_width", "text_width", "groups", "place_width")
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__(config)
@@ -176,9 +180,9 @@ class EvidenceHead(MatchingHead):
     def fit(cls, config: EvidenceConfig | None, sizes: EncoderSizes) -> EvidenceConfig:
         """See `MatchingHead.fit`; the groups of channels are those of the image encoder."""
         widths = {"image_width": sizes.channels, "text_width": sizes.text, "place_width": sizes.places}
-        if config is None:
-            config = cls.published()
-            config = replace(config, groups=sizes.groups or (sizes.channels,), **widths)
+        known = {"groups": sizes.groups or (sizes.channels,), **widths}
+        left_out = known if config is None else {name: known[name] for name in known if getattr(config, name) is None}
+        config = replace(config or cls.published(), **left_out)
         check_widths(config, **widths)
         return config
 
