@@ -43,6 +43,8 @@ class Asked(Protocol):
 
     def phrases(self, category: Category, described: bool = True) -> Tensor: ...
 
+    def warn_of_language(self, category: Category) -> None: ...
+
     def example_features(self, example: EncodedExample) -> Tensor: ...
 
     def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput: ...
@@ -67,6 +69,8 @@ def prompt_for(
     examples = check_examples(example, category)
     words = model.config.takes_text if check_words(words) is None else words
     model.check_prompt(bool(examples), words)
+    if words and not examples:
+        model.warn_of_language(category)
     phrases = model.phrases(category, describe == "detailed") if words else None
     encoded = [encode_example(one, model.config) for one in examples]
     return make_prompt(category, phrases, encoded, model.example_features, model.device)

@@ -28,6 +28,7 @@ from ...pose import Explanation, Pose
 from ..arguments import Boxes, CategoryLike, for_each
 from ..cache import CachingModule
 from ..folders import fill, write_folder
+from ..foreign import warn_of_foreign
 from ..precision import to_precision
 from ..seen_names import SeenNames, read_seen
 from ..towers.image_encoder import ImageEncoder
@@ -70,6 +71,7 @@ class MatchingModel(CachingModule):
         self.example_encoder = example_encoder
         self.head = head
         self.text_encoder = text_encoder
+        self._foreign: set[str] = set()  # names that look like another language, already warned of
 
     @property
     def device(self) -> torch.device:
@@ -172,6 +174,12 @@ class MatchingModel(CachingModule):
         described: whether the description is read, if the config says so. noun: of the category.
         """
         return phrase_of(point, noun, self.config.form, described and self.config.described)
+
+    def warn_of_language(self, category: Category) -> None:
+        """Warn, once of each, of names that look like a language that the text encoder does not understand."""
+        if self.text_encoder is not None and self.text_encoder.kind.english:
+            names = [self.phrase(point).name for point in category.keypoints]
+            warn_of_foreign(names, f"the text encoder {self.text_encoder.config.name}", self._foreign)
 
     def beside_places(self, vectors: Tensor, phrases: Sequence[Phrase]) -> Tensor:
         """The text encoder's vectors [P, ...] with those of the position words beside them, if the config has these."""

@@ -50,6 +50,7 @@ class TextEncoderKind:
         "projection" the network's own projection.
     tokens: number of tokens of the longest phrase that is read.
     load: called with a hub id or folder and a dtype; gives the network.
+    english: whether it understands English alone.
     """
 
     source: str | None
@@ -57,13 +58,14 @@ class TextEncoderKind:
     pooling: str
     tokens: int
     load: Callable[[str, torch.dtype], nn.Module]
+    english: bool = True
 
 
 TEXT_ENCODERS = {
     "minilm-l6": TextEncoderKind(None, ("bert",), "mean", 256, _load_bert),
     "gte-base-en-v1.5": TextEncoderKind("Alibaba-NLP/gte-base-en-v1.5", ("new", "gte"), "first", 77, load_gte),
     "clip": TextEncoderKind("openai/clip-vit-base-patch32", ("clip", "clip_text_model"), "projection", 77, _load_clip),
-    "bert": TextEncoderKind(None, ("bert",), "first", 77, _load_bert),
+    "bert": TextEncoderKind(None, ("bert",), "first", 77, _load_bert, english=False),  # CapeX's is multilingual
 }
 
 
