@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import tiny_matchers
 import yaml
 
@@ -96,3 +97,15 @@ def test_an_encoder_of_many_languages_says_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Not in English")
         model.predict(tiny_matchers.picture(), Category.from_text("Nase; Schwanz", noun="fish"))
+
+
+@pytest.mark.parametrize("made", ["capellm", "kptllm"])
+def test_a_language_model_that_reads_english_alone_warns_too(tmp_path, made):
+    model = getattr(tiny, made)(tmp_path)
+    german = Category.from_text("Nase; tail", noun="fish")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Not in English")
+        model.warn_of_language(german)  # of the tiny one nothing is known
+    model.config = replace(model.config, language=replace(model.config.language, name="smollm2-135m"))
+    with pytest.warns(ReadingWarning, match="'Nase'; the language model smollm2-135m understands English alone"):
+        model.predict(tiny_matchers.picture(), german)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...category import Category
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...density import Density
@@ -23,9 +24,11 @@ from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
 from ...instructions import Instruction
+from ..foreign import warn_of_foreign
 from ..loading import from_folder
 from ..seen_names import SeenNames
 from ..towers.image_encoder import ImageEncoder
+from ..towers.language import ENGLISH
 from ..view import ObjectCrop, cut_object
 from . import storage
 from .keypoint_token import KeypointToken
@@ -61,6 +64,7 @@ class GenerativeModel(nn.Module):
         self.language = language
         self.tokenizer = tokenizer
         self.projection = projection
+        self._foreign: set[str] = set()  # names that look like another language, already warned of
         self.codec = CoordinateCodec.learn(tokenizer, config.spaced)
         token = config.answer == "token"
         self.keypoint_token = None
@@ -103,6 +107,11 @@ class GenerativeModel(nn.Module):
     def read_config(cls, folder: str | Path) -> Any:
         """The config of a saved model of this kind; InputError where the folder holds none."""
         return storage.read_config(cls, Path(folder))
+
+    def warn_of_language(self, category: Category) -> None:
+        """Warn, once of each, of names that look like a language that the language model does not understand."""
+        if self.config.language.name in ENGLISH:
+            warn_of_foreign(category.names, f"the language model {self.config.language.name}", self._foreign)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read.

@@ -237,6 +237,7 @@ class CapeLLMView:
         check_flag(cumulative, "Whether it is asked cumulatively")
         strategy_name = self.model.config.strategy if strategy is None else strategy
         check_describe(describe)
+        self.model.warn_of_language(category)
         first = self.first_answers(category) if self._writes_first else []
         questions = self.model.questions(category, describe, first)
         if self.model.keypoint_token is not None:

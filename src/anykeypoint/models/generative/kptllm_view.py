@@ -181,6 +181,8 @@ class KptLLMView:
         examples = check_examples(example, category)
         words = True if check_words(words) is None else words
         self._check_options(examples, words, describe, strategy, density)
+        if words and not examples:
+            self.model.warn_of_language(category)
         kind = ("both" if words else "example") if examples else "text"
         temperature = self.model.config.temperature.of(kind)
         questions, prompts, engine, identified = self._asked(category, examples, words, describe, temperature)

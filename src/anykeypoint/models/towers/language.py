@@ -29,6 +29,7 @@ LANGUAGE_MODELS: dict[str, str | None] = {
     "mistral-7b": "mistralai/Mistral-7B-v0.3",
     "smollm2-135m": None,
 }
+ENGLISH = frozenset({"smollm2-135m"})  # language models that understand English alone
 
 
 @dataclass(frozen=True)
