@@ -42,6 +42,7 @@ def exported(request, tmp_path_factory):
         folder,
         vision={"name": "dinov2-s", "weights": None, "image_size": SIDE, "sizes": DINO},
         head=HEADS[name],
+        temperature={"both": 1.7},
     )
     path = folder / "model.onnx"
     export(model, path)
@@ -79,6 +80,7 @@ def test_it_answers_as_the_model_does_for_any_number_of_keypoints_and_examples(e
         SIDE,
         1.25,
     )
+    assert said["temperature"] == 1.7
     view = model.encode(picture(), BOX)
     crop = pixels(model, view).transpose(2, 0, 1)[None] / 255
     mean, deviation = (np.array(said[key]).reshape(3, 1, 1) for key in ("mean", "deviation"))
