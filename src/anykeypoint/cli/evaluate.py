@@ -66,6 +66,7 @@ def run(
             help="Also ask about every picture mirrored, and say how often the answers agree; takes as long again.",
         ),
     ] = False,
+    mirror: options.Mirror = False,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
         int,
@@ -134,7 +135,7 @@ def run(
     from .choice import check_model, evaluated_phrases, needed_for
 
     prompt = EvaluationProtocol.parse(protocol).prompt
-    changed = {"strategy": strategy, "cumulative": cumulative}
+    changed = {"strategy": strategy, "cumulative": cumulative, "mirror": mirror}
     check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions)])
     asked = evaluated_phrases(model, phrases)
     dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
@@ -155,6 +156,7 @@ def run(
         image_size=image_size,
         single=single,
         sides=sides,
+        mirror=mirror,
         max_per_category=max_per_category,
         seed=seed,
     )

@@ -99,6 +99,15 @@ Phrases = Annotated[
     ),
 ]
 
+Mirror = Annotated[
+    bool,
+    typer.Option(
+        "--mirror",
+        help="Of a matcher: ask about the mirrored picture too and answer with the mean, left and right exchanged on "
+        "the way back; takes as long again.",
+    ),
+]
+
 # --- every verb ----------------------------------------------------------------------------------------------------
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

@@ -109,6 +109,7 @@ def run(
     grid: Annotated[
         int | None, typer.Option(metavar="N", help="Number of cells on a side of a density; 100 by default.")
     ] = None,
+    mirror: options.Mirror = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also draw how a matcher came to each point: its attention, layer by layer."),
@@ -150,7 +151,7 @@ def run(
         console.note(note)
     own = None if model is None or category or keypoints or marked else own_category(model)
     chosen = own or choose_category(category, keypoints, noun, marked)
-    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions)
+    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror)
     if no_words and not marked:
         raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")
     detection = DetectionOptions(detect, detector, detect_score, detect_most)
@@ -221,7 +222,7 @@ def write_results(results: Any, total: int, outputs: Any) -> int:
 
 
 def prediction_options(
-    strategy: str | None, seed: int, cumulative: bool, density: bool, grid: int | None, descriptions: str
+    strategy: str | None, seed: int, cumulative: bool, density: bool, grid: int | None, descriptions: str, mirror: bool
 ) -> dict[str, Any]:
     """The keyword arguments of a model's `predict` that these options mean; those with their default are left out.
 
@@ -245,8 +246,16 @@ def prediction_options(
         "cumulative": cumulative,
         "density": grid or density,
         "describe": descriptions,
+        "mirror": mirror,
     }
-    default = {"strategy": None, "seed": 0, "cumulative": False, "density": False, "describe": "detailed"}
+    default = {
+        "strategy": None,
+        "seed": 0,
+        "cumulative": False,
+        "density": False,
+        "describe": "detailed",
+        "mirror": False,
+    }
     return {name: value for name, value in given.items() if value != default[name]}
 
 

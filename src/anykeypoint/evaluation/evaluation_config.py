@@ -27,6 +27,7 @@ class EvaluationConfig(Config):
     answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
     image_size: side in pixels of the picture that the model gets; None is the model's own.
     sides: also ask about every picture mirrored, and report how often the answers agree, see `left_right`.
+    mirror: a matcher answers with the mean of the picture and its mirror image.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -34,7 +35,7 @@ class EvaluationConfig(Config):
 
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
-    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides"})
+    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides", "mirror"})
 
     model: str = ""
     data: str = ""
@@ -51,5 +52,6 @@ class EvaluationConfig(Config):
     image_size: int | None = None
     single: bool = False
     sides: bool = False
+    mirror: bool = False
     max_per_category: int | None = None
     seed: int = 0

@@ -157,6 +157,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
         raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
     if config.sides and protocol.identifies:
         raise InputError(f"Mirrored pictures are for points, but got the protocol {config.protocol!r}; leave them out.")
+    if config.sides and config.mirror:
+        raise InputError("The mean with the mirrored picture is the same for both; leave mirror out, or sides.")
     if config.oks is not None and (protocol.drawn or protocol.identifies):
         raise InputError(f"OKS is for the protocol text, but got {config.protocol!r}; leave it out.")
     return protocol
@@ -278,6 +280,8 @@ def _predict_options(config: EvaluationConfig) -> dict[str, Any]:
         options["describe"] = config.descriptions
     if config.cumulative:
         options["cumulative"] = True
+    if config.mirror:
+        options["mirror"] = True
     return options
 
 

@@ -64,6 +64,25 @@ def peaks(probability: Tensor, grid: tuple[int, int], centres: Tensor, smoothing
     return near @ centres / (mass + 1e-10)[..., None], mass
 
 
+def modes(probability: Tensor, centres: Tensor, deviation: float, steps: int = 20) -> Tensor:
+    """Where each probability map, smoothed by a Gaussian, is highest: [..., K, 2], between cells.
+
+    From the highest cell of the smoothed map, steps of the mean shift: each goes to the mean place under the
+    probability times a Gaussian around the step before. A small change of the probabilities moves the place a little,
+    and far only where two places are equally good.
+
+    probability: [..., K, N].
+    centres: [N, 2], the place that each cell stands for.
+    deviation: standard deviation of the Gaussian, in the unit of the centres.
+    steps: number of steps.
+    """
+    places = centres[(probability @ gaussian_at(centres, centres, deviation)).argmax(dim=-1)]
+    for _ in range(steps):
+        near = probability * gaussian_at(places, centres, deviation)
+        places = near @ centres / (near.sum(dim=-1, keepdim=True) + 1e-10)
+    return places
+
+
 def share_within(probability: Tensor, centres: Tensor, points: Tensor, radius: float) -> Tensor:
     """The probability [..., K] of the cells whose places lie nearer than `radius` to a point.
 

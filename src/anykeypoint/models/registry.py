@@ -31,7 +31,10 @@ class ModelType:
 
 MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
-        "anykeypoint.models.matching.model:load", ("density", "describe"), ("example", "explain"), files=("text/*",)
+        "anykeypoint.models.matching.model:load",
+        ("density", "describe", "mirror"),
+        ("example", "explain"),
+        files=("text/*",),
     ),
     "capellm": ModelType(
         f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed"), ("reword",)

@@ -4,7 +4,7 @@ Letters: K keypoints, C channels, D channels of a phrase, h x w cells of feature
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...category import Category
+from ...configs.checks import check_flag
 from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
@@ -26,6 +27,7 @@ from .explaining import recorded_attention, stacked
 from .heads.base import HeadOutput, MatchingHead, Prompt
 from .inputs import EncodedExample, encode_example, make_prompt
 from .matcher_config import MatcherConfig
+from .mirroring import with_mirrored
 
 _DESCRIBE = ("detailed", "removed")
 
@@ -46,6 +48,8 @@ class Asked(Protocol):
     def warn_of_language(self, category: Category) -> None: ...
 
     def example_features(self, example: EncodedExample) -> Tensor: ...
+
+    def encode_pixels(self, pixels: np.ndarray) -> Tensor: ...
 
     def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput: ...
 
@@ -106,6 +110,7 @@ class MatchView:
         words: bool | None = None,
         density: bool | int = False,
         describe: str = "detailed",
+        mirror: bool = False,
         **others: Any,
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
@@ -117,6 +122,8 @@ class MatchView:
         density: also give each keypoint's probabilities as a density: of the first guess, of `evidence` those of the
             output. True has the cells of the feature map, a number so many cells on a side.
         describe: "detailed" reads the descriptions where the model was trained with them, "removed" reads names alone.
+        mirror: also ask about the mirrored picture, with the same prompt, and answer with the mean of both densities,
+            left and right exchanged on the way back (`mirroring`). Takes as long again, but for the examples.
 
         A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
         density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
@@ -128,6 +135,10 @@ class MatchView:
         category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, describe, others)
         output = self._match(prompt, covered)
+        if check_flag(mirror, "Whether the mirrored picture is asked about too"):
+            turned = self.model.encode_pixels(np.ascontiguousarray(self.cut.pixels[:, ::-1]))
+            other = replace(self, features=turned)._match(prompt, covered)
+            output = with_mirrored(output, other, category, covered, self.model.head.read)
         return self._pose(category, output.points, self.probabilities(output, prompt), covered, density)
 
     @torch.inference_mode()
@@ -192,7 +203,7 @@ class MatchView:
         describe: str,
         others: dict[str, Any],
     ) -> tuple[Prompt, np.ndarray]:
-        check_options("A matcher", others, ("example", "words", "density", "describe"))
+        check_options("A matcher", others, ("example", "words", "density", "describe", "mirror"))
         return prompt_for(self.model, category, example, words, describe)
 
     def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:

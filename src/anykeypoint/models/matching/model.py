@@ -255,7 +255,7 @@ class MatchingModel(CachingModule):
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
         crop = cut(image, box, self.config)
-        return MatchView(self, self._encoded(crop.pixels), crop)
+        return MatchView(self, self.encode_pixels(crop.pixels), crop)
 
     def predict(
         self,
@@ -293,10 +293,10 @@ class MatchingModel(CachingModule):
 
     def example_features(self, example: EncodedExample) -> Tensor:
         """The feature map [1, C, h, w] of an example's crop, from the cache where it is there."""
-        return self.cache.get(example.key, lambda: self._encoded(example.pixels, examples=True))
+        return self.cache.get(example.key, lambda: self.encode_pixels(example.pixels, examples=True))
 
-    def _encoded(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
-        """A crop [S, S, 3] uint8 -> features [1, C, h, w] in the precision of the head's layers."""
+    def encode_pixels(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
+        """The features [1, C, h, w] of a crop's pixels [S, S, 3] uint8, in the precision of the head's layers."""
         features = self.features(self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device)), examples)
         return features.to(next(self.head.parameters()).dtype)
 

@@ -220,6 +220,13 @@ class MatchingHead(nn.Module):
         """
         raise InputError(f"Only DLF has several answers to choose from, but got {answer!r}; leave it out.")
 
+    def read(self, probabilities: Tensor) -> Tensor | None:
+        """The points [B, K, 2] that the head would answer with for distributions [B, K, h, w].
+
+        None where its points are not read from its distributions.
+        """
+        return None
+
     def prepare(self, phrases: Callable[[], Tensor]) -> None:
         """Adapt to the training data before the first training step; most heads need nothing.
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ....configs.checks import check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
-from ...maps import cell_centres, full_precision, peaks, widened
+from ...maps import cell_centres, full_precision, modes, widened
 from ...towers.vision_config import VisionConfig
 from ..parts.cues import Cues, centroids, cues_of, normed
 from ..parts.losses import mean_labelled
@@ -132,9 +132,7 @@ class EvidenceOutput:
 
     def points_after(self, stage: int) -> Tensor:
         """The points [B, K, 2] of a stage, by its number."""
-        probabilities = self._mixture(stage)
-        grid = tuple(probabilities.shape[-2:])
-        return peaks(probabilities.flatten(2), grid, cell_centres(*grid, like=probabilities), SMOOTHING)[0]
+        return read(self._mixture(stage))
 
     def _mixture(self, stage: int) -> Tensor:
         each = self._each(stage)
@@ -149,6 +147,11 @@ class EvidenceOutput:
         """Weights by certainty: 1 over the perplexity of an example's distribution, normed over the examples."""
         certainty = torch.special.xlogy(each, each).sum(dim=-1).exp() * self.used
         return certainty / certainty.sum(dim=1, keepdim=True)
+
+
+def read(probabilities: Tensor) -> Tensor:
+    """The points [..., K, 2] of distributions [..., K, h, w], fractions of the map; see `maps.modes`."""
+    return modes(probabilities.flatten(-2), cell_centres(*probabilities.shape[-2:], like=probabilities), SMOOTHING)
 
 
 class EvidenceHead(MatchingHead):
@@ -295,6 +298,10 @@ class EvidenceHead(MatchingHead):
         ]
         order = torch.cat(rows).argsort()
         return [torch.cat(stage)[order] for stage in zip(*parts, strict=True)]
+
+    def read(self, probabilities: Tensor) -> Tensor:
+        """See `MatchingHead.read`."""
+        return read(probabilities)
 
     # --- training ----------------------------------------------------------------------------------------------------
 
