@@ -30,13 +30,13 @@ from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import cell_centres, full_precision, modes, widened
 from ...towers.vision_config import VisionConfig
+from ..parts.competition import Contest
 from ..parts.cues import Cues, centroids, cues_of, normed
 from ..parts.losses import mean_labelled
 from ..parts.member import Member
 from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, check_widths
 
 SMOOTHING = 0.07  # standard deviation, as a fraction of the crop, of the Gaussian that smooths maps to find a peak
-RIDGE = 0.1  # share of the mean variance that whitening adds to each variance
 _EARLY = 0.3  # weight of the losses of all stages before the last
 _APART = 0.06  # distance, as a fraction of the crop, below which two points count as one place in `naming_loss`
 _COUNTS = ("members", "width", "heads", "layers", "blocks", "likeness", "text_width")
@@ -62,6 +62,10 @@ class EvidenceConfig(Config):
     spread: standard deviation of the target Gaussian in cells.
     place_width: how many channels of a phrase, the last ones, are of position words (`towers.place_words`); these are
         only shifted and scaled as a whole, as whitening would mix them with the others.
+    ridge: share of the mean variance that whitening adds to each variance; the larger, the less are phrases told apart
+        by directions in which the training phrases hardly differ.
+    competition: how strongly keypoints asked for by words alone leave a place to each other in an answer, from 0 (see
+        `parts.competition`); no weight depends on it.
     """
 
     called = "The options of an evidence head"
@@ -80,6 +84,8 @@ class EvidenceConfig(Config):
     attention_dropout: float | None = None
     spread: float = 1.0
     place_width: int | None = 0
+    ridge: float = 0.1
+    competition: float = 0.0
 
     def __post_init__(self) -> None:
         if self.groups is not None:
@@ -101,6 +107,8 @@ class EvidenceConfig(Config):
             if (rate := getattr(self, name)) is not None or name == "dropout":
                 check_rate(rate, f"An evidence head's {name}")
         check_positive(self.spread, "An evidence head's spread")
+        check_positive(self.competition, "An evidence head's competition", zero=True)
+        check_positive(self.ridge, "An evidence head's ridge")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +118,12 @@ class EvidenceOutput:
     scores: one tensor [E, B, M, K, h, w] a stage, each member's scores before the softmax; the last are the output's.
         Without examples M is 1. In training E is 1, and each object has the scores of its own member.
     used: [B, M, K] bool, the examples that count for a keypoint: those that show it, or all where none does.
+    contest: how keypoints compete for places, in the distributions alone; None where they do not.
     """
 
     scores: tuple[Tensor, ...]
     used: Tensor
+    contest: Contest | None = None
 
     @property
     def probabilities(self) -> Tensor:
@@ -141,7 +151,8 @@ class EvidenceOutput:
 
     def _each(self, stage: int) -> Tensor:
         """The distribution [B, M, K, n] of each example by itself."""
-        return self.scores[stage].flatten(-2).log_softmax(dim=-1).mean(dim=0).softmax(dim=-1)
+        logs = self.scores[stage].flatten(-2).log_softmax(dim=-1).mean(dim=0)
+        return (logs if self.contest is None else self.contest.settle(logs)).softmax(dim=-1)
 
     def _share(self, each: Tensor) -> Tensor:
         """Weights by certainty: 1 over the perplexity of an example's distribution, normed over the examples."""
@@ -214,7 +225,7 @@ class EvidenceHead(MatchingHead):
         sentence, places = centred.split([centred.shape[1] - self.config.place_width, self.config.place_width], dim=1)
         variances, axes = torch.linalg.eigh(sentence.T @ sentence / (len(sentence) - 1))
         variances = variances.clamp(min=0)
-        whitener = axes @ torch.diag((variances + RIDGE * variances.mean()).rsqrt()) @ axes.T
+        whitener = axes @ torch.diag((variances + self.config.ridge * variances.mean()).rsqrt()) @ axes.T
         whitener /= (sentence @ whitener).norm(dim=1).mean()
         if self.config.place_width:
             whitener = torch.block_diag(whitener, torch.eye(places.shape[1]) / places.norm(dim=1).mean().clamp(min=0.1))
@@ -239,11 +250,13 @@ class EvidenceHead(MatchingHead):
             return values[:, None].expand(-1, copies, *values.shape[1:]).flatten(0, 1)
 
         used, cues, phrases, has_text = torch.ones_like(valid)[:, None], None, None, None
+        wordy = used  # asked for by words alone
         if prompt.example_features is not None:
             every = valid[:, None].expand(-1, count, -1)
             visible = every if prompt.example_visible is None else prompt.example_visible & every
             cues = self._cues(features, places, prompt, visible, share)
             used = visible | ~visible.any(dim=1, keepdim=True)
+            wordy = ~visible.any(dim=1, keepdim=True).expand_as(visible)
         if prompt.phrases is not None:
             has_text = prompt.with_text(valid)
             centred = widened(prompt.phrases).masked_fill(~has_text[..., None], 0) - self.phrase_mean
@@ -255,7 +268,8 @@ class EvidenceHead(MatchingHead):
         else:
             each = [member(rows(features, share), places, grid, *given) for member in self.members]
         stages = (widened(torch.stack(stage)) for stage in zip(*each, strict=True))  # E R K n
-        return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used)
+        contest = Contest(self.config.competition, valid, wordy) if self.config.competition else None
+        return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used, contest)
 
     def _cues(self, features: Tensor, places: Tensor, prompt: Prompt, visible: Tensor, share: int) -> Cues:
         """The cues of all rows; in training, of the rows alone whose example shows a keypoint.
