@@ -144,12 +144,12 @@ def measure(
     tested = picture_features(start, others, 1, config.augment, seed)
     labelled = tested.points[:, 0].numpy()
     began = time.monotonic()
-    model, report = adapt(start, few, config)
+    pictures = picture_features(start, few, config.versions, config.augment, seed)
+    model, report = adapt(start, few, config, pictures=pictures)
     minutes = (time.monotonic() - began) / 60
     with torch.inference_mode():
         scores = torch.cat([model(one[None].float()) for one in tested.maps[:, 0]])
     smoothing = SMOOTHING if model.config.own_weight else START_SMOOTHING
-    pictures = picture_features(start, few, config.versions, config.augment, seed)
     found = {
         "nearest": nearest(pictures, tested),
         "matcher": matcher(start, pictures, tested, few[0]),

@@ -23,8 +23,10 @@ HEAD = """# Recipes of `train` and `adapt`
 
 A recipe is a YAML file of the keys below, given as `train --recipe FILE`; all keys have defaults, and an unknown one is
 refused. A file of `experiments/` has a model and its recipe together: `train --model FILE` takes both, `--recipe FILE`
-the recipe alone, and either takes the name of such a file that comes with the package, as in `train --model fast`. This
-page is written from the code by `tools/recipes_page.py`.
+the recipe alone, and either takes the name of such a file that comes with the package, as in `train --model fast`.
+`train --start NAME` without a recipe trains a saved matcher further as `experiments/further.yaml` says, and holds a
+fifth of the objects out to say whether the model got better (`--held-out`). This page is written from the code by
+`tools/recipes_page.py`.
 """
 PARTS = {
     "Augmentation (`augment`)": AugmentConfig,

@@ -1,6 +1,7 @@
 """Whether a training made a model better: its points on held-out objects of the same data, before and after."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ FILE = "validation.json"  # in the run's folder
 SHARE = 0.2  # of the objects, held out where a saved model is trained further
 MOST = 30  # objects that are asked for before and after
 _FEWEST = 10  # objects; of fewer none is held out
+_LEFT = 3  # objects of a category that must be left to train on; of smaller ones none is held out
 _EVEN = 0.005  # change of the mean PCK that counts as none
 
 
@@ -52,18 +54,19 @@ def hold_out(data: "Dataset", share: float, seed: int) -> HeldOut:
         few = f"With fewer than {_FEWEST} objects none is held out; nothing says whether the model gets better."
         return HeldOut(data, (), {}, few if share else "")
     fold_of, whole = fold_numbers(data.objects, round(1 / share), seed)
-    kept = [item for item, fold in zip(data.objects, fold_of, strict=True) if fold]
-    out = [item for item, fold in zip(data.objects, fold_of, strict=True) if not fold]
+    left = Counter(item.category_id for item, fold in zip(data.objects, fold_of, strict=True) if fold)
+    is_out = [not fold and left[item.category_id] >= _LEFT for item, fold in zip(data.objects, fold_of, strict=True)]
+    kept = [item for item, held in zip(data.objects, is_out, strict=True) if not held]
+    out = [item for item, held in zip(data.objects, is_out, strict=True) if held]
     examples: dict[int, LabelledObject] = {}
     for item in kept:
         known = examples.get(item.category_id)
         if known is None or (item.visibility > 0).sum() > (known.visibility > 0).sum():
             examples[item.category_id] = item
-    asked = [item for item in out if item.category_id in examples]
-    drawn = np.random.default_rng([seed, 13]).permutation(len(asked))[:MOST]
+    drawn = np.random.default_rng([seed, 13]).permutation(len(out))[:MOST]
     how = "whole groups" if whole else "of groups that are trained on too, as these are few"
     note = f"{len(out)} of {len(data.objects)} objects are held out ({how}); --held-out 0 trains on all."
-    return HeldOut(replace(data, objects=kept), [asked[i] for i in sorted(drawn)], examples, note)
+    return HeldOut(replace(data, objects=kept), [out[i] for i in sorted(drawn)], examples, note)
 
 
 def measured(model: Any, held: HeldOut) -> dict[str, list[float]]:
@@ -83,12 +86,17 @@ def measured(model: Any, held: HeldOut) -> dict[str, list[float]]:
 
 
 def _points(model: Any, item: "LabelledObject", example: "LabelledObject", prompt: str) -> np.ndarray:
-    """The model's points [K, 2] of one object, from words or from the example alone."""
-    if prompt == "text":
-        return model.predict(item.image, item.category, box=item.box).xy
-    shown = Example(example.image, example.points, example.box)
-    options = {"words": False} if "text" in model.prompts else {}
-    return model.predict(item.image, item.category, box=item.box, example=shown, **options).xy
+    """The model's points [K, 2] of one object, from words or from the example alone; NaN where it cannot be asked for
+    it, as with a box outside the picture."""
+    options: dict[str, Any] = {}
+    if prompt == "example":
+        options["example"] = Example(example.image, example.points, example.box)
+        if "text" in model.prompts:
+            options["words"] = False
+    try:
+        return model.predict(item.image, item.category, box=item.box, **options).xy
+    except InputError:
+        return np.full((len(item.category), 2), np.nan)
 
 
 def write(out: Path, before: dict[str, list[float]], after: dict[str, list[float]], objects: int) -> None:

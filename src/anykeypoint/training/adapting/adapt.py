@@ -69,12 +69,14 @@ def adapt(
     objects: Sequence[LabelledObject],
     config: AdaptConfig | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    pictures: PictureFeatures | None = None,
 ) -> tuple[AdaptedModel, AdaptReport]:
     """A model adapted to the category of some labelled objects, and what was measured on left-out ones.
 
     start: takes examples. Its weights stay as they are, and are part of the result.
     objects: of one category, FEWEST or more.
     on_progress: called with what is done ("features", "members"), and how many of how many steps of it are done.
+    pictures: features of these objects' crops, where they have been computed already; None computes them.
 
     Raises InputError for objects of several categories, too few of them, or another kind of model.
     """
@@ -92,8 +94,9 @@ def adapt(
 
     fold_of, whole = fold_numbers(objects, config.folds, config.seed)
     start = started(start)
-    counted = counter("features", len(objects))
-    pictures = picture_features(start, objects, config.versions, config.augment, config.seed, counted)
+    if pictures is None:
+        counted = counter("features", len(objects))
+        pictures = picture_features(start, objects, config.versions, config.augment, config.seed, counted)
     members, own, matched = [], [], []
     counted = counter("members", config.folds * config.steps)
     for fold in range(config.folds):
