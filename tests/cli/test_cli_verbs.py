@@ -245,7 +245,7 @@ def test_the_verbs_and_their_options_are_these():
             *("--ids-from", "--max-pixels", "--recursive", "-r", "--dtype"),
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
-            *("--example", "--no-words", "--explain", "--mirror"),
+            *("--example", "--no-words", "--explain", "--mirror", "--fine", "--no-fine"),
             *("--detect", "--detector", "--detect-score", "--detect-most"),
         },
         "categories": {"name", "--check"},
@@ -264,7 +264,7 @@ def test_the_verbs_and_their_options_are_these():
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
             "--phrases",
-            *("--answer", "--single", "--sides", "--mirror"),
+            *("--answer", "--single", "--sides", "--mirror", "--fine", "--no-fine"),
             *(
                 "--image-size",
                 "--trained-on",

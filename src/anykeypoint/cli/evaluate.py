@@ -67,6 +67,7 @@ def run(
         ),
     ] = False,
     mirror: options.Mirror = False,
+    fine: options.Fine = None,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
         int,
@@ -135,7 +136,7 @@ def run(
     from .choice import check_model, evaluated_phrases, needed_for
 
     prompt = EvaluationProtocol.parse(protocol).prompt
-    changed = {"strategy": strategy, "cumulative": cumulative, "mirror": mirror}
+    changed = {"strategy": strategy, "cumulative": cumulative, "mirror": mirror, "fine": fine is not None}
     check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions)])
     asked = evaluated_phrases(model, phrases)
     dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
@@ -157,6 +158,7 @@ def run(
         single=single,
         sides=sides,
         mirror=mirror,
+        fine=fine,
         max_per_category=max_per_category,
         seed=seed,
     )

@@ -108,6 +108,16 @@ Mirror = Annotated[
     ),
 ]
 
+Fine = Annotated[
+    bool | None,
+    typer.Option(
+        "--fine/--no-fine",
+        help="Of a matcher, with --example: look at each point once more in a small square round it, or not; by "
+        "default as the model's config says.",
+        show_default=False,
+    ),
+]
+
 # --- every verb ----------------------------------------------------------------------------------------------------
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

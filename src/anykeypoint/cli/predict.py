@@ -110,6 +110,7 @@ def run(
         int | None, typer.Option(metavar="N", help="Number of cells on a side of a density; 100 by default.")
     ] = None,
     mirror: options.Mirror = False,
+    fine: options.Fine = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also draw how a matcher came to each point: its attention, layer by layer."),
@@ -151,7 +152,7 @@ def run(
         console.note(note)
     own = None if model is None or category or keypoints or marked else own_category(model)
     chosen = own or choose_category(category, keypoints, noun, marked)
-    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror)
+    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror, fine)
     if no_words and not marked:
         raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")
     detection = DetectionOptions(detect, detector, detect_score, detect_most)
@@ -222,7 +223,14 @@ def write_results(results: Any, total: int, outputs: Any) -> int:
 
 
 def prediction_options(
-    strategy: str | None, seed: int, cumulative: bool, density: bool, grid: int | None, descriptions: str, mirror: bool
+    strategy: str | None,
+    seed: int,
+    cumulative: bool,
+    density: bool,
+    grid: int | None,
+    descriptions: str,
+    mirror: bool,
+    fine: bool | None,
 ) -> dict[str, Any]:
     """The keyword arguments of a model's `predict` that these options mean; those with their default are left out.
 
@@ -247,6 +255,7 @@ def prediction_options(
         "density": grid or density,
         "describe": descriptions,
         "mirror": mirror,
+        "fine": fine,
     }
     default = {
         "strategy": None,
@@ -255,6 +264,7 @@ def prediction_options(
         "density": False,
         "describe": "detailed",
         "mirror": False,
+        "fine": None,
     }
     return {name: value for name, value in given.items() if value != default[name]}
 

@@ -28,6 +28,7 @@ class EvaluationConfig(Config):
     image_size: side in pixels of the picture that the model gets; None is the model's own.
     sides: also ask about every picture mirrored, and report how often the answers agree, see `left_right`.
     mirror: a matcher answers with the mean of the picture and its mirror image.
+    fine: whether a matcher looks at each point that an example shows once more; None is as the model's config says.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -35,7 +36,7 @@ class EvaluationConfig(Config):
 
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
-    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides", "mirror"})
+    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides", "mirror", "fine"})
 
     model: str = ""
     data: str = ""
@@ -53,5 +54,6 @@ class EvaluationConfig(Config):
     single: bool = False
     sides: bool = False
     mirror: bool = False
+    fine: bool | None = None
     max_per_category: int | None = None
     seed: int = 0

@@ -159,6 +159,10 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
         raise InputError(f"Mirrored pictures are for points, but got the protocol {config.protocol!r}; leave them out.")
     if config.sides and config.mirror:
         raise InputError("The mean with the mirrored picture is the same for both; leave mirror out, or sides.")
+    if config.fine and not protocol.examples:
+        raise InputError(
+            f"A second look compares with an example, but got the protocol {config.protocol!r}; leave it out."
+        )
     if config.oks is not None and (protocol.drawn or protocol.identifies):
         raise InputError(f"OKS is for the protocol text, but got {config.protocol!r}; leave it out.")
     return protocol
@@ -282,6 +286,8 @@ def _predict_options(config: EvaluationConfig) -> dict[str, Any]:
         options["cumulative"] = True
     if config.mirror:
         options["mirror"] = True
+    if config.fine is not None:
+        options["fine"] = config.fine
     return options
 
 

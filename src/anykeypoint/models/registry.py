@@ -32,7 +32,7 @@ class ModelType:
 MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
         "anykeypoint.models.matching.model:load",
-        ("density", "describe", "mirror"),
+        ("density", "describe", "mirror", "fine"),
         ("example", "explain"),
         files=("text/*",),
     ),

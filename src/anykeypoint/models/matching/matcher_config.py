@@ -13,6 +13,7 @@ from ...geometry import MATCHER_CROP
 from ..towers.text import TextConfig
 from ..towers.vision_config import VisionConfig
 from .heads.registry import HEADS, head_class
+from .look_config import SecondLook
 
 _WORDS = ("described", "noun", "broader", "place_words")
 
@@ -38,6 +39,8 @@ class MatcherConfig(Config):
     phrases: whose words it was trained in: "library", "file" (those of the label file, as CapeX's) or the file of
         phrases; None where that is not known. `evaluate` asks in them by default.
     own_example_encoder: whether examples have an image encoder of their own, of the same kind.
+    fine: whether a prompt with examples takes a second look at each point where the caller does not say.
+    look: how the second look is taken, see `second_look.SecondLook`.
     temperature: of its distributions by each kind of prompt, see `density.temperature`.
     """
 
@@ -58,6 +61,8 @@ class MatcherConfig(Config):
     place_words: bool = False
     phrases: str | None = None
     own_example_encoder: bool | None = None
+    fine: bool = False
+    look: SecondLook = field(default_factory=SecondLook)
     temperature: Temperature = field(default_factory=Temperature)
 
     def __post_init__(self) -> None:
@@ -82,7 +87,7 @@ class MatcherConfig(Config):
         check_whole(self.sigma, "A matcher's sigma")
         check_whole(self.cells, "A matcher's cells")
         check_positive(self.crop_scale, "A matcher's crop_scale")
-        for key in ("released_crop", *_WORDS, "own_example_encoder"):
+        for key in ("released_crop", *_WORDS, "own_example_encoder", "fine"):
             check_flag(getattr(self, key), f"A matcher's {key}")
         if not takes_text and (given := [key for key in _WORDS[1:] if getattr(self, key)]):
             raise InputError(f"{self.name} is asked by examples and reads no phrases; leave {given[0]} out.")
@@ -92,6 +97,8 @@ class MatcherConfig(Config):
                 f"{self.phrases!r} for {self.name}."
             )
         self.temperature.check(self.prompts)
+        if self.fine and not self.takes_examples:
+            raise InputError(f"{self.name} looks at no example and takes no second look; leave fine out.")
         if self.own_example_encoder and not self.takes_examples:
             raise InputError(f"{self.name} looks at no example and has no image encoder for one; leave it out.")
 

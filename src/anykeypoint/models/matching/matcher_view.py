@@ -17,17 +17,19 @@ from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
+from ...images import UprightPicture
 from ...instructions import check_describe
 from ...library.lookup import as_category
 from ...pose import Explanation, Pose
 from ..arguments import CategoryLike, check_density, check_options, check_words
-from ..examples import check_examples
+from ..examples import as_examples, check_examples
 from ..view import ObjectCrop, density_of
 from .explaining import recorded_attention, stacked
 from .heads.base import HeadOutput, MatchingHead, Prompt
 from .inputs import EncodedExample, encode_example, make_prompt
 from .matcher_config import MatcherConfig
 from .mirroring import with_mirrored
+from .second_look import ExamplePatches, Found, encoded, look_again, squares
 
 _DESCRIBE = ("detailed", "removed")
 
@@ -48,6 +50,8 @@ class Asked(Protocol):
     def warn_of_language(self, category: Category) -> None: ...
 
     def example_features(self, example: EncodedExample) -> Tensor: ...
+
+    def example_patches(self, example: Example, encoded: EncodedExample) -> ExamplePatches: ...
 
     def encode_pixels(self, pixels: np.ndarray) -> Tensor: ...
 
@@ -86,11 +90,13 @@ class MatchView:
 
     features: [1, C, h, w], of the object's crop.
     cut: where the crop lies in the picture.
+    picture: that the crop was cut out of, for second looks.
     """
 
     model: Asked = field(repr=False)
     features: Tensor = field(repr=False)
     cut: ObjectCrop
+    picture: UprightPicture = field(repr=False)
 
     @property
     def crop(self) -> Crop:
@@ -111,6 +117,7 @@ class MatchView:
         density: bool | int = False,
         describe: str = "detailed",
         mirror: bool = False,
+        fine: bool | None = None,
         **others: Any,
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
@@ -124,6 +131,8 @@ class MatchView:
         describe: "detailed" reads the descriptions where the model was trained with them, "removed" reads names alone.
         mirror: also ask about the mirrored picture, with the same prompt, and answer with the mean of both densities,
             left and right exchanged on the way back (`mirroring`). Takes as long again, but for the examples.
+        fine: look at each point that an example shows once more, in a small square round the first answer
+            (`second_look`); its density then has finer cells. None does so where the model's config says `fine`.
 
         A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
         density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
@@ -134,12 +143,14 @@ class MatchView:
         """
         category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, describe, others)
+        shown = self._looked_at(example, fine)
         output = self._match(prompt, covered)
         if check_flag(mirror, "Whether the mirrored picture is asked about too"):
-            turned = self.model.encode_pixels(np.ascontiguousarray(self.cut.pixels[:, ::-1]))
+            turned = self.model.encode_pixels(np.ascontiguousarray(self.cut.pixels[None, :, ::-1]))
             other = replace(self, features=turned)._match(prompt, covered)
             output = with_mirrored(output, other, category, covered, self.model.head.read)
-        return self._pose(category, output.points, self.probabilities(output, prompt), covered, density)
+        found = self._second_look(output, covered, shown)
+        return self._pose(category, output.points, self.probabilities(output, prompt), covered, density, found)
 
     @torch.inference_mode()
     def explain(
@@ -149,6 +160,7 @@ class MatchView:
         words: bool | None = None,
         density: bool | int = False,
         describe: str = "detailed",
+        fine: bool | None = None,
         **others: Any,
     ) -> Explanation:
         """How `predict` comes to its points: the same pose, and the stages on the way to it.
@@ -158,10 +170,12 @@ class MatchView:
         """
         category, density = as_category(category), check_density(density)
         prompt, covered = self._prompt(category, example, words, describe, others)
+        shown = self._looked_at(example, fine)
         with recorded_attention(self.model.head) as recorded:
             output = self._match(prompt, covered)
         tempered_probabilities = self.probabilities(output, prompt)
-        pose = self._pose(category, output.points, tempered_probabilities, covered, density)
+        found = self._second_look(output, covered, shown)
+        pose = self._pose(category, output.points, tempered_probabilities, covered, density, found)
         stages = self.model.head.stages(output, stacked(recorded))
 
         def only_covered(values: Tensor, axis: int) -> np.ndarray:
@@ -169,6 +183,7 @@ class MatchView:
             return np.where(mask, values.double().cpu().numpy(), np.nan)
 
         path = self.cut.to_image(only_covered(stages.path[:, 0], 1))
+        path = path if found is None else np.concatenate([path, pose.xy[None]])
         probabilities = only_covered(tempered_probabilities[0], 0)
         return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
 
@@ -188,7 +203,8 @@ class MatchView:
         prompt, covered = self._prompt(category, example, words, {})
         output = self._match(prompt, covered)
         grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
-        poses = [self._pose(category, output.points, grid, covered, density=False) for grid in grids]
+        found = self._second_look(output, covered, self._looked_at(example, None))
+        poses = [self._pose(category, output.points, grid, covered, False, found) for grid in grids]
         return poses[0].xy, np.stack([pose.confidence for pose in poses])
 
     def probabilities(self, output: HeadOutput, prompt: Prompt) -> Tensor:
@@ -203,7 +219,7 @@ class MatchView:
         describe: str,
         others: dict[str, Any],
     ) -> tuple[Prompt, np.ndarray]:
-        check_options("A matcher", others, ("example", "words", "density", "describe", "mirror"))
+        check_options("A matcher", others, ("example", "words", "density", "describe", "mirror", "fine"))
         return prompt_for(self.model, category, example, words, describe)
 
     def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:
@@ -211,16 +227,54 @@ class MatchView:
         valid = torch.ones(1, len(covered), dtype=torch.bool, device=self.model.device)
         return self.model.match(self.features, valid, prompt)
 
+    def _looked_at(self, example: Example | Sequence[Example] | None, fine: bool | None) -> list[Example]:
+        """The examples that a second look is taken with; none where none is taken.
+
+        fine: as in `predict`. Raises InputError for one that is requested without an example.
+        """
+        wanted = self.model.config.fine if fine is None else check_flag(fine, "Whether a second look is taken")
+        if fine and example is None:
+            raise InputError("A second look compares with an example; pass one, or leave fine out.")
+        return as_examples(example) if wanted and example is not None else []
+
+    def _second_look(self, output: HeadOutput, covered: np.ndarray, examples: Sequence[Example]) -> Found | None:
+        """What a second look finds; None without examples, and where none of them shows a point."""
+        encoded_examples = [encode_example(one, self.model.config) for one in examples]
+        shown = np.any([one.visible for one in encoded_examples], axis=0) if examples else np.zeros_like(covered)
+        rows = np.flatnonzero(shown)
+        if not len(rows):
+            return None
+        look, box = self.model.config.look, self.box
+        xy = self.cut.to_image(output.points[0].double().cpu().numpy()[rows])
+        crops = squares(xy, look.side * max(box[2:]))
+        query = encoded(self.picture, crops, look.size, self.model.encode_pixels)
+        theirs = [self.model.example_patches(*pair) for pair in zip(examples, encoded_examples, strict=True)]
+        groups = getattr(self.model.head.config, "groups", (query.shape[1],))
+        return look_again(look, groups, query, crops, rows, theirs)
+
     def _pose(
-        self, category: Category, points: Tensor, probabilities: Tensor, covered: np.ndarray, density: bool | int
+        self,
+        category: Category,
+        points: Tensor,
+        probabilities: Tensor,
+        covered: np.ndarray,
+        density: bool | int,
+        found: Found | None,
     ) -> Pose:
-        """The pose of an output's points [1, K, 2] and distributions [1, K, h, w]."""
+        """The pose of an output's points [1, K, 2] and distributions [1, K, h, w], after a second look if there was."""
         points = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
         grids = probabilities[0].double().cpu().numpy()
+        looked: dict[int, int] = {}  # number of a keypoint -> its place among those that were looked at again
+        if found is not None:
+            points = self.crop.normalise(found.moved(self.crop.to_image(points)))
+            looked = {row: place for place, row in enumerate(found.rows.tolist())}
         xy, confidence, densities = self.cut.to_image(points), np.full(len(category), np.nan), {}
         for k in np.flatnonzero(covered).tolist():
             guess = density_of(self.crop, grids[k])
+            if found is not None and k in looked:
+                guess = found.density(looked[k], guess, density or True)
             confidence[k] = guess.mass_within(xy[k], CONFIDENCE_RADIUS * self.crop.side)
             if density:
-                densities[k] = guess if density is True else density_of(self.crop, grids[k], density)
+                sized = density is True or len(guess.grid) == density
+                densities[k] = guess if sized else density_of(self.crop, guess.grid, density)
         return self.cut.pose(category, points, confidence, densities if density else None)

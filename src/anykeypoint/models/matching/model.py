@@ -11,6 +11,7 @@ phrase.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ...category import Category, Keypoint
 from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
-from ...images import ImageSource
+from ...images import ImageSource, read_picture
 from ...library.lookup import as_category
 from ...pose import Explanation, Pose
 from ..arguments import Boxes, CategoryLike, for_each
@@ -42,6 +43,7 @@ from .matcher_config import MatcherConfig
 from .matcher_folder import MODEL_TYPE, as_published, read_config, save_text, todays_name
 from .matcher_view import MatchView
 from .phrasing import UNKNOWN, Phrase, phrase_of
+from .second_look import ExamplePatches, example_patches
 
 
 class MatchingModel(CachingModule):
@@ -254,8 +256,9 @@ class MatchingModel(CachingModule):
         image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
-        crop = cut(image, box, self.config)
-        return MatchView(self, self.encode_pixels(crop.pixels), crop)
+        picture = read_picture(image)
+        crop = cut(picture, box, self.config)
+        return MatchView(self, self.encode_pixels(crop.pixels[None]), crop, picture)
 
     def predict(
         self,
@@ -293,11 +296,23 @@ class MatchingModel(CachingModule):
 
     def example_features(self, example: EncodedExample) -> Tensor:
         """The feature map [1, C, h, w] of an example's crop, from the cache where it is there."""
-        return self.cache.get(example.key, lambda: self.encode_pixels(example.pixels, examples=True))
+        return self.cache.get(example.key, lambda: self.encode_pixels(example.pixels[None], examples=True))
+
+    def example_patches(self, example: Example, encoded: EncodedExample) -> ExamplePatches:
+        """What a second look needs of an example, from the cache where it is there.
+
+        encoded: the example as `inputs.encode_example` gives it; its visible points have patches.
+        """
+        look = self.config.look
+
+        def made() -> ExamplePatches:
+            return example_patches(example, encoded.visible, look, partial(self.encode_pixels, examples=True))
+
+        return self.cache.get((encoded.key, example.points.tobytes(), example.box, look), made)
 
     def encode_pixels(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
-        """The features [1, C, h, w] of a crop's pixels [S, S, 3] uint8, in the precision of the head's layers."""
-        features = self.features(self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device)), examples)
+        """The features [P, C, h, w] of crops [P, S, S, 3] uint8, in the precision of the head's layers."""
+        features = self.features(self.encoder.normalise(torch.from_numpy(pixels).to(self.device)), examples)
         return features.to(next(self.head.parameters()).dtype)
 
 
