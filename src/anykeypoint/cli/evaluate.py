@@ -122,9 +122,7 @@ def run(
     `accelerate launch -m anykeypoint.cli evaluate ...` shares the work among processes.
     """
     if compare is not None:
-        if model is not None or data is not None:
-            raise InputError("--compare takes two folders with reports and no model or data; leave these out.")
-        return run_comparison(*compare, out, seed)
+        return run_comparison(*compare, out, seed, alone=model is None and data is None)
     _check_given({"MODEL": model, "--data": data, "--output": out})
 
     from ..evaluation.baselines.registry import baselines as baselines_of
@@ -167,10 +165,7 @@ def run(
     loaded = _load(model, _device(device, workers), image_size, answer)
     measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
-        loaded,
-        dataset,
-        out,
-        config,
+        *(loaded, dataset, out, config),
         baselines=measured,
         unmeasured=unmeasured,
         known_names=_known_names(data, trained_on, getattr(loaded, "seen_names", None)),
@@ -204,10 +199,15 @@ def _load(model: str, device: str, image_size: int | None, answer: str | None) -
     return loaded
 
 
-def run_comparison(first: Path, second: Path, out: Path | None, seed: int) -> int:
-    """Print two reports side by side, and write a page of it where `out` is given."""
+def run_comparison(first: Path, second: Path, out: Path | None, seed: int, alone: bool = True) -> int:
+    """Print two reports side by side, and write a page of it where `out` is given.
+
+    alone: whether no model and no data were given, which have no part in it.
+    """
     from ..evaluation.compare import compare, table, write_comparison
 
+    if not alone:
+        raise InputError("--compare takes two folders with reports and no model or data; leave these out.")
     result = compare(first, second, seed=seed, progress=console.track)
     print(table(result))
     if out is not None:

@@ -65,7 +65,7 @@ def test_of_several_examples_the_certain_one_decides():
     # The other example's point looks like a corner of the query, which looks more like a corner of that example.
     other[:, :, 4:6, 4:6] = theirs[:, :, :1, :1] + 0.4 * scene(8)[:, :, :1, :1]
     other[:, :, 9, 9] = theirs[:, :, 0, 0]
-    options = SecondLook(certainty=(5.0, -100.0), reach=10.0, temperature=0.01)
+    options = SecondLook(certainty=(5.0, -200.0), reach=10.0, temperature=0.01)
     alone, wrong = looked(theirs, [theirs], options), looked(theirs, [other], options)
     assert (alone.weights > 0.9).all() and (wrong.weights < 0.01).all()
     for examples in ([theirs, other], [other, theirs]):
