@@ -27,10 +27,12 @@ class Config:
 
     called: subject of the sentences about wrong keys, a plural: "The options of a matcher".
     former_keys: key of an older version -> the field that it is read as.
+    former_values: field that version 0.1.0 did not have -> the value that means what it did, where that is no default.
     """
 
     called: ClassVar[str] = "The options"
     former_keys: ClassVar[Mapping[str, str]] = {}
+    former_values: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -13,8 +13,10 @@ from anykeypoint.crops.heatmaps import heat_targets
 from anykeypoint.errors import InputError
 from anykeypoint.models.maps import cell_centres
 from anykeypoint.models.matching.heads.base import Prompt
-from anykeypoint.models.matching.heads.evidence import SMOOTHING, EvidenceConfig, EvidenceHead, EvidenceOutput
+from anykeypoint.models.matching.heads.evidence import EvidenceConfig, EvidenceHead, EvidenceOutput
+from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.parts import cues
+from anykeypoint.models.matching.parts.reading import SMOOTHING
 
 SIZES = {"image_width": 12, "text_width": 6, "groups": (5, 7), "width": 16, "heads": 2, "likeness": 4}
 SMALL = EvidenceConfig(**SIZES, members=2, layers=2, blocks=1, dropout=0.0)
@@ -185,6 +187,21 @@ def test_a_small_change_of_the_probabilities_moves_the_answer_a_little():
         found.append(EvidenceOutput((scores,), torch.ones(1, 1, 1).bool()).points[0, 0])
     assert (found[0] - found[1]).abs().max() < 0.001
     torch.testing.assert_close(found[0], torch.tensor([6 / 20, 8.5 / 20]), atol=1e-3, rtol=0)
+
+
+def test_what_version_0_1_0_wrote_is_read_by_the_window_and_new_heads_are_not():
+    """The mean of the 3 x 3 cells round the highest, where the highest place lies between two equal cells."""
+    old = MatcherConfig.from_dict({"name": "evidence", "backbone": {"name": "efficientnet-lite2"}, "head": {}})
+    new = MatcherConfig.from_dict({"name": "evidence", "vision": {"name": "efficientnet-lite2"}, "head": {}})
+    assert (old.head.reading, new.head.reading, EvidenceConfig().reading) == ("window", "modes", "modes")
+    assert MatcherConfig.from_dict(old.to_dict()).head.reading == "window"
+    scores = torch.full((1, 1, 1, 1, 20, 20), -20.0)
+    scores[..., 8, 5], scores[..., 8, 7] = math.log(0.6), math.log(0.4)
+    used = torch.ones(1, 1, 1).bool()
+    window = EvidenceOutput((scores,), used, reading="window").points[0, 0]
+    torch.testing.assert_close(window, torch.tensor([(5.5 * 0.6 + 7.5 * 0.4) / 20, 8.5 / 20]), atol=2e-3, rtol=0)
+    with pytest.raises(InputError, match="reading must be one of modes, window"):
+        EvidenceConfig(reading="parabola")
 
 
 def test_a_hill_is_a_likelier_answer_than_a_lone_tall_cell():

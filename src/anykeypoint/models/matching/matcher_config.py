@@ -141,6 +141,9 @@ class MatcherConfig(Config):
                     f"{cls.called} must have a name of {', '.join(HEADS)}, but got {name!r}{near_names(name, HEADS)}."
                 )
             data = _without_fusion(data)
+            kind = head_class(name).config_class
+            if "backbone" in data and kind.former_values:  # what version 0.1.0 wrote answers as it did
+                data["head"] = {**kind.former_values, **(data.get("head") or {})}
             for key in ("vision", "backbone"):
                 if isinstance(data.get(key), Mapping):
                     data[key] = VisionConfig.from_dict(data[key], tuning="full")

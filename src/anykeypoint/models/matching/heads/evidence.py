@@ -21,22 +21,23 @@ channels, D channels of a phrase, E members.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ....configs.checks import check_positive, check_rate, check_whole
+from ....configs.checks import check_choice, check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
-from ...maps import cell_centres, full_precision, modes, widened
+from ...maps import cell_centres, full_precision, widened
 from ...towers.vision_config import VisionConfig
 from ..parts.competition import Contest
 from ..parts.cues import Cues, centroids, cues_of, normed
 from ..parts.losses import mean_labelled
 from ..parts.member import Member
+from ..parts.reading import READINGS, read
 from .base import HEATMAP_WEIGHT, EncoderSizes, MatchingHead, Prompt, Stages, check_widths
 
-SMOOTHING = 0.07  # standard deviation, as a fraction of the crop, of the Gaussian that smooths maps to find a peak
 _EARLY = 0.3  # weight of the losses of all stages before the last
 _APART = 0.06  # distance, as a fraction of the crop, below which two points count as one place in `naming_loss`
 _COUNTS = ("members", "width", "heads", "layers", "blocks", "likeness", "text_width")
@@ -60,6 +61,8 @@ class EvidenceConfig(Config):
     image_dropout: that of the convolutional blocks, which draws a number for every cell; None is `dropout`.
     attention_dropout: that of the attention's weights, as many for every cell; None is `dropout`.
     spread: standard deviation of the target Gaussian in cells.
+    reading: how a point is read from the smoothed map: "modes", the highest place, between cells (`maps.modes`), or
+        "window", the mean of the 3 x 3 cells round the highest one, as folders of version 0.1.0 are read.
     place_width: how many channels of a phrase, the last ones, are of position words (`towers.place_words`); these are
         only shifted and scaled as a whole, as whitening would mix them with the others.
     ridge: share of the mean variance that whitening adds to each variance; the larger, the less are phrases told apart
@@ -69,6 +72,7 @@ class EvidenceConfig(Config):
     """
 
     called = "The options of an evidence head"
+    former_values: ClassVar[Mapping[str, Any]] = {"reading": "window"}
 
     image_width: int | None = 328
     text_width: int | None = 384
@@ -83,6 +87,7 @@ class EvidenceConfig(Config):
     image_dropout: float | None = None
     attention_dropout: float | None = None
     spread: float = 1.0
+    reading: str = "modes"
     place_width: int | None = 0
     ridge: float = 0.1
     competition: float = 0.0
@@ -106,6 +111,7 @@ class EvidenceConfig(Config):
         for name in ("dropout", "image_dropout", "attention_dropout"):
             if (rate := getattr(self, name)) is not None or name == "dropout":
                 check_rate(rate, f"An evidence head's {name}")
+        check_choice(self.reading, "An evidence head's reading", READINGS)
         check_positive(self.spread, "An evidence head's spread")
         check_positive(self.competition, "An evidence head's competition", zero=True)
         check_positive(self.ridge, "An evidence head's ridge")
@@ -119,11 +125,13 @@ class EvidenceOutput:
         Without examples M is 1. In training E is 1, and each object has the scores of its own member.
     used: [B, M, K] bool, the examples that count for a keypoint: those that show it, or all where none does.
     contest: how keypoints compete for places, in the distributions alone; None where they do not.
+    reading: how points are read, see `EvidenceConfig`.
     """
 
     scores: tuple[Tensor, ...]
     used: Tensor
     contest: Contest | None = None
+    reading: str = "modes"
 
     @property
     def probabilities(self) -> Tensor:
@@ -142,7 +150,7 @@ class EvidenceOutput:
 
     def points_after(self, stage: int) -> Tensor:
         """The points [B, K, 2] of a stage, by its number."""
-        return read(self._mixture(stage))
+        return read(self._mixture(stage), self.reading)
 
     def _mixture(self, stage: int) -> Tensor:
         each = self._each(stage)
@@ -158,11 +166,6 @@ class EvidenceOutput:
         """Weights by certainty: 1 over the perplexity of an example's distribution, normed over the examples."""
         certainty = torch.special.xlogy(each, each).sum(dim=-1).exp() * self.used
         return certainty / certainty.sum(dim=1, keepdim=True)
-
-
-def read(probabilities: Tensor) -> Tensor:
-    """The points [..., K, 2] of distributions [..., K, h, w], fractions of the map; see `maps.modes`."""
-    return modes(probabilities.flatten(-2), cell_centres(*probabilities.shape[-2:], like=probabilities), SMOOTHING)
 
 
 class EvidenceHead(MatchingHead):
@@ -269,7 +272,8 @@ class EvidenceHead(MatchingHead):
             each = [member(rows(features, share), places, grid, *given) for member in self.members]
         stages = (widened(torch.stack(stage)) for stage in zip(*each, strict=True))  # E R K n
         contest = Contest(self.config.competition, valid, wordy) if self.config.competition else None
-        return EvidenceOutput(tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages), used, contest)
+        scores = tuple(one.unflatten(1, (-1, count)).unflatten(-1, grid) for one in stages)
+        return EvidenceOutput(scores, used, contest, self.config.reading)
 
     def _cues(self, features: Tensor, places: Tensor, prompt: Prompt, visible: Tensor, share: int) -> Cues:
         """The cues of all rows; in training, of the rows alone whose example shows a keypoint.
@@ -315,7 +319,7 @@ class EvidenceHead(MatchingHead):
 
     def read(self, probabilities: Tensor) -> Tensor:
         """See `MatchingHead.read`."""
-        return read(probabilities)
+        return read(probabilities, self.config.reading)
 
     # --- training ----------------------------------------------------------------------------------------------------
 
