@@ -224,6 +224,41 @@ def test_descriptions_are_told_to_a_model_that_reads_them_as_often_as_configured
         assert {": a place" in phrase for phrase in read} == wanted
 
 
+def test_two_prompts_of_each_picture_ask_by_words_and_by_an_example(tmp_path, base, data):
+    model = tiny_trainees.matcher("evidence", base)
+    config = replace(CONFIG, prompts_per_picture=2, support_points_fraction=1.0, batch=4)
+    trainer = settled(model, data, config, tmp_path)
+    asked = [trainer.prompts(at, 5) for at in range(1000)]
+    assert {(words.text, words.example) for words, _ in asked} == {(True, False)}
+    assert all(shown.example for _, shown in asked)
+    assert np.mean([shown.text for _, shown in asked]) == pytest.approx(0.5, abs=0.05)
+    assert [(one.text, one.example) for one in trainer.prompts(0, 5, alone=True)] == [(True, False)] * 2
+
+    loaded = trainer.load(range(4), 0)
+    (batch, _), *_ = loaded.batches
+    assert len(batch.query) == len(batch.examples) == 4 and len(batch.valid) == len(batch.categories) == 8
+    assert loaded.crops + loaded.skipped == 4 and batch.with_examples.tolist() == [1, 3, 5, 7]
+    assert torch.equal(batch.points[::2].nan_to_num(-1), batch.points[1::2].nan_to_num(-1))
+    model.head.train()
+    together = trainer.losses(batch, 0)
+    each = [trainer.losses(_every_second(batch, first), 0) for first in (0, 1)]
+    for name, value in together.items():
+        assert value.item() == pytest.approx((each[0][name].item() + each[1][name].item()) / 2, rel=1e-4), name
+
+
+def _every_second(batch, first):
+    """The batch with the first or the second prompt of each picture alone."""
+    whole = ("query", "examples", "with_examples")
+    rows = {name: value[first::2] for name, value in vars(batch).items() if name not in whole}
+    examples = batch.examples[:0] if first == 0 else batch.examples
+    return replace(batch, examples=examples, with_examples=torch.arange(len(examples)), **rows)
+
+
+def test_heads_that_take_one_prompt_refuse_two(base, data):
+    with pytest.raises(InputError, match="prompts_per_picture 2 is for the head evidence, not flf"):
+        MatcherTrainer(tiny_trainees.matcher("flf", base), data, replace(CONFIG, prompts_per_picture=2))
+
+
 def _described(category):
     return replace(category, keypoints=tuple(replace(p, description="a place") for p in category.keypoints))
 
@@ -239,6 +274,8 @@ def _described(category):
         ({"schedule": "linear"}, "step, cosine"),
         ({"modality_dropout": {"words_only": 0.6, "example_only": 0.6}}, "must be 1 together at most"),
         ({"modality_dropout": {"words_only": -0.1}}, "modality_dropout's words_only must be a number from 0 to 1"),
+        ({"modality_dropout": {"words_only": 0.5}, "prompts_per_picture": 2}, "leave modality_dropout out"),
+        ({"prompts_per_picture": 3}, "prompts_per_picture must be 1 or 2"),
         ({"modality_dropout": {"both": 1}}, "unknown key 'both'"),
         ({"support_points_fraction": 0}, "above 0 and at most 1"),
         ({"drops": [160, 180]}, "Each of drops must be a number from 0 to 1"),

@@ -20,7 +20,7 @@ class LabelledCrop:
     pixels: S S 3 uint8; or the feature map that a frozen image encoder made of the crop, C h w float16.
     points: K 2 float64, normalised coordinates of the crop, also of keypoints outside it; NaN where not labelled.
     visible: K bool, whether the keypoint is labelled and lies in the crop.
-    heatmaps: K N N float32 with the peak 1; all 0 where not visible.
+    heatmaps: K N N float32 with the peak 1; all 0 where not visible. N is 0 where none are drawn.
     """
 
     pixels: np.ndarray

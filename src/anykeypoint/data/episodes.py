@@ -17,7 +17,7 @@ from ..configs.checks import check_choice, check_positive, check_whole
 from ..configs.strict import Config
 from ..crops.augment import MATCHER, AugmentConfig, crop_placed, jitter, place
 from ..crops.batches import Episode, LabelledCrop
-from ..crops.heatmaps import CELLS, heat_targets
+from ..crops.heatmaps import CELLS, heat_targets, heat_weights
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import MATCHER_CROP, visible_in
@@ -39,6 +39,7 @@ class EpisodeConfig(Config):
     released_crop: crop and label as the released code does, see `label_crop`.
     sigma: standard deviation of the heat maps in cells: 1 for GraphCape and CapeX, 2 for POMNet and CapeFormer.
     cells: number of cells along a side of a heat map.
+    heatmaps: False draws no heat maps, for models that read points.
     example_pixels: False leaves the examples' pictures unread and black; CapeX needs only the examples' labels.
     seed: seed of all random numbers.
     augment: random changes of the crops. A mapping that gives some keys takes the defaults of AugmentConfig for the
@@ -54,6 +55,7 @@ class EpisodeConfig(Config):
     released_crop: bool = False
     sigma: int = 1
     cells: int = CELLS
+    heatmaps: bool = True
     example_pixels: bool = True
     seed: int = 42
     augment: AugmentConfig = MATCHER
@@ -162,7 +164,11 @@ def label_crop(
     points = placement.labels(item.points, item.category)
     candidates = ~np.isnan(points).any(axis=1) if config.released_crop else visible_in(points)
     stride = config.size / config.cells
-    heatmaps, weights = heat_targets(points * config.size, candidates, config.sigma, config.cells, stride)
+    drawn = (points * config.size, candidates, config.sigma, config.cells, stride)
+    if config.heatmaps:
+        heatmaps, weights = heat_targets(*drawn)
+    else:
+        heatmaps, weights = np.zeros((len(points), 0, 0), np.float32), heat_weights(*drawn)
     if not read:
         return LabelledCrop(np.zeros((config.size, config.size, 3), np.uint8), points, weights > 0, heatmaps)
     image = read_picture(item.image)

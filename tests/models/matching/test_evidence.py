@@ -299,6 +299,33 @@ def test_in_training_rows_without_an_example_are_answered_as_if_their_cues_were_
     assert torch.isfinite(ask(head, **inputs).scores[-1]).all()
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_two_prompts_of_a_picture_in_one_pass_are_answered_as_in_two(head, inputs, training):
+    """Words alone, and an example with or without words; in training, what concerns the picture is computed once."""
+    head.train(training)
+    words = inputs["has_text"].clone()
+    words[1] = False
+    asked = [
+        inputs | {"example_visible": torch.zeros_like(inputs["example_visible"])},
+        inputs | {"has_text": words},
+    ]
+    single = [ask(head, **one) for one in asked]
+    rows = {name: torch.stack([one[name] for one in asked], dim=1).flatten(0, 1) for name in inputs if name != "query"}
+    both = ask(head, inputs["query"], **rows)
+    for prompt, answer in enumerate(single):
+        for stage, scores in enumerate(answer.scores):
+            kept = inputs["valid"][:, None].expand(-1, M, -1)
+            for mine, its in zip(both.scores[stage][:, prompt::2], scores, strict=True):
+                close(mine[kept], its[kept])
+        assert torch.equal(both.used[prompt::2], answer.used)
+
+
+def test_points_of_examples_stand_for_their_heat_maps(head, inputs):
+    points = cues.centroids(inputs["heatmaps"])
+    given = inputs | {"heatmaps": None, "example_points": points}
+    close(ask(head, **given).probabilities, ask(head, **inputs).probabilities, inputs["valid"])
+
+
 def test_dropout_of_picture_and_attention_can_be_left_out():
     made = EvidenceHead(replace(SMALL, dropout=0.2, image_dropout=0.0, attention_dropout=0.1)).members[0]
     assert [block.dropout.p for block in made.blocks] == [0.0]

@@ -211,7 +211,10 @@ class MatchingModel(CachingModule):
         Raises InputError for a prompt that this matcher does not take.
         """
         self.check_prompt(prompt.example_features is not None, prompt.phrases is not None)
-        if prompt.example_features is not None and prompt.heatmaps is None:
+        marked = (
+            prompt.heatmaps if prompt.example_points is None or not self.head.reads_points else prompt.example_points
+        )
+        if prompt.example_features is not None and marked is None:
             raise InputError("Examples need their heat maps, B M K N N; pass heatmaps too.")
         return self.head(query, valid, prompt if self.head.float32_prompts else prompt.cast(query.dtype))
 

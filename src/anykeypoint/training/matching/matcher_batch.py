@@ -38,10 +38,13 @@ class EpisodePrompt:
 class MatcherBatch:
     """Episodes as a matcher takes them. Crops are uint8 pixels, or float16 feature maps where these are cached.
 
-    query: B S S 3 or B C h w.
-    examples: R M S S 3 or R M C h w, of the episodes with examples alone.
-    with_examples: R, the indices of these episodes in the batch.
+    Letters: an episode has P prompts, B = P * Q rows of Q episodes, those of an episode one after another.
+
+    query: Q S S 3 or Q C h w.
+    examples: R M S S 3 or R M C h w, of the rows with examples alone.
+    with_examples: R, the indices of these rows in the batch.
     example_heatmaps: B M K N N.
+    example_points: B M K 2 float32, their centres of mass, for a head that reads points; else None.
     example_visible: B M K bool, where the example is given and shows the keypoint.
     has_text: B K bool, where the keypoint's phrase is given.
     valid: B K bool, where the keypoint is queried.
@@ -56,6 +59,7 @@ class MatcherBatch:
     examples: Tensor
     with_examples: Tensor
     example_heatmaps: Tensor
+    example_points: Tensor | None
     example_visible: Tensor
     has_text: Tensor
     valid: Tensor
@@ -71,14 +75,26 @@ class MatcherBatch:
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
-def matcher_batch(episodes: EpisodeBatch, prompts: Sequence[EpisodePrompt]) -> MatcherBatch:
+def matcher_batch(
+    episodes: EpisodeBatch, prompts: Sequence[EpisodePrompt], points: np.ndarray | None = None
+) -> MatcherBatch:
     """Convert stacked episodes to tensors and apply the prompts drawn for them.
+
+    prompts: those of an episode one after another, equally many for each.
+    points: Q M K 2, the examples' points for a head that reads these.
 
     As in the released code, a keypoint that an example does not show is not queried, not by text either; but where a
     share of the keypoints is drawn (`EpisodePrompt.keypoints`), those are queried by text alone whether an example
     shows them or not.
     """
-    valid = episodes.examples.visible.all(axis=1)
+    share = len(prompts) // len(episodes.categories)
+
+    def rows(values: np.ndarray) -> np.ndarray:
+        """Q ... -> B ..."""
+        return values if share == 1 else values.repeat(share, axis=0)
+
+    shown, seen = rows(episodes.examples.visible), rows(episodes.query.visible)
+    valid = shown.all(axis=1)
     for row, prompt in enumerate(prompts):
         if prompt.keypoints is not None:
             drawn = np.zeros_like(valid[row])
@@ -89,15 +105,20 @@ def matcher_batch(episodes: EpisodeBatch, prompts: Sequence[EpisodePrompt]) -> M
     with_examples = np.flatnonzero(example)
     tensors = {
         "query": episodes.query.pixels,
-        "examples": episodes.examples.pixels[with_examples],
+        "examples": episodes.examples.pixels[with_examples // share],
         "with_examples": with_examples,
-        "example_heatmaps": episodes.examples.heatmaps,
-        "example_visible": episodes.examples.visible & valid[:, None] & example[:, None, None],
+        "example_heatmaps": rows(episodes.examples.heatmaps),
+        "example_visible": shown & valid[:, None] & example[:, None, None],
         "has_text": valid & text[:, None],
         "valid": valid,
-        "labelled": valid & episodes.query.visible,
-        "points": episodes.query.points.astype(np.float32),
-        "heatmaps": episodes.query.heatmaps,
+        "labelled": valid & seen,
+        "points": rows(episodes.query.points).astype(np.float32),
+        "heatmaps": rows(episodes.query.heatmaps),
     }
     converted = {name: torch.from_numpy(array) for name, array in tensors.items()}
-    return MatcherBatch(**converted, categories=episodes.categories, prompts=tuple(prompts))
+    return MatcherBatch(
+        **converted,
+        example_points=None if points is None else torch.from_numpy(rows(points)),
+        categories=tuple(category for category in episodes.categories for _ in range(share)),
+        prompts=tuple(prompts),
+    )

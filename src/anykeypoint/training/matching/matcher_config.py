@@ -48,6 +48,9 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     most_keypoints: most keypoints of an episode; larger categories are cut to as many, drawn for each episode. 0 cuts
         none.
     modality_dropout: shares of the episodes that have one prompt only.
+    prompts_per_picture: 1 draws one prompt for each query. 2 asks about it twice, and the picture is computed once for
+        both: by words alone, then by an example, in half of the cases with words. A query whose category has no other
+        object is asked about by words both times. For the head evidence; modality_dropout is then not given.
     describe: share of the episodes whose phrases have descriptions, for a model that reads descriptions.
     phrase_draws: forms and words of the phrases, drawn for each episode; None takes the model's own form.
     contrast: weight of the loss that tells a category's keypoints apart at the place of each, beside the other losses.
@@ -66,6 +69,7 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     support_points_fraction: float | None = None
     most_keypoints: int = 0
     modality_dropout: ModalityDropout = field(default_factory=ModalityDropout)
+    prompts_per_picture: int = 1
     describe: float = 1.0
     phrase_draws: PhraseDraws | None = None
     contrast: float = 0.0
@@ -80,6 +84,10 @@ class MatcherTrainConfig(EpisodeTrainConfig):
         check_choices(self, features=FEATURES, layer_loss=LAYER_LOSSES)
         for name in ("versions", "most_keypoints"):
             check_whole(getattr(self, name), f"The recipe's {name}", least=0)
+        if check_whole(self.prompts_per_picture, "The recipe's prompts_per_picture") > 2:
+            raise InputError(f"prompts_per_picture must be 1 or 2, but got {self.prompts_per_picture}.")
+        if self.prompts_per_picture == 2 and self.modality_dropout != ModalityDropout():
+            raise InputError("prompts_per_picture 2 asks by words and by an example; leave modality_dropout out.")
         check_from_zero(self, "heat_weight", "contrast")
         check_shares(self, "describe")
         fraction = self.support_points_fraction

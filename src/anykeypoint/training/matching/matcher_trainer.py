@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...category import Category
 from ...crops.batches import Episode, collate
+from ...crops.heatmaps import heat_centres
 from ...data.episodes import EpisodeConfig, EpisodeSampler
 from ...data.pairs import too_small
 from ...errors import InputError
@@ -67,6 +68,11 @@ class MatcherTrainer(EpisodeTrainer):
             )
         if config.phrase_draws and not model.config.takes_text:
             raise InputError(f"phrase_draws are for matchers that read text, not {model.config.name}; leave it out.")
+        if config.prompts_per_picture > 1 and not (model.head.many_prompts and "both" in model.prompts):
+            raise InputError(
+                f"prompts_per_picture {config.prompts_per_picture} is for the head evidence, not {model.config.name}; "
+                "leave it out."
+            )
         if config.features == "cached" and model.config.vision.tuning != "frozen":
             raise InputError("features 'cached' need an image encoder that stays as it is; set its tuning to frozen.")
         if config.features == "cached" and model.config.own_example_encoder:
@@ -86,14 +92,20 @@ class MatcherTrainer(EpisodeTrainer):
         sizes = [len(self.data.objects[self.episodes.pair(number).query].category) for number in numbers]
         kept = [self._kept_keypoints(number, size) for number, size in zip(numbers, sizes, strict=True)]
         prompts = [
-            self.prompt(number, len(rows), self.episodes.is_alone(number))
+            self.prompts(number, len(rows), self.episodes.is_alone(number))
             for number, rows in zip(numbers, kept, strict=True)
         ]
         with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:  # reads and crops pictures in parallel
-            episodes = pool.map(self.episodes.episode, numbers, [prompt.example for prompt in prompts])
+            episodes = pool.map(
+                self.episodes.episode, numbers, [any(prompt.example for prompt in each) for each in prompts]
+            )
             cut = [_only(episode, rows) for episode, rows in zip(episodes, kept, strict=True)]
-        batch = matcher_batch(collate(cut), prompts)
-        skipped = int((~batch.labelled.any(dim=1)).sum())
+        stacked, points = collate(cut), None
+        if self.model.head.reads_points:
+            shown, drawn = stacked.examples, self.model.config
+            points = heat_centres(shown.points, shown.visible, drawn.sigma, drawn.cells)
+        batch = matcher_batch(stacked, [prompt for each in prompts for prompt in each], points)
+        skipped = int((~batch.labelled.any(dim=1)).unflatten(0, (len(numbers), -1)).all(dim=1).sum())
         return self.micro_batch(batch, numbers, skipped)
 
     def losses(self, batch: MatcherBatch, step: int) -> dict[str, Tensor]:
@@ -102,12 +114,13 @@ class MatcherTrainer(EpisodeTrainer):
         examples = phrases = None
         if len(batch.with_examples):
             given = self._features(batch.examples, examples=True)
-            examples = given.new_zeros(len(query), *given.shape[1:]).index_copy(0, batch.with_examples, given)
+            examples = given.new_zeros(len(batch.valid), *given.shape[1:]).index_copy(0, batch.with_examples, given)
         if any(prompt.text for prompt in batch.prompts):
             phrases = self._phrase_features(batch)
         prompt = Prompt(
             example_features=examples,
             heatmaps=None if examples is None else batch.example_heatmaps,
+            example_points=None if examples is None else batch.example_points,
             example_visible=None if examples is None else batch.example_visible,
             phrases=phrases,
             has_text=None if phrases is None else batch.has_text,
@@ -122,6 +135,15 @@ class MatcherTrainer(EpisodeTrainer):
             names = model.head.naming_loss(output, batch.points, batch.labelled, batch.valid)
             terms = {**terms, "names": self.config.contrast * names}
         return {"loss": sum(terms.values()), **{name: term.detach() for name, term in terms.items()}}
+
+    def prompts(self, number: int, keypoints: int, alone: bool = False) -> tuple[EpisodePrompt, ...]:
+        """Draw all prompts of an episode; the arguments are those of `prompt`."""
+        first = self.prompt(number, keypoints, alone)
+        if self.config.prompts_per_picture == 1:
+            return (first,)
+        worded = np.random.default_rng([self.config.seed, 10, number]).random() < 0.5
+        words, example = replace(first, text=True, example=False), replace(first, text=bool(worded), example=True)
+        return (words, words if alone else example)
 
     def prompt(self, number: int, keypoints: int, alone: bool = False) -> EpisodePrompt:
         """Draw the prompts of an episode.
@@ -226,6 +248,7 @@ class MatcherTrainer(EpisodeTrainer):
             released_crop=model.released_crop,
             sigma=model.sigma,
             cells=model.cells,
+            heatmaps=not self.model.head.reads_points,
             example_pixels=model.takes_examples,
             seed=config.seed,
             augment=config.augment,

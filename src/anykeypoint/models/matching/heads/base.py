@@ -49,7 +49,10 @@ class Prompt:
     that means nothing and must not be labelled in the losses.
 
     example_features: [B, M, C, h, w]; None without examples.
-    heatmaps: [B, M, K, N, N], the places of the keypoints in the examples; needed with example_features.
+    heatmaps: [B, M, K, N, N], the places of the keypoints in the examples; needed with example_features, unless there
+        are example_points.
+    example_points: [B, M, K, 2], the centres of mass of the heat maps, fractions of the example's crop, finite where
+        not visible too; a head that `reads_points` takes them in place of the heat maps.
     example_visible: [B, M, K] bool, the keypoints that are marked inside an example's crop; None for all. A row of
         False is an object without examples.
     phrases: [B, K, D]; None without text.
@@ -60,6 +63,7 @@ class Prompt:
 
     example_features: Tensor | None = None
     heatmaps: Tensor | None = None
+    example_points: Tensor | None = None
     example_visible: Tensor | None = None
     phrases: Tensor | None = None
     has_text: Tensor | None = None
@@ -140,6 +144,8 @@ class MatchingHead(nn.Module):
     file_phrases: ClassVar[bool] = False  # whether it was published with the phrases of MP-100's files as its words
     own_example_encoder: ClassVar[bool] = False  # whether examples have an image encoder of their own
     fitted: ClassVar[tuple[str, ...]] = ()  # fields of the config that may be None, which `fit` then fills in
+    reads_points: ClassVar[bool] = False  # whether it takes the points of examples, too, in place of heat maps
+    many_prompts: ClassVar[bool] = False  # whether `forward` takes several prompts of a picture, see there
     float32_prompts: ClassVar[bool] = False  # whether phrases and heat maps stay float32 beside features in half
 
     def __init__(self, config: Any) -> None:
@@ -172,6 +178,9 @@ class MatchingHead(nn.Module):
         valid: [B, K] bool, the slots that hold a keypoint that is queried. What the prompt has in other slots is never
             read.
         prompt: one of the kinds in `prompts`.
+
+        A head with `many_prompts` takes P prompts of each picture: valid, the prompt and the output then have B * P
+        rows, those of a picture one after another.
         """
         raise NotImplementedError
 

@@ -175,7 +175,7 @@ class EvidenceHead(MatchingHead):
     prompts = ("text", "example", "both")
     text = "minilm-l6"
     float32 = ("phrase_mean", "phrase_whitener")
-    float32_prompts = True
+    reads_points = many_prompts = float32_prompts = True
     fitted = ("image_width", "text_width", "groups", "place_width")
 
     def __init__(self, config: EvidenceConfig) -> None:
@@ -283,14 +283,16 @@ class EvidenceHead(MatchingHead):
         share: number of rows of a picture.
         """
         visible, examples = visible.flatten(0, 1), prompt.example_features.flatten(0, 1)
-        heatmaps = prompt.heatmaps.flatten(0, 1)
+        if prompt.example_points is not None:
+            points = prompt.example_points.flatten(0, 1)  # R K 2
+        else:
+            points = centroids(widened(prompt.heatmaps.flatten(0, 1)).masked_fill(~visible[..., None, None], 0))
         if self.training:
             own = visible.any(dim=-1).nonzero()[:, 0]
-            visible, examples, heatmaps = visible[own], examples[own], heatmaps[own]
+            visible, examples, points = visible[own], examples[own], points[own]
             features = features[own // share]
         else:
             own, features = None, features[:, None].expand(-1, share, -1, -1).flatten(0, 1)
-        points = centroids(widened(heatmaps).masked_fill(~visible[..., None, None], 0))  # R K 2
         cues = cues_of(features, places, widened(examples), points, visible, self.config.groups)
         return cues if own is None else replace(cues, rows=own)
 
