@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_encoders
+import tiny_trainees
 import torch
 from torch import nn
 
@@ -91,3 +92,20 @@ def test_objects_of_all_kinds_are_asked_in_turn_each_with_another_as_example(hal
     assert all(question.example.image != question.picture for question in found)
     shipped = half_precision.shipped_questions()
     assert len(shipped) == 4 and all(question.picture.is_file() for question in shipped)
+
+
+# --- training_speed.py ---------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_of_training_compares_both_settings_on_the_same_pictures(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    training_speed = importlib.import_module("training_speed")
+    heads = []
+    tiny = tiny_trainees.matcher("evidence", tmp_path / "base")
+    monkeypatch.setattr(training_speed, "build", lambda config: heads.append(config.head) or tiny)
+    data = read_coco(write_dataset(tmp_path / "data", 8, seed=2), tmp_path / "data" / IMAGES)
+    found = training_speed.figures(data, 4, 1, tmp_path / "run")
+    assert [head.attention_dropout for head in heads] == [None, 0.0]
+    one, two = (found[name] for name in training_speed.SETTINGS)
+    assert found["ratio"] == pytest.approx(two["prompts a second"] / one["prompts a second"])
+    assert all(value >= 0 for value in (*one.values(), *two.values()))
