@@ -1,5 +1,6 @@
 """`anykeypoint train`: a model's description, a recipe and labelled data in; a model folder out."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -64,8 +65,6 @@ def run(
 
     `accelerate launch -m anykeypoint.cli train ...` uses all GPUs.
     """
-    from accelerate import PartialState
-
     from ..configs.yaml_files import from_mapping, load_yaml
     from ..forms.registry import read
     from ..models.folders import model_type
@@ -109,7 +108,9 @@ def run(
         built = from_folder(find(start))
         if new is not None:
             built = family.started(new, built, config.seed)
-    main = PartialState().is_main_process
+    # Asked of the launcher's environment: accelerate's PartialState, built before the trainer's Accelerator, would make
+    # each process take itself for the only one where ACCELERATE_USE_CPU is set.
+    main = int(os.environ.get("RANK", "0")) == 0
     before = validation.measured(built, held) if main else {}
     family.train(built, dataset, config, out, quiet=console.is_quiet())
     if main:
