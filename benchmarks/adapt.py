@@ -29,7 +29,7 @@ import anykeypoint as ak
 from anykeypoint.forms.dataset import LabelledObject
 from anykeypoint.forms.registry import read
 from anykeypoint.models.maps import cell_centres, features_at, gaussian_at
-from anykeypoint.models.matching.adapted.adapted_model import SMOOTHING, START_SMOOTHING, points_of, start_scores
+from anykeypoint.models.matching.adapted.adapted_model import points_of, points_of_start, start_scores
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.adapting.adapt import adapt, chosen_examples
 from anykeypoint.training.adapting.adapt_config import AdaptConfig
@@ -80,7 +80,7 @@ def matcher(
     with torch.inference_mode():
         for query in tested.maps[:, 0].float():
             scores = start_scores(start, query[None], shown, points, item.category)
-            found.append(points_of(scores, START_SMOOTHING))
+            found.append(points_of_start(start, scores))
     return torch.cat(found).numpy()
 
 
@@ -149,12 +149,11 @@ def measure(
     minutes = (time.monotonic() - began) / 60
     with torch.inference_mode():
         scores = torch.cat([model(one[None].float()) for one in tested.maps[:, 0]])
-    smoothing = SMOOTHING if model.config.own_weight else START_SMOOTHING
     found = {
         "nearest": nearest(pictures, tested),
         "matcher": matcher(start, pictures, tested, few[0]),
         "heat maps": heat_maps(pictures, tested, seed),
-        "adapted": points_of(scores, smoothing).numpy(),
+        "adapted": model.points(scores).numpy(),
     }
     pck = {name: (100 * shares_within(points, labelled, tested.sides)).tolist() for name, points in found.items()}
     return {

@@ -88,9 +88,9 @@ def test_a_completion_script_is_printed_and_names_are_completed(run, monkeypatch
     for line, expected in (
         ("anykeypoint pred", {"predict"}),
         ("anykeypoint data sp", {"split"}),
-        ("anykeypoint predict a.png --model cape", {"capellm-small"}),
+        ("anykeypoint predict a.png --model cape", {"capellm-small", "capellm-small@held-out"}),
         ("anykeypoint predict a.png --category animal_f", {"animal_face"}),
-        ("anykeypoint weights kpt", {"kptllm-small"}),
+        ("anykeypoint weights kpt", {"kptllm-small", "kptllm-small@held-out"}),
     ):
         monkeypatch.setenv("_ANYKEYPOINT_COMPLETE", "complete_bash")
         monkeypatch.setenv("COMP_WORDS", line)

@@ -80,13 +80,17 @@ def test_a_member_is_as_it_was_when_it_was_best_on_the_pictures_it_did_not_learn
     assert not torch.equal(whole.direct.weight, early.direct.weight)
 
 
-def test_the_share_of_the_matcher_is_what_is_best_on_left_out_pictures():
+def _logs(scores):
+    return scores.flatten(2).log_softmax(-1).view_as(scores)
+
+
+def test_the_share_of_the_matcher_is_what_is_best_on_left_out_pictures(start):
     pictures = spots(6)
     right = 5 * pictures.maps[:, 0, :2].float()
     wrong = right.flip(-1).roll(3, -2)
-    share, before, after = adapting._chosen_share(wrong, right.flatten(2).log_softmax(-1).view_as(right), pictures, 1)
+    share, before, after = adapting._chosen_share(start, wrong, _logs(right), pictures, 1)
     assert share > 0.5 and before[1] == after[1] == 1
-    share, before, after = adapting._chosen_share(right, wrong.flatten(2).log_softmax(-1).view_as(wrong), pictures, 1)
+    share, before, after = adapting._chosen_share(start, right, _logs(wrong), pictures, 1)
     assert share == 0 and before[1] < 0.5 and after[1] == 1
 
 

@@ -200,7 +200,7 @@ class MatchView:
         The other arguments are those of `predict`, whose points and confidences these are.
         """
         category = as_category(category)
-        prompt, covered = self._prompt(category, example, words, {})
+        prompt, covered = self._prompt(category, example, words, "detailed", {})
         output = self._match(prompt, covered)
         grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
         found = self._second_look(output, covered, self._looked_at(example, None))

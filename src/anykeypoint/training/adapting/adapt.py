@@ -23,11 +23,10 @@ from ...forms.dataset import LabelledObject
 from ...io import write_bytes
 from ...models.matching.adapted.adapted_config import AdaptedConfig
 from ...models.matching.adapted.adapted_model import (
-    SMOOTHING,
-    START_SMOOTHING,
     AdaptedModel,
     combined,
     points_of,
+    points_of_start,
     start_scores,
     started,
 )
@@ -107,7 +106,7 @@ def adapt(
             _matched(start, pictures, left_out, chosen_examples(pictures, learnt, config.examples), category)
         )
     order = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(fold_of == f) for f in range(config.folds)])))
-    share, before, after = _chosen_share(torch.cat(own)[order], torch.cat(matched)[order], pictures, config.fine)
+    share, before, after = _chosen_share(start, torch.cat(own)[order], torch.cat(matched)[order], pictures, config.fine)
     report = AdaptReport(len(objects), whole, THRESHOLDS, before, after, share)
     return _assembled(start, category, members, pictures, share, config), report
 
@@ -168,7 +167,7 @@ def _matched(
 
 
 def _chosen_share(
-    own: Tensor, matched: Tensor, pictures: PictureFeatures, fine: int
+    start: MatchingModel, own: Tensor, matched: Tensor, pictures: PictureFeatures, fine: int
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
     """The share of the matcher with the best mean PCK, the PCK of the matcher alone, and that with the share.
 
@@ -177,9 +176,9 @@ def _chosen_share(
     measured = {}
     for share in SHARES:
         scores = combined(own if share < 1 else None, matched if share else None, 1 - share, share, fine)
-        smoothing = START_SMOOTHING if share == 1 else SMOOTHING
-        points, labelled = points_of(scores, smoothing).numpy(), pictures.points[:, 0].numpy()
-        measured[share] = tuple(shares_within(points, labelled, pictures.sides).tolist())
+        points = points_of_start(start, scores) if share == 1 else points_of(scores)
+        labelled = pictures.points[:, 0].numpy()
+        measured[share] = tuple(shares_within(points.numpy(), labelled, pictures.sides).tolist())
     best = max(SHARES, key=lambda share: np.mean(measured[share]))
     return best, measured[1.0], measured[best]
 

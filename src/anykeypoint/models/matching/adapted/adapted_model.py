@@ -46,7 +46,7 @@ from .templates import Templates
 MODEL_TYPE = "adapted"
 # Standard deviations, as fractions of the crop, of the Gaussian that smooths maps to find a peak: of the whole answer,
 # and of the matcher's own, whose cells are larger.
-SMOOTHING, START_SMOOTHING = 0.03, 0.07
+SMOOTHING, _START_SMOOTHING = 0.03, 0.07
 _LEAST = 1e-8  # probability below which a cell of the matcher's map counts as impossible
 
 
@@ -105,6 +105,10 @@ class AdaptedModel(CachingModule):
             examples = (self.example_features.float(), self.example_points)
             start = start_scores(self.start, features, *examples, self.category)
         return combined(own, start, config.own_weight, config.start_weight, fine)
+
+    def points(self, scores: Tensor) -> Tensor:
+        """The points [..., K, 2], fractions of the crop, of what `forward` gives."""
+        return points_of(scores) if self.config.own_weight else points_of_start(self.start, scores)
 
     # --- pictures ----------------------------------------------------------------------------------------------------
 
@@ -216,8 +220,7 @@ class AdaptedView:
             raise InputError("An adapted model answers by the names of its points; leave example and words out.")
         chosen, density = self.model.category if category is None else as_category(category), check_density(density)
         grids = self.probabilities[self.model.rows(chosen)]
-        alone = self.model.config.own_weight == 0
-        places = points_of(torch.from_numpy(grids).log(), START_SMOOTHING if alone else SMOOTHING)
+        places = self.model.points(torch.from_numpy(grids).log())
         xy, confidence, densities = self.cut.to_image(places.numpy()), np.full(len(chosen), np.nan), {}
         for k, grid in enumerate(grids):
             guess = density_of(self.crop, grid)
@@ -279,6 +282,13 @@ def points_of(scores: Tensor, smoothing: float = SMOOTHING) -> Tensor:
     grid = scores.shape[-2], scores.shape[-1]
     probabilities = scores.exp().flatten(-2)
     return peaks(probabilities, grid, cell_centres(*grid, like=probabilities), smoothing)[0]
+
+
+def points_of_start(start: MatchingModel, scores: Tensor) -> Tensor:
+    """The points [..., K, 2] of `start_scores`, read as the matcher reads them, or as `points_of` does where it reads
+    none."""
+    read = start.head.read(scores.exp())
+    return points_of(scores, _START_SMOOTHING) if read is None else read
 
 
 def without_words(config: MatcherConfig) -> MatchingModel:
