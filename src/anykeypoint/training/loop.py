@@ -7,7 +7,7 @@ what the uninterrupted run would have drawn, and checkpoints hold no state of ge
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,9 +158,7 @@ def _take_step(
             means[name] += value
     parameters = list(state.parameters.values())
     if accelerator.num_processes > 1:
-        for parameter in parameters:
-            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad = accelerator.reduce(gradient, "mean")
+        _average_gradients(accelerator, parameters)
         sums = torch.tensor([*means.values(), crops, skipped], device=accelerator.device)
         *sums, crops, skipped = accelerator.reduce(sums, "sum").tolist()
         means = {name: value / accelerator.num_processes for name, value in zip(means, sums, strict=True)}
@@ -168,6 +166,18 @@ def _take_step(
     state.optimizer.step()
     state.optimizer.zero_grad()
     return {**means, "grad_norm": float(norm), "crops": int(crops), "skipped": int(skipped)}
+
+
+def _average_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
+    """Set each gradient to its mean over all processes, in one exchange for each precision: hundreds cost seconds."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    for dtype in sorted({parameter.dtype for parameter in parameters}, key=str):
+        gradients = [parameter.grad for parameter in parameters if parameter.dtype == dtype]
+        means = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+        for gradient, mean in zip(gradients, means.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def _backward(
