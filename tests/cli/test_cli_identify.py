@@ -55,6 +55,19 @@ def test_points_are_named_in_the_models_own_words(work, model, capsys):
         assert line.split()[:3] == [x, y, f"{answer.confidence:.2f}"] and line.endswith(answer.name.strip())
 
 
+def test_what_the_user_calls_the_points_is_told_to_the_model(work, model, capsys):
+    points = ["--at", "12,10", "--category", "animal_face", "--model", work / "model"]
+    answers = {}
+    for called in (None, "left eye", "nose"):
+        told = [] if called is None else ["--called", called]
+        code, answers[called], _ = run(capsys, "identify", work / "cat.png", *points, *told)
+        found = model.identify(work / "cat.png", (12, 10), category="animal_face", called=called)
+        assert code == 0 and f"{found.confidence:.2f}" in answers[called] and found.name in answers[called]
+    assert model.identify(work / "cat.png", (12, 10), category="animal_face", called="nose") != model.identify(
+        work / "cat.png", (12, 10), category="animal_face"
+    )
+
+
 def test_a_categorys_names_are_weighed_and_written_as_json(work, model, capsys, tmp_path):
     (tmp_path / "cat.json").write_text(
         json.dumps({"name": "cat", "keypoints": [{"name": "left ear"}, {"name": "nose"}]})

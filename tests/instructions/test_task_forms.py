@@ -8,7 +8,7 @@ import yaml
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.instructions import Instruction, Point, Text
-from anykeypoint.instructions.tasks import TASKS, TaskForm, task_form, task_form_names, task_form_setting
+from anykeypoint.instructions.tasks import MISNAMED, TASKS, TaskForm, task_form, task_form_names, task_form_setting
 
 CATEGORY = Category("cat", (Keypoint("left ear", "The highest one."), Keypoint("nose")), noun="cat")
 
@@ -36,6 +36,20 @@ def test_the_librarys_forms_ask_and_answer_every_task(name, task):
     answer = Text(" left ear", True) if task == "identify" else Point(0, True)
     assert segments[1:] == [answer, Text({"kptllm": "</s>", "brief": "\n"}[name], True)]
     assert form.of(task).prompt(CATEGORY, 0) == segments[:1]
+
+
+@pytest.mark.parametrize("name", task_form_names())
+@pytest.mark.parametrize("task", MISNAMED)
+def test_a_misnamed_question_gives_the_name_that_the_user_said_and_its_answer_the_right_one(name, task):
+    form = task_form(name)
+    for wording in range(len(form.of(task).wordings)):
+        segments = form.conversation(task, CATEGORY, 0, given="nose", wordings=[wording], named=True)
+        question = segments[0].text
+        assert "the nose" in question and "left ear" not in question and "highest" not in question
+        assert segments[1] == Text(" left ear", True)
+        assert (Point(0, True) in segments) == (task == "misnamed_example")
+    harmless = form.conversation(task, CATEGORY, 0, given="nose\nA: <s>", special=["<s>"])[0].text
+    assert "the nose A: < s>" in harmless
 
 
 @pytest.mark.parametrize("task", TASKS[1:])
@@ -84,6 +98,13 @@ def test_a_form_of_a_file_is_kept_with_all_that_it_says(tmp_path):
         ({"text": {"wordings": ["{x}?"]}}, "unknown slot {x}"),
         ({"text": "Where?"}, "text must be a mapping of templates"),
         ({"between": 3}, "between must be text"),
+        ({"text": {"wordings": ["Where is the {given}?"]}}, "has {given} in text, which is of misnamed"),
+        ({"misnamed": {"wordings": ["What?"], "answer": "{name}"}}, "must have {given}"),
+        ({"misnamed": {"wordings": ["{given}?"]}}, "must answer misnamed with {name} alone"),
+        ({"misnamed": {"wordings": ["{given}, {name}?"], "answer": "{name}"}}, "without its name, but it tells {name}"),
+        ({"misnamed_example": {"wordings": ["{given}?"], "answer": "{name}"}}, "must answer misnamed_example with"),
+        ({"misnamed": {"wordings": ["{given}?"], "answer": "{name}", "ending": "|"}}, "one before and one ending"),
+        ({"misnamed": "What?"}, "misnamed must be a mapping of templates"),
     ],
 )
 def test_a_form_that_is_none_is_refused(changes, words):

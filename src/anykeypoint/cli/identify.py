@@ -43,6 +43,13 @@ def run(
             autocompletion=options.complete_categories,
         ),
     ] = None,
+    called: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What you take the points for, right or wrong; for a model that was trained with the task misnamed.",
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -88,7 +95,7 @@ def run(
     check_model(model, ["identify"])
 
     loaded = load_model(model, device, dtype)
-    answers = loaded.identify(read_picture(image, max_pixels), points, box=where, category=choice)
+    answers = loaded.identify(read_picture(image, max_pixels), points, box=where, category=choice, called=called)
     print(text_table(points, answers))
     if json is not None:
         written = as_json(Path(image).name, where, choice, points, answers)  # as `predict` names a single picture

@@ -49,9 +49,17 @@ class CategoryText:
     noun: the object's noun; None takes the category's.
     visible: indices of the keypoints in the picture, for the slot {visible}.
     special: strings that must not stand in the text, see `neutral`.
+    given: the name that the user calls a keypoint by; None takes each keypoint's own.
     """
 
-    def __init__(self, category: Category, noun: str | None, visible: Sequence[int], special: Sequence[str]) -> None:
+    def __init__(
+        self,
+        category: Category,
+        noun: str | None,
+        visible: Sequence[int],
+        special: Sequence[str],
+        given: str | None = None,
+    ) -> None:
         self.category, self.special = category, special
         self.names = [self._neutral(keypoint.name) for keypoint in category.keypoints]
         self.shared = {
@@ -59,10 +67,12 @@ class CategoryText:
             "names": ", ".join(self.names),
             "visible": ", ".join(self.names[i] for i in visible),
         }
+        self.given = None if given is None else self._neutral(given)
 
     def values(self, keypoint: int) -> dict[str, str]:
         """Slot -> value, for templates about the keypoint of this index."""
-        return {**self.shared, "name": self.names[keypoint]}
+        name = self.names[keypoint]
+        return {**self.shared, "name": name, "given": name if self.given is None else self.given}
 
     def description(self, keypoint: int, describe: str) -> str:
         """The description of the keypoint of this index, given in one of the ways of DESCRIBE; empty for none."""

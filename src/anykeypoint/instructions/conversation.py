@@ -46,7 +46,7 @@ SLOTS = {
     "first question": ("noun", "names"),
     "first answer": ("noun", "names", "visible"),
     "question": ("wording", "reference"),
-    "wordings": ("name", "noun", "names", "coordinates"),
+    "wordings": ("name", "noun", "names", "coordinates", "given"),
     "reference": ("description", "reason", "name", "noun"),
     "without": ("name", "noun"),
     "answer": ("coordinates", "name", "noun", "names", "visible", "reference"),
@@ -104,10 +104,10 @@ class Instruction(Config):
     first: rounds in front of the first keypoint's.
     ending: ends every answer.
 
-    Slots: {name} of the keypoint, {noun} of the object, {names} of all keypoints of the category, {visible} the names
-    of those in the picture (known in training only), {description} of the keypoint, {reason} the same as
-    the rest of a sentence that begins with "because", {coordinates} of the keypoint, which follow a blank as an answer
-    does.
+    Slots: {name} of the keypoint, {given} the name that the user calls it by, which may be wrong, {noun} of the object,
+    {names} of all keypoints of the category, {visible} the names of those in the picture (known in training only),
+    {description} of the keypoint, {reason} the same as the rest of a sentence that begins with "because", {coordinates}
+    of the keypoint, which follow a blank as an answer does.
     """
 
     name: str
@@ -163,6 +163,7 @@ class Instruction(Config):
         noun: str | None = None,
         wordings: Sequence[int] = (),
         visible: Sequence[int] = (),
+        given: str | None = None,
         special: Sequence[str] = (),
     ) -> list[Segment]:
         """Rounds about a group of keypoints, to follow the image tokens.
@@ -172,10 +173,11 @@ class Instruction(Config):
         noun: the object's noun; None takes the category's.
         wordings: index of each question's wording; without them it is the first.
         visible: indices of the keypoints in the picture.
+        given: the name that the user calls every keypoint of the group by; None takes the keypoint's own.
         special: strings that the tokenizer reads as control tokens. Users' text is changed so that it contains none of
             them, nor the form's ending, which some tokenizers read as plain text.
         """
-        text = CategoryText(category, noun, visible, (*special, self.ending))
+        text = CategoryText(category, noun, visible, (*special, self.ending), given)
         ways = [describe] * len(group) if isinstance(describe, str) else describe
         chosen = wordings or [0] * len(group)
         segments: list[Segment] = []

@@ -1,5 +1,5 @@
 """Task forms: one conversation form for each task of a model."""
 
-from .task_form import TASKS, TaskForm, task_form, task_form_names, task_form_setting
+from .task_form import MISNAMED, NAMING, TASKS, TaskForm, task_form, task_form_names, task_form_setting
 
-__all__ = ["TASKS", "TaskForm", "task_form", "task_form_names", "task_form_setting"]
+__all__ = ["MISNAMED", "NAMING", "TASKS", "TaskForm", "task_form", "task_form_names", "task_form_setting"]

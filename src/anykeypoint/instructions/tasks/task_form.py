@@ -8,8 +8,14 @@ are shared by all of them:
     text       a name, and its description -> its point
     both       a name and a point of another picture -> its point
 
+Two more are not in the paper, and a form need not have them. The user calls the given point by a name that may be that
+of another keypoint, and the answer has the right one:
+
+    misnamed          a point of the picture and a name for it -> its name
+    misnamed_example  a point of another picture and a name for it -> the same point here
+
 A given point is a prompt token between the image and the question, so no template contains its coordinates. A model
-that identifies first answers the last three with the name, `between`, and then the point.
+that identifies first answers all tasks that end in a point with the name, `between`, and then the point.
 """
 
 import string
@@ -28,6 +34,8 @@ from ..registry import FormLibrary
 
 LIBRARY = FormLibrary("anykeypoint.instructions.tasks", "task form")
 TASKS = ("identify", "example", "text", "both")
+MISNAMED = ("misnamed", "misnamed_example")  # tasks whose question calls the point by a name that may be wrong
+NAMING = ("identify", "misnamed")  # tasks that are answered with a name alone
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class TaskForm(Config):
 
     name: its name.
     identify, example, text, both: the conversation form of each task.
+    misnamed, misnamed_example: those of the tasks that give a name which may be wrong; None where a form has none.
     between: stands between a name and the point that follows it in one answer.
     """
 
@@ -44,13 +53,15 @@ class TaskForm(Config):
     example: Instruction
     text: Instruction
     both: Instruction
+    misnamed: Instruction | None = None
+    misnamed_example: Instruction | None = None
     between: str = "\n"
 
     def __post_init__(self) -> None:
         what = f"The task form {self.name!r}"
         if "\n" not in self.between:
             raise InputError(f"{what} must have a line break in between, as no name has one, but got {self.between!r}.")
-        forms = [self.of(task) for task in TASKS]
+        forms = [self.of(task) for task in self.tasks]
         if len({form.before for form in forms}) > 1 or len({form.ending for form in forms}) > 1:
             raise InputError(f"{what} must have one before and one ending for all tasks; write them beside the tasks.")
         if any(form.first for form in forms):
@@ -59,19 +70,34 @@ class TaskForm(Config):
             raise InputError(
                 f"{what} must have an ending, by which a name is known to be whole; leave it out for </s>."
             )
-        if self.identify.answer != "{name}":
-            raise InputError(f"{what} must answer identify with {{name}} alone, but got {self.identify.answer!r}.")
-        for task, form in zip(TASKS[1:], forms[1:], strict=True):
-            if not form.answers_points:
+        for task, form in zip(self.tasks, forms, strict=True):
+            if task in NAMING and form.answer != "{name}":
+                raise InputError(f"{what} must answer {task} with {{name}} alone, but got {form.answer!r}.")
+            if task not in NAMING and not form.answers_points:
                 raise InputError(f"{what} must answer {task} with {{coordinates}}, but got {form.answer!r}.")
-        for task in ("identify", "example"):
-            form = self.of(task)
-            for template in (form.opening, form.question, *form.wordings):
-                if slots := {slot for _, slot, _, _ in string.Formatter().parse(template)} - {None, "wording"}:
-                    raise InputError(f"{what} asks {task} without words, but it tells {{{min(slots)}}}; leave it out.")
+            self._check_slots(what, task, form)
+
+    def _check_slots(self, what: str, task: str, form: Instruction) -> None:
+        """InputError where a question of a task tells more than it may, or a misnamed one tells no name."""
+        if task not in MISNAMED and any("given" in _slots(wording) for wording in form.wordings):
+            raise InputError(f"{what} has {{given}} in {task}, which is of {' and '.join(MISNAMED)}; write {{name}}.")
+        if task in MISNAMED and not all("given" in _slots(wording) for wording in form.wordings):
+            raise InputError(f"{what} must have {{given}}, the name that the user calls it by, in wordings of {task}.")
+        if task in ("text", "both"):
+            return
+        may = {"wording"} | ({"given", "noun"} if task in MISNAMED else set())
+        for template in (form.opening, form.question, *form.wordings):
+            if slots := _slots(template) - may:
+                why = "without its name" if task in MISNAMED else "without words"
+                raise InputError(f"{what} asks {task} {why}, but it tells {{{min(slots)}}}; leave it out.")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the form has."""
+        return (*TASKS, *(task for task in MISNAMED if getattr(self, task) is not None))
 
     def of(self, task: str) -> Instruction:
-        """The conversation form of one of TASKS."""
+        """The conversation form of one of the form's tasks."""
         return getattr(self, task)
 
     def conversation(
@@ -86,13 +112,13 @@ class TaskForm(Config):
     ) -> list[Segment]:
         """One question and its answer, to follow the image tokens and the prompt token.
 
-        task: one of TASKS.
+        task: one of the form's tasks.
         category, keypoint, describe: as in `Instruction.prompt`.
         named: a point's answer starts with the keypoint's name, which the model is then to write too.
         more: further arguments of `Instruction.conversation`.
         """
         segments = self.of(task).conversation(category, [keypoint], describe, **more)
-        if not named or task == "identify":
+        if not named or task in NAMING:
             return segments
         name = self.named(category.keypoints[keypoint].name, more.get("special", ()))
         at = next(i for i, segment in enumerate(segments) if segment.answer)
@@ -114,7 +140,7 @@ class TaskForm(Config):
         if not isinstance(data, dict):
             raise InputError(f"{origin} must be a mapping of tasks, but got {data!r}.")
         data = {"name": name, **data}
-        own = {key: data.pop(key) for key in ("name", "between", *TASKS) if key in data}
+        own = {key: data.pop(key) for key in ("name", "between", *TASKS, *MISNAMED) if key in data}
         if missing := [task for task in TASKS if task not in own]:
             raise InputError(f"{origin} lacks the task {missing[0]!r}.")
         if unknown := [key for key in data if key not in {f.name for f in fields(Instruction)}]:
@@ -124,7 +150,7 @@ class TaskForm(Config):
         for key in ("name", "between"):
             if not isinstance(own.get(key, ""), str):
                 raise InputError(f"{origin}: {key} must be text, but got {own[key]!r}.")
-        for task in TASKS:
+        for task in (*TASKS, *(task for task in MISNAMED if own.get(task) is not None)):
             if not isinstance(own[task], dict):
                 raise InputError(f"{origin}: {task} must be a mapping of templates, but got {own[task]!r}.")
             own[task] = Instruction.from_dict({**data, **own[task]}, f"{origin}, {task}", task)
@@ -134,6 +160,11 @@ class TaskForm(Config):
     def from_file(cls, path: str | Path) -> "TaskForm":
         """The form of a YAML file, named after the file."""
         return LIBRARY.read_file(cls, path)
+
+
+def _slots(template: str) -> set[str]:
+    """The slots of a template."""
+    return {slot for _, slot, _, _ in string.Formatter().parse(template) if slot is not None}
 
 
 def task_form_names() -> tuple[str, ...]:

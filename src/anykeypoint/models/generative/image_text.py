@@ -86,7 +86,13 @@ class ImageTextNamer(nn.Module):
 
     @torch.inference_mode()
     def identify(
-        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: CategoryLike | None = None
+        self,
+        image: ImageSource,
+        points: np.ndarray,
+        *,
+        box: Box | None = None,
+        category: CategoryLike | None = None,
+        called: None = None,
     ) -> Identified | list[Identified]:
         """Name the keypoints at P points of one picture, each marked and asked about on its own.
 
@@ -95,9 +101,12 @@ class ImageTextNamer(nn.Module):
         box: x, y, w, h in image pixels; None takes the whole picture.
         category: None lets the model write a name of its own, of at most NAME_TOKENS tokens. With a category, the most
             probable of its names is given, with the probability of each name.
+        called: None, as its question has no place for the name that the user calls a point by.
 
-        Raises InputError for points that are not finite (x, y).
+        Raises InputError for points that are not finite (x, y), and for `called`.
         """
+        if called is not None:
+            raise InputError("An image-text model cannot be told what a point is called; leave called out.")
         places, single = check_points(points)
         category = None if category is None else as_category(category)
         cut = cut_object(image, box, self.config.crop_scale, self.config.image_size)

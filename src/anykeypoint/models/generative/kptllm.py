@@ -80,11 +80,17 @@ class KptLLM(KptLLMNetwork):
         return self.encode(image, box).confidences_at(category, temperatures, **asked)
 
     def identify(
-        self, image: ImageSource, points: np.ndarray, *, box: Box | None = None, category: CategoryLike | None = None
+        self,
+        image: ImageSource,
+        points: np.ndarray,
+        *,
+        box: Box | None = None,
+        category: CategoryLike | None = None,
+        called: str | None = None,
     ) -> Identified | list[Identified]:
         """Name the keypoints at these points of one picture: `encode` and `KptLLMView.identify` in one call."""
         known = None if category is None else as_category(category)
-        return self.encode(image, box).identify(points, known)
+        return self.encode(image, box).identify(points, known, called)
 
 
 def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> KptLLM:

@@ -132,15 +132,21 @@ class KptLLMNetwork(GenerativeModel, CachingModule):
     # --- text ---------------------------------------------------------------------------------------------------------
 
     def question(
-        self, task: str, category: Category = NAMELESS, keypoint: int = 0, describe: str = "detailed"
+        self,
+        task: str,
+        category: Category = NAMELESS,
+        keypoint: int = 0,
+        describe: str = "detailed",
+        given: str | None = None,
     ) -> list[int]:
         """The tokenised question of a task, to follow the prefix and, where the task has one, a prompt token.
 
-        task: one of `instructions.tasks.TASKS`.
+        task: one of the tasks of the model's task form.
         category, keypoint: the keypoint that is asked for, by its index; for the tasks "text" and "both".
         describe: how its description is given, one of `instructions.DESCRIBE`.
+        given: the name that the user calls it by; for the misnamed tasks.
         """
-        segments = self.form.of(task).prompt(category, keypoint, describe, special=self.control_tokens)
+        segments = self.form.of(task).prompt(category, keypoint, describe, given=given, special=self.control_tokens)
         return [token for ids in self.tokenize([segment.text for segment in segments]) for token in ids]
 
     def name_tokens(self, name: str) -> list[int]:

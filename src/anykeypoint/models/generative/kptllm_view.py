@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...configs.checks import check_whole
+from ...configs.checks import check_text, check_whole
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...errors import InputError
 from ...example import Example
@@ -89,21 +89,29 @@ class KptLLMView:
     # --- naming points ------------------------------------------------------------------------------------------------
 
     @overload
-    def identify(self, points: tuple[float, float], category: CategoryLike | None = None) -> Identified: ...
+    def identify(
+        self, points: tuple[float, float], category: CategoryLike | None = None, called: str | None = None
+    ) -> Identified: ...
 
     @overload
-    def identify(self, points: np.ndarray, category: CategoryLike | None = None) -> list[Identified]: ...
+    def identify(
+        self, points: np.ndarray, category: CategoryLike | None = None, called: str | None = None
+    ) -> list[Identified]: ...
 
     @torch.inference_mode()
-    def identify(self, points: Any, category: CategoryLike | None = None) -> Identified | list[Identified]:
+    def identify(
+        self, points: Any, category: CategoryLike | None = None, called: str | None = None
+    ) -> Identified | list[Identified]:
         """Name the keypoints at P points.
 
         points: (P, 2) in original image pixels; a single (x, y) gives a single result. A point outside the box's crop
             is processed like any other, although the model does not get the pixels there.
         category: None lets the model write a name of its own, of at most NAME_TOKENS tokens. With a category, the most
             probable of its names is given, with the probability of each name: the softmax over log p of the names.
+        called: the name that the user calls the points by, right or wrong, for models that were trained with the task
+            misnamed (docs/recipes.md); the answer has the name that the model finds right.
 
-        Raises InputError for points outside the picture.
+        Raises InputError for points outside the picture, and for `called` where the model's task form has no misnamed.
         """
         places, single = self._checked_points(points)
         category = None if category is None else as_category(category)
@@ -112,7 +120,7 @@ class KptLLMView:
         model = self.model
         normalised = torch.from_numpy(self.cut.crop.normalise(places)).float().to(model.device)
         engine = self._engine(model.prompt_tokens(self.features, normalised[None])[0])
-        question = model.question("identify")
+        question = self._naming_question(called)
         questions = [[PROMPT - row, *question] for row in range(len(places))]
         ending = model.tokenize([model.form.identify.ending])[0]
         if category is None:
@@ -126,6 +134,17 @@ class KptLLMView:
                 best = max(range(len(names)), key=row.__getitem__)
                 answers.append(Identified(names[best], row[best], dict(zip(names, row, strict=True))))
         return answers[0] if single else answers
+
+    def _naming_question(self, called: str | None) -> list[int]:
+        """The tokens of the question for a point's name, which the user calls it by or not."""
+        if called is None:
+            return self.model.question("identify")
+        if "misnamed" not in self.model.form.tasks:
+            raise InputError(
+                f"The task form {self.model.form.name!r} has no misnamed, so the model cannot be told what the point "
+                "is called; leave called out."
+            )
+        return self.model.question("misnamed", given=check_text(called, "What the point is called"))
 
     def _checked_points(self, points: Any) -> tuple[np.ndarray, bool]:
         """The points P 2 in image pixels, and whether a single (x, y) was given."""

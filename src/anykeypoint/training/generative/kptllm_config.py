@@ -8,7 +8,7 @@ from ...configs.checks import check_positive, check_whole
 from ...configs.strict import Config
 from ...crops.augment import LOCLLM, AugmentConfig
 from ...errors import InputError
-from ..run_config import check_choices, check_from_zero, check_options
+from ..run_config import check_choices, check_from_zero, check_options, check_shares
 from .generative_config import GenerativeTrainConfig
 
 LEARN_NAMES = ("unknown", "all")
@@ -18,13 +18,15 @@ LEARN_NAMES = ("unknown", "all")
 class TaskWeights(Config):
     """Weights by which the task of a conversation is drawn, in any unit; a task that a recipe leaves out has 0.
 
-    It is drawn among the tasks that are possible for the keypoint: `example` and `both` need another object of the
-    category that has the keypoint visible too.
+    It is drawn among the tasks that are possible for the keypoint: `example`, `both` and `misnamed_example` need
+    another object of the category that has the keypoint visible too, and the misnamed ones a keypoint of another name.
 
     identify: from a place in the picture to the keypoint's name.
     example: from a place in another picture to the keypoint's name and its place here.
     text: from the keypoint's name and description to its place.
     both: from name, description and a place in another picture to its place here.
+    misnamed: from a place in the picture, called by a name that may be wrong, to the keypoint's name. Not the paper's.
+    misnamed_example: from a place in another picture, called by such a name, to the keypoint's name and its place here.
     """
 
     called: ClassVar[str] = "The weights of the tasks"
@@ -33,6 +35,8 @@ class TaskWeights(Config):
     example: float = 0.0
     text: float = 0.0
     both: float = 0.0
+    misnamed: float = 0.0
+    misnamed_example: float = 0.0
 
     def __post_init__(self) -> None:
         for name, weight in vars(self).items():
@@ -62,6 +66,8 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
     point: weight of the points' L1 loss beside the names' loss, with <KEYPOINT> answers (Eq. 7).
     learn_names: of which answers the name in front of the point is learnt: "unknown", those whose question does not
         give it, or "all" (Sec. 3.5: the loss of text is that of the example). It matters to models that identify first.
+    wrong: share of the misnamed conversations whose name is wrong; the others give the right one, so that a name is not
+        contradicted because it is given. See `wrong_names` for the draw.
     prompt_lr: learning rate of the modules that make prompt tokens, which start at random; 0 takes `lr`.
     """
 
@@ -70,6 +76,7 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
     words: float = 1.0
     point: float = 2.0
     learn_names: str = "unknown"
+    wrong: float = 0.5
     prompt_lr: float = 0.0
     describe: float = 0.5
     batch: int = 16
@@ -81,5 +88,6 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
         check_options(self, check_whole, "asks")
         check_choices(self, learn_names=LEARN_NAMES)
         check_from_zero(self, "words", "point")
+        check_shares(self, "wrong")
         if self.guide.alone:
             raise InputError("guide.alone is CapeLLM's; start from a CapeLLM that was trained so, and leave it out.")

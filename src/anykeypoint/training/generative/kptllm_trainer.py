@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...data.synthetic import SyntheticObject
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
+from ...instructions.tasks import MISNAMED
 from ...models.generative.capellm import CapeLLM
 from ...models.generative.kptllm import KptLLM
 from ...models.generative.kptllm_config import KptLLMConfig
@@ -24,7 +25,9 @@ from .guidance import guided_losses
 from .kptllm_config import KptLLMTrainConfig
 from .object_sampler import TrainingObject
 from .task_sequences import EXAMPLE_TASKS, TaskBatch, TaskSequence, build_task_sequences, collate_tasks
+from .wrong_names import has_wrong_name
 
+ALONE = ("identify", "text", "misnamed")  # tasks that need no example
 PROMPT_PARTS = ("extractor", "prompt_projection", "keypoint_token")  # modules of the model that train with prompt_lr
 
 
@@ -92,10 +95,25 @@ class KptLLMTrainer(GenerativeTrainer):
         for item in data.objects:
             self.members.setdefault(item.category_id, []).append(item)
         self.single = [items[0].category.name for items in self.members.values() if len(items) == 1]
-        if self.single and not (config.tasks.identify or config.tasks.text):
+        self._check_misnamed()
+        if self.single and not any(getattr(config.tasks, task) for task in ALONE):
             raise InputError(
                 f"Every task of the recipe needs an example, but {self.single[0]!r} has a single object; complete the "
                 "data, take the category out, or train identify or text beside."
+            )
+
+    def _check_misnamed(self) -> None:
+        """InputError where the recipe has misnamed conversations, and the model's form or the data has none."""
+        asked = [task for task in MISNAMED if getattr(self.config.tasks, task)]
+        form = self.model.form
+        if lacking := [task for task in asked if task not in form.tasks]:
+            raise InputError(f"The task form {form.name!r} has no {lacking[0]}; add it there, or leave the task out.")
+        if set(asked) == {task for task, weight in vars(self.config.tasks).items() if weight} and not any(
+            has_wrong_name(item.category, 0) for item in self.objects
+        ):
+            raise InputError(
+                "Every task of the recipe needs a wrong name, but no category has two names; train identify or text "
+                "beside."
             )
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:

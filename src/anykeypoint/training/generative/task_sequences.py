@@ -21,7 +21,7 @@ from ...data.synthetic import SyntheticObject
 from ...forms.dataset import LabelledObject
 from ...geometry import visible_in
 from ...instructions import Text
-from ...instructions.tasks import TASKS
+from ...instructions.tasks import MISNAMED, TASKS
 from ...models.generative.kptllm import KptLLM
 from ...models.generative.kptllm_network import PROMPT
 from .kptllm_config import KptLLMTrainConfig
@@ -29,8 +29,9 @@ from .object_sampler import SyntheticSeeds, TrainingObject, resolve
 from .sequence_batch import SequenceBatch, collate
 from .sequences import PackedSequence, crop_object
 from .writer import SequenceWriter
+from .wrong_names import draw_given_name, has_wrong_name
 
-EXAMPLE_TASKS = ("example", "both")  # tasks that give a place in an example
+EXAMPLE_TASKS = ("example", "both", "misnamed_example")  # tasks that give a place in an example
 Members = Mapping[int, Sequence[LabelledObject]]  # the objects of each category, by its id
 
 
@@ -86,7 +87,7 @@ class TaskWriter(SequenceWriter):
     def converse(self, task: str, query: CroppedObject, example: CroppedObject | None, keypoint: int) -> None:
         """Append the question and the answer of a task.
 
-        task: one of TASKS.
+        task: one of the form's tasks.
         query: the object that is trained on.
         example: another object of its category, for the tasks that need one.
         keypoint: index of the keypoint.
@@ -96,6 +97,8 @@ class TaskWriter(SequenceWriter):
         has_text = task in ("text", "both")
         named = self.model.config.identify_first
         options = {**options, "wordings": [wording], "named": named}
+        if task in MISNAMED:
+            options["given"] = draw_given_name(item.category, keypoint, self.config.wrong, self.rng)
         segments = form.conversation(task, item.category, keypoint, describe if has_text else "detailed", **options)
         if (
             named and has_text and self.config.learn_names == "unknown"
@@ -188,7 +191,7 @@ def _example(
 
     None where no task of the recipe needs an example, and where the category has no other object.
     """
-    if not (config.tasks.example or config.tasks.both):
+    if not any(getattr(config.tasks, task) for task in EXAMPLE_TASKS):
         return None
     if isinstance(item, SyntheticSeeds):
         return _cropped(SyntheticSeeds(item.kind, int(rng.integers(2**62))), model, config, rng)
@@ -218,13 +221,18 @@ def _draw_tasks(
         for i in keypoints:
             if not query.visible[i]:
                 continue
-            in_example = example is not None and bool(example.visible[i])
-            possible = [task for task in TASKS if in_example or task not in EXAMPLE_TASKS]
-            probabilities = config.tasks.probabilities(possible)
+            probabilities = config.tasks.probabilities(_possible(query, example, i))
             if probabilities:
                 choice = int(rng.choice(len(probabilities), p=list(probabilities.values())))
                 drawn.append((list(probabilities)[choice], i))
     return drawn
+
+
+def _possible(query: CroppedObject, example: CroppedObject | None, keypoint: int) -> list[str]:
+    """The tasks that can ask for a keypoint."""
+    in_example = example is not None and bool(example.visible[keypoint])
+    misnamed = MISNAMED if has_wrong_name(query.item.category, keypoint) else ()
+    return [task for task in (*TASKS, *misnamed) if in_example or task not in EXAMPLE_TASKS]
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
