@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import tiny
+import torch
 import yaml
 
+import anykeypoint
 from anykeypoint import __version__, cli, load
 from anykeypoint.cli.app import DATA_VERBS, VERBS, build_command
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
@@ -137,6 +139,24 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
     assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
+def test_the_precision_reaches_the_model_and_is_a_setting_of_what_was_measured(work, trained, capsys, monkeypatch):
+    options = ["--max-per-category", 1, "--dtype", "bfloat16", "-o", work / "half"]
+    loaded, plain = [], anykeypoint.load
+
+    def recorded(name, **options):
+        loaded.append(plain(name, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(anykeypoint, "load", recorded)
+    for verb, file in (("evaluate", "results.json"), ("density", "density.json")):
+        code, _, err = run(capsys, verb, trained, *data(work), *options)
+        assert code == 0, err
+        assert loaded[-1].language.layer_dtype == torch.bfloat16
+        assert json.loads((work / "half" / file).read_text())["settings"]["dtype"] == "bfloat16"
+        code, _, err = run(capsys, verb, trained, *data(work), "--dtype", "half", "-o", work / "none")
+        assert code == 2 and "dtype" in err and not (work / "none").exists()
+
+
 def test_other_ways_of_asking_and_reading_are_options_of_both_verbs(work, trained, capsys):
     options = ["--strategy", "top-3", "--cumulative", "--image-size", 56, "--max-per-category", 1]
     code, _, _ = run(capsys, "evaluate", trained, *data(work), *options, "-o", work / "ways")
@@ -175,6 +195,8 @@ def test_densities_are_compared_with_gaussians_and_drawn(work, trained, capsys):
     assert results["category_mean"]["model"]["outside_crop"] == 0
     assert results["points"] <= len((out / "density.jsonl").read_text().splitlines())
     assert (out / "examples.png").stat().st_size > 1000
+    code, _, err = run(capsys, "density", trained, *data(work), *options, "--dtype", "bfloat16")
+    assert code == 2 and "other settings (dtype 'float32' there, 'bfloat16' here)" in err
     code, _, err = run(capsys, "density", trained, *data(work), "--sigma", "0", "-o", work / "x")
     assert code == 2 and "Sigma" in err
 
@@ -250,7 +272,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "categories": {"name", "--check"},
         "identify": {
-            *("--max-pixels", "--dtype"),
+            *("--max-pixels", "--dtype", "--called"),
             "image",
             "--at",
             "--box",
@@ -264,7 +286,7 @@ def test_the_verbs_and_their_options_are_these():
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
             "--phrases",
-            *("--answer", "--single", "--sides", "--mirror", "--fine", "--no-fine"),
+            *("--answer", "--single", "--sides", "--mirror", "--fine", "--no-fine", "--dtype"),
             *(
                 "--image-size",
                 "--trained-on",
@@ -279,7 +301,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "density": {
             *("model", "--data", "--images", "--output", "-o", "--max-per-category", "--seed", "--sigma", "--grid"),
-            *("--sampled", "--allow-missing", "--strict", "--device"),
+            *("--sampled", "--allow-missing", "--strict", "--device", "--dtype"),
         },
         "calibrate": {
             *("model", "--data", "--images", "--output", "-o", "--prompt", "--max-per-category", "--seed"),

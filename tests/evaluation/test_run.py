@@ -162,7 +162,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"strategy": "expected"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}]
+    "change",
+    [{"strategy": "expected"}, {"seed": 1}, {"model": "other"}, {"descriptions": "removed"}, {"dtype": "bfloat16"}],
 )
 def test_another_setting_in_the_same_folder_is_refused_by_name(dataset, tmp_path, change):
     run.evaluate(Oracle(dataset), dataset, tmp_path, run.EvaluationConfig())

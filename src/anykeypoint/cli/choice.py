@@ -65,13 +65,13 @@ def own_category(name: str) -> "Category | None":
     return AdaptedConfig.from_dict(read_settings(folder, MODEL_TYPE)).category
 
 
-def load_model(name: str, device: str, dtype: str = "float32") -> Any:
-    """The model, with a note while it loads; `anykeypoint.load` says what is refused."""
+def load_model(name: str, device: str, dtype: str = "float32", **more: Any) -> Any:
+    """The model, with a note while it loads; `anykeypoint.load` says what is refused, and what more it takes."""
     from .. import load
 
     precision = {} if dtype == "float32" else {"dtype": dtype}
     with console.waiting(f"loading {name}"):
-        return load(name, device=device, **precision)
+        return load(name, device=device, **precision, **more)
 
 
 def _lacking(name: str, needed: list[str]) -> list[str]:

@@ -39,12 +39,12 @@ def run(
     allow_missing: options.AllowMissing = False,
     strict: options.Strict = False,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> int:
     """Compare a model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
-    from .. import load
     from ..evaluation.density_comparison import EXAMPLES, RESULTS, DensityComparisonConfig, compare_densities
     from ..forms.registry import fingerprint, read
-    from .choice import check_model
+    from .choice import check_model, load_model
 
     if sampled is not None:
         try:
@@ -55,10 +55,9 @@ def run(
             ) from error
     dataset = read(data, images, allow_missing=allow_missing, strict=strict)
     print_left_out(dataset)
-    config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled)
+    config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled, dtype)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
-    with console.waiting(f"loading {model}"):
-        loaded = load(model, device=device)
+    loaded = load_model(model, device, dtype)
     results = compare_densities(loaded, dataset, out, config, command=command, progress=console.track)
     print_faults(results["outline_faults"])
     print(summary(results))

@@ -110,6 +110,7 @@ def run(
     allow_missing: options.AllowMissing = False,
     strict: options.Strict = False,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -157,12 +158,13 @@ def run(
         sides=sides,
         mirror=mirror,
         fine=fine,
+        dtype=dtype,
         max_per_category=max_per_category,
         seed=seed,
     )
     check_labels(dataset, config)
     workers = _workers()
-    loaded = _load(model, _device(device, workers), image_size, answer)
+    loaded = _load(model, _device(device, workers), dtype, image_size, answer)
     measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
         *(loaded, dataset, out, config),
@@ -186,12 +188,11 @@ def _check_given(arguments: dict[str, Any]) -> None:
             raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
 
 
-def _load(model: str, device: str, image_size: int | None, answer: str | None) -> Any:
+def _load(model: str, device: str, dtype: str, image_size: int | None, answer: str | None) -> Any:
     """The model to measure. Raises InputError where `answer` is given for a model with one way to answer."""
-    from .. import load
+    from .choice import load_model
 
-    with console.waiting(f"loading {model}"):
-        loaded = load(model, device=device, image_size=image_size)
+    loaded = load_model(model, device, dtype, image_size=image_size)
     if answer is not None:
         if not hasattr(loaded, "answer_by"):
             raise InputError(f"--answer is for DLF, but {model} has one way to answer; leave it out.")

@@ -67,9 +67,11 @@ class DensityComparisonConfig(Config):
     grid: number of cells on a side of the density; None takes the model's own.
     sampled: number of points that are drawn of each keypoint for a kernel density beside the exact one, as in Fig. 5;
         None draws none.
+    dtype: precision that the model is loaded in, see `anykeypoint.load`.
     """
 
     called: ClassVar[str] = "The settings of a density comparison"
+    later: ClassVar[frozenset[str]] = frozenset({"dtype"})  # options that version 0.1.0 did not have
 
     model: str = ""
     data: str = ""
@@ -78,6 +80,7 @@ class DensityComparisonConfig(Config):
     sigma: float = SIGMA
     grid: int | None = None
     sampled: int | None = None
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         check_positive(self.sigma, "Sigma, a fraction of the crop's side such as 0.03,")

@@ -29,6 +29,7 @@ class EvaluationConfig(Config):
     sides: also ask about every picture mirrored, and report how often the answers agree, see `left_right`.
     mirror: a matcher answers with the mean of the picture and its mirror image.
     fine: whether a matcher looks at each point that an example shows once more; None is as the model's config says.
+    dtype: precision that the model is loaded in, see `anykeypoint.load`.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -36,7 +37,9 @@ class EvaluationConfig(Config):
 
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
-    later: ClassVar[frozenset[str]] = frozenset({"names", "phrases", "answer", "single", "sides", "mirror", "fine"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype"}
+    )
 
     model: str = ""
     data: str = ""
@@ -55,5 +58,6 @@ class EvaluationConfig(Config):
     sides: bool = False
     mirror: bool = False
     fine: bool | None = None
+    dtype: str = "float32"
     max_per_category: int | None = None
     seed: int = 0
