@@ -225,7 +225,7 @@ def saved(model: MatchingModel, repeats: int) -> dict[str, float]:
     shown = Example(PHOTO, places, category=category)
     asked = {"text": {"words": True}, "example": {"example": shown, "words": False}}
     asked["both"] = {"example": shown, "words": True}
-    asked = {name: options for name, options in asked.items() if name in model.prompts}
+    asked = {name: options for name, options in asked.items() if name in model.config.prompts}
     runs = {name: lambda o=options: model.predict(photo, category, **o) for name, options in asked.items()}
 
     def new_example() -> None:
@@ -245,7 +245,7 @@ def saved_runtimes(model: MatchingModel, threads: int, repeats: int) -> dict[str
     places = np.random.default_rng(0).uniform(150, 350, (len(category), 2))
     pixels = cut(PHOTO, None, model.config).pixels
     figures = {}
-    for prompt in model.prompts:
+    for prompt in model.config.prompts:
         shown = None if prompt == "text" else Example(PHOTO, places, category=category)
         inputs = {
             name: torch.from_numpy(value)

@@ -112,7 +112,7 @@ def test_a_missing_picture_and_a_model_that_names_nothing_are_refused(work, caps
     code, _, err = run(capsys, "identify", work / "none.png", "--at", "1,2", "--model", work / "model")
     assert code == 2 and "There is no file" in err
     code, _, err = run(capsys, "identify", work / "cat.png", "--at", "1,2", "--model", work / "cape")
-    assert code == 2 and "cannot name points; give a KptLLM as --model" in err
+    assert code == 2 and "cannot name points; give a matcher that reads words or a KptLLM as --model" in err
 
 
 @pytest.mark.parametrize("protocol", ["identify", "identify-names", "1-shot", "both", "text"])

@@ -69,16 +69,23 @@ class Namer:
         return [Identified("nose", 0.5, None) for _ in np.atleast_2d(points)]
 
 
-def test_identify_says_that_the_shipped_model_is_worse_than_guessing(run, monkeypatch, tmp_path):
-    for arguments in (["--help"], ["identify", "--help"]):
-        assert "worse than guessing by position" in " ".join(run(*arguments)[1].split())
-    monkeypatch.setattr(anykeypoint, "load", lambda name, device: Namer())
+def test_identify_takes_the_matcher_for_a_category_and_warns_of_names_in_own_words(run, monkeypatch, tmp_path):
+    shown = " ".join(run("identify", "--help")[1].split())
+    assert "kptllm-small" in shown and "a guess by the position" in shown
+    loaded = []
+    monkeypatch.setattr(anykeypoint, "load", lambda name, device: loaded.append(name) or Namer())
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     arguments = ["identify", tmp_path / "a.png", "--at", "3,4"]
     code, out, err = run(*arguments)
     assert code == 0 and "nose" in out and "19.5 %" in err and "28.7 %" in err and len(err.splitlines()) == 1
     assert run(*arguments, "-q")[2] == ""
+    assert run(*arguments, "--category", "human_face")[2] == ""
+    assert "19.5 %" in run(*arguments, "--category", "human_face", "--model", "kptllm-small")[2]
+    assert loaded == ["kptllm-small", "kptllm-small", "fast", "kptllm-small"]
     (tmp_path / "mine").mkdir()
     assert run(*arguments, "--model", tmp_path / "mine")[2] == ""
+    loaded.clear()
     code, _, err = run(*arguments, "--model", find("fast"))
-    assert code == 2 and "cannot name points" in err
+    assert code == 2 and "has no words of its own for a point; give --category" in err and len(err.splitlines()) == 1
+    code, _, err = run(*arguments, "--category", "human_face", "--model", "capellm-small")
+    assert code == 2 and "cannot name points; give a matcher that reads words or a KptLLM" in err and not loaded

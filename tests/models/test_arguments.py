@@ -1,6 +1,7 @@
 """What the public methods take: several pictures, boxes and forms of a category; and what they say to anything else."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -144,10 +145,11 @@ def test_a_view_and_explain_answer_every_wrong_argument_with_a_sentence(models):
 
 
 def test_identify_answers_every_wrong_argument_with_a_sentence(models):
-    def call(**given):
-        return models["kptllm"].identify(**{"image": PICTURE, "points": (10, 12), **given})
+    def call(name, **given):
+        return models[name].identify(**{"image": PICTURE, "points": (10, 12), "category": FISH, **given})
 
-    fed(call, image=("array",), points=(), box=("none",), category=("none", "category"))
+    fed(partial(call, "kptllm"), image=("array",), points=(), box=("none",), category=("none", "category"))
+    fed(partial(call, "evidence"), image=("array",), points=(), box=("none",), category=("category",))
 
 
 def test_the_public_functions_and_classes_answer_every_wrong_argument_with_a_sentence():

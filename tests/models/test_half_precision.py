@@ -59,7 +59,7 @@ def test_every_matcher_answers_by_every_prompt_it_takes(tmp_path, name, dtype):
     exact.save_pretrained(tmp_path / "model")
     half = from_folder(tmp_path / "model", HALVES[dtype])
     assert next(half.head.parameters()).dtype == HALVES[dtype]
-    for prompt in half.prompts:
+    for prompt in half.config.prompts:
         given = {"text": {}, "example": {"words": False}, "both": {}}[prompt]
         if prompt != "text":
             given = {**given, "example": tiny_matchers.example()}

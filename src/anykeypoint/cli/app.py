@@ -57,7 +57,7 @@ DATA_VERBS = {
 }
 VERBS = {
     "predict": Verb("predict", "Predict the keypoints of objects in pictures, from words, examples or both."),
-    "identify": Verb("identify", "Name the keypoint at a point of a picture (worse than guessing by position today)."),
+    "identify": Verb("identify", "Name the keypoint at a point of a picture, out of a category's names."),
     "categories": Verb("categories", "List the library's categories, or the points of one; or check them."),
     "evaluate": Verb("evaluate", "Measure a model on labelled objects, with baselines on the same ones."),
     "density": Verb("density", "Compare a model's densities with Gaussians of one width on labelled objects."),

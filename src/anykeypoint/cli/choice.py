@@ -24,7 +24,9 @@ _LACKING = {
     "example": "predicts from words alone; leave --example out, or choose another --model",
     "explain": "is no matcher and cannot explain its answers; leave --explain out, or choose another --model",
     "reword": "reads descriptions as they are or not at all; take detailed or removed, or choose another --model",
-    "identify": "cannot name points; give a KptLLM as --model",
+    "identify": "cannot name points; give a matcher that reads words or a KptLLM as --model",
+    "own_words": "has no words of its own for a point; give --category (in evaluate --protocol identify-names), or a "
+    "KptLLM as --model",
 }
 
 

@@ -30,8 +30,8 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="text, text-pairs, text-pairs-all, N-shot, both, both-N, identify (in free words) or identify-names "
-            "(among the category's names).",
+            help="text, text-pairs, text-pairs-all, N-shot, both, both-N, identify (in free words, no matchers) or "
+            "identify-names (among the category's names).",
         ),
     ] = "text",
     episodes: Annotated[
@@ -134,9 +134,10 @@ def run(
     from ..forms.registry import fingerprint, read
     from .choice import check_model, evaluated_phrases, needed_for
 
-    prompt = EvaluationProtocol.parse(protocol).prompt
+    asks = EvaluationProtocol.parse(protocol)
+    naming = ["identify", *([] if asks.lists_names else ["own_words"])] if asks.identifies else []
     changed = {"strategy": strategy, "cumulative": cumulative, "mirror": mirror, "fine": fine is not None}
-    check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions)])
+    check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions), *naming])
     asked = evaluated_phrases(model, phrases)
     dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
     print_left_out(dataset)
@@ -165,7 +166,7 @@ def run(
     check_labels(dataset, config)
     workers = _workers()
     loaded = _load(model, _device(device, workers), dtype, image_size, answer)
-    measured, unmeasured = baselines_of(prompt) if baselines and workers.rank == 0 else ([], {})
+    measured, unmeasured = baselines_of(asks.prompt) if baselines and workers.rank == 0 else ([], {})
     results = evaluate(
         *(loaded, dataset, out, config),
         baselines=measured,

@@ -51,7 +51,7 @@ class EvaluatedModel(Protocol):
     def identify(self, image: Path, points: np.ndarray, *, box: tuple, category: Category | None) -> Sequence[Any]:
         """Names of the points (P, 2), in pixels of the picture: one object with `name` and `confidence` each.
 
-        category: lists the names to choose from; None leaves the wording to the model.
+        category: lists the names to choose from; None leaves the wording to the model, unless it has `own_words` False.
         """
 
 

@@ -153,6 +153,11 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
             f"The protocol {config.protocol!r} needs a model that answers to {protocol.prompt!r}, but this one "
             f"answers to {', '.join(prompts)}."
         )
+    if protocol.identifies and not protocol.lists_names and not getattr(model, "own_words", True):
+        raise InputError(
+            f"The protocol {config.protocol!r} needs a model with words of its own for a point, but this one chooses "
+            "among a category's names; take identify-names."
+        )
     if untrained and not hasattr(model, "untrained"):
         raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
     if config.sides and protocol.identifies:

@@ -14,6 +14,7 @@ from ..configs.checks import check_flag, check_whole, near_names
 from ..errors import InputError
 from ..geometry import Box, check_box
 from ..images import ImageSource, UprightPicture, read_picture
+from .examples import SLACK
 
 CategoryLike = Category | str | Path | Sequence[str | Keypoint]
 Boxes = Box | Sequence[Box] | np.ndarray | None
@@ -78,6 +79,21 @@ def check_points(points: Any) -> tuple[np.ndarray, bool]:
     places = places[None] if single else places
     if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
         raise InputError(f"Points to name must be (x, y) or (P, 2), finite and in pixels, but got {_kind(points)}.")
+    return places, single
+
+
+def check_touched(points: Any, size: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """`check_points`, and InputError for a point that lies more than SLACK outside its picture.
+
+    size: width and height of the picture in pixels.
+    """
+    places, single = check_points(points)
+    outside = ((places < -SLACK) | (places > np.array(size) + SLACK)).any(axis=1)
+    if outside.any():
+        x, y = places[outside][0]
+        raise InputError(
+            f"The point ({x:g}, {y:g}) lies outside the picture of {size[0]} x {size[1]} pixels; give points inside."
+        )
     return places, single
 
 

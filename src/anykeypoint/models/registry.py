@@ -16,7 +16,8 @@ class ModelType:
     load: "module:function" that is called with the folder (a Path) and a torch dtype and gives the model, in eval mode.
     options: the keyword arguments that the model's `predict` takes beside image, category, box, example and words.
     abilities: what the model can do beside predicting from words: "example" (predict from examples), "explain" (say how
-        it came to its points), "identify" (name a point) and "reword" (read descriptions in other words).
+        it came to its points), "identify" (name a point out of a category's names), "own_words" (name one without a
+        category), "called" (be told what the user calls it) and "reword" (read descriptions in other words).
     gives: the `model_type` of the model that `load` gives, where it is not that of the folder: models that research
         code published are read, but are saved as folders of this library.
     files: patterns of file names that a folder on the hub has beside config.json and model.safetensors.
@@ -33,14 +34,16 @@ MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
         "anykeypoint.models.matching.model:load",
         ("density", "describe", "mirror", "fine"),
-        ("example", "explain"),
+        ("example", "explain", "identify"),
         files=("text/*",),
     ),
     "capellm": ModelType(
         f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed"), ("reword",)
     ),
     "kptllm": ModelType(
-        f"{_GENERATIVE}.kptllm:load", ("strategy", "density", "describe", "seed"), ("example", "identify", "reword")
+        f"{_GENERATIVE}.kptllm:load",
+        ("strategy", "density", "describe", "seed"),
+        ("example", "identify", "own_words", "called", "reword"),
     ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",
@@ -52,11 +55,11 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("mm_projector.safetensors", "tokenizer*"),
         ),
     ),
-    "image_text": ModelType(f"{_GENERATIVE}.image_text:load", (), ("identify",)),
+    "image_text": ModelType(f"{_GENERATIVE}.image_text:load", (), ("identify", "own_words")),
     "llava": ModelType(
         f"{_GENERATIVE}.image_text:load_llava",
         (),
-        ("identify",),
+        ("identify", "own_words"),
         gives="image_text",
         files=(
             *("model-*.safetensors", "model.safetensors.index.json", "generation_config.json", "tokenizer*"),

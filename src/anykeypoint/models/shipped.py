@@ -27,7 +27,7 @@ class ShippedModel:
 
 # In the order in which a model is chosen where none is named: the first that can do what is wanted.
 SHIPPED = {
-    "fast": ShippedModel("matcher: points from words, an example or both; the best of the three at each"),
+    "fast": ShippedModel("matcher: points from words, an example or both, the best of the three at each; names points"),
     "capellm-small": ShippedModel("small CapeLLM: points from words, with a language model's options"),
     "kptllm-small": ShippedModel("small KptLLM++: points from words, an example or both; names points"),
 }

@@ -39,7 +39,7 @@ def test_a_head_of_one_file_is_trained_saved_loaded_and_asked_by_all_its_prompts
     assert len(losses) == 2 and all(np.isfinite(one["loss"]) and one["points"] == one["loss"] for one in losses)
     assert all(not np.array_equal(tensor, before[name]) for name, tensor in model.head.state_dict().items())
     loaded = anykeypoint.load(str(tmp_path / "run" / "model"), device="cpu")
-    assert loaded.config.head == model.config.head and loaded.prompts == tuple(PROMPTS)
+    assert loaded.config.head == model.config.head and loaded.prompts == (*PROMPTS, "identify")
     answers = {prompt: loaded.predict(picture(), FISH, **asked) for prompt, asked in PROMPTS.items()}
     for prompt, pose in answers.items():
         assert pose.present.all() and np.array_equal(pose.xy, model.predict(picture(), FISH, **PROMPTS[prompt]).xy)

@@ -27,9 +27,9 @@ from ...images import read_picture
 from ...instructions import check_describe
 from ...library.lookup import as_category
 from ...pose import Identified, Pose
-from ..arguments import CategoryLike, check_density, check_options, check_points, check_words
+from ..arguments import CategoryLike, check_density, check_options, check_touched, check_words
 from ..cache import pixels_key
-from ..examples import SLACK, check_examples, check_inside, check_shown
+from ..examples import check_examples, check_inside, check_shown
 from ..view import ObjectCrop
 from .base import confidences, confidences_at, densities
 from .kptllm_network import PROMPT, KptLLMNetwork
@@ -113,7 +113,7 @@ class KptLLMView:
 
         Raises InputError for points outside the picture, and for `called` where the model's task form has no misnamed.
         """
-        places, single = self._checked_points(points)
+        places, single = check_touched(points, self.cut.image_size)
         category = None if category is None else as_category(category)
         if not len(places):
             return []
@@ -145,18 +145,6 @@ class KptLLMView:
                 "is called; leave called out."
             )
         return self.model.question("misnamed", given=check_text(called, "What the point is called"))
-
-    def _checked_points(self, points: Any) -> tuple[np.ndarray, bool]:
-        """The points P 2 in image pixels, and whether a single (x, y) was given."""
-        places, single = check_points(points)
-        width, height = self.cut.image_size
-        outside = ((places < -SLACK) | (places > np.array([width, height]) + SLACK)).any(axis=1)
-        if outside.any():
-            x, y = places[outside][0]
-            raise InputError(
-                f"The point ({x:g}, {y:g}) lies outside the picture of {width} x {height} pixels; give points inside."
-            )
-        return places, single
 
     # --- finding keypoints --------------------------------------------------------------------------------------------
 

@@ -71,9 +71,10 @@ class ExportedMatcher(nn.Module):
 
 def input_names(model: MatchingModel, prompt: str) -> list[str]:
     """The inputs of a file for a kind of prompt; InputError for one that the model does not take."""
-    if prompt not in model.prompts:
+    known = model.config.prompts
+    if prompt not in known:
         raise InputError(
-            f"{model.config.name} answers to {' or '.join(model.prompts)}, but the prompt was {prompt!r}; choose one."
+            f"{model.config.name} answers to {' or '.join(known)}, but the prompt was {prompt!r}; choose one."
         )
     names = ["pixels", *(["skeleton"] if model.head.uses_skeleton else [])]
     names += ["phrases"] if prompt in ("text", "both") else []
@@ -113,7 +114,7 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
         raise InputError(f"An exported file's name must end in .onnx, but got {path}.")
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
-    prompt = prompt or next(name for name in reversed(PROMPTS) if name in model.prompts)
+    prompt = prompt or next(name for name in reversed(PROMPTS) if name in model.config.prompts)
     if (kind := next(model.head.parameters())).device.type != "cpu" or kind.dtype != torch.float32:
         raise InputError(f"A model to export must be in float32 on the cpu, but is in {kind.dtype} on {kind.device}.")
     exported = ExportedMatcher(model.eval(), prompt)

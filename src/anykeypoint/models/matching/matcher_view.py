@@ -5,7 +5,7 @@ Letters: K keypoints, C channels, D channels of a phrase, h x w cells of feature
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import UprightPicture
 from ...instructions import check_describe
 from ...library.lookup import as_category
-from ...pose import Explanation, Pose
-from ..arguments import CategoryLike, check_density, check_options, check_words
+from ...pose import Explanation, Identified, Pose
+from ..arguments import CategoryLike, check_density, check_options, check_touched, check_words
 from ..examples import as_examples, check_examples
 from ..view import ObjectCrop, density_of
 from .explaining import recorded_attention, stacked
@@ -29,6 +29,7 @@ from .heads.base import HeadOutput, MatchingHead, Prompt
 from .inputs import EncodedExample, encode_example, make_prompt
 from .matcher_config import MatcherConfig
 from .mirroring import with_mirrored
+from .naming import named, names_to_choose
 from .second_look import ExamplePatches, Found, encoded, look_again, squares
 
 _DESCRIBE = ("detailed", "removed")
@@ -186,6 +187,34 @@ class MatchView:
         path = path if found is None else np.concatenate([path, pose.xy[None]])
         probabilities = only_covered(tempered_probabilities[0], 0)
         return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
+
+    @overload
+    def identify(self, points: tuple[float, float], category: CategoryLike | None = None) -> Identified: ...
+
+    @overload
+    def identify(self, points: np.ndarray, category: CategoryLike | None = None) -> list[Identified]: ...
+
+    @torch.inference_mode()
+    def identify(
+        self, points: Any, category: CategoryLike | None = None, called: None = None
+    ) -> Identified | list[Identified]:
+        """Name the keypoints at P points, out of a category's names and each point by itself; see `naming`.
+
+        points: (P, 2) in original image pixels; a single (x, y) gives a single result. A point outside the box's crop
+            is processed like any other, although the model does not get the pixels there.
+        category: lists the names. Names and descriptions are read as `predict` reads them.
+        called: None, as a matcher is in no conversation in which the user calls a point by a name.
+
+        Raises InputError as `names_to_choose` does, and for points outside the picture.
+        """
+        category = names_to_choose(self.model.config, category, called)
+        places, single = check_touched(points, self.cut.image_size)
+        if not len(places):
+            return []
+        prompt, covered = self._prompt(category, None, True, "detailed", {})
+        grids = self.probabilities(self._match(prompt, covered), prompt)[0].double().cpu().numpy()
+        answers = [named(grids, category.names, point) for point in self.crop.normalise(places)]
+        return answers[0] if single else answers
 
     @torch.inference_mode()
     def confidences_at(

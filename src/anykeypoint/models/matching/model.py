@@ -25,7 +25,7 @@ from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource, read_picture
 from ...library.lookup import as_category
-from ...pose import Explanation, Pose
+from ...pose import Explanation, Identified, Pose
 from ..arguments import Boxes, CategoryLike, for_each
 from ..cache import CachingModule
 from ..folders import fill, write_folder
@@ -42,6 +42,7 @@ from .inputs import EncodedExample, cut
 from .matcher_config import MatcherConfig
 from .matcher_folder import MODEL_TYPE, as_published, read_config, save_text, todays_name
 from .matcher_view import MatchView
+from .naming import names_to_choose
 from .phrasing import UNKNOWN, Phrase, phrase_of
 from .second_look import ExamplePatches, example_patches
 
@@ -58,6 +59,7 @@ class MatchingModel(CachingModule):
     """
 
     seen_names: SeenNames | None = None
+    own_words = False  # whether `identify` names points without a category
 
     def __init__(
         self,
@@ -82,8 +84,8 @@ class MatchingModel(CachingModule):
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """The kinds of prompt that the matcher takes, of "text", "example", "both"."""
-        return self.config.prompts
+        """The kinds of prompt that the matcher takes, of "text", "example", "both"; "identify" with "text"."""
+        return (*self.config.prompts, "identify") if self.config.takes_text else self.config.prompts
 
     # --- folders -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +287,19 @@ class MatchingModel(CachingModule):
         """How `predict` comes to its points: `encode` and `MatchView.explain` in one call; several as in `predict`."""
         known = as_category(category)
         return for_each(image, box, lambda one, at: self.encode(one, at).explain(known, **options))
+
+    def identify(
+        self,
+        image: ImageSource,
+        points: np.ndarray,
+        *,
+        box: Box | None = None,
+        category: CategoryLike | None = None,
+        called: None = None,
+    ) -> Identified | list[Identified]:
+        """Name the points of one picture out of a category's names: `encode` and `MatchView.identify` in one call."""
+        known = names_to_choose(self.config, category, called)
+        return self.encode(image, box).identify(points, known)
 
     def confidences_at(
         self,
