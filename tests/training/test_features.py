@@ -1,7 +1,7 @@
 """Features that are computed once: the same as computed on the fly, and kept through stops."""
 
 import json
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +12,7 @@ import tiny_matchers
 import tiny_trainees
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from training.test_matching_episodes import settled
 
 from anykeypoint.category import Category, Keypoint
@@ -57,12 +58,22 @@ class Counter:
         return self.scale * quarters.mean(dim=(2, 4)).permute(0, 3, 1, 2)
 
 
-def kept(plan, folder, counter, weight=1.0, sizes=()):
+def kept(plan, folder, counter, weight=1.0, sizes=(), precision="fp32"):
     backbone = torch.nn.Linear(1, 1)
     backbone.config = SimpleNamespace(sizes=dict(sizes))
     torch.nn.init.constant_(backbone.weight, weight)
     torch.nn.init.zeros_(backbone.bias)
-    return compute_features(plan, backbone, counter, folder, Accelerator())
+    return compute_features(plan, backbone, counter, folder, Accelerator(), precision=precision)
+
+
+@contextmanager
+def other_precision():
+    """A context for a run in another precision than that of the process, which Accelerate otherwise refuses."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def encoded(model, pixels):
@@ -162,6 +173,21 @@ def test_features_of_other_crops_or_another_backbone_are_refused(tmp_path, data)
     kept(FixedCropSampler(data, replace(CROPS, sigma=2, shots=2), 2), tmp_path, Counter())  # labels are no part of them
 
 
+def test_features_of_two_precisions_are_never_mixed_and_those_that_state_none_are_in_float32(tmp_path, data):
+    plan = FixedCropSampler(data, CROPS, 1)
+    for first, other in (("fp32", "bf16"), ("bf16", "fp32")):
+        kept(plan, tmp_path / first, Counter(), precision=first)
+        again = Counter()
+        kept(plan, tmp_path / first, again, precision=first)
+        assert again.crops == 0
+        with pytest.raises(InputError, match=f"features in the precision {first}, but the recipe's is {other}; remove"):
+            kept(plan, tmp_path / first, Counter(), precision=other)
+        with pytest.raises(InputError, match="other crops or another image encoder"):
+            kept(plan, tmp_path / first, Counter(), precision=other, weight=2.0)
+    about = [json.loads((tmp_path / name / "about.json").read_text()) for name in ("fp32", "bf16")]
+    assert "precision" not in about[0] and about[1] == {**about[0], "precision": "bf16"}
+
+
 def test_features_of_crops_that_were_mirrored_are_refused_where_a_side_lacks_its_partner_now(tmp_path, data):
     names = ("left eye", "right eye", "left paw")
     kinds = [Category("thing", tuple(map(Keypoint, names[:count]))) for count in (2, 3)]
@@ -215,10 +241,19 @@ def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, bas
     text = TextConfig("bert", tiny_matchers.text_encoder(base / "text"))
     head = EvidenceConfig(336, 24, (120, 208, 8), members=1, width=16, heads=2, layers=1, blocks=1, likeness=4)
     model = build(MatcherConfig("evidence", vision, text, head))
+    tiny_encoders.loud(model.encoder)
     before = {key: tensor.clone() for key, tensor in model.encoder.state_dict().items()}
     train(model, data, CACHED, tmp_path)
     maps = np.load(tmp_path / "features" / "features.npy")
     assert maps.shape == (8, 2, 336, 4, 4) and maps.dtype == np.float16 and np.isfinite(maps).all()
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.encoder.state_dict().items())
     about = json.loads((tmp_path / "features" / "about.json").read_text())
-    assert about["sizes"]["clip_scale"] == 0.8
+    assert about["sizes"]["clip_scale"] == 0.8 and "precision" not in about
+    with other_precision():
+        train(model, data, replace(CACHED, precision="bf16"), tmp_path / "half", quiet=True)
+    half = np.load(tmp_path / "half" / "features" / "features.npy")
+    assert json.loads((tmp_path / "half" / "features" / "about.json").read_text())["precision"] == "bf16"
+    assert np.array_equal(half[:, :, :328], maps[:, :, :328])  # EfficientNet-Lite2 is never rounded
+    off = half[:, :, 328:].astype(float) - maps[:, :, 328:]
+    assert 0 < np.linalg.norm(off) < 0.03 * np.linalg.norm(maps[:, :, 328:].astype(float))
+    assert "forward" not in vars(model.encoder.model.lite)

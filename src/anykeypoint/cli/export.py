@@ -19,7 +19,10 @@ def run(
         ),
     ] = None,
 ) -> int:
-    """Write a matcher as an ONNX file. It takes one picture and any number of keypoints and examples."""
+    """Write a matcher as an ONNX file. It takes one picture and any number of keypoints and examples.
+
+    The file gives the first answer, that of `predict --no-fine`: no second look, no mirrored picture.
+    """
     from .. import load
     from ..models.matching.export import export
     from ..models.matching.model import MatchingModel
@@ -32,4 +35,6 @@ def run(
         names = export(loaded, out, prompt)
     print(f"{loaded.config.name}: {', '.join(names)} -> points, similarity, features")
     print(f"Written to {out}")
+    if loaded.config.fine:
+        console.note("The file gives the first answer; predict takes a second look with an example, unless --no-fine.")
     return 0

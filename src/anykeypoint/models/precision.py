@@ -1,11 +1,15 @@
 """Half precision: which tensors of a model take it, and which stay float32 because rounding them moves points."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import InputError
+from .maps import full_precision
 
 
 def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
@@ -25,6 +29,24 @@ def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
                 tensor.data = tensor.data.to(dtype)
     for part in module.children():
         to_precision(part, dtype)
+
+
+@contextmanager
+def float32_parts(module: nn.Module) -> Iterator[None]:
+    """A context in which the parts of a module with `stays_float32` compute in float32 under autocast too."""
+    parts = [part for part in module.modules() if getattr(part, "stays_float32", False)]
+    for part in parts:
+        part.forward = partial(_in_float32, part.forward)
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward  # the class has it again
+
+
+def _in_float32(forward: Callable[..., Any], values: Tensor, *more: Any) -> Any:
+    with full_precision(values):
+        return forward(values, *more)
 
 
 def language_to_precision(language: Any, dtype: torch.dtype) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_encoders import TINY
 from tiny_matchers import FISH, example, matcher, picture
 
 from anykeypoint.category import Category
@@ -14,36 +15,50 @@ from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.models.matching.export import export, prompt_inputs
 from anykeypoint.models.matching.parts.skeleton import adjacency
+from anykeypoint.models.towers import joined
 
-SIDE, DINO = 56, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+SIDE, DINO = 64, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 BOX = (5, 5, 60, 50)
 NAMES = ("nose", "left ear", "right ear", "tail tip", "rear paw", "paw", "tip")
 
 
 GRAPH = {"image_width": 16, "token_width": 24, "width": 16, "heads": 2, "hidden": 24, "gate": 8}
 GRAPH |= {"encoder_layers": 1, "decoder_layers": 1}  # small, as exporting takes its time for every layer
-HEADS = {
-    "flf": {"guest_width": 16, "gamma": 2.0, "graph_head": GRAPH},
-    "evidence": {"image_width": 16, "text_width": 24, "groups": [16], "width": 16, "heads": 2, "likeness": 4}
-    | {"layers": 1, "blocks": 1, "members": 2},
+EVIDENCE = {"image_width": 16, "text_width": 24, "groups": [16], "width": 16, "heads": 2, "likeness": 4}
+EVIDENCE |= {"layers": 1, "blocks": 1, "members": 2}
+JOINED = "efficientnet-lite2+clip-vit-b16"
+DINO_S, LITE_CLIP = ({"name": name, "sizes": sizes} for name, sizes in (("dinov2-s", DINO), (JOINED, TINY[JOINED])))
+MODELS = {  # matcher, image encoder, head
+    "flf": ("flf", DINO_S, {"guest_width": 16, "gamma": 2.0, "graph_head": GRAPH}),
+    "evidence": ("evidence", DINO_S, EVIDENCE | {"groups": [6, 10], "competition": 0.7}),
+    "joined": ("evidence", LITE_CLIP, EVIDENCE | {"image_width": 336, "groups": [120, 208, 8], "reading": "window"}),
 }
 
 
-@pytest.fixture(scope="module", params=list(HEADS))
+class ShortLite(torch.nn.Module):
+    """In the place of EfficientNet-Lite2, whose 49 layers take a minute to export: the shapes of its two maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = torch.nn.Conv2d(3, 120, 16, 16), torch.nn.Conv2d(120, 208, 2, 2)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        fine = self.fine(pixels)
+        return fine, self.coarse(fine)
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
 def exported(request, tmp_path_factory):
     """A model that reads and looks, its file's path, and a session with it."""
     pytest.importorskip("onnx", reason="exporting needs anykeypoint[onnx]")
     pytest.importorskip("onnxscript", reason="exporting needs anykeypoint[onnx]")
     runtime = pytest.importorskip("onnxruntime", reason="the exported file is run by ONNX Runtime: anykeypoint[onnx]")
     folder = tmp_path_factory.mktemp("export")
-    name = request.param
-    model = matcher(
-        name,
-        folder,
-        vision={"name": "dinov2-s", "weights": None, "image_size": SIDE, "sizes": DINO},
-        head=HEADS[name],
-        temperature={"both": 1.7},
-    )
+    name, vision, head = MODELS[request.param]
+    vision = {"source": "random", "image_size": SIDE if vision is LITE_CLIP else 56, **vision}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(joined, "EfficientNetLite2", ShortLite)
+        model = matcher(name, folder, vision=vision, head=head, temperature={"both": 1.7})
     path = folder / "model.onnx"
     export(model, path)
     return model, path, runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -71,13 +86,14 @@ def pixels(model, view) -> np.ndarray:
 
 def test_it_answers_as_the_model_does_for_any_number_of_keypoints_and_examples(exported):
     model, path, session = exported
+    side = model.config.vision.image_size
     import onnx
 
     said = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}["anykeypoint"]
     assert (said["model"], said["prompt"], said["image_size"], said["crop_scale"]) == (
         model.config.name,
         "both",
-        SIDE,
+        side,
         1.25,
     )
     assert said["temperature"] == 1.7
@@ -92,7 +108,7 @@ def test_it_answers_as_the_model_does_for_any_number_of_keypoints_and_examples(e
         assert np.allclose(features, view.features, atol=1e-4)
         pose = view.predict(category, examples, density=True)
         assert points.shape == (1, keypoints, 2) and pose.present.all()
-        assert np.abs(points[0] - view.crop.normalise(pose.xy)).max() * SIDE < 0.05
+        assert np.abs(points[0] - view.crop.normalise(pose.xy)).max() * side < 0.05
         grids = [pose.density[key].grid for key in pose.keys]
         assert np.allclose(similarity[0], grids, atol=1e-4)
 
@@ -111,15 +127,16 @@ def test_features_are_what_an_example_is_looked_at_with(exported):
 
 def test_the_skeleton_matters_in_the_file(exported):
     model, _, session = exported
+    side = model.config.vision.image_size
     if "skeleton" not in {one.name for one in session.get_inputs()}:
         assert model.config.name == "evidence"  # it has no graph
         return
     category, examples = asked(5, 1)
-    draw = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
+    draw = np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32)
     inputs = {"pixels": draw, **prompt_inputs(model, category, examples)}
-    joined = session.run(["points"], inputs)[0]
+    linked = session.run(["points"], inputs)[0]
     alone = session.run(["points"], {**inputs, "skeleton": np.zeros_like(inputs["skeleton"])})[0]
-    assert np.abs(joined - alone).max() * SIDE > 0.5
+    assert np.abs(linked - alone).max() * side > 0.5
 
 
 def test_a_skeleton_as_a_matrix_is_the_one_as_pairs():

@@ -13,6 +13,7 @@ not in the file:
 Outputs: points (1, K, 2), fractions of the crop; similarity (1, K, h, w), probabilities of the first guess at the
 model's temperature for the prompt, as `predict` gives them; and features (1, C, h, w). The point of a keypoint that has
 no phrase and that no example shows means nothing. The text encoder is not in the file: phrases are encoded beforehand.
+The points are those of the first answer: a second look (`fine`) and the mirrored picture are not in the file.
 The file's metadata has under `anykeypoint` (JSON) how pictures are cropped and normalised, and the temperature.
 """
 
@@ -107,13 +108,19 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
     path: ends in .onnx, in a folder that exists.
     prompt: "text", "example" or "both"; None takes the last of these that the model takes.
 
-    Raises InputError for a prompt that the model does not take, for another path, and where the packages are missing.
+    Raises InputError for a prompt that the model does not take, for another path, for a model with two image encoders,
+    and where the packages are missing.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise InputError(f"An exported file's name must end in .onnx, but got {path}.")
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: there is no folder {path.parent}; make it first.")
+    if model.example_encoder is not None:
+        raise InputError(
+            f"{model.config.name} has an image encoder of its own for examples, but a file has one for both; export a "
+            "matcher with own_example_encoder: false."
+        )
     prompt = prompt or next(name for name in reversed(PROMPTS) if name in model.config.prompts)
     if (kind := next(model.head.parameters())).device.type != "cpu" or kind.dtype != torch.float32:
         raise InputError(f"A model to export must be in float32 on the cpu, but is in {kind.dtype} on {kind.device}.")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ...errors import InputError
-from ..maps import widened
+from ..maps import full_precision, widened
 from .clip import CLIP_COLOURS, VIT_B, ClipLayersEncoder, patch_tokens
 from .efficientnet import (
     LITE2_CHANNELS,
@@ -64,7 +64,8 @@ class JoinedNetwork(nn.Module):
         """
         fine, coarse = self.lite(pixels)
         tokens = widened(patch_tokens(self.clip, _for_clip(pixels, side)))
-        projected = (tokens - self.mean) @ self.projection
+        with full_precision(tokens):
+            projected = (tokens - self.mean) @ self.projection
         cells = projected.transpose(1, 2).unflatten(2, (side // _PATCH,) * 2)
         if cells.shape[2:] != fine.shape[2:]:
             cells = F.interpolate(cells, size=fine.shape[2:], mode="bilinear", align_corners=False)

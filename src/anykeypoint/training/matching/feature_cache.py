@@ -29,6 +29,7 @@ from ...io import write_bytes
 from ...models.towers.image_encoder import ImageEncoder
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
+FULL = "fp32"  # the precision that features have where their folder states none
 
 
 class FixedCropSampler(EpisodeSampler):
@@ -78,12 +79,13 @@ def compute_features(
     folder: Path,
     accelerator: Accelerator,
     quiet: bool = False,
+    precision: str = FULL,
 ) -> np.ndarray:
     """Feature maps of all crops of all objects, N V C h w float16, memory-mapped from a file in `folder`.
 
     The processes share the objects, and a run that was stopped computes only those that are missing. Raises InputError
-    where the folder holds features of other crops or of another encoder, where its disk has no room for them, and where
-    a feature exceeds float16.
+    where the folder holds features of other crops, of another encoder or in another precision, where its disk has no
+    room for them, and where a feature exceeds float16.
 
     sampler: the objects and their crops.
     encoder: the image encoder, whose weights and sizes identify the features.
@@ -91,8 +93,9 @@ def compute_features(
     folder: where the features are kept.
     accelerator: the processes of the run.
     quiet: neither their size nor a progress bar on stderr.
+    precision: what `features` computes in, see `RunConfig`; folders of features in FULL do not state it.
     """
-    about = _about(sampler, encoder)
+    about = {**_about(sampler, encoder), **({} if precision == FULL else {"precision": precision})}
     if accelerator.is_main_process:
         objects = (len(sampler.objects), sampler.versions)
         _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:], quiet)
@@ -134,7 +137,14 @@ def _prepare(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ABOUT
     if path.exists():
-        if json.loads(path.read_text()) != about:
+        theirs = json.loads(path.read_text())
+        before, now = (one.get("precision", FULL) for one in (theirs, about))
+        if before != now and {**theirs, "precision": now} == {**about, "precision": now}:
+            raise InputError(
+                f"{folder} holds features in the precision {before}, but the recipe's is {now}; remove it, use another "
+                f"folder, or write precision: {before}."
+            )
+        if theirs != about:
             raise InputError(
                 f"{folder} holds features of other crops or another image encoder; remove it or use another."
             )

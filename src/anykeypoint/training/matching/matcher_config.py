@@ -62,7 +62,8 @@ class MatcherTrainConfig(EpisodeTrainConfig):
     layer_loss: "sum" adds up the losses of a decoder's layers, as released; "mean" takes their mean, as the fusion
         paper has it (Eq. 7 to 9). Heads without such layers have nothing to choose.
     features: "live" computes the image encoder's features in every step; "cached" computes those of a frozen encoder
-        once, for `versions` crops of each object.
+        once, for `versions` crops of each object, in the recipe's `precision` (EfficientNet-Lite2 in float32 in any
+        case).
     versions: number of augmented crops that an object has in the whole run; 0 crops anew for every episode.
     """
 

@@ -24,10 +24,11 @@ from ...forms.phrases import words_of
 from ...models.matching.heads.base import Prompt
 from ...models.matching.model import MatchingModel
 from ...models.matching.parts.losses import mean_over_layers
+from ...models.precision import float32_parts
 from .. import loop
 from ..episode_trainer import EpisodeTrainer
 from ..trainer import MicroBatch, StepPlan
-from .feature_cache import CachedFeatureSampler, FixedCropSampler, compute_features
+from .feature_cache import FULL, CachedFeatureSampler, FixedCropSampler, compute_features
 from .matcher_batch import EpisodePrompt, MatcherBatch, matcher_batch
 from .matcher_config import MatcherTrainConfig
 from .phrase_draws import drawn_phrases
@@ -262,11 +263,15 @@ class MatcherTrainer(EpisodeTrainer):
         if config.features == "live":
             return sampler
 
+        encoder = self.model.encoder
+
         @torch.no_grad()
         def features(crops: np.ndarray) -> Tensor:
-            return self._features(torch.from_numpy(crops).to(self.model.device))
+            with accelerator.autocast(), float32_parts(encoder):
+                return self._features(torch.from_numpy(crops).to(self.model.device))
 
-        maps = compute_features(sampler, self.model.encoder, features, folder, accelerator, self.quiet)
+        precision = FULL if encoder.stays_float32 else config.precision
+        maps = compute_features(sampler, encoder, features, folder, accelerator, self.quiet, precision)
         return CachedFeatureSampler(self.data, drawn, maps, alone)
 
 

@@ -107,7 +107,9 @@ def normed(features: Tensor, groups: tuple[int, ...]) -> Tensor:
     groups: numbers of channels of the groups, in their order; their sum is C.
     """
     parts = features.split(groups, dim=-1)
-    return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1) / math.sqrt(len(parts))
+    # Divided before they are joined, which is the same bits: ONNX Runtime would draw a division behind into one of the
+    # products that follow, and refuse the file because the others still need it.
+    return torch.cat([F.normalize(part, dim=-1) / math.sqrt(len(parts)) for part in parts], dim=-1)
 
 
 def centroids(heatmaps: Tensor) -> Tensor:
