@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from tiny_matchers import NAMES, matcher, picture
 
+import anykeypoint
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.matching.matcher_config import MatcherConfig
@@ -134,6 +136,12 @@ def test_a_matcher_is_exported_and_another_model_is_refused(work, tmp_path, caps
     monkeypatch.setattr("anykeypoint.models.matching.export.export", export)
     code, out, _ = run(capsys, "export", work / "flf", "--prompt", "text", "-o", tmp_path / "a.onnx")
     assert code == 0 and exports == [("flf", "a.onnx", "text")] and "flf: pixels, phrases -> points" in out
+    plain = anykeypoint.load(str(work / "flf"))
+    for fine in (False, True):
+        plain.config = replace(plain.config, fine=fine)
+        monkeypatch.setattr("anykeypoint.load", lambda *_, **__: plain)
+        code, _, err = run(capsys, "export", work / "flf", "-o", tmp_path / "a.onnx")
+        assert code == 0 and ("predict takes a second look" in err) == fine
     monkeypatch.setattr("anykeypoint.load", lambda *_, **__: object())
     code, _, err = run(capsys, "export", work / "flf", "-o", tmp_path / "b.onnx")
     assert code == 2 and "Only matchers can be exported" in err and err.count("\n") == 1

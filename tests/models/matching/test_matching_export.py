@@ -155,6 +155,8 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(tmp_path, monkeypatc
         export(model, tmp_path / "a.onnx", "example")
     with pytest.raises(InputError, match=r"must end in \.onnx"):
         export(model, tmp_path / "a.pt")
+    with pytest.raises(InputError, match="pomnet has an image encoder of its own for examples"):
+        export(matcher("pomnet", tmp_path), tmp_path / "a.onnx")
     with pytest.raises(InputError, match="no folder"):
         export(model, tmp_path / "no" / "a.onnx")
     with pytest.raises(InputError, match=r"float32 on the cpu, but is in torch\.bfloat16"):
