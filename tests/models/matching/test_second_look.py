@@ -175,16 +175,16 @@ def test_an_explanation_ends_where_the_second_look_ends(models):
 def test_an_examples_patches_are_encoded_once(models, monkeypatch):
     model = models["evidence"]
     model.cache.clear()
-    counted, encode = [], type(model).encode_pixels
+    counted, details = [], type(model.encoder).details
 
-    def counting(self, pixels, **more):
+    def counting(self, pixels):
         counted.append(len(pixels))
-        return encode(self, pixels, **more)
+        return details(self, pixels)
 
-    monkeypatch.setattr(type(model), "encode_pixels", counting)
+    monkeypatch.setattr(type(model.encoder), "details", counting)
     for _ in range(2):
         model.predict(picture(), FISH, box=BOX, example=example(), fine=True)
-    assert counted == [1, 1, 5, 5, 1, 5]  # picture, example, patches of both; then picture and its patches alone
+    assert counted == [5, 5, 5]  # those of the picture and of the example; then those of the picture alone
 
 
 @pytest.mark.parametrize(

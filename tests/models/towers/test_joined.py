@@ -75,6 +75,14 @@ def test_at_scale_one_both_grids_are_the_same_cells():
 
 
 @torch.no_grad()
+def test_the_details_of_a_patch_are_lite2s_alone():
+    made = encoder()
+    pixels = made.normalise(picture())
+    assert torch.equal(made.details(pixels), made.map(pixels)[:, :328])
+    assert made.detail_groups == made.groups[:2]
+
+
+@torch.no_grad()
 def test_a_language_models_tokens_have_the_place_of_their_cell_too():
     made = encoder()
     pixels = made.normalise(picture())

@@ -5,6 +5,7 @@ Letters: K keypoints, C channels, D channels of a phrase, h x w cells of feature
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -276,10 +277,9 @@ class MatchView:
         look, box = self.model.config.look, self.box
         xy = self.cut.to_image(output.points[0].double().cpu().numpy()[rows])
         crops = squares(xy, look.side * max(box[2:]))
-        query = encoded(self.picture, crops, look.size, self.model.encode_pixels)
+        query = encoded(self.picture, crops, look.size, partial(self.model.encode_pixels, details=True))
         theirs = [self.model.example_patches(*pair) for pair in zip(examples, encoded_examples, strict=True)]
-        groups = getattr(self.model.head.config, "groups", (query.shape[1],))
-        return look_again(look, groups, query, crops, rows, theirs)
+        return look_again(look, self.model.encoder.detail_groups, query, crops, rows, theirs)
 
     def _pose(
         self,

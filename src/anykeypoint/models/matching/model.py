@@ -321,16 +321,18 @@ class MatchingModel(CachingModule):
 
         encoded: the example as `inputs.encode_example` gives it; its visible points have patches.
         """
-        look = self.config.look
+        look, encode = self.config.look, partial(self.encode_pixels, examples=True, details=True)
+        key = (encoded.key, example.points.tobytes(), example.box, look)
+        return self.cache.get(key, lambda: example_patches(example, encoded.visible, look, encode))
 
-        def made() -> ExamplePatches:
-            return example_patches(example, encoded.visible, look, partial(self.encode_pixels, examples=True))
+    def encode_pixels(self, pixels: np.ndarray, examples: bool = False, details: bool = False) -> Tensor:
+        """The features [P, C, h, w] of crops or patches [P, S, S, 3] uint8, in the precision of the head's layers.
 
-        return self.cache.get((encoded.key, example.points.tobytes(), example.box, look), made)
-
-    def encode_pixels(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
-        """The features [P, C, h, w] of crops [P, S, S, 3] uint8, in the precision of the head's layers."""
-        features = self.features(self.encoder.normalise(torch.from_numpy(pixels).to(self.device)), examples)
+        examples: see `features`. details: what a second look compares, see `ImageEncoder.details`.
+        """
+        encoder = self.example_encoder if examples and self.example_encoder is not None else self.encoder
+        normalised = self.encoder.normalise(torch.from_numpy(pixels).to(self.device))
+        features = (encoder.details if details else encoder.map)(normalised)
         return features.to(next(self.head.parameters()).dtype)
 
 

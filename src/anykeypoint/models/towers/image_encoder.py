@@ -140,6 +140,18 @@ class ImageEncoder(nn.Module):
         """Normalised pixels B 3 H W -> feature map B channels h w, where h = H / map_stride and w = W / map_stride."""
         return self._token_map(pixels).contiguous()
 
+    @property
+    def detail_groups(self) -> tuple[int, ...]:
+        """Numbers of channels of `details`, those of a layer together."""
+        return self.groups
+
+    def details(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels B 3 H W of small patches -> the map B C h w that tells their places apart; `map` for most.
+
+        What knows things but places them coarsely has no part in it (see `joined`).
+        """
+        return self.map(pixels)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """`tokens`."""
         return self.tokens(pixels)

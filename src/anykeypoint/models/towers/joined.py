@@ -99,6 +99,16 @@ class JoinedEncoder(ImageEncoder):
         lite, code = tokens_from_maps(fine, coarse).split((sum(LITE2_CHANNELS), POSITION_CHANNELS), dim=-1)
         return torch.cat([lite, cells.flatten(2).transpose(1, 2), code], dim=-1)
 
+    @property
+    def detail_groups(self) -> tuple[int, ...]:
+        return LITE2_CHANNELS
+
+    def details(self, pixels: Tensor) -> Tensor:
+        """Lite2's channels alone: as exact in a patch as both together, at a fraction of the cost."""
+        fine, coarse = self.model.lite(pixels.to(next(self.model.parameters()).dtype))
+        lite = tokens_from_maps(fine, coarse)[..., : sum(LITE2_CHANNELS)]
+        return lite.transpose(1, 2).unflatten(2, tuple(fine.shape[-2:])).contiguous()
+
     @classmethod
     def packages_of(cls, name: str) -> tuple[str, ...]:
         return LITE2, CLIP
