@@ -27,7 +27,8 @@ class ShippedModel:
 
 # In the order in which a model is chosen where none is named: the first that can do what is wanted.
 SHIPPED = {
-    "fast": ShippedModel("matcher: points from words, an example or both, the best of the three at each; names points"),
+    "fast": ShippedModel("matcher: points from words, an example or both; names points"),
+    "accurate": ShippedModel("the same with two image encoders: right more often by words, and 2 to 3 times slower"),
     "capellm-small": ShippedModel("small CapeLLM: points from words, with a language model's options"),
     "kptllm-small": ShippedModel("small KptLLM++: points from words, an example or both; names points"),
 }

@@ -1,4 +1,4 @@
-"""The shipped matcher `fast`: photos' points stay where they were when it was shipped, whichever way it is asked."""
+"""The shipped matchers: photos' points stay where they were when they were shipped, whichever way they are asked."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,26 @@ import anykeypoint as ak
 from anykeypoint.images import read_image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-RECORDED = Path(__file__).resolve().parent / "fast_points.json"
+HERE = Path(__file__).resolve().parent
 LABELLED = np.array([[97.3, 95.4], [265.0, 54.3], [349.8, 283.8], [173.6, 340.0]])  # paper_2.jpg's corners
 
 
+@pytest.fixture(scope="module", params=["fast", "accurate"])
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def model(shipped):
-    return shipped("fast")
+def model(shipped, name):
+    return shipped(name)
 
 
 @pytest.mark.parametrize("prompt", ["text", "example", "both"])
-def test_the_photo_gives_the_recorded_points(model, sheet, prompt):
+def test_the_photo_gives_the_recorded_points(name, model, sheet, prompt):
     category, example = sheet
     asked = {"example": None if prompt == "text" else example, "words": prompt != "example"}
     pose = model.predict(EXAMPLES / "paper_2.jpg", category, **asked)
-    recorded = json.loads(RECORDED.read_text())[prompt]
+    recorded = json.loads((HERE / f"{name}_points.json").read_text())[prompt]
     np.testing.assert_allclose(pose.xy, recorded["xy"], atol=2.0)
     np.testing.assert_allclose(pose.confidence, recorded["confidence"], atol=0.02)
 
