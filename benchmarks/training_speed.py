@@ -55,12 +55,12 @@ class Run:
     """A training in one setting, step by step."""
 
     def __init__(self, setting: Setting, data: Dataset, batch: int, folder: Path) -> None:
-        """folder: where the features are kept."""
+        """folder: where the features are kept, those of each precision apart."""
         config = MatcherTrainConfig(**RUN, **setting.recipe, batch=batch)
         self.mixed = config.precision == "bf16"
         model = build(MatcherConfig.from_dict({"name": "evidence", "head": {"members": 1, **setting.head}}))
         self.trainer = MatcherTrainer(model, data, config, quiet=True)
-        self.plan = self.trainer.prepare(Accelerator(), folder)
+        self.plan = self.trainer.prepare(Accelerator(), folder / config.precision)
         self.state = RunState.of(self.trainer)
         self.batch = batch
 

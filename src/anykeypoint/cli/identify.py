@@ -65,7 +65,7 @@ def run(
     dtype: options.Dtype = "float32",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the answers here too, as JSON.")] = None,
 ) -> int:
-    """Name the keypoint at a point of a picture; give the --category whose names it is one of.
+    """Name the keypoint at a point of a picture, out of a category's names.
 
     On 15 kinds of object that it was not trained on, fast picks the right one of a category's names for 45.1 % of the
     points, a guess by the position in the box for 23.6 %. Without a category kptllm-small writes a name of its own,

@@ -105,6 +105,8 @@ class KptLLMTrainer(GenerativeTrainer):
     def _check_misnamed(self) -> None:
         """InputError where the recipe has misnamed conversations, and the model's form or the data has none."""
         asked = [task for task in MISNAMED if getattr(self.config.tasks, task)]
+        if not asked:
+            return
         form = self.model.form
         if lacking := [task for task in asked if task not in form.tasks]:
             raise InputError(f"The task form {form.name!r} has no {lacking[0]}; add it there, or leave the task out.")
