@@ -147,13 +147,14 @@ class MatchingModel(CachingModule):
 
     # --- tensors -----------------------------------------------------------------------------------------------------
 
-    def features(self, pixels: Tensor, examples: bool = False) -> Tensor:
+    def features(self, pixels: Tensor, examples: bool = False, details: bool = False) -> Tensor:
         """Normalised crops [..., 3, S, S] -> feature maps [..., C, h, w].
 
         examples: whether the crops are examples, which may have an image encoder of their own.
+        details: whether they are patches of a second look, see `ImageEncoder.details`.
         """
         encoder = self.example_encoder if examples and self.example_encoder is not None else self.encoder
-        return encoder.map(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
+        return (encoder.details if details else encoder.map)(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
     def phrases(self, category: Category, described: bool = True) -> Tensor:
         """The vectors [K, D] of a category's keypoints.
@@ -328,11 +329,10 @@ class MatchingModel(CachingModule):
     def encode_pixels(self, pixels: np.ndarray, examples: bool = False, details: bool = False) -> Tensor:
         """The features [P, C, h, w] of crops or patches [P, S, S, 3] uint8, in the precision of the head's layers.
 
-        examples: see `features`. details: what a second look compares, see `ImageEncoder.details`.
+        examples, details: see `features`.
         """
-        encoder = self.example_encoder if examples and self.example_encoder is not None else self.encoder
         normalised = self.encoder.normalise(torch.from_numpy(pixels).to(self.device))
-        features = (encoder.details if details else encoder.map)(normalised)
+        features = self.features(normalised, examples, details)
         return features.to(next(self.head.parameters()).dtype)
 
 
