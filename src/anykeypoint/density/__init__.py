@@ -1,5 +1,5 @@
 """A probability density over the cells of a crop, and the temperature of a model's distributions (`temperature`)."""
 
-from .density import Density, frozen_array
+from .density import Density, disc_shares, frozen_array
 
-__all__ = ["Density", "frozen_array"]
+__all__ = ["Density", "disc_shares", "frozen_array"]

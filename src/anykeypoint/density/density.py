@@ -132,12 +132,7 @@ class Density:
         point: [2] centre of the disc in image pixels.
         radius: in image pixels.
         """
-        edges = np.arange(len(self.grid) + 1)
-        centre = self.crop.normalise(_point(point)) * len(self.grid)
-        if np.isnan(centre).any():
-            raise InputError("The mass round a point needs a point, but got NaN; leave absent points out.")
-        shares = _disc_shares(edges - centre[0], edges - centre[1], _radius(radius) / self.cell)
-        return min(float((self.grid * shares).sum()), 1.0)
+        return min(float((self.grid * disc_shares(self.crop, len(self.grid), point, radius)).sum()), 1.0)
 
     def log_density(self, point: np.ndarray) -> float:
         """The natural logarithm of the probability per square image pixel at a place.
@@ -181,6 +176,23 @@ class Density:
         whole = [size + 2 * reach] * 2
         masses = np.fft.irfft2(np.fft.rfft2(self.grid, whole) * np.fft.rfft2(disc, whole), whole)
         return masses[reach : reach + size, reach : reach + size]
+
+
+def disc_shares(crop: Crop, cells: int, point: np.ndarray, radius: float) -> np.ndarray:
+    """The share of each cell that lies in a disc, from 0 to 1: [cells, cells], rows = y.
+
+    crop: the square that the cells tile, in image pixels.
+    cells: their number on a side.
+    point: [2] centre of the disc in image pixels.
+    radius: in image pixels.
+
+    Raises InputError for a point that is NaN and a radius that is not above 0.
+    """
+    edges = np.arange(cells + 1)
+    centre = crop.normalise(_point(point)) * cells
+    if np.isnan(centre).any():
+        raise InputError("The mass round a point needs a point, but got NaN; leave absent points out.")
+    return _disc_shares(edges - centre[0], edges - centre[1], _radius(radius) * cells / crop.side)
 
 
 def frozen_array(value: Any, what: str) -> np.ndarray:

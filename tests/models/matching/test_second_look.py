@@ -99,6 +99,17 @@ def test_the_mass_of_the_patch_stays_and_lies_where_the_second_look_found_it():
     np.testing.assert_allclose(beside.density(0, first, 10).grid, first.grid)
 
 
+@pytest.mark.parametrize("patch", [Crop(35, 45, 20), Crop(-8, 91, 24), Crop(200, 45, 20)])
+def test_the_mass_in_a_disc_is_linear_in_what_was_there_before(patch):
+    rng, crop, point = np.random.default_rng(3), Crop(0, 0, 100), np.array([44.0, 58.0])
+    found = Found(np.array([0]), (patch,), rng.dirichlet(np.ones(400)).reshape(1, 20, 20), np.array([0.6]), point[None])
+    shares = found.disc_shares(0, crop, 10, point, 12.0)
+    for sharpness in (0.1, 1, 10):
+        grid = rng.dirichlet(np.full(100, sharpness)).reshape(10, 10)
+        plain = found.density(0, Density(crop, grid), True).mass_within(point, 12.0)
+        assert (grid * shares).sum() == pytest.approx(plain, abs=1e-12)
+
+
 def test_patches_are_encoded_in_batches_that_are_bounded():
     sizes = []
 

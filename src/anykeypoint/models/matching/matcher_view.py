@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...category import Category
 from ...configs.checks import check_flag
+from ...density import disc_shares
 from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
@@ -232,10 +233,11 @@ class MatchView:
         category = as_category(category)
         prompt, covered = self._prompt(category, example, words, "detailed", {})
         output = self._match(prompt, covered)
-        grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
         found = self._second_look(output, covered, self._looked_at(example, None))
-        poses = [self._pose(category, output.points, grid, covered, False, found) for grid in grids]
-        return poses[0].xy, np.stack([pose.confidence for pose in poses])
+        xy = self.cut.to_image(self._places(output.points, covered, found))
+        shares = self._confidence_shares(xy, covered, found, output.probabilities.shape[-1])
+        grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
+        return xy, np.stack([_masses(grid, shares) for grid in grids])
 
     def probabilities(self, output: HeadOutput, prompt: Prompt) -> Tensor:
         """The distributions [1, K, h, w] of an output, at the model's temperature for such a prompt."""
@@ -291,19 +293,42 @@ class MatchView:
         found: Found | None,
     ) -> Pose:
         """The pose of an output's points [1, K, 2] and distributions [1, K, h, w], after a second look if there was."""
-        points = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
-        grids = probabilities[0].double().cpu().numpy()
-        looked: dict[int, int] = {}  # number of a keypoint -> its place among those that were looked at again
-        if found is not None:
-            points = self.crop.normalise(found.moved(self.crop.to_image(points)))
-            looked = {row: place for place, row in enumerate(found.rows.tolist())}
-        xy, confidence, densities = self.cut.to_image(points), np.full(len(category), np.nan), {}
+        points = self._places(points, covered, found)
+        grids, xy = probabilities[0].double().cpu().numpy(), self.cut.to_image(points)
+        confidence = _masses(probabilities, self._confidence_shares(xy, covered, found, grids.shape[-1]))
+        if not density:
+            return self.cut.pose(category, points, confidence, None)
+        looked = {} if found is None else {row: place for place, row in enumerate(found.rows.tolist())}
+        densities = {}
         for k in np.flatnonzero(covered).tolist():
             guess = density_of(self.crop, grids[k])
             if found is not None and k in looked:
-                guess = found.density(looked[k], guess, density or True)
-            confidence[k] = guess.mass_within(xy[k], CONFIDENCE_RADIUS * self.crop.side)
-            if density:
-                sized = density is True or len(guess.grid) == density
-                densities[k] = guess if sized else density_of(self.crop, guess.grid, density)
-        return self.cut.pose(category, points, confidence, densities if density else None)
+                guess = found.density(looked[k], guess, density)
+            sized = density is True or len(guess.grid) == density
+            densities[k] = guess if sized else density_of(self.crop, guess.grid, density)
+        return self.cut.pose(category, points, confidence, densities)
+
+    def _places(self, points: Tensor, covered: np.ndarray, found: Found | None) -> np.ndarray:
+        """The points [K, 2] in fractions of the crop, NaN where the prompt covers none, after a second look."""
+        places = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
+        return places if found is None else self.crop.normalise(found.moved(self.crop.to_image(places)))
+
+    def _confidence_shares(self, xy: np.ndarray, covered: np.ndarray, found: Found | None, cells: int) -> np.ndarray:
+        """What each cell's probability adds to the confidence of a point: [K, cells, cells], NaN where not covered.
+
+        xy: [K, 2] in image pixels. The confidence is the mass within CONFIDENCE_RADIUS, after a second look.
+        """
+        shares, radius = np.full((len(xy), cells, cells), np.nan), CONFIDENCE_RADIUS * self.crop.side
+        looked = {} if found is None else {row: place for place, row in enumerate(found.rows.tolist())}
+        for k in np.flatnonzero(covered).tolist():
+            if found is not None and k in looked:
+                shares[k] = found.disc_shares(looked[k], self.crop, cells, xy[k], radius)
+            else:
+                shares[k] = disc_shares(self.crop, cells, xy[k], radius)
+        return shares
+
+
+def _masses(probabilities: Tensor, shares: np.ndarray) -> np.ndarray:
+    """The confidences [K] of distributions [1, K, h, w] by the shares [K, h, w] of their cells; NaN stays."""
+    grids = probabilities[0].double().cpu().numpy()
+    return np.minimum((grids * shares).sum((1, 2)) / grids.sum((1, 2)), 1.0)

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...density import Density
+from ...density import Density, disc_shares
 from ...example import Example
 from ...geometry import Crop
 from ...images import UprightPicture, crop_pixels, read_picture
@@ -77,16 +77,40 @@ class Found:
         cells: number of cells on a side; True takes FINE for each cell of `first`.
         """
         count = FINE * len(first.grid) if cells is True else int(cells)
-        base, patch = density_of(first.crop, first.grid, count).grid, self.crops[place]
-        low, high = first.crop.normalise([[patch.x, patch.y], [patch.x + patch.side, patch.y + patch.side]])
+        base = density_of(first.crop, first.grid, count).grid
+        found, covered = self._over(place, first.crop, count)
+        inside = base * covered
+        moved = base + self.weights[place] * (inside.sum() * found - inside)
+        return Density(first.crop, np.clip(moved, 0, None))
+
+    def disc_shares(self, place: int, crop: Crop, cells: int, point: np.ndarray, radius: float) -> np.ndarray:
+        """What each cell before the second look adds to the mass in a disc after it, [cells, cells].
+
+        The mass is linear in the distribution before, so that of many distributions takes no density of each: it is the
+        sum of their cells times these, as `density(place, first, True).mass_within(point, radius)` gives it.
+
+        crop, cells: the square before, and the number of its cells on a side.
+        point, radius: the disc, in image pixels.
+        """
+        count = FINE * cells
+        shares = disc_shares(crop, count, point, radius)
+        found, covered = self._over(place, crop, count)
+        shares = shares + self.weights[place] * covered * ((found * shares).sum() - shares)
+        return shares.reshape(cells, FINE, cells, FINE).mean((1, 3))
+
+    def _over(self, place: int, crop: Crop, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """On count x count cells of a crop: the distribution found, summing to 1, and the share of each in the patch.
+
+        Both are 0 where the patch lies beside the crop.
+        """
+        patch = self.crops[place]
+        low, high = crop.normalise([[patch.x, patch.y], [patch.x + patch.side, patch.y + patch.side]])
         fine = [_shares(low[axis], high[axis], len(self.grids[place]), count) for axis in (0, 1)]  # of cells in cells
         found = fine[1] @ self.grids[place] @ fine[0].T
+        if found.sum() <= 0:
+            return np.zeros_like(found), np.zeros_like(found)
         edges = [_shares(low[axis], high[axis], 1, count)[:, 0] * (high[axis] - low[axis]) * count for axis in (0, 1)]
-        inside = base * edges[1][:, None] * edges[0]
-        if found.sum() <= 0:  # the patch lies beside the crop
-            return Density(first.crop, base)
-        moved = base + self.weights[place] * (inside.sum() * found / found.sum() - inside)
-        return Density(first.crop, np.clip(moved, 0, None))
+        return found / found.sum(), edges[1][:, None] * edges[0]
 
 
 def _shares(low: float, high: float, parts: int, count: int) -> np.ndarray:
