@@ -121,13 +121,13 @@ def write(data: Dataset, images: Path) -> str:
         more = {} if size is None else {"width": size[0], "height": size[1]}
         group = {} if picture.group is None else {"group": picture.group}
         pictures.append({"id": ids[name], "file_name": name, **more, **group})
-    annotations = [_annotation(item, ids[picture_name(item, images)]) for item in data.objects]
-    categories = [_entry(identity, category) for identity, category in data.categories.items()]
+    annotations = [annotation(item, ids[picture_name(item, images)]) for item in data.objects]
+    categories = [category_of(identity, category) for identity, category in data.categories.items()]
     info = with_base({"model": data.model} if data.model else {})
     return json_text({"info": info, "images": pictures, "annotations": annotations, "categories": categories})
 
 
-def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
+def annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
     """The annotation of an object; what the object does not have is no key."""
     labelled = item.visibility > 0
     rows = np.column_stack([np.where(labelled[:, None], item.points, 0.0), item.visibility]).tolist()
@@ -153,7 +153,7 @@ def _annotation(item: LabelledObject, image_id: int) -> dict[str, Any]:
     }
 
 
-def _entry(identity: int, category: Category) -> dict[str, Any]:
+def category_of(identity: int, category: Category) -> dict[str, Any]:
     """A category's entry."""
     labels = point_labels(category)
     entry = {

@@ -1,0 +1,301 @@
+"""A project of labelling: a folder of plain files that holds all that was done, saved as it is done.
+
+    project.json            the category
+    pictures.json           the list of pictures
+    labels/000001.json      what a person said of picture 1: points, box, whether it is done, whether it is an example
+    answers/000001.json     what the model said of it
+    labels.json             the labels in COCO's form, as `data check`, `train` and `adapt` read them
+    images/                 pictures that were dropped onto the page; pictures of other folders stay where they are
+
+Each file is written whole or not at all, so that a program that is killed loses nothing. labels.json follows from the
+others and is made anew with every change.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from ..category import Category
+from ..errors import InputError
+from ..images import list_pictures, picture_size, read_picture
+from ..io import as_path, write_bytes
+from ..pose import unique_names
+from .placing import free_place, safe_name
+from .project_dataset import coco_labels
+from .project_files import FolderLock, read_json, set_aside, write_json
+from .records import Label, ProjectPicture, StoredAnswer
+
+IMAGES = "images"
+LABELS = "labels.json"
+Record = TypeVar("Record", Label, StoredAnswer)
+
+
+class Project:
+    """A project folder that is open. All methods may be called from several threads.
+
+    folder: the project.
+    notes: a sentence for each thing that was found damaged when the folder was opened, and where it is kept.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open the project of a folder, or begin one in a folder that is new or empty.
+
+        Raises InputError where the folder holds something else, is open in another program, cannot be written, or was
+        written by a newer version; nothing in it is changed then.
+        """
+        self.folder = Path(os.path.abspath(as_path(folder, "A project")))
+        self.notes: list[str] = []
+        self._lock = threading.RLock()
+        new = not (self.folder / "project.json").exists()
+        if new:
+            _begin(self.folder)
+        self._held = FolderLock(self.folder)
+        try:
+            state = {} if new else read_json(self.folder / "project.json")
+            listed = self.folder / "pictures.json"
+            entries = read_json(listed).get("pictures", []) if listed.exists() else []
+            self._pictures = _pictures(entries, listed)
+            given = state.get("category")
+            self._category = None if given is None else Category.from_dict(given, str(self.folder / "project.json"))
+            self._labels = self._read_all("labels", Label.from_dict, "and counts as not labelled")
+            self._answers = self._read_all("answers", StoredAnswer.from_dict, "and is asked anew")
+            if new:
+                self._write_state()
+            self._write_coco()
+        except BaseException:
+            self._held.close()
+            raise
+
+    def close(self) -> None:
+        """Let other programs open the folder."""
+        self._held.close()
+
+    # --- pictures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def pictures(self) -> list[ProjectPicture]:
+        """All pictures in the order in which they were added."""
+        with self._lock:
+            return list(self._pictures.values())
+
+    def picture(self, number: int) -> ProjectPicture:
+        """The picture of an id; InputError if there is none."""
+        with self._lock:
+            if number not in self._pictures:
+                raise InputError(f"The project has no picture {number}; it has {len(self._pictures)}.")
+            return self._pictures[number]
+
+    def path(self, picture: ProjectPicture) -> Path:
+        """Where the file of a picture is."""
+        return self.folder / picture.file
+
+    def store(self, name: str, data: bytes) -> tuple[ProjectPicture, bool]:
+        """Add a picture that was given as the bytes of its file, which goes to images/ under its name.
+
+        name: file name, perhaps with folders before it.
+        Returns the picture and whether it is new: the same bytes under the same name are the picture that is there.
+        Another picture of the same name gets a number behind it. Raises InputError for what is no picture.
+        """
+        inside = safe_name(name)
+        try:
+            read_picture(data)  # a file that breaks off in the middle is told now, not when it is opened
+        except InputError as error:
+            raise InputError(str(error).replace("The picture given as bytes", Path(inside).name)) from error
+        size = picture_size(data)
+        assert size is not None
+        digest = hashlib.sha256(data).digest()
+        with self._lock:
+            place, there = free_place(self.folder / IMAGES, inside, digest)
+            if not there:
+                try:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise InputError(f"Cannot write {place}: {error.strerror}.") from error
+                write_bytes(place, data)
+            file = place.relative_to(self.folder).as_posix()
+            return self._added([(file, place.relative_to(self.folder / IMAGES).as_posix(), size)])[0]
+
+    def add_folder(self, folder: str | Path, recursive: bool = True) -> list[ProjectPicture]:
+        """Add the pictures of a folder, which stay where they are; gives the new ones.
+
+        Raises InputError where the folder cannot be read. What is no readable picture is a note.
+        """
+        root, found = Path(os.path.abspath(as_path(folder, "A folder of pictures"))), []
+        known = {str(self.path(picture)) for picture in self.pictures}
+        for path in list_pictures(root, recursive).pictures:
+            if str(path) in known:
+                continue
+            size = picture_size(path)
+            if size is None:
+                self.notes.append(f"{path} is no readable picture and was left out.")
+                continue
+            inside = path.is_relative_to(self.folder)
+            file = path.relative_to(self.folder).as_posix() if inside else str(path)
+            found.append((file, path.relative_to(root).as_posix(), size))
+        with self._lock:
+            return [picture for picture, new in self._added(found) if new]
+
+    def _added(self, found: Iterable[tuple[str, str, tuple[int, int]]]) -> list[tuple[ProjectPicture, bool]]:
+        """The pictures of files with their names and sizes, and whether each is new; the list is saved once."""
+        known = {picture.file: picture for picture in self._pictures.values()}
+        added: list[tuple[ProjectPicture, bool]] = []
+        new: dict[int, ProjectPicture] = {}
+        for file, name, size in found:
+            if file in known:
+                added.append((known[file], False))
+                continue
+            number = max(self._pictures | new, default=0) + 1
+            new[number] = known[file] = ProjectPicture(number, file, name, size)
+            added.append((new[number], True))
+        if new:
+            entries = [picture.to_dict() for picture in (self._pictures | new).values()]
+            write_json(self.folder / "pictures.json", {"pictures": entries})
+            self._pictures |= new
+        return added
+
+    # --- the category ------------------------------------------------------------------------------------------------
+
+    @property
+    def category(self) -> Category | None:
+        """What is looked for; None until it was said."""
+        with self._lock:
+            return self._category
+
+    def set_category(self, category: Category, was: Mapping[str, str] | None = None) -> None:
+        """Look for other points from now on. Labels of points that the category lacks are kept in their files.
+
+        was: new name of a point -> the name that it had before, for points that were given another name.
+        """
+        moved = {old: new for new, old in (was or {}).items() if old != new}
+        with self._lock:
+            before, self._category = self._category, category
+            try:
+                self._write_state()
+            except BaseException:
+                self._category = before
+                raise
+            for number, label in list(self._labels.items()) if moved else ():
+                points = {moved.get(name, name): mark for name, mark in label.points.items()}
+                if list(points) != list(label.points):
+                    self._save("labels", self._labels, number, replace(label, points=points))
+            self._write_coco()
+
+    @property
+    def point_names(self) -> list[str]:
+        """The unique names of the category's points, by which labels and answers go."""
+        category = self.category
+        return [] if category is None else unique_names(category.names)
+
+    # --- labels and answers ------------------------------------------------------------------------------------------
+
+    def label(self, number: int) -> Label:
+        """What a person said of a picture; an empty label where nobody has."""
+        with self._lock:
+            self.picture(number)
+            return self._labels.get(number, Label())
+
+    def answer(self, number: int) -> StoredAnswer | None:
+        """What the model said of a picture."""
+        with self._lock:
+            return self._answers.get(number)
+
+    def save_label(self, number: int, label: Label) -> Label:
+        """Save what a person said of a picture; gives it with its new revision.
+
+        label: its revision is that of the label which it replaces.
+        Raises InputError where a newer one was saved meanwhile, and for an example that is not done or has no point.
+        """
+        with self._lock:
+            before = self.label(number)
+            if label.revision != before.revision:
+                raise InputError(
+                    f"{self.picture(number).name} was changed in another window; open it again to see what it is now."
+                )
+            if label.example and not (label.done and label.marked):
+                raise InputError("An example must have a marked point and be finished; mark its points first.")
+            saved = replace(label, revision=before.revision + 1)
+            self._save("labels", self._labels, number, saved)
+            self._write_coco()
+            return saved
+
+    def save_answer(self, number: int, answer: StoredAnswer) -> None:
+        """Save what the model said of a picture."""
+        with self._lock:
+            self.picture(number)
+            self._save("answers", self._answers, number, answer)
+
+    def examples(self) -> dict[int, Label]:
+        """The labels of the pictures that are examples, by id."""
+        with self._lock:
+            return {number: label for number, label in self._labels.items() if label.example}
+
+    def labels(self) -> dict[int, Label]:
+        """All labels by the id of their picture."""
+        with self._lock:
+            return dict(self._labels)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _save(self, what: str, records: dict[int, Record], number: int, record: Record) -> None:
+        write_json(self.folder / what / f"{number:06d}.json", record.to_dict())
+        records[number] = record
+
+    def _write_state(self) -> None:
+        category = None if self._category is None else self._category.to_dict()
+        write_json(self.folder / "project.json", {"category": category})
+
+    def _write_coco(self) -> None:
+        """labels.json, from what is in memory."""
+        text = coco_labels(self.folder, self._pictures, self._labels, self._category)
+        write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
+
+    def _read_all(self, what: str, read: Callable[[Mapping], Record], then: str) -> dict[int, Record]:
+        """The records of a subfolder by the id of their picture; a damaged file is kept aside, with a note."""
+        found: dict[int, Record] = {}
+        for path in sorted((self.folder / what).glob("[0-9]*.json")):
+            try:
+                number = int(path.stem)
+                data = read_json(path)
+            except ValueError as error:
+                if "schema version" in str(error):
+                    raise
+                self._set_aside(path, error, then)
+                continue
+            try:
+                found[number] = read(data)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                self._set_aside(path, error, then)
+        return {number: record for number, record in found.items() if number in self._pictures}
+
+    def _set_aside(self, path: Path, error: Exception, then: str) -> None:
+        kept = set_aside(path)
+        self.notes.append(f"{path.name} of {path.parent.name}/ is damaged; it is kept as {kept.name} {then}.")
+
+
+def _begin(folder: Path) -> None:
+    """Make the folder of a new project; InputError where something else is in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"Cannot make the project {folder}: {(error.strerror or str(error)).rstrip('.')}.") from error
+    if others:
+        raise InputError(
+            f"{folder} is no project, as it has no project.json, but holds {sorted(others)[0]}; give a new folder for "
+            "the project, and the pictures beside it."
+        )
+
+
+def _pictures(entries: object, file: Path) -> dict[int, ProjectPicture]:
+    """The pictures of pictures.json by id; InputError where it is damaged: without it no label has a picture."""
+    try:
+        found = [ProjectPicture.from_dict(entry) for entry in entries]  # type: ignore[attr-defined]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{file} is damaged ({error}); put back an earlier copy of it, labels/ is as it was."
+        ) from None
+    return {picture.id: picture for picture in found}

@@ -1,0 +1,314 @@
+"""The project folder: plain files that hold all work, whatever is killed, opened again or damaged."""
+
+import io
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anykeypoint.category import Category
+from anykeypoint.errors import InputError
+from anykeypoint.forms import registry
+from anykeypoint.labelling.project import Project
+from anykeypoint.labelling.project_dataset import exported
+from anykeypoint.labelling.records import FoundPoint, Label, PointMark, StoredAnswer
+
+FOX = Category.from_text("nose: the tip\nleft ear\nright ear", name="fox", noun="fox")
+
+
+def picture_bytes(shade: int = 0, size: tuple[int, int] = (60, 40), kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (shade, 90, 160)).save(file, kind)
+    return file.getvalue()
+
+
+def label(revision: int = 0, **more) -> Label:
+    points = {
+        "nose": PointMark((30.0, 20.5), 2),
+        "left ear": PointMark((20.0, 8.0), 1),
+        "right ear": PointMark(None, 0),
+    }
+    return Label(points, revision=revision, **{"done": True, **more})
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path / "foxes")
+    project.set_category(FOX)
+    yield project
+    project.close()
+
+
+def opened_again(project: Project) -> Project:
+    project.close()
+    return Project(project.folder)
+
+
+def test_everything_is_there_after_opening_again(project):
+    first, new = project.store("day 1/a.png", picture_bytes(1))
+    assert new and first.size == (60, 40) and first.name == "day 1/a.png"
+    second, _ = project.store("b.png", picture_bytes(2))
+    project.save_label(first.id, label(box=(5.0, 4.0, 40.0, 30.0), example=True))
+    project.save_answer(second.id, StoredAnswer({"nose": FoundPoint((3.5, 4.0), 0.4, None)}, 0.6, "key", "example 1"))
+    again = opened_again(project)
+    assert again.pictures == [first, second] and again.category == FOX and again.notes == []
+    assert again.label(first.id) == label(1, box=(5.0, 4.0, 40.0, 30.0), example=True)
+    assert list(again.examples()) == [first.id]
+    assert again.answer(second.id) == StoredAnswer({"nose": FoundPoint((3.5, 4.0), 0.4)}, 0.6, "key", "example 1")
+    assert again.label(second.id) == Label() and again.answer(first.id) is None
+    again.close()
+
+
+def test_labels_json_is_read_as_data(project, tmp_path):
+    """data check, train and adapt read it: hidden stays hidden, absent is not labelled, the box is the drawn one."""
+    first, _ = project.store("a.png", picture_bytes(1))
+    second, _ = project.store("b.png", picture_bytes(2))
+    project.save_label(first.id, label(box=(5.0, 4.0, 40.0, 30.0)))
+    project.save_label(second.id, label())
+    data = registry.read(f"coco:{project.folder / 'labels.json'}", project.folder / "images", strict=True)
+    assert [item.image.name for item in data.objects] == ["a.png", "b.png"]
+    assert data.objects[0].box == (5.0, 4.0, 40.0, 30.0)
+    assert data.objects[0].visibility.tolist() == [2, 1, 0]
+    np.testing.assert_allclose(data.objects[0].points[:2], [[30, 20.5], [20, 8]])
+    assert data.objects[0].category.keypoints[0].description == "the tip"
+    x, y, w, h = data.objects[1].box
+    assert x <= 20 and y <= 8 and x + w >= 30 and y + h >= 20.5
+
+
+def test_pictures_of_a_folder_stay_where_they_are(project, tmp_path):
+    photos = tmp_path / "photos"
+    (photos / "more").mkdir(parents=True)
+    for name in ("a.png", "more/b.png"):
+        (photos / name).write_bytes(picture_bytes(3))
+    (photos / "broken.png").write_bytes(b"no picture")
+    before = {path: path.stat().st_mtime_ns for path in photos.rglob("*")}
+    added = project.add_folder(photos)
+    assert [picture.name for picture in added] == ["a.png", "more/b.png"]
+    assert "broken.png" in project.notes[0]
+    assert project.add_folder(photos) == [] and len(project.pictures) == 2
+    project.save_label(added[1].id, label())
+    assert not (project.folder / "images").exists()
+    assert {path: path.stat().st_mtime_ns for path in photos.rglob("*")} == before
+    data = registry.read(f"coco:{project.folder / 'labels.json'}", photos)
+    assert data.objects[0].image == photos / "more" / "b.png"
+
+
+def test_no_picture_is_stored_over_another(project):
+    first, _ = project.store("a.png", picture_bytes(1))
+    again, new = project.store("a.png", picture_bytes(1))
+    assert again == first and not new
+    other, new = project.store("a.png", picture_bytes(2))
+    assert new and other.name == "a (2).png" and project.store("a.png", picture_bytes(2)) == (other, False)
+    assert project.path(first).read_bytes() == picture_bytes(1)
+    assert project.path(other).read_bytes() == picture_bytes(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("../../etc/a.png", "etc/a.png"),
+        ("/abs/a.png", "abs/a.png"),
+        ("C:\\photos\\a.png", "C_/photos/a.png"),
+        ("a\0b?.png", "a_b_.png"),
+        ("con.png", "_con.png"),
+        ("x" * 300 + ".png", "x" * 116 + ".png"),
+        ("..hidden.png", "hidden.png"),
+        ("лис.png", "лис.png"),
+    ],
+)
+def test_a_name_never_leads_out_of_the_project(project, name, stored):
+    picture, _ = project.store(name, picture_bytes())
+    assert picture.file == f"images/{stored}" and project.path(picture).is_file()
+
+
+@pytest.mark.parametrize("name", ["", "..", "/", "a/", "..."])
+def test_a_picture_without_a_name_is_refused(project, name):
+    with pytest.raises(InputError, match="must have a file name"):
+        project.store(name, picture_bytes())
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", picture_bytes()[:60], picture_bytes(size=(600, 400))[:-40]])
+def test_what_is_no_picture_is_refused_and_leaves_nothing(project, data):
+    with pytest.raises(InputError, match=r"a\.png"):
+        project.store("a.png", data)
+    assert project.pictures == [] and not (project.folder / "images").exists()
+
+
+def test_an_older_window_does_not_save_over_a_newer_one(project):
+    picture, _ = project.store("a.png", picture_bytes())
+    assert project.save_label(picture.id, label()).revision == 1
+    with pytest.raises(InputError, match="changed in another window"):
+        project.save_label(picture.id, label(done=False))
+    assert project.label(picture.id) == label(1)
+
+
+def test_an_example_must_be_finished_and_marked(project):
+    picture, _ = project.store("a.png", picture_bytes())
+    for bad in (Label(example=True, done=True), label(done=False, example=True)):
+        with pytest.raises(InputError, match="An example must"):
+            project.save_label(picture.id, bad)
+    assert project.label(picture.id) == Label()
+
+
+def test_labels_follow_their_points_through_changes_of_the_category(project):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    longer = Category.from_text("tail tip\nleft ear\nsnout", name="fox", noun="fox")
+    project.set_category(longer, was={"snout": "nose"})
+    again = opened_again(project)
+    assert again.label(picture.id).points["snout"] == PointMark((30.0, 20.5), 2)
+    data = registry.read(f"coco:{again.folder / 'labels.json'}", again.folder / "images")
+    assert data.objects[0].visibility.tolist() == [0, 1, 2]
+    again.set_category(FOX, was={"nose": "snout"})
+    assert again.label(picture.id).points["right ear"] == PointMark(None, 0), "a point that was gone is back"
+    again.close()
+
+
+def test_a_damaged_label_is_kept_aside_and_said(project):
+    first, _ = project.store("a.png", picture_bytes(1))
+    second, _ = project.store("b.png", picture_bytes(2))
+    for picture in (first, second):
+        project.save_label(picture.id, label())
+    file = project.folder / "labels" / "000001.json"
+    file.write_text(file.read_text()[:50])
+    again = opened_again(project)
+    (note,) = again.notes
+    assert note == "000001.json of labels/ is damaged; it is kept as 000001.json.damaged and counts as not labelled."
+    assert (project.folder / "labels" / "000001.json.damaged").read_text() and again.label(second.id) == label(1)
+    again.close()
+
+
+@pytest.mark.parametrize("content", ['{"schema_version": 1, "points": {"nose": [1, 2]}}', "[]", '{"points": 3}', ""])
+def test_a_label_of_another_shape_is_damaged_too(project, content):
+    picture, _ = project.store("a.png", picture_bytes())
+    (project.folder / "labels").mkdir()
+    (project.folder / "labels" / "000001.json").write_text(content)
+    again = opened_again(project)
+    assert len(again.notes) == 1 and again.label(picture.id) == Label()
+    again.close()
+
+
+@pytest.mark.parametrize("name", ["project.json", "pictures.json"])
+def test_a_damaged_list_is_one_sentence_and_changes_nothing(project, name):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    project.close()
+    file = project.folder / name
+    file.write_text(file.read_text()[:40])
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=name) as caught:
+        Project(project.folder)
+    assert str(caught.value).count(". ") == 0
+    assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["project.json", "pictures.json", "labels/000001.json"])
+def test_a_project_of_a_newer_version_is_refused(project, name):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    project.close()
+    file = project.folder / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema_version": 99}))
+    with pytest.raises(InputError, match="schema version 99"):
+        Project(project.folder)
+    assert json.loads(file.read_text())["schema_version"] == 99
+
+
+def test_a_folder_of_something_else_is_no_project(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture_bytes())
+    with pytest.raises(InputError, match=r"is no project, as it has no project\.json, but holds a\.png"):
+        Project(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_project_is_open_once(project):
+    with pytest.raises(InputError, match="open in another program"):
+        Project(project.folder)
+
+
+def _save_and_die(folder: str, ready) -> None:
+    project = Project(folder)
+    picture = project.pictures[0]
+    for place in range(1000):
+        before = project.label(picture.id)
+        points = {"nose": PointMark((place, 1.0), 2)}
+        project.save_label(picture.id, Label(points, revision=before.revision))
+        if place == 5:
+            ready.set()
+
+
+def test_a_killed_program_loses_nothing_and_leaves_no_half_file(project):
+    project.store("a.png", picture_bytes())
+    project.close()
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_save_and_die, args=(str(project.folder), ready))
+    process.start()
+    assert ready.wait(60)
+    process.kill()
+    process.join()
+    again = Project(project.folder)
+    assert again.notes == [] and again.label(1).revision >= 6
+    assert again.label(1).points["nose"].place[0] == again.label(1).revision - 1
+    data = registry.read(f"coco:{again.folder / 'labels.json'}", again.folder / "images")
+    assert data.objects[0].points[0, 0] == again.label(1).points["nose"].place[0]
+    again.close()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_label(project, monkeypatch):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        project.save_label(picture.id, label(1, done=False))
+    assert project.label(picture.id) == label(1)
+    monkeypatch.undo()
+    again = opened_again(project)
+    assert again.label(picture.id) == label(1)
+    again.close()
+
+
+@pytest.mark.parametrize("form", registry.writable_forms())
+def test_labels_go_out_in_every_form(project, form):
+    for shade in (1, 2):
+        picture, _ = project.store(f"{shade}.png", picture_bytes(shade))
+        points = {name: PointMark((10.0 + i, 12.0), 2) for i, name in enumerate(FOX.names)}
+        project.save_label(picture.id, Label(points, done=True))
+    written, _ = exported(project, form)
+    assert written.content
+
+
+def test_answers_go_out_where_they_are_asked_for(project):
+    first, _ = project.store("a.png", picture_bytes(1))
+    second, _ = project.store("b.png", picture_bytes(2))
+    project.save_label(first.id, Label({"nose": PointMark((9.0, 9.0), 2)}))
+    found = {"nose": FoundPoint((3.0, 4.0), 0.4, 0.9), "left ear": FoundPoint((5.0, 6.0), 0.7, 0.1)}
+    for picture in (first, second):
+        project.save_answer(picture.id, StoredAnswer(found))
+    assert len(json.loads(exported(project, "coco")[0].content)["annotations"]) == 1
+    both = json.loads(exported(project, "coco", with_answers=True)[0].content)["annotations"]
+    assert both[0]["keypoints"][:6] == [9, 9, 2, 0, 0, 0], "a person's word stands, an absent point is not labelled"
+    assert both[1]["keypoints"][:3] == [3, 4, 2] and both[1]["keypoint_confidence"] == [0.4, None, None]
+
+
+def test_nothing_to_export_is_said(project):
+    with pytest.raises(InputError, match="no labelled object"):
+        exported(project, "coco")
+
+
+def test_the_folder_can_be_moved(project, tmp_path):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    project.close()
+    moved = Path(os.rename(project.folder, tmp_path / "elsewhere") or tmp_path / "elsewhere")
+    again = Project(moved)
+    assert again.path(again.pictures[0]).is_file() and again.label(1) == label(1)
+    again.close()
