@@ -13,8 +13,8 @@ from PIL import Image
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.forms import registry
+from anykeypoint.labelling.exporting import exported
 from anykeypoint.labelling.project import Project
-from anykeypoint.labelling.project_dataset import exported
 from anykeypoint.labelling.records import FoundPoint, Label, PointMark, StoredAnswer
 
 FOX = Category.from_text("nose: the tip\nleft ear\nright ear", name="fox", noun="fox")

@@ -1,9 +1,9 @@
-"""The labels of a project as a data set: COCO JSON that is kept up to date, and every form that can be written."""
+"""The labels of a project as a data set, and as the COCO JSON that is kept up to date in its folder."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +11,10 @@ from ..category import Category
 from ..forms import coco
 from ..forms.dataset import Dataset, LabelledObject
 from ..forms.document import box_round, within
-from ..forms.form import Written
-from ..forms.registry import convert
 from ..forms.skeletons import with_base
 from ..forms.writing import json_text
 from ..pose import unique_names
 from .records import ABSENT, VISIBLE, Label, ProjectPicture, StoredAnswer
-
-if TYPE_CHECKING:
-    from .project import Project
 
 
 def pictures_folder(folder: Path, pictures: Mapping[int, ProjectPicture]) -> Path:
@@ -84,19 +79,6 @@ def coco_labels(
     entries = [coco.category_of(identity, one) for identity, one in data.categories.items()]
     document = {"info": info, "images": list(used.values()), "annotations": annotations, "categories": entries}
     return json_text(document)
-
-
-def exported(project: "Project", form: str, with_answers: bool = False) -> tuple[Written, Path]:
-    """The labels of a project in a form of `forms.registry.writable_forms`, and the folder that its pictures are in.
-
-    with_answers: also the model's answers, of points that nobody has touched in pictures that are not done.
-    Raises InputError where there is nothing to write, and for what the form cannot hold.
-    """
-    pictures = {picture.id: picture for picture in project.pictures}
-    answers = {number: found for number in pictures if (found := project.answer(number)) is not None}
-    data = as_dataset(project.folder, pictures, project.labels(), project.category, answers if with_answers else None)
-    root = pictures_folder(project.folder, pictures)
-    return convert(data, root, form), root
 
 
 def _shown(root: Path, folder: Path) -> str:
