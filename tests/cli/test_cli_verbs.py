@@ -327,6 +327,10 @@ def test_the_verbs_and_their_options_are_these():
         },
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
+        "serve": {
+            *("--model", "--host", "--port", "--token-file", "--allow-host", "--project", "--device", "--dtype"),
+            *("--batch", "--queue", "--max-upload", "--drain"),
+        },
         "info": set(),
         "data list": {"name"},
         "data check": {

@@ -70,6 +70,7 @@ VERBS = {
     "convert": Verb("convert", "Make a model folder of a checkpoint of the released CapeFormer, GraphCape or CapeX."),
     "export": Verb("export", "Write a matcher as an ONNX file."),
     "weights": Verb("weights", "Fetch the weights that a model needs, so that it works offline afterwards."),
+    "serve": Verb("serve", "Serve predictions over HTTP and the page, on this machine alone unless there is a token."),
     "info": Verb("info", "Print versions, devices, fetched weights and where disk space goes."),
 }
 DATA_SUMMARY = "Look after labelled data."

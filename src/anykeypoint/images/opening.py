@@ -137,6 +137,15 @@ def picture_size(source: ImageSource) -> tuple[int, int] | None:
         return None
 
 
+def header_size(source: ImageSource, check: "Check") -> tuple[int, int]:
+    """(width, height) of the upright picture in pixels, from its header alone.
+
+    check: called with width, height and the picture's name before anything is decoded; raises InputError to refuse it.
+    Raises InputError for what is no picture.
+    """
+    return _read(source, check, 0).size
+
+
 # --- sources -------------------------------------------------------------------------------------------------------
 
 Check = Callable[[int, int, str], None]  # refuses a width and height; the name is the subject of the sentence

@@ -1,0 +1,122 @@
+"""`anykeypoint serve`: predictions over HTTP, and a page to point and look."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..configs.checks import check_whole
+from ..errors import InputError, first_line
+from . import console, options
+
+MISSING = "The server needs the package {}; pip install 'anykeypoint[serve]'."
+TOKEN_VARIABLE = "ANYKEYPOINT_TOKEN"
+
+
+def run(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A shipped model's name, a folder or a hub id; may be repeated, then requests name one. fast by "
+            "default.",
+            autocompletion=options.complete_models,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; other machines need a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(metavar="N", help="The port; 0 takes a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file with the token that requests must bring; else that of the variable ANYKEYPOINT_TOKEN, if set.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name under which clients reach this server, beside localhost and --host; may be repeated.",
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The project folder that the page labels pictures in.")
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Objects that go through the model together.")] = 16,
+    queue: Annotated[int, typer.Option(metavar="N", help="Objects that may wait; more are refused with 429.")] = 256,
+    max_upload: Annotated[int, typer.Option(metavar="MB", help="The largest request, in MiB.")] = 20,
+    drain: Annotated[
+        int, typer.Option(metavar="SECONDS", help="How long requests under way may go on after SIGTERM.")
+    ] = 30,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+) -> int:
+    """Serve predictions over HTTP and the page, on this machine alone unless there is a token."""
+    try:
+        import fastapi  # noqa: F401
+        import multipart  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError(MISSING.format(error.name)) from None
+    from ..models.loading import find
+    from ..serving.app import build_app
+    from ..serving.guards import check_listening
+    from ..serving.running import listen, serve
+    from ..serving.server_limits import ServerLimits
+    from ..serving.service import Service
+
+    for value, what, least in ((batch, "--batch", 1), (queue, "--queue", 1), (max_upload, "--max-upload", 1)):
+        check_whole(value, what, least)
+    check_whole(drain, "--drain", 0)
+    check_whole(port, "--port", 0)
+    token = read_token(token_file)
+    check_listening(host, token)
+    names = list(dict.fromkeys(model or ["fast"]))
+    for name in names:
+        find(name)  # a wrong name is refused before anything is started
+    limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))
+    service = Service({_shown(name): _loader(name, device, dtype) for name in names}, limits)
+    app = build_app(service, limits, token, [host, *(allow_host or ())], project)
+    sock = listen(host, port)
+    place = f"[{host}]" if ":" in host else host
+    if not console.is_quiet():
+        logging.basicConfig(format="%(message)s", level=logging.INFO)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    print(f"http://{place}:{sock.getsockname()[1]}/", flush=True)
+    serve(app, service, sock)
+    return 0
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token of a file, else of the environment; None where there is none. Raises InputError for an empty one."""
+    if path is None:
+        token = os.environ.get(TOKEN_VARIABLE)
+        where = f"The variable {TOKEN_VARIABLE}"
+    else:
+        where = f"The token file {path}"
+        try:
+            token = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{where} cannot be read: {first_line(error)}; check the path.") from error
+    if token is not None and not token.strip():
+        raise InputError(f"{where} is empty; write a token of 16 or more characters into it.")
+    return None if token is None else token.strip()
+
+
+def _shown(name: str) -> str:
+    """What clients call a model: a folder by its own name, as its place is nobody's business."""
+    return Path(name).name if Path(name).exists() else name
+
+
+def _loader(name: str, device: str, dtype: str) -> Any:
+    def load() -> Any:
+        from .. import load
+
+        return load(name, device=device, dtype=dtype)
+
+    return load

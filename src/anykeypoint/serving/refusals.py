@@ -1,0 +1,76 @@
+"""Errors as clients get them: one JSON shape, and a status that fits.
+
+{"error": "one sentence", "request_id": "3f2a...", "field": "boxes"}
+"""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ..errors import InputError
+
+_log = logging.getLogger(__name__)
+
+_SENTENCES = {
+    400: "The request cannot be read; send the form that the server's openapi.json describes.",
+    404: "There is nothing at this address; the server's openapi.json lists what there is.",
+    405: "This address does not take the method; the header Allow says which ones it takes.",
+}
+FAILED = "The server could not answer, and it is not the request's fault; its log has the reason under this request_id."
+
+
+class Refusal(Exception):
+    """A request that is not answered.
+
+    status: of the HTTP answer.
+    sentence: what was wrong and what to do.
+    field: the part of the request that is to blame; None where it is none.
+    headers: of the answer, such as Retry-After.
+    """
+
+    def __init__(self, status: int, sentence: str, field: str | None = None, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.field = status, sentence, field
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def body_of(sentence: str, request_id: str, field: str | None = None) -> dict[str, Any]:
+    """The JSON of an error."""
+    return {"error": sentence, "request_id": request_id} | ({} if field is None else {"field": field})
+
+
+def answer_to(refusal: Refusal, request_id: str) -> JSONResponse:
+    """The HTTP answer of a refusal."""
+    body = body_of(refusal.sentence, request_id, refusal.field)
+    return JSONResponse(body, refusal.status, refusal.headers)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let every error of an app, whoever raises it, leave as a refusal."""
+
+    def request_id(request: Request) -> str:
+        return str(getattr(request.state, "request_id", ""))
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refusal)
+        return answer_to(error, request_id(request))
+
+    async def wrong_input(request: Request, error: Exception) -> JSONResponse:
+        return answer_to(Refusal(422, str(error)), request_id(request))
+
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        sentence = _SENTENCES.get(error.status_code, f"{error.detail}.")
+        return JSONResponse(body_of(sentence, request_id(request)), error.status_code, error.headers)
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        _log.error("Request %s failed", request_id(request), exc_info=error)
+        return JSONResponse(body_of(FAILED, request_id(request)), 500)
+
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(InputError, wrong_input)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, failed)

@@ -1,0 +1,222 @@
+"""The models of a server: loaded once, tried once, and asked through one queue, with a cache of answers."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..category import Category
+from ..errors import InputError, first_line
+from ..example import Example
+from ..images import read_picture
+from ..pose import Pose
+from .answering import Answer, Question, answer_batch
+from .batching import BatchQueue
+from .bounded_store import BoundedStore
+from .refusals import Refusal
+from .server_limits import ServerLimits
+from .server_metrics import ServerMetrics
+from .uploads import pixels_key
+
+_log = logging.getLogger(__name__)
+
+SAME = 1e-3  # pixels by which an answer may depend on its batch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a service is.
+
+    state: "loading", "ready" or "failed".
+    step: what goes on, or why it failed, in words.
+    model: the model that it goes on with.
+    loaded, models: numbers of models.
+    seconds: since the service was started, until it was ready.
+    """
+
+    state: str
+    step: str
+    model: str
+    loaded: int
+    models: int
+    seconds: float
+
+
+class Service:
+    """Models by name; the first is the one that answers where a request names none.
+
+    loaders: name -> a function that loads the model, called once, in a thread of the service.
+    limits, metrics: of the server.
+    """
+
+    def __init__(
+        self,
+        loaders: Mapping[str, Callable[[], Any]],
+        limits: ServerLimits | None = None,
+        metrics: ServerMetrics | None = None,
+    ) -> None:
+        if not loaders:
+            raise InputError("A server needs a model; name one or more.")
+        self.limits = ServerLimits() if limits is None else limits
+        self.metrics = ServerMetrics() if metrics is None else metrics
+        self.models: dict[str, Any] = {}
+        self.hashes: dict[str, str] = {}
+        self._loaders = dict(loaders)
+        self._queue = BatchQueue(self._answers, self.limits, self.metrics)
+        self._kept: BoundedStore[bytes] = BoundedStore(
+            self.limits.cache_bytes, changed=self.metrics.kept.labels("answers").set
+        )
+        self._began = time.monotonic()
+        self._taken: float | None = None  # seconds until all was ready, or failed
+        self._state = ("loading", "starting", self.default)
+        self._thread = threading.Thread(target=self._load, name="anykeypoint-loading", daemon=True)
+
+    @property
+    def default(self) -> str:
+        """The name of the model that answers where a request names none."""
+        return next(iter(self._loaders))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all models are loaded and have answered as they should."""
+        return self._state[0] == "ready"
+
+    @property
+    def progress(self) -> Progress:
+        """How far the service is."""
+        taken = time.monotonic() - self._began if self._taken is None else self._taken
+        return Progress(*self._state, len(self.models), len(self._loaders), round(taken, 1))
+
+    @property
+    def loading(self) -> bool:
+        """Whether models are being loaded."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to load the models; returns at once."""
+        self._began = time.monotonic()
+        self._thread.start()
+        self._queue.start()
+
+    def refuse_new(self) -> None:
+        """From now on, take no question; those that wait are still answered."""
+        self._queue.refuse_new()
+
+    def stop(self) -> None:
+        """End the queue; questions that wait are refused (503)."""
+        self._queue.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the models are loaded, or could not be; whether they are."""
+        self._thread.join(seconds)
+        return self.ready
+
+    def model_name(self, name: str | None) -> str:
+        """The name of a model that is loaded; Refusal for one that is not there (422), or not yet (503)."""
+        if name is not None and name not in self._loaders:
+            raise Refusal(422, f"There is no model {name[:80]!r} here; there is {', '.join(self._loaders)}.", "model")
+        if not self.ready:
+            raise Refusal(503, f"The server is not ready: {self.progress.step}.", Retry_After="2")
+        return self.default if name is None else name
+
+    async def ask(self, model: str, questions: Sequence[Question], write: Callable[[Answer], Any]) -> list[bytes]:
+        """The answers of a model as JSON, in order, from the cache where they are there.
+
+        write: gives what JSON can hold of an answer.
+        Raises Refusal as `BatchQueue.submit` does, and the first error of an answer. Where the caller is cancelled,
+        what still waits is not computed.
+        """
+        keys = [(self.hashes[model], question.key) for question in questions]
+        found = [self._kept.get(key) for key in keys]
+        missing = [place for place, answer in enumerate(found) if answer is None]
+        self.metrics.cache.labels("hit").inc(len(questions) - len(missing))
+        self.metrics.cache.labels("miss").inc(len(missing))
+        futures = self._queue.submit(model, [questions[place] for place in missing]) if missing else []
+        try:
+            answers = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        for place, answer in zip(missing, answers, strict=True):
+            text = await asyncio.to_thread(self._text, answer, write)
+            self._kept.put(keys[place], text, len(text))
+            found[place] = text
+        return [text for text in found if text is not None]
+
+    def submit(self, model: str, questions: Sequence[Question]) -> list[Future]:
+        """`BatchQueue.submit`, for callers that are no coroutine and want the answers themselves."""
+        return self._queue.submit(model, questions)
+
+    def _text(self, answer: Answer, write: Callable[[Answer], Any]) -> bytes:
+        with self.metrics.stage("write"):
+            return json.dumps(write(answer), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _answers(self, model: str, questions: Sequence[Question]) -> Sequence[Any]:
+        return answer_batch(self.models[model], questions)
+
+    # --- loading -----------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        for name, loader in self._loaders.items():
+            try:
+                self._say("loading", f"loading {name}", name)
+                model = loader()
+                self._say("loading", f"trying {name}", name)
+                self.hashes[name] = weights_hash(model)
+                try_out(model)
+                self.models[name] = model
+            except Exception as error:  # the server goes on and says it
+                sentence = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+                _log.error("Loading %s failed: %s", name, sentence, exc_info=not isinstance(error, InputError))
+                self._say("failed", f"{name} could not be loaded: {first_line(error)}", name)
+                return
+        self._say("ready", "ready", self.default)
+
+    def _say(self, state: str, step: str, model: str) -> None:
+        if state != "loading":
+            self._taken = time.monotonic() - self._began
+        self._state = (state, step, model)
+
+
+def weights_hash(model: Any) -> str:
+    """16 hexadecimal digits that are equal for equal weights and configs."""
+    import torch  # not before the server is there: it takes seconds
+
+    digest = hashlib.sha256(repr(getattr(model, "config", "")).encode())
+    for name, tensor in sorted(getattr(model, "state_dict", dict)().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def try_out(model: Any) -> None:
+    """Ask a model twice about a made-up picture; InputError unless it gives the same answer twice.
+
+    Raises whatever error the model raises.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    picture = read_picture(np.kron(noise, np.ones((8, 8, 1), dtype=np.uint8)))
+    category, key = Category.from_text("left corner; right corner"), pixels_key(picture)
+    prompts = getattr(model, "prompts", ("text",))
+    example = Example(picture, np.array([[10.0, 10.0], [50.0, 40.0]]), category=category)
+    if not {"text", "example", "both"} & set(prompts):
+        return  # it names points and finds none
+    shown = () if "text" in prompts else (example,)
+    category = getattr(model, "category", category)
+    question = Question(picture, key, category, examples=shown, example_keys=(key,) * len(shown))
+    answers = answer_batch(model, [question, question])
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    first, second = (answer.xy for answer in answers if isinstance(answer, Pose))
+    if not np.allclose(first, second, rtol=0, atol=SAME, equal_nan=True):
+        raise InputError("The model gives two answers to one question, so that it cannot be served.")

@@ -1,0 +1,33 @@
+"""Calls of a server in tests."""
+
+import io
+import json
+
+import numpy as np
+import tiny_matchers
+from PIL import Image
+
+WORDS = "nose; left ear; right ear; tail tip; rear paw"
+
+
+def png(seed=0, width=90, height=70, form="PNG"):
+    """The bytes of a picture."""
+    file = io.BytesIO()
+    Image.fromarray(tiny_matchers.picture(seed, width, height)).save(file, form)
+    return file.getvalue()
+
+
+def ask(client, path="/v1/predict", image=None, examples=(), headers=None, **request):
+    """An answer of the API; the picture is that of seed 0 where none is given."""
+    files = [("image", ("a.png", png() if image is None else image, "image/png"))]
+    if "image_id" in request:
+        files = []
+    files += [("example", (f"{i}.png", one, "image/png")) for i, one in enumerate(examples)]
+    files.append(("request", (None, json.dumps(request), "application/json")))
+    return client.post(path, files=files, headers=headers or {})
+
+
+def xy(answer):
+    """The points of all poses of an answer, [N, K, 2]."""
+    assert answer.status_code == 200, answer.text
+    return np.array([pose["xy"] for pose in answer.json()["poses"]], dtype=float)
