@@ -14,7 +14,7 @@ from ..geometry import Box, check_box, check_overlap
 from ..library.lookup import category as library_category
 from .refusals import Refusal
 from .schemas import Definition, InWords, MarkedPoints
-from .uploads import Picture
+from .uploads import Uploaded
 
 _FILES = (".json", ".yaml", ".yml")
 
@@ -70,7 +70,7 @@ def marks_of(marked: MarkedPoints, what: str) -> MarkedPicture:
 
 
 def examples_of(
-    marks: Sequence[tuple[MarkedPicture, Picture]], category: Category | None, field: str
+    marks: Sequence[tuple[MarkedPicture, Uploaded]], category: Category | None, field: str
 ) -> tuple[Category, tuple[Example, ...]]:
     """The examples of a category, of all points that they mark where it is None.
 

@@ -22,7 +22,7 @@ from .bounded_store import BoundedStore
 from .openapi import body_of, refusals
 from .refusals import Refusal
 from .service import Service
-from .uploads import DecodedPictures, Decoder, Picture, read_body
+from .uploads import DecodedPictures, UploadDecoder, Uploaded, read_body
 
 Result = TypeVar("Result")
 _GONE = 499  # what nobody reads: the client went away
@@ -39,16 +39,16 @@ class Api:
     def __init__(self, service: Service) -> None:
         limits, metrics = service.limits, service.metrics
         self.service = service
-        self.decoder = Decoder(limits, metrics)
+        self.decoder = UploadDecoder(limits, metrics)
         half = limits.kept_bytes // 2
-        self.pictures: BoundedStore[Picture] = BoundedStore(
+        self.pictures: BoundedStore[Uploaded] = BoundedStore(
             half, limits.keep_seconds, metrics.kept.labels("pictures").set
         )
-        self.examples: BoundedStore[tuple[MarkedPicture, Picture]] = BoundedStore(
+        self.examples: BoundedStore[tuple[MarkedPicture, Uploaded]] = BoundedStore(
             half, limits.keep_seconds, metrics.kept.labels("examples").set
         )
 
-    async def picture(self, pictures: DecodedPictures, files: Sequence[UploadFile], image_id: str | None) -> Picture:
+    async def picture(self, pictures: DecodedPictures, files: Sequence[UploadFile], image_id: str | None) -> Uploaded:
         """The picture of a request: one upload, or one that was kept. Raises Refusal where it is neither or both."""
         if len(files) + (image_id is not None) != 1:
             raise Refusal(422, "Send one picture, as the part image or by its image_id.", "image")
@@ -60,7 +60,7 @@ class Api:
             )
         return kept
 
-    def keep(self, store: BoundedStore[Any], value: Any, picture: Picture) -> str:
+    def keep(self, store: BoundedStore[Any], value: Any, picture: Uploaded) -> str:
         """Keep something with its picture, and give it an id that cannot be guessed."""
         identity = secrets.token_urlsafe(16)
         if not store.put(identity, value, picture.size_in_memory):
@@ -132,7 +132,7 @@ class Api:
 
     async def _marks(
         self, pictures: DecodedPictures, asked: schemas.PredictRequest, files: Sequence[UploadFile]
-    ) -> list[tuple[MarkedPicture, Picture]]:
+    ) -> list[tuple[MarkedPicture, Uploaded]]:
         """The examples of a request: those that were kept, then those that came with it."""
         if len(files) != len(asked.marked):
             raise Refusal(
@@ -167,7 +167,7 @@ class Api:
         default = {"density": False, "fine": None, "mirror": False}
         return tuple((name, value) for name, value in given.items() if value is not default[name])
 
-    def _answered(self, model: str, picture: Picture, notes: list[str], name: str, answers: bytes) -> Response:
+    def _answered(self, model: str, picture: Uploaded, notes: list[str], name: str, answers: bytes) -> Response:
         head = {
             "model": model,
             "model_hash": self.service.hashes[model],

@@ -24,7 +24,7 @@ Asked = TypeVar("Asked", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Picture:
+class Uploaded:
     """A decoded picture, and a key that is equal for equal pixels."""
 
     picture: UprightPicture
@@ -94,7 +94,7 @@ def check(kind: type[Asked], text: bytes, part: str) -> Asked:
         raise Refusal(422, sentence, field or part or None) from None
 
 
-class Decoder:
+class UploadDecoder:
     """Decodes pictures, so many at a time, and holds those that are in use to a number of bytes."""
 
     def __init__(self, limits: ServerLimits, metrics: ServerMetrics) -> None:
@@ -120,7 +120,7 @@ class Decoder:
         self._used += size
         self.metrics.kept.labels("decoding").set(self._used)
 
-    async def decode(self, pictures: "DecodedPictures", upload: UploadFile, field: str) -> Picture:
+    async def decode(self, pictures: "DecodedPictures", upload: UploadFile, field: str) -> Uploaded:
         """See `DecodedPictures.read`."""
         async with self._turns:
             data = await upload.read()
@@ -148,23 +148,23 @@ class Decoder:
         except InputError as error:
             raise Refusal(413 if too_large else 415, too_large or _of_upload(error), field) from None
 
-    def _decoded(self, data: bytes, field: str) -> Picture:
+    def _decoded(self, data: bytes, field: str) -> Uploaded:
         with self.metrics.stage("decode"):
             try:
                 picture = read_picture(data, self.limits.image_pixels)
             except InputError as error:
                 raise Refusal(422, _of_upload(error), field) from None
-            return Picture(picture, pixels_key(picture))
+            return Uploaded(picture, pixels_key(picture))
 
 
 @dataclass
 class DecodedPictures:
     """The pictures of one request. bytes: that they take."""
 
-    decoder: Decoder
+    decoder: UploadDecoder
     bytes: int = 0
 
-    async def read(self, upload: UploadFile, field: str) -> Picture:
+    async def read(self, upload: UploadFile, field: str) -> Uploaded:
         """The decoded picture of an upload.
 
         field: the part that it came in.
