@@ -61,6 +61,36 @@ def test_a_present_point_may_be_of_unknown_confidence():
     assert np.array_equal(again.confidence, made.confidence, equal_nan=True) and again.present.tolist()[0]
 
 
+def doubted(**changes) -> Pose:
+    """A pose whose left ear has a place, but is hardly there."""
+    places = {"xy": [[30.5, 20.25], [60.0, 12.0], [70.0, -4.5]], "confidence": [0.9, 0.4, 0.25]}
+    return pose(**places, presence=[0.95, 0.2, 0.5], **changes)
+
+
+def test_a_point_that_is_not_present_keeps_its_place_and_confidence():
+    made = doubted()
+    assert made.present.tolist() == [True, False, True] and made.placed.all() and np.isfinite(made.confidence).all()
+    again = Pose.from_dict(json.loads(json.dumps(made.to_dict(), allow_nan=False)))
+    assert again.to_dict() == made.to_dict() and again.presence.tolist() == [0.95, 0.2, 0.5]
+
+
+def test_presence_is_unknown_where_it_is_not_given():
+    made = pose()
+    assert made.presence.dtype == np.float64 and np.isnan(made.presence).all() and made.presence.shape == (3,)
+    data = made.to_dict()
+    del data["presence"]  # as older files have it
+    assert Pose.from_dict(data).to_dict() == made.to_dict()
+
+
+def test_the_presence_from_which_a_point_is_present_can_be_chosen_afterwards():
+    assert doubted().present_from(0.1).present.all()
+    assert doubted().present_from(0.5).present.tolist() == [True, False, True]
+    assert doubted().present_from(0.96).present.tolist() == [False, False, False]
+    unknown = pose().present_from(1.0)
+    assert unknown.present.tolist() == [True, False, True]  # of unknown presence, and one without a place
+    assert "0 to 1" in refusal(lambda: doubted().present_from(1.5))
+
+
 @pytest.mark.parametrize(
     "changes, word",
     [
@@ -71,7 +101,7 @@ def test_a_present_point_may_be_of_unknown_confidence():
         ({"xy": [[1, 2]]}, "xy"),
         ({"xy": [[NAN, NAN], [NAN, NAN], [1, 1]]}, "'nose'"),
         ({"xy": [[1, NAN], [NAN, NAN], [1, 1]]}, "'nose'"),
-        ({"xy": [[1, 1], [0, 0], [1, 1]]}, "'left ear'"),
+        ({"xy": [[1, 1], [0, NAN], [1, 1]]}, "'left ear'"),
         ({"xy": [[np.inf, 1], [NAN, NAN], [1, 1]]}, "'nose'"),
         ({"xy": "no"}, "numbers"),
         ({"confidence": [1.5, NAN, 0]}, "0 to 1"),
@@ -79,6 +109,10 @@ def test_a_present_point_may_be_of_unknown_confidence():
         ({"confidence": [np.inf, NAN, 0]}, "confidence"),
         ({"confidence": [0.5, 0.0, 0]}, "confidence"),
         ({"present": [1, 0, 1]}, "true or false"),
+        ({"presence": [0.5, NAN, 1.5]}, "0 to 1"),
+        ({"presence": [0.5, 0.1, 0.5]}, "'left ear'"),
+        ({"presence": [np.inf, NAN, 0.5]}, "'nose'"),
+        ({"presence": [0.5, NAN]}, "shape (3,)"),
         ({"image_size": (0, 5)}, "image_size"),
         ({"image_size": (10.5, 5)}, "image_size"),
         ({"image_size": 7}, "image_size"),

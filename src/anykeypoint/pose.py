@@ -1,7 +1,8 @@
 """Results: the keypoints of one object in a picture (`Pose`), the name of a point, and how a prediction came about.
 
-Coordinates are pixels of the original, upright picture. Absent points are NaN, never (0, 0). Confidence is the model's
-probability that a place is right; presence says whether there is a place at all. K is the number of keypoints.
+Coordinates are pixels of the original, upright picture. Points that could not be asked for are NaN, never (0, 0).
+Presence is the model's probability that a point is in the picture and visible; confidence is the probability that its
+place is right, if there is one. K is the number of keypoints.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ import numpy as np
 from .category import check_edges
 from .configs.checks import check_share
 from .configs.doubled_keys import strict_json
-from .density import Density, frozen_array
+from .density import Density, check_covariance, frozen_array
+from .density.presence import present_points
 from .errors import InputError, first_line
 from .forms.poses import SCHEMA_VERSION
 from .geometry import Box, Crop, check_box, check_image_size
@@ -31,18 +33,22 @@ class Pose:
     """K keypoints of one object.
 
     names: names of the keypoints, in the category's order; K is their number.
-    xy: [K, 2] float64 in image pixels, NaN where absent. A point of an object in a box may lie outside the picture; of
-        the whole picture, models answer with points inside it.
-    confidence: [K] float64 from 0 to 1; NaN where absent, and where present but the model gives no confidence.
-    present: [K] bool.
+    xy: [K, 2] float64 in image pixels: the likeliest place of each point, present or not. NaN for a point that could
+        not be asked for, as no words and no example say what it is. A point of an object in a box may lie outside the
+        picture; of the whole picture, models answer with points inside it.
+    confidence: [K] float64 from 0 to 1; NaN where there is no place, and where the model gives no confidence.
+    present: [K] bool, whether a point counts as there: its presence is 0.5 or more, or what the caller chose instead.
+        Where the presence is unknown, every point with a place is present.
+    presence: [K] float64 from 0 to 1, the probability that a point is in the picture and visible; NaN where there is no
+        place, and where the model does not say. None stands for NaN everywhere.
     image_size: (width, height) of the upright picture in pixels.
     box: [x, y, w, h] of the object in image pixels, as it was given to the model; None for the whole picture.
     skeleton: edges as pairs of 0-based indices.
     category, image: name of the category and file name of the picture; "" where there is none.
     density: Density by the names in `keys`, of all points or some; None if densities were not requested.
-    covariance: [K, 2, 2] in square image pixels, NaN where absent or unknown; None if all are unknown.
-    entropy: [K] entropy in bits of the cell that holds the point, from 0 up, NaN where absent or unknown; None if all
-        are unknown. `with_uncertainty` fills covariance and entropy from the densities.
+    covariance: [K, 2, 2] in square image pixels, NaN where unknown or without a place; None if all are unknown.
+    entropy: [K] entropy in bits of the cell that holds the point, from 0 up, NaN where unknown or without a place; None
+        if all are unknown. `with_uncertainty` fills covariance and entropy from the densities.
     box_score: score of the detector that found the box, 0 to 1; None where there was none.
     box_word: the word that the detector found it by; "" where there was none.
     identified: K names that the model itself generated for the points of an example, None for points that it did not
@@ -65,6 +71,7 @@ class Pose:
     box_score: float | None = None
     box_word: str = ""
     identified: Sequence[str | None] | None = None
+    presence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:  # sets a field of the frozen dataclass to its checked value
@@ -72,17 +79,19 @@ class Pose:
 
         settle("names", _names(self.names))
         count = len(self.names)
-        settle("present", _presence(self.present, count))
+        settle("present", _flags(self.present, count))
         settle("xy", _array(self.xy, "xy", (count, 2)))
         settle("confidence", _array(self.confidence, "confidence", (count,)))
         settle("image_size", check_image_size(self.image_size, "A pose's image_size"))
         check_edges(self.skeleton, count, "A pose's skeleton")
         settle("skeleton", tuple(tuple(int(i) for i in edge) for edge in self.skeleton))
-        _check_absence("xy", self.xy, self.present, self.names)
-        known = self.present & ~np.isnan(self.confidence)
-        _check_absence("confidence", self.confidence, known, self.names)
-        if wrong := [value for value in self.confidence[known] if not 0 <= value <= 1]:
-            raise InputError(f"A pose's confidence must be 0 to 1, but got {wrong[0]:g}.")
+        presence = np.full(count, np.nan) if self.presence is None else self.presence
+        settle("presence", _array(presence, "presence", (count,)))
+        _check_places(self.xy, self.present, self.names)
+        for part in ("confidence", "presence"):
+            known = _check_known(part, getattr(self, part), self.placed, self.names)
+            if wrong := [value for value in getattr(self, part)[known] if not 0 <= value <= 1]:
+                raise InputError(f"A pose's {part} must be 0 to 1, but got {wrong[0]:g}.")
         if self.box is not None:
             settle("box", check_box(self.box))
         if self.box_score is not None:
@@ -96,11 +105,10 @@ class Pose:
             settle("density", _densities(self.density, self.keys))
         if self.covariance is not None:
             settle("covariance", _array(self.covariance, "covariance", (count, 2, 2)))
-            known = _check_known("covariance", self.covariance, self.present, self.names)
-            _check_covariance(self.covariance[known])
+            check_covariance(self.covariance[_check_known("covariance", self.covariance, self.placed, self.names)])
         if self.entropy is not None:
             settle("entropy", _array(self.entropy, "entropy", (count,)))
-            known = _check_known("entropy", self.entropy, self.present, self.names)
+            known = _check_known("entropy", self.entropy, self.placed, self.names)
             if (low := self.entropy[known] < 0).any():
                 raise InputError(f"A pose's entropy must be 0 bits or more, but got {self.entropy[known][low][0]:g}.")
         if self.identified is not None:
@@ -110,6 +118,18 @@ class Pose:
     def keys(self) -> list[str]:
         """The names made unique, as `density` has them: the second "wheel" is "wheel (2)"."""
         return unique_names(self.names)
+
+    @property
+    def placed(self) -> np.ndarray:
+        """[K] bool, the points that have a place, present or not: those that could be asked for."""
+        return np.isfinite(self.xy).all(axis=1)
+
+    def present_from(self, least: float) -> "Pose":
+        """The same pose, in which the points whose presence is `least` or more are present.
+
+        least: from 0 to 1; a point whose presence is unknown is present wherever it has a place.
+        """
+        return replace(self, present=present_points(self.xy, self.presence, least))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -178,6 +198,7 @@ class Pose:
             "names": list(self.names),
             "xy": _nulls(self.xy),
             "confidence": _nulls(self.confidence),
+            "presence": _nulls(self.presence),
             "present": self.present.tolist(),
             "skeleton": [list(edge) for edge in self.skeleton],
             "density": None
@@ -193,7 +214,7 @@ class Pose:
         """Read what `to_dict` gives. Raises InputError if it is not that."""
         try:
             fields = dict(data)
-            for field in ("xy", "confidence", "covariance", "entropy"):
+            for field in ("xy", "confidence", "presence", "covariance", "entropy"):
                 if fields.get(field) is not None:
                     fields[field] = np.array(fields[field], dtype=np.float64)  # null becomes NaN
             if fields.get("density") is not None:
@@ -225,7 +246,7 @@ def with_uncertainty(pose: Pose) -> Pose:
         raise InputError("This pose has no densities to read its uncertainty from; predict with density=True.")
     covariance, entropy = np.full((len(pose), 2, 2), np.nan), np.full(len(pose), np.nan)
     for i, key in enumerate(pose.keys):
-        if pose.present[i] and key in pose.density:
+        if pose.placed[i] and key in pose.density:
             covariance[i], entropy[i] = pose.density[key].covariance(), pose.density[key].entropy()
     return replace(pose, covariance=covariance, entropy=entropy)
 
@@ -265,7 +286,7 @@ class Identified:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The stages of a matcher's prediction; those of an absent keypoint are NaN.
+    """The stages of a matcher's prediction; those of a keypoint that could not be asked for are NaN.
 
     L is the number of decoder layers, h x w of cells that tile the crop.
     pose: the prediction, as `predict` gives it.
@@ -328,7 +349,7 @@ def _identified(value: Any, count: int) -> tuple[str | None, ...]:
     return names
 
 
-def _presence(value: Any, count: int) -> np.ndarray:
+def _flags(value: Any, count: int) -> np.ndarray:
     try:
         array = np.array(value)
     except ValueError:  # rows of several lengths
@@ -341,32 +362,28 @@ def _presence(value: Any, count: int) -> np.ndarray:
     return array
 
 
-def _check_absence(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> None:
-    """InputError unless present points have finite values and absent points have NaN only.
+def _check_places(xy: np.ndarray, present: np.ndarray, names: list[str]) -> None:
+    """InputError unless each point has a finite place or NaN alone, and each present one has a place."""
+    placed = np.isfinite(xy).all(axis=1)
+    if (wrong := present & ~placed).any():
+        raise InputError(f"A present point must have a finite xy, but {names[int(wrong.argmax())]!r} has not.")
+    if (wrong := ~placed & ~np.isnan(xy).all(axis=1)).any():
+        raise InputError(
+            f"A point without a place must have NaN for both x and y, but {names[int(wrong.argmax())]!r} has not."
+        )
 
-    array: [K, ...] values of the points.
-    present: [K] bool.
-    """
+
+def _check_known(field: str, array: np.ndarray, placed: np.ndarray, names: list[str]) -> np.ndarray:
+    """Which points have a value: [K] bool. A row must be finite or NaN as a whole, and NaN where there is no place."""
     rows = array.reshape(len(names), -1)
-    if (wrong := present & ~np.isfinite(rows).all(axis=1)).any():
-        raise InputError(f"A present point must have a finite {field}, but {names[int(wrong.argmax())]!r} has not.")
-    if (wrong := ~present & ~np.isnan(rows).all(axis=1)).any():
-        raise InputError(f"An absent point must have NaN for its {field}, but {names[int(wrong.argmax())]!r} has not.")
-
-
-def _check_known(field: str, array: np.ndarray, present: np.ndarray, names: list[str]) -> np.ndarray:
-    """Which present points have a value: [K] bool. A row must be finite or NaN as a whole, and NaN if absent."""
-    rows = array.reshape(len(names), -1)
-    known = ~np.isnan(rows).all(axis=1) & present
-    _check_absence(field, array, known, names)
-    return known
-
-
-def _check_covariance(matrices: np.ndarray) -> None:
-    scale = 1e-6 * (1 + np.abs(matrices).max(initial=0))
-    symmetric = np.abs(matrices - matrices.transpose(0, 2, 1)).max(initial=0) <= scale
-    if not symmetric or np.linalg.eigvalsh(matrices).min(initial=0) < -scale:
-        raise InputError("A pose's covariance must be symmetric matrices without negative eigenvalues; check its sign.")
+    unknown = np.isnan(rows).all(axis=1)
+    if (wrong := ~unknown & ~np.isfinite(rows).all(axis=1)).any():
+        raise InputError(f"A point's {field} must be finite or NaN, but {names[int(wrong.argmax())]!r} has neither.")
+    if (wrong := ~unknown & ~placed).any():
+        raise InputError(
+            f"A point without a place must have NaN for its {field}, but {names[int(wrong.argmax())]!r} has not."
+        )
+    return ~unknown
 
 
 def _densities(value: Any, keys: list[str]) -> dict[str, Density]:

@@ -221,7 +221,7 @@ def test_a_pose_keeps_the_score_of_its_box_through_its_own_file(tmp_path):
 
 
 def test_without_a_detector_nothing_of_it_is_written():
-    assert "box_score" not in plain().to_coco() and plain().to_csv().splitlines()[1].endswith("10.0,20.0,30.0,40.0,,")
+    assert "box_score" not in plain().to_coco() and plain().to_csv().splitlines()[1].endswith("10.0,20.0,30.0,40.0,,,")
     mixed = list(csv.DictReader(csv_text([pose(), plain()]).splitlines()))
     assert mixed[0]["box_score"] and mixed[2]["box_h"] == "40.0" and mixed[2]["box_score"] == mixed[2]["box_word"] == ""
 

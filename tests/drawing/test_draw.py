@@ -1,5 +1,7 @@
 """What a drawn pose shows, checked in its pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,6 +67,20 @@ def test_absent_points_and_their_edges_are_not_drawn():
     assert not changed(drawn)[:100, :100].any()  # nothing at (0, 0)
     only = draw_pose(grey(), pose([[NAN, NAN]]))
     assert not changed(only).any()
+
+
+def test_a_point_with_a_place_that_is_not_present_is_a_ring_without_name_edge_and_heat():
+    xy, skeleton = [[200.5, 300.5], [600.5, 100.5]], [(0, 1)]
+    density = {"point 0": Density(Crop(100, 200, 200), np.full((4, 4), 1 / 16))}
+    made = replace(pose(xy, skeleton=skeleton, density=density), present=[False, True], presence=[0.1, 0.9])
+    drawn = draw_pose(grey(), made, labels="names")
+    assert drawn.getpixel((200, 300)) == (120, 120, 120), "hollow"
+    mark = changed(drawn)[280:320, 180:220]
+    assert mark.any() and not changed(drawn)[:, 240:500].any(), "a ring, and neither a line nor a name"
+    y, x = np.nonzero(mark)
+    assert abs(x.mean() + 180.5 - 200.5) < 0.3 and abs(y.mean() + 280.5 - 300.5) < 0.3
+    whole = draw_pose(grey(), replace(made, present=[True, True]), labels="names")
+    assert whole.getpixel((200, 300)) == colours(2)[0]
 
 
 def test_an_edge_runs_between_its_points():

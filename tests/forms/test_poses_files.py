@@ -65,10 +65,25 @@ def test_a_coco_annotation_says_absent_as_coco_does():
     found = pose().to_coco(image_id=7, annotation_id=9, category_id=3)
     assert (found["id"], found["image_id"], found["category_id"]) == (9, 7, 3)
     assert found["keypoints"] == [30.1, 1 / 3, 2, 0, 0, 0, 70.0, -4.5, 2]
-    assert found["keypoint_confidence"] == [0.9, None, 0.3]
+    assert found["keypoints_all"] == found["keypoints"], "a point without a place has none there either"
+    assert found["keypoint_confidence"] == [0.9, None, 0.3] and found["keypoint_presence"] == [None] * 3
     assert found["num_keypoints"] == 2 and found["score"] == pytest.approx(0.6)
     assert found["bbox"] == [10, 5, 60, 50] and found["area"] == 3000 and found["iscrowd"] == 0
     assert pose(box=(10, 5, 60, 0)).to_coco()["area"] == 3600, "a flat box is seen as the square of its side"
+
+
+def doubted() -> Pose:
+    """A pose whose second point has a place, but is not present."""
+    places = {"xy": [[30.1, 1 / 3], [60.0, 12.5], [70.0, -4.5]], "confidence": [0.9, 0.4, 0.3]}
+    return pose(**places, presence=[0.95, 0.2, 0.75])
+
+
+def test_a_coco_annotation_keeps_the_place_of_a_point_that_is_not_present_apart():
+    found = doubted().to_coco()
+    assert found["keypoints"] == [30.1, 1 / 3, 2, 0, 0, 0, 70.0, -4.5, 2]
+    assert found["keypoints_all"] == [30.1, 1 / 3, 2, 60.0, 12.5, 1, 70.0, -4.5, 2]
+    assert found["keypoint_presence"] == [0.95, 0.2, 0.75] and found["keypoint_confidence"] == [0.9, 0.4, 0.3]
+    assert found["num_keypoints"] == 2 and found["score"] == pytest.approx(0.6), "of the present points alone"
 
 
 def test_without_a_box_the_bbox_is_the_whole_picture():
@@ -156,16 +171,23 @@ def test_coco_round_trip(tmp_path_factory, made):
 
 def test_csv_has_one_line_per_keypoint_and_empty_cells_for_absent():
     lines = csv_text([pose()]).splitlines()
-    columns = "image,object,category,keypoint,x,y,confidence,present,box_x,box_y,box_w,box_h,box_score,box_word"
+    columns = (
+        "image,object,category,keypoint,x,y,confidence,present,box_x,box_y,box_w,box_h,box_score,box_word,presence"
+    )
     assert lines[0] == columns
-    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,0.9,true,10.0,5.0,60.0,50.0,,"
-    assert lines[2] == 'a.jpg,1,face,"left ear, tip",,,,false,10.0,5.0,60.0,50.0,,'
+    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,0.9,true,10.0,5.0,60.0,50.0,,,"
+    assert lines[2] == 'a.jpg,1,face,"left ear, tip",,,,false,10.0,5.0,60.0,50.0,,,'
     assert pose().to_csv() == csv_text([pose()])
+
+
+def test_csv_has_the_place_and_the_presence_of_a_point_that_is_not_present():
+    lines = csv_text([doubted()]).splitlines()
+    assert lines[2] == 'a.jpg,1,face,"left ear, tip",60.0,12.5,0.4,false,10.0,5.0,60.0,50.0,,,0.2'
 
 
 def test_csv_leaves_the_cell_of_an_unknown_confidence_empty():
     lines = csv_text([pose(confidence=[NAN, NAN, 0.3], box=None)]).splitlines()
-    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,,true,,,,,," and ",,,,false," in lines[2]
+    assert lines[1] == "a.jpg,1,face,nose,30.1,0.3333333333333333,,true,,,,,,," and ",,,,false," in lines[2]
 
 
 def test_csv_numbers_the_objects_of_each_picture(tmp_path):
@@ -254,8 +276,8 @@ def test_both_kinds_of_json_state_their_schema_version(tmp_path):
     write_coco([pose()], tmp_path / "c.json")
     write_json([pose(), pose()], tmp_path / "p.json")
     coco, own = (json.loads((tmp_path / name).read_text()) for name in ("c.json", "p.json"))
-    assert coco["info"] == {"schema": "anykeypoint.poses", "schema_version": 1, "skeleton_base": 1}
-    assert [item["schema_version"] for item in own] == [1, 1]
+    assert coco["info"] == {"schema": "anykeypoint.poses", "schema_version": 2, "skeleton_base": 1}
+    assert [item["schema_version"] for item in own] == [2, 2]
 
 
 def test_poses_of_version_0_1_0_which_state_no_schema_are_read(tmp_path):
@@ -263,8 +285,15 @@ def test_poses_of_version_0_1_0_which_state_no_schema_are_read(tmp_path):
     assert read_json(tmp_path / "p.json")[0].to_dict() == pose().to_dict()
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", True, 1.0])
+def test_poses_of_the_first_schema_which_has_no_presence_are_read(tmp_path):
+    data = {"schema_version": 1, **pose().to_dict()}
+    del data["presence"]
+    (tmp_path / "p.json").write_text(json.dumps([data]))
+    assert read_json(tmp_path / "p.json")[0].to_dict() == pose().to_dict()
+
+
+@pytest.mark.parametrize("version", [3, 0, "1", True, 1.0])
 def test_poses_of_another_schema_are_refused_with_what_to_do(tmp_path, version):
     (tmp_path / "p.json").write_text(json.dumps([{"schema_version": version, **pose().to_dict()}]))
-    with pytest.raises(InputError, match=r"p\.json has the schema version .* up to 1; update anykeypoint"):
+    with pytest.raises(InputError, match=r"p\.json has the schema version .* up to 2; update anykeypoint"):
         read_json(tmp_path / "p.json")

@@ -115,7 +115,7 @@ class Outputs:
             yield lambda: write_json(result.poses, path)
         if (sheet := self.panels.get(result.path)) is not None and any(pose.density for pose in result.poses):
             yield lambda: save_picture(draw_densities(result.path, result.poses), sheet)
-        if (stages := self.explained.get(result.path)) is not None and any(p.present.any() for p in result.poses):
+        if (stages := self.explained.get(result.path)) is not None and any(p.placed.any() for p in result.poses):
             yield lambda: save_picture(draw_explanations(result.path, result.explanations), stages)
 
     def save(self) -> list[str]:

@@ -360,9 +360,14 @@ def text_table(result: Any) -> str:
             place = ", ".join(f"{value:.1f}" for value in pose.box)
             title += f": {pose.box_word} {pose.box_score:.2f} in [{place}]"
         wide = console.columns_of(pose.names, 8)
-        lines += [title, f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"]
-        for name, (x, y), confidence in zip(pose.names, pose.xy.tolist(), pose.confidence.tolist(), strict=True):
+        said = np.isfinite(pose.presence).any()
+        head = f"  {'keypoint':<{wide}}  {'x':>8}  {'y':>8}  confidence"
+        lines += [title, f"{head}  presence" if said else head]
+        points = (pose.names, pose.xy.tolist(), pose.confidence, pose.presence, pose.present.tolist())
+        for name, (x, y), confidence, presence, present in zip(*points, strict=True):
             sure = f"{'unknown':>10}" if np.isnan(confidence) else f"{confidence:>10.2f}"
             numbers = f"{'absent':>8}" if np.isnan(x) else f"{x:>8.1f}  {y:>8.1f}  {sure}"
+            if said and not np.isnan(x):
+                numbers += f"  {presence:>8.2f}{'' if present else '  absent'}"
             lines.append(f"  {console.padded(name, wide)}  {numbers}")
     return "\n".join(lines) or f"{path}\n  no object"

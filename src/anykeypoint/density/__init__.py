@@ -1,5 +1,6 @@
-"""A probability density over the cells of a crop, and the temperature of a model's distributions (`temperature`)."""
+"""A probability density over the cells of a crop, and what is read from a model's distributions: their temperature
+(`temperature`), and whether a point is there at all (`presence`)."""
 
-from .density import Density, disc_shares, frozen_array
+from .density import Density, check_covariance, disc_shares, frozen_array
 
-__all__ = ["Density", "disc_shares", "frozen_array"]
+__all__ = ["Density", "check_covariance", "disc_shares", "frozen_array"]

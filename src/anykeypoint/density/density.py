@@ -261,3 +261,11 @@ def _point(value: Any) -> np.ndarray:
 
 def _radius(value: float) -> float:
     return check_positive(value, "A radius in image pixels")
+
+
+def check_covariance(matrices: np.ndarray) -> None:
+    """InputError unless covariances [..., 2, 2] are symmetric and have no negative eigenvalue, but for rounding."""
+    scale = 1e-6 * (1 + np.abs(matrices).max(initial=0))
+    symmetric = np.abs(matrices - matrices.swapaxes(-1, -2)).max(initial=0) <= scale
+    if not symmetric or np.linalg.eigvalsh(matrices).min(initial=0) < -scale:
+        raise InputError("A pose's covariance must be symmetric matrices without negative eigenvalues; check its sign.")

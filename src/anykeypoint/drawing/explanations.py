@@ -30,19 +30,19 @@ class ExplanationFields(Protocol):
 
 
 def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFields], side: int = 180) -> Image.Image:
-    """A contact sheet with one row per present keypoint: similarity, attention layer by layer, path; a new RGB image.
+    """A contact sheet with a row per keypoint that has a place: similarity, attention by layer, path; a new RGB image.
 
     image: what `images.read_picture` takes, of the poses' size.
     explanations: one per object.
     side: of a panel, in pixels; smaller where there are very many.
-    Raises InputError if the sizes differ, or no keypoint is present.
+    Raises InputError if the sizes differ, or no keypoint has a place.
     """
     picture = read_picture(image)
     panels, columns = [], 1
     for number, one in enumerate(explanations, start=1):
         check_size(one.pose, picture)
         inks, columns = colours(len(one.pose)), len(one.attention) + 2
-        for k in np.flatnonzero(one.pose.present).tolist():
+        for k in np.flatnonzero(np.isfinite(one.pose.xy).all(axis=1)).tolist():
             title = one.pose.names[k] if len(explanations) == 1 else f"{number}: {one.pose.names[k]}"
             stages = [("similarity", one.similarity[k])]
             stages += [(f"attention of layer {i}", grid) for i, grid in enumerate(one.attention[:, k], start=1)]
@@ -53,5 +53,5 @@ def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFiel
             distance = f"moved {np.hypot(*(way[-1] - way[0])):.1f} pixels"
             panels.append(Panel(picture, one.crop, inks[k], (title, distance), point=way[-1], way=way))
     if not panels:
-        raise InputError("These poses have no present keypoint whose prediction could be explained.")
+        raise InputError("These poses have no keypoint with a place, so there is no prediction to explain.")
     return sheet(panels, columns, min(side, max(48, int(np.sqrt(PIXELS / len(panels))))))

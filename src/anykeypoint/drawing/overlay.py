@@ -17,7 +17,7 @@ from ..forms.poses import PoseFields
 from ..images import ImageSource, UprightPicture, read_picture
 from ..io import as_path, write_bytes
 from .heat import heat, outline, overlap
-from .shapes import DARK, LIGHT, colours, dot, stroke
+from .shapes import DARK, LIGHT, colours, dot, ring, stroke
 from .text import Rectangle, fitting, line_height, place_labels, with_legend
 
 LABELS = ("auto", "names", "numbers", "none")
@@ -40,7 +40,8 @@ def draw_poses(
     """The picture with poses on it: a new RGB image.
 
     image: what `images.read_picture` takes, of the poses' size.
-    poses: present points are drawn, absent ones are not.
+    poses: present points are drawn as dots. One that has a place and is not present is a ring, without a name, a line
+        of the skeleton and heat; one without a place is not drawn.
     labels: "names" beside the dots; "numbers", which count from 1, with a legend below the picture; "none"; or "auto":
         names for up to 25 points with short names, numbers for up to 60 points, none for more. A name in letters that
         the font lacks is written as its number.
@@ -114,10 +115,11 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
 class _Dots:
     """The points of one pose on the canvas.
 
-    points: [K, 2] in pixels of the canvas, NaN where absent.
+    points: [K, 2] in pixels of the canvas, NaN where there is no place.
     colours: one per point.
     edges: the edges of the skeleton whose two points are present.
     present: indices of the present points.
+    doubted: indices of the points that have a place and are not present.
     """
 
     def __init__(self, pose: PoseFields, size: np.ndarray) -> None:
@@ -126,12 +128,17 @@ class _Dots:
         there = pose.present.tolist()
         self.edges = [(a, b) for a, b in pose.skeleton if there[a] and there[b]]
         self.present = [i for i, present in enumerate(there) if present]
+        self.doubted = [i for i in np.flatnonzero(np.isfinite(pose.xy).all(axis=1)).tolist() if not there[i]]
 
     def paint(self, canvas: np.ndarray, unit: float) -> None:
         for a, b in self.edges:
             stroke(canvas, self.points[a], self.points[b], 2.6 * unit, DARK, DARK, 0.5)
         for a, b in self.edges:
             stroke(canvas, self.points[a], self.points[b], 1.5 * unit, self.colours[a], self.colours[b], 0.95)
+        for i in self.doubted:
+            ring(canvas, self.points[i], 6.0 * unit, 2.6 * unit, DARK, 0.6)
+        for i in self.doubted:
+            ring(canvas, self.points[i], 5.2 * unit, 1.2 * unit, self.colours[i], 0.9)
         for i in self.present:
             dot(canvas, self.points[i], 6.0 * unit, DARK, 0.85)
         for i in self.present:
@@ -141,16 +148,17 @@ class _Dots:
 def _with_densities(
     picture: Image.Image, poses: Sequence[PoseFields], dots: Sequence[_Dots], zoom: float, unit: float
 ) -> Image.Image:
-    """The picture with the densities of all poses as heat, each in the colour of its point."""
-    if not any(pose.density for pose in poses):
-        return picture
-    grey = ImageOps.grayscale(picture).convert("RGB")  # colours of the picture would be mistaken for heat
-    picture = Image.blend(picture, grey, 0.55).point(lambda value: value * 0.8)
+    """The picture with the densities of all present points as heat, each in the colour of its point."""
     heats = [
         (density, one.colours[pose.keys.index(key)])
         for pose, one in zip(poses, dots, strict=True)
         for key, density in (pose.density or {}).items()
+        if pose.present[pose.keys.index(key)]
     ]
+    if not heats:
+        return picture
+    grey = ImageOps.grayscale(picture).convert("RGB")  # colours of the picture would be mistaken for heat
+    picture = Image.blend(picture, grey, 0.55).point(lambda value: value * 0.8)
     strength = 1 / overlap([density for density, _ in heats], picture.size, zoom)
     for density, colour in heats:
         heat(picture, density, colour, zoom, strength)
@@ -163,7 +171,7 @@ def _unit(size: tuple[int, int], points: list[np.ndarray]) -> float:
     """The factor for sizes of dots and lines: 1 in a picture of 640 pixels, smaller where points are close together.
 
     size: (width, height) of the canvas in pixels.
-    points: [K, 2] of each pose in pixels of the canvas, NaN where absent.
+    points: [K, 2] of each pose in pixels of the canvas, NaN where there is no place.
     """
     largest = max(size) / _REFERENCE
     flat = np.concatenate(points) if points else np.zeros((0, 2))
@@ -221,7 +229,7 @@ def _write_labels(
 
     canvas: [H, W, 3] uint8.
     dots: the points of each pose.
-    texts: the label of each of its points, absent ones too.
+    texts: the label of each of its points, also of those that are not present.
     unit: the factor for sizes of dots and lines.
     """
     points = np.array([one.points[i] for one in dots for i in one.present]).reshape(-1, 2)

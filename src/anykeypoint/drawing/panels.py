@@ -59,8 +59,9 @@ def draw_densities(image: ImageSource, poses: Sequence[PoseFields], side: int = 
     poses: those to draw.
     side: of a panel, in pixels; smaller where there are very many.
 
-    A panel has the crop of the density, the heat, a line round the cells that hold 90 % of it, and the point; below
-    stand its name, confidence and entropy. Raises InputError if the sizes differ or there is no density.
+    A panel has the crop of the density, the heat, a line round the cells that hold 90 % of it, and the point if it is
+    present; below stand its name, confidence, or its presence where that is too low, and entropy.
+    Raises InputError if the sizes differ or there is no density.
     """
     picture = read_picture(image)
     panels = []
@@ -72,7 +73,9 @@ def draw_densities(image: ImageSource, poses: Sequence[PoseFields], side: int = 
                 continue
             density = pose.density[key]
             title = name if len(poses) == 1 else f"{number}: {name}"
-            sure = "absent" if not pose.present[i] else f"confidence {pose.confidence[i]:.2f}"
+            sure = f"confidence {pose.confidence[i]:.2f}"
+            if not pose.present[i]:
+                sure = "absent" if np.isnan(pose.presence[i]) else f"absent (presence {pose.presence[i]:.2f})"
             panels.append(
                 Panel(
                     picture,

@@ -69,6 +69,26 @@ def dot(canvas: np.ndarray, centre: np.ndarray, radius: float, colour: Sequence[
     stroke(canvas, centre, centre, radius, colour, colour, alpha)
 
 
+def ring(
+    canvas: np.ndarray, centre: np.ndarray, radius: float, width: float, colour: Sequence[int], alpha: float
+) -> None:
+    """Paint a circle line into the canvas.
+
+    centre: [2] x, y. radius: of the line's outer edge. width: of the line; all in pixels of the canvas.
+    alpha: opacity, 0 to 1.
+    """
+    first = np.maximum(np.floor(centre - radius - 1), 0).astype(int)
+    last = np.minimum(np.ceil(centre + radius + 1), canvas.shape[1::-1]).astype(int)
+    if (first >= last).any():
+        return
+    x = np.arange(first[0], last[0]) + 0.5 - centre[0]
+    y = (np.arange(first[1], last[1]) + 0.5 - centre[1])[:, None]
+    away = np.abs(np.hypot(x, y) - (radius - width / 2))
+    cover = (np.clip(width / 2 + 0.5 - away, 0, 1) * alpha)[..., None]
+    window = canvas[first[1] : last[1], first[0] : last[0]]
+    window[:] = np.rint(window * (1 - cover) + np.asarray(colour) * cover)
+
+
 def _oklch(lightness: float, chroma: float, hue: float) -> Colour:
     """A colour of the OKLab space (Ottosson 2020) in polar form, hue in radians, as sRGB, clipped to its range."""
     a, b = chroma * np.cos(hue), chroma * np.sin(hue)

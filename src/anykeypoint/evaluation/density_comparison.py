@@ -191,7 +191,7 @@ def _measure_keypoint(
 ) -> dict[str, Any]:
     """The line of one keypoint, with the reason under "left_out" where there is nothing to measure."""
     line = {"schema_version": SCHEMA_VERSION, "id": item.id, "keypoint": index, "name": item.category.names[index]}
-    if not pose.present[index]:
+    if not pose.placed[index]:
         return {**line, "left_out": ABSENT}
     density = (pose.density or {})[pose.keys[index]]
     truth = item.points[index]
@@ -231,10 +231,10 @@ def _predict(model: DensityModel, item: LabelledObject, config: DensityCompariso
         pose = model.predict(item.image, item.category, box=item.box, density=config.grid or True)
     except InputError as error:
         raise InputError(f"Object {item.id} ({item.image}): {error}") from error
-    present = [key for key, is_present in zip(pose.keys, pose.present.tolist(), strict=True) if is_present]
-    if not pose.density or any(key not in pose.density for key in present):
+    asked = [key for key, placed in zip(pose.keys, pose.placed.tolist(), strict=True) if placed]
+    if not pose.density or any(key not in pose.density for key in asked):
         raise InputError("This model gives no probability densities, so it cannot be compared; use one that does.")
-    if np.isnan(pose.confidence[pose.present]).any():
+    if np.isnan(pose.confidence[pose.placed]).any():
         raise InputError("This model does not say how sure it is, so it cannot be compared; use one that does.")
     return pose
 
@@ -277,7 +277,7 @@ def _keep_drawn(
 ) -> None:
     """Keep the densities and points of those keypoints of one object that are drawn. points: of `_draw_points`."""
     for key in keys:
-        if pose.present[key[1]]:
+        if pose.placed[key[1]]:
             density = (pose.density or {})[pose.keys[key[1]]]
             sampled = None
             if points is not None:

@@ -19,11 +19,14 @@ from ..io import write_bytes
 from .areas import box_area
 from .skeletons import with_base, written_edges
 
-SCHEMA_VERSION = 1  # version of both kinds of JSON; files of version 0.1.0 state none
+# Version of both kinds of JSON; files of version 0.1.0 state none. Since version 2 they have the presence of points and
+# the places of those that are not present.
+SCHEMA_VERSION = 2
 SCHEMA = "anykeypoint.poses"  # what the `info` of a COCO file calls its schema
 
 CSV_COLUMNS = ("image", "object", "category", "keypoint", "x", "y", "confidence", "present")
 BOX_COLUMNS = ("box_x", "box_y", "box_w", "box_h", "box_score", "box_word")  # follow; older tables may lack them
+PRESENCE = "presence"  # the last column; older tables may lack it
 
 
 class TableFields(Protocol):
@@ -40,6 +43,9 @@ class TableFields(Protocol):
 
     @property
     def present(self) -> np.ndarray: ...
+
+    @property
+    def presence(self) -> np.ndarray: ...
 
     @property
     def category(self) -> str: ...
@@ -82,8 +88,11 @@ def coco_annotation(
 ) -> dict[str, Any]:
     """One annotation of COCO's keypoint format, with these keys:
 
-    keypoints: x, y, v of each point, with v = 2 for present points and 0, 0, 0 for absent ones.
-    keypoint_confidence: confidence of each point, null where absent or unknown; not a key of COCO's own.
+    keypoints: x, y, v of each point, with v = 2 for present points and 0, 0, 0 for the others.
+    keypoints_all: the same with the places of points that are not present, whose v is 1; 0, 0, 0 for a point that has
+        no place, as it could not be asked for. Like the next two not a key of COCO's own.
+    keypoint_presence: presence of each point, null where unknown.
+    keypoint_confidence: confidence of each point, null where unknown.
     bbox, area: the pose's box, or the whole picture if it has none, in image pixels, and its area.
     score: mean confidence of the present points, 0 if there are none; left out if one of them is unknown, as CVAT
         refuses a score that is null.
@@ -94,8 +103,10 @@ def coco_annotation(
     """
     box = pose.box or (0.0, 0.0, float(pose.image_size[0]), float(pose.image_size[1]))
     keypoints: list[float] = []
+    every: list[float] = []
     for (x, y), present in zip(pose.xy.tolist(), pose.present.tolist(), strict=True):
         keypoints += [x, y, 2] if present else [0, 0, 0]
+        every += [0, 0, 0] if np.isnan(x) else [x, y, 2 if present else 1]
     known = pose.confidence[pose.present]
     scored = {} if np.isnan(known).any() else {"score": float(known.mean()) if len(known) else 0.0}
     detected = {} if pose.box_score is None else {"box_score": pose.box_score, "box_word": pose.box_word}
@@ -104,7 +115,9 @@ def coco_annotation(
         "image_id": image_id,
         "category_id": category_id,
         "keypoints": keypoints,
-        "keypoint_confidence": [None if np.isnan(value) else value for value in pose.confidence.tolist()],
+        "keypoints_all": every,
+        "keypoint_presence": _nulls(pose.presence),
+        "keypoint_confidence": _nulls(pose.confidence),
         "num_keypoints": len(known),
         "bbox": list(box),
         "area": box_area(box),
@@ -158,26 +171,26 @@ def csv_text(poses: Iterable[TableFields]) -> str:
     """A tidy table with one line per keypoint under a header line.
 
     The columns are image, object (1, 2, ... within its picture), category, keypoint, x and y in image pixels,
-    confidence, present (true or false), and on every line of an object its box in image pixels, with the detector's
-    score and word if one found it. x, y and confidence are empty where absent, confidence where unknown, the box where
-    it is the whole picture. Numbers have all the digits needed to read them back.
+    confidence, present (true or false), on every line of an object its box in image pixels, with the detector's score
+    and word if one found it, and presence. A point that is not present has its place all the same; x and y are empty
+    where there is none. Confidence and presence are empty where unknown, the box where it is the whole picture. Numbers
+    have all the digits needed to read them back.
     """
     counts: dict[str, int] = {}
     lines = _Lines()
     # With this line end the writer quotes a cell that holds either of its two characters; _Lines drops the end itself.
     writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow((*CSV_COLUMNS, *BOX_COLUMNS))
+    writer.writerow((*CSV_COLUMNS, *BOX_COLUMNS, PRESENCE))
     for pose in poses:
         counts[pose.image] = counts.get(pose.image, 0) + 1
         start = [pose.image, counts[pose.image], pose.category]
         box = [""] * 4 if pose.box is None else [*pose.box]
         box += ["", ""] if pose.box_score is None else [pose.box_score, pose.box_word]
-        for name, xy, confidence, present in zip(
-            pose.names, pose.xy.tolist(), pose.confidence.tolist(), pose.present.tolist(), strict=True
-        ):
-            known = "" if np.isnan(confidence) else confidence
-            numbers = [*xy, known, "true"] if present else ["", "", "", "false"]
-            writer.writerow([*start, name, *numbers, *box])
+        points = (pose.names, pose.xy, pose.confidence, pose.present.tolist(), pose.presence)
+        for name, xy, confidence, present, presence in zip(*points, strict=True):
+            known = np.isfinite(xy).all()
+            *numbers, last = [float(one) if known and np.isfinite(one) else "" for one in (*xy, confidence, presence)]
+            writer.writerow([*start, name, *numbers, "true" if present else "false", *box, last])
     return "\n".join([*lines, ""])
 
 
@@ -223,6 +236,11 @@ def _same(known: dict[str, dict[str, Any]], key: str, item: dict[str, Any], what
     if {**first, "id": 0} != {**item, "id": 0}:
         raise InputError(f"Two poses give the {what} {key!r} different {field}; write them to two files.")
     return first
+
+
+def _nulls(values: np.ndarray) -> list[float | None]:
+    """The values with None for NaN."""
+    return [None if np.isnan(value) else value for value in values.tolist()]
 
 
 def _json(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from ..geometry import Box
 from .dataset import Dataset
 from .document import Labels
 from .form import LabelForm
-from .poses import BOX_COLUMNS, CSV_COLUMNS, csv_text
+from .poses import BOX_COLUMNS, CSV_COLUMNS, PRESENCE, csv_text
 from .reading import is_missing, number, read_table
 from .writing import picture_name, point_labels
 
@@ -101,13 +101,14 @@ def _add_row(objects: dict[tuple[str, str], _TableObject], row: list[str], where
 def rows_of(path: Path) -> Iterator[tuple[str, list[str], int]]:
     """Each row under the header: its name for errors, its cells, and the number that it must have (`check_length`).
 
-    Raises InputError for a header other than CSV_COLUMNS with or without BOX_COLUMNS.
+    Raises InputError for a header other than CSV_COLUMNS, with or without BOX_COLUMNS and then PRESENCE.
     """
     head, *rows = read_table(path)
-    if tuple(head) not in (CSV_COLUMNS, (*CSV_COLUMNS, *BOX_COLUMNS)):
+    whole = (*CSV_COLUMNS, *BOX_COLUMNS, PRESENCE)
+    if tuple(head) not in (CSV_COLUMNS, whole[:-1], whole):
         raise InputError(
-            f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, and perhaps {', '.join(BOX_COLUMNS)}, but "
-            f"has {', '.join(head)[:200]}."
+            f"{path} must begin with the columns {', '.join(CSV_COLUMNS)}, and perhaps {', '.join(BOX_COLUMNS)}, and "
+            f"{PRESENCE}, but has {', '.join(head)[:200]}."
         )
     for count, row in enumerate(rows, start=1):
         yield f"{path}: row {count} under the header", row, len(head)
@@ -131,12 +132,13 @@ def box_of(row: Sequence[str], where: str) -> Box | None:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """A labelled object with the fields that `poses.csv_text` writes; confidences that it does not have are NaN."""
+    """A labelled object with the fields that `poses.csv_text` writes; what it does not have of a point is NaN."""
 
     names: list[str]
     xy: np.ndarray
     confidence: np.ndarray
     present: np.ndarray
+    presence: np.ndarray
     category: str
     image: str
     box: Box
@@ -152,6 +154,7 @@ def write(data: Dataset, images: Path) -> str:
             xy=item.points,
             confidence=np.full(len(item.points), np.nan) if item.confidence is None else item.confidence,
             present=item.visibility > 0,
+            presence=np.full(len(item.points), np.nan),
             category=item.category.name,
             image=picture_name(item, images),
             box=item.box,

@@ -100,7 +100,7 @@ def walk(document: Mapping[str, Any], annotations: Path, rules: Rules, allow_mis
                 continue
             labels = (box, points, visibility, picture.group, _outline(entry, where, notes), area)
             item = LabelledObject(entry["id"], Path(picture.file_name), entry["category_id"], category, *labels)
-            item = replace(item, **_answers(entry, len(category), where))
+            item = replace(item, **_answers(entry, visibility, where))
             kept.append((entry["image_id"], item))
         skipped[UNREADABLE] += len(faults) - before
     note = None if rules.from_zero else guess_note(document, annotations)
@@ -369,18 +369,20 @@ def _outline(entry: Mapping, where: str, notes: list[str]) -> Any:
     return None
 
 
-def _answers(entry: Mapping, points: int, where: str) -> dict[str, Any]:
+def _answers(entry: Mapping, visibility: np.ndarray, where: str) -> dict[str, Any]:
     """The fields of an object that files of a model's answers have, and the scale; those that are null are left out.
 
-    points: number of keypoints.
+    visibility: of its K points. One that is not labelled has no confidence, as it has no place.
     """
     found: dict[str, Any] = {}
+    points = len(visibility)
     if (values := entry.get("keypoint_confidence")) is not None:
         if not isinstance(values, list) or len(values) != points:
             raise InputError(f"{where}, key 'keypoint_confidence', must hold a number for each of {points} keypoints.")
         known = [value for value in values if value is not None]
         numbers = iter(numbers_of(known, "keypoint_confidence", where))
-        found["confidence"] = np.array([math.nan if value is None else next(numbers) for value in values])
+        confidence = np.array([math.nan if value is None else next(numbers) for value in values])
+        found["confidence"] = np.where(visibility > 0, confidence, math.nan)
     for key in ("score", "box_score", "scale"):
         if entry.get(key) is not None:
             found[key] = numbers_of([entry[key]], key, where)[0]

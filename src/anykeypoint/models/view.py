@@ -9,6 +9,7 @@ import numpy as np
 from ..category import Category
 from ..configs.checks import check_whole
 from ..density import Density
+from ..density.presence import PRESENT_FROM, present_points
 from ..geometry import Box, Crop, check_overlap, crop_matrix, square_crop
 from ..images import ImageSource, crop_pixels, read_picture, warp_pixels
 from ..pose import Pose, with_uncertainty
@@ -48,21 +49,27 @@ class ObjectCrop:
         points: np.ndarray,
         confidence: np.ndarray,
         densities: Mapping[int, Density] | None = None,
+        presence: np.ndarray | None = None,
+        least: float = PRESENT_FROM,
         **more: Any,
     ) -> Pose:
         """The pose of these points, in image pixels.
 
         category: names the K keypoints, in the order of the points.
-        points: [K, 2], fractions of the crop; a keypoint with a NaN is absent.
+        points: [K, 2], fractions of the crop; a keypoint with a NaN could not be asked for.
         confidence: [K], from 0 to 1, or NaN.
         densities: number of a keypoint -> its density. The pose then also has covariance and entropy.
+        presence: [K], from 0 to 1, or NaN; None where the model does not say.
+        least: the presence from which a point is present.
         more: other fields of `Pose`.
         """
+        presence = np.full(len(category), np.nan) if presence is None else presence
         pose = Pose(
             names=category.names,
             xy=self.to_image(points),
             confidence=confidence,
-            present=np.isfinite(points).all(axis=1),
+            presence=presence,
+            present=present_points(points, presence, least),
             box=self.box,
             image_size=self.image_size,
             skeleton=category.skeleton,
