@@ -1,0 +1,35 @@
+"""Which examples answer which picture."""
+
+import numpy as np
+import pytest
+
+from anykeypoint.labelling.nearest import chosen_examples, nearest_first, pooled
+
+
+def unit(*angles: float) -> np.ndarray:
+    return np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], axis=-1)
+
+
+def test_a_pooled_map_has_length_one_and_knows_no_brightness_of_its_cells():
+    maps = np.random.default_rng(0).normal(size=(3, 5, 4, 4)).astype(np.float32)
+    vectors = pooled(maps)
+    assert vectors.shape == (3, 5) and np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1])
+    assert pooled(maps * np.random.default_rng(1).uniform(1, 9, (3, 1, 4, 4))) == pytest.approx(vectors, abs=1e-5)
+    assert np.isfinite(pooled(np.zeros((5, 4, 4)))).all()
+
+
+def test_the_most_alike_example_is_first_and_of_equal_ones_the_first():
+    examples = unit(40, 10, 10, 90)
+    assert nearest_first(unit(0)[0], examples).tolist() == [1, 2, 0, 3]
+
+
+def test_so_many_examples_answer_as_are_wanted():
+    examples, shown = unit(40, 10, 20, 90), np.ones((4, 2), bool)
+    assert chosen_examples(unit(0)[0], examples, shown, 2) == [1, 2]
+    assert chosen_examples(unit(0)[0], examples, shown, 9) == [1, 2, 0, 3]
+
+
+def test_a_point_that_the_nearest_examples_hide_brings_the_nearest_one_that_shows_it():
+    shown = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
+    assert chosen_examples(unit(0)[0], unit(60, 10, 20, 30, 0), shown, 2) == [4, 1, 3]
+    assert chosen_examples(unit(0)[0], unit(60, 10, 20, 30, 0), shown[[1, 1, 2, 2, 4]], 2) == [4, 1], "none shows it"
