@@ -6,7 +6,7 @@ import tiny_matchers
 from tiny_matchers import FISH
 
 from anykeypoint.errors import InputError
-from anykeypoint.labelling.answering import Answering
+from anykeypoint.labelling.job import Answering
 from anykeypoint.labelling.doubt import doubt
 
 POINTS = {seed: tiny_matchers.example(seed).points for seed in range(5)}
