@@ -6,8 +6,8 @@ import tiny_matchers
 from tiny_matchers import FISH
 
 from anykeypoint.errors import InputError
-from anykeypoint.labelling.job import Answering
 from anykeypoint.labelling.doubt import doubt
+from anykeypoint.labelling.job import Answering
 
 POINTS = {seed: tiny_matchers.example(seed).points for seed in range(5)}
 
