@@ -17,12 +17,12 @@ def png(seed=0, width=90, height=70, form="PNG"):
     return file.getvalue()
 
 
-def ask(client, path="/v1/predict", image=None, examples=(), headers=None, **request):
-    """An answer of the API; the picture is that of seed 0 where none is given."""
+def ask(client, path="/v1/predict", image=None, along=(), headers=None, **request):
+    """An answer of the API; the picture is that of seed 0 where none is given. along: pictures of examples."""
     files = [("image", ("a.png", png() if image is None else image, "image/png"))]
     if "image_id" in request:
         files = []
-    files += [("example", (f"{i}.png", one, "image/png")) for i, one in enumerate(examples)]
+    files += [("example", (f"{i}.png", one, "image/png")) for i, one in enumerate(along)]
     files.append(("request", (None, json.dumps(request), "application/json")))
     return client.post(path, files=files, headers=headers or {})
 

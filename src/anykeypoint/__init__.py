@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "Category",
+    "Client",
     "Detection",
     "Example",
     "InputError",
@@ -106,7 +107,13 @@ def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
 
 
 # Names that are imported when they are first used, so that the command line starts quickly: name -> module.
-_LAZY = {"Pose": "pose", "Detection": "detection.boxes", "Example": "example", "read_picture": "images"}
+_LAZY = {
+    "Client": "serving.client",
+    "Pose": "pose",
+    "Detection": "detection.boxes",
+    "Example": "example",
+    "read_picture": "images",
+}
 
 
 def __getattr__(name: str) -> Any:

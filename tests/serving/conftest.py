@@ -12,7 +12,7 @@ from anykeypoint.serving.service import Service
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A random matcher that takes words, examples and both."""
-    return tiny_matchers.matcher("evidence", tmp_path_factory.mktemp("tiny"))
+    return tiny_matchers.matcher("dlf", tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

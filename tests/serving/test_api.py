@@ -39,7 +39,7 @@ def marked(example):
 def test_an_example_that_comes_along_and_one_that_is_kept_give_the_model_s_own_answer(client, tiny_model):
     example = tiny_matchers.example(1)
     expected = tiny_model.predict(tiny_matchers.picture(0), FISH, example=example, words=False).xy
-    along = ask(client, examples=[png(1)], marked=[marked(example)], words=False)
+    along = ask(client, along=[png(1)], marked=[marked(example)], words=False)
     assert np.allclose(xy(along)[0], expected, atol=1e-3)
     kept = ask(client, "/v1/examples", image=png(1), **marked(example))
     assert kept.status_code == 201 and kept.json()["names"] == FISH.names
@@ -51,7 +51,7 @@ def test_an_example_that_comes_along_and_one_that_is_kept_give_the_model_s_own_a
 def test_words_and_an_example_together(client, tiny_model):
     example = tiny_matchers.example(1)
     expected = tiny_model.predict(tiny_matchers.picture(0), FISH, example=example).xy
-    answer = ask(client, examples=[png(1)], marked=[marked(example)], definition=FISH.to_dict())
+    answer = ask(client, along=[png(1)], marked=[marked(example)], definition=FISH.to_dict())
     assert np.allclose(xy(answer)[0], expected, atol=1e-3)
 
 
@@ -59,7 +59,7 @@ def test_a_point_that_an_example_does_not_mark_is_null_and_never_nan(client):
     example = tiny_matchers.example(1, hidden=(2,))
     points = marked(example)
     points["points"]["right ear"] = None
-    answer = ask(client, examples=[png(1)], marked=[points], words=False)
+    answer = ask(client, along=[png(1)], marked=[points], words=False)
     pose = answer.json()["poses"][0]
     assert pose["xy"][2] == [None, None] and pose["confidence"][2] is None and "NaN" not in answer.text
 
@@ -80,7 +80,7 @@ def test_identify_names_points_as_the_model_does(client, tiny_model):
 
 
 def test_densities_come_with_their_number_of_cells(client):
-    pose = Pose.from_dict(ask(client, keypoints=WORDS, density=20).json()["poses"][0])
+    pose = Pose.from_dict(ask(client, keypoints=WORDS, density=True, grid=20).json()["poses"][0])
     assert pose.density["nose"].grid.shape == (20, 20) and pose.covariance is not None
 
 

@@ -90,27 +90,36 @@ class BatchQueue:
             self._thread.join(timeout=self.limits.drain_seconds)
 
     def _run(self) -> None:
-        while batch := self._next_batch():
-            began = time.monotonic()
-            for entry in batch:
-                self.metrics.stages.labels("wait").observe(began - entry.came)
-            self.metrics.batch.observe(len(batch))
-            try:
-                answers = list(self.answer(batch[0].model, [entry.question for entry in batch]))
-                assert len(answers) == len(batch)
-            except BaseException as error:  # nobody may wait for ever
-                answers = [error] * len(batch)
-            taken = time.monotonic() - began
-            self.metrics.stages.labels("model").observe(taken)
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Answer one batch; False once the queue was stopped. Nothing of a batch outlives it: pictures are large."""
+        batch = self._next_batch()
+        if not batch:
+            return False
+        began = time.monotonic()
+        for entry in batch:
+            self.metrics.stages.labels("wait").observe(began - entry.came)
+        self.metrics.batch.observe(len(batch))
+        try:
+            answers = list(self.answer(batch[0].model, [entry.question for entry in batch]))
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(batch)} questions had {len(answers)} answers")
+        except BaseException as error:  # nobody may wait for ever
+            answers = [error] * len(batch)
+        taken = time.monotonic() - began
+        self.metrics.stages.labels("model").observe(taken)
+        with self._changed:
             self._seconds += 0.2 * (taken / len(batch) - self._seconds)
-            for entry, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, BaseException):
-                    entry.answer.set_exception(answer)
-                else:
-                    entry.answer.set_result(answer)
-            with self._changed:
-                self._computing = 0
-                self._count()
+            self._computing = 0
+            self._count()
+        for entry, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, BaseException):
+                entry.answer.set_exception(answer)
+            else:
+                entry.answer.set_result(answer)
+        return True
 
     def _next_batch(self) -> list[_Waiting]:
         """The next questions of one model whose clients still wait; empty where the queue was stopped."""

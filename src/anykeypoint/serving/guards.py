@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import InputError
-from .refusals import Refusal, answer_to
+from .refusals import FAILED, Refusal, answer_to
 from .server_limits import ServerLimits
 from .server_metrics import ServerMetrics
 
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 GUARDED = ("/v1", "/metrics")  # what a token is needed for; the page's files hold no secrets
+QUIET = ("/healthz", "/readyz", "/metrics", "other")  # what is asked all the time, and would fill the log
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -101,12 +102,17 @@ class Gate:
                 await answer_to(refusal, request_id)(scope, receive, marked_send)
                 return
             await self.app(scope, self._bounded(receive), marked_send)
+        except Exception:
+            _log.exception("Request %s failed", request_id)
+            if status == 0:
+                await answer_to(Refusal(500, FAILED), request_id)(scope, receive, marked_send)
         finally:
             self.under_way -= 1
             taken = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status)).inc()
-            _log.info("%s %s %s %d %.0f ms", request_id, scope["method"], route, status, 1000 * taken)
+            level = logging.DEBUG if route in QUIET else logging.INFO
+            _log.log(level, "%s %s %s %d %.0f ms", request_id, scope["method"], route, status, 1000 * taken)
 
     def _check(self, scope: Scope) -> None:
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]

@@ -3,7 +3,6 @@
 {"error": "one sentence", "request_id": "3f2a...", "field": "boxes"}
 """
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,8 +10,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import InputError
-
-_log = logging.getLogger(__name__)
 
 _SENTENCES = {
     400: "The request cannot be read; send the form that the server's openapi.json describes.",
@@ -49,7 +46,7 @@ def answer_to(refusal: Refusal, request_id: str) -> JSONResponse:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Let every error of an app, whoever raises it, leave as a refusal."""
+    """Let the errors that handlers of an app raise leave as refusals; `guards.Gate` does so for all others."""
 
     def request_id(request: Request) -> str:
         return str(getattr(request.state, "request_id", ""))
@@ -66,11 +63,6 @@ def add_handlers(app: FastAPI) -> None:
         sentence = _SENTENCES.get(error.status_code, f"{error.detail}.")
         return JSONResponse(body_of(sentence, request_id(request)), error.status_code, error.headers)
 
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        _log.error("Request %s failed", request_id(request), exc_info=error)
-        return JSONResponse(body_of(FAILED, request_id(request)), 500)
-
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(InputError, wrong_input)
     app.add_exception_handler(HTTPException, http_error)
-    app.add_exception_handler(Exception, failed)

@@ -155,15 +155,17 @@ class Api:
 
     def _options(self, asked: schemas.PredictRequest, chosen: Category, boxes: int) -> tuple[tuple[str, Any], ...]:
         """What a model's `predict` is given beside the prompt; what has its default is left out."""
-        cells = 100 if asked.density is True else int(asked.density)
+        if asked.grid is not None and not asked.density:
+            raise Refusal(422, "grid says how fine a density is; ask for density too, or leave grid out.", "grid")
+        cells = (asked.grid or 100) if asked.density else 0
         if cells**2 * len(chosen) * boxes > self.service.limits.density_values:
             raise Refusal(
                 422,
                 f"Densities of {cells} x {cells} cells for {len(chosen)} points and {boxes} boxes are too many; "
                 "ask for fewer cells or boxes.",
-                "density",
+                "grid",
             )
-        given = {"density": asked.density, "fine": asked.fine, "mirror": asked.mirror}
+        given = {"density": asked.grid or asked.density, "fine": asked.fine, "mirror": asked.mirror}
         default = {"density": False, "fine": None, "mirror": False}
         return tuple((name, value) for name, value in given.items() if value is not default[name])
 
@@ -184,9 +186,17 @@ def api_router(service: Service) -> APIRouter:
 
     def post(path: str, handler: Callable[..., Awaitable[Response]], asked: Any, answer: Any, **more: Any) -> None:
         status, files = more.pop("status", 200), more.pop("files", ("image",))
+
+        async def closing(request: Request) -> Response:
+            try:
+                return await handler(request)
+            finally:
+                await request.close()  # files that were uploaded
+
+        closing.__doc__ = handler.__doc__
         router.add_api_route(
             path,
-            handler,
+            closing,
             methods=["POST"],
             name=handler.__name__,
             status_code=status,

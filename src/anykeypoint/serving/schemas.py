@@ -79,8 +79,9 @@ class PredictRequest(InWords):
         [], description="the points in the uploaded pictures `example`, in their order"
     )
     words: bool | None = Field(None, description="whether names and descriptions are read; null: where the model can")
-    density: bool | Annotated[int, Field(ge=1, le=MAX_CELLS)] = Field(
-        False, description="also give densities; a number is that of cells on a side"
+    density: bool = Field(False, description="also give the density of each point, its covariance and entropy")
+    grid: Annotated[int, Field(ge=1, le=MAX_CELLS)] | None = Field(
+        None, description="cells on a side of a density; null takes the model's own"
     )
     fine: bool | None = Field(None, description="a second look, with an example; null as the model's config says")
     mirror: bool = Field(False, description="ask about the mirrored picture too")

@@ -180,6 +180,7 @@ class Service:
                 self._say("failed", f"{name} could not be loaded: {first_line(error)}", name)
                 return
         self._say("ready", "ready", self.default)
+        _log.info("%s: ready after %.0f s", ", ".join(self.models), self.progress.seconds)
 
     def _say(self, state: str, step: str, model: str) -> None:
         if state != "loading":

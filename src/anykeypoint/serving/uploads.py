@@ -126,8 +126,11 @@ class UploadDecoder:
             data = await upload.read()
             await upload.close()
             width, height = await asyncio.to_thread(self._size, data, field)
-            self.take(3 * width * height)
-            pictures.bytes += 3 * width * height
+            size = 3 * width * height
+            if pictures.bytes + size > self.limits.decoding_bytes:
+                raise Refusal(413, "The pictures of this request are too large together; shrink them.", field)
+            self.take(size)
+            pictures.bytes += size
             return await asyncio.to_thread(self._decoded, data, field)
 
     def _size(self, data: bytes, field: str) -> tuple[int, int]:
