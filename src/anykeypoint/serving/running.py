@@ -42,21 +42,23 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f"Cannot listen at {host}, port {port}: {first_line(error)}; choose another one.") from error
 
 
-def serve(app: FastAPI, service: Service, sock: socket.socket) -> None:
-    """Serve an app on a listening socket until SIGTERM or SIGINT."""
-    config = uvicorn.Config(
+def running_config(app: FastAPI, service: Service) -> uvicorn.Config:
+    """How uvicorn runs the app."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=True,
         proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=int(service.limits.drain_seconds) + GRACE,
     )
-    server = DrainingServer(config, service)
+
+
+def serve(app: FastAPI, service: Service, sock: socket.socket) -> None:
+    """Serve an app on a listening socket until SIGTERM or SIGINT."""
     try:
-        server.run([sock])
+        DrainingServer(running_config(app, service), service).run([sock])
     finally:
         sock.close()
     if service.loading:  # a thread inside a library that is being imported cannot be ended otherwise

@@ -190,10 +190,12 @@ class Service:
 
 def weights_hash(model: Any) -> str:
     """16 hexadecimal digits that are equal for equal weights and configs."""
-    import torch  # not before the server is there: it takes seconds
-
     digest = hashlib.sha256(repr(getattr(model, "config", "")).encode())
-    for name, tensor in sorted(getattr(model, "state_dict", dict)().items()):
+    tensors = sorted(getattr(model, "state_dict", dict)().items())
+    if tensors:
+        import torch  # not before the server is there: it takes seconds
+
+    for name, tensor in tensors:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""`anykeypoint.Client` against a server on a socket."""
+
+import threading
+
+import numpy as np
+import pytest
+import tiny_matchers
+from server_calls import WORDS, png
+
+from anykeypoint import Category, Client, Example, InputError
+from anykeypoint.images import read_picture
+from anykeypoint.library.lookup import library_names
+from anykeypoint.serving.app import build_app
+from anykeypoint.serving.client import ServerError
+from anykeypoint.serving.running import DrainingServer, listen, running_config
+from anykeypoint.serving.server_limits import ServerLimits
+from anykeypoint.serving.service import Service
+
+FISH = tiny_matchers.FISH
+TOKEN = "a-token-of-24-characters"
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model):
+    """A client of a server in another thread."""
+    service = Service({"tiny": lambda: tiny_model}, ServerLimits(body_bytes=2_000_000))
+    sock = listen("127.0.0.1", 0)
+    server = DrainingServer(running_config(build_app(service, token=TOKEN), service), service)
+    thread = threading.Thread(target=server.run, args=([sock],))
+    thread.start()
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    try:
+        while not server.started:
+            pass
+        assert service.wait(60)
+        yield Client(url, TOKEN)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_client_answers_as_the_model_does(served, tiny_model, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    picture, box = tiny_matchers.picture(0), (5.0, 6.0, 60.0, 50.0)
+    expected = tiny_model.predict(picture, FISH)
+    for image in (png(), tmp_path / "a.png", str(tmp_path / "a.png"), picture, read_picture(picture)):
+        pose = served.predict(image, FISH)
+        assert np.allclose(pose.xy, expected.xy, atol=1e-3) and pose.names == FISH.names
+        assert pose.skeleton == expected.skeleton
+    boxed = served.predict(picture, FISH, box, density=True, grid=10)
+    again = tiny_model.predict(picture, FISH, box, density=10)
+    assert np.allclose(boxed.xy, again.xy, atol=1e-3) and boxed.box == box
+    assert np.allclose(boxed.density["nose"].grid, again.density["nose"].grid, atol=1e-5)
+    both = served.predict_boxes(picture, WORDS, [box, (0, 0, 40, 40)])
+    assert len(both) == 2 and np.allclose(both[0].xy, tiny_model.predict(picture, Category.from_text(WORDS), box).xy)
+
+
+def test_examples_go_along_or_are_kept(served, tiny_model):
+    example, other = tiny_matchers.example(1, hidden=(1,)), tiny_matchers.example(2)
+    picture = tiny_matchers.picture(0)
+    expected = tiny_model.predict(picture, FISH, example=example, words=False)
+    pose = served.predict(picture, example=example, words=False)
+    kept = served.keep_example(example)
+    by_id = served.predict(served.encode(picture), FISH, example=kept, words=False)
+    for one in (pose, by_id):
+        assert np.allclose(one.xy, expected.xy, atol=1e-3, equal_nan=True) and not one.present[1]
+    assert kept.names == tuple(FISH.names)
+    two = served.predict(picture, FISH, example=[kept, other])
+    assert np.allclose(two.xy, tiny_model.predict(picture, FISH, example=[example, other]).xy, atol=1e-3)
+    with pytest.raises(InputError, match="names for its points"):
+        served.predict(picture, example=Example(picture, example.points))
+
+
+def test_points_are_named_and_the_library_listed(served, tiny_model):
+    picture, points = tiny_matchers.picture(0), [(40, 30), (10, 60)]
+    expected = tiny_model.identify(picture, np.array(points), category=FISH)
+    answers = served.identify(picture, points, FISH)
+    assert [one.name for one in answers] == [one.name for one in expected]
+    assert list(served.categories()) == library_names()
+    assert served.progress()["state"] == "ready"
+
+
+def test_refusals_are_errors_with_all_that_the_server_said(served):
+    with pytest.raises(ServerError, match="no category") as refused:
+        served.predict(png(), "beek")
+    error = refused.value
+    assert (error.status, error.field) == (422, "category") and len(error.request_id) == 16
+    with pytest.raises(ServerError, match="bytes") as large:
+        served.predict(np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), dtype=np.uint8), FISH)
+    assert large.value.status == 413
+    with pytest.raises(ServerError, match="token") as unknown:
+        Client(served.url, "another-token-of-some-length").categories()
+    assert unknown.value.status == 401
+
+
+def test_what_cannot_be_sent_is_refused_here(served, tmp_path):
+    for image in ("http://example.org/a.png", tmp_path / "missing.png", 5):
+        with pytest.raises(InputError):
+            served.predict(image, FISH)
+    for url in ("127.0.0.1:8000", "ftp://a", "http://", "http://a:b", "http://a?x=1", ""):
+        with pytest.raises(InputError, match="URL"):
+            Client(url)
+    with pytest.raises(ServerError, match="cannot be reached"):
+        Client("http://127.0.0.1:9").categories()
