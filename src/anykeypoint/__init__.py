@@ -34,6 +34,7 @@ __all__ = [
     "InputError",
     "Keypoint",
     "Pose",
+    "Poses",
     "adapt",
     "category",
     "detector",
@@ -110,6 +111,7 @@ def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
 _LAZY = {
     "Client": "serving.client",
     "Pose": "pose",
+    "Poses": "poses",
     "Detection": "detection.boxes",
     "Example": "example",
     "read_picture": "images",

@@ -11,6 +11,10 @@ class InputError(ValueError):
         super().__init__(*(" ".join(str(part).split("\n")) if "\n" in str(part) else part for part in sentence))
 
 
+class PredictionFailed(InputError):
+    """A prediction failed for another reason than what the caller gave; the cause is the error that it failed with."""
+
+
 class RenamedWarning(FutureWarning):
     """What the caller used has got another name or another meaning; the message says which."""
 

@@ -1,4 +1,4 @@
-"""Pictures in, poses out: which files a user means, and a model's predictions for them, one file after the other."""
+"""Pictures in, poses out: which files a user means, and a model's predictions for them, some files at a time."""
 
 import glob
 import logging
@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 from ..category import Category
 from ..detection.search import Search
-from ..errors import InputError, first_line
+from ..errors import InputError, PredictionFailed, first_line
 from ..geometry import Box, check_overlap
-from ..images import IN_SUBFOLDERS, SUFFIXES, list_pictures, read_picture
+from ..images import IN_SUBFOLDERS, SUFFIXES, UprightPicture, list_pictures, read_picture
+from ..models.batched import BATCH, HELD_PIXELS, ObjectQuery
 from ..pose import Explanation, Pose
 from .box_files import Boxes
+from .many import OneByOne, answer
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +147,10 @@ def predict_files(
     max_pixels: int | None = None,
     **options: Any,
 ) -> Iterator[Result]:
-    """The model's predictions for each file: one Result per path, in order, as soon as it is ready.
+    """The model's predictions for each file: one Result per path, in order.
+
+    Files are taken in groups, whose objects go through the model together and whose results then follow: BATCH files,
+    or fewer with more objects or pixels (`models.batched`).
 
     model: the model.
     paths: the picture files.
@@ -166,44 +171,93 @@ def predict_files(
         assigned: Sequence[Sequence[Box | None] | Search | None] = boxes.assign(paths)
     else:
         assigned = [[None] if boxes is None else boxes] * len(paths)
-    return (
-        _predict_file(model, path, category, places, explain, max_pixels, options)
-        for path, places in zip(paths, assigned, strict=True)
-    )
+    asked = OneByOne(model.explain) if explain else model
+    return _predicted(asked, paths, assigned, category, max_pixels, options)
 
 
-def _predict_file(
-    model: Predictor,
-    path: Path,
+@dataclass(frozen=True)
+class _Planned:
+    """A file before its objects are asked about.
+
+    picture: None where there is an error.
+    boxes: of its objects, each with what a detector says of it.
+    error, note: as of `Result`.
+    """
+
+    path: Path
+    picture: UprightPicture | None = None
+    boxes: Sequence[tuple[Box | None, dict[str, Any]]] = ()
+    error: str | None = None
+    note: str | None = None
+
+
+def _predicted(
+    model: Any,
+    paths: Sequence[Path],
+    places: Sequence[Sequence[Box | None] | Search | None],
     category: Category,
-    places: Sequence[Box | None] | Search | None,
-    explain: bool,
     max_pixels: int | None,
     options: dict[str, Any],
-) -> Result:
-    """The Result of one file. places: its boxes (None is the whole picture), a detector, or None for no boxes given."""
+) -> Iterator[Result]:
+    """The Results of files, as many of which are planned together as fill a batch.
+
+    places: of each file its boxes (None is the whole picture), a detector, or None for no boxes given.
+    """
+    group: list[_Planned] = []
+    for path, where in zip(paths, places, strict=True):
+        group.append(_planned(path, where, max_pixels))
+        pixels = sum(one.picture.pixels.width * one.picture.pixels.height for one in group if one.picture is not None)
+        if len(group) >= BATCH or sum(len(one.boxes) for one in group) >= BATCH or pixels >= HELD_PIXELS:
+            yield from _asked(model, group, category, options)
+            group = []
+    yield from _asked(model, group, category, options)
+
+
+def _planned(path: Path, places: Sequence[Box | None] | Search | None, max_pixels: int | None) -> _Planned:
+    """A file, read, with its boxes; places: as in `_predicted`."""
     try:
         if places is None:
             raise InputError(f"The box file does not name {path}; add its box, or an empty list if it shows no object.")
         picture = read_picture(path, max_pixels)
-        poses, explanations, note = [], [], None
         if isinstance(places, Search):
             detections, missed = places.find(picture)
             boxes = [(one.box, {"box_score": one.score, "box_word": one.word}) for one in detections]
             note = None if detections else f"{path}: {missed}"
         else:
-            boxes = [(box, {}) for box in places]
-        for box, detected in boxes:
+            boxes, note = [(box, {}) for box in places], None
+        for box, _ in boxes:
             if box is not None:
                 check_overlap(box, picture.size, str(path))
-            answer = (model.explain if explain else model.predict)(picture, category, box=box, **options)
-            poses.append(replace(answer.pose if explain else answer, image=str(path), **detected))
-            if explain:
-                explanations.append(replace(answer, pose=poses[-1]))
-        return Result(path, tuple(poses), explanations=tuple(explanations), note=note)
-    except InputError as error:
-        sentence = str(error)
-        return Result(path, error=sentence if path.name in sentence else f"{path}: {sentence}")
-    except Exception as error:  # one bad file must not stop the rest, whatever its fault
-        _log.debug("Prediction on %s failed", path, exc_info=True)
-        return Result(path, error=f"Prediction on {path} failed: {type(error).__name__}: {first_line(error)}.")
+        return _Planned(path, picture, boxes, note=note)
+    except Exception as error:
+        return _Planned(path, error=_sentence(path, error))
+
+
+def _asked(model: Any, group: Sequence[_Planned], category: Category, options: dict[str, Any]) -> Iterator[Result]:
+    """The Results of some files, whose objects are asked about together."""
+    queries = [ObjectQuery(one.picture, category, box, options=options) for one in group for box, _ in one.boxes]
+    answers = iter(answer(model, queries))
+    for one in group:
+        if one.error is not None:
+            yield Result(one.path, error=one.error)
+            continue
+        found = [(next(answers), detected) for _, detected in one.boxes]
+        if errors := [each for each, _ in found if isinstance(each, InputError)]:
+            yield Result(one.path, error=_sentence(one.path, errors[0]))
+            continue
+        poses, explanations = [], []
+        for each, detected in found:
+            poses.append(replace(getattr(each, "pose", each), image=str(one.path), **detected))
+            if isinstance(each, Explanation):
+                explanations.append(replace(each, pose=poses[-1]))
+        yield Result(one.path, tuple(poses), explanations=tuple(explanations), note=one.note)
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    """What a file's Result says of an error; one bad file must not stop the rest, whatever its fault."""
+    if isinstance(error, PredictionFailed) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, InputError):
+        return str(error) if path.name in str(error) else f"{path}: {error}"
+    _log.debug("Prediction on %s failed", path, exc_info=error)
+    return f"Prediction on {path} failed: {type(error).__name__}: {first_line(error)}."

@@ -37,8 +37,8 @@ def for_each(
     """
     if not isinstance(image, list | tuple):
         picture = read_picture(image)
-        return [answer(picture, one) for one in box] if _several(box) else answer(picture, box)
-    if box is None or not _several(box, none=True):
+        return [answer(picture, one) for one in box] if is_several(box) else answer(picture, box)
+    if box is None or not is_several(box, none=True):
         box = [box] * len(image)
     if len(box) != len(image):
         raise InputError(f"There are {len(image)} pictures, but boxes for {len(box)}; give an entry for each picture.")
@@ -97,7 +97,7 @@ def check_touched(points: Any, size: tuple[int, int]) -> tuple[np.ndarray, bool]
     return places, single
 
 
-def _several(box: Any, none: bool = False) -> bool:
+def is_several(box: Any, none: bool = False) -> bool:
     """Whether a box argument is a list of boxes; InputError where it is neither that nor a box.
 
     none: whether entries of the list may be None, or lists of boxes.

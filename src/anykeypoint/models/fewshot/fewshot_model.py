@@ -26,6 +26,7 @@ from ...images import ImageSource
 from ...library.lookup import as_category
 from ...pose import Pose
 from ..arguments import Boxes, CategoryLike, check_density, check_options, check_words, for_each
+from ..batched import ObjectQuery, PredictsMany
 from ..cache import CachingModule, pixels_key
 from ..examples import as_examples
 from ..folders import fill, read_settings, write_folder
@@ -82,7 +83,7 @@ class FewShotConfig(Config):
         return super().from_dict(data)
 
 
-class FewShotModel(CachingModule):
+class FewShotModel(PredictsMany, CachingModule):
     """Asked by examples alone; names and descriptions are never read. What the last examples taught is kept."""
 
     prompts = ("example",)
@@ -135,6 +136,10 @@ class FewShotModel(CachingModule):
         check_words(words)
         adapted = self.fit(example, len(known))
         return for_each(image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density))
+
+    def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
+        """One pose for each query, in order, one after another; InputError as of `predict`."""
+        return [self.predict(query.image, query.category, query.box, **query.arguments) for query in queries]
 
     def confidences_at(
         self,

@@ -7,7 +7,7 @@
 Letters: B images, S crop side in pixels, N image tokens, C encoder width, D model width, K keypoints.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +24,8 @@ from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
 from ...instructions import Instruction
+from ...pose import Pose
+from ..batched import ObjectQuery, PredictsMany
 from ..foreign import warn_of_foreign
 from ..loading import from_folder
 from ..seen_names import SeenNames
@@ -36,7 +38,7 @@ from .keypoint_token import KeypointToken
 DENSITY_CELLS = 100  # number of cells on a side of a density, unless the caller gives another number
 
 
-class GenerativeModel(nn.Module):
+class GenerativeModel(PredictsMany, nn.Module):
     """Base of the models that write coordinates.
 
     config: the model's config, with `vision`, `language`, `answer`, `keypoint_token`, `spread`, `spaced`, `crop_scale`,
@@ -183,9 +185,23 @@ class GenerativeModel(nn.Module):
         config = self.config
         return cut_object(image, box, config.crop_scale, config.vision.image_size, config.released_crop)
 
-    def normalised(self, pixels: np.ndarray) -> Tensor:
-        """A crop S S 3 uint8 -> 1 3 S S as the encoder takes it."""
-        return self.encoder.normalise(torch.from_numpy(pixels)[None].to(self.device))
+    def normalised(self, cuts: Sequence[ObjectCrop]) -> Tensor:
+        """The crops of B objects -> B 3 S S as the encoder takes them."""
+        pixels = np.stack([cut.pixels for cut in cuts])
+        return self.encoder.normalise(torch.from_numpy(pixels).to(self.device))
+
+    def views(self, cuts: Sequence[ObjectCrop]) -> "Iterator[Any]":
+        """The views of several objects, whose crops go through the image encoder together."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
+        """One pose for each query, in order: the image encoder sees them together, the language model one by one.
+
+        Raises InputError where `predict` does for one of them.
+        """
+        views = self.views([self.cut(query.image, query.box) for query in queries])
+        return [view.predict(query.category, **query.arguments) for view, query in zip(views, queries, strict=True)]
 
 
 def confidences(decoded: DecodedPoints) -> np.ndarray:

@@ -9,7 +9,7 @@ Letters: B images, S crop side in pixels, N image tokens, P prefix tokens, C enc
 V vocabulary, K keypoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,13 @@ class CapeLLM(GenerativeModel):
         image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
-        cut = self.cut(image, box)
+        return next(self.views([self.cut(image, box)]))
+
+    def views(self, cuts: Sequence[ObjectCrop]) -> "Iterator[CapeLLMView]":
+        """See `GenerativeModel.views`."""
         engine = Engine(self.language, self.codec, temperature=self.config.temperature.text)
-        return CapeLLMView(self, cut, engine, engine.read(self.prefix(self.normalised(cut.pixels))))
+        for cut, prefix in zip(cuts, self.prefix(self.normalised(cuts)).split(1), strict=True):
+            yield CapeLLMView(self, cut, engine, engine.read(prefix))
 
     def predict(
         self, image: ImageSource | Sequence[ImageSource], category: CategoryLike, box: Boxes = None, **options: Any

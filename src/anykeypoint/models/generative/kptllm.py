@@ -3,7 +3,7 @@
 The network is in `kptllm_network`, what is done with one picture in `kptllm_view`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from ...library.lookup import as_category
 from ...pose import Identified, Pose
 from ..arguments import Boxes, CategoryLike, for_each
 from ..sources.llava import LlavaCheckpoint
+from ..view import ObjectCrop
 from . import storage
 from .kptllm_config import KptLLMConfig
 from .kptllm_network import KptLLMNetwork
@@ -47,10 +48,13 @@ class KptLLM(KptLLMNetwork):
         image: what `images.read_picture` takes.
         box: x, y, w, h in image pixels; None takes the whole picture.
         """
-        cut = self.cut(image, box)
-        features = self.encoder(self.normalised(cut.pixels))
+        return next(self.views([self.cut(image, box)]))
+
+    def views(self, cuts: Sequence[ObjectCrop]) -> Iterator[KptLLMView]:
+        """See `GenerativeModel.views`."""
         engine = Engine(self.language, self.codec)
-        return KptLLMView(self, cut, features, engine, engine.read(self.prefix_of(features)))
+        for cut, features in zip(cuts, self.encoder(self.normalised(cuts)).split(1), strict=True):
+            yield KptLLMView(self, cut, features, engine, engine.read(self.prefix_of(features)))
 
     def predict(
         self,

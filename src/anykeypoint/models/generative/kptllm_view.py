@@ -267,7 +267,7 @@ class KptLLMView:
         visible = visible_in(points)
         check_shown(example, visible, cut.crop, picture.size)
         key = pixels_key(cut.pixels)
-        features = model.cache.get(key, lambda: model.encoder(model.normalised(cut.pixels)))
+        features = model.cache.get(key, lambda: model.encoder(model.normalised([cut])))
         return ExampleTokens(features, points, visible, key + np.where(visible[:, None], points, np.nan).tobytes())
 
     def _questions(

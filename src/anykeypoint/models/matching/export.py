@@ -34,8 +34,8 @@ from ...category import Category
 from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
+from .answering import prompt_for
 from .heads.base import Prompt
-from .matcher_view import prompt_for
 from .model import MatchingModel
 
 OPSET = 20

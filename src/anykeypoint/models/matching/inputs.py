@@ -1,4 +1,4 @@
-"""From examples as a person gives them to the tensors of a `Prompt`.
+"""From examples as a person gives them to the tensors of a `Prompt`, of one object and of a batch.
 
 Letters: M examples, K keypoints, S crop side in pixels, N cells on a side of a heat map.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...category import Category
@@ -86,3 +87,30 @@ def make_prompt(
         parts["heatmaps"] = torch.from_numpy(np.stack([one.heatmaps for one in examples]))[None].to(device)
         parts["example_visible"] = torch.from_numpy(visible)[None].to(device)
     return Prompt(**parts, skeletons=[category.skeleton]), covered
+
+
+def joined(prompts: Sequence[Prompt], count: int) -> Prompt:
+    """The prompts of several objects as one of a batch, in order.
+
+    prompts: as `make_prompt` gives them, all of one kind and with the same number of examples.
+    count: number of slots K that keypoints are padded to; what is in the further ones means nothing.
+    """
+    if len(prompts) == 1:
+        return prompts[0]
+
+    def padded(name: str, axis: int) -> Tensor | None:
+        values = [getattr(prompt, name) for prompt in prompts]
+        if values[0] is None:
+            return None
+        # F.pad takes pairs from the last axis on; those behind `axis` get none.
+        sizes = [[0, 0] * (one.ndim - axis - 1) + [0, count - one.shape[axis]] for one in values]
+        return torch.cat([F.pad(one, size) for one, size in zip(values, sizes, strict=True)])
+
+    features = [prompt.example_features for prompt in prompts]
+    return Prompt(
+        example_features=None if features[0] is None else torch.cat(features),
+        heatmaps=padded("heatmaps", 2),
+        example_visible=padded("example_visible", 2),
+        phrases=padded("phrases", 1),
+        skeletons=[skeleton for prompt in prompts for skeleton in prompt.skeletons],
+    )

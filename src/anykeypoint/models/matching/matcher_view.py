@@ -1,90 +1,28 @@
 """One object of a picture, encoded once by a matcher, to be asked any number of times.
 
-Letters: K keypoints, C channels, D channels of a phrase, h x w cells of features.
+Letters: K keypoints, C channels, h x w cells of features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol, overload
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...category import Category
-from ...configs.checks import check_flag
-from ...density import disc_shares
 from ...density.temperature import tempered
-from ...errors import InputError
 from ...example import Example
-from ...geometry import CONFIDENCE_RADIUS, Box, Crop
+from ...geometry import Box, Crop
 from ...images import UprightPicture
-from ...instructions import check_describe
-from ...library.lookup import as_category
 from ...pose import Explanation, Identified, Pose
-from ..arguments import CategoryLike, check_density, check_options, check_touched, check_words
-from ..examples import as_examples, check_examples
-from ..view import ObjectCrop, density_of
+from ..arguments import CategoryLike, check_touched
+from ..view import ObjectCrop
+from .answering import Asked, Question, answers, probabilities, question_of, second_looks
 from .explaining import recorded_attention, stacked
-from .heads.base import HeadOutput, MatchingHead, Prompt
-from .inputs import EncodedExample, encode_example, make_prompt
-from .matcher_config import MatcherConfig
-from .mirroring import with_mirrored
+from .heads.base import HeadOutput
 from .naming import named, names_to_choose
-from .second_look import ExamplePatches, Found, encoded, look_again, squares
-
-_DESCRIBE = ("detailed", "removed")
-
-
-class Asked(Protocol):
-    """What a view needs of its model: see `MatchingModel`."""
-
-    config: MatcherConfig
-    head: MatchingHead
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def check_prompt(self, examples: bool, text: bool) -> None: ...
-
-    def phrases(self, category: Category, described: bool = True) -> Tensor: ...
-
-    def warn_of_language(self, category: Category) -> None: ...
-
-    def example_features(self, example: EncodedExample) -> Tensor: ...
-
-    def example_patches(self, example: Example, encoded: EncodedExample) -> ExamplePatches: ...
-
-    def encode_pixels(self, pixels: np.ndarray) -> Tensor: ...
-
-    def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput: ...
-
-
-def prompt_for(
-    model: Asked,
-    category: Category,
-    example: Example | Sequence[Example] | None,
-    words: bool | None,
-    describe: str = "detailed",
-) -> tuple[Prompt, np.ndarray]:
-    """The prompt with which a model is asked for a category, and the keypoints [K] bool that it covers.
-
-    example, words, describe: as in `MatchView.predict`. Raises InputError for a prompt that the model does not take.
-    """
-    if check_describe(describe) not in _DESCRIBE:
-        raise InputError(
-            f"A matcher's descriptions are {' or '.join(_DESCRIBE)}, but got {describe!r}; take one of these, or a "
-            "language model."
-        )
-    examples = check_examples(example, category)
-    words = model.config.takes_text if check_words(words) is None else words
-    model.check_prompt(bool(examples), words)
-    if words and not examples:
-        model.warn_of_language(category)
-    phrases = model.phrases(category, describe == "detailed") if words else None
-    encoded = [encode_example(one, model.config) for one in examples]
-    return make_prompt(category, phrases, encoded, model.example_features, model.device)
+from .posing import confidence_shares, masses, places_of, pose_of
 
 
 @dataclass(frozen=True)
@@ -144,16 +82,8 @@ class MatchView:
         Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
         whose points lie outside their picture.
         """
-        category, density = as_category(category), check_density(density)
-        prompt, covered = self._prompt(category, example, words, describe, others)
-        shown = self._looked_at(example, fine)
-        output = self._match(prompt, covered)
-        if check_flag(mirror, "Whether the mirrored picture is asked about too"):
-            turned = self.model.encode_pixels(np.ascontiguousarray(self.cut.pixels[None, :, ::-1]))
-            other = replace(self, features=turned)._match(prompt, covered)
-            output = with_mirrored(output, other, category, covered, self.model.head.read)
-        found = self._second_look(output, covered, shown)
-        return self._pose(category, output.points, self.probabilities(output, prompt), covered, density, found)
+        question = question_of(self.model, category, example, words, density, describe, mirror, fine, **others)
+        return answers(self.model, [self], [question])[0]
 
     @torch.inference_mode()
     def explain(
@@ -171,14 +101,13 @@ class MatchView:
         The arguments are those of `predict`. Raises InputError as `predict` does, and for a head without a decoder that
         attends to the picture.
         """
-        category, density = as_category(category), check_density(density)
-        prompt, covered = self._prompt(category, example, words, describe, others)
-        shown = self._looked_at(example, fine)
+        question = question_of(self.model, category, example, words, density, describe, fine=fine, **others)
+        covered = question.covered
         with recorded_attention(self.model.head) as recorded:
-            output = self._match(prompt, covered)
-        tempered_probabilities = self.probabilities(output, prompt)
-        found = self._second_look(output, covered, shown)
-        pose = self._pose(category, output.points, tempered_probabilities, covered, density, found)
+            output = self._match(question)
+        (found,) = second_looks(self.model, [self], [question], [output])
+        grids = probabilities(self.model, output, question.prompt)
+        pose = pose_of(self.cut, question.category, covered, output.points, grids, question.density, found)
         stages = self.model.head.stages(output, stacked(recorded))
 
         def only_covered(values: Tensor, axis: int) -> np.ndarray:
@@ -187,8 +116,8 @@ class MatchView:
 
         path = self.cut.to_image(only_covered(stages.path[:, 0], 1))
         path = path if found is None else np.concatenate([path, pose.xy[None]])
-        probabilities = only_covered(tempered_probabilities[0], 0)
-        return Explanation(pose, self.crop, only_covered(stages.attention[:, 0], 1), probabilities, path)
+        attention = only_covered(stages.attention[:, 0], 1)
+        return Explanation(pose, self.crop, attention, only_covered(grids[0], 0), path)
 
     @overload
     def identify(self, points: tuple[float, float], category: CategoryLike | None = None) -> Identified: ...
@@ -213,10 +142,11 @@ class MatchView:
         places, single = check_touched(points, self.cut.image_size)
         if not len(places):
             return []
-        prompt, covered = self._prompt(category, None, True, "detailed", {})
-        grids = self.probabilities(self._match(prompt, covered), prompt)[0].double().cpu().numpy()
-        answers = [named(grids, category.names, point) for point in self.crop.normalise(places)]
-        return answers[0] if single else answers
+        question = question_of(self.model, category, words=True)
+        output = self._match(question)
+        grids = probabilities(self.model, output, question.prompt)[0].double().cpu().numpy()
+        found = [named(grids, category.names, point) for point in self.crop.normalise(places)]
+        return found[0] if single else found
 
     @torch.inference_mode()
     def confidences_at(
@@ -230,105 +160,15 @@ class MatchView:
 
         The other arguments are those of `predict`, whose points and confidences these are.
         """
-        category = as_category(category)
-        prompt, covered = self._prompt(category, example, words, "detailed", {})
-        output = self._match(prompt, covered)
-        found = self._second_look(output, covered, self._looked_at(example, None))
-        xy = self.cut.to_image(self._places(output.points, covered, found))
-        shares = self._confidence_shares(xy, covered, found, output.probabilities.shape[-1])
+        question = question_of(self.model, category, example, words)
+        output = self._match(question)
+        (found,) = second_looks(self.model, [self], [question], [output])
+        xy = self.cut.to_image(places_of(self.cut, question.covered, output.points, found))
+        shares = confidence_shares(self.crop, question.covered, xy, found, output.probabilities.shape[-1])
         grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
-        return xy, np.stack([_masses(grid, shares) for grid in grids])
+        return xy, np.stack([masses(grid, shares) for grid in grids])
 
-    def probabilities(self, output: HeadOutput, prompt: Prompt) -> Tensor:
-        """The distributions [1, K, h, w] of an output, at the model's temperature for such a prompt."""
-        return tempered(output.probabilities, self.model.config.temperature.of(prompt.kind or "text"), dims=2)
-
-    def _prompt(
-        self,
-        category: Category,
-        example: Example | Sequence[Example] | None,
-        words: bool | None,
-        describe: str,
-        others: dict[str, Any],
-    ) -> tuple[Prompt, np.ndarray]:
-        check_options("A matcher", others, ("example", "words", "density", "describe", "mirror", "fine"))
-        return prompt_for(self.model, category, example, words, describe)
-
-    def _match(self, prompt: Prompt, covered: np.ndarray) -> HeadOutput:
-        """The head's output; all K slots are valid, and the head leaves out those that the prompt does not cover."""
-        valid = torch.ones(1, len(covered), dtype=torch.bool, device=self.model.device)
-        return self.model.match(self.features, valid, prompt)
-
-    def _looked_at(self, example: Example | Sequence[Example] | None, fine: bool | None) -> list[Example]:
-        """The examples that a second look is taken with; none where none is taken.
-
-        fine: as in `predict`. Raises InputError for one that is requested without an example.
-        """
-        wanted = self.model.config.fine if fine is None else check_flag(fine, "Whether a second look is taken")
-        if fine and example is None:
-            raise InputError("A second look compares with an example; pass one, or leave fine out.")
-        return as_examples(example) if wanted and example is not None else []
-
-    def _second_look(self, output: HeadOutput, covered: np.ndarray, examples: Sequence[Example]) -> Found | None:
-        """What a second look finds; None without examples, and where none of them shows a point."""
-        encoded_examples = [encode_example(one, self.model.config) for one in examples]
-        shown = np.any([one.visible for one in encoded_examples], axis=0) if examples else np.zeros_like(covered)
-        rows = np.flatnonzero(shown)
-        if not len(rows):
-            return None
-        look, box = self.model.config.look, self.box
-        xy = self.cut.to_image(output.points[0].double().cpu().numpy()[rows])
-        crops = squares(xy, look.side * max(box[2:]))
-        query = encoded(self.picture, crops, look.size, partial(self.model.encode_pixels, details=True))
-        theirs = [self.model.example_patches(*pair) for pair in zip(examples, encoded_examples, strict=True)]
-        return look_again(look, self.model.encoder.detail_groups, query, crops, rows, theirs)
-
-    def _pose(
-        self,
-        category: Category,
-        points: Tensor,
-        probabilities: Tensor,
-        covered: np.ndarray,
-        density: bool | int,
-        found: Found | None,
-    ) -> Pose:
-        """The pose of an output's points [1, K, 2] and distributions [1, K, h, w], after a second look if there was."""
-        points = self._places(points, covered, found)
-        grids, xy = probabilities[0].double().cpu().numpy(), self.cut.to_image(points)
-        confidence = _masses(probabilities, self._confidence_shares(xy, covered, found, grids.shape[-1]))
-        if not density:
-            return self.cut.pose(category, points, confidence, None)
-        looked = {} if found is None else {row: place for place, row in enumerate(found.rows.tolist())}
-        densities = {}
-        for k in np.flatnonzero(covered).tolist():
-            guess = density_of(self.crop, grids[k])
-            if found is not None and k in looked:
-                guess = found.density(looked[k], guess, density)
-            sized = density is True or len(guess.grid) == density
-            densities[k] = guess if sized else density_of(self.crop, guess.grid, density)
-        return self.cut.pose(category, points, confidence, densities)
-
-    def _places(self, points: Tensor, covered: np.ndarray, found: Found | None) -> np.ndarray:
-        """The points [K, 2] in fractions of the crop, NaN where the prompt covers none, after a second look."""
-        places = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
-        return places if found is None else self.crop.normalise(found.moved(self.crop.to_image(places)))
-
-    def _confidence_shares(self, xy: np.ndarray, covered: np.ndarray, found: Found | None, cells: int) -> np.ndarray:
-        """What each cell's probability adds to the confidence of a point: [K, cells, cells], NaN where not covered.
-
-        xy: [K, 2] in image pixels. The confidence is the mass within CONFIDENCE_RADIUS, after a second look.
-        """
-        shares, radius = np.full((len(xy), cells, cells), np.nan), CONFIDENCE_RADIUS * self.crop.side
-        looked = {} if found is None else {row: place for place, row in enumerate(found.rows.tolist())}
-        for k in np.flatnonzero(covered).tolist():
-            if found is not None and k in looked:
-                shares[k] = found.disc_shares(looked[k], self.crop, cells, xy[k], radius)
-            else:
-                shares[k] = disc_shares(self.crop, cells, xy[k], radius)
-        return shares
-
-
-def _masses(probabilities: Tensor, shares: np.ndarray) -> np.ndarray:
-    """The confidences [K] of distributions [1, K, h, w] by the shares [K, h, w] of their cells; NaN stays."""
-    grids = probabilities[0].double().cpu().numpy()
-    return np.minimum((grids * shares).sum((1, 2)) / grids.sum((1, 2)), 1.0)
+    def _match(self, question: Question) -> HeadOutput:
+        """The head's own output, with all that `MatchingHead.stages` reads."""
+        valid = torch.ones(1, len(question.covered), dtype=torch.bool, device=self.model.device)
+        return self.model.match(self.features, valid, question.prompt)

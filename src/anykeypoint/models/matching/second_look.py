@@ -141,14 +141,21 @@ def squares(places: np.ndarray, side: float) -> tuple[Crop, ...]:
 def encoded(
     picture: UprightPicture, crops: Sequence[Crop], size: int, encode: Callable[[np.ndarray], Tensor]
 ) -> Tensor:
-    """The features [P, C, h, w] of squares of a picture, BATCH at a time.
+    """The features [P, C, h, w] of squares of one picture, see `encode_patches`."""
+    return encode_patches([(picture, one) for one in crops], size, encode)
+
+
+def encode_patches(
+    patches: Sequence[tuple[UprightPicture, Crop]], size: int, encode: Callable[[np.ndarray], Tensor]
+) -> Tensor:
+    """The features [P, C, h, w] of squares of pictures, BATCH at a time.
 
     size: side of a patch in pixels.
     encode: gives the features [P, C, h, w] of pixels [P, S, S, 3] uint8.
     """
     parts = []
-    for start in range(0, len(crops), BATCH):
-        parts.append(encode(np.stack([crop_pixels(picture, one, size) for one in crops[start : start + BATCH]])))
+    for start in range(0, len(patches), BATCH):
+        parts.append(encode(np.stack([crop_pixels(*one, size) for one in patches[start : start + BATCH]])))
     return torch.cat(parts)
 
 
