@@ -198,6 +198,8 @@ def test_a_bad_object_spoils_no_other(models):
 class Counting:
     """Answers with the names of the pictures, unless the batch is larger than its memory or holds a bad one."""
 
+    batch = BATCH
+
     def __init__(self, memory=99, bad=()):
         self.memory, self.bad, self.sizes, self.held = memory, bad, [], []
 

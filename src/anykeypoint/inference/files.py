@@ -13,10 +13,10 @@ from ..detection.search import Search
 from ..errors import InputError, PredictionFailed, first_line
 from ..geometry import Box, check_overlap
 from ..images import IN_SUBFOLDERS, SUFFIXES, UprightPicture, list_pictures, read_picture
-from ..models.batched import BATCH, HELD_PIXELS, ObjectQuery
+from ..models.batched import HELD_PIXELS, BatchPredictor, ObjectQuery
 from ..pose import Explanation, Pose
 from .box_files import Boxes
-from .many import OneByOne, answer
+from .many import OneByOne, answer, in_batches
 
 _log = logging.getLogger(__name__)
 
@@ -149,8 +149,8 @@ def predict_files(
 ) -> Iterator[Result]:
     """The model's predictions for each file: one Result per path, in order.
 
-    Files are taken in groups, whose objects go through the model together and whose results then follow: BATCH files,
-    or fewer with more objects or pixels (`models.batched`).
+    Files are taken in groups, whose objects go through the model together and whose results then follow: as many files
+    as the model's `batch`, or fewer with more objects or pixels (`models.batched`).
 
     model: the model.
     paths: the picture files.
@@ -171,7 +171,7 @@ def predict_files(
         assigned: Sequence[Sequence[Box | None] | Search | None] = boxes.assign(paths)
     else:
         assigned = [[None] if boxes is None else boxes] * len(paths)
-    asked = OneByOne(model.explain) if explain else model
+    asked = OneByOne(model.explain) if explain else in_batches(model)
     return _predicted(asked, paths, assigned, category, max_pixels, options)
 
 
@@ -192,7 +192,7 @@ class _Planned:
 
 
 def _predicted(
-    model: Any,
+    model: BatchPredictor,
     paths: Sequence[Path],
     places: Sequence[Sequence[Box | None] | Search | None],
     category: Category,
@@ -207,7 +207,7 @@ def _predicted(
     for path, where in zip(paths, places, strict=True):
         group.append(_planned(path, where, max_pixels))
         pixels = sum(one.picture.pixels.width * one.picture.pixels.height for one in group if one.picture is not None)
-        if len(group) >= BATCH or sum(len(one.boxes) for one in group) >= BATCH or pixels >= HELD_PIXELS:
+        if max(len(group), sum(len(one.boxes) for one in group)) >= model.batch or pixels >= HELD_PIXELS:
             yield from _asked(model, group, category, options)
             group = []
     yield from _asked(model, group, category, options)
@@ -233,7 +233,9 @@ def _planned(path: Path, places: Sequence[Box | None] | Search | None, max_pixel
         return _Planned(path, error=_sentence(path, error))
 
 
-def _asked(model: Any, group: Sequence[_Planned], category: Category, options: dict[str, Any]) -> Iterator[Result]:
+def _asked(
+    model: BatchPredictor, group: Sequence[_Planned], category: Category, options: dict[str, Any]
+) -> Iterator[Result]:
     """The Results of some files, whose objects are asked about together."""
     queries = [ObjectQuery(one.picture, category, box, options=options) for one in group for box, _ in one.boxes]
     answers = iter(answer(model, queries))

@@ -5,24 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from ..models.batched import BATCH, ObjectQuery, answered
+from ..models.batched import BatchPredictor, ObjectQuery, answered
 from ..pose import Pose
 
-__all__ = ["BATCH", "ObjectQuery", "OneByOne", "answer"]
+__all__ = ["ObjectQuery", "OneByOne", "answer", "in_batches"]
 
 
-def answer(model: Any, items: Iterable[ObjectQuery], batch: int = BATCH) -> list[Pose | InputError]:
+def answer(model: Any, items: Iterable[ObjectQuery], batch: int | None = None) -> list[Pose | InputError]:
     """For each item, in order, its pose, or the error that says why there is none; a bad item spoils no other.
 
     model: any model that `anykeypoint.load` gives, or one that has `predict` alone, which is asked one object after
         another.
     items: of any pictures, boxes, categories, examples and options; those of one picture that stand together have it
         read once.
-    batch: largest number of objects that go through the network together.
+    batch: largest number of objects that go through the network together; None takes the model's own.
 
     An item that cannot be answered has an InputError; it is a `PredictionFailed` where the item itself is not to blame.
     """
-    return list(answered(model if hasattr(model, "predict_batch") else OneByOne(model.predict), items, batch))
+    return list(answered(in_batches(model), items, batch))
+
+
+def in_batches(model: Any) -> BatchPredictor:
+    """The model, or what asks it one object after another where it has `predict` alone."""
+    return model if hasattr(model, "predict_batch") else OneByOne(model.predict)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class OneByOne:
     """
 
     ask: Any
+    batch: int = 1
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Any]:
         """What `ask` gives for each query, in order."""

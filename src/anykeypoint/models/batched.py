@@ -21,7 +21,7 @@ from ..pose import Pose
 from ..poses import Poses
 from .arguments import CategoryLike, is_several
 
-BATCH = 8  # largest number of objects that go through a network together
+BATCH = 8  # largest number of objects that go through a network together, of most models
 HELD_PIXELS = 2**26  # pixels of pictures with which a batch is full, as they are held until their objects are answered
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,12 @@ class ObjectQuery:
 
 
 class BatchPredictor(Protocol):
-    """A model that answers several objects at once."""
+    """A model that answers several objects at once.
+
+    batch: largest number of them.
+    """
+
+    batch: int
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
         """One pose for each query, in order. Raises InputError if one of them cannot be answered."""
@@ -62,7 +67,12 @@ class BatchPredictor(Protocol):
 
 
 class PredictsMany:
-    """The method `predict_many`, for every model that has `predict_batch`."""
+    """The method `predict_many`, for every model that has `predict_batch`.
+
+    batch: largest number of objects that go through the network together.
+    """
+
+    batch: int = BATCH
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
         """One pose for each query, in order; all of them go through the network together."""
@@ -77,7 +87,7 @@ class PredictsMany:
         words: bool | None = None,
         **options: Any,
     ) -> Poses:
-        """Find the keypoints of several objects, BATCH of which go through the network together.
+        """Find the keypoints of several objects, up to `batch` of which go through the network together.
 
         images: a picture, or a list of pictures (what `images.read_picture` takes).
         categories: one for all pictures, as in `predict` (a list of texts is the points of one); or a list of Category
@@ -90,7 +100,7 @@ class PredictsMany:
 
         Returns one pose for each object, in the order of the pictures and of their boxes. Each is within 1e-3 pixels of
         what `predict` gives for the object alone. A picture is read once, and let go when its objects are answered; at
-        most BATCH pictures, or HELD_PIXELS pixels and one more picture, are in memory.
+        most `batch` pictures, or HELD_PIXELS pixels and one more picture, are in memory.
 
         Raises InputError where lists have different lengths, and where an object cannot be answered, saying which one.
         """
@@ -144,16 +154,18 @@ def _one_each(values: Any, what: str, count: int, listed: bool) -> Sequence[Any]
     return values
 
 
-def answered(model: BatchPredictor, queries: Iterable[ObjectQuery], batch: int = BATCH) -> Iterator[Pose | InputError]:
+def answered(
+    model: BatchPredictor, queries: Iterable[ObjectQuery], batch: int | None = None
+) -> Iterator[Pose | InputError]:
     """For each query, in order, its pose, or the error that says why there is none.
 
     queries: taken as they are needed; those of one picture that stand together have it read once.
-    batch: largest number of objects in a batch.
+    batch: largest number of objects in a batch; None takes the model's own.
 
     A batch that does not fit into memory is halved once; one that fails otherwise, and a half that fails again, is
     asked one object at a time. An error that is no InputError becomes a `PredictionFailed`, which has it as its cause.
     """
-    for chunk in _chunks(queries, batch):
+    for chunk in _chunks(queries, model.batch if batch is None else batch):
         ready = [one for one in chunk if isinstance(one, ObjectQuery)]
         answers = iter(_answers(model, ready, halves=True))
         yield from (one if isinstance(one, InputError) else next(answers) for one in chunk)

@@ -87,6 +87,7 @@ class FewShotModel(PredictsMany, CachingModule):
     """Asked by examples alone; names and descriptions are never read. What the last examples taught is kept."""
 
     prompts = ("example",)
+    batch = 1  # each crop is computed as if it were alone
     cache_size = 8  # number of lists of examples whose adapted method is kept
 
     def __init__(self, config: FewShotConfig, encoder: ImageEncoder) -> None:

@@ -56,6 +56,7 @@ class GenerativeModel(PredictsMany, nn.Module):
     model_type: ClassVar[str]
     config_class: ClassVar[type]
     seen_names: SeenNames | None = None
+    batch = 4  # the language model answers one by one and takes long, so that answers come in small groups
 
     def __init__(
         self, config: Any, encoder: ImageEncoder, language: nn.Module, tokenizer: Any, projection: nn.Module
