@@ -258,8 +258,9 @@ def _asked(
 def _sentence(path: Path, error: Exception) -> str:
     """What a file's Result says of an error; one bad file must not stop the rest, whatever its fault."""
     if isinstance(error, PredictionFailed) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, InputError):
+        error = error.__cause__  # logged where it was caught
+    elif isinstance(error, InputError):
         return str(error) if path.name in str(error) else f"{path}: {error}"
-    _log.debug("Prediction on %s failed", path, exc_info=error)
+    else:
+        _log.debug("Prediction on %s failed", path, exc_info=error)
     return f"Prediction on {path} failed: {type(error).__name__}: {first_line(error)}."
