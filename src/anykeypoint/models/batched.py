@@ -38,7 +38,7 @@ class ObjectQuery:
     options: further arguments of the model's `predict`.
     """
 
-    image: ImageSource
+    image: ImageSource = field(repr=False)
     category: CategoryLike
     box: Box | None = None
     example: Examples = None
