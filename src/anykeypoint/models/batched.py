@@ -212,7 +212,7 @@ def _answers(model: BatchPredictor, queries: Sequence[ObjectQuery], halves: bool
         return []
     try:
         return list(model.predict_batch(queries))
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         if len(queries) == 1:
             return [_as_input_error(error)]
         if halves:

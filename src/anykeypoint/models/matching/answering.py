@@ -82,7 +82,7 @@ class Seen(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class MatcherQuestion:
     """What is asked of one object.
 
     category: K keypoints.
@@ -144,14 +144,14 @@ def question_of(
     mirror: bool = False,
     fine: bool | None = None,
     **others: Any,
-) -> Question:
+) -> MatcherQuestion:
     """What `MatchView.predict` is asked, whose arguments these are; InputError where it raises one for them."""
     category, density = as_category(category), check_density(density)
     check_options("A matcher", others, _OPTIONS)
     prompt, covered = prompt_for(model, category, example, words, describe)
     looked_at = _looked_at(model, example, fine)
     mirror = check_flag(mirror, "Whether the mirrored picture is asked about too")
-    return Question(category, prompt, covered, looked_at, density, mirror)
+    return MatcherQuestion(category, prompt, covered, looked_at, density, mirror)
 
 
 def _looked_at(model: Asked, example: Example | Sequence[Example] | None, fine: bool | None) -> list[Example]:
@@ -165,7 +165,7 @@ def _looked_at(model: Asked, example: Example | Sequence[Example] | None, fine: 
     return as_examples(example) if wanted and example is not None else []
 
 
-def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[Question]) -> list[Pose]:
+def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[MatcherQuestion]) -> list[Pose]:
     """The pose of each object, asked one question each."""
     outputs = match_all(model, [one.features for one in objects], questions)
     if turned := [i for i, question in enumerate(questions) if question.mirror]:
@@ -182,7 +182,7 @@ def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[Question]
     return poses
 
 
-def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[Question]) -> list[HeadOutput]:
+def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[MatcherQuestion]) -> list[HeadOutput]:
     """The head's output for each of the feature maps [1, C, h, w], asked one question each.
 
     All K slots of an object are valid, and the head leaves out those that its prompt does not cover.
@@ -199,7 +199,7 @@ def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[Ques
     return outputs  # type: ignore[return-value]  # every question is in a group
 
 
-def _groups(questions: Sequence[Question]) -> Iterator[Sequence[int]]:
+def _groups(questions: Sequence[MatcherQuestion]) -> Iterator[Sequence[int]]:
     """The numbers of questions that are one batch: prompts with the same parts, within MOST_ROWS."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, question in enumerate(questions):
@@ -230,7 +230,7 @@ def probabilities(model: Asked, output: HeadOutput, prompt: Prompt) -> Tensor:
 
 
 def second_looks(
-    model: Asked, objects: Sequence[Seen], questions: Sequence[Question], outputs: Sequence[HeadOutput]
+    model: Asked, objects: Sequence[Seen], questions: Sequence[MatcherQuestion], outputs: Sequence[HeadOutput]
 ) -> list[Found | None]:
     """What a second look finds of each object; None without examples, and where none of them shows a point."""
     found: list[Found | None] = [None] * len(objects)

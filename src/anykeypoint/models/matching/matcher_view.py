@@ -18,7 +18,7 @@ from ...images import UprightPicture
 from ...pose import Explanation, Identified, Pose
 from ..arguments import CategoryLike, check_touched
 from ..view import ObjectCrop
-from .answering import Asked, Question, answers, probabilities, question_of, second_looks
+from .answering import Asked, MatcherQuestion, answers, probabilities, question_of, second_looks
 from .explaining import recorded_attention, stacked
 from .heads.base import HeadOutput
 from .naming import named, names_to_choose
@@ -168,7 +168,7 @@ class MatchView:
         grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
         return xy, np.stack([masses(grid, shares) for grid in grids])
 
-    def _match(self, question: Question) -> HeadOutput:
+    def _match(self, question: MatcherQuestion) -> HeadOutput:
         """The head's own output, with all that `MatchingHead.stages` reads."""
         valid = torch.ones(1, len(question.covered), dtype=torch.bool, device=self.model.device)
         return self.model.match(self.features, valid, question.prompt)

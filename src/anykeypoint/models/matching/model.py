@@ -30,7 +30,7 @@ from ..towers.image_encoder import ImageEncoder
 from ..towers.place_words import place_width
 from ..towers.text import TextEncoder, build_text_encoder
 from ..towers.vision import build_encoder
-from .answering import Question, answers, question_of
+from .answering import MatcherQuestion, answers, question_of
 from .heads.base import EncoderSizes
 from .heads.registry import head_class
 from .inputs import cut
@@ -112,7 +112,7 @@ class MatchingModel(PredictsMany, MatchingNetwork):
 
         Raises InputError where `predict` does for one of them.
         """
-        asked: dict[tuple[Any, ...], Question] = {}  # objects that are asked the same share what it takes to ask
+        asked: dict[tuple[Any, ...], MatcherQuestion] = {}  # objects that are asked the same share what it takes to ask
         questions = []
         for query in queries:
             key = (id(query.category), id(query.example), query.words, id(query.options))
