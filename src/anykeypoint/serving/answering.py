@@ -30,6 +30,7 @@ class Question:
     words: as models take it.
     points: [P, 2] places in image pixels that are to be named; None asks where the category's keypoints are.
     options: further keyword arguments of the model's method, those with their default left out.
+    least: presence from which a point counts as present.
     """
 
     picture: UprightPicture = field(repr=False)
@@ -41,6 +42,7 @@ class Question:
     words: bool | None = None
     points: np.ndarray | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    least: float = 0.5
 
     @cached_property
     def key(self) -> bytes:
@@ -56,6 +58,7 @@ class Question:
             "words": self.words,
             "points": None if self.points is None else self.points.tobytes().hex(),
             "options": sorted(self.options),
+            "least": self.least,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
@@ -103,11 +106,16 @@ def _answer(model: Any, question: Question) -> Answer:
             given["example"] = list(question.examples)
         if question.words is not None:
             given["words"] = question.words
-        return model.predict(question.picture, question.category, box=question.box, **given)
+        return counted(model.predict(question.picture, question.category, box=question.box, **given), question)
     if not hasattr(model, "identify"):
         raise InputError("This model finds keypoints and names none; choose another model.")
     given = dict(question.options)
     return model.identify(question.picture, question.points, box=question.box, category=question.category, **given)
+
+
+def counted(pose: Pose, question: Question) -> Pose:
+    """The pose with those points present that the question counts as such."""
+    return pose if question.least == 0.5 else pose.present_from(question.least)
 
 
 def _is_memory(error: Exception) -> bool:
