@@ -46,6 +46,13 @@ def run(
     project: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The project folder that the page labels pictures in.")
     ] = None,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder whose pictures are added to the project and stay where they are; may be repeated.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Objects that go through the model together.")] = 16,
     queue: Annotated[int, typer.Option(metavar="N", help="Objects that may wait; more are refused with 429.")] = 256,
     max_upload: Annotated[int, typer.Option(metavar="MB", help="The largest request, in MiB.")] = 20,
@@ -70,6 +77,8 @@ def run(
     from ..serving.server_limits import ServerLimits
     from ..serving.service import Service
 
+    if pictures and project is None:
+        raise InputError("--pictures adds to a project; give its folder too, as in --project my-project.")
     for value, what, least in ((batch, "--batch", 1), (queue, "--queue", 1), (max_upload, "--max-upload", 1)):
         check_whole(value, what, least)
     check_whole(drain, "--drain", 0)
@@ -81,7 +90,7 @@ def run(
         find(name)  # a wrong name is refused before anything is started
     limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))
     service = Service({_shown(name): _loader(name, device, dtype) for name in names}, limits)
-    app = build_app(service, limits, token, [host, *(allow_host or ())], project)
+    app = build_app(service, limits, token, [host, *(allow_host or ())], project, pictures or ())
     sock = listen(host, port)
     place = f"[{host}]" if ":" in host else host
     if not console.is_quiet():

@@ -1,6 +1,7 @@
 """A bounded cache, and modules that keep what they computed until their weights may have changed."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -11,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class BoundedCache:
-    """Values by key; beyond `size` values, the one that was used longest ago goes.
+    """Values by key; beyond `size` values, the one that was used longest ago goes. Several threads may share it.
 
     size: number of values that are kept, from 1.
     """
@@ -19,18 +20,33 @@ class BoundedCache:
     def __init__(self, size: int) -> None:
         self.size = size
         self._values: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which have a lock of their own."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key; `make` computes it where it is not kept."""
-        value = self._values.pop(key) if key in self._values else make()
-        self._values[key] = value  # at the end: the most recently used
-        while len(self._values) > self.size:
-            del self._values[next(iter(self._values))]
+        missing = object()
+        with self._lock:
+            value = self._values.pop(key, missing)
+        if value is missing:
+            value = make()  # without the lock: another thread may compute the same meanwhile, and none waits
+        with self._lock:
+            self._values.pop(key, None)
+            self._values[key] = value  # at the end: the most recently used
+            while len(self._values) > self.size:
+                del self._values[next(iter(self._values))]
         return value
 
     def clear(self) -> None:
         """Drop all values."""
-        self._values.clear()
+        with self._lock:
+            self._values.clear()
 
     def __len__(self) -> int:
         return len(self._values)

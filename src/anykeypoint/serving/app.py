@@ -1,6 +1,6 @@
 """The app of a server: its API, its page, what it tells of itself, and what every request must pass."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +29,7 @@ def build_app(
     token: str | None = None,
     hosts: Collection[str] = (),
     project: Path | None = None,
+    pictures: Sequence[Path] = (),
 ) -> FastAPI:
     """The app, which starts and stops the service with itself.
 
@@ -37,6 +38,7 @@ def build_app(
     token: that requests must bring, see `guards.GUARDED`; None needs none.
     hosts: names in the header Host that are answered beside those of loopback; "*" takes any.
     project: a folder of a labelling project, which the page then works on; None has none.
+    pictures: folders whose pictures are added to the project; they stay where they are.
     """
     limits = service.limits if limits is None else limits
 
@@ -53,7 +55,7 @@ def build_app(
     app.include_router(api_router(service))
     _add_state(app, service)
     if project is not None:
-        app.include_router(_project_router(service, project))
+        app.include_router(_project_router(service, project, pictures))
 
     @app.get("/", include_in_schema=False)
     def home() -> Response:
@@ -89,12 +91,12 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type=TEXT)
 
 
-def _project_router(service: Service, project: Path) -> Any:
+def _project_router(service: Service, project: Path, pictures: Sequence[Path]) -> Any:
     try:
         from .project_routes import project_router
     except ImportError as error:
         raise InputError(f"Projects cannot be served ({error}); leave --project out.") from error
-    return project_router(service, project)
+    return project_router(service, project, pictures)
 
 
 def _version() -> str:

@@ -3,16 +3,14 @@
 {"error": "one sentence", "request_id": "3f2a...", "field": "boxes"}
 """
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..errors import InputError, PredictionFailed
-
-_log = logging.getLogger(__name__)
+from ..errors import InputError
 
 _SENTENCES = {
     400: "The request cannot be read; send the form that the server's openapi.json describes.",
@@ -48,6 +46,14 @@ def answer_to(refusal: Refusal, request_id: str) -> JSONResponse:
     return JSONResponse(body, refusal.status, refusal.headers)
 
 
+def unusable(error: RequestValidationError) -> Refusal:
+    """The refusal of a request of which a part has another type, or lies outside its limits."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    more = f" ({len(error.errors()) - 1} more faults)" if len(error.errors()) > 1 else ""
+    return Refusal(422, f"{place[:80]} cannot be used: {first['msg'][:200]}{more}.", place[:80])
+
+
 def add_handlers(app: FastAPI) -> None:
     """Let the errors that handlers of an app raise leave as refusals; `guards.Gate` does so for all others."""
 
@@ -59,9 +65,6 @@ def add_handlers(app: FastAPI) -> None:
         return answer_to(error, request_id(request))
 
     async def wrong_input(request: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, PredictionFailed):
-            _log.error("Request %s failed", request_id(request), exc_info=error.__cause__)
-            return answer_to(Refusal(500, FAILED), request_id(request))
         return answer_to(Refusal(422, str(error)), request_id(request))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
@@ -69,6 +72,11 @@ def add_handlers(app: FastAPI) -> None:
         sentence = _SENTENCES.get(error.status_code, f"{error.detail}.")
         return JSONResponse(body_of(sentence, request_id(request)), error.status_code, error.headers)
 
+    async def wrong_request(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answer_to(unusable(error), request_id(request))
+
+    app.add_exception_handler(RequestValidationError, wrong_request)
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(InputError, wrong_input)
     app.add_exception_handler(HTTPException, http_error)

@@ -85,14 +85,12 @@ class Api:
                     422, "Say what to find, as category, keypoints or definition, or with an example.", "category"
                 )
             boxes = boxes_of(asked.boxes, picture.picture.size)
-            more: dict[str, Any] = {
-                "examples": examples,
-                "example_keys": tuple(one.key for _, one in marks),
-                "words": asked.words,
-                "options": self._options(asked, chosen, len(boxes)),
-                "least": asked.presence,
-            }
-            questions = [Question(picture.picture, picture.key, chosen, box, **more) for box in boxes]
+            options = self._options(asked, chosen, len(boxes))
+            keys = tuple(one.key for _, one in marks)
+            questions = [
+                Question(picture.picture, picture.key, chosen, box, examples, keys, asked.words, options=options)
+                for box in boxes
+            ]
             poses = await while_connected(request, self.service.ask(model, questions, _written))
         return self._answered(model, picture, notes, "poses", b"[" + b",".join(poses) + b"]")
 

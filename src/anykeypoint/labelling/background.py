@@ -1,0 +1,290 @@
+"""The pictures of a project are answered in the background: those that nobody has finished, anew when it helps.
+
+What an answer depends on is written with it (`StoredAnswer.asked`): the model, the category, the box, and the examples.
+When one of these changes, the answers of all pictures that are not done are out of date, and are made again: the
+picture that is being looked at first, then pictures without an answer, then those that the model was least sure of. A
+second look, which takes longer, comes when all have a first answer (`job.Answering`).
+"""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..category import Category
+from ..errors import InputError
+from ..example import Example
+from ..pose import Pose, unique_names
+from .doubt import doubt
+from .job import Answering
+from .project import Project
+from .records import HIDDEN, VISIBLE, FoundPoint, Label, StoredAnswer
+
+_log = logging.getLogger(__name__)
+
+UNNAMED = re.compile(r"point \d+", re.IGNORECASE)  # what the page calls a point until a person gives it a name
+FINE = " fine"  # ends what was asked of an answer that had its second look
+PAUSE = 0.5  # seconds after which a thread that has nothing to do looks again
+
+
+@dataclass(frozen=True)
+class BackgroundState:
+    """How far the answers of a project are.
+
+    state: "waiting" for what `reason` says, "working", "refining" when only second looks are left, or "idle".
+    reason: a sentence; "" where nothing is in the way.
+    answered, total: of the pictures that are not done, how many have an answer that is up to date, and their number.
+    current: id of the picture that is being answered.
+    failed: id of a picture -> the sentence that says why it could not be answered.
+    """
+
+    state: str
+    reason: str
+    answered: int
+    total: int
+    current: int | None
+    failed: dict[int, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "failed": {str(number): text for number, text in self.failed.items()}}
+
+
+class BackgroundAnswers:
+    """A thread that answers the pictures of a project.
+
+    project: the project.
+    model: gives the model and a text that is another for other weights, or None where it is not loaded.
+    """
+
+    def __init__(self, project: Project, model: Callable[[], tuple[Any, str] | None]) -> None:
+        self.project, self.model = project, model
+        self.focus: int | None = None  # the picture that is being looked at
+        self._changed, self._stopped = threading.Condition(), False
+        self._asking, self._current = 0, None
+        self._failed: dict[int, tuple[str, str]] = {}  # id -> what was asked, and the sentence
+        self._thread: threading.Thread | None = None
+        self._job_lock = threading.Lock()
+        self._job: Answering | None = None
+        self._job_key = ""
+        self._in_job: dict[tuple[str, int], Any] = {}  # what of a picture or an example the job has taken in
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread = threading.Thread(target=self._run, name="anykeypoint-project", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End when the picture that is being answered is done."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def wake(self, focus: int | None = None) -> None:
+        """Look again what is out of date. focus: the picture that is being looked at; None leaves it."""
+        with self._changed:
+            self.focus = self.focus if focus is None else focus
+            self._changed.notify_all()
+
+    @contextmanager
+    def stepping_back(self) -> Iterator[None]:
+        """A block in which a person waits for the model: no further picture is begun meanwhile."""
+        with self._changed:
+            self._asking += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._asking -= 1
+                self._changed.notify_all()
+
+    def state(self) -> BackgroundState:
+        """How far it is."""
+        reason, asked = self._reason(), self._asked()
+        labels = self.project.labels()
+        numbers = [picture.id for picture in self.project.pictures if not labels.get(picture.id, Label()).done]
+        failed = {n: text for n, (key, text) in self._failed.items() if n in numbers and key == asked(n)}
+        answers = {n: answer.asked for n in numbers if (answer := self.project.answer(n)) is not None}
+        fresh = [n for n in answers if answers[n].removesuffix(FINE) == asked(n)]
+        left = len(numbers) - len(fresh) - len(set(failed) - set(fresh))
+        rough = any(not answers[n].endswith(FINE) for n in fresh)
+        word = "waiting" if reason else "working" if left else "refining" if rough else "idle"
+        return BackgroundState(word, reason, len(fresh), len(numbers), self._current, failed)
+
+    # --- what to do --------------------------------------------------------------------------------------------------
+
+    def _reason(self) -> str:
+        """Why nothing can be answered; "" where something can."""
+        loaded, category = self.model(), self.project.category
+        if loaded is None:
+            return "The model is being loaded."
+        if category is None:
+            return "Say which points to look for, or click them on a picture."
+        if not self.words(loaded[0], category) and not self.project.examples():
+            return "Finish one picture and make it an example: these points cannot be looked for by their names."
+        return ""
+
+    @staticmethod
+    def words(model: Any, category: Category) -> bool:
+        """Whether the model is asked with the names: it reads words, and every point has a name that says something."""
+        reads = {"text", "both"} & set(getattr(model, "prompts", ("text",)))
+        return bool(reads) and not any(UNNAMED.fullmatch(name) for name in category.names)
+
+    def _asked(self) -> Callable[[int], str]:
+        """What gives for a picture the text of what its answer depends on."""
+        loaded, category = self.model(), self.project.category
+        examples = sorted((number, label.revision) for number, label in self.project.examples().items())
+        shared = json.dumps(
+            [
+                None if loaded is None else loaded[1],
+                None if category is None else category.to_dict(),
+                examples,
+            ],
+            sort_keys=True,
+        )
+
+        def asked(number: int) -> str:
+            text = json.dumps([shared, self.project.label(number).box])
+            return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+        return asked
+
+    def _next(self) -> tuple[int, str] | None:
+        """The picture to answer next, and what its answer depends on; with FINE where a second look is taken."""
+        if self._reason():
+            return None
+        asked, labels = self._asked(), self.project.labels()
+        waiting: list[tuple[tuple, int, str]] = []
+        for picture in self.project.pictures:
+            number = picture.id
+            if labels.get(number, Label()).done:
+                continue
+            key, old = asked(number), self.project.answer(number)
+            if (old is not None and old.asked == key + FINE) or self._failed.get(number, ("",))[0] == key:
+                continue
+            rough = old is not None and old.asked == key
+            rank = (number != self.focus, rough, old is not None, 0.0 if old is None else -old.doubt, number)
+            waiting.append((rank, number, key + FINE if rough or number == self.focus else key))
+        if not waiting:
+            return None
+        _, number, key = min(waiting)
+        return number, key
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._stopped and (self._asking or (found := self._next()) is None):
+                    self._changed.wait(PAUSE)
+                if self._stopped:
+                    return
+            number, key = found
+            self._current = number
+            try:
+                self.project.save_answer(number, self._answer(number, key))
+                self._failed.pop(number, None)
+            except Exception as error:  # one picture that cannot be answered costs no other one
+                if not isinstance(error, InputError):
+                    _log.exception("Picture %d could not be answered", number)
+                sentence = str(error) if isinstance(error, InputError) else f"The model failed: {type(error).__name__}."
+                self._failed[number] = (key.removesuffix(FINE), sentence)
+            finally:
+                self._current = None
+
+    # --- one picture -------------------------------------------------------------------------------------------------
+
+    def _answer(self, number: int, key: str) -> StoredAnswer:
+        """The answer of a picture. key: what it depends on; with FINE it has a second look."""
+        with self._job_lock:
+            job = self._job_for(number)
+            examples = job.examples_of(str(number))
+            second = bool(examples) and bool(getattr(getattr(job.model, "config", None), "fine", False))
+            ((_, pose),) = job.answer([str(number)], fine=second and key.endswith(FINE))
+        if isinstance(pose, InputError):
+            raise pose
+        return stored(pose, key if second or key.endswith(FINE) else key + FINE, self._said(examples))
+
+    def prompt(self, number: int) -> dict[str, Any]:
+        """The arguments `example` and `words` with which a picture is asked."""
+        with self._job_lock:
+            job, labels = self._job_for(number), self.project.examples()
+            shown = []
+            for one in [int(name) for name in job.examples_of(str(number))]:
+                points = _shown_points(labels[one], labels, job.category)
+                path = str(self.project.path(self.project.picture(one)))
+                shown.append(Example(path, points, labels[one].box, job.category))
+            return {"example": shown, "words": job.words}
+
+    def _said(self, examples: list[str]) -> str:
+        """How a picture was asked, for people."""
+        names = ", ".join(self.project.picture(int(one)).name for one in examples)
+        if not examples:
+            return "words"
+        assert self._job is not None
+        return f"{'words and ' if self._job.words else ''}example{'s' if len(examples) > 1 else ''} {names}"
+
+    def _job_for(self, number: int) -> Answering:
+        """The job with the examples as they are now, and with a picture."""
+        loaded, category, project = self.model(), self.project.category, self.project
+        if loaded is None or category is None:
+            raise InputError("There is nothing to ask yet; wait for the model, and say which points to look for.")
+        key = json.dumps([loaded[1], category.to_dict()], sort_keys=True)
+        if self._job is None or key != self._job_key:
+            takes_words = {"text", "both"} & set(getattr(loaded[0], "prompts", ("text",)))
+            words = self.words(loaded[0], category) if takes_words else None
+            self._job, self._job_key = Answering(loaded[0], category, words=words), key
+            self._in_job = {}
+        job, labels = self._job, project.examples()
+        for one in [int(name) for name in job.examples if int(name) not in labels]:
+            job.remove_example(str(one))
+            self._in_job.pop(("example", one), None)
+        for one, label in labels.items():
+            points = _shown_points(label, labels, category)
+            state = (points.tobytes(), label.box)
+            if self._in_job.get(("example", one)) != state and np.isfinite(points).any():
+                job.add_example(str(one), str(project.path(project.picture(one))), points, label.box)
+                self._in_job["example", one] = state
+        box = project.label(number).box
+        if self._in_job.get(("picture", number), "none") != box:
+            job.add_picture(str(number), str(project.path(project.picture(number))), box)
+            self._in_job["picture", number] = box
+        return job
+
+
+def _shown_points(label: Label, labels: dict[int, Label], category: Category) -> np.ndarray:
+    """The points [K, 2] that an example shows; one that is visible in no example is shown where it is hidden."""
+    points = np.full((len(category), 2), np.nan)
+    for k, name in enumerate(unique_names(category.names)):
+        mark = label.points.get(name)
+        if mark is None or mark.place is None:
+            continue
+        visible_elsewhere = any(_is_shown(other, name) for other in labels.values())
+        if mark.visibility == VISIBLE or (mark.visibility == HIDDEN and not visible_elsewhere):
+            points[k] = mark.place
+    return points
+
+
+def _is_shown(label: Label, name: str) -> bool:
+    mark = label.points.get(name)
+    return mark is not None and mark.visibility == VISIBLE
+
+
+def stored(pose: Pose, asked: str, by: str) -> StoredAnswer:
+    """A pose as a project keeps it."""
+    presence = getattr(pose, "presence", None)
+    points = {}
+    for k, name in enumerate(pose.keys):
+        if not np.isfinite(pose.xy[k]).all():
+            continue
+        confidence = None if np.isnan(pose.confidence[k]) else float(pose.confidence[k])
+        likely = None if presence is None or np.isnan(presence[k]) else float(presence[k])
+        points[name] = FoundPoint((round(float(pose.xy[k, 0]), 3), round(float(pose.xy[k, 1]), 3)), confidence, likely)
+    return StoredAnswer(points, doubt(pose), asked, by)

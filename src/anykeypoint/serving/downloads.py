@@ -1,0 +1,85 @@
+"""The labels of a project as a file to download: in every form that `data convert` writes."""
+
+import shlex
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..forms.form import Written
+from ..forms.registry import form_of, writable_forms
+from ..forms.writing import encoded
+from ..labelling.exporting import dataset_of, exported
+from ..labelling.project import Project
+
+SUFFIXES = {"csv": ".csv", "dlc": ".csv", "tps": ".tps"}  # of forms that are neither JSON nor XML
+KINDS = {".json": "application/json", ".xml": "application/xml", ".csv": "text/csv", ".zip": "application/zip"}
+
+
+def forms_to_write() -> list[dict[str, str]]:
+    """The forms that labels can be written in: name and a phrase about each, COCO first."""
+    return [{"name": name, "what": form_of(name).what} for name in writable_forms()]
+
+
+def lost_in(project: Project, form: str, answers: bool) -> dict[str, Any]:
+    """What an export would be. Raises InputError where there is nothing to write."""
+    written, root = exported(project, form, answers)
+    name, _, _ = _name(project, form, written)
+    labels = project.folder / "labels.json"
+    return {
+        "name": name,
+        "objects": len(dataset_of(project, answers).objects),
+        "lost": written.lost,
+        "advice": form_of(form).advice,
+        "adapt": shlex.join(
+            ["anykeypoint", "adapt", "--data", f"coco:{labels}", "--images", str(root), "-o", f"{_stem(project)}_model"]
+        ),
+    }
+
+
+def download_of(project: Project, form: str, answers: bool) -> tuple[str, str, bytes]:
+    """Name of the file, its media type, and its bytes; a form that is a folder, or has a file beside it, is a ZIP."""
+    written, _ = exported(project, form, answers)
+    name, kind, folder = _name(project, form, written)
+    content = written.content
+    if not folder:
+        if not isinstance(content, str):
+            raise InputError(f"The form {form} is a folder; this is a fault of anykeypoint.")
+        return name, kind, encoded(content)
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, one in _files(project, form, written, answers).items():
+            if isinstance(one, str):
+                archive.writestr(place, encoded(one))
+            else:
+                archive.write(one, place)
+    return name, kind, file.getvalue()
+
+
+def _files(project: Project, form: str, written: Written, answers: bool) -> dict[str, str | Path]:
+    if not isinstance(written.content, str):
+        return dict(written.content)
+    stem = _stem(project)
+    beside = form_of(form).beside
+    more = {} if beside is None else beside(dataset_of(project, answers))
+    return {f"{stem}{_suffix(form, written)}": written.content, **{f"{stem}{end}": text for end, text in more.items()}}
+
+
+def _name(project: Project, form: str, written: Written) -> tuple[str, str, bool]:
+    """Name of the download, its media type, and whether it holds several files."""
+    folder = not isinstance(written.content, str) or form_of(form).beside is not None
+    suffix = ".zip" if folder else _suffix(form, written)
+    return f"{_stem(project)}_{form}{suffix}", KINDS.get(suffix, "text/plain"), folder
+
+
+def _stem(project: Project) -> str:
+    """The project's folder as a file name of ASCII."""
+    text = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_" for one in project.folder.name)
+    return text.strip("_") or "labels"
+
+
+def _suffix(form: str, written: Written) -> str:
+    """The suffix of a form that is one file."""
+    first = written.content.lstrip()[:1] if isinstance(written.content, str) else ""
+    return SUFFIXES.get(form) or {"{": ".json", "[": ".json", "<": ".xml"}.get(first, ".txt")

@@ -1,0 +1,84 @@
+// The server, as the rest of the page sees it: JSON in and out, one kind of error.
+
+const BASE = "/v1/project";
+const TOKEN = "anykeypoint-token";
+
+/** A refusal of the server, or no answer at all. status: of the answer, 0 where none came. */
+export class Refused extends Error {
+  constructor(sentence, status, field) {
+    super(sentence);
+    this.status = status;
+    this.field = field;
+  }
+}
+
+let askForToken = async () => null;
+
+/** token: a function that asks a person for the server's token. */
+export function onTokenNeeded(token) {
+  askForToken = token;
+}
+
+async function sentenceOf(response) {
+  try {
+    const body = await response.json();
+    return [body.error || "The server refused the request.", body.field];
+  } catch {
+    return [`The server answered ${response.status} without saying why.`, null];
+  }
+}
+
+async function request(path, options = {}) {
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch {
+    throw new Refused("The server does not answer. Nothing is lost: what you do is kept here until it does.", 0);
+  }
+  if (response.status === 401) {
+    const given = await askForToken();
+    if (given) {
+      sessionStorage.setItem(TOKEN, given);
+      return request(path, options);
+    }
+  }
+  if (!response.ok) {
+    const [sentence, field] = await sentenceOf(response);
+    throw new Refused(sentence, response.status, field);
+  }
+  return response;
+}
+
+async function json(path, method = "GET", body = undefined) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  return (await request(path, { method, ...sent })).json();
+}
+
+const query = (values) => new URLSearchParams(values).toString();
+
+export const api = {
+  overview: () => json(BASE),
+  pictures: () => json(`${BASE}/pictures`),
+  picture: (id) => json(`${BASE}/pictures/${id}`),
+  save: (id, label) => json(`${BASE}/pictures/${id}/label`, "PUT", label),
+  identify: (id, x, y) => json(`${BASE}/pictures/${id}/identify`, "POST", { x, y }),
+  densities: (id) => json(`${BASE}/pictures/${id}/density`),
+  setCategory: (change) => json(`${BASE}/category`, "PUT", change),
+  categories: async () => (await json("/v1/categories")).categories,
+  forms: () => json(`${BASE}/forms`),
+  lookAtExport: (form, answers) => json(`${BASE}/export?${query({ form, answers })}`),
+
+  /** Add a picture; its name may have folders in front. */
+  upload: async (file, name) => {
+    const sent = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
+    return (await request(`${BASE}/pictures?${query({ name })}`, sent)).json();
+  },
+
+  /** A picture's pixels as a blob. side: of its longer side, 128, 512, 1024 or 2048. */
+  image: async (id, side) => (await request(`${BASE}/pictures/${id}/image?${query({ side })}`)).blob(),
+
+  /** An export as a blob. */
+  exported: async (form, answers) => (await request(`${BASE}/export/file?${query({ form, answers })}`)).blob(),
+};

@@ -1,0 +1,112 @@
+// What to look for: a kind that the library knows, points in words one a line, or points clicked onto a picture.
+
+import { api } from "./api.js";
+import { beginCreating } from "./placing.js";
+import { at, make, set, state } from "./state.js";
+import { open, refresh } from "./pictures.js";
+
+const dialog = at("category-dialog");
+let library = null; // GET /v1/categories
+
+/** Open the dialog. */
+export async function chooseCategory() {
+  dialog.replaceChildren(...content());
+  dialog.showModal();
+  dialog.querySelector("#library-search").focus();
+  try {
+    library ??= (await api.categories()).filter((one) => !/^field2?_/.test(one.name));
+    showLibrary("");
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+function content() {
+  const search = make("input", {
+    id: "library-search",
+    type: "search",
+    placeholder: "dog, face, car, hand …",
+    oninput: (event) => showLibrary(event.target.value),
+  });
+  const noun = make("input", { id: "noun-input", type: "text", maxlength: "512", placeholder: "fox", value: nounNow() });
+  const text = make("textarea", {
+    id: "points-text",
+    rows: 7,
+    spellcheck: "false",
+    placeholder: "nose: the black tip of the snout\nleft ear tip\nright ear tip\ntail tip",
+    value: "",
+  });
+  text.value = textNow();
+  return [
+    make("form", { method: "dialog", class: "dialog-head" },
+      make("h2", { id: "category-title" }, "What should be found?"),
+      make("button", { class: "icon", "aria-label": "Close" }, "×")),
+    make("div", { class: "choices" },
+      make("section", {},
+        make("h3", {}, "A kind that is known"),
+        make("label", { for: "library-search" }, "Search"), search,
+        make("ul", { id: "library", class: "library", "aria-label": "Known kinds" })),
+      make("section", {},
+        make("h3", {}, "In your words"),
+        make("label", { for: "noun-input" }, "The object"), noun,
+        make("label", { for: "points-text" }, "Points, one a line. Behind a colon, say what it is."), text,
+        make("button", { class: "primary", onclick: useText }, "Look for these")),
+      make("section", {},
+        make("h3", {}, "By showing them"),
+        make("p", { class: "faint" }, "Click the points onto one picture. It becomes the example for all others."),
+        make("button", { onclick: click }, "Click them on a picture"))),
+    make("p", { id: "category-refused", class: "refusal", role: "alert" }),
+  ];
+}
+
+const refuse = (sentence) => { at("category-refused").textContent = sentence; };
+const nounNow = () => (state.project.category?.noun === "object" ? "" : state.project.category?.noun || "");
+
+/** The points as they would be typed. */
+function textNow() {
+  const points = state.project.category?.keypoints || [];
+  return points.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join("\n");
+}
+
+function showLibrary(text) {
+  const wanted = text.trim().toLowerCase().split(/\s+/);
+  const fits = (one) => wanted.every((word) => `${one.name} ${one.noun}`.toLowerCase().includes(word));
+  const found = (library || []).filter(fits).slice(0, 60);
+  const entries = found.map((one) => {
+    const points = `${one.keypoints.length} points: ${one.keypoints.slice(0, 4).join(", ")} …`;
+    const use = () => choose({ library: one.name });
+    return make("li", {}, make("button", { class: "quiet", onclick: use }, one.name.replaceAll("_", " "), make("span", { class: "faint" }, points)));
+  });
+  if (!entries.length && library) entries.push(make("li", { class: "faint" }, "None is known by that word: say it in your words, or show it."));
+  at("library")?.replaceChildren(...entries);
+}
+
+function useText() {
+  const change = { text: at("points-text").value.trim() };
+  const noun = at("noun-input").value.trim();
+  if (!change.text) return refuse("Write the points first, one a line.");
+  if (noun) change.noun = noun;
+  return choose(change);
+}
+
+async function choose(change) {
+  refuse("");
+  try {
+    const project = await api.setCategory(change);
+    set({ project, densities: null, selected: null, mode: "look", creating: false });
+    if (project.notes.length) at("said").textContent = project.notes.join(" ");
+    dialog.close();
+    await refresh();
+    if (state.picture) await open(state.picture.id, true);
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+function click() {
+  const noun = at("noun-input").value.trim();
+  if (!state.picture) return refuse("Add a picture first.");
+  dialog.close();
+  set({ newNoun: noun || null });
+  return beginCreating();
+}

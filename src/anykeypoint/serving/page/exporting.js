@@ -1,0 +1,67 @@
+// The labels as a file, in every form; and how to train with them.
+
+import { api } from "./api.js";
+import { saved } from "./saving.js";
+import { at, make, state } from "./state.js";
+
+const dialog = at("export-dialog");
+
+/** Open the dialog. */
+export async function showExport() {
+  const forms = make("select", { id: "export-form", onchange: look });
+  const answers = make("input", { id: "export-answers", type: "checkbox", onchange: look });
+  dialog.replaceChildren(
+    make("form", { method: "dialog", class: "dialog-head" },
+      make("h2", { id: "export-title" }, "Export the labels"),
+      make("button", { class: "icon", "aria-label": "Close" }, "×")),
+    make("label", { for: "export-form" }, "Form"), forms,
+    make("label", { class: "switch" }, answers, " also the answers that nobody has looked at"),
+    make("div", { id: "export-look", role: "status" }),
+    make("p", { id: "export-refused", class: "refusal", role: "alert" }),
+    make("button", { id: "export-go", class: "primary", onclick: download }, "Download"),
+    make("p", { class: "faint" }, "All is saved in the project folder already: ", make("code", {}, state.project.folder)),
+  );
+  dialog.showModal();
+  try {
+    for (const one of await api.forms()) forms.append(make("option", { value: one.name }, `${one.name} – ${one.what}`));
+    await look();
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+const refuse = (sentence) => {
+  at("export-refused").textContent = sentence;
+  at("export-go").disabled = Boolean(sentence);
+};
+const chosen = () => [at("export-form").value, at("export-answers").checked];
+
+async function look() {
+  refuse("");
+  try {
+    await saved();
+    const found = await api.lookAtExport(...chosen());
+    const lines = [make("p", {}, `${found.objects} picture${found.objects === 1 ? "" : "s"} with labels → `, make("code", {}, found.name))];
+    if (found.lost.length) {
+      lines.push(make("p", {}, "Not in it, as this form has no room:"), make("ul", {}, ...found.lost.map((one) => make("li", {}, one))));
+    }
+    if (found.advice) lines.push(make("p", { class: "faint" }, found.advice));
+    lines.push(make("p", { class: "faint" }, "With 20 finished pictures or more, a model of your own:"), make("pre", {}, found.adapt));
+    at("export-look").replaceChildren(...lines);
+  } catch (error) {
+    at("export-look").replaceChildren();
+    refuse(error.message);
+  }
+}
+
+async function download() {
+  try {
+    const [form, answers] = chosen();
+    const { name } = await api.lookAtExport(form, answers);
+    const url = URL.createObjectURL(await api.exported(form, answers));
+    make("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+  } catch (error) {
+    refuse(error.message);
+  }
+}

@@ -1,0 +1,197 @@
+// The beginning: what the page shows first, what its buttons do, and how it follows the server.
+
+import { api, onTokenNeeded } from "./api.js";
+import { chooseCategory } from "./category.js";
+import { showExport } from "./exporting.js";
+import { finish } from "./finishing.js";
+import "./gestures.js";
+import { canRedo, canUndo, redo, undo } from "./history.js";
+import { switchMode } from "./keyboard.js";
+import "./panel.js";
+import { canGoBack, next, open, openLeastSure, previous, refresh } from "./pictures.js";
+import { say, saveLeftovers, waiting } from "./saving.js";
+import { showHelp } from "./shortcuts.js";
+import { draw } from "./stage.js";
+import { at, make, on, set, state } from "./state.js";
+import { uploads } from "./uploading.js";
+import { beginCreating } from "./placing.js";
+import { followDensities } from "./densities.js";
+
+const SOON = 900, LATER = 4000; // milliseconds between two looks at the server
+let timer = 0;
+
+// --- buttons ---------------------------------------------------------------------------------------------------------
+
+const clicks = {
+  "open-category": chooseCategory,
+  "open-export": showExport,
+  "open-help": showHelp,
+  previous,
+  next,
+  undo,
+  redo,
+  "mode-place": () => switchMode("place"),
+  "mode-box": () => switchMode("box"),
+  "mode-ask": () => switchMode("ask"),
+  "make-example": () => finish(true),
+  finish: () => finish(false),
+  "show-list": () => toggleList(),
+};
+for (const [id, run] of Object.entries(clicks)) at(id).addEventListener("click", run);
+at("toggle-names").addEventListener("change", (event) => set({ names: event.target.checked }));
+at("toggle-density").addEventListener("change", (event) => set({ density: event.target.checked }));
+
+function toggleList(shown = !document.body.classList.contains("list-open")) {
+  document.body.classList.toggle("list-open", shown);
+  at("show-list").setAttribute("aria-expanded", String(shown));
+}
+at("list").addEventListener("click", () => toggleList(false));
+
+function showTools() {
+  const none = !state.picture;
+  for (const id of ["mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
+  at("previous").disabled = !canGoBack();
+  at("next").disabled = state.list.length < 2;
+  at("undo").disabled = !canUndo();
+  at("redo").disabled = !canRedo();
+  at("open-category").disabled = at("open-export").disabled = !state.project;
+  for (const mode of ["place", "box", "ask"]) at(`mode-${mode}`).setAttribute("aria-pressed", String(state.mode === mode));
+  at("stage").dataset.mode = state.mode;
+  at("toggle-names").checked = state.names;
+  at("toggle-density").checked = state.density;
+  at("stage").setAttribute("aria-label", none ? "No picture yet" : `Picture ${state.picture.name}`);
+}
+
+function showHint() {
+  const { mode, creating, draft, picture, project } = state;
+  let hint = "";
+  if (mode === "place") hint = creating ? "Click each point, and name it on the right. When all are there, press “Use as example”." : "Click where the selected point is.";
+  else if (mode === "box") hint = draft ? "The other corner." : "Draw a box round the object; only what is inside is looked at.";
+  else if (mode === "ask") hint = "Click a place to hear what it is.";
+  else if (picture && project?.category && project.answers.reason) hint = project.answers.reason;
+  if (state.saving === "waiting") hint = "Not saved yet: the server does not answer. It is kept here and tried again.";
+  at("stage-hint").textContent = hint;
+}
+
+// --- the first steps -------------------------------------------------------------------------------------------------
+
+function showWelcome() {
+  const welcome = at("welcome");
+  const stepNow = !state.project ? "wait" : !state.list.length && !state.project.pictures ? "drop"
+    : !state.project.category && state.mode === "look" ? "choose" : "";
+  if (welcome.dataset.step === stepNow) return;
+  welcome.dataset.step = stepNow;
+  welcome.hidden = !stepNow;
+  if (stepNow === "drop") {
+    welcome.replaceChildren(
+      make("div", { class: "card" },
+        make("h2", {}, "Drop your pictures here"),
+        make("p", {}, "or a whole folder. They stay on this computer."),
+        make("p", { class: "buttons" },
+          make("button", { class: "primary", onclick: () => at("add-pictures").click() }, "Choose pictures"),
+          make("button", { onclick: () => at("add-folder").click() }, "Choose a folder"))));
+  } else if (stepNow === "choose") {
+    welcome.replaceChildren(
+      make("div", { class: "card low" },
+        make("h2", {}, "What should be found?"),
+        make("p", { class: "buttons" },
+          make("button", { class: "primary", onclick: chooseCategory }, "Say it in words"),
+          make("button", { onclick: beginCreating }, "Click it on this picture"))));
+  }
+}
+
+// --- following the server --------------------------------------------------------------------------------------------
+
+function showProgress() {
+  const { project } = state;
+  if (!project) return;
+  const { model, answers } = project;
+  const sending = uploads();
+  let text = "";
+  let share = 1;
+  if (sending) {
+    text = `Adding pictures: ${sending[0]} of ${sending[1]}`;
+    share = sending[0] / sending[1];
+  } else if (model.state === "failed") text = model.step;
+  else if (model.state !== "ready") {
+    text = `The model is being loaded (${model.step}). You can begin already.`;
+    share = 0.1;
+  } else if (answers.state === "working") {
+    text = `Answering: ${answers.answered} of ${answers.total}`;
+    share = answers.answered / Math.max(1, answers.total);
+  } else if (answers.state === "waiting") text = project.pictures && project.category ? answers.reason : "";
+  else if (project.pictures) text = state.saving === "saved" ? "Everything is saved." : "Saving …";
+  if (at("progress").textContent !== text) at("progress").textContent = text;
+  at("progress").classList.toggle("failed", model.state === "failed");
+  at("progress-bar").firstElementChild.style.setProperty("--share", share);
+  at("progress-bar").classList.toggle("working", share < 1);
+}
+
+async function follow() {
+  clearTimeout(timer);
+  let soon = true;
+  try {
+    const before = state.project?.answers;
+    const project = await api.overview();
+    set({ project });
+    soon = ["working", "refining"].includes(project.answers.state) || project.model.state === "loading";
+    const more = before?.answered !== project.answers.answered || before?.state !== project.answers.state;
+    if (more || state.list.length !== project.pictures) await refresh();
+    await followPicture();
+    if (!state.picture && state.list.length) await openLeastSure();
+  } catch (error) {
+    if (error.status === 404 && !state.project) return noProject();
+    if (!state.project) say(error.message);
+  }
+  timer = setTimeout(follow, soon || state.saving !== "saved" ? SOON : LATER);
+  return undefined;
+}
+
+/** Show a newer answer of the picture that is looked at, unless a person is at work on it right now. */
+async function followPicture() {
+  const { picture } = state;
+  if (!picture || picture.label.done || state.project.answers.current === picture.id || waiting(picture.id)) return;
+  const entry = state.list.find((one) => one.id === picture.id);
+  if (entry && (entry.doubt !== picture.doubt || entry.state !== picture.state || state.project.answers.state !== "idle")) {
+    const fresh = await api.picture(picture.id);
+    if (state.picture?.id === fresh.id && !waiting(fresh.id) && fresh.label.revision === state.picture.label.revision) {
+      const label = state.picture.label;
+      if (JSON.stringify(fresh.answer) !== JSON.stringify(state.picture.answer) || fresh.error !== state.picture.error) set({ picture: { ...fresh, label }, densities: null });
+      else Object.assign(state.picture, { doubt: fresh.doubt, state: fresh.state });
+    }
+  }
+}
+
+function noProject() {
+  at("welcome").hidden = false;
+  at("welcome").replaceChildren(make("div", { class: "card" },
+    make("h2", {}, "This server has no project"),
+    make("p", {}, "To label pictures here, start it with a folder for your work:"),
+    make("pre", {}, "anykeypoint serve --project my-project"),
+    make("p", { class: "faint" }, "Its API is described at /openapi.json.")));
+}
+
+onTokenNeeded(() => new Promise((done) => {
+  const dialog = at("token-dialog");
+  if (dialog.open) return done(null);
+  const input = make("input", { id: "token", type: "password", autocomplete: "current-password", required: true });
+  dialog.replaceChildren(make("form", { method: "dialog" },
+    make("h2", { id: "token-title" }, "This server needs its token"),
+    make("label", { for: "token" }, "Token"), input,
+    make("button", { class: "primary" }, "Go on")));
+  dialog.addEventListener("close", () => done(input.value.trim() || null), { once: true });
+  return dialog.showModal();
+}));
+
+on("picture list mode project names density saving", showTools);
+on("project picture mode draft creating saving", showHint);
+on("project mode list", showWelcome);
+on("project saving", showProgress);
+on("project saving picture", draw);
+on("saving", () => state.saving === "saved" && setTimeout(follow, 60));
+on("uploaded", follow);
+followDensities();
+
+await follow();
+if (state.project) saveLeftovers();
+if (state.picture) await open(state.picture.id, true);

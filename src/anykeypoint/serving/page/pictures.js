@@ -1,0 +1,191 @@
+// The list of pictures, the least sure first, and going from one to the next.
+
+import { api } from "./api.js";
+import { EMPTY, percent } from "./labels.js";
+import { say, waiting } from "./saving.js";
+import { at, make, on, set, state } from "./state.js";
+import { fit } from "./view.js";
+
+const THUMB = 128;
+const KEPT = 400; // small pictures that are kept
+const rows = new Map(); // id -> its row
+const thumbs = new Map(); // id -> the address of its blob
+const visited = []; // ids in the order in which they were looked at
+let here = -1; // place in `visited`
+let opening = 0; // number of the last picture that was asked for
+
+// --- opening a picture -----------------------------------------------------------------------------------------------
+
+/** Look at a picture. */
+export async function open(id, keepWay = false) {
+  if (!keepWay && visited[here] !== id) {
+    visited.splice(here + 1);
+    visited.push(id);
+    here = visited.length - 1;
+  }
+  const mine = (opening += 1);
+  const other = state.picture?.id !== id;
+  try {
+    const picture = await api.picture(id);
+    if (mine !== opening) return;
+    const label = waiting(id) || picture.label;
+    set({ picture: { ...picture, label: { ...EMPTY, ...label } } });
+    if (other) {
+      set({ bitmap: null, selected: null, hovered: null, densities: null, cross: null, draft: null });
+      say("");
+      fit();
+      showCurrent();
+      const bitmap = await createImageBitmap(await api.image(id, sideFor(picture.size)));
+      if (mine === opening) set({ bitmap });
+    }
+  } catch (error) {
+    if (mine === opening) say(error.message);
+  }
+}
+
+/** The smallest side that the server gives and that is sharp on this screen. */
+function sideFor(size) {
+  const wanted = Math.max(at("stage").clientWidth, at("stage").clientHeight) * (window.devicePixelRatio || 1);
+  return [512, 1024, 2048].find((side) => side >= Math.min(wanted, Math.max(...size))) || 2048;
+}
+
+/** The next picture: one that was looked at before going back, otherwise the least sure one that nobody has finished. */
+export function next() {
+  if (here < visited.length - 1) {
+    here += 1;
+    return open(visited[here], true);
+  }
+  return openLeastSure();
+}
+
+export function previous() {
+  if (here > 0) {
+    here -= 1;
+    return open(visited[here], true);
+  }
+  return undefined;
+}
+
+export const canGoBack = () => here > 0;
+
+/** The least sure picture that nobody has finished; where all are finished, the one after this. */
+export async function openLeastSure() {
+  const id = state.picture?.id;
+  const open_ = state.list.filter((one) => one.id !== id && !isFinished(one));
+  const others = state.list.filter((one) => one.id !== id);
+  const place = others.findIndex((one) => one.name > (state.picture?.name || ""));
+  const chosen = open_[0] || others[place < 0 ? 0 : place];
+  if (chosen) await open(chosen.id);
+}
+
+export const isFinished = (entry) => entry.state === "done" || entry.state === "example";
+
+// --- the list --------------------------------------------------------------------------------------------------------
+
+const SAID = {
+  waiting: "not answered yet",
+  answered: "answered",
+  failed: "could not be answered",
+  started: "begun",
+  done: "finished",
+  example: "example",
+};
+const list = at("list");
+
+/** Fetch the list. */
+export async function refresh() {
+  set({ list: await api.pictures() });
+}
+
+function show() {
+  const known = new Set(state.list.map((one) => one.id));
+  for (const [id, row] of rows) {
+    if (!known.has(id)) {
+      row.remove();
+      rows.delete(id);
+    }
+  }
+  for (const entry of state.list) fill(rows.get(entry.id) || newRow(entry), entry);
+  const busy = list.contains(document.activeElement) || list.matches(":hover");
+  const wanted = state.list.map((one) => rows.get(one.id));
+  if (!busy || list.children.length !== wanted.length) reorder(wanted);
+  const finished = state.list.filter(isFinished).length;
+  at("count").textContent = state.list.length ? `${finished} of ${state.list.length} finished` : "";
+  showCurrent();
+}
+
+function reorder(wanted) {
+  if (wanted.every((row, place) => list.children[place] === row)) return;
+  const focused = document.activeElement;
+  const inside = list.contains(focused);
+  list.append(...wanted);
+  if (inside) focused.focus({ preventScroll: true });
+}
+
+function newRow(entry) {
+  const thumb = make("img", { alt: "", width: 56, height: 42, decoding: "async" });
+  const text = make("span", { class: "row-text" }, make("span", { class: "row-name" }), make("span", { class: "row-state" }));
+  const button = make("button", { class: "row", onclick: () => open(entry.id) }, thumb, text, make("span", { class: "share" }));
+  const row = make("li", {}, button);
+  row.dataset.id = entry.id;
+  rows.set(entry.id, row);
+  seen.observe(row);
+  return row;
+}
+
+function fill(row, entry) {
+  const button = row.firstElementChild;
+  const words = entry.state === "answered" ? `${percent(1 - entry.doubt)} sure` : SAID[entry.state];
+  row.querySelector(".row-name").textContent = entry.name;
+  row.querySelector(".row-state").textContent = entry.error || words;
+  button.setAttribute("aria-label", `${entry.name}, ${entry.error || words}`);
+  button.title = entry.error || entry.name;
+  row.querySelector(".share").style.setProperty("--share", entry.state === "answered" ? 1 - entry.doubt : 0);
+  row.className = entry.state;
+}
+
+function showCurrent() {
+  for (const [id, row] of rows) {
+    const current = id === state.picture?.id;
+    row.firstElementChild.setAttribute("aria-current", current ? "true" : "false");
+  }
+}
+
+// Small pictures are fetched when their row comes into sight.
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) loadThumb(Number(target.dataset.id));
+}, { root: at("pictures"), rootMargin: "200px" });
+
+async function loadThumb(id) {
+  const image = rows.get(id)?.querySelector("img");
+  if (!image || image.src) return;
+  try {
+    if (!thumbs.has(id)) {
+      const url = URL.createObjectURL(await api.image(id, THUMB));
+      thumbs.set(id, url);
+      if (thumbs.size > KEPT) forget(thumbs.keys().next().value);
+    }
+    image.src = thumbs.get(id);
+  } catch {
+    image.classList.add("broken");
+  }
+}
+
+function forget(id) {
+  URL.revokeObjectURL(thumbs.get(id));
+  thumbs.delete(id);
+  rows.get(id)?.querySelector("img").removeAttribute("src");
+}
+
+list.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const row = event.target.closest("li");
+  if (!step || !row) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const other = step > 0 ? row.nextElementSibling : row.previousElementSibling;
+  other?.firstElementChild.focus();
+});
+
+on("list", show);
+on("picture", showCurrent);

@@ -1,0 +1,84 @@
+// Clicking points onto a picture: those of the category one after the other, or new ones that get their names then.
+
+import { api } from "./api.js";
+import { change, renameInHistory } from "./history.js";
+import { VISIBLE, withMark } from "./labels.js";
+import { say, saved } from "./saving.js";
+import { at, keys, set, state } from "./state.js";
+
+/** The key of the point that the next click places; null where a click makes a new one. */
+export function nextToPlace() {
+  if (state.creating) return null;
+  const marked = (key) => Boolean(state.picture.label.points[key]);
+  if (state.selected && !marked(state.selected)) return state.selected;
+  return keys().find((key) => !marked(key)) ?? state.selected;
+}
+
+/** Send the category with other points. points: [{ name, description, was }]. */
+export async function changePoints(points, noun = state.project?.category?.noun) {
+  const change = { points };
+  if (noun) change.noun = noun;
+  set({ project: await api.setCategory(change) });
+}
+
+/** The points of the category, as `changePoints` takes them. */
+export function currentPoints() {
+  const category = state.project?.category;
+  if (!category) return [];
+  return category.keypoints.map((point, place) => {
+    return { name: point.name, description: point.description || "", was: category.keys[place] };
+  });
+}
+
+let queue = Promise.resolve();
+
+/** Change the points one after the other: people click and write faster than the server answers. */
+function inTurn(work) {
+  queue = queue.then(saved).then(work).catch((error) => say(error.message));
+  return queue;
+}
+
+/** Make a new point where a person clicked, and let its name be written. */
+export const addPoint = (place) => inTurn(() => added(place));
+
+async function added(place) {
+  const taken = new Set(keys());
+  let number = keys().length + 1;
+  while (taken.has(`point ${number}`)) number += 1;
+  const key = `point ${number}`;
+  await changePoints([...currentPoints(), { name: key }]);
+  change(withMark(state.picture.label, key, [...place, VISIBLE]));
+  set({ selected: key });
+  const input = document.querySelector(`#points [data-key="${CSS.escape(key)}"] input`);
+  input?.focus({ preventScroll: true });
+  input?.select();
+}
+
+/** Give a point another name; its labels go with it. */
+export function rename(key, name) {
+  const wanted = name.trim();
+  if (!wanted || wanted === key) return queue;
+  return inTurn(async () => {
+    await changePoints(currentPoints().map((one) => (one.was === key ? { ...one, name: wanted } : one)));
+    const given = keys()[currentPoints().findIndex((one) => one.name === wanted)] ?? wanted;
+    renameInHistory(key, given);
+    const picture = state.picture && (await api.picture(state.picture.id));
+    set({ picture, selected: state.selected === key ? given : state.selected, densities: null });
+  });
+}
+
+/** Take a point out of the category; what was marked of it stays in the project's files. */
+export function remove(key) {
+  return inTurn(async () => {
+    const points = currentPoints().filter((one) => one.was !== key);
+    if (!points.length) throw new Error("One point must stay; rename it, or choose other points.");
+    await changePoints(points);
+    set({ selected: null });
+  });
+}
+
+/** Begin to click new points onto the picture. */
+export function beginCreating() {
+  set({ mode: "place", creating: true });
+  at("stage").focus({ preventScroll: true });
+}

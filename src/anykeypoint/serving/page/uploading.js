@@ -1,0 +1,100 @@
+// Pictures dropped onto the page, or chosen: sent one after the other, each refusal shown with the name of its file.
+
+import { api } from "./api.js";
+import { open, refresh } from "./pictures.js";
+import { at, make, set, state } from "./state.js";
+
+const AT_ONCE = 2;
+const NO_PICTURES = /(^|\/)(\.|__MACOSX|Thumbs\.db|desktop\.ini)/;
+let left = 0;
+let all = 0;
+
+/** How many pictures are still to be sent: [sent, all]; null where none is. */
+export const uploads = () => (left ? [all - left, all] : null);
+
+/** Send files. entries: [file, name with folders]. */
+export async function send(entries) {
+  const wanted = entries.filter(([, name]) => !NO_PICTURES.test(name));
+  if (!wanted.length) return;
+  while (!state.project) await new Promise((done) => setTimeout(done, 50)); // dropped before the page was ready
+  at("refused").replaceChildren();
+  left += wanted.length;
+  all = left === wanted.length ? left : all + wanted.length;
+  const rest = [...wanted];
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    while (rest.length) await sendOne(...rest.shift());
+  }));
+  set({ uploaded: all });
+}
+
+async function sendOne(file, name) {
+  try {
+    const most = state.project.largest_upload;
+    if (file.size > most) throw new Error(`it has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that the server takes.`);
+    const added = await api.upload(file, name);
+    await refresh();
+    if (!state.picture) await open(added.id);
+  } catch (error) {
+    refuse(name, error.message);
+  } finally {
+    left -= 1;
+    set({ project: state.project });
+  }
+}
+
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
+function refuse(name, sentence) {
+  const gone = () => entry.remove();
+  const text = sentence.startsWith(name) ? sentence : `${name}: ${sentence}`;
+  const close = make("button", { class: "icon", onclick: gone, "aria-label": "Close this message" }, "×");
+  const entry = make("p", { class: "refusal" }, text, close);
+  at("refused").append(entry);
+}
+
+// --- choosing and dropping -------------------------------------------------------------------------------------------
+
+for (const [button, input] of [["add-pictures", "file-input"], ["add-folder", "folder-input"]]) {
+  at(button).addEventListener("click", () => at(input).click());
+  at(input).addEventListener("change", (event) => {
+    send([...event.target.files].map((file) => [file, file.webkitRelativePath || file.name]));
+    event.target.value = "";
+  });
+}
+
+let over = 0;
+const hasFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+
+window.addEventListener("dragenter", (event) => {
+  if (!hasFiles(event)) return;
+  over += 1;
+  document.body.classList.add("dropping");
+});
+window.addEventListener("dragleave", (event) => {
+  if (!hasFiles(event)) return;
+  over = Math.max(0, over - 1);
+  if (!over) document.body.classList.remove("dropping");
+});
+window.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+window.addEventListener("drop", async (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  over = 0;
+  document.body.classList.remove("dropping");
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = entries.length ? (await Promise.all(entries.map((entry) => filesOf(entry)))).flat() : [];
+  send(files.length || entries.length ? files : [...event.dataTransfer.files].map((file) => [file, file.name]));
+});
+
+/** The files of a dropped file or folder, with their names below it. */
+async function filesOf(entry) {
+  const name = entry.fullPath.replace(/^\//, "");
+  if (entry.isFile) return [[await new Promise((done, failed) => entry.file(done, failed)), name]];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return found;
+    for (const one of some) found.push(...(await filesOf(one)));
+  }
+}

@@ -1,0 +1,135 @@
+"""What a page asks about one picture of a project while a person waits, and what to look for as the page says it."""
+
+import base64
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..category import Category, Keypoint
+from ..errors import InputError, ReadingWarning
+from ..images import read_picture
+from ..labelling.background import BackgroundAnswers
+from ..labelling.project import Project
+from ..labelling.records import ProjectPicture
+from ..library.lookup import category as library_category
+from ..pose import unique_names
+from .answering import Question
+from .project_schemas import CategoryChange
+from .refusals import Refusal
+from .uploads import pixels_key
+
+CELLS = 32  # cells on a side of a density as it is shown
+NAMES = 3  # likeliest names that are given for a place
+WAIT = 120.0  # seconds for an answer of the model
+
+
+class Submits(Protocol):
+    """What is needed of a service."""
+
+    @property
+    def default(self) -> str: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    def submit(self, model: str, questions: Sequence[Any]) -> list[Any]: ...
+
+
+def changed_category(body: CategoryChange, project: Project) -> tuple[Category, dict[str, str], list[str]]:
+    """The category that a page says, new name -> old name of points that were renamed, and sentences about the words.
+
+    Raises Refusal (422) where it is said in no way or in several, and for words that cannot be used.
+    """
+    given = [name for name in ("library", "text", "points") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise Refusal(422, "Say what to look for in one way: library, text or points.", given[1] if given else None)
+    before, noun = project.category, None if body.noun is None else " ".join(body.noun.split()) or None
+    try:
+        if body.library is not None:
+            if body.library.lower().endswith((".json", ".yaml", ".yml")):  # files here are nobody's business
+                raise InputError(f"There is no category {body.library[:80]!r} in the library; send its points.")
+            chosen = library_category(body.library)
+            return (chosen if noun is None else replace(chosen, noun=noun)), {}, []
+        word = noun or (before.noun if before is not None else "object")
+        if body.text is not None:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ReadingWarning)
+                chosen = Category.from_text(body.text, name=word, noun=word)
+            return _with_edges(chosen, before, {}), {}, [str(one.message) for one in caught]
+        assert body.points is not None
+        points = tuple(Keypoint(one.name.strip(), one.description.strip()) for one in body.points)
+        chosen = Category(word, points, noun=word)
+        names = unique_names(chosen.names)
+        was = {name: one.was for name, one in zip(names, body.points, strict=True) if one.was}
+        return _with_edges(chosen, before, was), was, []
+    except InputError as error:
+        raise Refusal(422, str(error), given[0]) from None
+
+
+def _with_edges(category: Category, before: Category | None, was: dict[str, str]) -> Category:
+    """The category with the edges of the one before between points that are still there."""
+    if before is None:
+        return category
+    names = unique_names(category.names)
+    rows = {was.get(name, name): row for row, name in enumerate(names)}
+    olds = unique_names(before.names)
+    edges = [(rows.get(olds[a]), rows.get(olds[b])) for a, b in before.skeleton]
+    return replace(category, skeleton=tuple((a, b) for a, b in edges if a is not None and b is not None))
+
+
+def densities_of(service: Submits, background: BackgroundAnswers, picture: ProjectPicture) -> dict[str, Any]:
+    """Where each point of a picture may be, as a page draws it: [N, N] bytes by name, and the square that they tile."""
+    category = _ready(background)
+    pixels = read_picture(background.project.path(picture))
+    box = background.project.label(picture.id).box
+    asked = background.prompt(picture.id)
+    examples = tuple(asked.get("example", ()))
+    keys = tuple(pixels_key(read_picture(one.image)) for one in examples)
+    question = Question(
+        pixels,
+        pixels_key(pixels),
+        category,
+        box=box,
+        examples=examples,
+        example_keys=keys,
+        words=asked.get("words"),
+        options=(("density", CELLS),),
+    )
+    pose = _asked(service, question)
+    grids, crop = {}, None
+    for name, density in (pose.density or {}).items():
+        scaled = np.round(255 * density.grid / density.grid.max()).astype(np.uint8)
+        grids[name], crop = base64.b64encode(scaled.tobytes()).decode(), density.crop
+    square = None if crop is None else [crop.x, crop.y, crop.side]
+    return {"crop": square, "cells": CELLS, "densities": grids}
+
+
+def name_at(
+    service: Submits, background: BackgroundAnswers, picture: ProjectPicture, place: tuple[float, float]
+) -> dict[str, Any]:
+    """The likeliest names of a place in a picture, each with its probability, best first."""
+    category = _ready(background)
+    pixels, box = read_picture(background.project.path(picture)), background.project.label(picture.id).box
+    question = Question(pixels, pixels_key(pixels), category, box=box, points=np.array([place], dtype=np.float64))
+    found = _asked(service, question)[0]
+    if found.probabilities is None:
+        return {"names": [{"name": found.name, "probability": found.confidence}]}
+    best = sorted(found.probabilities.items(), key=lambda item: -item[1])[:NAMES]
+    return {"names": [{"name": name, "probability": share} for name, share in best]}
+
+
+def _ready(background: BackgroundAnswers) -> Category:
+    category, loaded = background.project.category, background.model()
+    if loaded is None:
+        raise Refusal(503, "The model is being loaded; try again in a moment.", Retry_After="2")
+    if category is None:
+        raise Refusal(422, "Say which points to look for first.")
+    return category
+
+
+def _asked(service: Submits, question: Question) -> Any:
+    (future,) = service.submit(service.default, [question])
+    return future.result(WAIT)

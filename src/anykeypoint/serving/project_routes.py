@@ -1,0 +1,268 @@
+"""The addresses below /v1/project: the pictures of a project, their answers and labels, what to look for, and exports.
+
+Every change is in the project folder before it is answered.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from ..errors import InputError
+from ..forms.registry import writable_forms
+from ..labelling.background import BackgroundAnswers
+from ..labelling.project import Project
+from ..labelling.records import Label, PointMark, ProjectPicture, StoredAnswer
+from .downloads import download_of, forms_to_write, lost_in
+from .openapi import refusals
+from .project_asking import changed_category, densities_of, name_at
+from .project_schemas import CategoryChange, LabelBody, TouchedPlace
+from .refusals import Refusal
+from .shown_pictures import shown, tag
+
+_FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
+
+
+class ProjectService(Protocol):
+    """What the routes need of a service; see `service.Service`."""
+
+    models: Mapping[str, Any]
+    hashes: Mapping[str, str]
+    progress: Any
+    limits: Any
+
+    @property
+    def default(self) -> str: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    def submit(self, model: str, questions: Sequence[Any]) -> list[Any]: ...
+
+
+class ProjectDesk:
+    """A project that is being served: the folder, the service, and the thread that answers its pictures."""
+
+    def __init__(self, service: ProjectService, folder: Path, pictures: Sequence[Path] = ()) -> None:
+        self.service, self.project = service, Project(folder)
+        for more in pictures:
+            self.project.add_folder(more)
+        self.background = BackgroundAnswers(self.project, self.model)
+
+    def model(self) -> tuple[Any, str] | None:
+        """The first model and a text for its weights, once it is loaded."""
+        name = self.service.default
+        return (self.service.models[name], self.service.hashes[name]) if self.service.ready else None
+
+    def picture(self, number: int) -> ProjectPicture:
+        """The picture of an id; Refusal (404) where there is none."""
+        try:
+            return self.project.picture(number)
+        except InputError as error:
+            raise Refusal(404, str(error), "number") from None
+
+    def overview(self) -> dict[str, Any]:
+        """What the page shows of the whole project."""
+        project, category = self.project, self.project.category
+        labels = project.labels()
+        known = None if category is None else {**category.to_dict(), "keys": project.point_names}
+        progress = self.service.progress
+        return {
+            "folder": str(project.folder),
+            "category": known,
+            "pictures": len(project.pictures),
+            "done": sum(label.done for label in labels.values()),
+            "examples": sum(label.example for label in labels.values()),
+            "answers": self.background.state().to_dict(),
+            "model": {"name": self.service.default, "state": progress.state, "step": progress.step},
+            "notes": project.notes,
+            "largest_upload": self.service.limits.body_bytes,
+        }
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The pictures as a list shows them: those that the model is least sure of first, finished ones last."""
+        state, labels = self.background.state(), self.project.labels()
+        entries = [self._entry(picture, labels.get(picture.id, Label()), state) for picture in self.project.pictures]
+        return sorted(entries, key=_place_in_list)
+
+    def _entry(self, picture: ProjectPicture, label: Label, state: Any) -> dict[str, Any]:
+        answer = self.project.answer(picture.id)
+        failed = state.failed.get(picture.id)
+        word = "waiting" if answer is None else "answered"
+        if failed is not None:
+            word = "failed"
+        elif label.example:
+            word = "example"
+        elif label.done:
+            word = "done"
+        elif label.points:
+            word = "started"
+        return {
+            "id": picture.id,
+            "name": picture.name,
+            "size": list(picture.size),
+            "state": word,
+            "doubt": None if answer is None else round(answer.doubt, 4),
+            "error": failed,
+        }
+
+    def whole(self, number: int) -> dict[str, Any]:
+        """All that is known of a picture."""
+        picture, project = self.picture(number), self.project
+        state = self.background.state()
+        entry = self._entry(picture, project.label(number), state)
+        return {**entry, "label": project.label(number).to_dict(), "answer": _shown(project.answer(number))}
+
+    def save(self, number: int, body: LabelBody) -> dict[str, Any]:
+        """Save what a person says of a picture, and answer the others anew where that changes something."""
+        picture = self.picture(number)
+        marks = {name: PointMark.from_list(_whole(entry), f"The point {name!r}") for name, entry in body.points.items()}
+        box = None if body.box is None else tuple(body.box)
+        given = {"points": {n: m.to_list() for n, m in marks.items()}, "box": box}
+        label = Label.from_dict({**body.model_dump(), **given})
+        if label.revision != self.project.label(number).revision:
+            raise Refusal(409, f"{picture.name} was changed in another window; this one shows it now.", "revision")
+        self.project.save_label(number, label)
+        self.background.wake()
+        return self.whole(number)
+
+
+def project_router(service: ProjectService, project: Path | Project, pictures: Sequence[Path] = ()) -> APIRouter:
+    """The routes of a project.
+
+    service: of the server, whose first model answers.
+    project: the project folder; a new one is begun where nothing is.
+    pictures: folders whose pictures are added; they stay where they are.
+    Raises InputError where the folder is no project, or is open in another program.
+    """
+    folder = project.folder if isinstance(project, Project) else project
+    desk = ProjectDesk(service, folder, pictures)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> Any:
+        desk.background.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(desk.background.stop)
+            desk.project.close()
+
+    answers = refusals(401, 403, 404, 408, 409, 413, 422, 429, 503)
+    router = APIRouter(prefix="/v1/project", tags=["project"], lifespan=lifespan, responses=answers)
+    _add_overview(router, desk)
+    _add_pictures(router, desk)
+    _add_answers(router, desk)
+    _add_export(router, desk)
+    return router
+
+
+def _add_overview(router: APIRouter, desk: ProjectDesk) -> None:
+    @router.get("")
+    def overview() -> dict[str, Any]:
+        """The category, numbers of pictures, how far the answers are, and the state of the model."""
+        return desk.overview()
+
+    @router.put("/category")
+    def category(body: CategoryChange) -> dict[str, Any]:
+        """Say what to look for. Labels stay with their points, those of points that are gone too."""
+        chosen, was, notes = changed_category(body, desk.project)
+        desk.project.set_category(chosen, was)
+        desk.background.wake()
+        return {**desk.overview(), "notes": notes}
+
+
+def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
+    @router.get("/pictures")
+    def pictures() -> list[dict[str, Any]]:
+        """All pictures, those that the model is least sure of first, finished ones last."""
+        return desk.listed()
+
+    @router.post("/pictures", openapi_extra=_FILE)
+    async def add(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
+        """Add a picture: the body is its file. Its name may have folders; no other picture is replaced."""
+        data = await request.body()  # the server's limit holds while it is read
+        picture, new = await run_in_threadpool(desk.project.store, name, data)
+        desk.background.wake()
+        return {"id": picture.id, "name": picture.name, "new": new}
+
+    @router.get("/pictures/{number}")
+    def picture(number: int) -> dict[str, Any]:
+        """A picture's label and answer; it is the next one to be answered where it has none that is up to date."""
+        desk.background.wake(desk.picture(number).id)
+        return desk.whole(number)
+
+    @router.get("/pictures/{number}/image", response_class=Response)
+    def image(number: int, request: Request, side: Side = 1024) -> Response:
+        """The picture, upright, as JPEG."""
+        path = desk.project.path(desk.picture(number))
+        mark = f'"{tag(path, side)}"'
+        headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == mark:
+            return Response(status_code=304, headers=headers)
+        return Response(shown(path, side), media_type="image/jpeg", headers=headers)
+
+    @router.put("/pictures/{number}/label")
+    def save(number: int, body: LabelBody) -> dict[str, Any]:
+        """Save what a person says of a picture; `revision` is that of the label which it replaces."""
+        return desk.save(number, body)
+
+
+def _add_answers(router: APIRouter, desk: ProjectDesk) -> None:
+    @router.get("/pictures/{number}/density")
+    def density(number: int) -> dict[str, Any]:
+        """Where each point may be: the crop and, by name, probabilities of its cells scaled so that 255 is the most."""
+        with desk.background.stepping_back():
+            return densities_of(desk.service, desk.background, desk.picture(number))
+
+    @router.post("/pictures/{number}/identify")
+    def identify(number: int, body: TouchedPlace) -> dict[str, Any]:
+        """What is at this place: the likeliest names."""
+        with desk.background.stepping_back():
+            return name_at(desk.service, desk.background, desk.picture(number), (body.x, body.y))
+
+
+def _add_export(router: APIRouter, desk: ProjectDesk) -> None:
+    @router.get("/forms")
+    def forms() -> list[dict[str, str]]:
+        """The forms in which labels can be written."""
+        return forms_to_write()
+
+    @router.get("/export")
+    def look(form: str, answers: bool = False) -> dict[str, Any]:
+        """What an export would be: name of the file, number of objects, and what the form has no room for."""
+        return lost_in(desk.project, _known(form), answers)
+
+    @router.get("/export/file", response_class=Response)
+    def export(form: str, answers: bool = False) -> Response:
+        """The labels in a form, as a file or as a ZIP of several; with `answers`, also what nobody has looked at."""
+        name, kind, data = download_of(desk.project, _known(form), answers)
+        return Response(data, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _known(form: str) -> str:
+    if form not in writable_forms():
+        raise Refusal(422, f"Labels can be written as {', '.join(writable_forms())}, but got {form[:80]!r}.", "form")
+    return form
+
+
+def _whole(entry: Sequence[float | None]) -> list[Any]:
+    """A mark as JSON gives it: its visibility is a whole number."""
+    last = entry[2]
+    return [entry[0], entry[1], int(last) if last is not None and float(last).is_integer() else last]
+
+
+def _place_in_list(entry: Mapping[str, Any]) -> tuple:
+    """Failed ones and those begun first, then by doubt; finished ones last, in the order of their names."""
+    finished = entry["state"] in ("done", "example")
+    unsure = 1.0 if entry["doubt"] is None else entry["doubt"]
+    return (finished, 0.0 if finished else -unsure, entry["name"], entry["id"])
+
+
+def _shown(answer: StoredAnswer | None) -> dict[str, Any] | None:
+    return None if answer is None else answer.to_dict()

@@ -1,0 +1,54 @@
+"""What requests of a project hold, as JSON. Unknown keys and values of other types are refused."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..category import MAX_KEYPOINTS, MAX_TEXT
+
+Number = Annotated[float, Field(ge=-1e7, le=1e7)]
+PointText = Annotated[str, Field(max_length=MAX_TEXT)]
+ShortText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+MarkEntry = Annotated[
+    list[Number | None],
+    Field(min_length=3, max_length=3, description="x, y, and 2 visible, 1 hidden or 0 absent with null as x and y"),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class PointBody(_Body):
+    """A point to look for. was: its unique name until now, where it is another one."""
+
+    name: ShortText
+    description: PointText = ""
+    was: PointText | None = None
+
+
+class CategoryChange(_Body):
+    """What to look for: a category of the library, a text of points one a line, or points."""
+
+    library: ShortText | None = None
+    text: Annotated[str, Field(min_length=1, max_length=MAX_KEYPOINTS * (2 * MAX_TEXT + 4))] | None = None
+    points: Annotated[list[PointBody], Field(min_length=1, max_length=MAX_KEYPOINTS)] | None = None
+    noun: ShortText | None = None
+
+
+class LabelBody(_Body):
+    """What a person says of a picture; the points by their unique names."""
+
+    points: Annotated[dict[ShortText, MarkEntry], Field(max_length=2 * MAX_KEYPOINTS)] = {}
+    box: Annotated[list[Number], Field(min_length=4, max_length=4)] | None = None
+    done: bool = False
+    example: bool = False
+    revision: Annotated[int, Field(ge=0)] = 0
+
+
+class TouchedPlace(_Body):
+    """A place in a picture, in pixels of the upright picture."""
+
+    x: Number
+    y: Number

@@ -1,0 +1,33 @@
+"""Pictures as a page shows them: upright, of limited size, as JPEG."""
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import InputError
+from ..images import read_picture
+
+SIDES = (128, 512, 1024, 2048)  # pixels of the longer side that are served; a page asks for one of these
+QUALITY = 88
+
+
+def shown(path: Path, side: int) -> bytes:
+    """A picture as JPEG. side: the longest that its longer side may have, of SIDES."""
+    if side not in SIDES:
+        raise InputError(f"A picture is shown with a side of {', '.join(map(str, SIDES))} pixels, but got {side}.")
+    pixels = read_picture(path, max_pixels=4 * side * side).pixels  # shrunk while it is decoded, then to the size
+    pixels.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    file = BytesIO()
+    pixels.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def tag(path: Path, side: int) -> str:
+    """What changes when the file does, for a browser that has the picture already."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path.name} is not there any longer; put it back, and its labels fit it again.") from error
+    return hashlib.sha256(f"{path} {status.st_mtime_ns} {status.st_size} {side}".encode()).hexdigest()[:24]

@@ -1,0 +1,199 @@
+"""The addresses below /v1/project, without a browser."""
+
+import io
+import json
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anykeypoint.forms.registry import writable_forms
+
+TEXT = "nose: the tip\nleft ear\nright ear"
+
+
+def png(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize(size).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def client(serving, tmp_path):
+    """A project with two pictures and three points."""
+    client = serving(project=tmp_path / "project")
+    for seed, name in enumerate(("a.png", "more/b.png")):
+        assert client.post(f"/v1/project/pictures?name={name}", content=png(seed)).json()["new"]
+    assert client.put("/v1/project/category", json={"text": TEXT, "noun": "fox"}).status_code == 200
+    return client
+
+
+def settled(client, states=("idle",)):
+    """Wait until nothing is left to answer; gives the overview."""
+    ends = time.monotonic() + 60
+    while (found := client.get("/v1/project").json())["answers"]["state"] not in states:
+        assert time.monotonic() < ends, found
+        time.sleep(0.05)
+    return found
+
+
+def mark(client, number: int, **more):
+    points = {"nose": [30, 20.5, 2], "left ear": [20, 8, 1], "right ear": [None, None, 0]}
+    body = {"points": points, "done": True, "revision": 0, **more}
+    return client.put(f"/v1/project/pictures/{number}/label", json=body)
+
+
+def test_pictures_are_answered_and_an_example_has_them_answered_anew(client):
+    found = settled(client)
+    assert found["answers"] == {
+        **found["answers"],
+        "answered": 2,
+        "total": 2,
+        "reason": "",
+        "failed": {},
+        "current": None,
+    }
+    listed = client.get("/v1/project/pictures").json()
+    assert [one["state"] for one in listed] == ["answered"] * 2 and listed[0]["doubt"] >= listed[1]["doubt"]
+    before = client.get("/v1/project/pictures/2").json()
+    assert before["answer"]["by"] == "words" and set(before["answer"]["points"]) == {"nose", "left ear", "right ear"}
+    saved = mark(client, 1, example=True).json()
+    assert saved["label"]["revision"] == 1 and saved["state"] == "example"
+    settled(client)
+    after = client.get("/v1/project/pictures/2").json()
+    assert after["answer"]["by"] == "words and example a.png" and after["answer"]["asked"] != before["answer"]["asked"]
+    assert client.get("/v1/project/pictures").json()[-1]["id"] == 1, "finished ones come last"
+    assert client.get("/v1/project").json()["examples"] == 1
+
+
+def test_points_without_words_wait_for_an_example(client):
+    body = {"points": [{"name": "point 1"}, {"name": "point 2"}]}
+    assert client.put("/v1/project/category", json=body).status_code == 200
+    found = settled(client, ("waiting",))
+    assert found["answers"]["reason"].startswith("Finish one picture and make it an example")
+    points = {"point 1": [30, 20, 2], "point 2": [10, 9, 2]}
+    label = {"points": points, "done": True, "example": True}
+    assert client.put("/v1/project/pictures/1/label", json=label).status_code == 200
+    settled(client)
+    assert client.get("/v1/project/pictures/2").json()["answer"]["by"] == "example a.png", "no words"
+
+
+def test_a_picture_that_cannot_be_read_costs_no_other_one(client, tmp_path):
+    settled(client)
+    (tmp_path / "project" / "images" / "a.png").write_bytes(b"gone bad")
+    client.put("/v1/project/category", json={"text": "nose\nleft ear tip"})
+    found = settled(client)
+    assert list(found["answers"]["failed"]) == ["1"] and "a.png" in found["answers"]["failed"]["1"]
+    listed = {one["id"]: one for one in client.get("/v1/project/pictures").json()}
+    assert listed[1]["state"] == "failed" and listed[2]["state"] == "answered"
+
+
+def test_a_point_is_named_and_its_density_given(client):
+    settled(client)
+    names = client.post("/v1/project/pictures/1/identify", json={"x": 30, "y": 20}).json()["names"]
+    assert {one["name"] for one in names} == {"nose", "left ear", "right ear"}
+    assert [one["probability"] for one in names] == sorted((one["probability"] for one in names), reverse=True)
+    found = client.get("/v1/project/pictures/1/density").json()
+    assert set(found["densities"]) == {"nose", "left ear", "right ear"} and len(found["crop"]) == 3
+    refused = client.post("/v1/project/pictures/1/identify", json={"x": 3000, "y": 20})
+    assert refused.status_code == 422 and "outside" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("side", [128, 512, 1024, 2048])
+def test_a_picture_is_shown_upright_and_no_larger(client, side):
+    turned = io.BytesIO()
+    picture = Image.new("RGB", (3000, 1500), "red")
+    exif = Image.Exif()
+    exif[274] = 6
+    picture.save(turned, "JPEG", exif=exif)
+    number = client.post("/v1/project/pictures?name=turned.jpg", content=turned.getvalue()).json()["id"]
+    answer = client.get(f"/v1/project/pictures/{number}/image?side={side}")
+    shown = Image.open(io.BytesIO(answer.content))
+    assert shown.format == "JPEG" and shown.size == (side // 2, side)
+    again = client.get(
+        f"/v1/project/pictures/{number}/image?side={side}", headers={"If-None-Match": answer.headers["etag"]}
+    )
+    assert again.status_code == 304 and not again.content
+
+
+@pytest.mark.parametrize("form", writable_forms())
+def test_every_form_is_downloaded(client, form):
+    for number in (1, 2):
+        points = {name: [10 + number, 12, 2] for name in ("nose", "left ear", "right ear")}
+        client.put(f"/v1/project/pictures/{number}/label", json={"points": points, "done": True})
+    look = client.get(f"/v1/project/export?form={form}").json()
+    assert look["objects"] == 2 and look["adapt"].startswith("anykeypoint adapt --data coco:")
+    got = client.get(f"/v1/project/export/file?form={form}")
+    assert got.status_code == 200 and look["name"] in got.headers["content-disposition"]
+    if look["name"].endswith(".zip"):
+        with zipfile.ZipFile(io.BytesIO(got.content)) as archive:
+            assert archive.testzip() is None and archive.namelist()
+    else:
+        assert ("11" if form == "tps" else "nose") in got.text
+
+
+LABEL = "/v1/project/pictures/1/label"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("get", "/v1/project/pictures/99", None, 404, "no picture 99"),
+        ("get", "/v1/project/pictures/none", None, 422, "number cannot be used"),
+        ("get", "/v1/project/pictures/1/image?side=99999", None, 422, "a side of 128"),
+        ("post", "/v1/project/pictures?name=x.png", b"no picture", 422, "x.png"),
+        ("post", "/v1/project/pictures?name=..", png(), 422, "must have a file name"),
+        ("post", "/v1/project/pictures", png(), 422, "name cannot be used"),
+        ("put", LABEL, {"points": {"nose": [1, 2]}}, 422, "points.nose cannot be used"),
+        ("put", LABEL, {"points": {"nose": [1, 2, 3]}}, 422, "must be [x, y, 0, 1 or 2]"),
+        ("put", LABEL, {"points": {"nose": [1, None, 2]}}, 422, "a place of two numbers"),
+        ("put", LABEL, {"points": {"nose": [1e9, 2, 2]}}, 422, "cannot be used"),
+        ("put", LABEL, {"box": [0, 0, 0, 0]}, 422, "A box must have"),
+        ("put", LABEL, {"done": True, "example": True}, 422, "An example must have a marked point"),
+        ("put", LABEL, {"wrong": 1}, 422, "wrong cannot be used"),
+        ("put", LABEL, {"revision": 7}, 409, "changed in another window"),
+        ("put", LABEL, b"{", 422, "cannot be used"),
+        ("put", LABEL, b'{"points": {"nose": [NaN, 2, 2]}}', 422, "cannot be used"),
+        ("put", "/v1/project/category", {}, 422, "in one way"),
+        ("put", "/v1/project/category", {"text": "nose", "library": "animal_face"}, 422, "in one way"),
+        ("put", "/v1/project/category", {"library": "animal_fase"}, 422, "near: animal_face"),
+        ("put", "/v1/project/category", {"library": "../secret.json"}, 422, "no category '../secret.json'"),
+        ("put", "/v1/project/category", {"text": "nose\nnose"}, 422, "Two keypoints"),
+        ("put", "/v1/project/category", {"points": []}, 422, "points cannot be used"),
+        ("get", "/v1/project/export?form=coco", None, 422, "no labelled object"),
+        ("get", "/v1/project/export/file?form=odd", None, 422, "Labels can be written as"),
+    ],
+)
+def test_every_refusal_is_a_sentence_and_changes_nothing(client, tmp_path, method, path, body, status, sentence):
+    folder = tmp_path / "project"
+    settled(client)
+    before = {file: file.read_bytes() for file in folder.rglob("*.json") if file.parent.name != "answers"}
+    given = {"content": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
+    answer = client.request(method, path, **given)
+    assert answer.status_code == status, answer.text
+    said = answer.json()
+    assert sentence in said["error"] and said["error"].endswith(".") and said["request_id"], said
+    after = {file: file.read_bytes() for file in folder.rglob("*.json") if file.parent.name != "answers"}
+    assert after == before
+
+
+def test_pictures_of_a_folder_are_in_the_project_and_stay_where_they_are(tmp_path, tiny_model):
+    from starlette.testclient import TestClient
+
+    from anykeypoint.serving.app import build_app
+    from anykeypoint.serving.service import Service
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(png())
+    app = build_app(Service({"tiny": lambda: tiny_model}), project=tmp_path / "project", pictures=[photos])
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        (listed,) = client.get("/v1/project/pictures").json()
+        assert listed["name"] == "a.png" and client.get("/v1/project/pictures/1/image?side=128").status_code == 200
+    assert json.loads((tmp_path / "project" / "pictures.json").read_text())["pictures"][0]["file"] == str(
+        photos / "a.png"
+    )
+    assert not (tmp_path / "project" / "images").exists()
