@@ -1,7 +1,7 @@
 """`anykeypoint calibrate`: fit the temperatures of a model on labels, and write a copy of its folder that has them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,14 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="Fit this prompt alone: text, example or both; by default all it takes."),
     ] = None,
+    presence: Annotated[
+        bool,
+        typer.Option(
+            "--presence",
+            help="Also fit how likely a point is there, on hidden and absent points and on those of other kinds of "
+            "objects; takes two to three times as long.",
+        ),
+    ] = False,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of objects and examples.")] = 0,
     allow_missing: options.AllowMissing = False,
@@ -30,6 +38,7 @@ def run(
 
     No point moves. What is fitted is a temperature for each kind of prompt; the calibration error is that of evaluate.
     """
+    from ..evaluation.presence_fitting import fit_presence, with_presence
     from ..evaluation.temperatures import MODEL_TYPES, fit_temperatures, with_temperatures, write_calibrated
     from ..forms.registry import read
     from ..io import check_new_folder
@@ -44,18 +53,24 @@ def run(
     dataset = read(data, images, allow_missing=allow_missing, phrases=phrases, strict=strict)
     print_left_out(dataset)
     loaded = load_model(model, device)
-    fitted = fit_temperatures(
-        loaded,
-        dataset,
-        None if prompt is None else [prompt],
-        max_per_category=max_per_category,
-        seed=seed,
-        progress=console.track,
-    )
-    write_calibrated(folder, out, with_temperatures(loaded.config.temperature, fitted))
+    prompts, chosen = None if prompt is None else [prompt], {"max_per_category": max_per_category, "seed": seed}
+    fitted = fit_temperatures(loaded, dataset, prompts, **chosen, progress=console.track)
+    parts: dict[str, Any] = {"temperature": with_temperatures(loaded.config.temperature, fitted)}
+    curves = fit_presence(loaded, dataset, prompts, **chosen, progress=console.track) if presence else []
+    if curves:
+        parts["presence"] = with_presence(loaded.config.presence, curves)
+    write_calibrated(folder, out, **parts)
     print(f"{'prompt':<9}{'temperature':>12}{'ECE before':>12}{'after':>8}{'points':>8}{'objects':>9}")
     for one in fitted:
         figures = f"{one.temperature:>12.3f}{one.before:>12.3f}{one.after:>8.3f}{one.points:>8}{one.objects:>9}"
         print(f"{one.prompt:<9}{figures}{'  at the end of what is tried' if one.at_an_end else ''}")
+    if curves:
+        print(
+            f"{'prompt':<9}{'AUROC':>8}  called present, percent of points: visible, hidden or absent, of other kinds"
+        )
+    for one in curves:
+        counts = zip(one.present, (one.visible, one.unseen, one.foreign), strict=True)
+        shares = ", ".join("none" if share is None else f"{100 * share:.1f} of {count}" for share, count in counts)
+        print(f"{one.prompt:<9}{one.auroc:>8.3f}  {shares}")
     print(f"Written to {out}")
     return 0

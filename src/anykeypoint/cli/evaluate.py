@@ -68,6 +68,14 @@ def run(
     ] = False,
     mirror: options.Mirror = False,
     fine: options.Fine = None,
+    foreign: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Also ask about the points of another kind of object, of N objects of each category at most, and say "
+            "how often these are called present; 0 asks none.",
+        ),
+    ] = 5,
     max_per_category: options.MaxPerCategory = None,
     seed: Annotated[
         int,
@@ -160,6 +168,7 @@ def run(
         mirror=mirror,
         fine=fine,
         dtype=dtype,
+        foreign=foreign,
         max_per_category=max_per_category,
         seed=seed,
     )
@@ -290,6 +299,8 @@ def summary(results: dict[str, Any]) -> str:
         lines.append(f"OKS with the sigmas {oks['sigmas']}: {figures}; {describe_areas(oks['areas'])}")
     if found := results.get("left_right"):
         lines += left_right_lines(found)
+    if found := results.get("presence"):
+        lines += presence_lines(found)
     for key in ("groups", "names"):
         for part, entry in (results[key] or {}).items():
             mean = entry["category_mean"]
@@ -315,6 +326,25 @@ def left_right_lines(found: dict[str, Any]) -> list[str]:
             f"the mirrored picture agrees: {_cell(agreement['category_mean'])} % of the points within "
             f"{found['within']:g} ({len(agreement['per_category'])} categories, {agreement['count']} points; "
             "category mean)"
+        )
+    return lines
+
+
+def presence_lines(found: dict[str, Any]) -> list[str]:
+    """What a report says of presence, a line for each figure. found: its "presence"."""
+    lines = [f"called present: {_cell(found['visible']['present'])} % of {found['visible']['points']} visible points"]
+    unseen = [found[part] for part in ("hidden", "absent") if found[part]["points"]]
+    if unseen:
+        shares = " and ".join(
+            f"{found[part]['points']} {part}" for part in ("hidden", "absent") if found[part]["points"]
+        )
+        count = sum(part["points"] for part in unseen)
+        mean = sum(part["points"] * part["present"] for part in unseen) / count
+        lines[0] += f", {mean:.1f} % of those not visible ({shares}; AUROC {found['auroc']:.3f})"
+    if found["foreign"]["points"]:
+        lines.append(
+            f"of another kind of object: {found['foreign']['present']:.1f} % of {found['foreign']['points']} points "
+            f"called present ({found['foreign_objects']} objects; AUROC {found['auroc_foreign']:.3f})"
         )
     return lines
 

@@ -111,6 +111,14 @@ def run(
     ] = None,
     mirror: options.Mirror = False,
     fine: options.Fine = None,
+    presence: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            help="The presence, 0 to 1, from which a point is present; others keep their place, and are marked as "
+            "absent.",
+        ),
+    ] = 0.5,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also draw how a matcher came to each point: its attention, layer by layer."),
@@ -152,7 +160,7 @@ def run(
         console.note(note)
     own = None if model is None or category or keypoints or marked else own_category(model)
     chosen = own or choose_category(category, keypoints, noun, marked)
-    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror, fine)
+    prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror, fine, presence)
     if no_words and not marked:
         raise InputError("--no-words predicts from examples alone; give --example PICTURE:FILE, or leave it out.")
     detection = DetectionOptions(detect, detector, detect_score, detect_most)
@@ -231,6 +239,7 @@ def prediction_options(
     descriptions: str,
     mirror: bool,
     fine: bool | None,
+    presence: float = 0.5,
 ) -> dict[str, Any]:
     """The keyword arguments of a model's `predict` that these options mean; those with their default are left out.
 
@@ -248,6 +257,7 @@ def prediction_options(
     if grid is not None and not density:
         raise InputError("--grid says how fine a density is; give it together with --density.")
     check_describe(descriptions)
+    check_share(presence, "--presence")
     given = {
         "strategy": strategy,
         "seed": seed,
@@ -256,6 +266,7 @@ def prediction_options(
         "describe": descriptions,
         "mirror": mirror,
         "fine": fine,
+        "presence": presence,
     }
     default = {
         "strategy": None,
@@ -265,6 +276,7 @@ def prediction_options(
         "describe": "detailed",
         "mirror": False,
         "fine": None,
+        "presence": 0.5,
     }
     return {name: value for name, value in given.items() if value != default[name]}
 

@@ -30,6 +30,8 @@ class EvaluationConfig(Config):
     mirror: a matcher answers with the mean of the picture and its mirror image.
     fine: whether a matcher looks at each point that an example shows once more; None is as the model's config says.
     dtype: precision that the model is loaded in, see `anykeypoint.load`.
+    foreign: of how many objects of each category at most the points of another kind of object are asked too, to see
+        how often these are called present, see `foreign`; 0 asks none, and a model without presence is not asked.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -38,7 +40,7 @@ class EvaluationConfig(Config):
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
     later: ClassVar[frozenset[str]] = frozenset(
-        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype"}
+        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign"}
     )
 
     model: str = ""
@@ -59,5 +61,6 @@ class EvaluationConfig(Config):
     mirror: bool = False
     fine: bool | None = None
     dtype: str = "float32"
+    foreign: int = 5
     max_per_category: int | None = None
     seed: int = 0

@@ -1,8 +1,8 @@
 """Predictions for a list of queries, on one process or many, each written to a file before the next is made.
 
 The lines of predictions.jsonl are JSON objects with "schema_version", "id" (of the object), "examples" (the ids of
-those that the model gets or that hide points from it, if there are any), "category", "points" or "names", and
-"confidences".
+those that the model gets or that hide points from it, if there are any), "category" (that is asked for), "points" or
+"names", "confidences", and "presences" if the model says any.
 Of several processes each takes every n-th query and appends to a file of its own; in the end one file holds all lines,
 in the order of the queries. A killed run goes on with what any process has written, also with another number of
 processes.
@@ -91,12 +91,14 @@ def _line(query: Query, prediction: Prediction) -> str:
     entry: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "id": query.item.id}
     if examples := query.key[1]:
         entry["examples"] = list(examples)
-    entry["category"] = query.item.category.name
+    entry["category"] = query.category.name
     if prediction.names is None:
         entry["points"] = [[_finite_or_none(x), _finite_or_none(y)] for x, y in prediction.xy]
     else:
         entry["names"] = list(prediction.names)
     entry["confidences"] = [_finite_or_none(value) for value in prediction.confidence]
+    if prediction.presence is not None:
+        entry["presences"] = [_finite_or_none(value) for value in prediction.presence]
     return json.dumps(entry) + "\n"
 
 
@@ -112,18 +114,24 @@ def _read(path: Path, queries: Mapping[QueryKey, Query], protocol: EvaluationPro
             check_schema(entry, f"{path}, line {number},")
             key = entry["id"], tuple(entry.get("examples", ()))
             count = len(queries[key].category)
-            confidence = np.array([math.nan if value is None else value for value in entry["confidences"]], dtype=float)
+            confidence = _numbers(entry["confidences"])
+            presence = _numbers(entry["presences"]) if "presences" in entry else None
             names = tuple(entry["names"]) if protocol.identifies else None
             points = [[None, None]] * count if protocol.identifies else entry["points"]
             xy = np.array([[math.nan if v is None else v for v in point] for point in points], dtype=float)
-            if xy.shape != (count, 2) or confidence.shape != (count,) or (names is not None and len(names) != count):
+            sizes = {len(part) for part in (xy, confidence, presence, names) if part is not None}
+            if sizes != {count} or xy.shape != (count, 2):
                 raise ValueError("the line has another number of points")
         except InputError:
             raise  # a newer schema, which the other errors must not hide
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}, line {number}, is no prediction of this run; remove the folder.") from error
-        done[key] = Prediction(xy, confidence, names)
+        done[key] = Prediction(xy, confidence, names, presence)
     return done
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], dtype=float)
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -24,8 +24,9 @@ QueryKey = tuple[int, tuple[int, ...]]  # ids of the object and of its examples
 class PredictedPoints(Protocol):
     """What `predict` of a model returns, as far as an evaluation reads it.
 
-    xy: (K, 2) pixels of the query picture, NaN where the point is absent.
+    xy: (K, 2) pixels of the query picture, NaN where the point has no place.
     confidence: (K,) in [0, 1], NaN where it is unknown.
+    `presence`, (K,) in [0, 1] and NaN where it is unknown, is read where it is there.
     """
 
     xy: np.ndarray
@@ -84,20 +85,22 @@ class Query:
 class Prediction:
     """A model's prediction for one query, as it is written to and read from a run's folder.
 
-    xy: (K, 2) pixels of the query picture, NaN where the point is absent.
+    xy: (K, 2) pixels of the query picture, NaN where the point has no place.
     confidence: (K,), NaN where it is unknown.
     names: K names under a protocol that identifies, None at points without a marked place; None under other protocols.
+    presence: (K,), NaN where it is unknown; None where the model says it of no point.
     """
 
     xy: np.ndarray
     confidence: np.ndarray
     names: tuple[str | None, ...] | None = None
+    presence: np.ndarray | None = None
 
 
 def predict_query(
     model: EvaluatedModel, query: Query, protocol: EvaluationProtocol, options: Mapping[str, Any]
 ) -> Prediction:
-    """The model's prediction for one query, absent at points that it is not asked for.
+    """The model's prediction for one query, NaN at points that it is not asked for.
 
     Where the object's box lies wholly outside its picture, as some labels have it, no point is found.
     Raises InputError where the shape of what the model predicts does not fit.
@@ -121,11 +124,26 @@ def predict_query(
         raise InputError(
             f"the model must answer with {len(rows)} points and confidences, but got {xy.shape} and {confidence.shape}."
         )
+    presence = _presence(points, len(rows))
     if len(rows) == count:
-        return Prediction(xy, confidence)
+        return Prediction(xy, confidence, presence=presence)
     every, confidences = np.full((count, 2), np.nan), np.full(count, np.nan)
     every[rows], confidences[rows] = xy, confidence
-    return Prediction(every, confidences)
+    presences = None if presence is None else np.full(count, np.nan)
+    if presences is not None:
+        presences[rows] = presence
+    return Prediction(every, confidences, presence=presences)
+
+
+def _presence(points: PredictedPoints, count: int) -> np.ndarray | None:
+    """The presences (count,) of what a model predicted; None where it says none. InputError for another shape."""
+    given = getattr(points, "presence", None)
+    if given is None:
+        return None
+    presence = np.asarray(given, dtype=np.float64)
+    if presence.shape != (count,):
+        raise InputError(f"the model must answer with {count} presences, but got {presence.shape}.")
+    return presence if np.isfinite(presence).any() else None
 
 
 def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationProtocol) -> Prediction:

@@ -58,6 +58,7 @@ def write_report(
         _categories,
         _left_right,
         _calibration,
+        _presence,
         _oks,
         _semantics,
         _left_out,
@@ -265,6 +266,30 @@ def _sparsification_picture(calibration: Mapping[str, Any]) -> str:
     ause = f"Area between the curves (AUSE) {number(calibration['ause'], 3)}"
     words = f"Mean error of what is left, relative to that of all, when points are taken away. {ause}: 0 is best."
     return page.picture(page.chart(paint, (5.2, 3.8)), "svg+xml", f"Sparsification curves. {ause}", words)
+
+
+def _presence(results: Mapping[str, Any]) -> str:
+    found = results.get("presence")  # absent in results of earlier versions
+    if not found:
+        return ""
+    words = (
+        f"A point is called present from a presence of {found['from']:g} on. AUROC is the chance that a visible point "
+        "has a higher presence than one of the row. Points without a label count as absent."
+    )
+    titles = {"visible": "visible", "hidden": "labelled as hidden", "absent": "absent, without a label"}
+    titles["foreign"] = f"of another kind of object, asked of {found['foreign_objects']} objects"
+    rows = [
+        (title, found[part]["points"], number(found[part]["present"]), number(found.get(f"auroc_{part}"), 3))
+        for part, title in titles.items()
+    ]
+    unseen = found["hidden"]["points"] + found["absent"]["points"]
+    rows.append(("hidden and absent together", unseen, UNKNOWN, number(found["auroc"], 3)))
+    mean = (
+        f"Mean AUROC over the {found['categories']} categories that have hidden or absent points: "
+        f"{number(found['category_mean'], 3)}."
+    )
+    header = ("points", "number", "called present, percent", "AUROC")
+    return section("Presence", paragraph(words), table("Points by their labels", header, rows), paragraph(mean))
 
 
 def _oks(results: Mapping[str, Any]) -> str:

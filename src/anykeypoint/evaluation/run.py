@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
-from ..configs.checks import near_names
+from ..configs.checks import check_whole, near_names
 from ..data.pairs import Pair, labelled
 from ..decoding.strategies import Strategy
 from ..errors import InputError
@@ -25,11 +25,13 @@ from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
+from .foreign import foreign_queries
 from .left_right import MirroredPictures
 from .metrics import KEYS, common_points
 from .naming import measure_names
 from .points import measure_points
 from .prediction_files import Workers, predict_all
+from .presence import measure_presence
 from .protocols import EvaluationProtocol, draw_pairs
 from .queries import EvaluatedModel, Prediction, Query, predict_query
 from .report import PAGE, write_report
@@ -37,6 +39,7 @@ from .run_folder import Progress, claim, no_progress, write_results, write_text
 from .selection import NOT_DRAWN, alone_in_picture, category_labels, select, with_box
 
 PREDICTIONS, UNTRAINED, MIRRORED = "predictions.jsonl", "untrained.jsonl", "mirrored.jsonl"
+OTHER_KINDS = "other_kinds.jsonl"
 SETTINGS, RESULTS = "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
 NAMES = ("own", "simplified")  # names of keypoints that a config can ask with
@@ -85,11 +88,15 @@ def evaluate(
         by_key = {query.key: prediction for query, prediction in zip(distinct, of_distinct, strict=True)}
         return [by_key[query.key] for query in queries]
 
+    def answers(by: EvaluatedModel, asked: Sequence[Query], file: str, title: str) -> list[Prediction]:
+        return predict_all(by, asked, protocol, out / file, _predict_options(config), workers, progress, title)
+
     def predicted(by: EvaluatedModel, file: str, title: str) -> list[Prediction]:
-        options = _predict_options(config)
-        return per_pair(predict_all(by, distinct, protocol, out / file, options, workers, progress, title))
+        return per_pair(answers(by, distinct, file, title))
 
     predictions = predicted(model, PREDICTIONS, "model")
+    others_asked = _foreign(dataset, queries, predictions, config, protocol)
+    foreign = answers(model, others_asked, OTHER_KINDS, "other kinds") if others_asked else []
     mirrored = predicted(MirroredPictures(model), MIRRORED, "mirrored pictures") if config.sides else None
     others = {"untrained": predicted(model.untrained(), UNTRAINED, "untrained model")} if untrained else {}
     if workers.rank:
@@ -108,8 +115,29 @@ def evaluate(
         "faults": list(dataset.faults),
         "words": _words(dataset, pairs, labels, config, protocol),
         "variant": dict(getattr(model, "variant", {})),
+        "presence": measure_presence(
+            [query.item for query in queries],
+            [labels[pair.query] for pair in pairs],
+            predictions,
+            list(zip(others_asked, foreign, strict=True)),
+        ),
     }
     return _write(out, measured, counts, config, command, progress)
+
+
+def _foreign(
+    dataset: Dataset,
+    queries: Sequence[Query],
+    predictions: Sequence[Prediction],
+    config: EvaluationConfig,
+    protocol: EvaluationProtocol,
+) -> list[Query]:
+    """The questions about other kinds of objects; none for a model that says no presence."""
+    if not config.foreign or all(prediction.presence is None for prediction in predictions):
+        return []
+    asked = list({query.item.id: query.item for query in queries}.values())
+    categories = _categories(dataset, config)
+    return foreign_queries(asked, dataset.objects, categories, protocol, config.foreign, config.seed)
 
 
 def _predict_baseline(
@@ -138,6 +166,7 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     """The protocol of a config; InputError for a config that the model or the protocol does not allow."""
     protocol = EvaluationProtocol.parse(config.protocol)
     check_describe(config.descriptions)
+    check_whole(config.foreign, "The number of objects that are asked about another kind", 0)
     if config.names not in NAMES:
         near = near_names(config.names, NAMES)
         raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}{near}.")
@@ -273,7 +302,9 @@ def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: Evaluatio
     used = sorted({row for pair in pairs for row in (pair.query, *pair.examples)})
     objects: list[LabelledObject] = [dataset.objects[row] for row in used]
     predictions = [
-        f"{Path(name).stem}{end}" for name in (PREDICTIONS, UNTRAINED, MIRRORED) for end in (".jsonl", ".*.jsonl")
+        f"{Path(name).stem}{end}"
+        for name in (PREDICTIONS, UNTRAINED, MIRRORED, OTHER_KINDS)
+        for end in (".jsonl", ".*.jsonl")
     ]
     claim(out, config, objects, _categories(dataset, config), [*predictions, RESULTS], SETTINGS)
 

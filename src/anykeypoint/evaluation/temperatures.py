@@ -7,13 +7,14 @@ the temperature, so a model is asked once.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..category import Category
+from ..density.presence import Presence
 from ..density.temperature import Temperature
 from ..errors import InputError
 from ..forms.dataset import Dataset
@@ -80,11 +81,15 @@ def fit_temperatures(
     if not hasattr(model, "confidences_at"):
         raise InputError("This model has no distribution of places, so there is no temperature to fit; take another.")
     progress = progress or no_progress
+    return [_fit(model, dataset, prompt, max_per_category, seed, progress) for prompt in prompts_to_fit(model, prompts)]
+
+
+def prompts_to_fit(model: Any, prompts: Sequence[str] | None) -> list[str]:
+    """The kinds of prompt that are fitted: these, or all that the model takes; InputError for one it does not take."""
     taken = [prompt for prompt in PROTOCOLS if prompt in getattr(model, "prompts", ("text",))]
-    prompts = taken if prompts is None else list(prompts)
-    if odd := [prompt for prompt in prompts if prompt not in taken]:
+    if odd := [prompt for prompt in prompts or () if prompt not in taken]:
         raise InputError(f"The prompt {odd[0]!r} is none that this model takes; choose of {', '.join(taken)}.")
-    return [_fit(model, dataset, prompt, max_per_category, seed, progress) for prompt in prompts]
+    return taken if prompts is None else list(prompts)
 
 
 def with_temperatures(own: Temperature, fitted: Sequence[FittedTemperature]) -> Temperature:
@@ -92,16 +97,17 @@ def with_temperatures(own: Temperature, fitted: Sequence[FittedTemperature]) -> 
     return replace(own, **{one.prompt: one.temperature for one in fitted})
 
 
-def write_calibrated(folder: Path, out: Path, temperature: Temperature) -> None:
-    """Copy a model's folder, with these temperatures in its config.json.
+def write_calibrated(folder: Path, out: Path, **fitted: Temperature | Presence) -> None:
+    """Copy a model's folder, with what was fitted in its config.json.
 
     folder: of a model that this library saved.
     out: the copy, which must not exist, or be an empty folder.
+    fitted: the config's `temperature`, and `presence` where it was fitted.
 
     Raises InputError for a folder of another kind, and as `io.write_folder` does.
     """
     kind = check_type(folder, MODEL_TYPES)
-    config = {"model_type": kind, **read_settings(folder, kind), "temperature": asdict(temperature)}
+    config = {"model_type": kind, **read_settings(folder, kind), **{key: one.to_dict() for key, one in fitted.items()}}
     files: dict[str, bytes | Path] = {
         path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
     }

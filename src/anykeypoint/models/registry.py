@@ -33,21 +33,23 @@ class ModelType:
 MODEL_TYPES: dict[str, ModelType] = {
     "matcher": ModelType(
         "anykeypoint.models.matching.model:load",
-        ("density", "describe", "mirror", "fine"),
+        ("density", "describe", "mirror", "fine", "presence"),
         ("example", "explain", "identify"),
         files=("text/*",),
     ),
     "capellm": ModelType(
-        f"{_GENERATIVE}.capellm:load", ("strategy", "density", "describe", "cumulative", "order", "seed"), ("reword",)
+        f"{_GENERATIVE}.capellm:load",
+        ("strategy", "density", "describe", "cumulative", "order", "seed", "presence"),
+        ("reword",),
     ),
     "kptllm": ModelType(
         f"{_GENERATIVE}.kptllm:load",
-        ("strategy", "density", "describe", "seed"),
+        ("strategy", "density", "describe", "seed", "presence"),
         ("example", "identify", "own_words", "called", "reword"),
     ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",
-        ("strategy", "density", "describe", "cumulative", "order", "seed"),
+        ("strategy", "density", "describe", "cumulative", "order", "seed", "presence"),
         ("reword",),
         gives="capellm",
         files=(
@@ -68,5 +70,5 @@ MODEL_TYPES: dict[str, ModelType] = {
         ),
     ),
     "adapted": ModelType("anykeypoint.models.matching.adapted.adapted_model:load", ("density",)),
-    "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density",), ("example",)),
+    "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density", "presence"), ("example",)),
 }

@@ -18,7 +18,8 @@ from ...category import Category
 from ...configs.checks import check_positive
 from ...configs.strict import Config
 from ...crops.batches import EpisodeBatch
-from ...density.temperature import Temperature
+from ...density.presence import PRESENT_FROM, Presence, entropy_shares
+from ...density.temperature import Temperature, tempered
 from ...errors import InputError
 from ...example import Example
 from ...geometry import MATCHER_CROP, Box, visible_in
@@ -34,7 +35,7 @@ from ..towers.image_encoder import ImageEncoder
 from ..towers.vision import build_encoder
 from ..towers.vision_config import VisionConfig
 from ..view import ObjectCrop, cut_object, density_of
-from .method import Adapted, Episodes
+from .method import Adapted, Episodes, Located
 from .registry import method_class
 
 MODEL_TYPE = "few_shot"
@@ -49,6 +50,7 @@ class FewShotConfig(Config):
     vision: the image encoder; one that is read without a `tuning` is tuned fully.
     crop_scale: side of a crop over the longer side of the box.
     temperature: of its distributions by examples, see `density.temperature`.
+    presence: whether a point is there, by each kind of prompt, see `density.presence`.
     """
 
     called = "The options of a few-shot model"
@@ -61,6 +63,7 @@ class FewShotConfig(Config):
     )
     crop_scale: float = MATCHER_CROP[0]
     temperature: Temperature = field(default_factory=Temperature)
+    presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
         kind = method_class(self.method).config_class
@@ -70,6 +73,7 @@ class FewShotConfig(Config):
             raise InputError(f"The options of {self.method} must be a {kind.__name__}, but got {self.options!r}.")
         check_positive(self.crop_scale, "crop_scale")
         self.temperature.check(("example",))
+        self.presence.check(("example",))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -118,6 +122,7 @@ class FewShotModel(PredictsMany, CachingModule):
         example: Example | Sequence[Example] | None = None,
         words: bool | None = None,
         density: bool | int = False,
+        presence: float = PRESENT_FROM,
         **others: Any,
     ) -> Pose | list[Any]:
         """Where the category's keypoints are, in original image pixels, in the category's order.
@@ -125,18 +130,21 @@ class FewShotModel(PredictsMany, CachingModule):
         image, box: of one object, the whole picture where the box is None; for several boxes or pictures the poses are
             lists, see `arguments.for_each`.
         category: names the keypoints (see `library.lookup.as_category`).
-        example: one or several. A keypoint that none of them shows inside its crop is absent.
+        example: one or several. A keypoint that none of them shows inside its crop has no place.
         words: not used; other kinds of models have it.
         density: also give each keypoint's distribution: True over the cells of the map, a number over so many a side.
+        presence: the presence from which a point is present; its place is the same in any case.
 
         The confidence is the probability, by that distribution, within a tenth of the crop of the point. Raises
         InputError where the examples do not fit the category.
         """
-        check_options("A few-shot baseline", others, ("example", "words", "density"))
+        check_options("A few-shot baseline", others, ("example", "words", "density", "presence"))
         known, density = as_category(category), check_density(density)
         check_words(words)
         adapted = self.fit(example, len(known))
-        return for_each(image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density))
+        return for_each(
+            image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density, presence)
+        )
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
         """One pose for each query, in order, one after another; InputError as of `predict`."""
@@ -158,17 +166,33 @@ class FewShotModel(PredictsMany, CachingModule):
         points = cut.to_image(located[0].points[0].double().cpu().numpy())
         return points, np.stack([one.confidence[0].double().cpu().numpy() for one in located])
 
-    def _located(self, adapted: Adapted, crop: ObjectCrop, category: Category, density: bool | int) -> Pose:
+    def presence_cues(
+        self,
+        image: ImageSource,
+        category: CategoryLike,
+        box: Box | None = None,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> np.ndarray:
+        """The cues [K, 2] of presence, see `density.presence`; NaN for keypoints that no example shows."""
+        adapted = self.fit(example, len(as_category(category)))
+        return _cues(adapted.locate(self._features(self._cut(image, box).pixels[None])))
+
+    def _located(
+        self, adapted: Adapted, crop: ObjectCrop, category: Category, density: bool | int, least: float
+    ) -> Pose:
         """The pose of one object. adapted: what the method learnt from the examples."""
         located = adapted.locate(self._features(crop.pixels[None]), self.config.temperature.example)
         points = located.points[0].double().cpu().numpy()
         confidence = located.confidence[0].double().cpu().numpy()
+        own = self.config.temperature.example
+        presence = self.config.presence.of("example", _cues(located, own))
         if not density:
-            return crop.pose(category, points, confidence)
+            return crop.pose(category, points, confidence, None, presence, least)
         grids = located.density[0].double().cpu().numpy()
         present = np.flatnonzero(~np.isnan(points).any(axis=1)).tolist()
         densities = {k: density_of(crop.crop, grids[k], density) for k in present}
-        return crop.pose(category, points, confidence, densities)
+        return crop.pose(category, points, confidence, densities, presence, least)
 
     def fit(self, examples: Example | Sequence[Example] | None, count: int) -> Adapted:
         """What the method learns from examples of `count` keypoints each, from the cache where it is there.
@@ -254,6 +278,15 @@ class FewShotModel(PredictsMany, CachingModule):
         folder.mkdir(parents=True, exist_ok=True)
         config = replace(self.config, vision=self.encoder.saved_config())
         write_folder(folder, MODEL_TYPE, config.to_dict(), self.state_dict(), None)
+
+
+def _cues(located: Located, temperature: float = 1.0) -> np.ndarray:
+    """The cues [K, 2] of presence; there are no scores. temperature: that the densities are at."""
+    grids = tempered(located.density[0].double(), 1 / temperature, dims=2).cpu().numpy()
+    placed = np.isfinite(located.points[0].cpu().numpy()).all(axis=1)
+    entropies = np.full(len(grids), np.nan)
+    entropies[placed] = entropy_shares(grids[placed])
+    return np.column_stack([entropies, np.full(len(grids), np.nan)])
 
 
 def build(config: FewShotConfig, seed: int = 0) -> FewShotModel:

@@ -20,6 +20,7 @@ from ...category import Category
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...decoding.codec import CoordinateCodec, bin_centres, mass_near
 from ...density import Density
+from ...density.presence import entropy_shares
 from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS, Box, Crop
 from ...images import ImageSource
@@ -213,6 +214,18 @@ def confidences(decoded: DecodedPoints) -> np.ndarray:
         centres = bin_centres(distribution.shape[1])
         confidence *= mass_near(distribution, centres, values[:, axis].float(), CONFIDENCE_RADIUS)
     return confidence.double().clamp(0, 1).numpy()
+
+
+def distribution_cues(decoded: DecodedPoints, codec: CoordinateCodec, temperature: float) -> np.ndarray:
+    """The cues K 2 of presence, as `density.presence` has them: entropies at temperature 1; there are no scores.
+
+    temperature: that decoded's distributions are at.
+    """
+    sums, most = np.zeros(len(decoded.values)), 0.0
+    for distribution in (decoded.x, decoded.y):
+        own = codec.tempered(distribution, 1 / temperature).double().cpu().numpy()
+        sums, most = sums + entropy_shares(own) * np.log(own.shape[1]), most + np.log(own.shape[1])
+    return np.column_stack([sums / most, np.full(len(sums), np.nan)])
 
 
 def confidences_at(decoded: DecodedPoints, codec: CoordinateCodec, temperatures: Sequence[float]) -> np.ndarray:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from ...category import Category
 from ...configs.checks import check_flag, check_whole
-from ...decoding import Engine, Prefix
+from ...decoding import DecodedPoints, Engine, Prefix
+from ...density.presence import PRESENT_FROM
 from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
@@ -31,10 +32,10 @@ from ..arguments import Boxes, CategoryLike, check_density, check_options, for_e
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
-from .base import GenerativeModel, confidences, confidences_at, densities
+from .base import GenerativeModel, confidences, confidences_at, densities, distribution_cues
 from .capellm_config import CapeLLMConfig
 
-OPTIONS = ("strategy", "density", "describe", "cumulative", "order", "seed")  # of `CapeLLMView.predict`
+OPTIONS = ("strategy", "density", "describe", "cumulative", "order", "seed", "presence")  # of `CapeLLMView.predict`
 FIRST_TOKENS = 64  # largest number of tokens of an answer that the model writes in a first round, its ending included
 
 
@@ -130,6 +131,10 @@ class CapeLLM(GenerativeModel):
         """Points and confidences at several temperatures: `encode` and `CapeLLMView.confidences_at` in one call."""
         return self.encode(image, box).confidences_at(category, temperatures)
 
+    def presence_cues(self, image: ImageSource, category: CategoryLike, box: Box | None = None) -> np.ndarray:
+        """The cues of presence: `encode` and `CapeLLMView.presence_cues` in one call."""
+        return self.encode(image, box).presence_cues(category)
+
     def questions(
         self, category: Category, describe: str = "detailed", first: Sequence[Sequence[int]] = ()
     ) -> list[list[int]]:
@@ -217,6 +222,7 @@ class CapeLLMView:
         cumulative: bool = False,
         order: Sequence[int] | None = None,
         seed: int = 0,
+        presence: float = PRESENT_FROM,
         **others: Any,
     ) -> Pose:
         """Find the category's keypoints, in original image pixels and in the category's order.
@@ -229,10 +235,11 @@ class CapeLLMView:
         cumulative: ask in one conversation, in which every question follows all earlier answers (Sec. 4.3).
         order: indices of the keypoints in the order of that conversation; None takes the category's order.
         seed: of strategies that draw.
+        presence: the presence from which a point is present; its place is the same in any case.
 
         The confidence is the probability that x lies within 0.1 of the crop of the answer, times the same of y given
         x. A model that answers with <KEYPOINT> has no distribution: see `KeypointToken.locate` for its confidence. A
-        point for which it does not write the token is absent. Raises InputError for options that a <KEYPOINT> answer
+        point for which it does not write the token has no place. Raises InputError for options that a <KEYPOINT> answer
         does not have, and for an order that is none.
         """
         check_options("CapeLLM", others, OPTIONS)
@@ -263,7 +270,9 @@ class CapeLLMView:
         else:
             decoded = self.engine.answer(self.prefix, questions, strategy_name, seed)
         grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
-        return self.cut.pose(category, decoded.values.double().numpy() / 1000, confidences(decoded), grids)
+        points, sure = decoded.values.double().numpy() / 1000, confidences(decoded)
+        there = self.model.config.presence.of("text", self._cues(decoded))
+        return self.cut.pose(category, points, sure, grids, there, presence)
 
     @torch.inference_mode()
     def confidences_at(self, category: CategoryLike, temperatures: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -277,6 +286,17 @@ class CapeLLMView:
         decoded = replace(self.engine, temperature=1.0).answer(self.prefix, questions, model.config.strategy)
         points = self.cut.to_image(decoded.values.double().numpy() / 1000)
         return points, confidences_at(decoded, model.codec, temperatures)
+
+    @torch.inference_mode()
+    def presence_cues(self, category: CategoryLike) -> np.ndarray:
+        """The cues K 2 of the presence of `predict`, see `density.presence`; InputError as of `confidences_at`."""
+        category, model = as_category(category), self.model
+        model.check_distribution()
+        questions = model.questions(category, first=self.first_answers(category) if self._writes_first else [])
+        return self._cues(self.engine.answer(self.prefix, questions, model.config.strategy))
+
+    def _cues(self, decoded: DecodedPoints) -> np.ndarray:
+        return distribution_cues(decoded, self.model.codec, self.engine.temperature)
 
     @property
     def _writes_first(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ...configs.checks import check_choice, check_flag
 from ...configs.strict import Config
+from ...density.presence import Presence
 from ...density.temperature import Temperature
 from ...errors import InputError
 from ...instructions import Instruction, instruction, instruction_setting
@@ -33,6 +34,7 @@ class CapeLLMConfig(Config):
         trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
     temperature: of its distributions by words, see `density.temperature`.
+    presence: whether a point is there, by each kind of prompt, see `density.presence`.
     """
 
     called = "The options of a CapeLLM model"
@@ -49,12 +51,14 @@ class CapeLLMConfig(Config):
     released_crop: bool = False
     strategy: str = "greedy"
     temperature: Temperature = field(default_factory=Temperature)
+    presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", instruction_setting(self.instruction))
         check_flag(self.released_crop, "A model's released_crop")
         check_token(self)
         self.temperature.check(("text",) if self.answer == "text" else ())
+        self.presence.check(("text",) if self.answer == "text" else ())
         check_choice(self.first_rounds, "A model's first_rounds", FIRST_ROUNDS)
         form = instruction(self.instruction)
         if self.answer == "token" and not form.answers_points:

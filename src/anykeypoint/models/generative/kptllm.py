@@ -83,6 +83,12 @@ class KptLLM(KptLLMNetwork):
         """Points and confidences at several temperatures: `encode` and `KptLLMView.confidences_at` in one call."""
         return self.encode(image, box).confidences_at(category, temperatures, **asked)
 
+    def presence_cues(
+        self, image: ImageSource, category: CategoryLike, box: Box | None = None, **asked: Any
+    ) -> np.ndarray:
+        """The cues of presence: `encode` and `KptLLMView.presence_cues` in one call."""
+        return self.encode(image, box).presence_cues(category, **asked)
+
     def identify(
         self,
         image: ImageSource,

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...configs.checks import check_choice, check_flag, check_positive, check_text, check_whole
 from ...configs.strict import Config
+from ...density.presence import Presence
 from ...density.temperature import Temperature
 from ...errors import InputError
 from ...instructions.tasks import TaskForm, task_form_setting
@@ -43,6 +44,7 @@ class KptLLMConfig(Config):
         trained on such crops.
     strategy: how numbers are chosen when the caller names no strategy, see `decoding.Strategy`.
     temperature: of its distributions by words, by examples and by both, see `density.temperature`.
+    presence: whether a point is there, by each kind of prompt, see `density.presence`.
     llava: hub id or folder of the LLaVA-1.5 that a new model starts from (Sec. 4.1.3): language model, CLIP tower and
         projector are its own. Both towers then have it as their source. None starts from the towers' own weights, with
         a random projection.
@@ -70,12 +72,14 @@ class KptLLMConfig(Config):
     released_crop: bool = False
     strategy: str = "greedy"
     temperature: Temperature = field(default_factory=Temperature)
+    presence: Presence = field(default_factory=Presence)
     llava: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "instruction", task_form_setting(self.instruction))
         check_token(self)
         self.temperature.check(("text", "example", "both") if self.answer == "text" else ())
+        self.presence.check(("text", "example", "both") if self.answer == "text" else ())
         for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS)):
             check_choice(getattr(self, key), f"A model's {key}", known)
         for key in ("layers", "heads", "frequencies"):

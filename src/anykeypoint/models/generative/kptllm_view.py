@@ -20,6 +20,7 @@ from torch import Tensor
 from ...category import Category
 from ...configs.checks import check_text, check_whole
 from ...decoding import DecodedPoints, Engine, Prefix
+from ...density.presence import PRESENT_FROM
 from ...errors import InputError
 from ...example import Example
 from ...geometry import visible_in
@@ -31,11 +32,11 @@ from ..arguments import CategoryLike, check_density, check_options, check_touche
 from ..cache import pixels_key
 from ..examples import check_examples, check_inside, check_shown
 from ..view import ObjectCrop
-from .base import confidences, confidences_at, densities
+from .base import confidences, confidences_at, densities, distribution_cues
 from .kptllm_network import PROMPT, KptLLMNetwork
 
 MOST_EXAMPLES = 32  # largest number of examples in one call
-OPTIONS = ("example", "words", "strategy", "density", "describe", "seed")  # of `KptLLMView.predict`
+OPTIONS = ("example", "words", "strategy", "density", "describe", "seed", "presence")  # of `KptLLMView.predict`
 NAME_TOKENS = 32  # largest number of tokens of a name that the model writes, its ending included
 
 
@@ -158,6 +159,7 @@ class KptLLMView:
         density: bool | int = False,
         describe: str = "detailed",
         seed: int = 0,
+        presence: float = PRESENT_FROM,
         **others: Any,
     ) -> Pose:
         """Find the category's keypoints, in original image pixels and in the category's order.
@@ -165,11 +167,12 @@ class KptLLMView:
         category: K keypoints.
         example: one, or up to MOST_EXAMPLES, with points in the category's order.
         words: whether the keypoints' names and descriptions are read; None reads them. A keypoint without a point in
-            any example is absent where they are not read.
+            any example has no place where they are not read.
         strategy: how numbers are chosen, see `decoding.Strategy`; None takes the model's own.
         density: also give the joint distribution of each keypoint, on that many cells a side (True: 100).
         describe: how descriptions are given, one of `instructions.DESCRIBE`.
         seed: of strategies that draw.
+        presence: the presence from which a point is present; its place is the same in any case.
 
         Several examples of a keypoint are several questions. The answer is that of the equal mixture of their exact
         distributions: p(x) is the mean of p_m(x), and p(y | x) weights each example by its p_m(x). A model that answers
@@ -193,10 +196,30 @@ class KptLLMView:
         kind = ("both" if words else "example") if examples else "text"
         temperature = self.model.config.temperature.of(kind)
         questions, prompts, engine, identified = self._asked(category, examples, words, describe, temperature)
-        points, confidence = self._points(engine, len(category), questions, prompts, strategy, seed)
+        points, confidence, cues = self._points(engine, len(category), questions, prompts, strategy, seed)
         by_keypoint = {question.keypoint: question.tokens for question in questions}
         grids = densities(engine, self.prefix, self.cut.crop, by_keypoint, density)
-        return self.cut.pose(category, points, confidence, grids, identified=identified)
+        there = self.model.config.presence.of(kind, cues)
+        return self.cut.pose(category, points, confidence, grids, there, presence, identified=identified)
+
+    @torch.inference_mode()
+    def presence_cues(
+        self,
+        category: CategoryLike,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> np.ndarray:
+        """The cues K 2 of the presence of `predict`, see `density.presence`; NaN for a point without a question.
+
+        The other arguments are those of `predict`. Raises InputError as `confidences_at` does.
+        """
+        category, model = as_category(category), self.model
+        model.check_distribution()
+        examples = check_examples(example, category)
+        words = True if check_words(words) is None else words
+        self._check_options(examples, words, "detailed", None, False)
+        questions, prompts, engine, _ = self._asked(category, examples, words, "detailed", 1.0)
+        return self._points(engine, len(category), questions, prompts, None, 0)[2]
 
     @torch.inference_mode()
     def confidences_at(
@@ -337,10 +360,13 @@ class KptLLMView:
         prompts: Tensor | None,
         strategy: str | None,
         seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The points K 2, fractions of the crop, and their confidences K; both NaN for keypoints without a question."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The points K 2, fractions of the crop, their confidences K and the cues K 2 of their presence.
+
+        All are NaN for keypoints without a question, and the cues of a <KEYPOINT> answer, which has no distribution.
+        """
         model = self.model
-        points, confidence = np.full((count, 2), np.nan), np.full(count, np.nan)
+        points, confidence, cues = np.full((count, 2), np.nan), np.full(count, np.nan), np.full((count, 2), np.nan)
         rows = [question.keypoint for question in questions]
         if model.keypoint_token is not None:
             groups = [question.tokens for question in questions]
@@ -356,7 +382,8 @@ class KptLLMView:
             decoded = self._decoded(engine, questions, model.config.strategy if strategy is None else strategy, seed)
             points[rows] = decoded.values.double().numpy() / 1000
             confidence[rows] = confidences(decoded)
-        return points, confidence
+            cues[rows] = distribution_cues(decoded, model.codec, engine.temperature)
+        return points, confidence, cues
 
     def _engine(self, prompts: Tensor | None, temperature: float = 1.0) -> Engine:
         """An engine whose questions may contain prompt tokens, of the table R D; temperature: see `Engine`."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from ...configs.checks import check_flag, check_positive, check_whole, near_names
 from ...configs.strict import Config
 from ...crops.heatmaps import STRIDE
+from ...density.presence import Presence
 from ...density.temperature import Temperature
 from ...errors import InputError
 from ...geometry import MATCHER_CROP
@@ -42,6 +43,7 @@ class MatcherConfig(Config):
     fine: whether a prompt with examples takes a second look at each point where the caller does not say.
     look: how the second look is taken, see `second_look.SecondLook`.
     temperature: of its distributions by each kind of prompt, see `density.temperature`.
+    presence: whether a point is there, by each kind of prompt, see `density.presence`.
     """
 
     called = "The options of a matcher"
@@ -64,6 +66,7 @@ class MatcherConfig(Config):
     fine: bool = False
     look: SecondLook = field(default_factory=SecondLook)
     temperature: Temperature = field(default_factory=Temperature)
+    presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
         head = head_class(self.name)
@@ -97,6 +100,7 @@ class MatcherConfig(Config):
                 f"{self.phrases!r} for {self.name}."
             )
         self.temperature.check(self.prompts)
+        self.presence.check(self.prompts, head.has_scores)
         if self.fine and not self.takes_examples:
             raise InputError(f"{self.name} looks at no example and takes no second look; leave fine out.")
         if self.own_example_encoder and not self.takes_examples:

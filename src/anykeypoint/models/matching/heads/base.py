@@ -147,6 +147,7 @@ class MatchingHead(nn.Module):
     reads_points: ClassVar[bool] = False  # whether it takes the points of examples, too, in place of heat maps
     many_prompts: ClassVar[bool] = False  # whether `forward` takes several prompts of a picture, see there
     float32_prompts: ClassVar[bool] = False  # whether phrases and heat maps stay float32 beside features in half
+    has_scores: ClassVar[bool] = False  # whether `best_scores` gives any
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -233,6 +234,13 @@ class MatchingHead(nn.Module):
         """The points [B, K, 2] that the head would answer with for distributions [B, K, h, w].
 
         None where its points are not read from its distributions.
+        """
+        return None
+
+    def best_scores(self, output: Any) -> Tensor | None:
+        """[B, K], how well the best place suits each keypoint, before the scores were made a distribution.
+
+        output: what `forward` gave. None for a head without such scores.
         """
         return None
 

@@ -98,7 +98,7 @@ class EvidenceHead(MatchingHead):
     prompts = ("text", "example", "both")
     text = "minilm-l6"
     float32 = ("phrase_mean", "phrase_whitener")
-    reads_points = many_prompts = float32_prompts = True
+    reads_points = many_prompts = float32_prompts = has_scores = True
     fitted = ("image_width", "text_width", "groups", "place_width")
 
     def __init__(self, config: EvidenceConfig) -> None:
@@ -245,6 +245,11 @@ class EvidenceHead(MatchingHead):
     def read(self, probabilities: Tensor) -> Tensor:
         """See `MatchingHead.read`."""
         return read(probabilities, self.config.reading)
+
+    def best_scores(self, output: EvidenceOutput) -> Tensor:
+        """See `MatchingHead.best_scores`: the mean of the members, weighted over the examples like the mixture."""
+        best = output.scores[-1].mean(dim=0).flatten(-2).amax(dim=-1)  # B M K
+        return (output.example_share * best).sum(dim=1)
 
     # --- training ----------------------------------------------------------------------------------------------------
 
