@@ -90,6 +90,27 @@ def test_the_presence_from_which_points_are_present_can_be_chosen(models, kind, 
         model.predict(picture(), FISH, presence=1.5, **PROMPTS[prompt])
 
 
+def test_the_presence_of_the_evidence_head_reads_its_best_scores_too(models):
+    curve = replace(CURVE, score=0.7, mean_score=-0.3)
+    model = models("evidence", presence=Presence(text=curve))
+    cues = model.presence_cues(picture(), FISH)
+    assert np.isfinite(cues).all()
+    np.testing.assert_allclose(model.predict(picture(), FISH).presence, curve.at(cues), atol=1e-6)
+    assert np.isnan(models("flf").presence_cues(picture(), FISH)[:, 1]).all()
+
+
+@pytest.mark.parametrize(("kind", "prompt"), [case for case in CASES if case[0] == "evidence"])
+def test_presence_does_not_depend_on_the_batch_nor_on_the_mirrored_picture(models, kind, prompt):
+    model = models(kind, presence=Presence(**{prompt: replace(CURVE, score=0.7, mean_score=-0.3)}))
+    alone = model.predict(picture(), FISH, **PROMPTS[prompt])
+    asked = {name: value for name, value in PROMPTS[prompt].items() if name == "words"}
+    poses = model.predict_many([picture()] * 3, FISH, examples=PROMPTS[prompt].get("example"), **asked)
+    for pose in poses:
+        np.testing.assert_allclose(pose.presence, alone.presence, atol=1e-5)
+    mirrored = model.predict(picture(), FISH, mirror=True, **PROMPTS[prompt])
+    np.testing.assert_allclose(mirrored.presence, alone.presence, atol=1e-6)
+
+
 def test_a_config_keeps_its_presence_and_refuses_one_of_a_prompt_that_it_does_not_take():
     curve = replace(CURVE, score=0.5, mean_score=0.25)
     config = MatcherConfig("evidence", presence=Presence(text=curve))

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...configs.checks import check_flag
+from ...configs.checks import check_flag, check_share
+from ...density.presence import PRESENT_FROM
 from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
@@ -33,6 +34,7 @@ from .inputs import EncodedExample, encode_example, joined, make_prompt
 from .matcher_config import MatcherConfig
 from .mirroring import with_mirrored
 from .posing import pose_of
+from .presences import presence_of
 from .second_look import ExamplePatches, Found, encode_patches, look_again, squares
 
 # Largest number of (object, example, keypoint) in one batch of a head, unless a single object has more: each has maps
@@ -40,7 +42,7 @@ from .second_look import ExamplePatches, Found, encode_patches, look_again, squa
 MOST_ROWS = 4096
 MOST_PATCHES = 256  # largest number of patches whose features are held at once, unless a single object has more
 _DESCRIBE = ("detailed", "removed")
-_OPTIONS = ("example", "words", "density", "describe", "mirror", "fine")
+_OPTIONS = ("example", "words", "density", "describe", "mirror", "fine", "presence")
 
 
 class Asked(Protocol):
@@ -90,6 +92,7 @@ class MatcherQuestion:
     covered: [K] bool, the keypoints that the prompt covers.
     looked_at: the examples that a second look is taken with.
     density, mirror: as in `MatchView.predict`.
+    least: the presence from which a point is present.
     """
 
     category: Category
@@ -98,14 +101,19 @@ class MatcherQuestion:
     looked_at: Sequence[Example] = ()
     density: bool | int = False
     mirror: bool = False
+    least: float = PRESENT_FROM
 
 
 @dataclass(frozen=True, eq=False)
 class RowOutput:
-    """The points [1, K, 2] and probabilities [1, K, h, w] of one object of a batch; a `HeadOutput`."""
+    """The points [1, K, 2] and probabilities [1, K, h, w] of one object of a batch; a `HeadOutput`.
+
+    scores: [1, K], of `MatchingHead.best_scores`.
+    """
 
     points: Tensor
     probabilities: Tensor
+    scores: Tensor | None = None
 
 
 def prompt_for(
@@ -143,6 +151,7 @@ def question_of(
     describe: str = "detailed",
     mirror: bool = False,
     fine: bool | None = None,
+    presence: float = PRESENT_FROM,
     **others: Any,
 ) -> MatcherQuestion:
     """What `MatchView.predict` is asked, whose arguments these are; InputError where it raises one for them."""
@@ -151,7 +160,8 @@ def question_of(
     prompt, covered = prompt_for(model, category, example, words, describe)
     looked_at = _looked_at(model, example, fine)
     mirror = check_flag(mirror, "Whether the mirrored picture is asked about too")
-    return MatcherQuestion(category, prompt, covered, looked_at, density, mirror)
+    check_share(presence, "The least presence of a present point")
+    return MatcherQuestion(category, prompt, covered, looked_at, density, mirror, presence)
 
 
 def _looked_at(model: Asked, example: Example | Sequence[Example] | None, fine: bool | None) -> list[Example]:
@@ -168,6 +178,10 @@ def _looked_at(model: Asked, example: Example | Sequence[Example] | None, fine: 
 def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[MatcherQuestion]) -> list[Pose]:
     """The pose of each object, asked one question each."""
     outputs = match_all(model, [one.features for one in objects], questions)
+    presences = [  # of the picture as it is, for which the curve was fitted, also where its mirror image is asked, too
+        presence_of(model.config, asked.prompt, output.probabilities, output.scores, asked.covered)
+        for asked, output in zip(questions, outputs, strict=True)
+    ]
     if turned := [i for i, question in enumerate(questions) if question.mirror]:
         pixels = np.stack([objects[i].cut.pixels[:, ::-1] for i in turned])
         others = match_all(model, model.encode_pixels(pixels).split(1), [questions[i] for i in turned])
@@ -176,26 +190,27 @@ def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[MatcherQu
             outputs[i] = with_mirrored(outputs[i], other, question.category, question.covered, model.head.read)
     found = second_looks(model, objects, questions, outputs)
     poses = []
-    for one, asked, output, look in zip(objects, questions, outputs, found, strict=True):
-        grids = probabilities(model, output, asked.prompt)
-        poses.append(pose_of(one.cut, asked.category, asked.covered, output.points, grids, asked.density, look))
+    for one, asked, output, look, there in zip(objects, questions, outputs, found, presences, strict=True):
+        grids, of = probabilities(model, output, asked.prompt), (one.cut, asked.category, asked.covered)
+        poses.append(pose_of(*of, output.points, grids, asked.density, look, there, asked.least))
     return poses
 
 
-def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[MatcherQuestion]) -> list[HeadOutput]:
+def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[MatcherQuestion]) -> list[RowOutput]:
     """The head's output for each of the feature maps [1, C, h, w], asked one question each.
 
     All K slots of an object are valid, and the head leaves out those that its prompt does not cover.
     """
-    outputs: list[HeadOutput | None] = [None] * len(questions)
+    outputs: list[RowOutput | None] = [None] * len(questions)
     for group in _groups(questions):
         counts = [len(questions[i].covered) for i in group]
         valid = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
         prompt = joined([questions[i].prompt for i in group], max(counts))
         output = model.match(torch.cat([features[i] for i in group]), valid.to(model.device), prompt)
-        points, grids = output.points, output.probabilities
+        points, grids, scores = output.points, output.probabilities, model.head.best_scores(output)
         for row, (i, count) in enumerate(zip(group, counts, strict=True)):
-            outputs[i] = RowOutput(points[row : row + 1, :count], grids[row : row + 1, :count])
+            own = slice(row, row + 1), slice(count)
+            outputs[i] = RowOutput(points[own], grids[own], None if scores is None else scores[own])
     return outputs  # type: ignore[return-value]  # every question is in a group
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...density.presence import PRESENT_FROM
 from ...density.temperature import tempered
 from ...example import Example
 from ...geometry import Box, Crop
@@ -23,6 +24,7 @@ from .explaining import recorded_attention, stacked
 from .heads.base import HeadOutput
 from .naming import named, names_to_choose
 from .posing import confidence_shares, masses, places_of, pose_of
+from .presences import cues_of, presence_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class MatchView:
         describe: str = "detailed",
         mirror: bool = False,
         fine: bool | None = None,
+        presence: float = PRESENT_FROM,
         **others: Any,
     ) -> Pose:
         """Where the category's keypoints are, in original image pixels, in the category's order.
@@ -75,14 +78,17 @@ class MatchView:
         fine: look at each point that an example shows once more, in a small square round the first answer
             (`second_look`); its density then has finer cells. None does so where the model's config says `fine`.
 
-        A keypoint that no example shows, and no phrase names, is absent. The confidence is the probability, under that
-        density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
+        presence: the presence from which a point is present; its place is the same in any case.
+
+        A keypoint that no example shows, and no phrase names, has no place. The confidence is the probability, under
+        that density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
         and then it only ranks them. The density is at the model's temperature for this kind of prompt.
 
         Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
         whose points lie outside their picture.
         """
-        question = question_of(self.model, category, example, words, density, describe, mirror, fine, **others)
+        options = {"density": density, "describe": describe, "mirror": mirror, "fine": fine, "presence": presence}
+        question = question_of(self.model, category, example, words, **options, **others)
         return answers(self.model, [self], [question])[0]
 
     @torch.inference_mode()
@@ -107,7 +113,11 @@ class MatchView:
             output = self._match(question)
         (found,) = second_looks(self.model, [self], [question], [output])
         grids = probabilities(self.model, output, question.prompt)
-        pose = pose_of(self.cut, question.category, covered, output.points, grids, question.density, found)
+        there = presence_of(
+            self.model.config, question.prompt, output.probabilities, self.model.head.best_scores(output), covered
+        )
+        of = self.cut, question.category, covered, output.points, grids, question.density
+        pose = pose_of(*of, found, there, question.least)
         stages = self.model.head.stages(output, stacked(recorded))
 
         def only_covered(values: Tensor, axis: int) -> np.ndarray:
@@ -167,6 +177,18 @@ class MatchView:
         shares = confidence_shares(self.crop, question.covered, xy, found, output.probabilities.shape[-1])
         grids = [tempered(output.probabilities, temperature, dims=2) for temperature in temperatures]
         return xy, np.stack([masses(grid, shares) for grid in grids])
+
+    @torch.inference_mode()
+    def presence_cues(
+        self,
+        category: CategoryLike,
+        example: Example | Sequence[Example] | None = None,
+        words: bool | None = None,
+    ) -> np.ndarray:
+        """The cues [K, 2] of the presence of `predict`, whose arguments these are; see `density.presence`."""
+        question = question_of(self.model, category, example, words)
+        output = self._match(question)
+        return cues_of(output.probabilities, self.model.head.best_scores(output), question.covered)
 
     def _match(self, question: MatcherQuestion) -> HeadOutput:
         """The head's own output, with all that `MatchingHead.stages` reads."""

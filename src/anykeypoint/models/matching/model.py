@@ -152,6 +152,12 @@ class MatchingModel(PredictsMany, MatchingNetwork):
         """Points and confidences at several temperatures: `encode` and `MatchView.confidences_at` in one call."""
         return self.encode(image, box).confidences_at(category, temperatures, **asked)
 
+    def presence_cues(
+        self, image: ImageSource, category: CategoryLike, box: Box | None = None, **asked: Any
+    ) -> np.ndarray:
+        """The cues of presence: `encode` and `MatchView.presence_cues` in one call."""
+        return self.encode(image, box).presence_cues(category, **asked)
+
 
 def build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> MatchingModel:
     """A matcher with pretrained encoders and an untrained head, in eval mode.

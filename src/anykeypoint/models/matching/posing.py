@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...category import Category
 from ...density import disc_shares
+from ...density.presence import PRESENT_FROM
 from ...geometry import CONFIDENCE_RADIUS, Crop
 from ...pose import Pose
 from ..view import ObjectCrop, density_of
@@ -22,6 +23,8 @@ def pose_of(
     probabilities: Tensor,
     density: bool | int = False,
     found: Found | None = None,
+    presence: np.ndarray | None = None,
+    least: float = PRESENT_FROM,
 ) -> Pose:
     """The pose of an output.
 
@@ -29,12 +32,14 @@ def pose_of(
     points, probabilities: of the output, [1, K, 2] and [1, K, h, w], at the model's temperature.
     density: as in `MatchView.predict`.
     found: what a second look found; None without one.
+    presence: [K], of `presences.presence_of`; None where it is unknown.
+    least: the presence from which a point is present.
     """
     places = places_of(cut, covered, points, found)
     grids, xy = probabilities[0].double().cpu().numpy(), cut.to_image(places)
     confidence = masses(probabilities, confidence_shares(cut.crop, covered, xy, found, grids.shape[-1]))
     if not density:
-        return cut.pose(category, places, confidence, None)
+        return cut.pose(category, places, confidence, None, presence, least)
     looked, densities = _looked(found), {}
     for k in np.flatnonzero(covered).tolist():
         guess = density_of(cut.crop, grids[k])
@@ -42,7 +47,7 @@ def pose_of(
             guess = found.density(looked[k], guess, density)
         sized = density is True or len(guess.grid) == density
         densities[k] = guess if sized else density_of(cut.crop, guess.grid, density)
-    return cut.pose(category, places, confidence, densities)
+    return cut.pose(category, places, confidence, densities, presence, least)
 
 
 def places_of(cut: ObjectCrop, covered: np.ndarray, points: Tensor, found: Found | None) -> np.ndarray:
