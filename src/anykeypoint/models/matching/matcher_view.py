@@ -81,8 +81,8 @@ class MatchView:
         presence: the presence from which a point is present; its place is the same in any case.
 
         A keypoint that no example shows, and no phrase names, has no place. The confidence is the probability, under
-        that density, within a tenth of the crop of the point. The decoder of most heads moves points after the first guess,
-        and then it only ranks them. The density is at the model's temperature for this kind of prompt.
+        that density, within a tenth of the crop of the point. The decoder of most heads moves points after the first
+        guess, and then it only ranks them. The density is at the model's temperature for this kind of prompt.
 
         Raises InputError for a prompt that this model does not take, and for examples that are not of the category or
         whose points lie outside their picture.
