@@ -11,8 +11,8 @@ from anykeypoint.category import Category
 from anykeypoint.density.presence import Presence, PresenceCurve
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
-from anykeypoint.evaluation.foreign import foreign_queries, foreign_to
-from anykeypoint.evaluation.presence import area_under_curve
+from anykeypoint.evaluation.other_kinds import foreign_queries, foreign_to
+from anykeypoint.evaluation.presence_figures import area_under_curve
 from anykeypoint.evaluation.presence_fitting import FOREIGN, fit_presence, fitted_curve, with_presence
 from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.evaluation.run import evaluate

@@ -31,7 +31,7 @@ class EvaluationConfig(Config):
     fine: whether a matcher looks at each point that an example shows once more; None is as the model's config says.
     dtype: precision that the model is loaded in, see `anykeypoint.load`.
     foreign: of how many objects of each category at most the points of another kind of object are asked too, to see
-        how often these are called present, see `foreign`; 0 asks none, and a model without presence is not asked.
+        how often these are called present, see `other_kinds`; 0 asks none, and a model without presence is not asked.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.

@@ -1,8 +1,8 @@
 """Fitting a model's presence: for each kind of prompt the logistic function that tells visible points from others.
 
 A point is present where its label says that it is visible (2). It is not where it is hidden (1) or not labelled (0),
-and where it is one of another kind of object (`foreign`). Each object counts alike, whatever its number of points; what
-is asked about another kind counts FOREIGN of what is asked about the own.
+and where it is one of another kind of object (`other_kinds`). Each object counts alike, whatever its number of points;
+what is asked about another kind counts FOREIGN of what is asked about the own.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..geometry import Box
 from .evaluation_config import EvaluationConfig
-from .foreign import foreign_queries
-from .presence import area_under_curve
+from .other_kinds import foreign_queries
+from .presence_figures import area_under_curve
 from .protocols import EvaluationProtocol
 from .queries import Prediction, Query, predict_query
 from .run import chosen_pairs, queries_of

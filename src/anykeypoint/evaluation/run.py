@@ -25,13 +25,13 @@ from ..instructions import check_describe
 from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
-from .foreign import foreign_queries
 from .left_right import MirroredPictures
 from .metrics import KEYS, common_points
 from .naming import measure_names
+from .other_kinds import foreign_queries
 from .points import measure_points
 from .prediction_files import Workers, predict_all
-from .presence import measure_presence
+from .presence_figures import measure_presence
 from .protocols import EvaluationProtocol, draw_pairs
 from .queries import EvaluatedModel, Prediction, Query, predict_query
 from .report import PAGE, write_report
