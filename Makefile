@@ -1,6 +1,6 @@
 # make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
 # make test      lint and all tests
-# make soak      500 faults put into good labels of every form: all are found, and no good object is touched (minutes)
+# make soak      500 faults put into good labels of every form, 2,000 requests made from the server's description (minutes)
 # make newest    all tests with the newest version of every library that pyproject.toml allows
 # make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
 PYTHON ?= python3
@@ -31,7 +31,7 @@ test: install lint
 	$(RUN)/python -m pytest $(PARALLEL)
 
 soak: install
-	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py
+	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py tests/serving/test_openapi.py
 
 newest:
 	$(PYTHON) -m venv --clear $(NEWEST)

@@ -122,3 +122,10 @@ def test_the_page_comes_with_a_strict_policy_and_needs_nothing_from_elsewhere(cl
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self'" in policy and "http" not in policy
     assert client.get("/docs").status_code == 404 and client.get("/openapi.json").status_code == 200
+
+
+def test_the_caller_says_from_which_presence_a_point_counts_as_present(client, tiny_model):
+    expected = tiny_model.predict(tiny_matchers.picture(0), Category.from_text(WORDS))
+    for least in (0.0, 1.0):
+        pose = ask(client, keypoints=WORDS, presence=least).json()["poses"][0]
+        assert pose["present"] == expected.present_from(least).present.tolist()

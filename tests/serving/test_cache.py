@@ -74,6 +74,7 @@ def test_every_part_of_a_question_counts():
         {"options": (("density", True),)},
         {"options": (("density", 20),)},
         {"options": (("mirror", True),)},
+        {"least": 0.2},
     ]
     assert len({Question(**{**base, **change}).key for change in changes}) == len(changes)
     assert Question(**base).key == Question(**{**base, "picture": read_picture(png(0))}).key

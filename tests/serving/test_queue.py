@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from server_calls import WORDS, ask, png, xy
 from stand_in import StandIn
 from test_uploads import refused
@@ -157,20 +158,25 @@ def test_every_client_gets_its_own_answer(serving):
 
 
 @pytest.mark.parametrize("size", [2, 5])
-def test_a_batch_that_fails_is_asked_one_by_one_and_for_want_of_memory_in_halves(model, size):
+def test_a_batch_that_fails_is_asked_one_by_one_and_for_want_of_memory_in_halves(size):
+    tried = []
+
+    class Together(StandIn):
+        batch = 8
+
+        def predict_batch(self, queries):
+            tried.append(len(queries))
+            if len(queries) > 1:
+                raise torch.OutOfMemoryError if size == 5 else RuntimeError("a fault")
+            return [self.predict(queries[0].image, queries[0].category)]
+
     picture = read_picture(png())
     questions = [
         Question(picture, pixels_key(picture), Category.from_text("bad" if i == 1 else f"p{i}")) for i in range(size)
     ]
-    tried = []
-
-    def together(_, part):
-        tried.append(len(part))
-        raise MemoryError if size == 5 else RuntimeError("a fault")
-
-    answers = answer_batch(model, questions, together)
-    assert [type(answer).__name__ for answer in answers] == ["Pose", "RuntimeError", *["Pose"] * (size - 2)]
-    assert tried == ([5, 2, 3] if size == 5 else [2])
+    answers = answer_batch(Together(), questions)
+    assert [type(answer).__name__ for answer in answers] == ["Pose", "PredictionFailed", *["Pose"] * (size - 2)]
+    assert tried == ([5, 2, 1, 1, 3, 1, 1, 1] if size == 5 else [2, 1, 1])
 
 
 def test_a_stopped_queue_refuses_what_waits_and_what_comes(model):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,7 @@ class Question:
     words: as models take it.
     points: [P, 2] places in image pixels that are to be named; None asks where the category's keypoints are.
     options: further keyword arguments of the model's method, those with their default left out.
+    least: presence from which a point counts as present.
     """
 
     picture: UprightPicture = field(repr=False)
@@ -41,6 +42,7 @@ class Question:
     words: bool | None = None
     points: np.ndarray | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    least: float = 0.5
 
     @cached_property
     def key(self) -> bytes:
@@ -56,60 +58,48 @@ class Question:
             "words": self.words,
             "points": None if self.points is None else self.points.tobytes().hex(),
             "options": sorted(self.options),
+            "least": self.least,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
-def answer_each(model: Any, questions: Sequence[Question]) -> list[Answer | Exception]:
-    """The answers of a model, in order; a question that cannot be answered gives its error and costs no other one."""
-    answers: list[Answer | Exception] = []
-    for question in questions:
-        try:
-            answers.append(_answer(model, question))
-        except Exception as error:
-            answers.append(error)
-    return answers
+def answer_batch(model: Any, questions: Sequence[Question]) -> list[Answer | Exception]:
+    """The answers of a model, in order; a question that cannot be answered gives its error and costs no other one.
 
-
-def answer_batch(
-    model: Any, questions: Sequence[Question], together: Callable[[Any, Sequence[Question]], list[Answer]] | None = None
-) -> list[Answer | Exception]:
-    """`answer_each`, but through the network together where that goes.
-
-    together: answers all questions at once or raises an error; then they are answered one by one, and where memory was
-        too small first in two halves. None answers one by one.
+    Those for places go through the network together as `inference.many.answer` has it; names are given one by one.
     """
-    if together is None or len(questions) < 2:
-        return answer_each(model, questions)
-    try:
-        return list(together(model, questions))
-    except Exception as error:
-        half = len(questions) // 2
-        if not _is_memory(error) or half < 2:
-            return answer_each(model, questions)
-    answers: list[Answer | Exception] = []
-    for part in (questions[:half], questions[half:]):
-        try:
-            answers += together(model, part)
-        except Exception:
-            answers += answer_each(model, part)
-    return answers
+    from ..inference.many import ObjectQuery, answer  # not before the server is there: torch takes seconds
+
+    asked = [question for question in questions if question.points is None]
+    items = [
+        ObjectQuery(
+            question.picture,
+            question.category,  # type: ignore[arg-type]  # only a question for names has none
+            question.box,
+            list(question.examples) or None,
+            question.words,
+            dict(question.options),
+        )
+        for question in asked
+    ]
+    poses = iter(answer(model, items))
+    return [
+        _named(model, question) if question.points is not None else _counted(next(poses), question)
+        for question in questions
+    ]
 
 
-def _answer(model: Any, question: Question) -> Answer:
-    if question.points is None:
-        given: dict[str, Any] = dict(question.options)
-        if question.examples:
-            given["example"] = list(question.examples)
-        if question.words is not None:
-            given["words"] = question.words
-        return model.predict(question.picture, question.category, box=question.box, **given)
+def _named(model: Any, question: Question) -> Answer | Exception:
+    """The names of a question's points."""
     if not hasattr(model, "identify"):
-        raise InputError("This model finds keypoints and names none; choose another model.")
+        return InputError("This model finds keypoints and names none; choose another model.")
     given = dict(question.options)
-    return model.identify(question.picture, question.points, box=question.box, category=question.category, **given)
+    try:
+        return model.identify(question.picture, question.points, box=question.box, category=question.category, **given)
+    except Exception as error:
+        return error
 
 
-def _is_memory(error: Exception) -> bool:
-    """Whether an error says that memory was too small, of Python's or of a GPU's."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def _counted(answer: Pose | InputError, question: Question) -> Pose | InputError:
+    """The pose with those points present that the question counts as such; an error as it is."""
+    return answer if isinstance(answer, InputError) or question.least == 0.5 else answer.present_from(question.least)

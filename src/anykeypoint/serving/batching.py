@@ -136,7 +136,9 @@ class BatchQueue:
                     return batch
 
     def _take(self) -> list[_Waiting]:
-        model, batch, others = None, [], []
+        model: str | None = None
+        batch: list[_Waiting] = []
+        others: list[_Waiting] = []
         while self._waiting and len(batch) < self.limits.batch:
             entry = self._waiting.popleft()
             if model is not None and entry.model != model:

@@ -3,6 +3,7 @@
 {"error": "one sentence", "request_id": "3f2a...", "field": "boxes"}
 """
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..errors import InputError
+from ..errors import InputError, PredictionFailed
+
+_log = logging.getLogger(__name__)
 
 _SENTENCES = {
     400: "The request cannot be read; send the form that the server's openapi.json describes.",
@@ -65,6 +68,9 @@ def add_handlers(app: FastAPI) -> None:
         return answer_to(error, request_id(request))
 
     async def wrong_input(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, PredictionFailed):
+            _log.error("Request %s failed", request_id(request), exc_info=error.__cause__)
+            return answer_to(Refusal(500, FAILED), request_id(request))
         return answer_to(Refusal(422, str(error)), request_id(request))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:

@@ -21,7 +21,7 @@ from .asking import boxes_of, category_of, examples_of, marks_of
 from .bounded_store import BoundedStore
 from .openapi import body_of, refusals
 from .refusals import Refusal
-from .service import Service
+from .service import Service, own_category
 from .uploads import DecodedPictures, UploadDecoder, Uploaded, read_body
 
 Result = TypeVar("Result")
@@ -72,7 +72,7 @@ class Api:
         asked, files = await read_body(request, schemas.PredictRequest, ("image", "example"))
         model = self.service.model_name(asked.model)
         notes: list[str] = []
-        chosen = category_of(asked, notes)
+        chosen = category_of(asked, notes) or own_category(self.service.models[model])
         async with self.decoder.session() as pictures:
             picture = await self.picture(pictures, files.get("image", []), asked.image_id)
             marks = await self._marks(pictures, asked, files.get("example", []))
@@ -85,12 +85,14 @@ class Api:
                     422, "Say what to find, as category, keypoints or definition, or with an example.", "category"
                 )
             boxes = boxes_of(asked.boxes, picture.picture.size)
-            options = self._options(asked, chosen, len(boxes))
-            keys = tuple(one.key for _, one in marks)
-            questions = [
-                Question(picture.picture, picture.key, chosen, box, examples, keys, asked.words, options=options)
-                for box in boxes
-            ]
+            more: dict[str, Any] = {
+                "examples": examples,
+                "example_keys": tuple(one.key for _, one in marks),
+                "words": asked.words,
+                "options": self._options(asked, chosen, len(boxes)),
+                "least": asked.presence,
+            }
+            questions = [Question(picture.picture, picture.key, chosen, box, **more) for box in boxes]
             poses = await while_connected(request, self.service.ask(model, questions, _written))
         return self._answered(model, picture, notes, "poses", b"[" + b",".join(poses) + b"]")
 

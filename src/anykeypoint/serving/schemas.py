@@ -85,6 +85,7 @@ class PredictRequest(InWords):
     )
     fine: bool | None = Field(None, description="a second look, with an example; null as the model's config says")
     mirror: bool = Field(False, description="ask about the mirrored picture too")
+    presence: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="from which a point counts as present")
 
 
 class IdentifyRequest(InWords):
@@ -115,6 +116,7 @@ class PoseBody(BaseModel):
     names: list[str]
     xy: list[list[float | None]]
     confidence: list[float | None]
+    presence: list[float | None]
     present: list[bool]
     skeleton: list[list[int]]
     density: dict[str, Any] | None

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -23,7 +24,7 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        own = {"registry": self.registry, "namespace": "anykeypoint"}
+        own: dict[str, Any] = {"registry": self.registry, "namespace": "anykeypoint"}
         self.requests = Counter("requests", "Requests answered.", ["route", "status"], **own)
         self.queue = Gauge("queue_length", "Objects that wait for the model or are being computed.", **own)
         self.batch = Histogram("batch_size", "Objects in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), **own)

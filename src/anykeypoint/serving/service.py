@@ -201,6 +201,11 @@ def weights_hash(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def own_category(model: Any) -> Category | None:
+    """The category of an adapted model, which finds its points and no others; None for any other model."""
+    return getattr(getattr(model, "config", None), "category", None)
+
+
 def try_out(model: Any) -> None:
     """Ask a model twice about a made-up picture; InputError unless it gives the same answer twice.
 
@@ -208,13 +213,12 @@ def try_out(model: Any) -> None:
     """
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     picture = read_picture(np.kron(noise, np.ones((8, 8, 1), dtype=np.uint8)))
-    category, key = Category.from_text("left corner; right corner"), pixels_key(picture)
+    category, key = own_category(model) or Category.from_text("left corner; right corner"), pixels_key(picture)
     prompts = getattr(model, "prompts", ("text",))
-    example = Example(picture, np.array([[10.0, 10.0], [50.0, 40.0]]), category=category)
     if not {"text", "example", "both"} & set(prompts):
         return  # it names points and finds none
-    shown = () if "text" in prompts else (example,)
-    category = getattr(model, "category", category)
+    marks = np.linspace(10, 50, 2 * len(category)).reshape(-1, 2)
+    shown = () if "text" in prompts else (Example(picture, marks, category=category),)
     question = Question(picture, key, category, examples=shown, example_keys=(key,) * len(shown))
     answers = answer_batch(model, [question, question])
     for answer in answers:
