@@ -10,6 +10,7 @@ import typer
 from ..configs.checks import check_whole
 from ..errors import InputError, first_line
 from . import console, options
+from .serve_tools import ToolOptions
 
 MISSING = "The server needs the package {}; pip install 'anykeypoint[serve]'."
 TOKEN_VARIABLE = "ANYKEYPOINT_TOKEN"
@@ -50,8 +51,37 @@ def run(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="A folder whose pictures are added to the project and stay where they are; may be repeated.",
+            help="A folder whose pictures are added to the project and stay where they are; may be repeated. With "
+            "--tool label-studio the one folder that Label Studio serves.",
         ),
+    ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also answer label-studio or x-anylabeling, at the address of that name; may be repeated. --category, "
+            "--keypoints or --example say what to find.",
+        ),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="With --tool: a category of the library or a JSON/YAML file.",
+            autocompletion=options.complete_categories,
+        ),
+    ] = None,
+    keypoints: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With --tool: the keypoints in words, as for predict.")
+    ] = None,
+    noun: Annotated[str | None, typer.Option(metavar="TEXT", help="With --tool: the word for the object.")] = None,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PICTURE:FILE", help="With --tool: a picture with its keypoints, as for predict."),
+    ] = None,
+    detect: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="With --tool: detect the objects first, by words parted by ';'."),
     ] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="Objects that go through the model together.")] = 16,
     queue: Annotated[int, typer.Option(metavar="N", help="Objects that may wait; more are refused with 429.")] = 256,
@@ -89,14 +119,18 @@ def run(
     for name in names:
         find(name)  # a wrong name is refused before anything is started
     limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))
+    asked = ToolOptions(tuple(tool or ()), tuple(pictures or ()), category, keypoints, noun, tuple(example or ()), detect, device)
+    asked.check()
     service = Service({_shown(name): _loader(name, device, dtype) for name in names}, limits)
-    app = build_app(service, limits, token, [host, *(allow_host or ())], project, pictures or ())
+    allowed = [host, *(allow_host or ())]
+    app = build_app(service, limits, token, allowed, project, pictures or (), asked.routers(service))
     sock = listen(host, port)
     place = f"[{host}]" if ":" in host else host
     if not console.is_quiet():
         logging.basicConfig(format="%(message)s", level=logging.INFO)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    print(f"http://{place}:{sock.getsockname()[1]}/", flush=True)
+    address = f"http://{place}:{sock.getsockname()[1]}/"
+    print("\n".join([address, *(address + name for name in asked.tools)]), flush=True)
     serve(app, service, sock)
     return 0
 

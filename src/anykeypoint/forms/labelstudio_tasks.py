@@ -5,20 +5,22 @@ can be edited, and are no finished work: Label Studio exports them once they are
 """
 
 import colorsys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
+from ..category import Category
 from .dataset import Dataset, LabelledObject
+from .labelstudio_controls import Controls
 from .labelstudio_pictures import picture_address
 from .writing import by_picture, check_names, json_text, needed_size, point_labels
 
 MODEL = "anykeypoint"  # the name under which predictions show where the labels do not name their model
 HIDDEN = "hidden"  # the note of a point that is labelled but not visible
-BOXES, POINTS, PICTURE = "bbox", "kp", "image"  # names of the controls and of the picture in the setup
+OURS = Controls()  # of the setup that we write
 
 
 def tasks_text(data: Dataset, images: Path, prefix: str = "") -> str:
@@ -32,12 +34,12 @@ def tasks_text(data: Dataset, images: Path, prefix: str = "") -> str:
     tasks: list[dict[str, Any]] = []
     for name, picture in by_picture(data, images).items():
         size = needed_size(picture.path, "Label Studio's places are shares of its size")
-        known = {PICTURE: picture_address(name, prefix), "keypoints": {}}
+        known = {OURS.key: picture_address(name, prefix), "keypoints": {}}
         group = {} if picture.group is None else {"group": picture.group}
         task = {"id": len(tasks) + 1, "data": known | group, "annotations": []}
         for item in picture.objects:
             task["data"]["keypoints"][item.category.name] = point_labels(item.category)
-            _results(task, data.model or MODEL if _is_answer(item) else "").extend(_regions(item, size))
+            _results(task, data.model or MODEL if _is_answer(item) else "").extend(regions_of(item, size))
         for prediction in task.get("predictions", ()):
             prediction["score"] = float(np.mean([_score(item) for item in picture.objects if _is_answer(item)]))
         if not picture.objects and not answers:
@@ -60,22 +62,31 @@ def _results(task: dict[str, Any], model: str) -> list[dict[str, Any]]:
     return task["annotations"][0]["result"]
 
 
-def _regions(item: LabelledObject, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """The regions of one object: its rectangle, then its labelled points. size: (width, height) in pixels."""
+def regions_of(
+    item: LabelledObject, size: tuple[int, int], controls: Controls = OURS, parent: str = ""
+) -> list[dict[str, Any]]:
+    """The regions of one object: its rectangle, where the setup has rectangles, then its labelled points.
+
+    size: (width, height) of the picture in pixels.
+    controls: of the setup that the regions are for.
+    parent: id of the rectangle; "" makes one of the object's id.
+    """
     labels = point_labels(item.category)
     percent = 100 / np.array([*size, *size], dtype=np.float64)  # percent of the picture per pixel
-    common = {"to_name": PICTURE, "original_width": size[0], "original_height": size[1], "image_rotation": 0}
-    parent = f"object{item.id}"
+    common = {"to_name": controls.picture, "original_width": size[0], "original_height": size[1], "image_rotation": 0}
+    parent = parent or f"object{item.id}"
     known = np.full(len(labels), np.nan) if item.confidence is None else item.confidence
-    labelled = np.flatnonzero(item.visibility > 0)
-    x, y, w, h = (np.array(item.box) * percent).tolist()
-    value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [item.category.name]}
-    region = {"id": parent, "type": "rectanglelabels", "from_name": BOXES, **common, "value": value}
-    regions = [region if item.score is None else {**region, "score": item.score}]
-    for i in labelled:
+    regions: list[dict[str, Any]] = []
+    if controls.boxes:
+        x, y, w, h = (np.array(item.box) * percent).tolist()
+        value = {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [item.category.name]}
+        region = {"id": parent, "type": "rectanglelabels", "from_name": controls.boxes, **common, "value": value}
+        regions.append(region if item.score is None else {**region, "score": item.score})
+    owner = {"parentID": parent} if controls.boxes else {}
+    for i in np.flatnonzero(item.visibility > 0):
         x, y = (item.points[i] * percent[:2]).tolist()
         value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [labels[i]]}
-        region = {"id": f"{parent}_{i}", "type": "keypointlabels", "from_name": POINTS, "parentID": parent, **common}
+        region = {"id": f"{parent}_{i}", "type": "keypointlabels", "from_name": controls.points, **owner, **common}
         note = {"meta": {"text": [HIDDEN]}} if item.visibility[i] == 1 else {}
         sure = {} if np.isnan(known[i]) else {"score": float(known[i])}
         regions.append({**region, **note, **sure, "value": value})
@@ -92,13 +103,17 @@ def _score(item: LabelledObject) -> float:
 
 def setup_text(data: Dataset) -> str:
     """The labelling setup (Settings > Labeling Interface > Code) with a label for each category and each keypoint."""
-    kinds = {item.category_id: item.category for item in data.objects}.values()
+    return setup_of(list({item.category_id: item.category for item in data.objects}.values()))
+
+
+def setup_of(kinds: Sequence[Category]) -> str:
+    """The labelling setup for some categories."""
     view = Element("View")
-    SubElement(view, "Image", name=PICTURE, value=f"${PICTURE}", zoom="true", zoomControl="true")
-    boxes = SubElement(view, "RectangleLabels", name=BOXES, toName=PICTURE)
+    SubElement(view, "Image", name=OURS.picture, value=f"${OURS.key}", zoom="true", zoomControl="true")
+    boxes = SubElement(view, "RectangleLabels", name=OURS.boxes, toName=OURS.picture)
     for name, colour in _coloured(kind.name for kind in kinds):
         SubElement(boxes, "Label", value=name, background=colour)
-    points = SubElement(view, "KeyPointLabels", name=POINTS, toName=PICTURE)
+    points = SubElement(view, "KeyPointLabels", name=OURS.points, toName=OURS.picture)
     for i, (name, colour) in enumerate(_coloured(label for kind in kinds for label in point_labels(kind))):
         SubElement(points, "Label", value=name, background=colour, model_index=str(i))  # its YOLO export needs it
     indent(view)

@@ -85,27 +85,33 @@ def read_table(path: Path) -> list[list[str]]:
 
 
 def read_xml(path: Path) -> Element:
-    """The root element of an XML file.
+    """The root element of an XML file, as `parse_xml` reads it."""
+    return parse_xml(read_bytes(path), str(path))
 
+
+def parse_xml(data: str | bytes, what: str) -> Element:
+    """The root element of an XML text; InputError where it is none.
+
+    what: the text, as the sentence begins.
     A document type is refused, because it is where entities are declared: they can expand without end or name other
     files.
     """
     builder, parser = TreeBuilder(), expat.ParserCreate()
 
     def refuse(*_: Any) -> None:
-        raise InputError(f"{path} declares a document type, which exports of labels do not; remove it.")
+        raise InputError(f"{what} declares a document type, which exports of labels do not; remove it.")
 
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler = lambda tag, attributes: builder.start(tag, attributes)
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(read_bytes(path), True)
+        parser.Parse(data, True)
         return builder.close()
     except (expat.ExpatError, AssertionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is not valid XML: {error}.") from error
+        raise InputError(f"{what} is not valid XML: {error}.") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -30,6 +30,7 @@ def build_app(
     hosts: Collection[str] = (),
     project: Path | None = None,
     pictures: Sequence[Path] = (),
+    tools: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The app, which starts and stops the service with itself.
 
@@ -39,6 +40,7 @@ def build_app(
     hosts: names in the header Host that are answered beside those of loopback; "*" takes any.
     project: a folder of a labelling project, which the page then works on; None has none.
     pictures: folders whose pictures are added to the project; they stay where they are.
+    tools: the addresses that other tools speak with, see `adapters`.
     """
     limits = service.limits if limits is None else limits
 
@@ -54,6 +56,8 @@ def build_app(
     add_handlers(app)
     app.include_router(api_router(service))
     _add_state(app, service)
+    for router in tools:
+        app.include_router(router)
     if project is not None:
         app.include_router(_project_router(service, project, pictures))
 

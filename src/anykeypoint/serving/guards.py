@@ -1,6 +1,7 @@
 """What a request must pass before anything of it is read: host, origin, token, number, size; and headers of answers."""
 
 import asyncio
+import base64
 import hmac
 import ipaddress
 import logging
@@ -20,7 +21,8 @@ from .server_metrics import ServerMetrics
 _log = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-GUARDED = ("/v1", "/metrics")  # what a token is needed for; the page's files hold no secrets
+# What a token is needed for; the page's files hold no secrets.
+GUARDED = ("/v1", "/metrics", "/label-studio", "/x-anylabeling")
 QUIET = ("/healthz", "/readyz", "/metrics", "other")  # what is asked all the time, and would fill the log
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -126,9 +128,13 @@ class Gate:
         if origin is not None and urlsplit_host(origin) != host.lower():
             raise Refusal(403, f"Pages of {origin[:80]!r} may not use this server.", "Origin")
         if self.token is not None and any(_below(scope["path"], place) for place in GUARDED):
-            given = [value for name, value in headers if name == "authorization"]
+            given = [value for name, value in headers if name == "authorization"] or [
+                f"Bearer {value}"
+                for name, value in headers
+                if name == "token"  # X-AnyLabeling's
+            ]
             expected = f"Bearer {self.token}".encode()
-            if len(given) != 1 or not hmac.compare_digest(given[0].encode("latin-1"), expected):
+            if len(given) != 1 or not hmac.compare_digest(_bearer(given[0]).encode("latin-1"), expected):
                 raise Refusal(
                     401,
                     "This server needs its token in the header Authorization: Bearer TOKEN.",
@@ -182,6 +188,17 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
+
+
+def _bearer(authorization: str) -> str:
+    """A header Authorization with the password of Basic, which Label Studio sends, as a bearer's token."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        return "Bearer " + base64.b64decode(value, validate=True).decode("latin-1").partition(":")[2]
+    except ValueError:
+        return authorization
 
 
 def _below(path: str, place: str) -> bool:

@@ -1,0 +1,167 @@
+"""Label Studio's ML backend, spoken by hand: /health, /setup, /predict and /webhook below one address.
+
+A task's pictures are read from a folder on this machine; nothing is fetched. Answers are rectangles with the points
+that belong to them. What a person submits becomes an example, and with it the name of the model's version changes, so
+that Label Studio asks anew for the tasks that are not answered with it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from ...errors import InputError
+from ...forms.labelstudio_controls import Controls, read_controls
+from ...forms.labelstudio_pictures import picture_file
+from ...forms.labelstudio_tasks import setup_of
+from ...geometry import Box
+from ...images import read_picture
+from ..refusals import FAILED, Refusal
+from ..uploads import Uploaded, pixels_key
+from .label_studio_regions import corrected, drawn_boxes, regions_of_poses
+from .served import ServedTool, json_of
+from .tool_adapter import score_of
+
+_log = logging.getLogger(__name__)
+
+SECONDS = 80  # for a request; Label Studio gives up after 100
+TOGETHER = 8  # tasks whose pictures are in memory at once
+NOTHING: dict[str, Any] = {}
+_SAID = (InputError, Refusal)  # errors whose text is for users
+
+
+class LabelStudio:
+    """The addresses of an ML backend.
+
+    tool: the model and what it looks for.
+    pictures: the folder that the addresses of pictures in tasks mean: what Label Studio serves as local files, or its
+        media folder where pictures are uploaded.
+    """
+
+    def __init__(self, tool: ServedTool, pictures: Path) -> None:
+        if not pictures.is_dir():
+            raise InputError(f"There is no folder {pictures}; give the folder of the pictures as --pictures.")
+        self.tool, self.pictures = tool, pictures
+
+    async def health(self) -> Response:
+        """Whether the model is loaded (503 until then)."""
+        return JSONResponse({"status": "UP", "model_class": self.tool.model})
+
+    async def setup(self, request: Request) -> Response:
+        """The version of the model; refused where the project's labels are not those of the category."""
+        self._controls((await json_of(request)).get("schema"))
+        return JSONResponse({"model_version": self.tool.version})
+
+    async def predict(self, request: Request) -> Response:
+        """A prediction for each task; none for one whose picture cannot be read, and for what time does not allow."""
+        body = await json_of(request)
+        tasks, controls = _entries(body.get("tasks"), "tasks"), self._controls(body.get("label_config"))
+        context = (body.get("params") or NOTHING).get("context") or NOTHING
+        version, ends = self.tool.version, time.monotonic() + SECONDS
+        results: list[Any] = [[] for _ in tasks]
+        faults: list[BaseException] = []
+        for start in range(0, len(tasks), TOGETHER):
+            part = range(start, min(start + TOGETHER, len(tasks)))
+            works = {asyncio.ensure_future(self._answered(tasks[i], controls, context)): i for i in part}
+            done, late = await asyncio.wait(works, timeout=max(0.0, ends - time.monotonic()))
+            for work in done:
+                if (error := work.exception()) is None:
+                    results[works[work]] = [{**work.result(), "model_version": version}]
+                else:
+                    faults.append(error)
+            for work in late:
+                work.cancel()
+            if late:
+                faults.append(Refusal(503, "There was no time for the other tasks; ask again.", Retry_After="1"))
+                break
+        for fault in faults:
+            _log.warning("Label Studio: %s", fault, exc_info=None if isinstance(fault, _SAID) else fault)
+        if faults and not any(results):
+            raise faults[0]
+        said = [str(fault) if isinstance(fault, _SAID) else FAILED for fault in faults]
+        return JSONResponse({"results": results, "errors": said})
+
+    async def webhook(self, request: Request) -> Response:
+        """A submitted, changed or deleted annotation: its objects become examples, in place of those before."""
+        body = await json_of(request)
+        action, notes = str(body.get("action")), []
+        if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"):
+            tasks = {task.get("id"): task for task in _entries(body.get("task"), "task")}
+            for annotation in _entries(body.get("annotation"), "annotation"):
+                task = tasks.get(annotation.get("task"), next(iter(tasks.values()), NOTHING))
+                try:
+                    notes += await asyncio.to_thread(self._correct, annotation, task)
+                except InputError as error:
+                    _log.warning("Label Studio: %s", error)
+                    raise
+        elif action == "ANNOTATIONS_DELETED":
+            for annotation in _entries(body.get("annotations"), "annotations"):
+                self.tool.adapter.correct(str(annotation.get("id")), [])
+        return JSONResponse({"examples": len(self.tool.adapter.chosen()), "notes": notes})
+
+    async def config(self) -> Response:
+        """The labelling setup for the category, to paste into the project's settings."""
+        return Response(setup_of([self.tool.adapter.category]), media_type="application/xml")
+
+    def _controls(self, setup: Any) -> Controls:
+        controls, adapter = read_controls(setup if isinstance(setup, str) else ""), self.tool.adapter
+        missing = [label for label in adapter.labels if label not in controls.point_labels]
+        if controls.boxes and adapter.category.name not in controls.box_labels:
+            missing.append(adapter.category.name)
+        if missing:
+            sentence = f"The labelling setup has no label {missing[0]!r}; paste that of config.xml below this address."
+            _log.warning("Label Studio: %s", sentence)
+            raise Refusal(422, sentence, "schema")
+        return controls
+
+    async def _answered(self, task: Mapping[str, Any], controls: Controls, context: Mapping[str, Any]) -> Any:
+        address = (task.get("data") or NOTHING).get(controls.key)
+        picture = await asyncio.to_thread(self._picture, address)
+        boxes: Sequence[Box] = drawn_boxes(context.get("result") or [], picture.picture.size)
+        poses = await self.tool.poses(picture, boxes)
+        regions = regions_of_poses(poses, self.tool.adapter.category, controls)
+        return {"result": regions, "score": max(map(score_of, poses), default=0.0)}
+
+    def _picture(self, address: Any) -> Uploaded:
+        picture = read_picture(self._file(address), self.tool.service.limits.image_pixels)
+        return Uploaded(picture, pixels_key(picture))
+
+    def _file(self, address: Any) -> Path:
+        """The file that an address means; InputError where the folder has none."""
+        file = self.pictures / (picture_file(address, self.pictures) if isinstance(address, str) else "")
+        if not file.is_file():
+            raise InputError(
+                f"There is no file for {str(address)[:120]!r} in the folder of --pictures, and nothing is fetched; "
+                "give the folder that Label Studio serves, or its media folder."
+            )
+        return file
+
+    def _correct(self, annotation: Mapping[str, Any], task: Mapping[str, Any]) -> list[str]:
+        marked, notes = corrected(annotation, task, self.tool.adapter, self._file)
+        self.tool.adapter.correct(str(annotation.get("id")), marked)
+        return notes
+
+
+def label_studio_router(tool: ServedTool, pictures: Path) -> APIRouter:
+    """The addresses of an ML backend, below /label-studio."""
+    backend, router = LabelStudio(tool, pictures), APIRouter(prefix="/label-studio", include_in_schema=False)
+    for path in ("", "/", "/health"):
+        router.add_api_route(path, backend.health, methods=["GET"])
+    router.add_api_route("/config.xml", backend.config, methods=["GET"])
+    router.add_api_route("/setup", backend.setup, methods=["POST"])
+    router.add_api_route("/predict", backend.predict, methods=["POST"])
+    router.add_api_route("/webhook", backend.webhook, methods=["POST"])
+    return router
+
+
+def _entries(value: Any, key: str) -> list[dict[str, Any]]:
+    """The JSON objects of a request's key, which may be one alone; Refusal (422) for anything else."""
+    listed = [value] if isinstance(value, dict) else value
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise Refusal(422, f"The key {key} must be an object or a list of objects.", key)
+    return listed
