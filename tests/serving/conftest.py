@@ -20,11 +20,11 @@ def serving(tiny_model):
     """Starts apps: a TestClient of a server with these limits and options, ready to answer."""
     started = []
 
-    def start(model=None, token=None, hosts=(), project=None, ready=True, **limits):
+    def start(model=None, token=None, hosts=(), project=None, ready=True, tools=lambda service: (), **limits):
         model = tiny_model if model is None else model
         loaders = model if isinstance(model, dict) else {"tiny": lambda: model}
         service = Service(loaders, ServerLimits(**limits))
-        app = build_app(service, token=token, hosts=hosts, project=project)
+        app = build_app(service, token=token, hosts=hosts, project=project, tools=tools(service))
         client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
         client.__enter__()
         started.append(client)

@@ -43,6 +43,9 @@ def as_fiftyone_model(model: Any, adapter: ToolAdapter) -> Any:
         """Answers with the keypoints of one picture."""
 
         media_type = "image"
+        ragged_batches = True  # pictures of any size, one at a time
+        transforms = None
+        preprocess = False
 
         def predict(self, arg: np.ndarray) -> Any:
             """The keypoints of a picture. arg: [H, W, 3] uint8, RGB."""

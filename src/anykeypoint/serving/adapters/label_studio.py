@@ -1,8 +1,9 @@
 """Label Studio's ML backend, spoken by hand: /health, /setup, /predict and /webhook below one address.
 
-A task's pictures are read from a folder on this machine; nothing is fetched. Answers are rectangles with the points
-that belong to them. What a person submits becomes an example, and with it the name of the model's version changes, so
-that Label Studio asks anew for the tasks that are not answered with it.
+A task's picture is read from a folder on this machine; nothing is fetched. Answers are rectangles with the points that
+belong to them. What a person submits becomes an example, and with it the name of the model's version changes, so that
+Label Studio asks anew for the tasks that are not answered with it. Nothing is saved here: after a restart, Label Studio
+sends with the tasks what was submitted.
 """
 
 import asyncio
@@ -17,21 +18,17 @@ from fastapi.responses import JSONResponse, Response
 
 from ...errors import InputError
 from ...forms.labelstudio_controls import Controls, read_controls
-from ...forms.labelstudio_pictures import picture_file
 from ...forms.labelstudio_tasks import setup_of
 from ...geometry import Box
-from ...images import read_picture
 from ..refusals import FAILED, Refusal
-from ..uploads import Uploaded, pixels_key
-from .label_studio_regions import corrected, drawn_boxes, regions_of_poses
-from .served import ServedTool, json_of
+from .label_studio_project import LabelStudioProject, drawn_boxes, regions_of_poses
+from .served import ServedTool, entries, json_of, mapping
 from .tool_adapter import score_of
 
 _log = logging.getLogger(__name__)
 
 SECONDS = 80  # for a request; Label Studio gives up after 100
 TOGETHER = 8  # tasks whose pictures are in memory at once
-NOTHING: dict[str, Any] = {}
 _SAID = (InputError, Refusal)  # errors whose text is for users
 
 
@@ -44,9 +41,8 @@ class LabelStudio:
     """
 
     def __init__(self, tool: ServedTool, pictures: Path) -> None:
-        if not pictures.is_dir():
-            raise InputError(f"There is no folder {pictures}; give the folder of the pictures as --pictures.")
-        self.tool, self.pictures = tool, pictures
+        self.tool = tool
+        self.project = LabelStudioProject(tool.adapter, pictures, tool.service.limits.image_pixels)
 
     async def health(self) -> Response:
         """Whether the model is loaded (503 until then)."""
@@ -60,8 +56,9 @@ class LabelStudio:
     async def predict(self, request: Request) -> Response:
         """A prediction for each task; none for one whose picture cannot be read, and for what time does not allow."""
         body = await json_of(request)
-        tasks, controls = _entries(body.get("tasks"), "tasks"), self._controls(body.get("label_config"))
-        context = (body.get("params") or NOTHING).get("context") or NOTHING
+        tasks, controls = entries(body.get("tasks"), "tasks"), self._controls(body.get("label_config"))
+        context = mapping(mapping(body.get("params")).get("context"))
+        await asyncio.to_thread(self.project.learn, tasks)
         version, ends = self.tool.version, time.monotonic() + SECONDS
         results: list[Any] = [[] for _ in tasks]
         faults: list[BaseException] = []
@@ -71,7 +68,7 @@ class LabelStudio:
             done, late = await asyncio.wait(works, timeout=max(0.0, ends - time.monotonic()))
             for work in done:
                 if (error := work.exception()) is None:
-                    results[works[work]] = [{**work.result(), "model_version": version}]
+                    results[works[work]] = {**work.result(), "model_version": version}
                 else:
                     faults.append(error)
             for work in late:
@@ -91,16 +88,16 @@ class LabelStudio:
         body = await json_of(request)
         action, notes = str(body.get("action")), []
         if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"):
-            tasks = {task.get("id"): task for task in _entries(body.get("task"), "task")}
-            for annotation in _entries(body.get("annotation"), "annotation"):
-                task = tasks.get(annotation.get("task"), next(iter(tasks.values()), NOTHING))
+            tasks = {str(task.get("id")): task for task in entries(body.get("task"), "task")}
+            for annotation in entries(body.get("annotation"), "annotation"):
+                task = tasks.get(str(annotation.get("task")), next(iter(tasks.values()), {}))
                 try:
-                    notes += await asyncio.to_thread(self._correct, annotation, task)
+                    notes += await asyncio.to_thread(self.project.correct, annotation, task)
                 except InputError as error:
                     _log.warning("Label Studio: %s", error)
                     raise
         elif action == "ANNOTATIONS_DELETED":
-            for annotation in _entries(body.get("annotations"), "annotations"):
+            for annotation in entries(body.get("annotations"), "annotations"):
                 self.tool.adapter.correct(str(annotation.get("id")), [])
         return JSONResponse({"examples": len(self.tool.adapter.chosen()), "notes": notes})
 
@@ -120,31 +117,17 @@ class LabelStudio:
         return controls
 
     async def _answered(self, task: Mapping[str, Any], controls: Controls, context: Mapping[str, Any]) -> Any:
-        address = (task.get("data") or NOTHING).get(controls.key)
-        picture = await asyncio.to_thread(self._picture, address)
-        boxes: Sequence[Box] = drawn_boxes(context.get("result") or [], picture.picture.size)
+        address = mapping(task.get("data")).get(controls.key)
+        picture = await asyncio.to_thread(self.project.picture, address)
+        # What was drawn just now, else the rectangles of what was submitted or begun.
+        drawn = [context, *entries(task.get("annotations") or [], "annotations")]
+        drawn += entries(task.get("drafts") or [], "drafts")
+        category, size = self.tool.adapter.category, picture.picture.size
+        found = (drawn_boxes(one.get("result"), size, category.name) for one in drawn)
+        boxes: Sequence[Box] = next(filter(None, found), ())
         poses = await self.tool.poses(picture, boxes)
-        regions = regions_of_poses(poses, self.tool.adapter.category, controls)
+        regions = regions_of_poses(poses, category, controls)
         return {"result": regions, "score": max(map(score_of, poses), default=0.0)}
-
-    def _picture(self, address: Any) -> Uploaded:
-        picture = read_picture(self._file(address), self.tool.service.limits.image_pixels)
-        return Uploaded(picture, pixels_key(picture))
-
-    def _file(self, address: Any) -> Path:
-        """The file that an address means; InputError where the folder has none."""
-        file = self.pictures / (picture_file(address, self.pictures) if isinstance(address, str) else "")
-        if not file.is_file():
-            raise InputError(
-                f"There is no file for {str(address)[:120]!r} in the folder of --pictures, and nothing is fetched; "
-                "give the folder that Label Studio serves, or its media folder."
-            )
-        return file
-
-    def _correct(self, annotation: Mapping[str, Any], task: Mapping[str, Any]) -> list[str]:
-        marked, notes = corrected(annotation, task, self.tool.adapter, self._file)
-        self.tool.adapter.correct(str(annotation.get("id")), marked)
-        return notes
 
 
 def label_studio_router(tool: ServedTool, pictures: Path) -> APIRouter:
@@ -157,11 +140,3 @@ def label_studio_router(tool: ServedTool, pictures: Path) -> APIRouter:
     router.add_api_route("/predict", backend.predict, methods=["POST"])
     router.add_api_route("/webhook", backend.webhook, methods=["POST"])
     return router
-
-
-def _entries(value: Any, key: str) -> list[dict[str, Any]]:
-    """The JSON objects of a request's key, which may be one alone; Refusal (422) for anything else."""
-    listed = [value] if isinstance(value, dict) else value
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise Refusal(422, f"The key {key} must be an object or a list of objects.", key)
-    return listed

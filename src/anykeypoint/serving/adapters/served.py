@@ -61,6 +61,19 @@ async def json_of(request: Request) -> dict[str, Any]:
     return body
 
 
+def entries(value: Any, key: str) -> list[dict[str, Any]]:
+    """The JSON objects under a key, which may be one alone; Refusal (422) for anything else."""
+    listed = [value] if isinstance(value, dict) else value
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise Refusal(422, f"The key {key} must be an object or a list of objects.", key)
+    return listed
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def _written(answer: Answer) -> Any:
     assert isinstance(answer, Pose)
     return answer.to_dict()

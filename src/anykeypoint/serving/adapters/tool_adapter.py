@@ -54,7 +54,6 @@ class ToolAdapter:
             raise InputError(f"Tools go by names, but {category.name!r} has two points {twice[0]!r}; rename one.")
         self.category, self.search, self.words, self.labels = category, search, words, labels
         self.given = tuple(examples)
-        self.changes = 0
         self._corrected: dict[str, tuple[Correction, ...]] = {}
         self._lock, self._searching = threading.Lock(), threading.Lock()
 
@@ -95,12 +94,16 @@ class ToolAdapter:
         name: of what was corrected, in the tool. objects: those with a marked point; none forgets it.
         """
         with self._lock:
-            before = self._corrected.pop(name, None)
+            self._corrected.pop(name, None)
             if objects:
                 self._corrected[name] = tuple(objects)
                 while len(self._corrected) > MOST:
                     del self._corrected[next(iter(self._corrected))]
-            self.changes += bool(objects or before)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a correction of that name."""
+        with self._lock:
+            return name in self._corrected
 
     def chosen(self) -> list[Correction]:
         """The examples that pictures are answered with: the newest, as many as help (`labelling.nearest.COUNT`)."""
