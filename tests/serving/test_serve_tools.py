@@ -10,7 +10,7 @@ from anykeypoint.cli.serve_tools import TOOLS, ToolOptions
 from anykeypoint.errors import InputError
 
 PICTURES = Path(__file__).resolve().parents[2] / "examples"
-NOTHING = {"tools": (), "pictures": None, "category": None, "keypoints": None, "noun": None, "example": ()}
+NOTHING = {"tools": (), "pictures": (), "category": None, "keypoints": None, "noun": None, "example": ()}
 NOTHING |= {"detect": None, "device": "cpu"}
 
 
@@ -23,9 +23,9 @@ def options(**given):
     [
         ({"tools": ("labelstudio",)}, "no tool 'labelstudio'.*label-studio"),
         ({"category": "animal_face"}, "name one with --tool"),
-        ({"pictures": PICTURES}, "name one with --tool"),
-        ({"tools": ("label-studio",), "category": "animal_face"}, "--pictures DIR go together"),
-        ({"tools": ("x-anylabeling",), "pictures": PICTURES, "category": "animal_face"}, "--pictures DIR go together"),
+        ({"detect": "dog"}, "name one with --tool"),
+        ({"tools": ("label-studio",), "category": "animal_face"}, "needs the one folder"),
+        ({"tools": ("label-studio",), "pictures": (PICTURES, PICTURES), "category": "animal_face"}, "the one folder"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused_before_anything_is_loaded(given, said):
@@ -47,7 +47,7 @@ def test_without_a_tool_nothing_is_added(client):
 
 def test_each_tool_has_an_address_and_examples_count_from_the_start(client):
     asked = options(
-        tools=TOOLS, pictures=PICTURES, example=(f"{PICTURES / 'paper_1.jpg'}:{PICTURES / 'paper_1.json'}",)
+        tools=TOOLS, pictures=(PICTURES,), example=(f"{PICTURES / 'paper_1.jpg'}:{PICTURES / 'paper_1.json'}",)
     )
     asked.check()
     app = FastAPI()

@@ -107,7 +107,7 @@ def run(
     from ..serving.server_limits import ServerLimits
     from ..serving.service import Service
 
-    if pictures and project is None:
+    if pictures and project is None and "label-studio" not in (tool or ()):
         raise InputError("--pictures adds to a project; give its folder too, as in --project my-project.")
     for value, what, least in ((batch, "--batch", 1), (queue, "--queue", 1), (max_upload, "--max-upload", 1)):
         check_whole(value, what, least)
@@ -119,7 +119,8 @@ def run(
     for name in names:
         find(name)  # a wrong name is refused before anything is started
     limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))
-    asked = ToolOptions(tuple(tool or ()), tuple(pictures or ()), category, keypoints, noun, tuple(example or ()), detect, device)
+    tools, shown = tuple(tool or ()), tuple(example or ())
+    asked = ToolOptions(tools, tuple(pictures or ()), category, keypoints, noun, shown, detect, device)
     asked.check()
     service = Service({_shown(name): _loader(name, device, dtype) for name in names}, limits)
     allowed = [host, *(allow_host or ())]
