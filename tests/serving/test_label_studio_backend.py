@@ -18,7 +18,7 @@ from anykeypoint.example import Example
 from anykeypoint.forms.labelstudio_controls import read_controls
 from anykeypoint.serving.adapters.label_studio import label_studio_router
 from anykeypoint.serving.adapters.served import ServedTool
-from anykeypoint.serving.adapters.tool_adapter import ToolAdapter
+from anykeypoint.serving.adapters.tool_adapter import Correction, ToolAdapter
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "examples"
@@ -158,6 +158,18 @@ def test_points_that_a_person_took_away_or_that_are_of_another_category_are_not_
     answer = client.post(f"{URL}/webhook", json=changed).json()
     assert client.adapter.chosen()[0].example.marked.tolist() == [True, False, False, True]
     assert len(answer["notes"]) == 1 and "'staple'" in answer["notes"][0]
+
+
+def test_the_newest_examples_answer_and_an_older_one_that_alone_shows_a_point(category):
+    adapter = ToolAdapter(category)
+    names = adapter.labels
+    for number in range(8):
+        shown = names[:1] if number == 1 else names[1:]
+        places = {name: (10.0 + number, 20.0) for name in shown}
+        example = adapter.example(PICTURES / "paper_1.jpg", places, None)
+        adapter.correct(str(number), [Correction(example, b"")])
+    chosen = [float(np.nanmin(one.example.points)) - 10 for one in adapter.chosen()]
+    assert chosen == [1, 3, 4, 5, 6, 7]
 
 
 def test_after_a_restart_the_examples_come_back_with_the_tasks(backend):

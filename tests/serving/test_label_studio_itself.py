@@ -110,7 +110,10 @@ def backend(tiny_model, sheet, studio):
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    assert service.wait(60)
+    ends = time.monotonic() + 120
+    while not service.ready:
+        assert thread.is_alive() and time.monotonic() < ends, service.progress
+        time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/label-studio", adapter
     server.should_exit = True
     thread.join(30)

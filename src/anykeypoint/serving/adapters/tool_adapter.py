@@ -106,10 +106,17 @@ class ToolAdapter:
             return name in self._corrected
 
     def chosen(self) -> list[Correction]:
-        """The examples that pictures are answered with: the newest, as many as help (`labelling.nearest.COUNT`)."""
+        """The examples that pictures are answered with: the newest, as many as help (`labelling.nearest.COUNT`), and
+        before them, for each point that none of these shows, the newest one that shows it."""
         with self._lock:
             every = [*self.given, *(one for several in self._corrected.values() for one in several)]
-        return every[-COUNT:]
+        taken = every[-COUNT:]
+        missing = ~np.any([one.example.marked for one in taken], axis=0)
+        for one in reversed(every[:-COUNT]):
+            if (missing & one.example.marked).any():
+                taken.insert(0, one)
+                missing &= ~one.example.marked
+        return taken
 
     def example(self, image: ImageSource, places: Mapping[str, Sequence[float]], box: Box | None) -> Example:
         """An example of the category.
