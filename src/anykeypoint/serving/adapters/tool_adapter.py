@@ -20,7 +20,7 @@ from ...geometry import Box, check_overlap
 from ...images import ImageSource, UprightPicture
 from ...labelling.nearest import COUNT
 from ...pose import Pose
-from ..answering import Question, answer_each
+from ..answering import Question, answer_batch
 
 MOST = 1000  # corrections that are kept; of more, the oldest go
 
@@ -79,7 +79,7 @@ class ToolAdapter:
     def found_by(self, model: Any, picture: UprightPicture, boxes: Sequence[Box] = ()) -> list[Pose]:
         """The objects of a picture, asked of a model in this process. Raises the error of the first that has one."""
         poses = []
-        for answer in answer_each(model, self.questions(picture, boxes=boxes)):
+        for answer in answer_batch(model, self.questions(picture, boxes=boxes)):
             if isinstance(answer, Exception):
                 raise answer
             assert isinstance(answer, Pose)
