@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_matchers import matcher
 
+from anykeypoint import cli
 from anykeypoint.category import Category
 from anykeypoint.density.presence import Presence, PresenceCurve
 from anykeypoint.errors import InputError
@@ -17,6 +19,7 @@ from anykeypoint.evaluation.presence_fitting import FOREIGN, fit_presence, fitte
 from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.evaluation.run import evaluate
 from anykeypoint.forms.dataset import Dataset, LabelledObject
+from anykeypoint.models.loading import from_folder
 
 CAT = Category.from_text("nose; left eye; tail tip", name="cat", noun="cat")
 HORSE = Category.from_text("left knee; withers", name="horse", noun="horse")  # four-legged, too
@@ -227,3 +230,58 @@ def test_too_few_points_are_refused_with_the_numbers(dataset):
         fit_presence(SimpleNamespace(prompts=("text",)), dataset)
     with pytest.raises(InputError, match="'both' is none that this model takes"):
         fit_presence(CatModel(), dataset, ["both"])
+
+
+# --- on the command line -------------------------------------------------------------------------------------------
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+def coco_file(folder) -> list[str]:
+    """Four cats and four wheels with all points visible: the options that read them."""
+    Image.new("RGB", (120, 80), (90, 120, 30)).save(folder / "a.png")
+    annotations = [
+        {
+            **{"id": number + 1, "image_id": 1, "category_id": 1 + number % 2, "bbox": [10 + number, 10, 60, 40]},
+            "keypoints": [20, 20, 2, 40, 30, 2, 60, 40, 2],
+        }
+        for number in range(8)
+    ]
+    kinds = [{"id": key, "name": one.name, "keypoints": one.names, "skeleton": []} for key, one in KINDS.items()]
+    picture = {"id": 1, "file_name": "a.png", "width": 120, "height": 80}
+    document = {"images": [picture], "annotations": annotations, "categories": kinds}
+    (folder / "labels.json").write_text(json.dumps(document))
+    return ["--data", f"coco:{folder / 'labels.json'}", "--images", str(folder)]
+
+
+def test_calibrate_keeps_the_presence_that_it_fits(tmp_path, capsys):
+    model = matcher("evidence", tmp_path)
+    model.save_pretrained(tmp_path / "model")
+    labels, out = coco_file(tmp_path), tmp_path / "mine"
+    code, printed, _ = run(
+        capsys, "calibrate", tmp_path / "model", *labels, "--presence", "--prompt", "text", "-o", out
+    )
+    assert code == 0 and "AUROC" in printed and "of 24" in printed
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path / "model", out))
+    assert before["presence"] == {"text": None, "example": None, "both": None}
+    assert set(after["presence"]["text"]) == {"constant", "entropy", "mean_entropy", "score", "mean_score"}
+    assert after["presence"]["example"] is None
+    pose = from_folder(out).predict(tmp_path / "a.png", CAT)
+    assert np.isfinite(pose.presence).all() and np.array_equal(pose.present, pose.presence >= 0.5)
+    plain = from_folder(tmp_path / "model").predict(tmp_path / "a.png", CAT)
+    np.testing.assert_array_equal(plain.xy, pose.xy)
+
+    # ... and the command line marks what is below the threshold that it is given.
+    asked = ["predict", tmp_path / "a.png", "--keypoints", "nose; left eye; tail tip", "--model", out]
+    for threshold, word in (("0", False), ("1", True)):
+        code, printed, _ = run(capsys, *asked, "--presence", threshold)
+        assert code == 0 and "presence" in printed and (" absent" in printed) == word
+    code, printed, err = run(capsys, *asked, "--presence", "1.5")
+    assert code == 2 and "--presence must be a number from 0 to 1" in err
+    code, printed, _ = run(capsys, *asked[:-1], tmp_path / "model")
+    assert code == 0 and "presence" not in printed, "a model that does not say it has no column"
