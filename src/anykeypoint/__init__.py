@@ -41,6 +41,7 @@ __all__ = [
     "library_names",
     "load",
     "read_picture",
+    "show",
 ]
 
 
@@ -112,6 +113,7 @@ _LAZY = {
     "Client": "serving.client",
     "Pose": "pose",
     "Poses": "poses",
+    "show": "poses",
     "Detection": "detection.boxes",
     "Example": "example",
     "read_picture": "images",

@@ -169,6 +169,12 @@ class Pose:
             save_picture(drawn, path)
         return drawn
 
+    def _repr_png_(self) -> bytes | None:
+        """The picture with the keypoints as a notebook shows it; None, and so the text, where it cannot be read."""
+        from .drawing.sheets import notebook_png
+
+        return notebook_png([self])
+
     def to_coco(self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1) -> dict[str, Any]:
         """One annotation of COCO's keypoint format (see `forms.poses.coco_annotation`)."""
         from .forms.poses import coco_annotation

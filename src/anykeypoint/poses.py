@@ -1,13 +1,23 @@
 """Many results together: the poses of the objects of a picture, or of many pictures (`Poses`)."""
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from .errors import InputError
 from .forms.poses import coco_document, csv_text, write_csv
 from .pose import Pose
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+    from matplotlib.figure import Figure
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +69,78 @@ class Poses(Sequence[Pose]):
         named = f": {', '.join(map(repr, kinds[:3]))}{', ...' if len(kinds) > 3 else ''}" if kinds else ""
         return f"Poses({len(self)} object{'' if len(self) == 1 else 's'}{of}{named})"
 
+    # --- other libraries ---------------------------------------------------------------------------------------------
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A tidy table of pandas, a line for each keypoint, with the columns of `forms.poses.csv_text`.
+
+        Numbers that are unknown are NaN, `present` is bool and `object` counts from 1 within each picture. Raises
+        InputError where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError(
+                f"A table needs the package pandas ({error}); pip install 'anykeypoint[tables]'."
+            ) from error
+        names, *rows = csv.reader(io.StringIO(csv_text(self.items), newline=""))
+        columns = zip(*rows, strict=True) if rows else [()] * len(names)
+        return pandas.DataFrame({name: _column(name, cells) for name, cells in zip(names, columns, strict=True)})
+
+    def to_supervision(self) -> "supervision.KeyPoints":
+        """The objects of one picture as KeyPoints of supervision, for its annotators and trackers.
+
+        xy (n, m, 2) float32, in image pixels; a point without a place is (0, 0) and not visible, as supervision has it.
+        keypoint_confidence (n, m); None where no point has one. visible (n, m): the points that are present.
+        detection_confidence (n,): the scores of the boxes, where a detector found all of them. class_id (n,): 0.
+        data: "class_name" (n,), "xyxy" (n, 4) the boxes, "presence" (n, m), and where the poses have densities
+            "covariance" (n, m, 2, 2) in square image pixels, which its ellipses show.
+
+        Raises InputError for poses of several categories or pictures, as KeyPoints hold one array, and without the
+        package supervision.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise InputError(
+                f"KeyPoints need the package supervision ({error}); pip install 'anykeypoint[supervision]'."
+            ) from error
+        if not self.items:
+            return supervision.KeyPoints.empty()
+        self._check_one("categories", [(pose.category, *pose.names) for pose in self])
+        self._check_one("pictures", [(pose.image, pose.image_size) for pose in self])
+        count, points = len(self), len(self[0])
+        confidence, scores = np.stack([pose.confidence for pose in self]), [pose.box_score for pose in self]
+        places = np.stack([pose.xy for pose in self])
+        boxes = np.array([pose.box or (0, 0, *pose.image_size) for pose in self], dtype=np.float64)
+        boxes[:, 2:] += boxes[:, :2]
+        data = {
+            "class_name": np.array([pose.category or "object" for pose in self]),
+            "xyxy": boxes.astype(np.float32),
+            "presence": np.stack([pose.presence for pose in self]).astype(np.float32),
+        }
+        if any(pose.covariance is not None for pose in self):
+            unknown = np.full((points, 2, 2), np.nan)
+            every = [unknown if pose.covariance is None else pose.covariance for pose in self]
+            data["covariance"] = np.stack(every).astype(np.float32)
+        return supervision.KeyPoints(
+            xy=np.nan_to_num(places, nan=0.0).astype(np.float32),
+            class_id=np.zeros(count, dtype=int),
+            keypoint_confidence=None if np.isnan(confidence).all() else confidence.astype(np.float32),
+            detection_confidence=None if None in scores else np.array(scores, dtype=np.float32),
+            visible=np.stack([pose.present for pose in self]),
+            data=data,
+        )
+
+    def _check_one(self, what: str, values: list[Any]) -> None:
+        if len(set(values)) > 1:
+            raise InputError(
+                f"supervision's KeyPoints hold objects of one picture and one category, but these are of "
+                f"{len(set(values))} {what}; convert those of each by themselves."
+            )
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
     def to_coco(self, model: str = "") -> dict[str, Any]:
         """A whole COCO keypoints document, as `forms.poses.coco_document` makes it.
 
@@ -75,3 +157,53 @@ class Poses(Sequence[Pose]):
         if path is not None:
             write_csv(self.items, path)
         return csv_text(self.items)
+
+    # --- pictures ----------------------------------------------------------------------------------------------------
+
+    def plot(self, images: Any = None, columns: int | None = None) -> "Figure":
+        """A figure of matplotlib: each picture with all of its objects.
+
+        images: the picture of all poses, or a list with one for each pose; None reads the files that the poses name.
+        columns: number of pictures in a row; None makes the figure about as wide as high.
+        Raises InputError if there is no pose or no picture, or a picture is not of its poses' size.
+        """
+        from .drawing.sheets import by_picture, figure
+
+        return figure(by_picture(self.items, images), columns)
+
+    def _repr_png_(self) -> bytes | None:
+        """The first pictures, with all of their objects, as a notebook shows them."""
+        from .drawing.sheets import notebook_png
+
+        return notebook_png(self.items)
+
+
+def show(poses: Pose | Iterable[Pose], image: Any = None) -> "Image.Image":
+    """Show one pose or several on their pictures: below the cell of a notebook, else in the system's picture viewer.
+
+    poses: a Pose, Poses or a list of Pose objects; of many pictures the first six are shown.
+    image: the picture of all poses, or a list with one for each pose; None reads the files that the poses name.
+
+    Returns the picture shown. Raises InputError where there is nothing to show, a picture cannot be read or is of
+    another size, and where there is neither notebook nor screen.
+    """
+    from .drawing.sheets import by_picture, sheet
+    from .drawing.showing import show_picture
+
+    drawn = sheet(by_picture([poses] if isinstance(poses, Pose) else Poses(poses).items, image))
+    show_picture(drawn)
+    return drawn
+
+
+_TEXTS = ("image", "category", "keypoint", "box_word")  # columns of the table that are no numbers
+
+
+def _column(name: str, cells: Sequence[str]) -> Any:
+    """A column of the table with its type."""
+    if name in _TEXTS:
+        return np.array(cells, dtype=object)
+    if name == "present":
+        return np.array([cell == "true" for cell in cells], dtype=bool)
+    if name == "object":
+        return np.array([int(cell) for cell in cells], dtype=int)
+    return np.array([float(cell) if cell else np.nan for cell in cells])

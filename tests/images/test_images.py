@@ -360,6 +360,14 @@ def test_shrinking_averages_instead_of_skipping():
     assert np.abs(inner.astype(int) - 127).max() <= 2
 
 
+@pytest.mark.parametrize("side", [3.0, 40.0, 300.0, 1e5])
+def test_pixels_that_are_not_rounded_are_near_the_others_and_move_little_with_the_crop(side):
+    crop, moved = Crop(5.2, 12.4, side), Crop(5.2 + 1e-4, 12.4 - 1e-4, side)
+    exact = crop_pixels(picture(), crop, 48, rounded=False)
+    assert exact.dtype == np.float32 and np.abs(exact - crop_pixels(picture(), crop, 48)).max() < 1.01
+    assert exact.any() and np.abs(crop_pixels(picture(), moved, 48, rounded=False) - exact).max() < 0.1
+
+
 def test_the_same_input_gives_the_same_bits():
     crop = Crop(-3.7, 11.3, 71.9)
     assert crop_pixels(picture(), crop, 50).tobytes() == crop_pixels(picture(), crop, 50).tobytes()

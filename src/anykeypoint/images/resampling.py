@@ -10,12 +10,13 @@ from .opening import UprightPicture, without_pillows_limit
 MAX_WINDOW = 16_000_000  # crops of more pixels of the picture's plane are summed over the picture alone
 
 
-def crop_pixels(image: Image.Image | UprightPicture, crop: Crop, size: int) -> np.ndarray:
-    """The pixels of a crop: [size, size, 3] uint8, black outside the picture.
+def crop_pixels(image: Image.Image | UprightPicture, crop: Crop, size: int, rounded: bool = True) -> np.ndarray:
+    """The pixels of a crop: [size, size, 3] uint8, or float32 from 0 to 255; black outside the picture.
 
     image: what `read_picture` or `read_image` gives.
     crop: in image pixels; it may reach far beyond the picture, and memory stays bounded by the picture.
     size: side of the result in pixels. A point p of the picture lies at `crop.normalise(p) * size` in it.
+    rounded: whether values are whole numbers, uint8. Else a crop that is moved by very little differs by very little.
 
     The picture is resampled once with the triangle filter (bilinear when enlarging, antialiased when shrinking), at
     exact fractions of a pixel. Raises InputError if the picture is not RGB or the crop has no area.
@@ -28,7 +29,7 @@ def crop_pixels(image: Image.Image | UprightPicture, crop: Crop, size: int) -> n
         raise InputError(f"A crop must have a finite corner and a side above 0, but got {crop}.")
     if size < 1:
         raise InputError(f"A crop must be at least 1 pixel wide, but got size {size}.")
-    pixels = np.zeros((size, size, 3), dtype=np.uint8)
+    pixels = np.zeros((size, size, 3), dtype=np.uint8 if rounded else np.float32)
     step = crop.side / size  # picture pixels per pixel of the result
     reach = max(step, 1.0)  # radius of the filter in picture pixels
     corner = (crop.x, crop.y)
@@ -41,12 +42,15 @@ def crop_pixels(image: Image.Image | UprightPicture, crop: Crop, size: int) -> n
     far = np.ceil([crop.x + right * step + reach, crop.y + bottom * step + reach]).astype(int) + 1
     if np.prod((far - near).astype(float)) > max(2 * image.width * image.height, MAX_WINDOW):
         part = _weigh(image, crop, step, spans)
+        part = np.rint(part) if rounded else part
     else:
         with without_pillows_limit():
             window = image.crop((*near.tolist(), *far.tolist()))
         x, y = crop.x - int(near[0]), crop.y - int(near[1])
         box = (x + left * step, y + top * step, x + right * step, y + bottom * step)
-        part = np.asarray(window.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box))
+        planes = (window,) if rounded else tuple(plane.convert("F") for plane in window.split())
+        parts = [plane.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box) for plane in planes]
+        part = np.asarray(parts[0]) if rounded else np.stack(parts, axis=-1)
     pixels[top:bottom, left:right] = part
     return pixels
 
@@ -111,4 +115,4 @@ def _weigh(image: Image.Image, crop: Crop, step: float, spans: list[tuple[int, i
     across, down = weights
     source = np.asarray(image)
     rows = np.stack([np.einsum("h,hwc->wc", row, source) for row in down])  # [pixels down, W, 3]
-    return np.rint(np.einsum("xw,ywc->yxc", across, rows)).astype(np.uint8)
+    return np.einsum("xw,ywc->yxc", across, rows)

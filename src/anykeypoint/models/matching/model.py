@@ -108,7 +108,8 @@ class MatchingModel(PredictsMany, MatchingNetwork):
 
     @torch.inference_mode()
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
-        """One pose for each query, in order; all go through the image encoder, and through the head, together.
+        """One pose for each query, in order; all go through the image encoder (on a CPU in parts, see
+        `network.CPU_PIXELS`), and through the head, together.
 
         Raises InputError where `predict` does for one of them.
         """

@@ -33,6 +33,10 @@ from .matcher_config import MatcherConfig
 from .phrasing import UNKNOWN, Phrase, phrase_of
 from .second_look import ExamplePatches, example_patches
 
+# Pixels that go through an image encoder at once on a CPU: one crop of 320 x 320, or 5 patches of 160 x 160. With more,
+# what its layers compute does not stay in the caches; 8 crops together take half as long again as one after another.
+CPU_PIXELS = 2**17
+
 
 class MatchingNetwork(CachingModule):
     """The features of the last examples are kept, by their pixels.
@@ -226,10 +230,16 @@ class MatchingNetwork(CachingModule):
         return self.cache.get(key, lambda: example_patches(example, encoded.visible, look, encode))
 
     def encode_pixels(self, pixels: np.ndarray, examples: bool = False, details: bool = False) -> Tensor:
-        """The features [P, C, h, w] of crops or patches [P, S, S, 3] uint8, in the precision of the head's layers.
+        """The features [P, C, h, w] of crops or patches, in the precision of the head's layers.
 
+        pixels: [P, S, S, 3], see `ImageEncoder.normalise`.
         examples, details: see `features`.
         """
-        normalised = self.encoder.normalise(torch.from_numpy(pixels).to(self.device))
-        features = self.features(normalised, examples, details)
-        return features.to(next(self.head.parameters()).dtype)
+        size = len(pixels)
+        if self.device.type == "cpu":
+            size = max(1, CPU_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+        parts = []
+        for start in range(0, len(pixels), size):
+            some = torch.from_numpy(pixels[start : start + size]).to(self.device)
+            parts.append(self.features(self.encoder.normalise(some), examples, details))
+        return torch.cat(parts).to(next(self.head.parameters()).dtype)

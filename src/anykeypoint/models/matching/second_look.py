@@ -150,12 +150,17 @@ def encode_patches(
 ) -> Tensor:
     """The features [P, C, h, w] of squares of pictures, BATCH at a time.
 
+    Their pixels are not rounded, so that a square that is moved by a rounding error of its middle has the same
+    features: whether an object is answered alone or in a batch then makes no difference either.
+
     size: side of a patch in pixels.
-    encode: gives the features [P, C, h, w] of pixels [P, S, S, 3] uint8.
+    encode: gives the features [P, C, h, w] of pixels [P, S, S, 3] float32 from 0 to 255.
     """
     parts = []
     for start in range(0, len(patches), BATCH):
-        parts.append(encode(np.stack([crop_pixels(*one, size) for one in patches[start : start + BATCH]])))
+        parts.append(
+            encode(np.stack([crop_pixels(*one, size, rounded=False) for one in patches[start : start + BATCH]]))
+        )
     return torch.cat(parts)
 
 

@@ -118,10 +118,14 @@ class ImageEncoder(nn.Module):
         return image_size // self.stride, image_size // self.stride
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pictures uint8 B H W 3 (RGB) -> pixels float32 B 3 H W: (value / 255 - mean) / standard deviation."""
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        """Pictures B H W 3 (RGB) -> pixels float32 B 3 H W: (value / 255 - mean) / standard deviation.
+
+        images: uint8, or float32 of the same range, as crops have that were not rounded.
+        """
+        if images.dtype not in (torch.uint8, torch.float32) or images.ndim != 4 or images.shape[-1] != 3:
             raise InputError(
-                f"Pictures to normalise must be uint8 of shape B H W 3, but got {images.dtype} {list(images.shape)}."
+                f"Pictures to normalise must be uint8 or float32 of shape B H W 3, but got {images.dtype} "
+                f"{list(images.shape)}."
             )
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
         return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std

@@ -93,8 +93,7 @@ class AdaptedModel(PredictsMany, CachingModule):
 
     def features(self, pixels: np.ndarray) -> Tensor:
         """Crops [B, S, S, 3] uint8 -> feature maps [B, C, h, w]."""
-        images = torch.from_numpy(pixels).to(self.device)
-        return self.start.features(self.start.encoder.normalise(images))
+        return self.start.encode_pixels(pixels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature maps [B, C, h, w] -> logarithms of the probabilities of `combined`."""
