@@ -14,13 +14,10 @@ import numpy as np
 
 from .category import check_edges
 from .configs.checks import check_share
-from .configs.doubled_keys import strict_json
 from .density import Density, check_covariance, frozen_array
 from .density.presence import present_points
 from .errors import InputError, first_line
-from .forms.poses import SCHEMA_VERSION
 from .geometry import Box, Crop, check_box, check_image_size
-from .io import check_schema
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -255,24 +252,6 @@ def with_uncertainty(pose: Pose) -> Pose:
         if pose.placed[i] and key in pose.density:
             covariance[i], entropy[i] = pose.density[key].covariance(), pose.density[key].entropy()
     return replace(pose, covariance=covariance, entropy=entropy)
-
-
-def read_json(path: str | Path) -> list[Pose]:
-    """The poses in a file of `forms.poses.write_json`, of version 0.1.0 too.
-
-    Raises InputError if the file cannot be read, holds anything else, or has a newer schema.
-    """
-    try:
-        items = strict_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Cannot read the poses in {path}: {first_line(error)}.") from error
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
-    poses = []
-    for item in items:
-        check_schema(item.pop("schema_version", None), SCHEMA_VERSION, str(path))
-        poses.append(Pose.from_dict(item))
-    return poses
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .errors import InputError
-from .forms.poses import coco_document, csv_text, write_csv
+from .configs.doubled_keys import strict_json
+from .errors import InputError, first_line
+from .forms.poses import SCHEMA_VERSION, coco_document, csv_text, write_csv
+from .io import check_schema
 from .pose import Pose
 
 if TYPE_CHECKING:
@@ -193,6 +195,24 @@ def show(poses: Pose | Iterable[Pose], image: Any = None) -> "Image.Image":
     drawn = sheet(by_picture([poses] if isinstance(poses, Pose) else Poses(poses).items, image))
     show_picture(drawn)
     return drawn
+
+
+def read_json(path: str | Path) -> Poses:
+    """The poses in a file of `forms.poses.write_json`, of version 0.1.0 too.
+
+    Raises InputError if the file cannot be read, holds anything else, or has a newer schema.
+    """
+    try:
+        items = strict_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Cannot read the poses in {path}: {first_line(error)}.") from error
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InputError(f"{path} must hold a list of poses, as write_json writes it.")
+    poses = []
+    for item in items:
+        check_schema(item.pop("schema_version", None), SCHEMA_VERSION, str(path))
+        poses.append(Pose.from_dict(item))
+    return Poses(poses)
 
 
 _TEXTS = ("image", "category", "keypoint", "box_word")  # columns of the table that are no numbers

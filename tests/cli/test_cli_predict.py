@@ -20,7 +20,8 @@ from anykeypoint.forms.registry import read
 from anykeypoint.geometry import Crop
 from anykeypoint.images import read_image
 from anykeypoint.library import lookup
-from anykeypoint.pose import Density, Pose, read_json
+from anykeypoint.pose import Density, Pose
+from anykeypoint.poses import read_json
 
 POINTS = ["--keypoints", "nose; left ear: the tip; tail"]
 SHOWN = ["--example", "photos/b.png:b.json"]

@@ -20,7 +20,8 @@ from anykeypoint.forms import table
 from anykeypoint.forms.poses import csv_text, write_coco, write_csv, write_json
 from anykeypoint.images import read_image
 from anykeypoint.inference.files import predict_files
-from anykeypoint.pose import Pose, read_json
+from anykeypoint.pose import Pose
+from anykeypoint.poses import read_json
 
 POINTS = ["--keypoints", "nose; tail"]
 CATEGORY = ak.Category.from_text("nose; tail")

@@ -15,7 +15,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms.poses import csv_text, write_coco, write_csv, write_json
 from anykeypoint.geometry import Crop
 from anykeypoint.io import write_bytes
-from anykeypoint.pose import Density, Pose, read_json
+from anykeypoint.pose import Density, Pose
+from anykeypoint.poses import read_json
 
 NAN = float("nan")
 ODD_NAMES = [

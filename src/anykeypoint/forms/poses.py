@@ -212,7 +212,7 @@ def write_csv(poses: Iterable[PoseFields], path: str | Path) -> None:
 
 
 def write_json(poses: Iterable[PoseFields], path: str | Path) -> None:
-    """Write all that the poses hold, densities too; `pose.read_json` reads it.
+    """Write all that the poses hold, densities too; `poses.read_json` reads it.
 
     The file is a list with `Pose.to_dict` and the key `schema_version` for each. Raises InputError if it cannot be
     written.
