@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import tiny_matchers
@@ -31,3 +33,24 @@ def xy(answer):
     """The points of all poses of an answer, [N, K, 2]."""
     assert answer.status_code == 200, answer.text
     return np.array([pose["xy"] for pose in answer.json()["poses"]], dtype=float)
+
+
+@contextmanager
+def live(service, **options):
+    """A server of a service in another thread, with all models loaded; gives its address and its app."""
+    from anykeypoint.serving.app import build_app
+    from anykeypoint.serving.running import DrainingServer, listen, running_config
+
+    app = build_app(service, **options)
+    sock = listen("127.0.0.1", 0)
+    server = DrainingServer(running_config(app, service), service)
+    thread = threading.Thread(target=server.run, args=([sock],))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+        assert service.wait(60), service.progress
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}", app
+    finally:
+        server.should_exit = True
+        thread.join()

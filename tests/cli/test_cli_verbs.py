@@ -264,7 +264,7 @@ def test_the_verbs_and_their_options_are_these():
     face = {name: flags(name, verb) - every for name, verb in verbs.items()}
     assert face == {
         "predict": {
-            *("--ids-from", "--max-pixels", "--recursive", "-r", "--dtype"),
+            *("--ids-from", "--max-pixels", "--recursive", "-r", "--dtype", "--presence"),
             *("images", "--category", "--keypoints", "--noun", "--boxes", "--model", "--strategy", "--density"),
             *("--seed", "--cumulative", "--grid", "--descriptions", "--device", "--output", "-o"),
             *("--example", "--no-words", "--explain", "--mirror", "--fine", "--no-fine"),
@@ -285,7 +285,7 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
-            "--phrases",
+            *("--phrases", "--foreign"),
             *("--answer", "--single", "--sides", "--mirror", "--fine", "--no-fine", "--dtype"),
             *(
                 "--image-size",
@@ -305,7 +305,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "calibrate": {
             *("model", "--data", "--images", "--output", "-o", "--prompt", "--max-per-category", "--seed"),
-            *("--allow-missing", "--strict", "--device"),
+            *("--allow-missing", "--strict", "--device", "--presence"),
         },
         "train": {
             "--data",
@@ -328,8 +328,8 @@ def test_the_verbs_and_their_options_are_these():
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
         "serve": {
-            *("--model", "--host", "--port", "--token-file", "--allow-host", "--project", "--device", "--dtype"),
-            *("--batch", "--queue", "--max-upload", "--drain"),
+            *("--model", "--host", "--port", "--token-file", "--allow-host", "--device", "--dtype"),
+            *("--batch", "--queue", "--max-upload", "--drain", "--project", "--pictures"),
         },
         "info": set(),
         "data list": {"name"},

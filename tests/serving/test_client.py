@@ -1,18 +1,14 @@
 """`anykeypoint.Client` against a server on a socket."""
 
-import threading
-
 import numpy as np
 import pytest
 import tiny_matchers
-from server_calls import WORDS, png
+from server_calls import WORDS, live, png
 
 from anykeypoint import Category, Client, Example, InputError
 from anykeypoint.images import read_picture
 from anykeypoint.library.lookup import library_names
-from anykeypoint.serving.app import build_app
 from anykeypoint.serving.client import ServerError
-from anykeypoint.serving.running import DrainingServer, listen, running_config
 from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.service import Service
 
@@ -24,19 +20,8 @@ TOKEN = "a-token-of-24-characters"
 def served(tiny_model):
     """A client of a server in another thread."""
     service = Service({"tiny": lambda: tiny_model}, ServerLimits(body_bytes=2_000_000))
-    sock = listen("127.0.0.1", 0)
-    server = DrainingServer(running_config(build_app(service, token=TOKEN), service), service)
-    thread = threading.Thread(target=server.run, args=([sock],))
-    thread.start()
-    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    try:
-        while not server.started:
-            pass
-        assert service.wait(60)
+    with live(service, token=TOKEN) as (url, _):
         yield Client(url, TOKEN)
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def test_a_client_answers_as_the_model_does(served, tiny_model, tmp_path):

@@ -4,7 +4,6 @@ A tenth of the 2,000 cases is tried by default, and all of them with ANYKEYPOINT
 """
 
 import os
-import threading
 
 import hypothesis
 import pytest
@@ -12,12 +11,10 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
-from server_calls import png
+from server_calls import live, png
 from stand_in import StandIn
 
 from anykeypoint import Client
-from anykeypoint.serving.app import build_app
-from anykeypoint.serving.running import DrainingServer, listen, running_config
 from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.service import Service
 
@@ -40,19 +37,8 @@ schemathesis.openapi.format(
 
 @pytest.fixture(scope="module")
 def address():
-    service = Service({"stand-in": StandIn}, ServerLimits())
-    app = build_app(service)
-    sock = listen("127.0.0.1", 0)
-    server = DrainingServer(running_config(app, service), service)
-    thread = threading.Thread(target=server.run, args=([sock],))
-    thread.start()
-    try:
-        while not (server.started and service.ready):
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}", app.openapi()
-    finally:
-        server.should_exit = True
-        thread.join()
+    with live(Service({"stand-in": StandIn}, ServerLimits())) as (url, app):
+        yield url, app.openapi()
 
 
 @pytest.fixture(scope="module")
