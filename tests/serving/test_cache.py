@@ -95,6 +95,28 @@ def test_two_models_do_not_share_answers(serving, tmp_path, tiny_model):
     assert one.json()["model_hash"] != two.json()["model_hash"] and not np.allclose(xy(one), xy(two))
 
 
+def test_a_kept_picture_is_encoded_once_for_each_box_and_answers_as_an_uploaded_one(serving, tiny_model, monkeypatch):
+    client, encoded = serving(), []
+    encode = type(tiny_model).encode
+    monkeypatch.setattr(type(tiny_model), "encode", lambda *asked: encoded.append(asked[2]) or encode(*asked))
+    kept = client.post("/v1/encode", files={"image": ("a", png(7))}).json()["image_id"]
+
+    def both(**asked):
+        ours = client.post("/v1/predict", json={"image_id": kept, **asked}).json()["poses"]
+        asked_again = {**asked, "presence": 0.4}  # not the same question, so that its answer is computed
+        theirs = ask(client, image=png(7), **asked_again).json()["poses"]
+        return [np.array([pose["xy"] for pose in poses]) for poses in (ours, theirs)]
+
+    for asked in (
+        {"keypoints": "nose; tail tip"},
+        {"keypoints": WORDS},
+        {"keypoints": WORDS, "boxes": [[5, 5, 50, 40]]},
+    ):
+        assert np.allclose(*both(**asked), atol=1e-3)
+    assert encoded == [None, (5.0, 5.0, 50.0, 40.0)]
+    refused(client.post("/v1/predict", json={"image_id": kept, "keypoints": WORDS, "fine": True}), 422, "example")
+
+
 def test_what_is_kept_goes_and_is_then_404(serving):
     client = serving(StandIn(), kept_bytes=2 * 3 * 90 * 70 * 2)  # room for two pictures and two examples
     ids = [client.post("/v1/encode", files={"image": ("a", png(i))}).json()["image_id"] for i in range(3)]

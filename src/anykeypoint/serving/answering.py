@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,7 @@ class Question:
     points: [P, 2] places in image pixels that are to be named; None asks where the category's keypoints are.
     options: further keyword arguments of the model's method, those with their default left out.
     least: presence from which a point counts as present.
+    kept: whether the picture is one that a client asked to keep, about which it will ask more.
     """
 
     picture: UprightPicture = field(repr=False)
@@ -43,6 +44,7 @@ class Question:
     points: np.ndarray | None = None
     options: tuple[tuple[str, Any], ...] = ()
     least: float = 0.5
+    kept: bool = False
 
     @cached_property
     def key(self) -> bytes:
@@ -63,16 +65,20 @@ class Question:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
-def answer_batch(model: Any, questions: Sequence[Question]) -> list[Answer | Exception]:
+def answer_batch(
+    model: Any, questions: Sequence[Question], views: Callable[[Question], Any] | None = None
+) -> list[Answer | Exception]:
     """The answers of a model, in order; a question that cannot be answered gives its error and costs no other one.
 
-    Those for places go through the network together as `inference.many.answer` has it; names are given one by one.
+    views: gives the view of a kept picture, encoded once; None encodes it for each question.
+
+    Those for places go through the network together as `inference.many.answer` has it, but for kept pictures, of which
+    only the head is still to be computed; names are given one by one.
     """
     from ..inference.many import ObjectQuery, answer  # not before the server is there: torch takes seconds
 
-    asked = [question for question in questions if question.points is None]
-    items = [
-        ObjectQuery(
+    items = {
+        place: ObjectQuery(
             question.picture,
             question.category,  # type: ignore[arg-type]  # only a question for names has none
             question.box,
@@ -80,26 +86,40 @@ def answer_batch(model: Any, questions: Sequence[Question]) -> list[Answer | Exc
             question.words,
             dict(question.options),
         )
-        for question in asked
-    ]
-    poses = iter(answer(model, items))
-    return [
-        _named(model, question) if question.points is not None else _counted(next(poses), question)
-        for question in questions
-    ]
+        for place, question in enumerate(questions)
+        if question.points is None
+    }
+    viewed = {} if views is None else {place: item for place, item in items.items() if questions[place].kept}
+    together = {place: item for place, item in items.items() if place not in viewed}
+    answers: dict[int, Any] = dict(zip(together, answer(model, together.values()), strict=True))
+    for place, question in enumerate(questions):
+        if question.points is not None:
+            answers[place] = _caught(lambda one=question: _names(model, one))
+        elif place in viewed:
+            answers[place] = _caught(
+                lambda one=question, item=viewed[place]: views(one).predict(one.category, **item.arguments)
+            )
+        if question.points is None:
+            answers[place] = _counted(answers[place], question)
+    return [answers[place] for place in range(len(questions))]
 
 
-def _named(model: Any, question: Question) -> Answer | Exception:
-    """The names of a question's points."""
-    if not hasattr(model, "identify"):
-        return InputError("This model finds keypoints and names none; choose another model.")
-    given = dict(question.options)
+def _caught(ask: Callable[[], Answer]) -> Answer | Exception:
+    """What a call gives, or the error that it raises."""
     try:
-        return model.identify(question.picture, question.points, box=question.box, category=question.category, **given)
+        return ask()
     except Exception as error:
         return error
 
 
-def _counted(answer: Pose | InputError, question: Question) -> Pose | InputError:
+def _names(model: Any, question: Question) -> Answer:
+    """The names of a question's points."""
+    if not hasattr(model, "identify"):
+        raise InputError("This model finds keypoints and names none; choose another model.")
+    given = dict(question.options)
+    return model.identify(question.picture, question.points, box=question.box, category=question.category, **given)
+
+
+def _counted(answer: Pose | Exception, question: Question) -> Pose | Exception:
     """The pose with those points present that the question counts as such; an error as it is."""
-    return answer if isinstance(answer, InputError) or question.least == 0.5 else answer.present_from(question.least)
+    return answer if isinstance(answer, Exception) or question.least == 0.5 else answer.present_from(question.least)

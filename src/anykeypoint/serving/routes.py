@@ -91,6 +91,7 @@ class Api:
                 "words": asked.words,
                 "options": self._options(asked, chosen, len(boxes)),
                 "least": asked.presence,
+                "kept": asked.image_id is not None,
             }
             questions = [Question(picture.picture, picture.key, chosen, box, **more) for box in boxes]
             poses = await while_connected(request, self.service.ask(model, questions, _written))

@@ -32,6 +32,7 @@ class ServerLimits:
     decoders: pictures decoded at the same time.
     cache_bytes: of answers that are kept.
     kept_bytes: of pictures and examples that clients asked to keep.
+    view_bytes: of features of kept pictures, and of the pixels that go with them.
     keep_seconds: after which such a picture or example goes.
     density_values: numbers in all densities of an answer (422).
     """
@@ -50,6 +51,7 @@ class ServerLimits:
     decoders: int = 2
     cache_bytes: int = 64 * 2**20
     kept_bytes: int = 512 * 2**20
+    view_bytes: int = 256 * 2**20
     keep_seconds: float = 3600.0
     density_values: int = 4_000_000
 

@@ -19,7 +19,7 @@ class ServerMetrics:
     stages: seconds of a stage: read, decode, wait, model, write.
     dropped: objects that were not computed, by reason: expired, disconnected, stopped.
     cache: looked up, by result: hit, miss.
-    kept: bytes, by what is kept: answers, pictures, decoding.
+    kept: bytes, by what is kept: answers, pictures, examples, features, decoding.
     """
 
     def __init__(self) -> None:

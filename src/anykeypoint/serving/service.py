@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,9 @@ class Service:
         self._queue = BatchQueue(self._answers, self.limits, self.metrics)
         self._kept: BoundedStore[bytes] = BoundedStore(
             self.limits.cache_bytes, changed=self.metrics.kept.labels("answers").set
+        )
+        self._views: BoundedStore[Any] = BoundedStore(
+            self.limits.view_bytes, self.limits.keep_seconds, self.metrics.kept.labels("features").set
         )
         self._began = time.monotonic()
         self._taken: float | None = None  # seconds until all was ready, or failed
@@ -161,7 +165,18 @@ class Service:
             return json.dumps(write(answer), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
     def _answers(self, model: str, questions: Sequence[Question]) -> Sequence[Any]:
-        return answer_batch(self.models[model], questions)
+        loaded = self.models[model]
+        views = partial(self._view, model) if hasattr(loaded, "encode_pixels") else None  # a matcher
+        return answer_batch(loaded, questions, views)
+
+    def _view(self, model: str, question: Question) -> Any:
+        """A matcher's view of a kept picture, whose features are computed once."""
+        key = (self.hashes[model], question.pixels, question.box)
+        if (view := self._views.get(key)) is None:
+            view = self.models[model].encode(question.picture, question.box)
+            pixels = question.picture.pixels
+            self._views.put(key, view, view.features.nbytes + 3 * pixels.width * pixels.height)
+        return view
 
     # --- loading -----------------------------------------------------------------------------------------------------
 
