@@ -17,6 +17,7 @@ from anykeypoint.evaluation.other_kinds import foreign_queries, foreign_to
 from anykeypoint.evaluation.presence_figures import area_under_curve
 from anykeypoint.evaluation.presence_fitting import FOREIGN, fit_presence, fitted_curve, with_presence
 from anykeypoint.evaluation.protocols import EvaluationProtocol
+from anykeypoint.evaluation.queries import Query
 from anykeypoint.evaluation.run import evaluate
 from anykeypoint.forms.dataset import Dataset, LabelledObject
 from anykeypoint.models.loading import from_folder
@@ -81,13 +82,17 @@ def test_kinds_are_foreign_that_share_no_word_and_no_broader_kind():
 
 
 def test_each_object_is_asked_about_another_kind_and_the_draw_repeats(dataset):
-    protocol = EvaluationProtocol.parse("1-shot")
-    queries = foreign_queries(dataset.objects, dataset.objects, KINDS, protocol, 2, 0)
+    protocol, text = EvaluationProtocol.parse("1-shot"), EvaluationProtocol.parse("text")
+    cats, wheels = dataset.objects[:4], dataset.objects[4:]
+    shown = {1: cats[1], 2: wheels[0]}  # the examples of the own queries are those that are shown of another kind
+    own = [Query(item, (shown[item.category_id],), item.category) for item in dataset.objects]
+    queries = foreign_queries(own, KINDS, protocol, 2, 0)
     assert [query.category.name for query in queries] == ["wheel"] * 2 + ["cat"] * 2
     assert all([one.category.name for one in query.examples] == [query.category.name] for query in queries)
-    again = foreign_queries(dataset.objects, dataset.objects[::-1], KINDS, protocol, 2, 0)
-    assert [query.item.id for query in again] == [query.item.id for query in queries]
-    every = foreign_queries(dataset.objects, dataset.objects, KINDS, EvaluationProtocol.parse("text"), None, 0)
+    assert {one.id for query in queries for one in query.examples} == {cats[1].id, wheels[0].id}
+    again = foreign_queries(own[::-1], KINDS, protocol, 2, 0)
+    assert [query.key for query in again[::-1]] == [query.key for query in queries]
+    every = foreign_queries([Query(item, (), item.category) for item in dataset.objects], KINDS, text, None, 0)
     assert len(every) == 7 and not any(query.examples for query in every)
 
 

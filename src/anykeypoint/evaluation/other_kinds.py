@@ -10,8 +10,6 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..category import Category, spoken
 from ..forms.dataset import LabelledObject
 from ..library.broader import broader_kind
@@ -61,8 +59,7 @@ def foreign_to(category: Category, others: Sequence[Category]) -> list[Category]
 
 
 def foreign_queries(
-    asked: Sequence[LabelledObject],
-    objects: Sequence[LabelledObject],
+    queries: Sequence[Query],
     categories: Mapping[int, Category],
     protocol: EvaluationProtocol,
     most: int | None,
@@ -70,21 +67,21 @@ def foreign_queries(
 ) -> list[Query]:
     """Queries that ask about the points of another kind of object: of up to `most` objects of each category, one each.
 
-    asked: the objects whose pictures may be asked about.
-    objects: those whose kinds are asked for, and which may be shown as examples.
+    queries: those about the own kind of each object. The other kinds are kinds of these, and what is shown of them are
+        their examples, which a model has taken.
     categories: category id -> the category as the model gets it.
     most: None takes all.
-    protocol: with examples, as many objects of the other kind are shown as it shows of the own.
+    protocol: as many examples of the other kind are shown as it shows of the own.
     seed: decides which objects, which other kind and which examples are drawn; a draw does not depend on the others.
 
     An object to whose category no other is foreign is left out.
     """
-    members: dict[int, list[LabelledObject]] = {}
-    for item in objects:
-        if np.isfinite(item.points).any():
-            members.setdefault(item.category_id, []).append(item)
-    others = {key: categories[key] for key, items in members.items() if len(items) >= protocol.examples}
-    queries = []
+    asked = list({query.item.id: query.item for query in queries}.values())
+    members: dict[int, dict[int, LabelledObject]] = {item.category_id: {} for item in asked}
+    for one in (one for query in queries for one in query.examples):
+        members[one.category_id][one.id] = one
+    others = {key: categories[key] for key in sorted(members)}
+    found = []
     for item in select(asked, most, seed):
         own = categories[item.category_id]
         known = {id(category): key for key, category in others.items() if key != item.category_id}
@@ -93,9 +90,9 @@ def foreign_queries(
             continue
         draw = random.Random(f"{seed} {item.id}")
         chosen = draw.choice(foreign)
-        shown = draw.sample(members[known[id(chosen)]], protocol.examples)
-        queries.append(Query(item, tuple(shown), chosen))
-    return queries
+        shown = members[known[id(chosen)]]
+        found.append(Query(item, tuple(shown[key] for key in draw.sample(sorted(shown), protocol.examples)), chosen))
+    return found
 
 
 def _words(category: Category) -> set[str]:

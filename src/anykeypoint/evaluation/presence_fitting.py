@@ -103,8 +103,7 @@ def _fit(
     protocol = EvaluationProtocol.parse(config.protocol)
     dataset, pairs, _ = chosen_pairs(dataset, config, protocol)
     own = queries_of(dataset, pairs, config, protocol)
-    asked = [query.item for query in own]
-    others = foreign_queries(asked, dataset.objects, dataset.categories, protocol, None, seed)
+    others = foreign_queries(own, dataset.categories, protocol, None, seed)
     recorder = _Recorder(model)
 
     def cues_of(query: Query) -> np.ndarray | None:

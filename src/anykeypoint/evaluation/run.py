@@ -135,9 +135,7 @@ def _foreign(
     """The questions about other kinds of objects; none for a model that says no presence."""
     if not config.foreign or all(prediction.presence is None for prediction in predictions):
         return []
-    asked = list({query.item.id: query.item for query in queries}.values())
-    categories = _categories(dataset, config)
-    return foreign_queries(asked, dataset.objects, categories, protocol, config.foreign, config.seed)
+    return foreign_queries(queries, _categories(dataset, config), protocol, config.foreign, config.seed)
 
 
 def _predict_baseline(
