@@ -1,5 +1,5 @@
 # make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
-# make test      lint and all tests
+# make test      lint (ruff, and mypy on what the package exports) and all tests
 # make soak      500 faults put into good labels of every form, 2,000 requests made from the server's description (minutes)
 # make newest    all tests with the newest version of every library that pyproject.toml allows
 # make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
@@ -45,6 +45,7 @@ mutants: install
 lint: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+	$(RUN)/python -m mypy
 
 clean:
 	rm -rf $(VENV) $(NEWEST) demo build

@@ -6,6 +6,8 @@ pose = model.predict("cat.jpg", ak.category("animal_face"))
 pose.draw("out.png")
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from .models.generative.kptllm import KptLLM
     from .models.matching.adapted.adapted_model import AdaptedModel
     from .models.matching.model import MatchingModel
+
+if sys.platform == "darwin":
+    # Torch reads it when it is loaded: what Apple's GPUs lack is then computed on the CPU, and torch says so once.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __version__ = "0.2.0"
 __all__ = [
@@ -55,7 +61,7 @@ def load(
         folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
         config.json says which kind of model it is. In a checkout of the repository also "fast@held-out" and so on: the
         checkpoint of the same recipe that was trained on the training data alone, for measuring.
-    device: "auto" takes a GPU where there is one.
+    device: "auto" takes a GPU where there is one: CUDA's, else Apple's (MPS), else the CPU.
     dtype: "float32", or "bfloat16" or "float16" (or torch's own), in which the language model, or a matcher's head and
         most image encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are
         float32.
@@ -63,6 +69,10 @@ def load(
         the model's own.
 
     Raises InputError where there is no such model, its files do not fit, or the device cannot be used.
+
+    >>> model = ak.load("fast")
+    >>> model.predict("examples/cat.jpg", ["nose", "left eye"])
+    Pose('object', 2 keypoints, ...)
     """
     from .models import loading
 
@@ -80,16 +90,25 @@ def adapt(
     images: the folder that file names in the labels are relative to, if the labels do not say it.
     device: "auto" takes a GPU where there is one.
 
-    Raises InputError where the labels cannot be used, or are of several categories or too few objects.
+    Raises InputError where the labels cannot be used, or are of several categories or too few objects, and where the
+    model to start from is no matcher.
+
+    >>> model = ak.adapt("coco:mine/labels.json", "mine/model", images="mine/pictures")
+    >>> model.predict("examples/cat.jpg").names == model.category.names
+    True
     """
     from pathlib import Path
 
     from .forms.registry import read
+    from .models.matching.model import MatchingModel
     from .training.adapting.adapt import adapt as adapted
     from .training.adapting.adapt import write
 
     dataset = read(data, None if images is None else Path(images))
-    model, report = adapted(load(start, device), dataset.objects)
+    started = load(start, device)
+    if not isinstance(started, MatchingModel):
+        raise InputError(f"Only a matcher can be adapted, but {start!r} is none; start from fast, or another matcher.")
+    model, report = adapted(started, dataset.objects)
     write(model, report, Path(out))
     return model
 
@@ -102,6 +121,9 @@ def detector(name: str = "yolov3-tiny", device: str = "auto") -> "Detector":
     device: "auto" takes a GPU where there is one.
 
     Raises InputError where there is no such detector or it cannot be loaded.
+
+    >>> [found.word for found in ak.detector().find("examples/cat.jpg", "cat")]
+    ['cat']
     """
     from .detection import registry
 

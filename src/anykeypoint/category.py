@@ -37,6 +37,9 @@ class Keypoint:
     phrase: what a text encoder reads for it in place of the name, "" for the name. Several points may share one, and
         its left need not be the subject's; see `forms.phrases`.
     Raises InputError for an empty name and for text that is too long.
+
+    >>> ak.Keypoint("left ear tip", "the highest point of the left ear").name
+    'left ear tip'
     """
 
     name: str
@@ -72,6 +75,12 @@ class Category:
         partner on the other side for them, and training with flips goes on. Where such a name has a side, the category
         is never mirrored (`flips`).
     Raises InputError for anything else.
+
+    >>> ears = ak.Category("ears", (ak.Keypoint("left ear tip"), ak.Keypoint("right ear tip")), noun="cat")
+    >>> ears.names, ears.pairs
+    (['left ear tip', 'right ear tip'], ((0, 1),))
+    >>> len(ak.Category.from_text("nose: the tip of the nose; tail"))
+    2
     """
 
     name: str
@@ -151,7 +160,7 @@ class Category:
 
     def only(self, rows: Sequence[int]) -> "Category":
         """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
-        if not isinstance(rows, Iterable) or not all(isinstance(i, Integral) and 0 <= i < len(self) for i in rows):
+        if not isinstance(rows, Iterable) or not all(isinstance(i, Integral) and 0 <= int(i) < len(self) for i in rows):
             raise InputError(f"Rows of {self.name!r} must be indices from 0 to {len(self) - 1}, but got {rows!r:.80}.")
         places = {row: place for place, row in enumerate(rows)}  # old index -> new index
 
@@ -251,7 +260,7 @@ def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
     """InputError unless each edge is a pair of two different indices below `count`. what: subject of the sentence."""
     for edge in edges if isinstance(edges, Collection) else [edges]:
         pair = list(edge) if isinstance(edge, Iterable) else [edge]
-        whole = all(isinstance(i, Integral) and 0 <= i < count for i in pair)
+        whole = all(isinstance(i, Integral) and 0 <= int(i) < count for i in pair)
         if len(pair) != 2 or not whole or pair[0] == pair[1]:
             raise InputError(
                 f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got "

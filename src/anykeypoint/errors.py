@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """What the caller gave cannot be used; the message is one sentence that says what was wrong and what to do."""
+    """What the caller gave cannot be used; the message is one sentence that says what was wrong and what to do.
+
+    >>> ak.read_picture("nowhere.jpg")
+    Traceback (most recent call last):
+    anykeypoint.errors.InputError: ...nowhere.jpg...
+    """
 
     def __init__(self, *sentence: object) -> None:
         """The sentence is kept in one line, as what it quotes (an array, a name) may have several."""

@@ -34,6 +34,14 @@ class Example:
     box: [x, y, w, h] of the object in image pixels; None for the whole picture.
     category: the names of the points (see `library.lookup.as_category`); None where only their places are known.
     Raises InputError if no point is marked, or the category has another number of points.
+
+    >>> names = ["upper left", "upper right", "lower right", "lower left"]
+    >>> corners = [[152, 96], [410, 96], [427, 418], [102, 420]]
+    >>> sheet = ak.Example("examples/paper_1.jpg", corners, category=names)
+    >>> sheet
+    Example('object', 4 keypoints, 4 marked)
+    >>> ak.load().predict("examples/paper_2.jpg", sheet.category, example=sheet).names[0]
+    'upper left'
     """
 
     image: ImageSource
@@ -184,7 +192,7 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
         (kind,) = [kind for kind in json_objects(data["categories"]) if whole_id(kind, "id") == owner]
         rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
         points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
-        first = skeleton_bases(data).by_category.get(owner, 0)
+        first = skeleton_bases(data).by_category.get(owner, 0)  # type: ignore[arg-type]  # None has none
         skeleton = tuple((int(a) - first, int(b) - first) for a, b in kind.get("skeleton") or ())
         box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
         marked = _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
@@ -281,7 +289,7 @@ def _place(value: Any, what: str) -> Place:
     """A place from its JSON form [x, y], or null for a point that is not marked."""
     if value is None:
         return (np.nan, np.nan)
-    numbers = value if isinstance(value, list) and len(value) == 2 else [None]
+    numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [None]
     if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
         raise InputError(f"{what} must be [x, y] in pixels, or null where it is not marked, but got {str(value)[:60]}.")
     return (float(numbers[0]), float(numbers[1]))

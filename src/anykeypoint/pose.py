@@ -51,6 +51,12 @@ class Pose:
     identified: K names that the model itself generated for the points of an example, None for points that it did not
         name; None if it named no point.
     Raises InputError where the fields do not fit together.
+
+    >>> pose = ak.load().predict("examples/cat.jpg", ak.category("animal_face"))
+    >>> pose.xy.shape, pose.image_size
+    ((9, 2), (451, 300))
+    >>> pose.draw("out.png").mode
+    'RGB'
     """
 
     names: list[str]
@@ -68,7 +74,7 @@ class Pose:
     box_score: float | None = None
     box_word: str = ""
     identified: Sequence[str | None] | None = None
-    presence: np.ndarray | None = None
+    presence: np.ndarray = None  # type: ignore[assignment]  # it is an array once the pose is made
 
     def __post_init__(self) -> None:
         def settle(field: str, value: Any) -> None:  # sets a field of the frozen dataclass to its checked value
@@ -381,4 +387,4 @@ def _densities(value: Any, keys: list[str]) -> dict[str, Density]:
 
 def _nulls(array: np.ndarray) -> list[Any]:
     """The array as nested lists, with None for NaN."""
-    return np.where(np.isnan(array), None, array).tolist()
+    return np.where(np.isnan(array), np.array(None), array).tolist()

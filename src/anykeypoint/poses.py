@@ -27,13 +27,21 @@ class Poses(Sequence[Pose]):
     """N poses in order, of one picture or of many; indexes like a list, and a slice is Poses again.
 
     items: the poses. Raises InputError for anything else.
+
+    >>> poses = ak.load().predict_many(["examples/cat.jpg", "examples/astronaut.jpg"], ["nose", "left eye"])
+    >>> poses
+    Poses(2 objects of 2 pictures: 'object')
+    >>> poses[0].names
+    ['nose', 'left eye']
+    >>> len(poses.to_csv().splitlines()), len(poses.to_coco()["annotations"])
+    (5, 2)
     """
 
     items: tuple[Pose, ...] = ()
 
     def __init__(self, items: Iterable[Pose] = ()) -> None:
         try:
-            poses = tuple(items)
+            poses: tuple[Any, ...] = tuple(items)
         except TypeError:
             poses = (None,)
         if odd := [one for one in poses if not isinstance(one, Pose)]:
@@ -123,8 +131,8 @@ class Poses(Sequence[Pose]):
         }
         if any(pose.covariance is not None for pose in self):
             unknown = np.full((points, 2, 2), np.nan)
-            every = [unknown if pose.covariance is None else pose.covariance for pose in self]
-            data["covariance"] = np.stack(every).astype(np.float32)
+            every = [pose.covariance for pose in self]
+            data["covariance"] = np.stack([unknown if one is None else one for one in every]).astype(np.float32)
         return supervision.KeyPoints(
             xy=np.nan_to_num(places, nan=0.0).astype(np.float32),
             class_id=np.zeros(count, dtype=int),
@@ -188,6 +196,10 @@ def show(poses: Pose | Iterable[Pose], image: Any = None) -> "Image.Image":
 
     Returns the picture shown. Raises InputError where there is nothing to show, a picture cannot be read or is of
     another size, and where there is neither notebook nor screen.
+
+    >>> pose = ak.load().predict("examples/cat.jpg", ["nose", "left eye"])
+    >>> ak.show(pose).size
+    (640, 426)
     """
     from .drawing.sheets import by_picture, sheet
     from .drawing.showing import show_picture

@@ -1,8 +1,11 @@
 """Model folders by their kind: every entry of the registry names a loader, and loading names no family."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,3 +98,42 @@ def test_devices_and_precisions_are_checked_before_the_model_is_looked_up():
         load("no such model", image_size=100_000)
     with pytest.raises(InputError, match="by its name, its folder or a hub id, but got ''"):
         load("")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_cuda_then_apples_gpu_then_the_cpu(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device("auto") == torch.device(chosen)
+
+
+def test_apples_gpu_that_is_not_there_is_refused_with_a_sentence():
+    if torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match=r"'mps' cannot be used here: .*; use auto, cpu, cuda or mps"):
+        pick_device("mps")
+
+
+@pytest.mark.parametrize(
+    ("system", "own", "set_to"), [("darwin", None, "1"), ("darwin", "0", "0"), ("linux", None, None)]
+)
+def test_on_apples_systems_what_the_gpu_lacks_is_computed_on_the_cpu(system, own, set_to):
+    """Torch reads the setting when it is loaded, which `import anykeypoint` does not do."""
+    code = (
+        f"import sys; sys.platform = {system!r}; import anykeypoint, os; assert 'torch' not in sys.modules; "
+        "print(os.environ.get('PYTORCH_ENABLE_MPS_FALLBACK'))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTORCH_ENABLE_MPS_FALLBACK"}
+    environment |= {} if own is None else {"PYTORCH_ENABLE_MPS_FALLBACK": own}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(set_to)
+
+
+def test_no_answer_is_widened_on_the_device(tmp_path):
+    """Apple's GPUs have no float64: numbers leave the device before they become that."""
+    sources = Path(pick_device.__code__.co_filename).parent.rglob("*.py")
+    found = [str(path) for path in sources if re.search(r"\.double\(\)(\.[a-z]+\([^)]*\))*\.cpu\(\)", path.read_text())]
+    assert found == []

@@ -66,7 +66,7 @@ def joint(
         columns, shares = _cell(x.values[:, None], cells), torch.ones(len(last), 1)
     else:
         states = branches.advance([[codec.digits[1][value // 10 % 10]] for value in x.values.tolist()])[-1]
-        thirds = reader.tempered(states, codec.digits[2]).double().cpu()
+        thirds = reader.tempered(states, codec.digits[2]).cpu().double()
         last = thirds.argmax(-1).tolist()
         columns, shares = _cell(x.values[:, None] + torch.arange(10), cells), thirds
     grid.fill(branches, [[codec.digits[-1][digit]] for digit in last], x.weights, columns, shares)
@@ -159,13 +159,13 @@ def _expand(
 ) -> _Expanded:
     """Expand the first `depth` digit slots of an opened number on branches of these weights (B)."""
     codec = reader.codec
-    lead = reader.tempered(opened.lead, codec.leads).double().cpu()
+    lead = reader.tempered(opened.lead, codec.leads).cpu().double()
     ones, weights = weights * lead[:, 1], weights * lead[:, 0]
     owners, values = torch.arange(len(weights)), torch.zeros(len(weights), dtype=torch.long)
     states = opened.first
     for slot in range(depth):
         base = len(codec.digits[slot])
-        children = (weights[:, None] * reader.tempered(states, codec.digits[slot]).double().cpu()).flatten()
+        children = (weights[:, None] * reader.tempered(states, codec.digits[slot]).cpu().double()).flatten()
         kept = budget(children)
         parents, digits = kept // base, kept % base
         counts = torch.bincount(parents, minlength=len(weights)).tolist()

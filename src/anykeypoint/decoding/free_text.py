@@ -111,5 +111,5 @@ def _log_probs(reader: NumberReader, states: Tensor, tokens: Sequence[int]) -> T
     parts = []
     for rows, ids in zip(states.split(ROWS), wanted.split(ROWS), strict=True):
         logits = reader.logits(rows)
-        parts.append((logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(-1)).double().cpu())
+        parts.append((logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(-1)).cpu().double())
     return torch.cat(parts)

@@ -19,6 +19,9 @@ class Detection:
     box: left, top, width, height in pixels of the upright picture.
     score: the detector's confidence, from 0 to 1.
     word: the word of the query that the object answers.
+
+    >>> ak.Detection((10, 20, 300, 200), 0.75, "cat").box
+    (10.0, 20.0, 300.0, 200.0)
     """
 
     box: Box
@@ -52,7 +55,8 @@ def suppress(candidates: Iterable[Detection], overlap: float, most: int | None =
     """
     ranked = sorted(candidates, key=lambda one: (-one.score, one.box, one.word))
     boxes = np.array([one.box for one in ranked], dtype=np.float64).reshape(-1, 4)
-    left, kept = np.arange(len(ranked)), []
+    left = np.arange(len(ranked))
+    kept: list[Detection] = []
     while len(left) and (most is None or len(kept) < most):
         best, left = ranked[left[0]], left[1:]
         kept.append(best)

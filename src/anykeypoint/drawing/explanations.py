@@ -22,11 +22,20 @@ from .shapes import colours
 class ExplanationFields(Protocol):
     """What an explanation must have to be drawn: plain fields, as `anykeypoint.pose.Explanation` describes them."""
 
-    pose: PoseFields
-    crop: Crop
-    attention: np.ndarray
-    similarity: np.ndarray
-    path: np.ndarray
+    @property
+    def pose(self) -> PoseFields: ...
+
+    @property
+    def crop(self) -> Crop: ...
+
+    @property
+    def attention(self) -> np.ndarray: ...
+
+    @property
+    def similarity(self) -> np.ndarray: ...
+
+    @property
+    def path(self) -> np.ndarray: ...
 
 
 def draw_explanations(image: ImageSource, explanations: Sequence[ExplanationFields], side: int = 180) -> Image.Image:

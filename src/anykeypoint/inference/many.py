@@ -27,7 +27,8 @@ def answer(model: Any, items: Iterable[ObjectQuery], batch: int | None = None) -
 
 def in_batches(model: Any) -> BatchPredictor:
     """The model, or what asks it one object after another where it has `predict` alone."""
-    return model if hasattr(model, "predict_batch") else OneByOne(model.predict)
+    batched: BatchPredictor = model if hasattr(model, "predict_batch") else OneByOne(model.predict)
+    return batched
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from ..category import Category, Keypoint, plain_text, spoken
@@ -21,7 +20,7 @@ WIDE_NOUNS = frozenset({"animal", "bird", "person", "vehicle"})
 _FIELD = re.compile(r"field2?_\d+_")  # what the name of a definition of a single data set begins with
 
 
-def category(name: str | Path) -> Category:
+def category(name: str | os.PathLike) -> Category:
     """A category of the library, or of a file.
 
     name: one of
@@ -30,6 +29,9 @@ def category(name: str | Path) -> Category:
         benchmark's annotations. It has the definition of its kind with its own name and noun;
         a path of a JSON or YAML file.
     Raises InputError, listing near names, if there is none.
+
+    >>> ak.category("animal_face").noun
+    'animal'
     """
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A category is given by its name or its file, but got {name!r:.80}; see library_names().")
@@ -68,7 +70,11 @@ def as_category(value: Any) -> Category:
 
 
 def library_names() -> list[str]:
-    """Names of all shipped categories, sorted."""
+    """Names of all shipped categories, sorted.
+
+    >>> "animal_face" in ak.library_names()
+    True
+    """
     folder = resources.files("anykeypoint.library") / "definitions"
     return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
 

@@ -127,7 +127,7 @@ def object_queries(
     Raises InputError where lists have different lengths, and for what is no category, no box or no boxes.
     """
     alone = not isinstance(images, list | tuple)
-    pictures: Sequence[Any] = [images] if alone else images
+    pictures: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
     listed = not alone and boxes is not None and is_several(boxes, none=True)
     places = _one_each(boxes, "boxes", len(pictures), listed)
     listed = isinstance(categories, list | tuple) and any(isinstance(one, _NO_POINT) for one in categories)

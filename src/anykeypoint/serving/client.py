@@ -63,6 +63,10 @@ class Client:
     Raises InputError for a URL that is none.
 
     A client may be used from several threads. A picture is what `read_picture` takes, or one that `encode` kept.
+
+    >>> client = ak.Client("http://127.0.0.1:8000")
+    >>> client.predict("examples/cat.jpg", "animal_face").category
+    'animal_face'
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None, timeout: float = 120.0) -> None:

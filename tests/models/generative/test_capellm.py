@@ -305,7 +305,7 @@ def test_the_untrained_model_is_the_same_every_time_and_not_the_trained_one(plac
 
 def test_a_wrong_device_precision_or_name_is_told(place, tmp_path):
     tiny.capellm(place).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="no device 'warp'; use auto, cpu or cuda"):
+    with pytest.raises(InputError, match="no device 'warp'; use auto, cpu, cuda or mps"):
         anykeypoint.load(str(tmp_path), device="warp")
     with pytest.raises(InputError, match="float32, bfloat16, float16, but got 'int8'"):
         anykeypoint.load(str(tmp_path), dtype="int8")

@@ -148,7 +148,10 @@ class FewShotModel(PredictsMany, CachingModule):
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
         """One pose for each query, in order, one after another; InputError as of `predict`."""
-        return [self.predict(query.image, query.category, query.box, **query.arguments) for query in queries]
+        found: list[Any] = []
+        for query in queries:
+            found.append(self.predict(query.image, query.category, query.box, **query.arguments))
+        return found
 
     def confidences_at(
         self,
@@ -163,8 +166,8 @@ class FewShotModel(PredictsMany, CachingModule):
         adapted, cut = self.fit(example, len(as_category(category))), self._cut(image, box)
         features = self._features(cut.pixels[None])
         located = [adapted.locate(features, temperature) for temperature in temperatures]
-        points = cut.to_image(located[0].points[0].double().cpu().numpy())
-        return points, np.stack([one.confidence[0].double().cpu().numpy() for one in located])
+        points = cut.to_image(located[0].points[0].cpu().double().numpy())
+        return points, np.stack([one.confidence[0].cpu().double().numpy() for one in located])
 
     def presence_cues(
         self,
@@ -183,13 +186,13 @@ class FewShotModel(PredictsMany, CachingModule):
     ) -> Pose:
         """The pose of one object. adapted: what the method learnt from the examples."""
         located = adapted.locate(self._features(crop.pixels[None]), self.config.temperature.example)
-        points = located.points[0].double().cpu().numpy()
-        confidence = located.confidence[0].double().cpu().numpy()
+        points = located.points[0].cpu().double().numpy()
+        confidence = located.confidence[0].cpu().double().numpy()
         own = self.config.temperature.example
         presence = self.config.presence.of("example", _cues(located, own))
         if not density:
             return crop.pose(category, points, confidence, None, presence, least)
-        grids = located.density[0].double().cpu().numpy()
+        grids = located.density[0].cpu().double().numpy()
         present = np.flatnonzero(~np.isnan(points).any(axis=1)).tolist()
         densities = {k: density_of(crop.crop, grids[k], density) for k in present}
         return crop.pose(category, points, confidence, densities, presence, least)
@@ -216,7 +219,8 @@ class FewShotModel(PredictsMany, CachingModule):
         return self.cache.get(b"".join(map(_key, cuts)), lambda: self._fit(pixels, points, visible))
 
     def _cut(self, image: ImageSource, box: Box | None) -> ObjectCrop:
-        return cut_object(image, box, self.config.crop_scale, self.encoder.config.image_size)
+        size = self.encoder.config.image_size or 0  # the config of an encoder has it
+        return cut_object(image, box, self.config.crop_scale, size)
 
     def _fit(self, pixels: list[np.ndarray], points: list[np.ndarray], visible: np.ndarray) -> Adapted:
         maps = self._features(np.stack(pixels))
@@ -282,7 +286,7 @@ class FewShotModel(PredictsMany, CachingModule):
 
 def _cues(located: Located, temperature: float = 1.0) -> np.ndarray:
     """The cues [K, 2] of presence; there are no scores. temperature: that the densities are at."""
-    grids = tempered(located.density[0].double(), 1 / temperature, dims=2).cpu().numpy()
+    grids = tempered(located.density[0].cpu().double(), 1 / temperature, dims=2).numpy()
     placed = np.isfinite(located.points[0].cpu().numpy()).all(axis=1)
     entropies = np.full(len(grids), np.nan)
     entropies[placed] = entropy_shares(grids[placed])

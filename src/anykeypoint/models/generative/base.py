@@ -223,7 +223,7 @@ def distribution_cues(decoded: DecodedPoints, codec: CoordinateCodec, temperatur
     """
     sums, most = np.zeros(len(decoded.values)), 0.0
     for distribution in (decoded.x, decoded.y):
-        own = codec.tempered(distribution, 1 / temperature).double().cpu().numpy()
+        own = codec.tempered(distribution, 1 / temperature).cpu().double().numpy()
         sums, most = sums + entropy_shares(own) * np.log(own.shape[1]), most + np.log(own.shape[1])
     return np.column_stack([sums / most, np.full(len(sums), np.nan)])
 

@@ -164,7 +164,7 @@ class CapeLLM(GenerativeModel):
         place = answers[2 * len(first)]
         return [token for piece in self._pieces(prompt[:place], first) for token in piece]
 
-    def _pieces(self, segments: Sequence[Text], first: Sequence[Sequence[int]]) -> list[list[int]]:
+    def _pieces(self, segments: Sequence[Any], first: Sequence[Sequence[int]]) -> list[list[int]]:
         """The token ids of each segment, those of the first rounds' answers replaced by these where there are any."""
         pieces = self.tokenize([segment.text for segment in segments])
         answers = [i for i, segment in enumerate(segments) if segment.answer][: 2 * len(first) : 2]

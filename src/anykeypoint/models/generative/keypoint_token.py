@@ -138,7 +138,7 @@ class KeypointToken(nn.Module):
                 chance = torch.where(found.isfinite().all(1), within.prod(1), torch.nan)
             points.append(found)
             confidence.append(chance)
-        return TokenAnswers(torch.cat(points).double().cpu(), torch.cat(confidence).double().clamp(0, 1).cpu())
+        return TokenAnswers(torch.cat(points).cpu().double(), torch.cat(confidence).cpu().double().clamp(0, 1))
 
     def _written(
         self, branches: Branches, questions: Sequence[Sequence[int]], stops: Collection[int]

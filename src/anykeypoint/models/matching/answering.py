@@ -254,7 +254,7 @@ def second_looks(
         examples = [encode_example(example, model.config) for example in question.looked_at]
         rows = np.flatnonzero(np.any([example.visible for example in examples], axis=0)) if examples else ()
         if len(rows):
-            xy = one.cut.to_image(output.points[0].double().cpu().numpy()[rows])
+            xy = one.cut.to_image(output.points[0].cpu().double().numpy()[rows])
             looks.append((i, examples, rows, squares(xy, model.config.look.side * max(one.cut.box[2:]))))
     for group in within(looks, [len(crops) for *_, crops in looks], MOST_PATCHES):
         patches = [(objects[i].picture, crop) for i, _, _, crops in group for crop in crops]

@@ -107,6 +107,18 @@ class MatcherConfig(Config):
             raise InputError(f"{self.name} looks at no example and has no image encoder for one; leave it out.")
 
     @property
+    def image_encoder(self) -> VisionConfig:
+        """`vision`, which is there once the config is made."""
+        assert self.vision is not None
+        return self.vision
+
+    @property
+    def side(self) -> int:
+        """Side of a crop in pixels."""
+        assert self.image_encoder.image_size is not None
+        return self.image_encoder.image_size
+
+    @property
     def prompts(self) -> tuple[str, ...]:
         """The kinds of prompt that the matcher takes, of "text", "example", "both"."""
         return head_class(self.name).prompts

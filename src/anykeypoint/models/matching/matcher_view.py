@@ -122,7 +122,7 @@ class MatchView:
 
         def only_covered(values: Tensor, axis: int) -> np.ndarray:
             mask = np.expand_dims(covered, [i for i in range(values.ndim) if i != axis])
-            return np.where(mask, values.double().cpu().numpy(), np.nan)
+            return np.where(mask, values.cpu().double().numpy(), np.nan)
 
         path = self.cut.to_image(only_covered(stages.path[:, 0], 1))
         path = path if found is None else np.concatenate([path, pose.xy[None]])
@@ -154,7 +154,7 @@ class MatchView:
             return []
         question = question_of(self.model, category, words=True)
         output = self._match(question)
-        grids = probabilities(self.model, output, question.prompt)[0].double().cpu().numpy()
+        grids = probabilities(self.model, output, question.prompt)[0].cpu().double().numpy()
         found = [named(grids, category.names, point) for point in self.crop.normalise(places)]
         return found[0] if single else found
 

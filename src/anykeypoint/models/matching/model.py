@@ -181,7 +181,7 @@ def _build(config: MatcherConfig, seed: int = 0, dtype: torch.dtype = torch.floa
     """`build`, also of what is filled with saved weights afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = build_encoder(config.vision)
+        encoder = build_encoder(config.image_encoder)
         text_encoder = None if config.text is None else build_text_encoder(config.text)
         model = assemble(config, encoder, text_encoder)
     for part in model.own_parts.values():
@@ -198,11 +198,11 @@ def assemble(config: MatcherConfig, encoder: ImageEncoder, text_encoder: TextEnc
         groups=encoder.groups,
         text=None if text_encoder is None else text_encoder.dim + places,
         places=places,
-        grid=config.vision.image_size // encoder.map_stride,
-        heatmap_cells=config.cells,
+        grid=config.side // encoder.map_stride,
+        heatmap_cells=config.cells or 0,
     )
     head_config = kind.fit(config.head, sizes)
-    example_encoder = build_encoder(config.vision) if config.own_example_encoder else None
+    example_encoder = build_encoder(config.image_encoder) if config.own_example_encoder else None
     head = kind(head_config)
     return MatchingModel(replace(config, head=head_config), encoder, head, text_encoder, example_encoder)
 

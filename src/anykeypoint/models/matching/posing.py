@@ -36,7 +36,7 @@ def pose_of(
     least: the presence from which a point is present.
     """
     places = places_of(cut, covered, points, found)
-    grids, xy = probabilities[0].double().cpu().numpy(), cut.to_image(places)
+    grids, xy = probabilities[0].cpu().double().numpy(), cut.to_image(places)
     confidence = masses(probabilities, confidence_shares(cut.crop, covered, xy, found, grids.shape[-1]))
     if not density:
         return cut.pose(category, places, confidence, None, presence, least)
@@ -52,7 +52,7 @@ def pose_of(
 
 def places_of(cut: ObjectCrop, covered: np.ndarray, points: Tensor, found: Found | None) -> np.ndarray:
     """The points [K, 2] in fractions of the crop, NaN where not covered, after a second look; see `pose_of`."""
-    places = np.where(covered[:, None], points[0].double().cpu().numpy(), np.nan)
+    places = np.where(covered[:, None], points[0].cpu().double().numpy(), np.nan)
     return places if found is None else cut.crop.normalise(found.moved(cut.crop.to_image(places)))
 
 
@@ -72,7 +72,7 @@ def confidence_shares(crop: Crop, covered: np.ndarray, xy: np.ndarray, found: Fo
 
 def masses(probabilities: Tensor, shares: np.ndarray) -> np.ndarray:
     """The confidences [K] of distributions [1, K, h, w] by the shares [K, h, w] of their cells; NaN stays."""
-    grids = probabilities[0].double().cpu().numpy()
+    grids = probabilities[0].cpu().double().numpy()
     return np.minimum((grids * shares).sum((1, 2)) / grids.sum((1, 2)), 1.0)
 
 

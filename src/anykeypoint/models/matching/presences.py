@@ -20,9 +20,9 @@ def cues_of(probabilities: Tensor, scores: Tensor | None, covered: np.ndarray) -
     """
     cues = np.full((len(covered), 2), np.nan)
     if covered.any():
-        cues[covered, 0] = entropy_shares(probabilities[0].double().cpu().numpy()[covered])
+        cues[covered, 0] = entropy_shares(probabilities[0].cpu().double().numpy()[covered])
         if scores is not None:
-            cues[covered, 1] = scores[0].double().cpu().numpy()[covered]
+            cues[covered, 1] = scores[0].cpu().double().numpy()[covered]
     return cues
 
 

@@ -199,12 +199,12 @@ def look_again(
     weight = weight.clamp(min=1e-12)
     shares = total / weight[:, None, None]
     fine = cell_centres(*shares.shape[-2:], like=shares)
-    means = (shares.flatten(1) @ fine).double().cpu().numpy()
+    means = (shares.flatten(1) @ fine).cpu().double().numpy()
     return Found(
         rows,
         tuple(crops),
-        shares.double().cpu().numpy(),
-        (square / weight).double().cpu().numpy(),
+        shares.cpu().double().numpy(),
+        (square / weight).cpu().double().numpy(),
         np.stack([crop.to_image(mean) for crop, mean in zip(crops, means, strict=True)]),
     )
 

@@ -121,7 +121,8 @@ def chosen_examples(pictures: PictureFeatures, among: np.ndarray, count: int) ->
     """Numbers of the objects, of those in `among`, that show all points together: each next one shows the most points
     that those before it show least often; the first of equals."""
     visible = pictures.visible[:, 0].numpy()
-    seen, left, chosen = np.zeros(visible.shape[1]), among.tolist(), []
+    seen, left = np.zeros(visible.shape[1]), among.tolist()
+    chosen: list[int] = []
     while left and len(chosen) < count:
         best = max(left, key=lambda number: (visible[number] / (1 + seen) ** 2).sum())
         chosen.append(best)

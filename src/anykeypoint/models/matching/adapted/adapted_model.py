@@ -67,7 +67,7 @@ class AdaptedModel(PredictsMany, CachingModule):
         self.config = config
         self.start = start
         self.members = nn.ModuleList(Templates(config.templates) for _ in range(config.members))
-        grid = start.config.vision.image_size // start.encoder.map_stride
+        grid = start.config.side // start.encoder.map_stride
         shape = (config.examples, config.templates.channels, grid, grid)
         self.register_buffer("example_features", torch.zeros(shape, dtype=torch.float16))
         self.register_buffer("example_points", torch.full((config.examples, len(config.category), 2), torch.nan))
@@ -85,7 +85,7 @@ class AdaptedModel(PredictsMany, CachingModule):
     def resize(self, image_size: int) -> None:
         """Refuses another size of crops with an InputError: the templates know the features of one size."""
         raise InputError(
-            f"This model was adapted to crops of {self.start.config.vision.image_size} pixels and takes no others, but "
+            f"This model was adapted to crops of {self.start.config.side} pixels and takes no others, but "
             f"got {image_size}; leave the image size out."
         )
 
@@ -130,7 +130,7 @@ class AdaptedModel(PredictsMany, CachingModule):
     def _views(self, objects: Sequence[tuple[ImageSource, Box | None]]) -> "list[AdaptedView]":
         """The views of several objects, each a picture and a box, encoded together."""
         crops = [cut(image, box, self.start.config) for image, box in objects]
-        grids = self(self.features(np.stack([crop.pixels for crop in crops]))).double().exp().cpu().numpy()
+        grids = self(self.features(np.stack([crop.pixels for crop in crops]))).cpu().double().exp().numpy()
         return [AdaptedView(self, grid, crop) for grid, crop in zip(grids, crops, strict=True)]
 
     def predict(
@@ -251,10 +251,9 @@ def start_scores(
     points: [M, K, 2], fractions of the examples' crops. A point that none of them shows is equally likely everywhere.
     """
     config, count = start.config, len(features)
-    size = config.vision.image_size
+    size, sigma, cells = config.side, config.sigma or 0, config.cells or 0
     targets = [
-        heat_targets(one * size, visible_in(one), config.sigma, config.cells, size / config.cells)
-        for one in points.double().cpu().numpy()
+        heat_targets(one * size, visible_in(one), sigma, cells, size / cells) for one in points.cpu().double().numpy()
     ]
     heatmaps = torch.from_numpy(np.stack([maps for maps, _ in targets])).to(features)
     visible = torch.from_numpy(np.stack([maps.any(axis=(1, 2)) for maps, _ in targets])).to(features.device)
@@ -306,7 +305,7 @@ def without_words(config: MatcherConfig) -> MatchingModel:
     """An untrained matcher of this config without its text encoder, in eval mode, to be filled with saved weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoders = [build_encoder(config.vision) for _ in range(1 + bool(config.own_example_encoder))]
+        encoders = [build_encoder(config.image_encoder) for _ in range(1 + bool(config.own_example_encoder))]
         head = head_class(config.name)(config.head)
         return MatchingModel(config, encoders[0], head, None, *encoders[1:]).eval()
 
@@ -315,8 +314,9 @@ def started(start: MatchingModel) -> MatchingModel:
     """A loaded matcher as the part of an adapted model: without its text encoder, and with all that its folder needs
     in its config."""
     config = replace(start.config, vision=start.encoder.saved_config(), text=None)
-    if start.config.vision.tuning == "frozen" and start.config.vision.source is None:
-        config = replace(config, vision=start.config.vision)
+    own = start.config.image_encoder
+    if own.tuning == "frozen" and own.source is None:
+        config = replace(config, vision=own)
     return MatchingModel(config, start.encoder, start.head, None, start.example_encoder).eval()
 
 

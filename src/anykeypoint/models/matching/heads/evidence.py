@@ -146,8 +146,8 @@ class EvidenceHead(MatchingHead):
         """
         if len(phrases) < 2:
             raise InputError(f"What phrases differ by takes two or more, but got {len(phrases)}.")
-        mean = phrases.double().mean(dim=0).cpu()
-        centred = phrases.double().cpu() - mean
+        mean = phrases.cpu().double().mean(dim=0)
+        centred = phrases.cpu().double() - mean
         sentence, places = centred.split([centred.shape[1] - self.config.place_width, self.config.place_width], dim=1)
         variances, axes = torch.linalg.eigh(sentence.T @ sentence / (len(sentence) - 1))
         variances = variances.clamp(min=0)
