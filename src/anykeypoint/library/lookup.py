@@ -31,7 +31,7 @@ def category(name: str | os.PathLike) -> Category:
     Raises InputError, listing near names, if there is none.
 
     >>> ak.category("animal_face").noun
-    'animal'
+    'animal face'
     """
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A category is given by its name or its file, but got {name!r:.80}; see library_names().")

@@ -54,12 +54,12 @@ class ObjectQuery:
 
 
 class BatchPredictor(Protocol):
-    """A model that answers several objects at once.
+    """A model that answers several objects at once."""
 
-    batch: largest number of them.
-    """
-
-    batch: int
+    @property
+    def batch(self) -> int:
+        """The largest number of them."""
+        ...
 
     def predict_batch(self, queries: Sequence[ObjectQuery]) -> list[Pose]:
         """One pose for each query, in order. Raises InputError if one of them cannot be answered."""

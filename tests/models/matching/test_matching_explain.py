@@ -103,5 +103,5 @@ def test_a_sheet_has_a_row_per_present_keypoint_and_needs_its_picture(models, tm
         found.draw(image=picture(width=SIDE))
     gone = {"present": np.zeros(5, bool), "xy": np.full((5, 2), np.nan), "confidence": np.full(5, np.nan)}
     nothing = replace(found, pose=replace(found.pose, **gone))
-    with pytest.raises(InputError, match="no present keypoint"):
+    with pytest.raises(InputError, match="no keypoint with a place"):
         nothing.draw(image=picture())
