@@ -38,10 +38,10 @@ def counted(monkeypatch, model) -> list[int]:
 
 
 def test_answers_are_those_of_the_model_with_the_nearest_examples(job, model):
-    for seed in (1, 2, 3):
+    for seed in (2, 3):
         job.add_example(f"p{seed}", tiny_matchers.picture(seed), POINTS[seed])
-    ((name, pose),) = job.answer()
-    assert name == "p0" and job.uncorrected == ["p0"] and len(job.examples_of("p0")) == 2
+    pose = dict(job.answer())["p0"]
+    assert job.uncorrected == ["p0", "p1"] and len(job.examples_of("p0")) == 2
     examples = [tiny_matchers.example(int(one[1])) for one in job.examples_of("p0")]
     alone = model.predict(tiny_matchers.picture(0), FISH, example=examples)
     assert pose.xy == pytest.approx(alone.xy, abs=1e-3)

@@ -10,12 +10,19 @@ def unit(*angles: float) -> np.ndarray:
     return np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], axis=-1)
 
 
-def test_a_pooled_map_has_length_one_and_knows_no_brightness_of_its_cells():
-    maps = np.random.default_rng(0).normal(size=(3, 5, 4, 4)).astype(np.float32)
+def test_a_pooled_map_has_length_one_and_does_not_depend_on_the_length_of_its_cells():
+    maps = np.random.default_rng(0).normal(size=(3, 5, 8, 8)).astype(np.float32)
     vectors = pooled(maps)
-    assert vectors.shape == (3, 5) and np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1])
-    assert pooled(maps * np.random.default_rng(1).uniform(1, 9, (3, 1, 4, 4))) == pytest.approx(vectors, abs=1e-5)
+    assert vectors.shape == (3, 5 * 16) and np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1])
+    assert pooled(maps * np.random.default_rng(1).uniform(1, 9, (3, 1, 8, 8))) == pytest.approx(vectors, abs=1e-5)
     assert np.isfinite(pooled(np.zeros((5, 4, 4)))).all()
+    assert pooled(np.ones((5, 2, 3))).shape == (5 * 6,), "a map may have fewer cells than there are parts"
+
+
+def test_maps_that_have_the_same_cells_elsewhere_are_less_alike():
+    maps = np.random.default_rng(0).normal(size=(5, 8, 8))
+    moved, nudged = np.roll(maps, 4, axis=1), maps + 0.1
+    assert pooled(maps) @ pooled(nudged) > pooled(maps) @ pooled(moved)
 
 
 def test_the_most_alike_example_is_first_and_of_equal_ones_the_first():

@@ -67,6 +67,11 @@ VERBS = {
     ),
     "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
     "adapt": Verb("adapt", "Adapt a matcher to a new kind of object with 20 to 50 labelled pictures, in minutes."),
+    "suggest": Verb("suggest", "Name the pictures of a folder that are worth labelling first, the best one first."),
+    "simulate-labelling": Verb(
+        "simulate_labelling",
+        "Play the labelling loop on labelled data, and report what a person has to correct.",
+    ),
     "convert": Verb("convert", "Make a model folder of a checkpoint of the released CapeFormer, GraphCape or CapeX."),
     "export": Verb("export", "Write a matcher as an ONNX file."),
     "weights": Verb("weights", "Fetch the weights that a model needs, so that it works offline afterwards."),

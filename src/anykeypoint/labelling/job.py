@@ -11,10 +11,10 @@
         ...
 
 Each picture is answered from the examples that look most like it (`nearest.chosen_examples`). Its features are kept, so
-that an answer after a correction takes the head alone. Where the correction is none of a picture's nearest examples,
-its answer stays as it was and costs nothing. A second look takes longer than the answer before it, so
-`answer(fine=False)` orders many pictures, and `answer(next_ten, fine=True)` places the points of those that a person
-sees next.
+that an answer after a correction takes the head alone, and that only for the examples that the picture was not asked
+with before. From FEWEST examples on, what all of them have in common counts too (`discriminant`), and what was trained
+on them where `adapt` was called. A second look takes longer than the answer before it, so `answer(fine=False)` orders
+many pictures, and `answer(next_ten, fine=True)` places the points of those that a person sees next.
 
 Before there is an example a model answers from words, if it reads any. A model that is no matcher answers too, from the
 examples that were given last, and without anything kept.
@@ -31,20 +31,28 @@ from torch import Tensor
 from ..category import Category
 from ..errors import InputError
 from ..example import Example
+from ..forms.dataset import LabelledObject
 from ..geometry import Box, check_overlap
 from ..images import ImageSource, UprightPicture, read_picture
 from ..library.lookup import as_category
 from ..models.arguments import CategoryLike
+from ..models.cache import pixels_key
 from ..models.examples import check_inside
+from ..models.matching.adapted.adapted_model import AdaptedModel, combined, points_of
+from ..models.matching.heads.base import HeadOutput
 from ..models.matching.inputs import cut, encode_example
 from ..models.matching.matcher_view import MatchView
 from ..models.matching.model import MatchingModel
 from ..models.view import ObjectCrop
 from ..pose import Pose
+from ..training.adapting.adapt import adapt
+from ..training.adapting.adapt_config import AdaptConfig
+from .discriminant import Discriminant, learnt
 from .doubt import doubt
-from .kept import BytesCache, KeptMatcher
-from .nearest import COUNT, chosen_examples, pooled
+from .kept import LEAST, BytesCache, KeptMatcher, LearntOutput
+from .nearest import COUNT, chosen_examples, nearest_first, pooled
 
+FEWEST = 3  # examples from which on the discriminant of all of them counts
 MOST_BYTES = 2**29  # what is kept in memory; beyond it the features that were used longest ago are computed again
 
 
@@ -54,21 +62,25 @@ class _Encoded:
 
     image, box: as they were given. crop: where its crop lies, without pixels; None of a model that is no matcher.
     vector: as `nearest.pooled` gives it; empty of a model that is no matcher.
+    key: of its features among what is kept.
     """
 
     image: ImageSource
     box: Box | None
     crop: ObjectCrop | None
     vector: np.ndarray
+    key: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """An example. number: tells it from an earlier one of that name. shown: [K] bool. vector: as of a picture."""
+    """An example. number: tells it from an earlier one of that name. shown: [K] bool. places: [K, 2], fractions of its
+    crop, NaN where not shown. vector: as of a picture."""
 
     example: Example
     number: int
     shown: np.ndarray
+    places: np.ndarray
     vector: np.ndarray
 
 
@@ -108,6 +120,9 @@ class Answering:
         self._pictures: dict[str, _Encoded] = {}
         self._examples: dict[str, _Shown] = {}
         self._answers: dict[str, _Answer] = {}
+        self._learnt: tuple[tuple[int, ...], Discriminant] | None = None
+        self._adapted: AdaptedModel | None = None
+        self._adapted_of: tuple[int, ...] = ()  # the numbers of the examples that it was adapted to
         self._added = 0
 
     # --- what there is -----------------------------------------------------------------------------------------------
@@ -165,17 +180,19 @@ class Answering:
         picture = self._picture(image)
         if self._matcher is None:
             check_inside(example, picture.size)
-            shown, vector = example.marked, np.zeros(0)
+            shown, places, vector = example.marked, example.points, np.zeros(0)
         else:
             encoded = encode_example(replace(example, image=picture), self._matcher.config)
-            vector = pooled(self._matcher.example_features(encoded)[0].float().cpu().numpy())
+            vector = pooled(self._matcher.features(encoded.pixels)[0].float().cpu().numpy())
             shown = encoded.visible
+            crop = cut(picture, box, self._matcher.config).crop
+            places = np.where(shown[:, None], crop.normalise(example.points), np.nan)
         self._added += 1
-        self._examples[name] = _Shown(example, self._added, shown, vector)
+        self._examples[name] = _Shown(example, self._added, shown, places, vector)
 
     def remove_picture(self, name: str) -> None:
         """Forget a picture and its answer; its example, if it is one, stays. InputError for an unknown name."""
-        self._kept.drop(("query", self._known(name)))
+        self._known(name)
         del self._pictures[name]
         self._answers.pop(name, None)
 
@@ -202,6 +219,28 @@ class Answering:
         vectors, points = np.stack([one.vector for one in shown]), np.stack([one.shown for one in shown])
         return [others[number] for number in chosen_examples(picture.vector, vectors, points, self.count)]
 
+    def vector(self, name: str) -> np.ndarray:
+        """What a picture looks like, as `nearest.pooled` gives it; empty of a model that is no matcher.
+
+        Raises InputError for an unknown picture.
+        """
+        return self._known(name).vector
+
+    def ranked_examples(self, name: str) -> list[tuple[str, float]]:
+        """All examples but the picture's own, the most alike first, each with the cosine of how alike it is.
+
+        Raises InputError for an unknown picture.
+        """
+        picture = self._known(name)
+        others = [one for one in self._examples if one != name]
+        if not others:
+            return []
+        vectors = np.stack([self._examples[one].vector for one in others])
+        return [
+            (others[number], float(vectors[number] @ picture.vector))
+            for number in nearest_first(picture.vector, vectors)
+        ]
+
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def answer(
@@ -226,25 +265,93 @@ class Answering:
 
     def _answer(self, name: str, fine: bool | None) -> Pose:
         chosen = self.examples_of(name)
-        of = tuple(self._examples[one].number for one in chosen)
+        learns = self._learns(chosen)
+        of = (*self._numbers(self._examples), -1, *self._adapted_of) if learns else self._numbers(chosen)
         again = bool(of) and self._matcher is not None and (self._matcher.config.fine if fine is None else bool(fine))
         last = self._answers.get(name)
         if last is not None and last.of == of and (last.fine or not again):
             return last.pose
-        pose = self._ask(self._pictures[name], [self._examples[one].example for one in chosen], again)
+        picture, examples = self._pictures[name], [self._examples[one].example for one in chosen]
+        if self._matcher is None or picture.crop is None:
+            pose = self._ask_plainly(picture, examples)
+        else:
+            self._matcher.asked = [(picture.key, number) for number in self._numbers(chosen)]
+            self._matcher.learnt = self._after_learning if learns else None
+            pose = self._ask(self._matcher, picture, picture.crop, examples, again)
         self._answers[name] = _Answer(pose, of, again)
         return pose
 
-    def _ask(self, picture: _Encoded, examples: list[Example], fine: bool) -> Pose:
-        """The answer of a picture from some examples."""
-        if self._matcher is None or picture.crop is None:
-            asked: dict[str, Any] = {} if self.words is None else {"words": self.words}
-            asked |= {"example": examples} if examples else {}
-            return self.model.predict(picture.image, self.category, box=picture.box, **asked)
+    def _numbers(self, names: Iterable[str]) -> tuple[int, ...]:
+        return tuple(self._examples[name].number for name in names)
+
+    def _ask_plainly(self, picture: _Encoded, examples: list[Example]) -> Pose:
+        """The answer of a model that is no matcher."""
+        asked: dict[str, Any] = {} if self.words is None else {"words": self.words}
+        asked |= {"example": examples} if examples else {}
+        return self.model.predict(picture.image, self.category, box=picture.box, **asked)
+
+    def _ask(
+        self, matcher: KeptMatcher, picture: _Encoded, crop: ObjectCrop, examples: list[Example], fine: bool
+    ) -> Pose:
+        """The answer of a matcher."""
         read: Any = self._picture(picture.image) if fine else None  # a first look needs no pixels
-        view = MatchView(self._matcher, self._features(self._matcher, picture), picture.crop, read)
+        view = MatchView(matcher, self._features(matcher, picture), crop, read)
         shown = [replace(one, image=self._picture(one.image)) for one in examples]
         return view.predict(self.category, shown or None, self.words, fine=fine)
+
+    # --- learning on the way -----------------------------------------------------------------------------------------
+
+    def _learns(self, chosen: list[str]) -> bool:
+        """Whether what the examples have in common is taken into account: there are enough of them, and the head's
+        points are read from its probabilities, so that these may change."""
+        if self._matcher is None or not chosen or len(self._examples) < FEWEST:
+            return False
+        return self._matcher.head.read(torch.full((1, 1, 2, 2), 0.25)) is not None
+
+    def adapt(self, config: AdaptConfig | None = None) -> None:
+        """Train on the examples that there are now (`training.adapting`), and count what came of it from now on, beside
+        the examples. Takes minutes. InputError for fewer examples than adapting needs, and for another kind of model.
+        """
+        self._adapted, self._adapted_of = adapt(self.model, self._labelled(), config)[0], self._numbers(self._examples)
+
+    def forget_adapting(self) -> None:
+        """Answer as if `adapt` had not been called."""
+        self._adapted, self._adapted_of = None, ()
+
+    def _labelled(self) -> list[LabelledObject]:
+        """The examples as labelled objects."""
+        objects = []
+        for number, one in enumerate(self._examples.values(), start=1):
+            example, seen = one.example, np.where(one.example.marked, 2, 0)
+            image: Any = example.image  # adapting reads whatever `read_picture` takes
+            box = self._picture(image).whole if example.box is None else example.box
+            objects.append(LabelledObject(number, image, 1, self.category, box, example.points, seen, None))
+        return objects
+
+    def _after_learning(self, query: Tensor, output: HeadOutput) -> HeadOutput:
+        """The head's output for a picture, together with the discriminant of all examples and with what was adapted."""
+        assert self._matcher is not None
+        logs = output.probabilities.float().clamp(min=LEAST).log() + self._discriminant(self._matcher).scores(query)
+        adapted, points = self._adapted, None
+        if adapted is not None and adapted.config.own_weight:
+            own = torch.stack([member(query.float()) for member in adapted.members]).mean(dim=0)
+            shares, fine = (adapted.config.own_weight, adapted.config.start_weight), adapted.config.templates.fine
+            logs = combined(own, logs.flatten(-2).log_softmax(dim=-1).view_as(logs), *shares, fine)
+            points = points_of(logs)
+        probabilities = logs.flatten(-2).softmax(dim=-1).view_as(logs)
+        read: Any = self._matcher.head.read(probabilities) if points is None else points  # see `_learns`
+        return LearntOutput(read, probabilities)
+
+    def _discriminant(self, matcher: KeptMatcher) -> Discriminant:
+        """Of the examples that there are now."""
+        numbers = self._numbers(self._examples)
+        if self._learnt is None or self._learnt[0] != numbers:
+            maps = []
+            for one in self._examples.values():
+                picture = self._picture(one.example.image)
+                maps.append(matcher.features(cut(picture, one.example.box, matcher.config).pixels))
+            self._learnt = numbers, learnt(maps, [one.places for one in self._examples.values()])
+        return self._learnt[1]
 
     # --- what is kept ------------------------------------------------------------------------------------------------
 
@@ -261,7 +368,6 @@ class Answering:
             ("picture", str(image)), lambda: read_picture(image), lambda one: 3 * one.size[0] * one.size[1]
         )
 
-    @torch.inference_mode()
     def _encoded(self, image: ImageSource, box: Box | None) -> _Encoded:
         """A picture that is taken in; its features are kept while there is room."""
         picture = self._picture(image)
@@ -270,17 +376,12 @@ class Answering:
                 check_overlap(box, picture.size, picture.path or "the picture")
             return _Encoded(image, box, None, np.zeros(0))
         crop = cut(picture, box, self._matcher.config)
-        features = self._matcher.encode_pixels(crop.pixels[None])
-        encoded = _Encoded(image, box, replace(crop, pixels=crop.pixels[:0]), pooled(features[0].float().cpu().numpy()))
-        self._kept.put(("query", encoded), features, features.nbytes)
-        return encoded
+        vector = pooled(self._matcher.features(crop.pixels)[0].float().cpu().numpy())
+        return _Encoded(image, box, replace(crop, pixels=crop.pixels[:0]), vector, pixels_key(crop.pixels))
 
-    @torch.inference_mode()
     def _features(self, matcher: KeptMatcher, picture: _Encoded) -> Tensor:
         """The feature map [1, C, h, w] of a picture's crop."""
-
-        def again() -> Tensor:
-            crop = cut(self._picture(picture.image), picture.box, matcher.config)
-            return matcher.encode_pixels(crop.pixels[None])
-
-        return self._kept.get(("query", picture), again, lambda features: features.nbytes)
+        kept = self._kept.find(("crop", False, picture.key))
+        if kept is not None:
+            return kept
+        return matcher.features(cut(self._picture(picture.image), picture.box, matcher.config).pixels)

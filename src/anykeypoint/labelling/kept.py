@@ -1,6 +1,7 @@
-"""A matcher whose features of pictures and examples are kept between answers, within a number of bytes."""
+"""A matcher whose features and scores are kept between answers, within a number of bytes, and who learns on the way."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,12 +10,14 @@ from torch import Tensor
 
 from ..category import Category
 from ..example import Example
+from ..models.cache import pixels_key
 from ..models.matching.heads.base import HeadOutput, Prompt
 from ..models.matching.inputs import EncodedExample
 from ..models.matching.model import MatchingModel
 from ..models.matching.second_look import ExamplePatches
 
 Value = TypeVar("Value")
+LEAST = 1e-6  # probability below which a cell of the matcher's map counts as impossible
 
 
 class BytesCache:
@@ -27,13 +30,19 @@ class BytesCache:
         self.most, self.held = most, 0
         self._values: dict[Hashable, tuple[Any, int]] = {}
 
+    def find(self, key: Hashable) -> Any:
+        """The value of a key; None where it is not kept."""
+        if key not in self._values:
+            return None
+        self._values[key] = self._values.pop(key)  # at the end: the most recently used
+        return self._values[key][0]
+
     def get(self, key: Hashable, make: Callable[[], Value], size: Callable[[Value], int]) -> Value:
         """The value of a key; `make` computes it where it is not kept, and `size` says how many bytes it takes."""
-        if key in self._values:
-            self._values[key] = self._values.pop(key)  # at the end: the most recently used
-            return self._values[key][0]
-        value = make()
-        self.put(key, value, size(value))
+        value = self.find(key)
+        if value is None:
+            value = make()
+            self.put(key, value, size(value))
         return value
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
@@ -55,15 +64,29 @@ class BytesCache:
         return len(self._values)
 
 
+@dataclass(frozen=True, eq=False)
+class LearntOutput:
+    """The points [1, K, 2] and probabilities [1, K, h, w] after what was learnt on the way; a `HeadOutput`."""
+
+    points: Tensor
+    probabilities: Tensor
+
+
 class KeptMatcher:
-    """What a view of a picture asks (`matcher_view.Asked`), with the examples' features from a cache of many.
+    """What a view of a picture asks (`matcher_view.Asked`), with what was computed before from a cache.
 
     model: the matcher itself. kept: the cache, which others may use too.
+    asked: of the picture that is asked next, a key for each of its examples, so that the scores of a picture and an
+        example are computed once; None keeps none.
+    learnt: gives for a picture's features and the head's output the output after what was learnt on the way; None
+        leaves the output as it is.
     """
 
     def __init__(self, model: MatchingModel, kept: BytesCache) -> None:
         self.model, self.kept = model, kept
         self.config, self.head, self.encoder = model.config, model.head, model.encoder
+        self.asked: Sequence[Hashable] | None = None
+        self.learnt: Callable[[Tensor, HeadOutput], HeadOutput] | None = None
         self._phrases: tuple[Category, bool, Tensor] | None = None
 
     @property
@@ -83,13 +106,18 @@ class KeptMatcher:
         return self._phrases[2]
 
     @torch.inference_mode()
-    def example_features(self, example: EncodedExample) -> Tensor:
-        """As of the matcher."""
+    def features(self, pixels: np.ndarray, examples: bool = False) -> Tensor:
+        """The feature map [1, C, h, w] of a crop [S, S, 3] uint8, of a query or of an example."""
+        own = examples and self.model.example_encoder is not None
         return self.kept.get(
-            ("example", example.key),
-            lambda: self.model.encode_pixels(example.pixels[None], examples=True),
+            ("crop", own, pixels_key(pixels)),
+            lambda: self.model.encode_pixels(pixels[None], examples=own),
             lambda features: features.nbytes,
         )
+
+    def example_features(self, example: EncodedExample) -> Tensor:
+        """As of the matcher."""
+        return self.features(example.pixels, examples=True)
 
     @torch.inference_mode()
     def example_patches(self, example: Example, encoded: EncodedExample) -> ExamplePatches:
@@ -101,7 +129,33 @@ class KeptMatcher:
         )
 
     def encode_pixels(self, pixels: np.ndarray, examples: bool = False, details: bool = False) -> Tensor:
+        """As of the matcher."""
         return self.model.encode_pixels(pixels, examples, details)
 
     def match(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput:
-        return self.model.match(query, valid, prompt)
+        """As of the matcher, and after what was learnt."""
+        known = self.asked is not None and prompt.example_features is not None and hasattr(self.head, "joined")
+        output = self._joined(query, valid, prompt) if known else self.model.match(query, valid, prompt)
+        return output if self.learnt is None else self.learnt(query, output)
+
+    def _joined(self, query: Tensor, valid: Tensor, prompt: Prompt) -> HeadOutput:
+        """The output from those for each example, of which the ones that are not kept are computed together."""
+        keys = [("scores", key) for key in self.asked or ()]
+        parts = [self.kept.find(key) for key in keys]
+        missing = [number for number, part in enumerate(parts) if part is None]
+        if missing:
+            output: Any = self.model.match(query, valid, _of_examples(prompt, missing))
+            for place, number in enumerate(missing):
+                parts[number] = output.of_example(place)
+                self.kept.put(keys[number], parts[number], parts[number].scores[-1].nbytes)
+        head: Any = self.head
+        return head.joined(parts, valid, prompt.example_visible)
+
+
+def _of_examples(prompt: Prompt, numbers: Sequence[int]) -> Prompt:
+    """The prompt with some of its examples."""
+    kept = {
+        name: None if (value := getattr(prompt, name)) is None else value[:, list(numbers)]
+        for name in ("example_features", "heatmaps", "example_points", "example_visible")
+    }
+    return replace(prompt, **kept)

@@ -71,6 +71,11 @@ class EvidenceOutput:
         """[B, M, K], the weight of each example in the mixture."""
         return self._share(self._each(-1))
 
+    def of_example(self, number: int) -> "EvidenceOutput":
+        """What the head gave for one of the examples, without the stages before the last; see `EvidenceHead.joined`."""
+        own = slice(number, number + 1)
+        return replace(self, scores=(self.scores[-1][:, :, own].contiguous(),), used=self.used[:, own])
+
     def points_after(self, stage: int) -> Tensor:
         """The points [B, K, 2] of a stage, by its number."""
         return read(self._mixture(stage), self.reading)
@@ -250,6 +255,20 @@ class EvidenceHead(MatchingHead):
         """See `MatchingHead.best_scores`: the mean of the members, weighted over the examples like the mixture."""
         best = output.scores[-1].mean(dim=0).flatten(-2).amax(dim=-1)  # B M K
         return (output.example_share * best).sum(dim=1)
+
+    def joined(self, parts: Sequence[EvidenceOutput], valid: Tensor, visible: Tensor) -> EvidenceOutput:
+        """The output for M examples together, from the outputs for each of them: an example's scores do not depend on
+        the others.
+
+        parts: M outputs for one example each (`EvidenceOutput.of_example`), of the same query and words.
+        valid: [B, K] bool. visible: [B, M, K] bool, as the prompt of all of them has it.
+        """
+        visible = visible & valid[:, None]
+        unseen = ~visible.any(dim=1, keepdim=True)
+        scores = torch.cat([part.scores[-1] for part in parts], dim=2)
+        strength = self.config.competition
+        contest = Contest(strength, valid, unseen.expand_as(visible)) if strength else None
+        return EvidenceOutput((scores,), visible | unseen, contest, self.config.reading)
 
     # --- training ----------------------------------------------------------------------------------------------------
 
