@@ -325,6 +325,15 @@ def test_the_verbs_and_their_options_are_these():
             *("--data", "--images", "--output", "-o", "--start", "--category", "--recipe", "--seed"),
             *("--allow-missing", "--strict", "--device"),
         },
+        "suggest": {
+            *("folder", "--count", "--recursive", "-r", "--features", "--model", "--category", "--keypoints", "--noun"),
+            "--device",
+        },
+        "simulate-labelling": {
+            *("--data", "--images", "--output", "-o", "--model", "--prompt", "--adapt", "--corrected", "--every"),
+            *("--budget", "--min-per-category", "--max-per-category", "--seed", "--allow-missing", "--strict"),
+            "--device",
+        },
         "convert": {"checkpoint", "--output", "-o", "--model", "--text", "--image-size", "--heads"},
         "weights": {"name"},
         "serve": {

@@ -1,5 +1,7 @@
 """One labelling job: pictures, examples, and answers that follow the corrections."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny_matchers
@@ -8,6 +10,7 @@ from tiny_matchers import FISH
 from anykeypoint.errors import InputError
 from anykeypoint.labelling.doubt import doubt
 from anykeypoint.labelling.job import Answering
+from anykeypoint.training.adapting.adapt_config import AdaptConfig
 
 POINTS = {seed: tiny_matchers.example(seed).points for seed in range(5)}
 
@@ -134,6 +137,70 @@ def test_what_cannot_be_taken_in_is_refused_and_changes_nothing(job, tmp_path):
     for call in (job.remove_picture, job.remove_example, job.examples_of, lambda name: list(job.answer([name]))):
         with pytest.raises(InputError, match="'p7'"):
             call("p7")
+
+
+def test_scores_of_a_picture_and_an_example_are_computed_once(job, monkeypatch):
+    rows, plain = [], job.model.match
+
+    def recorded(query, valid, prompt):
+        rows.append(prompt.example_features.shape[1])
+        return plain(query, valid, prompt)
+
+    monkeypatch.setattr(job.model, "match", recorded)
+    job.add_example("p1", tiny_matchers.picture(1), POINTS[1])
+    list(job.answer(["p0"]))
+    job.add_example("p2", tiny_matchers.picture(2), POINTS[2])
+    list(job.answer(["p0"]))
+    assert rows == [1, 1]
+
+
+def test_scores_that_are_put_together_are_those_of_all_examples_at_once(model):
+    hidden = [
+        tiny_matchers.example(1, hidden=(0, 2)),
+        tiny_matchers.example(2, hidden=(0, 1)),
+        tiny_matchers.example(3),
+    ]
+    for shown in (hidden, hidden[:2]):
+        for words in (True, False):
+            job = Answering(model, FISH, count=3, words=words)
+            job.add_picture("p0", tiny_matchers.picture(0))
+            job._learns = lambda chosen: False  # the matcher alone
+            for number, example in enumerate(shown):
+                job.add_example(f"e{number}", example.image, example.points)
+                pose = dict(job.answer())["p0"]
+            order = [shown[int(name[1])] for name in job.examples_of("p0")]
+            alone = model.predict(tiny_matchers.picture(0), FISH, example=order, words=words)
+            assert pose.xy == pytest.approx(alone.xy, abs=1e-3, nan_ok=True)
+            assert pose.confidence == pytest.approx(alone.confidence, abs=1e-4, nan_ok=True)
+
+
+def test_from_three_examples_on_all_of_them_count(model):
+    job = Answering(model, FISH, count=1)
+    job.add_picture("p0", tiny_matchers.picture(0))
+    for seed in (1, 2):
+        job.add_example(f"p{seed}", tiny_matchers.picture(seed), POINTS[seed])
+    before = dict(job.answer())["p0"]
+    job.add_example("p3", tiny_matchers.picture(3), POINTS[3])
+    after = dict(job.answer())["p0"]
+    assert not np.allclose(before.confidence, after.confidence, atol=1e-6)
+    job.remove_example("p3")
+    assert dict(job.answer())["p0"].confidence == pytest.approx(before.confidence, abs=1e-6)
+
+
+def test_what_was_trained_on_the_examples_counts_until_it_is_forgotten(model):
+    job = Answering(model, FISH, count=1)
+    job.add_picture("p0", tiny_matchers.picture(0))
+    for seed in range(1, 9):
+        job.add_example(f"p{seed}", tiny_matchers.picture(seed), tiny_matchers.example(seed).points)
+    before = dict(job.answer())["p0"]
+    job.adapt(AdaptConfig(versions=2, folds=2, steps=4, batch=2, check_every=2))
+    job._adapted.config = replace(job._adapted.config, examples=0, own_weight=1.0, start_weight=0.0)
+    after = dict(job.answer())["p0"]
+    assert np.isfinite(after.xy).all() and not np.allclose(before.xy, after.xy, atol=1e-6)
+    job.forget_adapting()
+    assert dict(job.answer())["p0"].xy == pytest.approx(before.xy, abs=1e-6)
+    with pytest.raises(InputError, match="8 labelled objects"):
+        Answering(model, FISH).adapt()
 
 
 class Talker:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def run(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of pictures.")],
     count: Annotated[int, typer.Option(metavar="N", help="How many pictures are suggested.")] = 20,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Also take the pictures in subfolders.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Also take the pictures in subfolders.")] = False,
     features: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder to keep features in, so that they are computed once; a new one."),

@@ -45,6 +45,7 @@ from ..models.matching.matcher_view import MatchView
 from ..models.matching.model import MatchingModel
 from ..models.view import ObjectCrop
 from ..pose import Pose
+from ..training.adapting.adapt import FEWEST as FEWEST_TO_ADAPT
 from ..training.adapting.adapt import adapt
 from ..training.adapting.adapt_config import AdaptConfig
 from .discriminant import Discriminant, learnt
@@ -312,6 +313,10 @@ class Answering:
         """Train on the examples that there are now (`training.adapting`), and count what came of it from now on, beside
         the examples. Takes minutes. InputError for fewer examples than adapting needs, and for another kind of model.
         """
+        if not self._examples:
+            raise InputError(
+                f"Adapting needs {FEWEST_TO_ADAPT} labelled objects or more, but there are none; add examples."
+            )
         self._adapted, self._adapted_of = adapt(self.model, self._labelled(), config)[0], self._numbers(self._examples)
 
     def forget_adapting(self) -> None:

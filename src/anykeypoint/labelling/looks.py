@@ -91,11 +91,13 @@ class _Kept:
         self.rows: dict[tuple[str, int, int], int] = {}  # path, size and time -> row
         self.by_content: dict[str, int] = {}
         self.count, self.width = 0, 0
-        for line in (folder / _PICTURES).read_text().splitlines() if (folder / _PICTURES).exists() else ():
+        text = (folder / _PICTURES).read_text() if (folder / _PICTURES).exists() else ""
+        self.cut = text != "" and not text.endswith("\n")  # by a program that was stopped
+        for line in text.splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
-                continue  # the last line of a program that was stopped
+                continue
             self.rows[entry["path"], entry["size"], entry["time"]] = entry["row"]
             self.by_content[entry["content"]] = entry["row"]
             self.count, self.width = max(self.count, entry["row"] + 1), entry["width"]
@@ -122,7 +124,8 @@ class _Kept:
             entry = {"path": path, "size": size, "time": time, "content": file.content, "row": row, "width": self.width}
             lines.append(json.dumps(entry) + "\n")
         with (self.folder / _PICTURES).open("a") as out:
-            out.write("".join(lines))
+            out.write("\n" * self.cut + "".join(lines))
+        self.cut = False
 
 
 @dataclass(frozen=True)
