@@ -345,7 +345,7 @@ class Answering:
             points = points_of(logs)
         probabilities = logs.flatten(-2).softmax(dim=-1).view_as(logs)
         read: Any = self._matcher.head.read(probabilities) if points is None else points  # see `_learns`
-        return LearntOutput(read, probabilities)
+        return LearntOutput(read, probabilities, output)
 
     def _discriminant(self, matcher: KeptMatcher) -> Discriminant:
         """Of the examples that there are now."""

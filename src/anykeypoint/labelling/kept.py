@@ -66,10 +66,24 @@ class BytesCache:
 
 @dataclass(frozen=True, eq=False)
 class LearntOutput:
-    """The points [1, K, 2] and probabilities [1, K, h, w] after what was learnt on the way; a `HeadOutput`."""
+    """The points [1, K, 2] and probabilities [1, K, h, w] after what was learnt on the way; a `HeadOutput`.
+
+    plain: the head's output before, whose scores the head reads the presence from.
+    """
 
     points: Tensor
     probabilities: Tensor
+    plain: Any
+
+    @property
+    def scores(self) -> Any:
+        """Those of the head itself."""
+        return self.plain.scores
+
+    @property
+    def example_share(self) -> Any:
+        """That of the head itself."""
+        return self.plain.example_share
 
 
 class KeptMatcher:
