@@ -11,7 +11,7 @@ from PIL import Image
 
 from anykeypoint.errors import InputError
 from anykeypoint.labelling import looks
-from anykeypoint.labelling.looks import Encoder, looks_of
+from anykeypoint.labelling.looks import LooksEncoder, looks_of
 from anykeypoint.labelling.suggest import NEAR, most_unsure, spread
 
 
@@ -51,7 +51,7 @@ def test_of_pictures_that_are_spread_out_the_most_unsure_are_taken():
 def encoder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(looks, "SIDE", tiny_matchers.SIDE)
-        yield Encoder(tiny_matchers.matcher("evidence", tmp_path_factory.mktemp("model")))
+        yield LooksEncoder(tiny_matchers.matcher("evidence", tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def folder(tmp_path):
 class Counting:
     """An encoder that counts what it encodes. about: as another encoder's where it is given."""
 
-    def __init__(self, encoder: Encoder, about: dict | None = None) -> None:
+    def __init__(self, encoder: LooksEncoder, about: dict | None = None) -> None:
         self.encoder, self.count = encoder, 0
         self.about = about or encoder.about
         self.pixels = encoder.pixels

@@ -45,7 +45,7 @@ def run(
     """
     from ..configs.checks import check_whole
     from ..images import list_pictures
-    from ..labelling.looks import Encoder, looks_of
+    from ..labelling.looks import LooksEncoder, looks_of
     from ..labelling.suggest import POOL, most_unsure, spread
     from ..models.matching.model import MatchingModel
     from .choice import load_model
@@ -69,7 +69,7 @@ def run(
     if chosen is not None:
         loaded.check_prompt(False, True)  # refuses a matcher that reads no words, before anything is computed
     with console.counting(len(found.pictures), "features") as (_, advance):
-        looks = looks_of(found.pictures, Encoder(loaded), features, advance)
+        looks = looks_of(found.pictures, LooksEncoder(loaded), features, advance)
     for sentence in looks.faults.values():
         console.error(sentence)
     if not looks.paths:

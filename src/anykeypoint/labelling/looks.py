@@ -45,7 +45,7 @@ class Looks:
     faults: dict[Path, str]
 
 
-class Encoder:
+class LooksEncoder:
     """Vectors of whole pictures, by the image encoder of a matcher at SIDE pixels. The matcher is resized by it."""
 
     def __init__(self, model: MatchingModel) -> None:
@@ -139,7 +139,7 @@ class _File:
 
 def looks_of(
     paths: Iterable[Path],
-    encoder: Encoder,
+    encoder: LooksEncoder,
     folder: Path | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Looks:
