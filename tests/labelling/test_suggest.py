@@ -1,8 +1,10 @@
 """Which pictures are worth labelling first, and what pictures look like."""
 
+import importlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,3 +131,12 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(encoder, folder
     (kept / "about.json").write_text(json.dumps({**about, "schema_version": 99}))
     with pytest.raises(InputError, match="99"):
         looks_of(paths, encoder, kept)
+
+
+def test_the_benchmark_chooses_pair_by_pair_what_is_chosen_at_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
+    benchmark = importlib.import_module("suggest")
+    figures = benchmark.measured(tmp_path, 12, 4, 6)
+    assert len(figures) == 4 and all(value > 0 for value in figures.values())
+    vectors = benchmark.Drawn().vectors([None] * 30)
+    assert benchmark.by_pairs(vectors, 5) == spread(vectors, 5)
