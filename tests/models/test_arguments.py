@@ -181,8 +181,9 @@ def test_a_pose_answers_every_wrong_argument_with_a_sentence():
     fed(lambda **given: ak.Pose(**{**whole, **given}), names=(), xy=(), confidence=(), present=(), image_size=(),
         box=("none",), skeleton=("empty list", "empty mapping", "blank", "set"), category=texts, image=texts,
         density=("none", "empty mapping"), covariance=("none",), entropy=("none",), box_score=("none",), box_word=texts,
-        identified=("none",))  # fmt: skip
+        identified=("none",), presence=("none",))  # fmt: skip
     pose = ak.Pose(**whole)
+    fed(pose.present_from, least=("share",))
     fed(pose.draw, image=())
     fed(lambda **given: pose.draw(image=np.zeros((9, 9, 3), np.uint8), **given), path=("none",))
     fed(pose.to_csv, path=("none", "text"))
