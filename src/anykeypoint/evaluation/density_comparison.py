@@ -191,7 +191,7 @@ def _measure_keypoint(
 ) -> dict[str, Any]:
     """The line of one keypoint, with the reason under "left_out" where there is nothing to measure."""
     line = {"schema_version": SCHEMA_VERSION, "id": item.id, "keypoint": index, "name": item.category.names[index]}
-    if not pose.placed[index]:
+    if np.isnan(pose.xy[index]).any():
         return {**line, "left_out": ABSENT}
     density = (pose.density or {})[pose.keys[index]]
     truth = item.points[index]
@@ -231,10 +231,10 @@ def _predict(model: DensityModel, item: LabelledObject, config: DensityCompariso
         pose = model.predict(item.image, item.category, box=item.box, density=config.grid or True)
     except InputError as error:
         raise InputError(f"Object {item.id} ({item.image}): {error}") from error
-    asked = [key for key, placed in zip(pose.keys, pose.placed.tolist(), strict=True) if placed]
+    asked = [key for key, placed in zip(pose.keys, np.isfinite(pose.xy).all(axis=1), strict=True) if placed]
     if not pose.density or any(key not in pose.density for key in asked):
         raise InputError("This model gives no probability densities, so it cannot be compared; use one that does.")
-    if np.isnan(pose.confidence[pose.placed]).any():
+    if np.isnan(pose.confidence[np.isfinite(pose.xy).all(axis=1)]).any():
         raise InputError("This model does not say how sure it is, so it cannot be compared; use one that does.")
     return pose
 
@@ -277,7 +277,7 @@ def _keep_drawn(
 ) -> None:
     """Keep the densities and points of those keypoints of one object that are drawn. points: of `_draw_points`."""
     for key in keys:
-        if pose.placed[key[1]]:
+        if np.isfinite(pose.xy[key[1]]).all():
             density = (pose.density or {})[pose.keys[key[1]]]
             sampled = None
             if points is not None:

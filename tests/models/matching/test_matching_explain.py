@@ -91,7 +91,7 @@ def test_a_head_without_such_a_decoder_is_refused():
         pass
 
 
-def test_a_sheet_has_a_row_per_present_keypoint_and_needs_its_picture(models, tmp_path):
+def test_a_sheet_has_a_row_per_keypoint_with_a_place_and_needs_its_picture(models, tmp_path):
     found = models["graphcape"].explain(picture(), FISH, BOX, example=example(hidden=(1,)))
     drawn = found.draw(tmp_path / "sheet.png", image=picture())
     assert (tmp_path / "sheet.png").exists() and drawn.width == (LAYERS + 2) * 190 + 10
