@@ -146,6 +146,17 @@ def test_an_older_window_does_not_save_over_a_newer_one(project):
     assert project.label(picture.id) == label(1)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [Label({"nose": PointMark((62.0, 5.0), 2)}), Label({"nose": PointMark((5.0, -2.0), 1)}), Label(box=(70, 0, 9, 9))],
+)
+def test_what_lies_outside_the_picture_is_refused(project, wrong):
+    picture, _ = project.store("a.png", picture_bytes())
+    with pytest.raises(InputError, match=r"a\.png"):
+        project.save_label(picture.id, wrong)
+    assert project.label(picture.id) == Label() and not (project.folder / "labels").exists()
+
+
 def test_an_example_must_be_finished_and_marked(project):
     picture, _ = project.store("a.png", picture_bytes())
     for bad in (Label(example=True, done=True), label(done=False, example=True)):

@@ -108,7 +108,10 @@ def place_of(page, key: str) -> tuple[float, float]:
 
 
 def drag(page, key: str, dx: float, dy: float) -> None:
+    page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
     x, y = place_of(page, key)
+    on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
+    until(lambda: page.evaluate(on_top, [x, y]) == key, f"{key} on top")
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx / 2, y + dy / 2)
@@ -281,7 +284,7 @@ def test_an_example_has_the_others_answered_anew(tiny):
         page.keyboard.press("Enter")
         page.wait_for_selector(f"text={finished} of 3 finished")
         until(lambda number=number: current(page) != number, "the next picture")
-        page.wait_for_function("import('./state.js').then(({ state }) => state.bitmap !== null)")
+        until(lambda: page.evaluate("import('./state.js').then(({ state }) => state.bitmap !== null)"), "its pixels")
 
 
 def test_the_list_has_the_least_sure_first(tiny):
@@ -292,6 +295,19 @@ def test_the_list_has_the_least_sure_first(tiny):
     doubts = {int(file.stem): json.loads(file.read_text())["doubt"] for file in (folder / "answers").glob("*.json")}
     wanted = sorted(doubts, key=lambda number: -round(doubts[number], 4))
     until(lambda: page.locator("#list li").evaluate_all("all => all.map((one) => +one.dataset.id)") == wanted, "order")
+
+
+def test_a_page_that_is_opened_again_shows_the_picture_that_is_chosen(tiny):
+    """The page opens the least sure picture by itself; a click meanwhile is not undone, and the pixels come."""
+    page, _ = tiny
+    is_settled(page)
+    page.reload()
+    last = page.locator("#list li >> nth=2")
+    number = int(last.get_attribute("data-id"))
+    last.locator("button").click()
+    until(lambda: page.evaluate("import('./state.js').then(({ state }) => state.bitmap !== null)"), "its pixels")
+    page.wait_for_timeout(300)
+    assert current(page) == number
 
 
 def test_a_density_is_drawn_while_a_point_is_hovered_over(tiny):
@@ -579,6 +595,21 @@ def test_text_can_be_read_and_controls_have_names(tiny, scheme):
     assert faults == []
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(23, 26, 25)") == (scheme == "dark")
+
+
+def test_points_are_joined(tiny):
+    page, folder = tiny
+    page.focus("#stage")
+    for key in ("Tab", "l", "Tab", "l"):
+        page.keyboard.press(key)
+
+    def edges():
+        return json.loads((folder / "project.json").read_text())["category"]["skeleton"]
+
+    until(lambda: edges() == [[0, 1]], "an edge")
+    for key in ("l", "Tab", "l"):
+        page.keyboard.press(key)
+    until(lambda: edges() == [[0, 1], [1, 2]], "another edge")
 
 
 def test_points_are_chosen_from_the_library_and_renamed(tiny):

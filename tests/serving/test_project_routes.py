@@ -69,6 +69,14 @@ def test_pictures_are_answered_and_an_example_has_them_answered_anew(client):
     assert client.get("/v1/project").json()["examples"] == 1
 
 
+def test_edges_stay_between_points_that_stay(client):
+    points = [{"name": "nose"}, {"name": "left ear"}, {"name": "right ear"}]
+    body = {"points": points, "skeleton": [[0, 1], [0, 2]]}
+    assert client.put("/v1/project/category", json=body).json()["category"]["skeleton"] == [[0, 1], [0, 2]]
+    fewer = {"points": [points[2], {"name": "snout", "was": "nose"}]}
+    assert client.put("/v1/project/category", json=fewer).json()["category"]["skeleton"] == [[1, 0]]
+
+
 def test_points_without_words_wait_for_an_example(client):
     body = {"points": [{"name": "point 1"}, {"name": "point 2"}]}
     assert client.put("/v1/project/category", json=body).status_code == 200
@@ -89,6 +97,16 @@ def test_a_picture_that_cannot_be_read_costs_no_other_one(client, tmp_path):
     assert list(found["answers"]["failed"]) == ["1"] and "a.png" in found["answers"]["failed"]["1"]
     listed = {one["id"]: one for one in client.get("/v1/project/pictures").json()}
     assert listed[1]["state"] == "failed" and listed[2]["state"] == "answered"
+
+
+def test_an_example_that_is_gone_costs_no_answer(client, tmp_path):
+    settled(client)
+    assert mark(client, 1, example=True).status_code == 200
+    settled(client)
+    (tmp_path / "project" / "images" / "a.png").unlink()
+    assert client.put("/v1/project/category", json={"text": f"{TEXT}\ntail"}).status_code == 200
+    found = settled(client)
+    assert found["answers"]["answered"] == 1 and "a.png" in found["notes"][0]
 
 
 def test_a_point_is_named_and_its_density_given(client):
@@ -151,6 +169,7 @@ LABEL = "/v1/project/pictures/1/label"
         ("put", LABEL, {"points": {"nose": [1, 2, 3]}}, 422, "must be [x, y, 0, 1 or 2]"),
         ("put", LABEL, {"points": {"nose": [1, None, 2]}}, 422, "a place of two numbers"),
         ("put", LABEL, {"points": {"nose": [1e9, 2, 2]}}, 422, "cannot be used"),
+        ("put", LABEL, {"points": {"nose": [100, 2, 2]}}, 422, "is absent"),
         ("put", LABEL, {"box": [0, 0, 0, 0]}, 422, "A box must have"),
         ("put", LABEL, {"done": True, "example": True}, 422, "An example must have a marked point"),
         ("put", LABEL, {"wrong": 1}, 422, "wrong cannot be used"),
@@ -162,6 +181,8 @@ LABEL = "/v1/project/pictures/1/label"
         ("put", "/v1/project/category", {"library": "animal_fase"}, 422, "near: animal_face"),
         ("put", "/v1/project/category", {"library": "../secret.json"}, 422, "no category '../secret.json'"),
         ("put", "/v1/project/category", {"text": "nose\nnose"}, 422, "Two keypoints"),
+        ("put", "/v1/project/category", {"text": "nose; ear", "skeleton": [[0, 1]]}, 422, "is given with points"),
+        ("put", "/v1/project/category", {"points": [{"name": "a"}], "skeleton": [[0, 1]]}, 422, "skeleton"),
         ("put", "/v1/project/category", {"points": []}, 422, "points cannot be used"),
         ("get", "/v1/project/export?form=coco", None, 422, "no labelled object"),
         ("get", "/v1/project/export/file?form=odd", None, 422, "Labels can be written as"),

@@ -129,6 +129,8 @@ class BackgroundAnswers:
             return "The model is being loaded."
         if category is None:
             return "Say which points to look for, or click them on a picture."
+        if not self.words(loaded[0], category) and not takes_examples(loaded[0]):
+            return "This model finds points by their names; give each point a name that says what it is."
         if not self.words(loaded[0], category) and not self.project.examples():
             return "Finish one picture and make it an example: these points cannot be looked for by their names."
         return ""
@@ -143,17 +145,16 @@ class BackgroundAnswers:
         """What gives for a picture the text of what its answer depends on."""
         loaded, category = self.model(), self.project.category
         examples = sorted((number, label.revision) for number, label in self.project.examples().items())
-        shared = json.dumps(
-            [
-                None if loaded is None else loaded[1],
-                None if category is None else category.to_dict(),
-                examples,
-            ],
-            sort_keys=True,
-        )
+        parts = [
+            None if loaded is None else loaded[1],
+            None if category is None else category.to_dict(),
+            examples,
+        ]
+        shared = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        labels = self.project.labels()
 
         def asked(number: int) -> str:
-            text = json.dumps([shared, self.project.label(number).box])
+            text = f"{shared} {labels.get(number, Label()).box}"
             return hashlib.sha256(text.encode()).hexdigest()[:20]
 
         return asked
@@ -250,13 +251,22 @@ class BackgroundAnswers:
             points = _shown_points(label, labels, category)
             state = (points.tobytes(), label.box)
             if self._in_job.get(("example", one)) != state and np.isfinite(points).any():
-                job.add_example(str(one), str(project.path(project.picture(one))), points, label.box)
                 self._in_job["example", one] = state
+                try:
+                    job.add_example(str(one), str(project.path(project.picture(one))), points, label.box)
+                except InputError as error:  # the others still answer
+                    sentence = f"An example is not used: {error}"
+                    project.notes += [] if sentence in project.notes else [sentence]
         box = project.label(number).box
         if self._in_job.get(("picture", number), "none") != box:
             job.add_picture(str(number), str(project.path(project.picture(number))), box)
             self._in_job["picture", number] = box
         return job
+
+
+def takes_examples(model: Any) -> bool:
+    """Whether a model can be shown examples."""
+    return bool({"example", "both"} & set(getattr(model, "prompts", ())))
 
 
 def _shown_points(label: Label, labels: dict[int, Label], category: Category) -> np.ndarray:

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from ..category import Category
 from ..errors import InputError
+from ..geometry import check_overlap
 from ..images import list_pictures, picture_size, read_picture
 from ..io import as_path, write_bytes
 from ..pose import unique_names
@@ -207,14 +208,14 @@ class Project:
         """Save what a person said of a picture; gives it with its new revision.
 
         label: its revision is that of the label which it replaces.
-        Raises InputError where a newer one was saved meanwhile, and for an example that is not done or has no point.
+        Raises InputError where a newer one was saved meanwhile, for an example that is not done or has no point, and
+        for a point or a box outside the picture.
         """
         with self._lock:
-            before = self.label(number)
+            before, picture = self.label(number), self.picture(number)
+            _check_inside(label, picture)
             if label.revision != before.revision:
-                raise InputError(
-                    f"{self.picture(number).name} was changed in another window; open it again to see what it is now."
-                )
+                raise InputError(f"{picture.name} was changed in another window; open it again to see what it is now.")
             if label.example and not (label.done and label.marked):
                 raise InputError("An example must have a marked point and be finished; mark its points first.")
             saved = replace(label, revision=before.revision + 1)
@@ -274,6 +275,19 @@ class Project:
     def _set_aside(self, path: Path, error: Exception, then: str) -> None:
         kept = set_aside(path)
         self.notes.append(f"{path.name} of {path.parent.name}/ is damaged; it is kept as {kept.name} {then}.")
+
+
+def _check_inside(label: Label, picture: ProjectPicture) -> None:
+    """InputError for a point more than a pixel outside its picture, or a box wholly outside."""
+    for name, mark in label.points.items():
+        x, y = mark.place or (0.0, 0.0)
+        if not (-1 <= x <= picture.size[0] + 1 and -1 <= y <= picture.size[1] + 1):
+            raise InputError(
+                f"{picture.name} has {picture.size[0]} x {picture.size[1]} pixels, but the point {name!r} is at "
+                f"({x:g}, {y:g}); a point that is not in the picture is absent."
+            )
+    if label.box is not None:
+        check_overlap(label.box, picture.size, picture.name)
 
 
 def _begin(folder: Path) -> None:

@@ -46,6 +46,8 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
     given = [name for name in ("library", "text", "points") if getattr(body, name) is not None]
     if len(given) != 1:
         raise Refusal(422, "Say what to look for in one way: library, text or points.", given[1] if given else None)
+    if body.skeleton is not None and body.points is None:
+        raise Refusal(422, "A skeleton is given with points; leave it out.", "skeleton")
     before, noun = project.category, None if body.noun is None else " ".join(body.noun.split()) or None
     try:
         if body.library is not None:
@@ -64,6 +66,8 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
         chosen = Category(word, points, noun=word)
         names = unique_names(chosen.names)
         was = {name: one.was for name, one in zip(names, body.points, strict=True) if one.was}
+        if body.skeleton is not None:
+            return replace(chosen, skeleton=tuple((a, b) for a, b in body.skeleton)), was, []
         return _with_edges(chosen, before, was), was, []
     except InputError as error:
         raise Refusal(422, str(error), given[0]) from None

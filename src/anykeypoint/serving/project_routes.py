@@ -174,7 +174,7 @@ def _add_overview(router: APIRouter, desk: ProjectDesk) -> None:
         chosen, was, notes = changed_category(body, desk.project)
         desk.project.set_category(chosen, was)
         desk.background.wake()
-        return {**desk.overview(), "notes": notes}
+        return {**desk.overview(), "said": notes}
 
 
 def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:

@@ -15,6 +15,8 @@ MarkEntry = Annotated[
     Field(min_length=3, max_length=3, description="x, y, and 2 visible, 1 hidden or 0 absent with null as x and y"),
 ]
 
+Edge = Annotated[list[Annotated[int, Field(ge=0, lt=MAX_KEYPOINTS)]], Field(min_length=2, max_length=2)]
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -29,12 +31,16 @@ class PointBody(_Body):
 
 
 class CategoryChange(_Body):
-    """What to look for: a category of the library, a text of points one a line, or points."""
+    """What to look for: a category of the library, a text of points one a line, or points.
+
+    skeleton: edges between `points`, pairs of indices from 0; None keeps the edges between points that are still there.
+    """
 
     library: ShortText | None = None
     text: Annotated[str, Field(min_length=1, max_length=MAX_KEYPOINTS * (2 * MAX_TEXT + 4))] | None = None
     points: Annotated[list[PointBody], Field(min_length=1, max_length=MAX_KEYPOINTS)] | None = None
     noun: ShortText | None = None
+    skeleton: Annotated[list[Edge], Field(max_length=4 * MAX_KEYPOINTS)] | None = None
 
 
 class LabelBody(_Body):

@@ -105,7 +105,7 @@ def x_anylabeling_router(tool: ServedTool) -> APIRouter:
 
 
 def _shape(label: str, kind: str, points: list[list[float]], score: float | None, group: int) -> dict[str, Any]:
-    fixed: dict[str, Any] = {
+    fixed = {
         "attributes": {},
         "description": None,
         "difficult": False,

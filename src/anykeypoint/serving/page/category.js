@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { beginCreating } from "./placing.js";
 import { at, make, set, state } from "./state.js";
 import { open, refresh } from "./pictures.js";
+import { note } from "./uploading.js";
 
 const dialog = at("category-dialog");
 let library = null; // GET /v1/categories
@@ -93,8 +94,8 @@ async function choose(change) {
   refuse("");
   try {
     const project = await api.setCategory(change);
-    set({ project, densities: null, selected: null, mode: "look", creating: false });
-    if (project.notes.length) at("said").textContent = project.notes.join(" ");
+    set({ project, densities: null, selected: null, mode: "look", creating: false, newNoun: null });
+    if (project.said.length) note(project.said.join(" "));
     dialog.close();
     await refresh();
     if (state.picture) await open(state.picture.id, true);

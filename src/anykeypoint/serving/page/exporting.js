@@ -18,7 +18,7 @@ export async function showExport() {
     make("label", { class: "switch" }, answers, " also the answers that nobody has looked at"),
     make("div", { id: "export-look", role: "status" }),
     make("p", { id: "export-refused", class: "refusal", role: "alert" }),
-    make("button", { id: "export-go", class: "primary", onclick: download }, "Download"),
+    make("button", { id: "export-go", class: "primary", onclick: download, disabled: true }, "Download"),
     make("p", { class: "faint" }, "All is saved in the project folder already: ", make("code", {}, state.project.folder)),
   );
   dialog.showModal();
@@ -32,7 +32,7 @@ export async function showExport() {
 
 const refuse = (sentence) => {
   at("export-refused").textContent = sentence;
-  at("export-go").disabled = Boolean(sentence);
+  at("export-go").disabled = true; // until it is known that there is something to export
 };
 const chosen = () => [at("export-form").value, at("export-answers").checked];
 
@@ -48,6 +48,7 @@ async function look() {
     if (found.advice) lines.push(make("p", { class: "faint" }, found.advice));
     lines.push(make("p", { class: "faint" }, "With 20 finished pictures or more, a model of your own:"), make("pre", {}, found.adapt));
     at("export-look").replaceChildren(...lines);
+    at("export-go").disabled = false;
   } catch (error) {
     at("export-look").replaceChildren();
     refuse(error.message);

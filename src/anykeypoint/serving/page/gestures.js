@@ -3,7 +3,7 @@
 import { askAt, closeAsk } from "./ask.js";
 import { change } from "./history.js";
 import { ABSENT, VISIBLE, point, withMark } from "./labels.js";
-import { addPoint, nextToPlace } from "./placing.js";
+import { addPoint, nextToPlace, toggleEdge } from "./placing.js";
 import { focusDot, loupe, draw } from "./stage.js";
 import { at, set, state } from "./state.js";
 import { clamped, isFitted, pan, toImage, zoom } from "./view.js";
@@ -30,6 +30,12 @@ stage.addEventListener("pointerdown", (event) => {
   const dot = event.target.closest(".dot");
   if (dot && state.mode !== "box") {
     const { key } = dot.dataset;
+    if ((event.ctrlKey || event.metaKey) && state.selected) {
+      toggleEdge(state.selected, key);
+      pointers.delete(event.pointerId);
+      event.preventDefault();
+      return;
+    }
     set({ selected: key });
     drag = { kind: "point", key, from, before: state.picture, moved: false };
     event.preventDefault();

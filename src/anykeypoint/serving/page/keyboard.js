@@ -9,6 +9,7 @@ import { ABSENT, HIDDEN, VISIBLE, point, withMark } from "./labels.js";
 import { forgetMark, setVisibility } from "./panel.js";
 import { next, previous } from "./pictures.js";
 import { finish } from "./finishing.js";
+import { toggleEdge } from "./placing.js";
 import { shortcut, showHelp } from "./shortcuts.js";
 import { draw } from "./stage.js";
 import { at, keys, set, state } from "./state.js";
@@ -74,6 +75,7 @@ shortcut(["m"], "M", "Mark points by clicking", () => switchMode("place"), pictu
 shortcut(["b"], "B", "Draw a box round the object", () => switchMode("box"), picture);
 shortcut(["Shift+b"], "Shift B", "Take the box away", () => change({ ...state.picture.label, box: null }), picture);
 shortcut(["w"], "W", "What is this? At the selected point, or at a crosshair", ask, picture);
+shortcut(["l"], "L", "Join the selected point with the one that is selected next; Ctrl+click does it too", join, ofDot);
 shortcut(["d"], "D", "Show where else the selected point may be", () => set({ density: !state.density }), picture);
 shortcut(["n"], "N", "Names on or off", () => set({ names: !state.names }));
 shortcut(["+", "=", "Shift++"], "+", "Enlarge", () => { zoom(1.4); draw(); }, picture);
@@ -91,7 +93,22 @@ function ask(event) {
   else switchMode("ask");
 }
 
+let joined = null; // the first end of an edge
+
+function join() {
+  if (joined && joined !== state.selected) {
+    toggleEdge(joined, state.selected);
+    joined = null;
+    set({ tip: "" });
+  } else {
+    joined = state.selected;
+    set({ tip: `Go to another point and press L: it is joined with “${joined}”, or parted from it.` });
+  }
+}
+
 function leave() {
+  joined = null;
+  set({ tip: "" });
   closeAsk();
   cancelDrag();
   set({ mode: "look", creating: false, cross: null, selected: null });

@@ -17,7 +17,9 @@ export function point(key, picture = state.picture) {
     return { x: place[0], y: place[1], visibility: mark[2], mine: true, confidence, presence };
   }
   if (!found || picture.label.done) return null;
-  const absent = presence !== null && presence < 0.5;
+  const [w, h] = picture.size;
+  const outside = x < 0 || y < 0 || x > w || y > h; // models may answer beside the picture where there is a box
+  const absent = outside || (presence !== null && presence < 0.5);
   return { x, y, visibility: absent ? ABSENT : VISIBLE, mine: false, confidence, presence };
 }
 

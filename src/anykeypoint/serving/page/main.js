@@ -8,17 +8,18 @@ import "./gestures.js";
 import { canRedo, canUndo, redo, undo } from "./history.js";
 import { switchMode } from "./keyboard.js";
 import "./panel.js";
-import { canGoBack, next, open, openLeastSure, previous, refresh } from "./pictures.js";
+import { canGoBack, isOpening, next, openLeastSure, previous, refresh } from "./pictures.js";
 import { say, saveLeftovers, waiting } from "./saving.js";
 import { showHelp } from "./shortcuts.js";
 import { draw } from "./stage.js";
 import { at, make, on, set, state } from "./state.js";
-import { uploads } from "./uploading.js";
+import { note, uploads } from "./uploading.js";
 import { beginCreating } from "./placing.js";
 import { followDensities } from "./densities.js";
 
 const SOON = 900, LATER = 4000; // milliseconds between two looks at the server
 let timer = 0;
+let noted = 0; // notes of the project that are shown already
 
 // --- buttons ---------------------------------------------------------------------------------------------------------
 
@@ -35,6 +36,7 @@ const clicks = {
   "mode-ask": () => switchMode("ask"),
   "make-example": () => finish(true),
   finish: () => finish(false),
+  "add-point": beginCreating,
   "show-list": () => toggleList(),
 };
 for (const [id, run] of Object.entries(clicks)) at(id).addEventListener("click", run);
@@ -49,7 +51,7 @@ at("list").addEventListener("click", () => toggleList(false));
 
 function showTools() {
   const none = !state.picture;
-  for (const id of ["mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
+  for (const id of ["add-point", "mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
   at("previous").disabled = !canGoBack();
   at("next").disabled = state.list.length < 2;
   at("undo").disabled = !canUndo();
@@ -64,7 +66,7 @@ function showTools() {
 
 function showHint() {
   const { mode, creating, draft, picture, project } = state;
-  let hint = "";
+  let hint = state.tip;
   if (mode === "place") hint = creating ? "Click each point, and name it on the right. When all are there, press “Use as example”." : "Click where the selected point is.";
   else if (mode === "box") hint = draft ? "The other corner." : "Draw a box round the object; only what is inside is looked at.";
   else if (mode === "ask") hint = "Click a place to hear what it is.";
@@ -134,11 +136,14 @@ async function follow() {
     const before = state.project?.answers;
     const project = await api.overview();
     set({ project });
+    if (!before) saveLeftovers();
+    for (const sentence of project.notes.slice(noted)) note(sentence);
+    noted = project.notes.length;
     soon = ["working", "refining"].includes(project.answers.state) || project.model.state === "loading";
     const more = before?.answered !== project.answers.answered || before?.state !== project.answers.state;
     if (more || state.list.length !== project.pictures) await refresh();
     await followPicture();
-    if (!state.picture && state.list.length) await openLeastSure();
+    if (!isOpening() && !state.picture && state.list.length) await openLeastSure();
   } catch (error) {
     if (error.status === 404 && !state.project) return noProject();
     if (!state.project) say(error.message);
@@ -184,7 +189,7 @@ onTokenNeeded(() => new Promise((done) => {
 }));
 
 on("picture list mode project names density saving", showTools);
-on("project picture mode draft creating saving", showHint);
+on("project picture mode draft creating saving tip", showHint);
 on("project mode list", showWelcome);
 on("project saving", showProgress);
 on("project saving picture", draw);
@@ -193,5 +198,3 @@ on("uploaded", follow);
 followDensities();
 
 await follow();
-if (state.project) saveLeftovers();
-if (state.picture) await open(state.picture.id, true);

@@ -36,7 +36,7 @@ export async function open(id, keepWay = false) {
       fit();
       showCurrent();
       const bitmap = await createImageBitmap(await api.image(id, sideFor(picture.size)));
-      if (mine === opening) set({ bitmap });
+      if (state.picture.id === id) set({ bitmap });
     }
   } catch (error) {
     if (mine === opening) say(error.message);
@@ -65,6 +65,9 @@ export function previous() {
   }
   return undefined;
 }
+
+/** Whether a picture was asked for already. */
+export const isOpening = () => opening > 0;
 
 export const canGoBack = () => here > 0;
 

@@ -14,11 +14,24 @@ export function nextToPlace() {
   return keys().find((key) => !marked(key)) ?? state.selected;
 }
 
-/** Send the category with other points. points: [{ name, description, was }]. */
-export async function changePoints(points, noun = state.project?.category?.noun) {
+/** Send the category with other points, [{ name, description, was }], and perhaps other edges, pairs of indices. */
+export async function changePoints(points, skeleton = null) {
   const change = { points };
+  const noun = state.newNoun || state.project?.category?.noun;
   if (noun) change.noun = noun;
+  if (skeleton) change.skeleton = skeleton;
   set({ project: await api.setCategory(change) });
+}
+
+/** Join two points with an edge of the skeleton, or part them where they are joined. */
+export function toggleEdge(one, other) {
+  return inTurn(async () => {
+    const [a, b] = [keys().indexOf(one), keys().indexOf(other)];
+    if (a < 0 || b < 0 || a === b) return;
+    const edges = state.project.category.skeleton;
+    const rest = edges.filter(([p, q]) => !((p === a && q === b) || (p === b && q === a)));
+    await changePoints(currentPoints(), rest.length < edges.length ? rest : [...edges, [a, b]]);
+  });
 }
 
 /** The points of the category, as `changePoints` takes them. */

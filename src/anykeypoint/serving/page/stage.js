@@ -160,11 +160,32 @@ function placeDots() {
     button.classList.toggle("hidden-point", one.visibility === HIDDEN);
     button.classList.toggle("absent-point", one.visibility === ABSENT);
     button.classList.toggle("selected", key === state.selected);
-    button.classList.toggle("left-name", x > at("stage").clientWidth * 0.8);
     button.setAttribute("aria-label", described(key, one));
   }
   dots.classList.toggle("named", state.names);
+  if (state.names) placeNames(shown);
   inOrder(shown.map(([key]) => buttons.get(key)));
+}
+
+/** Names to the right of their points or to the left; where one would cover another or a point, it waits for the pointer. */
+function placeNames(shown) {
+  const width = at("stage").clientWidth;
+  const centres = shown.map(([key, one]) => [key, ...toScreen(one.x, one.y)]);
+  const taken = [];
+  const free = (mine, [left, top, right, bottom]) =>
+    left > 0 && right < width &&
+    !taken.some((other) => left < other[2] && other[0] < right && top < other[3] && other[1] < bottom) &&
+    !centres.some(([key, x, y]) => key !== mine && x > left - 6 && x < right + 6 && y > top - 4 && y < bottom + 4);
+  for (const [key, x, y] of centres) {
+    const button = buttons.get(key);
+    const long = button.firstElementChild.offsetWidth + 12;
+    const right = [x + 10, y - 9, x + long, y + 9];
+    const left = [x - long, y - 9, x - 10, y + 9];
+    const side = free(key, right) ? right : free(key, left) ? left : null;
+    button.classList.toggle("left-name", side ? side === left : x > width * 0.8);
+    button.classList.toggle("no-room", !side);
+    if (side) taken.push(side);
+  }
 }
 
 /** A point in words, for those who hear the page. */

@@ -9,6 +9,8 @@ export const state = {
   hovered: null, // key of the point under the pointer
   mode: "look", // look, place, box or ask
   creating: false, // whether a click in the mode "place" makes a new point
+  tip: "", // a sentence below the picture
+  newNoun: null, // what the object is called, said before there is a category
   cross: null, // [x, y] of the crosshair, image pixels, where the keyboard points
   draft: null, // [x, y, x, y] of a box that is being drawn
   names: true,

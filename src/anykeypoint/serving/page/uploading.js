@@ -44,9 +44,11 @@ async function sendOne(file, name) {
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
-function refuse(name, sentence) {
+const refuse = (name, sentence) => note(sentence.startsWith(name) ? sentence : `${name}: ${sentence}`);
+
+/** Show a sentence above the list of pictures until it is closed. */
+export function note(text) {
   const gone = () => entry.remove();
-  const text = sentence.startsWith(name) ? sentence : `${name}: ${sentence}`;
   const close = make("button", { class: "icon", onclick: gone, "aria-label": "Close this message" }, "×");
   const entry = make("p", { class: "refusal" }, text, close);
   at("refused").append(entry);
