@@ -66,3 +66,12 @@ def test_the_shipped_model_answers_over_http_as_in_python(shipped):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_the_page_is_there_before_torch_is_loaded():
+    """The server imports what computes in the thread that loads the model, as that takes seconds."""
+    code = (
+        "import sys\nfrom anykeypoint.cli.serve import check_name\nimport anykeypoint.serving.app\n"
+        "import anykeypoint.serving.running\ncheck_name('fast')\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

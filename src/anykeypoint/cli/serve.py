@@ -100,7 +100,6 @@ def run(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(MISSING.format(error.name)) from None
-    from ..models.loading import find
     from ..serving.app import build_app
     from ..serving.guards import check_listening
     from ..serving.running import listen, serve
@@ -117,7 +116,7 @@ def run(
     check_listening(host, token)
     names = list(dict.fromkeys(model or ["fast"]))
     for name in names:
-        find(name)  # a wrong name is refused before anything is started
+        check_name(name)
     limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))
     tools, shown = tuple(tool or ()), tuple(example or ())
     asked = ToolOptions(tools, tuple(pictures or ()), category, keypoints, noun, shown, detect, device)
@@ -134,6 +133,17 @@ def run(
     print("\n".join([address, *(address + name for name in asked.tools)]), flush=True)
     serve(app, service, sock)
     return 0
+
+
+def check_name(name: str) -> None:
+    """InputError for a model that there is not. torch, which takes seconds, is imported for a hub id alone: until the
+    model is loaded, the page is there and says so."""
+    from ..models.shipped import find_shipped
+
+    if find_shipped(name) is None and not Path(name).is_dir():
+        from ..models.loading import find
+
+        find(name)
 
 
 def read_token(path: Path | None) -> str | None:
