@@ -1,6 +1,7 @@
 # make demo      three predictions on a sample picture, from nothing: environment, weights, pictures, COCO JSON, CSV
 # make test      lint (ruff, and mypy on what the package exports) and all tests
-# make soak      500 faults put into good labels of every form, 2,000 requests made from the server's description (minutes)
+# make soak      500 faults in good labels of every form; the server under 2,000 requests made from its description, 1,000
+#                damaged pictures, and 200 clients at once for two minutes (a quarter of an hour)
 # make newest    all tests with the newest version of every library that pyproject.toml allows
 # make mutants   small wrong changes to the core files, one at a time: do the tests notice? (an hour)
 PYTHON ?= python3
@@ -31,7 +32,9 @@ test: install lint
 	$(RUN)/python -m pytest $(PARALLEL)
 
 soak: install
-	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py tests/serving/test_openapi.py
+	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py tests/serving/test_openapi.py \
+		tests/serving/test_mutated_pictures.py
+	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest tests/serving/test_load.py  # alone, as it needs the machine
 
 newest:
 	$(PYTHON) -m venv --clear $(NEWEST)

@@ -37,13 +37,16 @@ def xy(answer):
 
 @contextmanager
 def live(service, **options):
-    """A server of a service in another thread, with all models loaded; gives its address and its app."""
+    """A server of a service in another thread, with all models loaded; gives its address and its app.
+
+    The app's state has the server.
+    """
     from anykeypoint.serving.app import build_app
     from anykeypoint.serving.running import DrainingServer, listen, running_config
 
     app = build_app(service, **options)
     sock = listen("127.0.0.1", 0)
-    server = DrainingServer(running_config(app, service), service)
+    app.state.server = server = DrainingServer(running_config(app, service), service)
     thread = threading.Thread(target=server.run, args=([sock],))
     thread.start()
     try:

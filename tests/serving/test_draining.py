@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,10 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-from server_calls import png
+from server_calls import live, png
+from stand_in import StandIn
 
 from anykeypoint import Client
+from anykeypoint.serving import running
 from anykeypoint.serving.client import ServerError
+from anykeypoint.serving.server_limits import ServerLimits
+from anykeypoint.serving.service import Service
 
 HERE = Path(__file__).parent
 
@@ -121,3 +126,23 @@ def test_while_the_model_loads_the_server_is_alive_not_ready_and_can_be_ended(st
     assert refused.value.status == 503 and refused.value.retry_after == 2
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+def test_who_had_connected_before_is_answered_though_its_request_comes_later(monkeypatch):
+    monkeypatch.setattr(running, "ARRIVING", 30)
+    with live(Service({"stand-in": StandIn}, ServerLimits())) as (url, app):
+        server, port = app.state.server, int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 60) as early:
+            server.should_exit = True
+            until(lambda: refuses(port))
+            early.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert early.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def refuses(port):
+    """Whether nothing listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return True
+    return False
