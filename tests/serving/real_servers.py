@@ -48,7 +48,7 @@ def memory(pid: int, what: str = "VmRSS") -> int:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of HTTP: its status, its headers, and its body as JSON; None where that is none."""
+    """An answer of HTTP: its status, its headers, and its body as JSON, or as text where it is none."""
 
     status: int
     headers: Mapping[str, str]
@@ -74,30 +74,28 @@ def post(port: int, picture: bytes, asked: Mapping[str, Any], path: str = "/v1/p
     text = (
         f'\r\n--{mark}\r\nContent-Disposition: form-data; name="request"\r\n\r\n{json.dumps(asked)}\r\n--{mark}--\r\n'
     )
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    try:
-        headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-        connection.request("POST", path, head.encode() + picture + text.encode(), headers)
-        return _reply(connection)
-    finally:
-        connection.close()
+    headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
+    return request(port, "POST", path, head.encode() + picture + text.encode(), headers)
 
 
 def get(port: int, path: str) -> Reply:
-    """What an address of a server answers; text that is no JSON as it is."""
+    """What an address of a server answers."""
+    return request(port, "GET", path)
+
+
+def request(
+    port: int, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
+    """A request by a connection of its own. Raises OSError or HTTPException where there is no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
-        connection.request("GET", path)
-        return _reply(connection)
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        data = response.read()
     finally:
         connection.close()
-
-
-def _reply(connection: http.client.HTTPConnection) -> Reply:
-    response = connection.getresponse()
-    text = response.read().decode()
-    headers = {name.lower(): value for name, value in response.getheaders()}
+    given = {name.lower(): value for name, value in response.getheaders()}
     try:
-        return Reply(response.status, headers, json.loads(text))
+        return Reply(response.status, given, json.loads(data))
     except ValueError:
-        return Reply(response.status, headers, text)
+        return Reply(response.status, given, data.decode(errors="replace"))

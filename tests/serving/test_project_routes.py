@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from anykeypoint.forms.registry import writable_forms
+from anykeypoint.labelling import project
 
 TEXT = "nose: the tip\nleft ear\nright ear"
 
@@ -218,3 +219,11 @@ def test_pictures_of_a_folder_are_in_the_project_and_stay_where_they_are(tmp_pat
         photos / "a.png"
     )
     assert not (tmp_path / "project" / "images").exists()
+
+
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(serving, tmp_path, monkeypatch):
+    client = serving(project=tmp_path / "project", image_pixels=5_000)
+    monkeypatch.setattr(project, "read_picture", lambda *_: pytest.fail("it was decoded"))
+    answer = client.post("/v1/project/pictures?name=a.png", content=png(size=(100, 60)))
+    assert answer.status_code == 413 and "100 x 60 pixels" in answer.json()["error"]
+    assert client.get("/v1/project/pictures").json() == [] and not list((tmp_path / "project").rglob("*.png"))

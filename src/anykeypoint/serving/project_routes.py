@@ -4,6 +4,7 @@ Every change is in the project folder before it is answered.
 """
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from .project_asking import changed_category, densities_of, name_at
 from .project_schemas import CategoryChange, LabelBody, TouchedPlace
 from .refusals import Refusal
 from .shown_pictures import shown, tag
+from .uploads import checked_size
 
 _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
@@ -54,6 +56,7 @@ class ProjectDesk:
         for more in pictures:
             self.project.add_folder(more)
         self.background = BackgroundAnswers(self.project, self.model)
+        self.turns = threading.BoundedSemaphore(service.limits.decoders)  # a large picture takes much memory
 
     def model(self) -> tuple[Any, str] | None:
         """The first model and a text for its weights, once it is loaded."""
@@ -66,6 +69,21 @@ class ProjectDesk:
             return self.project.picture(number)
         except InputError as error:
             raise Refusal(404, str(error), "number") from None
+
+    def store(self, name: str, data: bytes) -> tuple[ProjectPicture, bool]:
+        """`Project.store`; Refusal (413) for a picture of more pixels than the server takes, by its header."""
+        try:
+            checked_size(data, self.service.limits, "name")
+        except Refusal as refusal:
+            if refusal.status == 413:
+                raise
+        with self.turns:
+            return self.project.store(name, data)
+
+    def shown(self, path: Path, side: int) -> bytes:
+        """`shown_pictures.shown`."""
+        with self.turns:
+            return shown(path, side)
 
     def overview(self) -> dict[str, Any]:
         """What the page shows of the whole project."""
@@ -187,7 +205,7 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
     async def add(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
         """Add a picture: the body is its file. Its name may have folders; no other picture is replaced."""
         data = await request.body()  # the server's limit holds while it is read
-        picture, new = await run_in_threadpool(desk.project.store, name, data)
+        picture, new = await run_in_threadpool(desk.store, name, data)
         desk.background.wake()
         return {"id": picture.id, "name": picture.name, "new": new}
 
@@ -205,7 +223,7 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
         headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
         if request.headers.get("if-none-match") == mark:
             return Response(status_code=304, headers=headers)
-        return Response(shown(path, side), media_type="image/jpeg", headers=headers)
+        return Response(desk.shown(path, side), media_type="image/jpeg", headers=headers)
 
     @router.put("/pictures/{number}/label")
     def save(number: int, body: LabelBody) -> dict[str, Any]:

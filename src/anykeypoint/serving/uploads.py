@@ -94,6 +94,28 @@ def check(kind: type[Asked], text: bytes, part: str) -> Asked:
         raise Refusal(422, sentence, field or part or None) from None
 
 
+def checked_size(data: bytes, limits: ServerLimits, field: str) -> tuple[int, int]:
+    """Width and height of a picture from its header; Refusal for one that is too large (413) and for none (415).
+
+    field: the part that it came in.
+    """
+    too_large = ""
+
+    def check_size(width: int, height: int, name: str) -> None:
+        nonlocal too_large
+        if max(width, height) > limits.image_side or width * height > limits.image_pixels:
+            too_large = (
+                f"The picture has {width} x {height} pixels, but at most {limits.image_pixels} in all and "
+                f"{limits.image_side} a side are taken; shrink it."
+            )
+            raise InputError(too_large)
+
+    try:
+        return header_size(data, check_size)
+    except InputError as error:
+        raise Refusal(413 if too_large else 415, too_large or _of_upload(error), field) from None
+
+
 class UploadDecoder:
     """Decodes pictures, so many at a time, and holds those that are in use to a number of bytes."""
 
@@ -125,31 +147,13 @@ class UploadDecoder:
         async with self._turns:
             data = await upload.read()
             await upload.close()
-            width, height = await asyncio.to_thread(self._size, data, field)
+            width, height = await asyncio.to_thread(checked_size, data, self.limits, field)
             size = 3 * width * height
             if pictures.bytes + size > self.limits.decoding_bytes:
                 raise Refusal(413, "The pictures of this request are too large together; shrink them.", field)
             self.take(size)
             pictures.bytes += size
             return await asyncio.to_thread(self._decoded, data, field)
-
-    def _size(self, data: bytes, field: str) -> tuple[int, int]:
-        """Width and height from the header; a picture that is too large is refused with 413, no picture with 415."""
-        limits, too_large = self.limits, ""
-
-        def check_size(width: int, height: int, name: str) -> None:
-            nonlocal too_large
-            if max(width, height) > limits.image_side or width * height > limits.image_pixels:
-                too_large = (
-                    f"The picture has {width} x {height} pixels, but at most {limits.image_pixels} in all and "
-                    f"{limits.image_side} a side are taken; shrink it."
-                )
-                raise InputError(too_large)
-
-        try:
-            return header_size(data, check_size)
-        except InputError as error:
-            raise Refusal(413 if too_large else 415, too_large or _of_upload(error), field) from None
 
     def _decoded(self, data: bytes, field: str) -> Uploaded:
         with self.metrics.stage("decode"):
