@@ -179,6 +179,46 @@ def test_labels_follow_their_points_through_changes_of_the_category(project):
     again.close()
 
 
+@pytest.mark.parametrize("text", ["nose: the tip\nnose", "Nose: the tip\nnose: the whole of it\nnose (2)"])
+def test_points_of_one_name_are_kept_apart_by_a_number(project, tmp_path, text):
+    """Their descriptions tell them apart in a category; labels have names alone, and must be readable."""
+    project.set_category(Category.from_text(text, name="fox", noun="fox"))
+    picture, _ = project.store("a.png", picture_bytes())
+    names = project.point_names
+    marks = {name: PointMark((10.0 + place, 20.0), 2) for place, name in enumerate(names)}
+    project.save_label(picture.id, Label(marks, done=True, example=True))
+    again = opened_again(project)
+    assert again.point_names == names and again.label(picture.id).points == marks
+    (item,) = registry.read(f"coco:{again.folder / 'labels.json'}", again.folder / "images", strict=True).objects
+    assert item.points[:, 0].tolist() == [10.0 + place for place in range(len(names))]
+    assert len({name.casefold() for name in item.category.names}) == len(names)
+    for form in registry.writable_forms():
+        assert exported(again, form)[0].content, form
+
+
+def test_a_category_that_cannot_be_written_changes_nothing(project, monkeypatch):
+    before = (project.folder / "project.json").read_bytes()
+
+    def refuse(*_: object) -> str:
+        raise InputError("These labels cannot be written.")
+
+    monkeypatch.setattr("anykeypoint.labelling.project.coco_labels", refuse)
+    with pytest.raises(InputError, match="cannot be written"):
+        project.set_category(Category.from_text("tail", name="fox"))
+    assert project.category == FOX and (project.folder / "project.json").read_bytes() == before
+
+
+def test_a_renamed_point_keeps_its_labels_where_an_earlier_point_had_its_new_name(project):
+    picture, _ = project.store("a.png", picture_bytes())
+    other, _ = project.store("b.png", picture_bytes(1))
+    project.save_label(picture.id, label())
+    project.save_label(other.id, Label({"left ear": PointMark((1.0, 2.0), 2)}))
+    project.set_category(Category.from_text("nose: the tip\nright ear", name="fox"))  # the left ear is taken out
+    project.set_category(Category.from_text("left ear\nright ear", name="fox"), {"left ear": "nose"})
+    assert project.label(picture.id).points["left ear"] == PointMark((30.0, 20.5), 2), "that of the nose"
+    assert "left ear" not in project.label(other.id).points, "no mark of another point counts as its own"
+
+
 def test_a_damaged_label_is_kept_aside_and_said(project):
     first, _ = project.store("a.png", picture_bytes(1))
     second, _ = project.store("b.png", picture_bytes(2))

@@ -20,6 +20,13 @@ from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.service import Service
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+DROP_FOLDER = """
+async ([names, texts]) => {
+  const { send } = await import("./uploading.js");
+  const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  await send(names.map((name, place) => [new File([bytes(texts[place])], name), name]));
+}
+"""
 POINTS = "nose: the tip\nleft ear\nright ear\ntail tip"
 
 
@@ -295,6 +302,77 @@ def test_the_list_has_the_least_sure_first(tiny):
     doubts = {int(file.stem): json.loads(file.read_text())["doubt"] for file in (folder / "answers").glob("*.json")}
     wanted = sorted(doubts, key=lambda number: -round(doubts[number], 4))
     until(lambda: page.locator("#list li").evaluate_all("all => all.map((one) => +one.dataset.id)") == wanted, "order")
+
+
+def test_the_next_picture_is_one_that_was_not_looked_at_yet(tiny):
+    page, _ = tiny
+    is_settled(page)
+    seen = [current(page)]
+    for _ in range(5):
+        page.keyboard.press("PageDown")
+        until(lambda: current(page) != seen[-1], "the next picture")
+        seen.append(current(page))
+    assert set(seen[:3]) == {1, 2, 3}, "none is passed over"
+    assert seen[3:] == seen[:3], "then the one that was looked at longest ago"
+
+
+def test_a_picture_that_is_gone_does_not_stand_in_the_way(browser, serve):
+    """It cannot be answered, so it is the least sure one; after each finished picture it would come again."""
+    with serve() as (url, folder):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        page.set_input_files("#file-input", pictures())
+        page.wait_for_selector(".row >> nth=2")
+        (folder / "images" / "c.png").rename(folder / "images" / "c.away")
+        gone = int(page.locator('#list li:has(button[title="c.png"])').get_attribute("data-id"))
+        say_points(page)
+        page.wait_for_selector("#list li.failed")
+        if current(page) == gone:
+            page.keyboard.press("PageDown")
+        until(lambda: current(page) != gone, "one that is there")
+        first = current(page)
+        page.wait_for_selector("#list li.answered >> nth=1")
+        page.wait_for_selector(".dot")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=1 of 3 finished")
+        until(lambda: current(page) not in (first, gone), "the other one that is there")
+        watched.close()
+
+
+def test_enter_finishes_the_picture_right_after_the_points_were_said(tiny):
+    page, folder = tiny
+    say_points(page, "nose\ntail")
+    page.wait_for_selector('.dot[data-key="tail"]')
+    number = current(page)
+    page.keyboard.press("Enter")
+    until(lambda: (folder / "labels" / f"{number:06d}.json").exists(), "it is saved")
+    assert label(folder, number)["done"]
+    assert page.locator("#category-dialog").is_hidden()
+
+
+def test_a_name_that_is_refused_is_put_back(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    name = page.locator('#points [data-key="left ear"] input')
+    name.fill("right ear")
+    name.press("Enter")
+    page.wait_for_selector("#said >> text=Two keypoints")
+    until(lambda: name.input_value() == "left ear", "the name that it has")
+
+
+def test_files_beside_the_pictures_of_a_folder_are_one_sentence(browser, serve):
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.wait_for_selector("#welcome h2")
+        files = [*pictures(2), *({"name": f"{n}.json", "buffer": b"{}"} for n in range(5))]
+        names = [f"foxes/{one['name']}" for one in files]
+        page.evaluate(DROP_FOLDER, [names, [base64.b64encode(one["buffer"]).decode() for one in files]])
+        page.wait_for_selector(".row >> nth=1")
+        assert page.locator("#refused .refusal").count() == 1
+        assert "5 files" in page.inner_text("#refused") and "foxes/0.json" in page.inner_text("#refused")
+        watched.close()
 
 
 def test_a_page_that_is_opened_again_shows_the_picture_that_is_chosen(tiny):

@@ -27,8 +27,8 @@ from ..io import as_path, write_bytes
 from ..pose import unique_names
 from .placing import free_place, safe_name
 from .project_dataset import coco_labels
-from .project_files import FolderLock, read_json, set_aside, write_json
-from .records import Label, ProjectPicture, StoredAnswer
+from .project_files import FolderLock, read_json, set_aside, write_json, write_lines
+from .records import Label, PointMark, ProjectPicture, StoredAnswer
 
 IMAGES = "images"
 LABELS = "labels.json"
@@ -154,7 +154,7 @@ class Project:
             added.append((new[number], True))
         if new:
             entries = [picture.to_dict() for picture in (self._pictures | new).values()]
-            write_json(self.folder / "pictures.json", {"pictures": entries})
+            write_lines(self.folder / "pictures.json", "pictures", entries)
             self._pictures |= new
         return added
 
@@ -169,10 +169,13 @@ class Project:
     def set_category(self, category: Category, was: Mapping[str, str] | None = None) -> None:
         """Look for other points from now on. Labels of points that the category lacks are kept in their files.
 
-        was: new name of a point -> the name that it had before, for points that were given another name.
+        was: new name of a point -> the name that it had before, for points that were given another name. What was said
+            of an earlier point of the new name goes, as that name means this point now.
+        Raises InputError, and changes nothing, where labels of the category cannot be written.
         """
         moved = {old: new for new, old in (was or {}).items() if old != new}
         with self._lock:
+            coco_labels(self.folder, self._pictures, self._labels, category)  # whatever is wrong with it is known now
             before, self._category = self._category, category
             try:
                 self._write_state()
@@ -180,7 +183,7 @@ class Project:
                 self._category = before
                 raise
             for number, label in list(self._labels.items()) if moved else ():
-                points = {moved.get(name, name): mark for name, mark in label.points.items()}
+                points = _renamed(label.points, moved)
                 if list(points) != list(label.points):
                     self._save("labels", self._labels, number, replace(label, points=points))
             self._write_coco()
@@ -275,6 +278,12 @@ class Project:
     def _set_aside(self, path: Path, error: Exception, then: str) -> None:
         kept = set_aside(path)
         self.notes.append(f"{path.name} of {path.parent.name}/ is damaged; it is kept as {kept.name} {then}.")
+
+
+def _renamed(points: Mapping[str, PointMark], moved: Mapping[str, str]) -> dict[str, PointMark]:
+    """Marks under the new names of their points. moved: old name -> new name."""
+    kept = {name: mark for name, mark in points.items() if name in moved or name not in moved.values()}
+    return {moved.get(name, name): mark for name, mark in kept.items()}
 
 
 def _check_inside(label: Label, picture: ProjectPicture) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,22 @@ def pictures_folder(folder: Path, pictures: Mapping[int, ProjectPicture]) -> Pat
     return dropped if common.is_relative_to(dropped) else common
 
 
+def _named_apart(category: Category) -> Category:
+    """The category with a number behind each name that came before: labels tell points apart by their names alone.
+
+    Names that differ by nothing but capitals count as the same, as they do in a `Category`.
+    """
+    points, taken = [], set()
+    for point in category.keypoints:
+        label, number = point.label or point.name, 2
+        shown = label
+        while shown.casefold() in taken:
+            shown, number = f"{label} ({number})", number + 1
+        taken.add(shown.casefold())
+        points.append(point if shown == label else replace(point, name=shown, label=""))
+    return replace(category, keypoints=tuple(points))
+
+
 def as_dataset(
     folder: Path,
     pictures: Mapping[int, ProjectPicture],
@@ -43,7 +60,8 @@ def as_dataset(
     An object without a drawn box has the box round its points, as readers of COCO would make it. A point that nobody
     touched is not labelled; an absent one is not either, as COCO has no word for it.
     """
-    categories = {} if category is None else {1: category}
+    named = None if category is None else _named_apart(category)
+    categories = {} if named is None else {1: named}
     objects: list[LabelledObject] = []
     for number, picture in pictures.items() if category is not None else ():
         label, answer = labels.get(number, Label()), (answers or {}).get(number)
@@ -57,7 +75,7 @@ def as_dataset(
         visibility = points[:, 2].astype(int)
         path = folder / picture.file
         sure = confidence if np.isfinite(confidence).any() else None
-        item = LabelledObject(number, path, 1, category, box, places, visibility, None, confidence=sure)
+        item = LabelledObject(number, path, 1, named, box, places, visibility, None, confidence=sure)
         objects.append(item)
     return Dataset(objects, categories, {})
 

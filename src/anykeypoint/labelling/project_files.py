@@ -6,7 +6,7 @@ A file that a person's work is in is never thrown away: one that cannot be read 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,16 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
         raise InputError(f"Cannot write {path}: {first_line(error)}.") from error
     text = json.dumps({KEY: SCHEMA_VERSION, **data}, ensure_ascii=False, allow_nan=False, indent=1)
     write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
+
+
+def write_lines(path: Path, key: str, entries: Iterable[dict[str, Any]]) -> None:
+    """Write a file of a project that holds a long list, each entry on a line of its own.
+
+    It is written anew with each picture that is dropped, and json indents a list of thousands 40 times more slowly.
+    """
+    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False, allow_nan=False)}" for entry in entries)
+    text = f'{{\n "{KEY}": {SCHEMA_VERSION},\n "{key}": [\n{lines}\n ]\n}}\n'
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> dict[str, Any]:

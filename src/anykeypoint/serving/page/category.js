@@ -50,7 +50,7 @@ function content() {
       make("section", {},
         make("h3", {}, "In your words"),
         make("label", { for: "noun-input" }, "The object"), noun,
-        make("label", { for: "points-text" }, "Points, one a line. Behind a colon, say what it is."), text,
+        make("label", { for: "points-text" }, "Points, one per line. After a colon, say what it is."), text,
         make("button", { class: "primary", onclick: useText }, "Look for these")),
       make("section", {},
         make("h3", {}, "By showing them"),
@@ -97,6 +97,7 @@ async function choose(change) {
     set({ project, densities: null, selected: null, mode: "look", creating: false, newNoun: null });
     if (project.said.length) note(project.said.join(" "));
     dialog.close();
+    at("stage").focus({ preventScroll: true }); // so that Enter finishes the picture, and does not open the dialog again
     await refresh();
     if (state.picture) await open(state.picture.id, true);
   } catch (error) {

@@ -11,6 +11,7 @@ const asked = () => `${state.picture.id} ${state.picture.answer?.asked} ${JSON.s
 
 async function fetchThem() {
   if (!needed() || state.project?.model.state !== "ready" || !state.picture.answer) return;
+  if (state.project.answers.reason) return; // nothing can be asked yet: the page says why elsewhere
   const wanted = asked();
   if (state.densities?.asked === wanted || fetching === wanted) return;
   fetching = wanted;

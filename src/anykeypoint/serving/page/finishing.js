@@ -1,4 +1,4 @@
-// "All points are right": the picture is finished, perhaps an example, and the least sure one comes next.
+// "All correct": the picture is finished, perhaps an example, and the least sure one comes next.
 
 import { change } from "./history.js";
 import { countMarked, finished } from "./labels.js";

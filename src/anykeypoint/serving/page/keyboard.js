@@ -54,7 +54,7 @@ const ofDot = (event) => selected() && event.target.closest(".dot") !== null;
 const ofStage = (event) => event.target === document.body || event.target.closest("#stage") !== null;
 const arrows = Object.keys(ARROWS).flatMap((key) => [key, `Shift+${key}`]);
 
-shortcut(["Enter"], "Enter", "All points are right: finish, and go to the least sure picture", () => finish(false), picture);
+shortcut(["Enter"], "Enter", "All points are correct: finish, and go to the least sure picture", () => finish(false), picture);
 shortcut(["e"], "E", "The same, and use the picture as an example", () => finish(true), picture);
 shortcut(["PageDown", "j"], "PageDown", "Next picture", next);
 shortcut(["PageUp", "k"], "PageUp", "Previous picture", previous);
@@ -67,7 +67,7 @@ shortcut([" "], "Space", "Click at the crosshair, which the arrow keys move", ()
   (event) => pointing() && ofStage(event));
 shortcut(["v"], "V", "The point is visible", () => setVisibility(state.selected, VISIBLE), selected);
 shortcut(["h"], "H", "The point is hidden behind something", () => setVisibility(state.selected, HIDDEN), selected);
-shortcut(["a"], "A", "The point is absent", () => setVisibility(state.selected, ABSENT), selected);
+shortcut(["a"], "A", "The point is not in the picture", () => setVisibility(state.selected, ABSENT), selected);
 shortcut(["Delete", "Backspace"], "Delete", "Forget what you said of the point", () => forgetMark(state.selected), selected);
 shortcut(["z", "Mod+z"], "Z", "Undo", undo, picture);
 shortcut(["Shift+z", "Mod+Shift+z", "Mod+y"], "Shift Z", "Redo", redo, picture);

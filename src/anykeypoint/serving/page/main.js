@@ -69,7 +69,7 @@ function showHint() {
   let hint = state.tip;
   if (mode === "place") hint = creating ? "Click each point, and name it on the right. When all are there, press “Use as example”." : "Click where the selected point is.";
   else if (mode === "box") hint = draft ? "The other corner." : "Draw a box round the object; only what is inside is looked at.";
-  else if (mode === "ask") hint = "Click a place to hear what it is.";
+  else if (mode === "ask") hint = "Click a place to see which point it may be.";
   else if (picture && project?.category && project.answers.reason) hint = project.answers.reason;
   if (state.saving === "waiting") hint = "Not saved yet: the server does not answer. It is kept here and tried again.";
   at("stage-hint").textContent = hint;

@@ -34,6 +34,7 @@ function show() {
     if (list.children[number] !== row) list.insertBefore(row, list.children[number] || null);
     fill(row, key, number);
   });
+  at("signs").hidden = !wanted.length;
   at("noun").textContent = state.project?.category?.noun || "Points";
   showBy();
 }
@@ -46,7 +47,10 @@ function newRow(key) {
     spellcheck: "false",
     maxlength: "512",
     onfocus: () => set({ selected: key }),
-    onchange: (event) => rename(key, event.target.value),
+    onchange: async (event) => {
+      await rename(key, event.target.value);
+      event.target.value = key; // of a name that was refused; a point that has its new name is in a row of its own
+    },
     onkeydown: (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.preventDefault();
@@ -63,7 +67,7 @@ function newRow(key) {
       "aria-label": `${key} is ${WORDS[visibility]}`,
       onclick: () => setVisibility(key, visibility),
     }, SIGNS[visibility]));
-  const away = { class: "icon away", title: "Look for this point no more", "aria-label": `Remove the point ${key}` };
+  const away = { class: "icon away", title: "Remove this point from all pictures", "aria-label": `Remove the point ${key}` };
   const gone = make("button", { ...away, onclick: () => remove(key) }, "×");
   const sure = make("span", { class: "sure faint" });
   const row = make("li", { class: "point" }, look, name, sure, make("span", { class: "states" }, ...states, gone), make("span", { class: "share" }));

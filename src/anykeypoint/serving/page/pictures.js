@@ -49,13 +49,18 @@ function sideFor(size) {
   return [512, 1024, 2048].find((side) => side >= Math.min(wanted, Math.max(...size))) || 2048;
 }
 
-/** The next picture: one that was looked at before going back, otherwise the least sure one that nobody has finished. */
+/**
+ * The next picture: one that was looked at before going back, otherwise the least sure of the unfinished ones that were
+ * not looked at yet; where all were, the one that was looked at longest ago.
+ */
 export function next() {
   if (here < visited.length - 1) {
     here += 1;
     return open(visited[here], true);
   }
-  return openLeastSure();
+  const last = (one) => visited.lastIndexOf(one.id);
+  const [chosen] = unfinished().sort((one, other) => last(one) - last(other));
+  return chosen ? open(chosen.id) : openLeastSure();
 }
 
 export function previous() {
@@ -71,15 +76,20 @@ export const isOpening = () => opening > 0;
 
 export const canGoBack = () => here > 0;
 
-/** The least sure picture that nobody has finished; where all are finished, the one after this. */
+/**
+ * The least sure picture that nobody has finished, one that cannot be answered after all others; where all are finished,
+ * the one after this.
+ */
 export async function openLeastSure() {
-  const id = state.picture?.id;
-  const open_ = state.list.filter((one) => one.id !== id && !isFinished(one));
-  const others = state.list.filter((one) => one.id !== id);
+  const left = unfinished();
+  const others = state.list.filter((one) => one.id !== state.picture?.id);
   const place = others.findIndex((one) => one.name > (state.picture?.name || ""));
-  const chosen = open_[0] || others[place < 0 ? 0 : place];
+  const chosen = left.find((one) => one.state !== "failed") || left[0] || others[place < 0 ? 0 : place];
   if (chosen) await open(chosen.id);
 }
+
+/** The other pictures that nobody has finished, the least sure first. */
+const unfinished = () => state.list.filter((one) => one.id !== state.picture?.id && !isFinished(one));
 
 export const isFinished = (entry) => entry.state === "done" || entry.state === "example";
 
@@ -98,6 +108,16 @@ const list = at("list");
 /** Fetch the list. */
 export async function refresh() {
   set({ list: await api.pictures() });
+}
+
+const PAUSE = 1000; // milliseconds between two lists while many pictures are sent
+let listed = 0;
+
+/** Fetch the list, unless that was done a moment ago: a list of thousands after each picture would hold up the next. */
+export async function refreshSometimes() {
+  if (Date.now() - listed < PAUSE) return;
+  listed = Date.now();
+  await refresh();
 }
 
 function show() {

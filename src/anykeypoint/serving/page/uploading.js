@@ -1,11 +1,12 @@
 // Pictures dropped onto the page, or chosen: sent one after the other, each refusal shown with the name of its file.
 
 import { api } from "./api.js";
-import { open, refresh } from "./pictures.js";
+import { open, refreshSometimes } from "./pictures.js";
 import { at, make, set, state } from "./state.js";
 
 const AT_ONCE = 2;
 const NO_PICTURES = /(^|\/)(\.|__MACOSX|Thumbs\.db|desktop\.ini)/;
+const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|bmp|tiff?|avif|hei[cf])$/i;
 let left = 0;
 let all = 0;
 
@@ -14,10 +15,13 @@ export const uploads = () => (left ? [all - left, all] : null);
 
 /** Send files. entries: [file, name with folders]. */
 export async function send(entries) {
-  const wanted = entries.filter(([, name]) => !NO_PICTURES.test(name));
-  if (!wanted.length) return;
+  const seen = entries.filter(([, name]) => !NO_PICTURES.test(name));
+  if (!seen.length) return;
   while (!state.project) await new Promise((done) => setTimeout(done, 50)); // dropped before the page was ready
   at("refused").replaceChildren();
+  const wanted = seen.filter(([, name]) => !name.includes("/") || PICTURE.test(name));
+  passOver(seen.filter((one) => !wanted.includes(one)).map(([, name]) => name));
+  if (!wanted.length) return;
   left += wanted.length;
   all = left === wanted.length ? left : all + wanted.length;
   const rest = [...wanted];
@@ -27,12 +31,19 @@ export async function send(entries) {
   set({ uploaded: all });
 }
 
+/** Say how many files of a folder are no pictures by their names: labels, tables and notes often lie beside pictures. */
+function passOver(names) {
+  if (!names.length) return;
+  const one = names.length === 1;
+  note(`${names.length} file${one ? "" : "s"} of the folder ${one ? "is no picture and was" : "are no pictures and were"} passed over: ${names.slice(0, 3).join(", ")}${names.length > 3 ? " …" : ""}`);
+}
+
 async function sendOne(file, name) {
   try {
     const most = state.project.largest_upload;
     if (file.size > most) throw new Error(`it has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that the server takes.`);
     const added = await api.upload(file, name);
-    await refresh();
+    await refreshSometimes();
     if (!state.picture) await open(added.id);
   } catch (error) {
     refuse(name, error.message);
