@@ -30,8 +30,9 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="text, text-pairs, text-pairs-all, N-shot, both, both-N, identify (in free words, no matchers) or "
-            "identify-names (among the category's names).",
+            help="text, text-pairs, text-pairs-all, N-shot, both, both-N; listed, text-listed or both-listed (pairs of "
+            "the data's own); megakpt, text-megakpt or both-megakpt (1,000 episodes); identify (in free words, no "
+            "matchers) or identify-names (among the category's names).",
         ),
     ] = "text",
     episodes: Annotated[

@@ -27,10 +27,12 @@ class Pair:
 
     examples: indices of the example objects; empty for a query without examples.
     query: index of the query object.
+    points: indices of the keypoints that the pair is scored on; None takes all that its objects show.
     """
 
     examples: tuple[int, ...]
     query: int
+    points: tuple[int, ...] | None = None
 
 
 def by_category(data: Dataset) -> dict[int, list[int]]:
@@ -113,6 +115,47 @@ def one_each(data: Dataset, shots: int, seed: int) -> list[Pair]:
         if len(others) >= shots:
             random.Random(f"{seed}:{item.id}").shuffle(others)
             pairs.append(Pair(tuple(others[:shots]), query))
+    return pairs
+
+
+def listed_pairs(data: Dataset) -> tuple[list[Pair], int]:
+    """The pairs that the data set lists itself (`Dataset.pairs`), in its order, and how many lack one of their objects.
+
+    Raises InputError for a data set that lists none.
+    """
+    if not data.pairs:
+        raise InputError("These data list no pairs of their own, as spair and soco do; draw pairs with 1-shot.")
+    rows = {item.id: row for row, item in enumerate(data.objects)}
+    whole = [pair for pair in data.pairs if pair.example in rows and pair.query in rows]
+    return [Pair((rows[pair.example],), rows[pair.query], pair.points) for pair in whole], len(data.pairs) - len(whole)
+
+
+def category_episodes(data: Dataset, shots: int, count: int, queries: int, seed: int) -> list[Pair]:
+    """The pairs of a number of episodes over all categories together, each of one category.
+
+    Categories with enough objects are equally likely, as are their objects; the others have no episode. The draws are
+    ours.
+
+    shots: number of examples of an episode; 0 gives queries without examples.
+    count: number of episodes.
+    queries: number of queries of an episode.
+    seed: seed of the draws.
+    Raises InputError where no category has enough objects.
+    """
+    if min(count, queries) < 1 or shots < 0:
+        raise InputError(
+            f"Episodes and queries must be 1 or more and shots 0 or more, but got {count}, {queries}, {shots}."
+        )
+    members = [rows for rows in by_category(data).values() if len(rows) >= shots + queries]
+    if not members:
+        raise InputError(
+            f"An episode of {shots} examples and {queries} queries needs {shots + queries} objects of a category, but "
+            "no category has as many; complete the data."
+        )
+    draw, pairs = random.Random(seed), []
+    for _ in range(count):
+        chosen = draw.sample(draw.choice(members), shots + queries)
+        pairs += [Pair(tuple(chosen[:shots]), query) for query in chosen[shots:]]
     return pairs
 
 

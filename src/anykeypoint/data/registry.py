@@ -9,6 +9,8 @@ import yaml
 from ..configs.checks import near_names
 from ..errors import InputError
 
+UNKNOWN_FORM = "form unknown"  # in place of a reader where nobody describes the form of the files
+
 
 @dataclass(frozen=True)
 class KnownDataset:
@@ -21,7 +23,7 @@ class KnownDataset:
     size: number of objects, and size of the files.
     licence: terms of labels and pictures.
     where: where to get it, in words.
-    reader: the label form to read it with, as in `--data FORM:FILE`.
+    reader: the label form to read it with, as in `--data FORM:FILE`, or UNKNOWN_FORM.
     papers: papers of this library's methods that use it.
     faults: known faults of its files.
     """

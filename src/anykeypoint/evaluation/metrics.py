@@ -168,13 +168,17 @@ def _check_pairs(
 
 
 def pair_means(scores: PairScores, categories: Sequence) -> dict:
-    """Means over pairs ("object_mean"), and means over categories of the mean over their pairs ("category_mean").
+    """Means over pairs, over categories and over points: "object_mean", "category_mean" and "point_mean".
+
+    "category_mean" is that of the means over each category's pairs. "point_mean" is the share of all points that are
+    correct, whatever pair they are of; benchmarks of correspondence report it as PCK per point, and "object_mean" as
+    PCK per image.
 
     scores: of M pairs, at the thresholds of THRESHOLDS.
     categories: M labels; ids rather than names, as two categories may share a name. The order of pairs has no effect.
-    Both means hold PAIR_KEYS: PCK, mPCK and AUC in percent, NME as a fraction of the box, EPE in pixels. A NaN is left
-    out of a mean. "pairs", "empty" (pairs without a point to score on), "points" and "unanswered" are numbers of what
-    there was, "categories" is the number of categories that had a score.
+    The first two hold PAIR_KEYS, the last KEYS: PCK, mPCK and AUC in percent, NME as a fraction of the box, EPE in
+    pixels. A NaN is left out of a mean. "pairs", "empty" (pairs without a point to score on), "points" and "unanswered"
+    are numbers of what there was, "categories" is the number of categories that had a score.
     Raises InputError where no pair has a point to score on.
     """
     if scores.pck.shape[1:] != (len(THRESHOLDS),):
@@ -188,12 +192,21 @@ def pair_means(scores: PairScores, categories: Sequence) -> dict:
     return {
         "object_mean": dict(zip(PAIR_KEYS, (_exact_mean(columns) * percent).tolist(), strict=True)),
         "category_mean": dict(zip(PAIR_KEYS, (_exact_mean(np.array(scored)) * percent).tolist(), strict=True)),
+        "point_mean": _point_mean(scores),
         "pairs": len(columns),
         "empty": int((scores.points == 0).sum()),
         "points": int(scores.points.sum()),
         "unanswered": int(scores.unanswered.sum()),
         "categories": len(scored),
     }
+
+
+def _point_mean(scores: PairScores) -> dict[str, float]:
+    """PCK over all points in percent, and its mean over the thresholds; whole numbers, so that no order matters."""
+    used = scores.points > 0
+    correct = np.rint(scores.pck[used] * scores.points[used, None]).sum(axis=0)
+    pck = 100 * correct / max(int(scores.points.sum()), 1)
+    return dict(zip(KEYS, [*pck.tolist(), float(pck.mean())], strict=True))
 
 
 def _exact_mean(columns: np.ndarray) -> np.ndarray:

@@ -4,11 +4,17 @@ import re
 from dataclasses import dataclass
 
 from ..configs.checks import near_names
-from ..data.pairs import SEED, Pair, episode_pairs, one_each
+from ..data.pairs import SEED, Pair, category_episodes, episode_pairs, listed_pairs, one_each
 from ..errors import InputError
 from ..forms.dataset import Dataset
 
-PROTOCOLS = "text, text-pairs, text-pairs-all, N-shot, both, both-N, identify or identify-names"
+PROTOCOLS = (
+    "text, text-pairs, text-pairs-all, N-shot, both, both-N, listed, text-listed, both-listed, megakpt, text-megakpt, "
+    "both-megakpt, identify or identify-names"
+)
+LISTED, MEGAKPT = "listed", "megakpt"
+MEGAKPT_EPISODES, MEGAKPT_QUERIES = 1000, 10  # of a test of MegaKPT, all categories together
+INCOMPLETE = "pairs of the data set with an object that was left out"
 TOO_FEW = "too few other objects of the category for its examples"
 
 
@@ -23,6 +29,8 @@ class EvaluationProtocol:
     identifies: whether it names marked points instead of predicting where named points are.
     lists_names: whether it chooses among the names of the category when it names points.
     asks_all: whether words ask for all points of the category, where examples are drawn and the model gets none.
+    pairing: where the pairs come from: "" draws them, "listed" takes those of the data set, "megakpt" draws episodes
+        over all categories together.
     """
 
     uses_text: bool = True
@@ -31,6 +39,7 @@ class EvaluationProtocol:
     identifies: bool = False
     lists_names: bool = False
     asks_all: bool = False
+    pairing: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "EvaluationProtocol":
@@ -43,6 +52,12 @@ class EvaluationProtocol:
                           "support-query pairs", where no question depends on another)
         N-shot            N examples
         both, both-N      text and one example, or N
+        listed            one example, on the pairs and points that the data set lists itself (SPair-71k, SPair-U, SOCO)
+        text-listed       words of all points on the same pairs and points
+        both-listed       words and example on the same
+        megakpt           one example, 1,000 episodes of one category each with 10 queries (GKDT's tests of MegaKPT)
+        text-megakpt      words, on episodes without examples, scored on all labelled points of the query
+        both-megakpt      words and example; scored, unlike in GKDT, without the points that the example lacks
         identify          a marked point's name in the model's own words (KptLLM++, Table 1)
         identify-names    the same, chosen among the category's names
         """
@@ -51,6 +66,12 @@ class EvaluationProtocol:
             "text-pairs": cls(drawn=1),
             "text-pairs-all": cls(drawn=1, asks_all=True),
             "both": cls(examples=1, drawn=1),
+            LISTED: cls(uses_text=False, examples=1, drawn=1, pairing=LISTED),
+            "text-listed": cls(drawn=1, asks_all=True, pairing=LISTED),
+            "both-listed": cls(examples=1, drawn=1, pairing=LISTED),
+            MEGAKPT: cls(uses_text=False, examples=1, drawn=1, pairing=MEGAKPT),
+            "text-megakpt": cls(pairing=MEGAKPT),
+            "both-megakpt": cls(examples=1, drawn=1, pairing=MEGAKPT),
             "identify": cls(uses_text=False, identifies=True),
             "identify-names": cls(uses_text=False, identifies=True, lists_names=True),
         }
@@ -82,10 +103,20 @@ def draw_pairs(
     """The pairs that a protocol scores, and the number of objects that are left out, by reason.
 
     episode_count: number of episodes of each category, as MP-100's released sampler draws them (200 for its test files,
-        each with 15 queries); None makes every object a query once.
+        each with 15 queries); None makes every object a query once. Of the protocols of MegaKPT it is the number of
+        all episodes together, 1,000 where None.
     seed: decides the draws; 0 gives the draws of the released sampler.
-    Raises InputError for episodes of a protocol without examples, and for categories too small for them.
+    Raises InputError for episodes of a protocol without examples or with listed pairs, for data without listed pairs,
+    and for categories too small for their episodes.
     """
+    if protocol.pairing == LISTED:
+        if episode_count is not None:
+            raise InputError("The pairs are those that the data list, so that none are drawn; leave the episodes out.")
+        pairs, incomplete = listed_pairs(dataset)
+        return pairs, {INCOMPLETE: incomplete} if incomplete else {}
+    if protocol.pairing == MEGAKPT:
+        count = MEGAKPT_EPISODES if episode_count is None else episode_count
+        return category_episodes(dataset, protocol.drawn, count, MEGAKPT_QUERIES, SEED + seed), {}
     if episode_count is not None:
         if not protocol.drawn:
             raise InputError("Episodes are drawn for protocols with examples; leave them out, or take text-pairs.")

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..category import Category
 from ..configs.checks import check_whole, near_names
-from ..data.pairs import Pair, labelled
+from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject, without_descriptions
@@ -26,7 +26,7 @@ from ..library.wordings import with_simplified_names
 from . import scoring
 from .evaluation_config import EvaluationConfig
 from .left_right import MirroredPictures
-from .metrics import KEYS, common_points
+from .metrics import KEYS
 from .naming import measure_names
 from .other_kinds import foreign_queries
 from .points import measure_points
@@ -233,8 +233,7 @@ def chosen_pairs(
         )
     if config.oks is not None:
         scoring.check_oks(config.oks, [dataset.objects[pair.query] for pair in pairs])
-    rows = [(*pair.examples, pair.query) for pair in pairs]
-    if not common_points(labelled(dataset), rows).any() and not config.official:
+    if not scoring.scored_points(dataset, pairs).any() and not config.official:
         raise InputError(
             f"There is no point to measure on by {config.protocol!r}: no object and its examples share a labelled "
             "point; label more points, or take the protocol text."

@@ -74,7 +74,7 @@ class ScoringTargets:
         objects, query = data.objects, np.array([pair.query for pair in pairs])
         return cls(
             padded([item.points for item in objects], np.nan)[query],
-            metrics.common_points(labelled(data), [(*pair.examples, pair.query) for pair in pairs]),
+            scored_points(data, pairs),
             np.array([max(item.box[2:]) for item in objects], dtype=np.float64)[query],
             [labels[row] for row in query],
             query,
@@ -90,6 +90,15 @@ class ScoringTargets:
         for row, predicted in zip(table, points, strict=True):
             row[: len(predicted)] = predicted
         return metrics.score_pairs(table, self.points, self.mask, self.sides, thresholds, self.official)
+
+
+def scored_points(data: Dataset, pairs: Sequence[Pair]) -> np.ndarray:
+    """The points that each of M pairs is scored on: (M, K) bool, those that all of its objects show and it names."""
+    mask = metrics.common_points(labelled(data), [(*pair.examples, pair.query) for pair in pairs])
+    for row, pair in zip(mask, pairs, strict=True):
+        if pair.points is not None:
+            row &= np.isin(np.arange(len(row)), pair.points)
+    return mask
 
 
 def _group(objects: Sequence[LabelledObject], pair: Pair) -> str:

@@ -65,6 +65,19 @@ class LabelledObject:
 
 
 @dataclass(frozen=True)
+class ListedPair:
+    """A pair that a data set lists itself, as benchmarks of correspondence do.
+
+    example, query: ids of its two objects; what is marked in the example is looked for in the query.
+    points: indices of the keypoints that the pair is scored on.
+    """
+
+    example: int
+    query: int
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The usable objects of labels.
 
@@ -80,6 +93,7 @@ class Dataset:
     notes: a sentence for each thing that the user should know of how the labels were read.
     empty: paths of the pictures that the labels list without an object, where they are there.
     model: name of the model whose answers the labels are, where the file states it; "" otherwise.
+    pairs: those that the data set lists itself, in its order.
     """
 
     objects: list[LabelledObject]
@@ -92,6 +106,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     empty: tuple[Path, ...] = ()
     model: str = ""
+    pairs: tuple[ListedPair, ...] = ()
 
 
 def without_descriptions(category: Category) -> Category:

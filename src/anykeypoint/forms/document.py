@@ -17,7 +17,7 @@ from ..category import plain_text
 from ..configs.checks import near_names
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
-from .dataset import UNREADABLE
+from .dataset import UNREADABLE, ListedPair
 from .reading import picture_key, whole_number
 from .skeletons import KEY
 
@@ -49,6 +49,7 @@ class Labels:
     info: the document's `info`, where it says what skeletons count from (see `skeletons`) and which model answered.
     rest: the other keys of a COCO file, such as `info` and `licenses`.
     bare: ids of pictures with an object that was left out: if no other is left they are not pictures without objects.
+    pairs: those that the data set lists itself, by the ids of their annotations.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Labels:
     info: dict[str, Any] = field(default_factory=lambda: {KEY: 0})
     rest: dict[str, Any] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)
+    pairs: list[ListedPair] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._image_ids: dict[str, int] = {}
@@ -159,8 +161,8 @@ class Labels:
         visibility: np.ndarray,
         box: Sequence[float] | None = None,
         **more: Any,
-    ) -> None:
-        """Add the annotation of one object.
+    ) -> int:
+        """Add the annotation of one object; returns its id.
 
         image, category: ids from `add_image` and `add_category`.
         points: [K, 2] in image pixels; values of points that are not labelled do not matter.
@@ -187,6 +189,7 @@ class Labels:
         self.annotations.append(entry)
         if made:
             self._made.append(entry)
+        return entry["id"]
 
     def cut_boxes(self, size_of: Callable[[str], tuple[int, int] | None]) -> None:
         """Cut the boxes that were put round points at the edge of their pictures (see `within`).

@@ -20,7 +20,7 @@ def lost(data: Dataset, form: LabelForm) -> list[str]:
     """A phrase for each thing that the data have and the form cannot hold; empty if all of it is kept."""
     phrases = [phrase(data) for detail, phrase in DETAILS.items() if detail not in form.holds]
     own = [] if form.also_lost is None else form.also_lost(data)
-    return [text for text in [*phrases, *own] if text]
+    return [text for text in [*phrases, *own, _listed(data)] if text]
 
 
 # --- one function for each detail: the phrase about what a data set has of it, "" where it has none ------------------
@@ -109,6 +109,11 @@ def _scales(data: Dataset) -> str:
 
 def _empty(data: Dataset) -> str:
     return _counted(len(data.empty), "{} pictures without objects")
+
+
+def _listed(data: Dataset) -> str:
+    """Pairs of objects that a benchmark lists, which no written form has room for."""
+    return _counted(len(data.pairs), "{} pairs that the data set lists")
 
 
 def _counted(count: int, phrase: str) -> str:

@@ -43,6 +43,9 @@ FORMS: dict[str, str] = {
     "cub": ".cub:FORM",
     "carfusion": ".carfusion:FORM",
     "onehand10k": ".onehand10k:FORM",
+    "spair": ".spair:FORM",
+    "soco": ".soco:FORM",
+    "megakpt": ".megakpt:FORM",
     "pts": ".pts:FORM",
     "labelstudio": ".labelstudio:FORM",
     "cvat": ".cvat:FORM",
@@ -136,7 +139,8 @@ def _with_reader(data: Dataset, labels: Labels, folder: Path) -> Dataset:
     data = replace(data, empty=tuple(path for path in data.empty if path not in lost))
     skipped = Counter(labels.left_out) + Counter(data.skipped)
     notes = (*labels.all_notes(), *data.notes)
-    return replace(data, skipped=dict(skipped), faults=(*labels.faults, *data.faults), notes=notes, model=labels.model)
+    faults, pairs = (*labels.faults, *data.faults), tuple(labels.pairs)
+    return replace(data, skipped=dict(skipped), faults=faults, notes=notes, model=labels.model, pairs=pairs)
 
 
 def load(spec: str, images: str | Path | None = None) -> Labels:

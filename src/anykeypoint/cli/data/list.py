@@ -42,10 +42,13 @@ def run(
 
 def _described(entry: "KnownDataset") -> str:
     """All that is known of a data set, a line for each fact."""
+    from ...data.registry import UNKNOWN_FORM
+
     lines = [f"{entry.name}: {entry.what}"]
     for key in ("categories", "keypoints", "size", "licence", "where"):
         lines.append(f"  {key:<10}  {getattr(entry, key)}")
-    lines.append(f"  {'read with':<10}  --data {entry.reader}:FILE")
+    reader = entry.reader if entry.reader == UNKNOWN_FORM else f"--data {entry.reader}:FILE"
+    lines.append(f"  {'read with':<10}  {reader}")
     lines.append(f"  {'used by':<10}  {', '.join(entry.papers) or 'none of the papers'}")
     lines += [f"  known fault: {fault}" for fault in entry.faults]
     return "\n".join(lines)
