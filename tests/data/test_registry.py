@@ -4,8 +4,11 @@ import re
 
 import pytest
 
-from anykeypoint.data.registry import UNKNOWN_FORM, known_dataset, known_datasets
+from anykeypoint.data.registry import UNKNOWN_FORM, known_dataset, known_datasets, published_figures
 from anykeypoint.errors import InputError
+from anykeypoint.evaluation.metrics import KEYS
+from anykeypoint.evaluation.protocols import EvaluationProtocol
+from anykeypoint.forms.megakpt import known_tests
 from anykeypoint.forms.registry import FORMS
 
 ALL = {
@@ -33,3 +36,31 @@ def test_the_known_faults_of_mp100_are_named():
 def test_another_name_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"'mpii'.*mp100, coco"):
         known_dataset("mpii")
+
+
+# --- published figures ---------------------------------------------------------------------------------------------
+
+
+def test_published_figures_are_of_known_data_protocols_and_metrics_and_say_their_source():
+    rows = published_figures()
+    assert {row.data for row in rows} == {"mp100", *LATER}
+    for row in rows:
+        assert row.source and row.method and row.metric in KEYS
+        assert not row.protocol or EvaluationProtocol.parse(row.protocol)
+        assert row.mean in ("", "object_mean", "category_mean", "point_mean")
+        assert all(0 < figure <= 100 for figure in row.figures.values())
+    assert {"ProtoPose", "CapeNext", "MARCO", "GKDT-L"} <= {row.method for row in rows}
+
+
+def test_published_means_are_those_of_their_splits():
+    means = [row for row in published_figures() if "mean" in row.figures]
+    assert len(means) == 5
+    for row in means:
+        splits = [figure for part, figure in row.figures.items() if part != "mean"]
+        assert row.figures["mean"] == pytest.approx(sum(splits) / 5, abs=0.006)
+
+
+def test_the_figures_of_megakpt_are_of_its_tests():
+    for row in published_figures():
+        if row.data == "megakpt":
+            assert list(row.figures) == list(known_tests())

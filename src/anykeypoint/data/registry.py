@@ -1,4 +1,4 @@
-"""Public data sets by name, as `datasets.yaml` lists them."""
+"""Public data sets by name, as `datasets.yaml` lists them, and the published figures that go with them."""
 
 from dataclasses import dataclass, fields
 from functools import cache
@@ -38,6 +38,35 @@ class KnownDataset:
     reader: str
     papers: tuple[str, ...]
     faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """Figures that a method's authors print for a data set, as `experiments/published_tables.yaml` has them.
+
+    data: name of the data set.
+    method: whose figures they are.
+    protocol: what an evaluation calls the same question; "" where it has none.
+    mean: which mean of an evaluation's results is meant; "" where the source does not say.
+    metric: key of the metric in that mean, in percent.
+    figures: split or test -> the figure, as printed.
+    source: where the figures stand.
+    """
+
+    data: str
+    method: str
+    protocol: str
+    mean: str
+    metric: str
+    figures: dict[str, float]
+    source: str
+
+
+@cache
+def published_figures() -> tuple[PublishedFigure, ...]:
+    """The strongest published figures that are known, in the order of the file."""
+    text = (resources.files("anykeypoint.experiments") / "published_tables.yaml").read_text(encoding="utf-8")
+    return tuple(PublishedFigure(**entry) for entry in yaml.safe_load(text))
 
 
 @cache

@@ -42,7 +42,7 @@ def run(
 
 def _described(entry: "KnownDataset") -> str:
     """All that is known of a data set, a line for each fact."""
-    from ...data.registry import UNKNOWN_FORM
+    from ...data.registry import UNKNOWN_FORM, published_figures
 
     lines = [f"{entry.name}: {entry.what}"]
     for key in ("categories", "keypoints", "size", "licence", "where"):
@@ -51,4 +51,9 @@ def _described(entry: "KnownDataset") -> str:
     lines.append(f"  {'read with':<10}  {reader}")
     lines.append(f"  {'used by':<10}  {', '.join(entry.papers) or 'none of the papers'}")
     lines += [f"  known fault: {fault}" for fault in entry.faults]
+    for row in published_figures():
+        if row.data == entry.name:
+            figures = ", ".join(f"{part} {figure:.2f}" for part, figure in row.figures.items())
+            how = ", ".join(text for text in (row.method, row.protocol, row.metric, row.mean.replace("_", " ")) if text)
+            lines.append(f"  published: {how}: {figures} ({row.source})")
     return "\n".join(lines)
