@@ -11,6 +11,7 @@ from PIL import Image
 
 from anykeypoint.forms.registry import writable_forms
 from anykeypoint.labelling import project
+from anykeypoint.serving import project_asking
 
 TEXT = "nose: the tip\nleft ear\nright ear"
 
@@ -227,3 +228,10 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(serving, tmp_path
     answer = client.post("/v1/project/pictures?name=a.png", content=png(size=(100, 60)))
     assert answer.status_code == 413 and "100 x 60 pixels" in answer.json()["error"]
     assert client.get("/v1/project/pictures").json() == [] and not list((tmp_path / "project").rglob("*.png"))
+
+
+def test_an_answer_that_takes_too_long_is_refused(client, monkeypatch):
+    settled(client)
+    monkeypatch.setattr(project_asking, "WAIT", 0)
+    answer = client.post("/v1/project/pictures/1/identify", json={"x": 5, "y": 6})
+    assert answer.status_code == 503 and "too long" in answer.json()["error"] and answer.headers["retry-after"] == "10"

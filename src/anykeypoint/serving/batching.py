@@ -72,11 +72,6 @@ class BatchQueue:
         """Seconds until there may be room, from the time that an object takes, 1 to 60."""
         return min(60, max(1, round(self._seconds * (len(self._waiting) + self._computing) / 2)))
 
-    def refuse_new(self) -> None:
-        """From now on, take no question; those that wait are still answered."""
-        with self._changed:
-            self._stopped = True
-
     def stop(self) -> None:
         """Take no question any more, refuse those that wait, and end the thread behind the batch under way."""
         with self._changed:

@@ -136,4 +136,7 @@ def _ready(background: BackgroundAnswers) -> Category:
 
 def _asked(service: Submits, question: Question) -> Any:
     (future,) = service.submit(service.default, [question])
-    return future.result(WAIT)
+    try:
+        return future.result(WAIT)
+    except TimeoutError:
+        raise Refusal(503, "The model takes too long for this answer; try again later.", Retry_After="10") from None

@@ -110,10 +110,6 @@ class Service:
         self._thread.start()
         self._queue.start()
 
-    def refuse_new(self) -> None:
-        """From now on, take no question; those that wait are still answered."""
-        self._queue.refuse_new()
-
     def stop(self) -> None:
         """End the queue; questions that wait are refused (503)."""
         self._queue.stop()
