@@ -19,7 +19,7 @@ from server_calls import png
 import anykeypoint
 from anykeypoint.category import Category
 
-CLIENTS, SECONDS, LEAST = (200, 120, 2000) if SOAK else (20, 0, 300)
+CLIENTS, SECONDS, LEAST = (200, 120, 1000) if SOAK else (20, 0, 300)
 QUEUE = CLIENTS * 3 // 5  # less than there are clients, so that some requests find it full
 SETTLED = 200  # requests after which memory may no longer grow
 PICTURES = 2  # of each client
