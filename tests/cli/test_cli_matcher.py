@@ -113,7 +113,12 @@ def test_how_points_are_found_is_drawn_beside_them(work, tmp_path, capsys):
     )
     added = {path.name for path in explained.iterdir()} - {path.name for path in plain.iterdir()}
     assert added == {"a_explained.png", "c_explained.png"}
-    assert (plain / "poses.json").read_bytes() == (explained / "poses.json").read_bytes()
+    # Without explanations both pictures go through the network together, which moves a point by rounding alone.
+    together, alone = (json.loads((folder / "poses.json").read_text()) for folder in (plain, explained))
+    for key, moved in (("keypoints", 1e-3), ("keypoints_all", 1e-3), ("keypoint_confidence", 1e-4)):
+        for one, two in zip(together["annotations"], alone["annotations"], strict=True):
+            assert one.pop(key) == pytest.approx(two.pop(key), abs=moved)
+    assert together == alone, "besides the points"
     assert Image.open(explained / "a_explained.png").width == 4 * 190 + 10  # similarity, two layers, the path
 
 

@@ -136,11 +136,17 @@ def test_the_statistics_are_those_of_the_training_data():
     assert torch.allclose(lite, torch.ones(1, 3, 1, 1))  # (255 - 127) / 128
 
 
+def test_pictures_that_were_not_rounded_are_normalised_alike():
+    encoder, pixels = tiny_encoder("dinov2-s"), torch.arange(48, dtype=torch.uint8).view(1, 4, 4, 3)
+    assert torch.equal(encoder.normalise(pixels), encoder.normalise(pixels.float()))
+
+
 @pytest.mark.parametrize(
-    "pictures", [torch.zeros(1, 4, 4, 3), torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(4, 4, 3).byte()]
+    "pictures",
+    [torch.zeros(1, 4, 4, 3).double(), torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(4, 4, 3).byte()],
 )
-def test_normalise_refuses_what_is_no_batch_of_uint8_pictures(pictures):
-    with pytest.raises(InputError, match="uint8 of shape B H W 3"):
+def test_normalise_refuses_what_is_no_batch_of_pictures(pictures):
+    with pytest.raises(InputError, match="uint8 or float32 of shape B H W 3"):
         tiny_encoder("dinov2-s").normalise(pictures)
 
 
