@@ -339,7 +339,7 @@ def test_the_verbs_and_their_options_are_these():
         "serve": {
             *("--model", "--host", "--port", "--token-file", "--allow-host", "--device", "--dtype"),
             *("--batch", "--queue", "--max-upload", "--drain", "--project", "--pictures"),
-        *("--tool", "--category", "--keypoints", "--noun", "--example", "--detect"),
+            *("--tool", "--category", "--keypoints", "--noun", "--example", "--detect"),
         },
         "info": set(),
         "data list": {"name"},

@@ -442,7 +442,7 @@ def test_refusals_stand_beside_what_caused_them(browser, serve):
         broken = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture"}
         page.set_input_files("#file-input", [broken, *pictures(1)])
         page.wait_for_selector("#refused >> text=broken.jpg")
-        assert page.locator(".row").count() == 1, "the good one is there"
+        until(lambda: page.locator(".row").count() == 1, "the good one is there")
         page.click("#open-category")
         page.fill("#points-text", "nose\nnose")
         page.click("text=Look for these")
