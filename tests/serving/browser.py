@@ -83,15 +83,6 @@ def server(app: Any):
         sock.close()
 
 
-def until(condition: Any, what: str, seconds: float = 30) -> Any:
-    """Wait until a condition holds, and give its value; the test fails where it never does."""
-    ends = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < ends, f"never happened: {what}"
-        time.sleep(0.05)
-    return value
-
-
 DROP = """
 async ([names, urls]) => {
   const all = new DataTransfer();

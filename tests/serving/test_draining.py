@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from server_calls import live, png
 from stand_in import StandIn
+from waiting import until
 
 from anykeypoint import Client
 from anykeypoint.serving import running
@@ -46,15 +46,8 @@ def started(tmp_path):
         process.stdout.close()
 
 
-def until(condition):
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
 def ready(client):
-    until(lambda: client.progress()["state"] == "ready")
+    until(lambda: client.progress()["state"] == "ready", seconds=60)
 
 
 def asked(client, *words):
@@ -70,7 +63,7 @@ def asked(client, *words):
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(words))]
     for count, thread in enumerate(threads):
         thread.start()
-        until(lambda count=count: f"queue_length {count + 1}.0" in metrics(client))
+        until(lambda count=count: f"queue_length {count + 1}.0" in metrics(client), seconds=60)
     return threads, results
 
 
@@ -110,7 +103,7 @@ def test_a_second_signal_ends_it_at_once(started, tmp_path):
     ready(client)
     threads, results = asked(client, "slow")
     process.send_signal(signal.SIGTERM)
-    until(lambda: b"second signal" in (tmp_path / "log").read_bytes())
+    until(lambda: b"second signal" in (tmp_path / "log").read_bytes(), seconds=60)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 128 + signal.SIGTERM
     threads[0].join()
@@ -119,7 +112,7 @@ def test_a_second_signal_ends_it_at_once(started, tmp_path):
 
 def test_while_the_model_loads_the_server_is_alive_not_ready_and_can_be_ended(started):
     process, client = started(1, 0, 60)
-    until(lambda: client.progress()["step"] == "loading stand-in")
+    until(lambda: client.progress()["step"] == "loading stand-in", seconds=60)
     assert client.progress()["state"] == "loading" and client.progress()["models"] == 1
     with pytest.raises(ServerError, match="not ready") as refused:
         client.predict(png(), "nose;")
@@ -134,7 +127,7 @@ def test_who_had_connected_before_is_answered_though_its_request_comes_later(mon
         server, port = app.state.server, int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 60) as early:
             server.should_exit = True
-            until(lambda: refuses(port))
+            until(lambda: refuses(port), seconds=60)
             early.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert early.recv(100).startswith(b"HTTP/1.1 200 OK")
 

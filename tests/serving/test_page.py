@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import DROP, Watched, chromium, server, until
+from browser import DROP, Watched, chromium, server
 from PIL import Image
+from waiting import until
 
 from anykeypoint.forms import registry
 from anykeypoint.serving.app import build_app

@@ -9,6 +9,7 @@ import torch
 from server_calls import WORDS, ask, png, xy
 from stand_in import StandIn
 from test_uploads import refused
+from waiting import until
 
 from anykeypoint import Category
 from anykeypoint.images import read_picture
@@ -36,13 +37,6 @@ def in_background(*calls):
     for thread in threads:
         thread.start()
     return threads, answers
-
-
-def until(condition):
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 def held_up(client, model):

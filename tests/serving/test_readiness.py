@@ -3,25 +3,18 @@
 import json
 import socket
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
 from server_calls import WORDS, ask, live, png
 from stand_in import StandIn
 from test_uploads import refused
+from waiting import until
 
 from anykeypoint import Client, InputError
 from anykeypoint.serving.client import ServerError
 from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.service import Service, try_out
-
-
-def until(condition):
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def test_a_server_is_alive_before_it_is_ready_and_says_what_it_does(serving):
@@ -32,7 +25,7 @@ def test_a_server_is_alive_before_it_is_ready_and_says_what_it_does(serving):
         return StandIn()
 
     client = serving({"first": StandIn, "second": load}, ready=False)
-    until(lambda: client.get("/readyz").json()["model"] == "second")
+    until(lambda: client.get("/readyz").json()["model"] == "second", seconds=60)
     early = client.get("/readyz")
     assert early.status_code == 503 and client.get("/healthz").status_code == 200
     assert {name: early.json()[name] for name in ("state", "step", "loaded", "models")} == {
@@ -43,7 +36,7 @@ def test_a_server_is_alive_before_it_is_ready_and_says_what_it_does(serving):
     }
     refused(ask(client, keypoints=WORDS), 503, "not ready", "loading second")
     go_on.set()
-    until(lambda: client.get("/readyz").status_code == 200)
+    until(lambda: client.get("/readyz").status_code == 200, seconds=60)
     assert client.get("/readyz").json()["names"] == ["first", "second"]
     assert ask(client, keypoints=WORDS, model="second").status_code == 200
 
@@ -54,7 +47,7 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_server_stays(serving, err
         raise error
 
     client = serving({"broken": load}, ready=False)
-    until(lambda: client.get("/readyz").json()["state"] == "failed")
+    until(lambda: client.get("/readyz").json()["state"] == "failed", seconds=60)
     answer = client.get("/readyz")
     assert answer.status_code == 503 and "broken could not be loaded" in answer.json()["step"]
     refused(ask(client, keypoints=WORDS), 503, "could not be loaded")
@@ -88,8 +81,8 @@ def test_a_client_that_closes_its_connection_is_dropped():
         head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
         with socket.create_connection(("127.0.0.1", urlsplit(url).port)) as gone:
             gone.sendall(head.encode() + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + body)
-            until(lambda: service.metrics.queue._value.get() == 2)
-        until(lambda: b'status="499"' in service.metrics.text())
+            until(lambda: service.metrics.queue._value.get() == 2, seconds=60)
+        until(lambda: b'status="499"' in service.metrics.text(), seconds=60)
         model.hold.set()
         first.join()
         assert Client(url).predict(png(), "after;").names == ["after"]

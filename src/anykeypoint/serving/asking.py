@@ -34,7 +34,7 @@ def category_of(asked: InWords, notes: list[str]) -> Category | None:
     try:
         noun = None if asked.noun is None else clean(asked.noun, "The noun").strip()
         if asked.category is not None:
-            chosen = _of_library(asked.category)
+            chosen = of_library(asked.category, "content as definition")
         elif asked.keypoints is not None:
             points, doubt = split_points(asked.keypoints)
             notes += [doubt] if doubt else []
@@ -109,10 +109,13 @@ def _box(box: Sequence[float] | None) -> Box | None:
     return None if box is None else check_box(tuple(box))  # type: ignore[arg-type]
 
 
-def _of_library(name: str) -> Category:
-    """A category of the library by its name; a path is refused, as clients have no business with files here."""
+def of_library(name: str, instead: str) -> Category:
+    """A category of the library by its name; a path is refused, as clients have no business with files here.
+
+    instead: what a client sends of a category that the library does not have.
+    """
     if name.lower().endswith(_FILES):
-        raise InputError(f"There is no category {name[:80]!r} in the library; send its content as definition.")
+        raise InputError(f"There is no category {name[:80]!r} in the library; send its {instead}.")
     return library_category(name)
 
 

@@ -14,9 +14,9 @@ from ..images import read_picture
 from ..labelling.background import BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import ProjectPicture
-from ..library.lookup import category as library_category
 from ..pose import unique_names
 from .answering import Question
+from .asking import of_library
 from .project_schemas import CategoryChange
 from .refusals import Refusal
 from .uploads import pixels_key
@@ -51,9 +51,7 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
     before, noun = project.category, None if body.noun is None else " ".join(body.noun.split()) or None
     try:
         if body.library is not None:
-            if body.library.lower().endswith((".json", ".yaml", ".yml")):  # files here are nobody's business
-                raise InputError(f"There is no category {body.library[:80]!r} in the library; send its points.")
-            chosen = library_category(body.library)
+            chosen = of_library(body.library, "points")
             return (chosen if noun is None else replace(chosen, noun=noun)), {}, []
         word = noun or (before.noun if before is not None else "object")
         if body.text is not None:
