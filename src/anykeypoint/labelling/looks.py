@@ -55,11 +55,7 @@ class LooksEncoder:
     @property
     def about(self) -> dict[str, Any]:
         """What tells its vectors from those of others."""
-        weights = hashlib.sha256()
-        for name, tensor in sorted(self.model.encoder.state_dict().items()):
-            weights.update(name.encode())
-            weights.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-        return {"schema_version": SCHEMA_VERSION, "encoder": weights.hexdigest(), "side": SIDE}
+        return {"schema_version": SCHEMA_VERSION, "encoder": self.model.encoder.weights_hash(), "side": SIDE}
 
     def pixels(self, path: Path) -> np.ndarray:
         """The square round a picture, [SIDE, SIDE, 3] uint8; InputError where it cannot be read."""

@@ -170,10 +170,6 @@ def _about(sampler: FixedCropSampler, encoder: ImageEncoder) -> dict[str, Any]:
     for item, name in zip(sampler.objects, picture_names(sampler.objects), strict=True):
         never = " never mirrored" if config.augment.flip and not item.category.flips else ""
         objects.update(f"{name} {[float(side) for side in item.box]}{never}\n".encode("utf-8", "surrogateescape"))
-    weights = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
     sizes = encoder.config.sizes  # those that no weight shows, as the scale of a picture inside a joined encoder
     crops = {name: getattr(config, name) for name in ("size", "crop_scale", "released_crop")}
     about = {
@@ -181,7 +177,7 @@ def _about(sampler: FixedCropSampler, encoder: ImageEncoder) -> dict[str, Any]:
         **crops,
         "augment": asdict(config.augment),
         "objects": objects.hexdigest(),
-        "encoder": weights.hexdigest(),
+        "encoder": encoder.weights_hash(),
         **({"sizes": dict(sizes)} if sizes else {}),
     }
     return json.loads(json.dumps(about))  # as it is read again
