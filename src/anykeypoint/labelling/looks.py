@@ -23,6 +23,7 @@ from ..geometry import square_crop
 from ..images import crop_pixels, read_picture
 from ..io import check_schema, write_bytes
 from ..models.matching.model import MatchingModel
+from ..models.tensors import float32_hash
 from .nearest import pooled
 
 SIDE = 160  # pixels on a side of what the encoder sees of a picture
@@ -55,7 +56,7 @@ class LooksEncoder:
     @property
     def about(self) -> dict[str, Any]:
         """What tells its vectors from those of others."""
-        return {"schema_version": SCHEMA_VERSION, "encoder": self.model.encoder.weights_hash(), "side": SIDE}
+        return {"schema_version": SCHEMA_VERSION, "encoder": float32_hash(self.model.encoder), "side": SIDE}
 
     def pixels(self, path: Path) -> np.ndarray:
         """The square round a picture, [SIDE, SIDE, 3] uint8; InputError where it cannot be read."""

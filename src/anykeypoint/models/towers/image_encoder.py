@@ -7,7 +7,6 @@ Whatever order a network works in inside, token r * columns + c stands for row r
 does cell (r, c) of the map.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -117,14 +116,6 @@ class ImageEncoder(nn.Module):
                 f"{image_size}; use {near}."
             )
         return image_size // self.stride, image_size // self.stride
-
-    def weights_hash(self) -> str:
-        """The SHA-256 of its weights by name, as float32: what tells kept features of this encoder from another's."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-        return digest.hexdigest()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Pictures B H W 3 (RGB) -> pixels float32 B 3 H W: (value / 255 - mean) / standard deviation.

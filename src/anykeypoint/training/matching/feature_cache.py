@@ -26,6 +26,7 @@ from ...data.episodes import EpisodeConfig, EpisodeSampler, label_crop
 from ...errors import InputError
 from ...forms.dataset import Dataset, picture_names
 from ...io import write_bytes
+from ...models.tensors import float32_hash
 from ...models.towers.image_encoder import ImageEncoder
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
@@ -177,7 +178,7 @@ def _about(sampler: FixedCropSampler, encoder: ImageEncoder) -> dict[str, Any]:
         **crops,
         "augment": asdict(config.augment),
         "objects": objects.hexdigest(),
-        "encoder": encoder.weights_hash(),
+        "encoder": float32_hash(encoder),
         **({"sizes": dict(sizes)} if sizes else {}),
     }
     return json.loads(json.dumps(about))  # as it is read again
