@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..example import Example
+from ..geometry import Box
 from ..pose import Pose, unique_names
 from .doubt import doubt
 from .job import Answering
@@ -153,11 +155,11 @@ class BackgroundAnswers:
         shared = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         labels = self.project.labels()
 
-        def asked(number: int) -> str:
-            text = f"{shared} {labels.get(number, Label()).box}"
-            return hashlib.sha256(text.encode()).hexdigest()[:20]
+        @cache
+        def of_box(box: Box | None) -> str:
+            return hashlib.sha256(f"{shared} {box}".encode()).hexdigest()[:20]
 
-        return asked
+        return lambda number: of_box(labels.get(number, Label()).box)
 
     def _next(self) -> tuple[int, str] | None:
         """The picture to answer next, and what its answer depends on; with FINE where a second look is taken."""
@@ -289,12 +291,12 @@ def _is_shown(label: Label, name: str) -> bool:
 
 def stored(pose: Pose, asked: str, by: str) -> StoredAnswer:
     """A pose as a project keeps it."""
-    presence = getattr(pose, "presence", None)
     points = {}
     for k, name in enumerate(pose.keys):
-        if not np.isfinite(pose.xy[k]).all():
+        if not pose.placed[k]:
             continue
-        confidence = None if np.isnan(pose.confidence[k]) else float(pose.confidence[k])
-        likely = None if presence is None or np.isnan(presence[k]) else float(presence[k])
+        confidence, likely = (
+            None if np.isnan(value) else float(value) for value in (pose.confidence[k], pose.presence[k])
+        )
         points[name] = FoundPoint((round(float(pose.xy[k, 0]), 3), round(float(pose.xy[k, 1]), 3)), confidence, likely)
     return StoredAnswer(points, doubt(pose), asked, by)

@@ -10,7 +10,6 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from ..errors import InputError
 from .guards import Gate
 from .openapi import describe, refusals
 from .refusals import add_handlers
@@ -96,10 +95,8 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
 
 def _project_router(service: Service, project: Path, pictures: Sequence[Path]) -> Any:
-    try:
-        from .project_routes import project_router
-    except ImportError as error:
-        raise InputError(f"Projects cannot be served ({error}); leave --project out.") from error
+    from .project_routes import project_router  # only where there is a project: it imports torch, which takes seconds
+
     return project_router(service, project, pictures)
 
 
