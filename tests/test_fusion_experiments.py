@@ -5,7 +5,6 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.cli.trainable import FEW_SHOT, MATCHER, family_of, parts, wanted_phrases
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import MATCHER as AUGMENT
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
@@ -16,6 +15,7 @@ from anykeypoint.models.matching.heads.graph import GraphConfig
 from anykeypoint.models.towers.swinv2 import Swinv2Encoder
 from anykeypoint.training.fewshot.fewshot_config import FewShotTrainConfig
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
+from anykeypoint.training.trainable import FEW_SHOT, MATCHER, family_of, parts, wanted_phrases
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 ROWS = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))

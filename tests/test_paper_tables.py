@@ -6,13 +6,13 @@ from importlib import resources
 import pytest
 import yaml
 
-from anykeypoint.cli.trainable import family_of
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.models.generative.capellm import CapeLLMConfig
 from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig
+from anykeypoint.training.trainable import family_of
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 CAPELLM = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))

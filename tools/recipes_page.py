@@ -12,11 +12,11 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from anykeypoint.cli.trainable import FAMILIES
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.training.adapting.adapt_config import AdaptConfig
 from anykeypoint.training.matching.matcher_config import ModalityDropout
 from anykeypoint.training.matching.phrase_draws import PhraseDraws
+from anykeypoint.training.trainable import FAMILIES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 HEAD = """# Recipes of `train` and `adapt`

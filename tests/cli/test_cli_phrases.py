@@ -10,10 +10,10 @@ import tiny_trainees
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.cli.trainable import wanted_phrases
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+from anykeypoint.training.trainable import wanted_phrases
 
 RECIPE = {"sampling": "balanced", "steps": 1, "batch": 2, "warmup": 0, "versions": 1, "features": "cached"}
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.cli.trainable import EXPERIMENTS, FAMILIES, find_yaml, recipe_of
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.errors import InputError
+from anykeypoint.training.trainable import EXPERIMENTS, FAMILIES, find_yaml, recipe_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

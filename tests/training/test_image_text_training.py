@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 import anykeypoint
-from anykeypoint.cli.trainable import IMAGE_TEXT, SAVED, family_of, parts
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import LOCLLM, PLAIN
 from anykeypoint.data.synthetic import write_dataset
@@ -22,6 +21,7 @@ from anykeypoint.models.tuning import LoraOptions, lora_state
 from anykeypoint.training.generative.image_text_config import ImageTextTrainConfig
 from anykeypoint.training.generative.image_text_trainer import ImageTextTrainer, train
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig
+from anykeypoint.training.trainable import IMAGE_TEXT, SAVED, family_of, parts
 
 LORA = LoraOptions(r=4, alpha=16, dropout=0.0, targets=("q", "v", "up", "down"))
 RUN = ImageTextTrainConfig(steps=4, batch=4, lr=1e-2, precision="fp32", augment=PLAIN, save_every=2)

@@ -12,7 +12,6 @@ import torch
 import yaml
 
 from anykeypoint.cli.train import run as train_verb
-from anykeypoint.cli.trainable import KPTLLM, family_of, parts
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.data.registry import known_datasets
@@ -27,6 +26,7 @@ from anykeypoint.models.loading import find, from_folder
 from anykeypoint.training.generative.generative_config import GuideConfig
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
 from anykeypoint.training.generative.kptllm_trainer import KptLLMTrainer, from_capellm, train
+from anykeypoint.training.trainable import KPTLLM, family_of, parts
 
 ALL = TaskWeights(identify=1, example=1, text=1, both=1)
 

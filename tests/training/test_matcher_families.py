@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from anykeypoint import cli
-from anykeypoint.cli.trainable import CAPELLM, FEW_SHOT, MATCHER, family_of
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
@@ -19,6 +18,7 @@ from anykeypoint.forms.dataset import Dataset
 from anykeypoint.models.matching.model import MatchingModel
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 from anykeypoint.training.matching.matcher_trainer import train
+from anykeypoint.training.trainable import CAPELLM, FEW_SHOT, MATCHER, family_of
 
 
 def ran(capsys, *arguments):

@@ -69,15 +69,17 @@ def run(
     from ..forms.registry import read
     from ..models.folders import model_type
     from ..models.loading import find, from_folder
+    from ..training import trainable
     from ..training.flips import flip_lines
     from ..training.progress import crop_counts
     from . import validation
-    from .trainable import CAPELLM, SAVED, family_of, find_yaml, further, parts, recipe_of, wanted_phrases, with_phrases
 
-    described, own_recipe = ({}, {}) if model is None else parts(load_yaml(find_yaml(model)), str(model))
-    given_recipe = own_recipe if recipe is None else recipe_of(load_yaml(find_yaml(recipe)))
+    described, own_recipe = {}, {}
+    if model is not None:
+        described, own_recipe = trainable.parts(load_yaml(trainable.find_yaml(model)), str(model))
+    given_recipe = own_recipe if recipe is None else trainable.recipe_of(load_yaml(trainable.find_yaml(recipe)))
     if model is not None or start is None:
-        family = family_of(described, str(model))
+        family = trainable.family_of(described, str(model))
         new = family.described(described, str(model))
         if start is not None and (family.starts_from is None or not family.starts_from(model_type(find(start)))):
             raise InputError(
@@ -85,13 +87,13 @@ def run(
                 "from another model, a CapeLLM, and FLF and DLF from a CapeX or a GraphCape."
             )
     else:
-        family, new = SAVED.get(model_type(find(start)), CAPELLM), None
-        if recipe is None and (given_recipe := further(find(start))):
+        family, new = trainable.SAVED.get(model_type(find(start)), trainable.CAPELLM), None
+        if recipe is None and (given_recipe := trainable.further(find(start))):
             console.note("no --recipe: training as experiments/further.yaml says")
     config = from_mapping(family.recipe, given_recipe, str(recipe or model))
     if phrases is not None:
-        config = with_phrases(config, phrases)
-    words = wanted_phrases(config, new, None if start is None else find(start))
+        config = trainable.with_phrases(config, phrases)
+    words = trainable.wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
     print_left_out(dataset)
     if allow_unpaired:

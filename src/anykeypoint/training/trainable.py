@@ -1,4 +1,4 @@
-"""The kinds of models that `train` can train, and which of them a YAML file describes."""
+"""The kinds of models that can be trained, and which of them a YAML file describes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -23,14 +23,14 @@ from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE, read_config
 from ..models.matching.model import build as build_matcher
 from ..models.matching.plugging import plug_in
-from ..training.fewshot import fewshot_trainer
-from ..training.fewshot.fewshot_config import FewShotTrainConfig
-from ..training.generative import capellm_trainer, image_text_trainer, kptllm_trainer
-from ..training.generative.capellm_config import CapeLLMTrainConfig
-from ..training.generative.image_text_config import ImageTextTrainConfig
-from ..training.generative.kptllm_config import KptLLMTrainConfig
-from ..training.matching import matcher_trainer
-from ..training.matching.matcher_config import MatcherTrainConfig
+from .fewshot import fewshot_trainer
+from .fewshot.fewshot_config import FewShotTrainConfig
+from .generative import capellm_trainer, image_text_trainer, kptllm_trainer
+from .generative.capellm_config import CapeLLMTrainConfig
+from .generative.image_text_config import ImageTextTrainConfig
+from .generative.kptllm_config import KptLLMTrainConfig
+from .matching import matcher_trainer
+from .matching.matcher_config import MatcherTrainConfig
 
 
 @dataclass(frozen=True)
