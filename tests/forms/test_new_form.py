@@ -8,7 +8,7 @@ from PIL import Image
 
 from anykeypoint import cli
 from anykeypoint.errors import InputError
-from anykeypoint.forms.registry import FORMS, convert, fingerprint, read, writable_forms
+from anykeypoint.forms.registry import FORMS, convert, fingerprint, form_of, read, writable_forms
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,23 @@ def test_labels_are_converted_from_it_and_back_to_it(labels, tmp_path, capsys):
     assert code == 0 and "not in it, as toy has no room: boxes" in out
     assert same(read(f"toy:{tmp_path / 'x.toy'}", images), read(f"toy:{file}", images))
     assert len(json.loads((tmp_path / "coco.json").read_text())["annotations"]) == 2
+
+
+def test_a_name_of_another_suffix_is_noted(labels, tmp_path, capsys):
+    file, images = labels
+    for name, noted in (("x.toy", False), ("y.TOY", False), ("z.json", True), ("w", True)):
+        with pytest.raises(SystemExit):
+            out = tmp_path / name
+            cli.main(["data", "convert", f"toy:{file}", "--images", str(images), "--to", "toy", "-o", str(out)])
+        said = capsys.readouterr().err
+        assert out.is_file() and ("end in .toy" in said) == noted, said
+
+
+@pytest.mark.parametrize("name", writable_forms())
+def test_every_form_that_is_a_file_says_its_suffix(labels, name):
+    file, images = labels
+    content = convert(read(f"toy:{file}", images), images, name).content
+    assert form_of(name).suffix.startswith(".") if isinstance(content, str) else form_of(name).suffix == ""
 
 
 def test_it_is_listed_and_checked_like_any_other(labels, capsys):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anykeypoint.forms.registry import writable_forms
+from anykeypoint.forms.registry import FORMS, writable_forms
 from anykeypoint.labelling import project
 from anykeypoint.serving import project_asking
 
@@ -153,6 +153,14 @@ def test_every_form_is_downloaded(client, form):
             assert archive.testzip() is None and archive.namelist()
     else:
         assert ("11" if form == "tps" else "nose") in got.text
+
+
+def test_a_download_has_the_suffix_that_its_form_says(client, monkeypatch):
+    monkeypatch.setitem(FORMS, "toy", "toys.toy_form:FORM")
+    assert mark(client, 1).status_code == 200
+    got = client.get("/v1/project/export/file?form=toy")
+    assert got.status_code == 200 and got.text.startswith("fox nose")
+    assert got.headers["content-disposition"].endswith('project_toy.toy"')
 
 
 LABEL = "/v1/project/pictures/1/label"

@@ -46,4 +46,4 @@ def write(data: Dataset, images: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-FORM = LabelForm(read, "the toy form of the tests (.toy)", NOUN, write=write)
+FORM = LabelForm(read, "the toy form of the tests (.toy)", NOUN, write=write, suffix=".toy")

@@ -215,6 +215,7 @@ FORM = LabelForm(
     "COCO keypoints (.json), and data sets in its form",
     CHOICE,
     write=write,
+    suffix=".json",
     holds=ALL,
     digest=_digest,
 )

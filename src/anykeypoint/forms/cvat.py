@@ -328,6 +328,7 @@ FORM = LabelForm(
     "CVAT for images (.xml)",
     NOUN,
     write=write,
+    suffix=".xml",
     holds=frozenset({"boxes", "hidden", "skeletons", "empty"}),
     beside=lambda data: {".labels.json": label_setup(data)},
     advice="Paste the .labels.json into a new task under Labels > Raw, and upload the .xml to it as CVAT 1.1 (see "

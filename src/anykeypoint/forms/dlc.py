@@ -181,4 +181,11 @@ def _name_lost(data: Dataset) -> list[str]:
     return [] if name == "object" else [f"the name {name!r} (read it again as dlc/{name}:FILE)"]
 
 
-FORM = LabelForm(read, "DeepLabCut's and Lightning Pose's labels (.csv, .h5)", NOUN, write=write, also_lost=_name_lost)
+FORM = LabelForm(
+    read,
+    "DeepLabCut's and Lightning Pose's labels (.csv, .h5)",
+    NOUN,
+    write=write,
+    suffix=".csv",
+    also_lost=_name_lost,
+)

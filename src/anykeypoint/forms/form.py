@@ -40,6 +40,7 @@ class LabelForm:
     what: a phrase that says what the form is, for lists.
     word: what the word after "/" in a specification means, "" where none is taken.
     write: gives the `Content` that objects have in this form; None where it can only be read.
+    suffix: of the file that `write` gives, as in ".json"; "" where that is a folder, or nothing is written.
     holds: which of `losses.DETAILS` a written file keeps; `losses.lost` says the others.
     also_lost: phrases for what is lost beside these, where a form has limits of its own.
     beside: gives what is written beside the file, suffix that takes the place of the file's own -> text.
@@ -60,6 +61,7 @@ class LabelForm:
     what: str
     word: str = ""
     write: Writer | None = None
+    suffix: str = ""
     holds: frozenset[str] = frozenset()
     also_lost: Callable[[Dataset], list[str]] | None = None
     beside: Callable[[Dataset], dict[str, str]] | None = None

@@ -167,6 +167,7 @@ FORM = LabelForm(
     "dlib's imglab (.xml)",
     NOUN,
     write=write,
+    suffix=".xml",
     holds=frozenset({"boxes", "scores", "empty"}),
     pictures=lambda path: path.parent,
 )

@@ -101,6 +101,7 @@ FORM = LabelForm(
     "Label Studio's JSON export",
     NOUN,
     write=tasks_text,
+    suffix=".json",
     holds=frozenset({"boxes", "hidden", "groups", "empty", "confidences", "scores"}),
     beside=lambda data: {".config.xml": setup_text(data)},
     advice="Paste the labelling setup of the .config.xml into Settings > Labeling Interface > Code. Label Studio finds "

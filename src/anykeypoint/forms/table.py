@@ -170,5 +170,6 @@ FORM = LabelForm(
     read,
     "the table that `predict` and `data convert` write (.csv)",
     write=write,
+    suffix=".csv",
     holds=frozenset({"boxes", "confidences", "detections"}),
 )

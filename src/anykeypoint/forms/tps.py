@@ -176,6 +176,7 @@ FORM = LabelForm(
     "TPS files of geometric morphometrics (.tps)",
     NOUN,
     write=write,
+    suffix=".tps",
     holds=frozenset({"ids", "scales"}),
     also_lost=_names_lost,
     pictures=lambda path: path.parent,

@@ -13,7 +13,6 @@ from ..forms.writing import encoded
 from ..labelling.exporting import dataset_of, exported
 from ..labelling.project import Project
 
-SUFFIXES = {"csv": ".csv", "dlc": ".csv", "tps": ".tps"}  # of forms that are neither JSON nor XML
 KINDS = {".json": "application/json", ".xml": "application/xml", ".csv": "text/csv", ".zip": "application/zip"}
 
 
@@ -63,13 +62,13 @@ def _files(project: Project, form: str, written: Written, answers: bool) -> dict
     stem = _stem(project)
     beside = form_of(form).beside
     more = {} if beside is None else beside(dataset_of(project, answers))
-    return {f"{stem}{_suffix(form, written)}": written.content, **{f"{stem}{end}": text for end, text in more.items()}}
+    return {f"{stem}{form_of(form).suffix}": written.content, **{f"{stem}{end}": text for end, text in more.items()}}
 
 
 def _name(project: Project, form: str, written: Written) -> tuple[str, str, bool]:
     """Name of the download, its media type, and whether it holds several files."""
     folder = not isinstance(written.content, str) or form_of(form).beside is not None
-    suffix = ".zip" if folder else _suffix(form, written)
+    suffix = ".zip" if folder else form_of(form).suffix
     return f"{_stem(project)}_{form}{suffix}", KINDS.get(suffix, "text/plain"), folder
 
 
@@ -77,9 +76,3 @@ def _stem(project: Project) -> str:
     """The project's folder as a file name of ASCII."""
     text = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_" for one in project.folder.name)
     return text.strip("_") or "labels"
-
-
-def _suffix(form: str, written: Written) -> str:
-    """The suffix of a form that is one file."""
-    first = written.content.lstrip()[:1] if isinstance(written.content, str) else ""
-    return SUFFIXES.get(form) or {"{": ".json", "[": ".json", "<": ".xml"}.get(first, ".txt")

@@ -75,6 +75,10 @@ def run(
     print(f"{done} to {out}: {len(dataset.objects)} objects{_files(content)}{NOTHING if dry_run else ''}")
     for path in beside:
         print(f"{done} beside it: {path}")
+    if form.suffix and out.suffix.lower() != form.suffix:
+        console.note(
+            f"Files of the form {to} end in {form.suffix}, and some programs look for that; {out.name} does not."
+        )
     if not dry_run and form.advice:
         console.note(form.advice)
     print_left_out(dataset)
