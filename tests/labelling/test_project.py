@@ -202,7 +202,7 @@ def test_a_category_that_cannot_be_written_changes_nothing(project, monkeypatch)
     def refuse(*_: object) -> str:
         raise InputError("These labels cannot be written.")
 
-    monkeypatch.setattr("anykeypoint.labelling.project.coco_labels", refuse)
+    monkeypatch.setattr("anykeypoint.labelling.project.CocoLabels.text", refuse)
     with pytest.raises(InputError, match="cannot be written"):
         project.set_category(Category.from_text("tail", name="fox"))
     assert project.category == FOX and (project.folder / "project.json").read_bytes() == before

@@ -71,6 +71,48 @@ def test_pictures_are_answered_and_an_example_has_them_answered_anew(client):
     assert client.get("/v1/project").json()["examples"] == 1
 
 
+def test_only_pictures_that_changed_are_listed_again(client):
+    settled(client)
+    first = client.get("/v1/project/pictures")
+    assert len(first.json()) == 2 and client.get("/v1/project").json()["revision"] == first.headers["X-Revision"]
+
+    def since(answer):
+        return client.get("/v1/project/pictures", params={"since": answer.headers["X-Revision"]})
+
+    nothing = since(first)
+    assert nothing.json() == [] and nothing.headers["X-Revision"] == first.headers["X-Revision"]
+    assert mark(client, 1).status_code == 200
+    one = since(first)
+    assert [(entry["id"], entry["state"]) for entry in one.json()] == [(1, "done")] and since(one).json() == []
+    client.post("/v1/project/pictures?name=c.png", content=png(2))
+    assert {entry["id"] for entry in since(one).json()} == {3}
+    settled(client)
+    assert [(entry["id"], entry["state"]) for entry in since(one).json()] == [(3, "answered")]
+    for other in ("", "0", "none", "another-7", first.headers["X-Revision"].partition("-")[0] + "-x"):
+        listed = client.get("/v1/project/pictures", params={"since": other}).json()
+        assert listed == client.get("/v1/project/pictures").json() and len(listed) == 3
+
+
+def test_a_picture_that_fails_is_listed_as_changed(client, tmp_path):
+    settled(client)
+    before = client.get("/v1/project/pictures").headers["X-Revision"]
+    (tmp_path / "project" / "images" / "a.png").write_bytes(b"gone bad")
+    client.put("/v1/project/category", json={"text": "nose\nleft ear tip"})
+    settled(client)
+    failed = client.get("/v1/project/pictures", params={"since": before})
+    assert {entry["id"]: entry["state"] for entry in failed.json()} == {1: "failed", 2: "answered"}
+
+
+def test_opening_a_picture_and_the_overview_look_at_no_other_picture(client, monkeypatch):
+    settled(client)
+    asked, plain = [], project.Project.label
+    monkeypatch.setattr(project.Project, "label", lambda self, number: asked.append(number) or plain(self, number))
+    monkeypatch.setattr(project.Project, "labels", lambda self: pytest.fail("all labels are looked at"))
+    assert client.get("/v1/project/pictures/2").status_code == client.get("/v1/project").status_code == 200
+    assert mark(client, 2).status_code == 200
+    assert set(asked) == {2}
+
+
 def test_edges_stay_between_points_that_stay(client):
     points = [{"name": "nose"}, {"name": "left ear"}, {"name": "right ear"}]
     body = {"points": points, "skeleton": [[0, 1], [0, 2]]}

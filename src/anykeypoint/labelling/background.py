@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,17 +21,16 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..example import Example
-from ..geometry import Box
 from ..pose import Pose, unique_names
 from .doubt import doubt
 from .job import Answering
 from .project import Project
 from .records import HIDDEN, VISIBLE, FoundPoint, Label, StoredAnswer
+from .turns import FINE, Turns
 
 _log = logging.getLogger(__name__)
 
 UNNAMED = re.compile(r"point \d+", re.IGNORECASE)  # what the page calls a point until a person gives it a name
-FINE = " fine"  # ends what was asked of an answer that had its second look
 PAUSE = 0.5  # seconds after which a thread that has nothing to do looks again
 
 
@@ -71,7 +69,9 @@ class BackgroundAnswers:
         self.focus: int | None = None  # the picture that is being looked at
         self._changed, self._stopped = threading.Condition(), False
         self._asking, self._current = 0, None
-        self._failed: dict[int, tuple[str, str]] = {}  # id -> what was asked, and the sentence
+        self._turns, self._looking = Turns(project), threading.Lock()
+        self._asked_of: tuple[str, int] | None = None  # the model and the project's `asked_revision` of `_shared`
+        self._shared = ""
         self._thread: threading.Thread | None = None
         self._job_lock = threading.Lock()
         self._job: Answering | None = None
@@ -111,16 +111,20 @@ class BackgroundAnswers:
 
     def state(self) -> BackgroundState:
         """How far it is."""
-        reason, asked = self._reason(), self._asked()
-        labels = self.project.labels()
-        numbers = [picture.id for picture in self.project.pictures if not labels.get(picture.id, Label()).done]
-        failed = {n: text for n, (key, text) in self._failed.items() if n in numbers and key == asked(n)}
-        answers = {n: answer.asked for n in numbers if (answer := self.project.answer(n)) is not None}
-        fresh = [n for n in answers if answers[n].removesuffix(FINE) == asked(n)]
-        left = len(numbers) - len(fresh) - len(set(failed) - set(fresh))
-        rough = any(not answers[n].endswith(FINE) for n in fresh)
-        word = "waiting" if reason else "working" if left else "refining" if rough else "idle"
-        return BackgroundState(word, reason, len(fresh), len(numbers), self._current, failed)
+        reason = self._reason()
+        self.look()
+        counts = self._turns.counts
+        word = "waiting" if reason else "working" if counts.left else "refining" if counts.rough else "idle"
+        return BackgroundState(word, reason, counts.fresh, counts.total, self._current, self._turns.failed)
+
+    def failure(self, number: int) -> str | None:
+        """The sentence that says why a picture could not be answered; None where that was not so."""
+        return self._turns.failure(number)
+
+    def look(self) -> None:
+        """Take in what changed in the project, so that `failure` and the project's `changes` are up to date."""
+        with self._looking:
+            self._turns.update(self._asked())
 
     # --- what to do --------------------------------------------------------------------------------------------------
 
@@ -143,44 +147,28 @@ class BackgroundAnswers:
         reads = {"text", "both"} & set(getattr(model, "prompts", ("text",)))
         return bool(reads) and not any(UNNAMED.fullmatch(name) for name in category.names)
 
-    def _asked(self) -> Callable[[int], str]:
-        """What gives for a picture the text of what its answer depends on."""
-        loaded, category = self.model(), self.project.category
-        examples = sorted((number, label.revision) for number, label in self.project.examples().items())
-        parts = [
-            None if loaded is None else loaded[1],
-            None if category is None else category.to_dict(),
-            examples,
-        ]
-        shared = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        labels = self.project.labels()
-
-        @cache
-        def of_box(box: Box | None) -> str:
-            return hashlib.sha256(f"{shared} {box}".encode()).hexdigest()[:20]
-
-        return lambda number: of_box(labels.get(number, Label()).box)
+    def _asked(self) -> str:
+        """The text of what all answers depend on; computed anew where a part of it changed."""
+        loaded = self.model()
+        name, revision = "" if loaded is None else loaded[1], self.project.asked_revision
+        if self._asked_of != (name, revision):
+            category = self.project.category
+            examples = sorted((number, label.revision) for number, label in self.project.examples().items())
+            parts = [
+                None if loaded is None else loaded[1],
+                None if category is None else category.to_dict(),
+                examples,
+            ]
+            self._shared = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+            self._asked_of = name, revision
+        return self._shared
 
     def _next(self) -> tuple[int, str] | None:
         """The picture to answer next, and what its answer depends on; with FINE where a second look is taken."""
         if self._reason():
             return None
-        asked, labels = self._asked(), self.project.labels()
-        waiting: list[tuple[tuple, int, str]] = []
-        for picture in self.project.pictures:
-            number = picture.id
-            if labels.get(number, Label()).done:
-                continue
-            key, old = asked(number), self.project.answer(number)
-            if (old is not None and old.asked == key + FINE) or self._failed.get(number, ("",))[0] == key:
-                continue
-            rough = old is not None and old.asked == key
-            rank = (number != self.focus, rough, old is not None, 0.0 if old is None else -old.doubt, number)
-            waiting.append((rank, number, key + FINE if rough or number == self.focus else key))
-        if not waiting:
-            return None
-        _, number, key = min(waiting)
-        return number, key
+        self.look()
+        return self._turns.next(self.focus)
 
     def _run(self) -> None:
         while True:
@@ -193,12 +181,11 @@ class BackgroundAnswers:
             self._current = number
             try:
                 self.project.save_answer(number, self._answer(number, key))
-                self._failed.pop(number, None)
             except Exception as error:  # one picture that cannot be answered costs no other one
                 if not isinstance(error, InputError):
                     _log.exception("Picture %d could not be answered", number)
                 sentence = str(error) if isinstance(error, InputError) else f"The model failed: {type(error).__name__}."
-                self._failed[number] = (key.removesuffix(FINE), sentence)
+                self._turns.fail(number, key, sentence)
             finally:
                 self._current = None
 

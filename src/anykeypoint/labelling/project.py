@@ -25,9 +25,10 @@ from ..geometry import check_overlap
 from ..images import list_pictures, picture_size, read_picture
 from ..io import as_path, write_bytes
 from ..pose import unique_names
+from .change_log import ChangeLog
 from .placing import free_place, safe_name
-from .project_dataset import coco_labels
-from .project_files import FolderLock, read_json, set_aside, write_json, write_lines
+from .project_dataset import CocoLabels
+from .project_files import FolderLock, line_of, read_json, set_aside, write_json, write_lines
 from .records import Label, PointMark, ProjectPicture, StoredAnswer
 
 IMAGES = "images"
@@ -40,6 +41,7 @@ class Project:
 
     folder: the project.
     notes: a sentence for each thing that was found damaged when the folder was opened, and where it is kept.
+    changes: the pictures whose label or answer changed, and new ones.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -60,13 +62,20 @@ class Project:
             listed = self.folder / "pictures.json"
             entries = read_json(listed).get("pictures", []) if listed.exists() else []
             self._pictures = _pictures(entries, listed)
+            self._by_file = {picture.file: picture for picture in self._pictures.values()}
+            self._lines = [line_of(picture.to_dict()) for picture in self._pictures.values()]
             given = state.get("category")
             self._category = None if given is None else Category.from_dict(given, str(self.folder / "project.json"))
             self._labels = self._read_all("labels", Label.from_dict, "and counts as not labelled")
             self._answers = self._read_all("answers", StoredAnswer.from_dict, "and is asked anew")
+            self._examples = {number: label for number, label in self._labels.items() if label.example}
+            self._done = sum(label.done for label in self._labels.values())
+            self._asked_revision = 0
+            self.changes = ChangeLog(self._pictures)
             if new:
                 self._write_state()
-            self._write_coco()
+            self._coco = CocoLabels(self.folder, self._category)
+            self._write_coco(self._labels)
         except BaseException:
             self._held.close()
             raise
@@ -142,20 +151,22 @@ class Project:
 
     def _added(self, found: Iterable[tuple[str, str, tuple[int, int]]]) -> list[tuple[ProjectPicture, bool]]:
         """The pictures of files with their names and sizes, and whether each is new; the list is saved once."""
-        known = {picture.file: picture for picture in self._pictures.values()}
         added: list[tuple[ProjectPicture, bool]] = []
-        new: dict[int, ProjectPicture] = {}
+        new: dict[str, ProjectPicture] = {}
+        first = max(self._pictures, default=0) + 1
         for file, name, size in found:
-            if file in known:
-                added.append((known[file], False))
-                continue
-            number = max(self._pictures | new, default=0) + 1
-            new[number] = known[file] = ProjectPicture(number, file, name, size)
-            added.append((new[number], True))
+            known = self._by_file.get(file) or new.get(file)
+            if known is None:
+                new[file] = ProjectPicture(first + len(new), file, name, size)
+            added.append((known or new[file], known is None))
         if new:
-            entries = [picture.to_dict() for picture in (self._pictures | new).values()]
-            write_lines(self.folder / "pictures.json", "pictures", entries)
-            self._pictures |= new
+            lines = [line_of(picture.to_dict()) for picture in new.values()]
+            write_lines(self.folder / "pictures.json", "pictures", [*self._lines, *lines])
+            self._lines += lines
+            self._by_file |= new
+            for picture in new.values():
+                self._pictures[picture.id] = picture
+                self.changes.mark(picture.id)
         return added
 
     # --- the category ------------------------------------------------------------------------------------------------
@@ -175,18 +186,23 @@ class Project:
         """
         moved = {old: new for new, old in (was or {}).items() if old != new}
         with self._lock:
-            coco_labels(self.folder, self._pictures, self._labels, category)  # whatever is wrong with it is known now
+            coco = CocoLabels(self.folder, category)
+            coco.text(self._pictures, self._labels, self._labels)  # whatever is wrong with it is known now
             before, self._category = self._category, category
             try:
                 self._write_state()
             except BaseException:
                 self._category = before
                 raise
+            self._coco = coco
+            self._asked_revision += 1
+            moved_in = []
             for number, label in list(self._labels.items()) if moved else ():
                 points = _renamed(label.points, moved)
                 if list(points) != list(label.points):
-                    self._save("labels", self._labels, number, replace(label, points=points))
-            self._write_coco()
+                    self._save_label(number, replace(label, points=points))
+                    moved_in.append(number)
+            self._write_coco(moved_in)
 
     @property
     def point_names(self) -> list[str]:
@@ -222,8 +238,8 @@ class Project:
             if label.example and not (label.done and label.marked):
                 raise InputError("An example must have a marked point and be finished; mark its points first.")
             saved = replace(label, revision=before.revision + 1)
-            self._save("labels", self._labels, number, saved)
-            self._write_coco()
+            self._save_label(number, saved)
+            self._write_coco([number])
             return saved
 
     def save_answer(self, number: int, answer: StoredAnswer) -> None:
@@ -235,7 +251,18 @@ class Project:
     def examples(self) -> dict[int, Label]:
         """The labels of the pictures that are examples, by id."""
         with self._lock:
-            return {number: label for number, label in self._labels.items() if label.example}
+            return dict(self._examples)
+
+    @property
+    def asked_revision(self) -> int:
+        """Another number whenever what all answers depend on has changed: the category, or the examples."""
+        with self._lock:
+            return self._asked_revision
+
+    def counts(self) -> tuple[int, int, int]:
+        """The numbers of pictures, of those that are done, and of examples."""
+        with self._lock:
+            return len(self._pictures), self._done, len(self._examples)
 
     def labels(self) -> dict[int, Label]:
         """All labels by the id of their picture."""
@@ -247,14 +274,25 @@ class Project:
     def _save(self, what: str, records: dict[int, Record], number: int, record: Record) -> None:
         write_json(self.folder / what / f"{number:06d}.json", record.to_dict())
         records[number] = record
+        self.changes.mark(number)
+
+    def _save_label(self, number: int, label: Label) -> None:
+        before = self._labels.get(number, Label())
+        self._save("labels", self._labels, number, label)
+        self._done += label.done - before.done
+        if label.example or before.example:
+            self._asked_revision += 1
+            self._examples.pop(number, None)
+        if label.example:
+            self._examples[number] = label
 
     def _write_state(self) -> None:
         category = None if self._category is None else self._category.to_dict()
         write_json(self.folder / "project.json", {"category": category})
 
-    def _write_coco(self) -> None:
-        """labels.json, from what is in memory."""
-        text = coco_labels(self.folder, self._pictures, self._labels, self._category)
+    def _write_coco(self, changed: Iterable[int]) -> None:
+        """labels.json, from what is in memory. changed: the pictures with another label than when it was written."""
+        text = self._coco.text(self._pictures, self._labels, changed)
         write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
 
     def _read_all(self, what: str, read: Callable[[Mapping], Record], then: str) -> dict[int, Record]:

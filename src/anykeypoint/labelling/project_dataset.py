@@ -1,7 +1,8 @@
 """The labels of a project as a data set, and as the COCO JSON that is kept up to date in its folder."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from ..forms import coco
 from ..forms.dataset import Dataset, LabelledObject
 from ..forms.document import box_round, within
 from ..forms.skeletons import with_base
-from ..forms.writing import json_text
 from ..pose import unique_names
 from .records import ABSENT, VISIBLE, Label, ProjectPicture, StoredAnswer
 
@@ -61,42 +61,90 @@ def as_dataset(
     touched is not labelled; an absent one is not either, as COCO has no word for it.
     """
     named = None if category is None else _named_apart(category)
-    categories = {} if named is None else {1: named}
     objects: list[LabelledObject] = []
-    for number, picture in pictures.items() if category is not None else ():
-        label, answer = labels.get(number, Label()), (answers or {}).get(number)
-        points, confidence = _of_answer(StoredAnswer() if answer is None or label.done else answer, category)
-        _put_labels(label, category, points, confidence)
-        labelled = points[:, 2] > 0
-        if not labelled.any():
-            continue
-        places = np.where(labelled[:, None], points[:, :2], np.nan)
-        box = label.box or within(box_round(places[labelled]), picture.size, places[labelled])
-        visibility = points[:, 2].astype(int)
-        path = folder / picture.file
-        sure = confidence if np.isfinite(confidence).any() else None
-        item = LabelledObject(number, path, 1, named, box, places, visibility, None, confidence=sure)
-        objects.append(item)
-    return Dataset(objects, categories, {})
+    for picture in pictures.values() if named is not None else ():
+        answer = (answers or {}).get(picture.id)
+        item = _object_of(folder, picture, labels.get(picture.id, Label()), category, named, answer)
+        objects += [] if item is None else [item]
+    return Dataset(objects, {} if named is None else {1: named}, {})
 
 
-def coco_labels(
-    folder: Path, pictures: Mapping[int, ProjectPicture], labels: Mapping[int, Label], category: Category | None
-) -> str:
-    """The text of labels.json. Its file names are relative to `pictures_folder`, which `info.pictures` names."""
-    root = pictures_folder(folder, pictures)
-    data = as_dataset(folder, pictures, labels, category)
-    used: dict[str, dict[str, Any]] = {}
-    annotations = []
-    for item in data.objects:
-        name = item.image.relative_to(root).as_posix()
-        width, height = pictures[item.id].size
-        used[name] = {"id": item.id, "file_name": name, "width": width, "height": height}
-        annotations.append(coco.annotation(item, item.id))
-    info = with_base({"description": "labels of an anykeypoint project", "pictures": _shown(root, folder)})
-    entries = [coco.category_of(identity, one) for identity, one in data.categories.items()]
-    document = {"info": info, "images": list(used.values()), "annotations": annotations, "categories": entries}
-    return json_text(document)
+def _object_of(
+    folder: Path,
+    picture: ProjectPicture,
+    label: Label,
+    category: Category,
+    named: Category,
+    answer: StoredAnswer | None = None,
+) -> LabelledObject | None:
+    """The object of a picture; None where no point of it has a label. named: of `_named_apart`."""
+    points, confidence = _of_answer(StoredAnswer() if answer is None or label.done else answer, category)
+    _put_labels(label, category, points, confidence)
+    labelled = points[:, 2] > 0
+    if not labelled.any():
+        return None
+    places = np.where(labelled[:, None], points[:, :2], np.nan)
+    box = label.box or within(box_round(places[labelled]), picture.size, places[labelled])
+    visibility = points[:, 2].astype(int)
+    sure = confidence if np.isfinite(confidence).any() else None
+    path = folder / picture.file
+    return LabelledObject(picture.id, path, 1, named, box, places, visibility, None, confidence=sure)
+
+
+class CocoLabels:
+    """labels.json of a project with one category, in which only the pictures that changed are written anew.
+
+    folder: of the project. category: None until it was said.
+    """
+
+    def __init__(self, folder: Path, category: Category | None) -> None:
+        self.folder, self.category = folder, category
+        self._named = None if category is None else _named_apart(category)
+        self._root, self._rooted = folder, -1  # `pictures_folder`, and of how many pictures it is that
+        self._entries: dict[int, tuple[str, str]] = {}  # id -> the JSON of its image and of its annotation
+        self._outdated: set[int] = set()
+
+    def text(self, pictures: Mapping[int, ProjectPicture], labels: Mapping[int, Label], changed: Iterable[int]) -> str:
+        """The text of the file. Its file names are relative to `pictures_folder`, which `info.pictures` names.
+
+        changed: the pictures whose label is another one than at the last call; all with a label at the first.
+        """
+        self._outdated.update(changed)
+        if self._rooted != len(pictures):
+            root, self._rooted = pictures_folder(self.folder, pictures), len(pictures)
+            if root != self._root:
+                self._root = root
+                self._outdated.update(labels)
+        for number in sorted(self._outdated):
+            entry = self._entry(pictures[number], labels.get(number, Label()))
+            self._entries.pop(number, None)
+            if entry is not None:
+                self._entries[number] = entry
+            self._outdated.discard(number)
+        known = [self._entries[number] for number in sorted(self._entries)]
+        images, annotations = (", ".join(texts) for texts in zip(*known, strict=True)) if known else ("", "")
+        info = {"description": "labels of an anykeypoint project", "pictures": _shown(self._root, self.folder)}
+        kinds = [] if self._named is None else [coco.category_of(1, self._named)]
+        return (
+            f'{{"info": {_json(with_base(info))}, "images": [{images}], "annotations": [{annotations}], '
+            f'"categories": {_json(kinds)}}}\n'
+        )
+
+    def _entry(self, picture: ProjectPicture, label: Label) -> tuple[str, str] | None:
+        """The JSON of a picture and of its object; None where no point has a label."""
+        if self.category is None or self._named is None:
+            return None
+        item = _object_of(self.folder, picture, label, self.category, self._named)
+        if item is None:
+            return None
+        width, height = picture.size
+        name = item.image.relative_to(self._root).as_posix()
+        image = {"id": item.id, "file_name": name, "width": width, "height": height}
+        return _json(image), _json(coco.annotation(item, item.id))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _shown(root: Path, folder: Path) -> str:

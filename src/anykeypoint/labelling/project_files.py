@@ -30,13 +30,19 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
-def write_lines(path: Path, key: str, entries: Iterable[dict[str, Any]]) -> None:
+def line_of(entry: dict[str, Any]) -> str:
+    """The line of an entry in a file of `write_lines`."""
+    return f"  {json.dumps(entry, ensure_ascii=False, allow_nan=False)}"
+
+
+def write_lines(path: Path, key: str, lines: Iterable[str]) -> None:
     """Write a file of a project that holds a long list, each entry on a line of its own.
 
-    It is written anew with each picture that is dropped, and json indents a list of thousands 40 times more slowly.
+    lines: of `line_of`. The file is written anew with each picture that is dropped, and its thousands of other entries
+        need not become JSON again each time.
     """
-    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False, allow_nan=False)}" for entry in entries)
-    text = f'{{\n "{KEY}": {SCHEMA_VERSION},\n "{key}": [\n{lines}\n ]\n}}\n'
+    together = ",\n".join(lines)
+    text = f'{{\n "{KEY}": {SCHEMA_VERSION},\n "{key}": [\n{together}\n ]\n}}\n'
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 

@@ -4,6 +4,7 @@ Every change is in the project folder before it is answered.
 """
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from .shown_pictures import shown, tag
 from .uploads import checked_size
 
 _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
 
 
@@ -56,6 +58,7 @@ class ProjectDesk:
         for more in pictures:
             self.project.add_folder(more)
         self.background = BackgroundAnswers(self.project, self.model)
+        self.run = secrets.token_hex(4)  # tells the revisions of this run of the server from those of others
         self.turns = threading.BoundedSemaphore(service.limits.decoders)  # a large picture takes much memory
 
     def model(self) -> tuple[Any, str] | None:
@@ -88,30 +91,38 @@ class ProjectDesk:
     def overview(self) -> dict[str, Any]:
         """What the page shows of the whole project."""
         project, category = self.project, self.project.category
-        labels = project.labels()
+        answers = self.background.state().to_dict()
+        pictures, done, examples = project.counts()
         known = None if category is None else {**category.to_dict(), "keys": project.point_names}
         progress = self.service.progress
         return {
             "folder": str(project.folder),
             "category": known,
-            "pictures": len(project.pictures),
-            "done": sum(label.done for label in labels.values()),
-            "examples": sum(label.example for label in labels.values()),
-            "answers": self.background.state().to_dict(),
+            "pictures": pictures,
+            "revision": f"{self.run}-{project.changes.revision}",
+            "done": done,
+            "examples": examples,
+            "answers": answers,
             "model": {"name": self.service.default, "state": progress.state, "step": progress.step},
             "notes": project.notes,
             "largest_upload": self.service.limits.body_bytes,
         }
 
-    def listed(self) -> list[dict[str, Any]]:
-        """The pictures as a list shows them: those that the model is least sure of first, finished ones last."""
-        state, labels = self.background.state(), self.project.labels()
-        entries = [self._entry(picture, labels.get(picture.id, Label()), state) for picture in self.project.pictures]
-        return sorted(entries, key=_place_in_list)
+    def listed(self, since: str = "") -> tuple[str, list[dict[str, Any]]]:
+        """The revision now, and the pictures as a list shows them, the least sure first and finished ones last.
 
-    def _entry(self, picture: ProjectPicture, label: Label, state: Any) -> dict[str, Any]:
-        answer = self.project.answer(picture.id)
-        failed = state.failed.get(picture.id)
+        since: an earlier revision, after which only the pictures that changed are listed; all for one of another run.
+        """
+        self.background.look()
+        run, _, number = since.partition("-")
+        known = int(number) if run == self.run and number.isdecimal() else 0
+        revision, changed = self.project.changes.since(known)
+        return f"{self.run}-{revision}", sorted(map(self._entry, changed), key=_place_in_list)
+
+    def _entry(self, number: int) -> dict[str, Any]:
+        """A picture as a list shows it."""
+        picture, label = self.project.picture(number), self.project.label(number)
+        answer, failed = self.project.answer(number), self.background.failure(number)
         word = "waiting" if answer is None else "answered"
         if failed is not None:
             word = "failed"
@@ -122,7 +133,7 @@ class ProjectDesk:
         elif label.points:
             word = "started"
         return {
-            "id": picture.id,
+            "id": number,
             "name": picture.name,
             "size": list(picture.size),
             "state": word,
@@ -132,10 +143,13 @@ class ProjectDesk:
 
     def whole(self, number: int) -> dict[str, Any]:
         """All that is known of a picture."""
-        picture, project = self.picture(number), self.project
-        state = self.background.state()
-        entry = self._entry(picture, project.label(number), state)
-        return {**entry, "label": project.label(number).to_dict(), "answer": _shown(project.answer(number))}
+        self.picture(number)
+        project = self.project
+        return {
+            **self._entry(number),
+            "label": project.label(number).to_dict(),
+            "answer": _shown(project.answer(number)),
+        }
 
     def save(self, number: int, body: LabelBody) -> dict[str, Any]:
         """Save what a person says of a picture, and answer the others anew where that changes something."""
@@ -197,9 +211,14 @@ def _add_overview(router: APIRouter, desk: ProjectDesk) -> None:
 
 def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
     @router.get("/pictures")
-    def pictures() -> list[dict[str, Any]]:
-        """All pictures, those that the model is least sure of first, finished ones last."""
-        return desk.listed()
+    def pictures(response: Response, since: Since = "") -> list[dict[str, Any]]:
+        """The pictures, those that the model is least sure of first, finished ones last.
+
+        With `since`, an earlier value of the header X-Revision, those alone that changed after it; all pictures where
+        that is of another run of the server.
+        """
+        response.headers["X-Revision"], entries = desk.listed(since)
+        return entries
 
     @router.post("/pictures", openapi_extra=_FILE)
     async def add(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
