@@ -6,12 +6,21 @@ import pytest
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
+from anykeypoint.forms.registry import read
 from anykeypoint.library.check import vague_phrases
 from anykeypoint.library.lookup import category, mp100_categories
 from anykeypoint.library.wordings import simplified, vague, with_simplified_names
 
 DEFINITIONS = sorted({entry["definition"] for entry in mp100_categories().values()})
 each_definition = pytest.mark.parametrize("name", DEFINITIONS)
+# The 15 kinds that field2 is measured on, which have simplified words too.
+FIELD = [
+    *("field_01_camel", "field_05_car", "field_10_honey_bee", "field_37_paper_document", "field_38_quokka"),
+    *("field_42_tank_top", "field_47_lips", "field_54_duck", "field2_101_car_named_parts", "field2_106_cattle"),
+    *("field2_119_cichlid_fish_head", "field2_121_container_hanging_from_a_crane", "field2_143_prawn"),
+    *("field2_166_guitar_neck", "field2_167_human_ear"),
+]
+each_simplified = pytest.mark.parametrize("name", [*DEFINITIONS, *FIELD])
 
 
 def sides(text: str) -> set[str]:
@@ -22,7 +31,7 @@ def test_there_are_29_definitions_behind_the_benchmark():
     assert len(DEFINITIONS) == 29
 
 
-@each_definition
+@each_simplified
 def test_a_simplified_description_is_shorter_and_keeps_points_and_sides_apart(name):
     known = category(name)
     found = [simplified(known, i) for i in range(len(known))]
@@ -34,7 +43,7 @@ def test_a_simplified_description_is_shorter_and_keeps_points_and_sides_apart(na
         assert not sides(point.name) or sides(point.name) & sides(text), point.name
 
 
-@each_definition
+@each_simplified
 def test_a_simplified_name_is_no_longer_and_keeps_points_and_sides_apart(name):
     known = category(name)
     found = with_simplified_names(known)
@@ -85,3 +94,11 @@ def test_other_categories_have_no_simplified_words():
         simplified(mine, 0)
     with pytest.raises(InputError, match="no simplified words for 'lamp'"):
         with_simplified_names(mine)
+
+
+def test_all_kinds_that_field2_is_measured_on_have_simplified_words(shared):
+    kinds = read("coco:" + str(shared / "data" / "field2_test.json"), shared / "data" / "images").categories.values()
+    assert len(kinds) == len(FIELD) == 15
+    for kind in kinds:
+        words = {(name, simplified(kind, i)) for i, name in enumerate(with_simplified_names(kind).names)}
+        assert len({name for name, _ in words}) == len({text for _, text in words}) == len(kind)
