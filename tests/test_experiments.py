@@ -6,7 +6,6 @@ from importlib import resources
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml, read_config
 from anykeypoint.decoding import Strategy
@@ -15,6 +14,7 @@ from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.instructions import check_describe, instruction
 from anykeypoint.library.lookup import category, mp100_categories
 from anykeypoint.models.generative.capellm import CapeLLMConfig
+from anykeypoint.reproduction.tables import read_tables
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.capellm_trainer import CapeLLMTrainer
 from anykeypoint.training.trainer import StepPlan
@@ -23,34 +23,47 @@ FOLDER = resources.files("anykeypoint") / "experiments"
 # The ids of MP-100 that split 1 does not train on; the numbers of keypoints are the library's.
 UNSEEN = {2, 3, 6, 10, 12, 14, 22, 24, 29, 30, 33, 35, 39, 42, 47, 48, 53, 60, 66, 68, 70, 73, 77, 78, 81, 84, 91}
 UNSEEN |= {92, 95, 96}
-ROWS = yaml.safe_load((FOLDER / "capellm_tables.yaml").read_text(encoding="utf-8"))
-# Table 1 compares methods, 2 splits, 6 other words for the test categories, 19 lists descriptions.
-TABLES = {3: 6, 4: 3, 5: 2, 6: 4, 7: 6, 8: 4, 9: 7, 10: 3, 11: 4, 12: 5, 13: 4, 14: 3, 15: 3, 16: 4, 17: 4, 18: 3}
+ROWS = [
+    row
+    for name in ("capellm_v2.yaml", "capellm_v1.yaml")
+    for table in read_tables(FOLDER / "tables" / name).tables.values()
+    for row in table.rows
+    if row.settings
+]
+# Tables and figures of the ICCV paper with the number of rows that are run: 1 compares methods, 19 lists descriptions.
+TABLES = {2: 2, 3: 6, 4: 3, 5: 2, 6: 4, 7: 6, 8: 4, 9: 7, 10: 3, 11: 4, 12: 5, 13: 4, 14: 3, 15: 3, 16: 4, 17: 4, 18: 3}
+FIRST = {2: 2, 3: 3, 4: 15, 6: 4, 7: 4, 8: 4, 9: 3}  # the same of the first version, whose Table 5 lists descriptions
 
 
 def configured(row):
-    """All that a row says, filled up with the defaults."""
-    model = from_mapping(CapeLLMConfig, row.get("model", {}), "model")
-    runs = [from_mapping(CapeLLMTrainConfig, row.get(key, {}), key) for key in ("pretrain", "recipe")]
-    return model, runs, EvaluationConfig(**row.get("ask", {}))
+    """All that a row sets at paper scale, filled up with the defaults."""
+    setting = row.settings["paper"][0]
+    model = from_mapping(CapeLLMConfig, setting.model, "model")
+    runs = [from_mapping(CapeLLMTrainConfig, given, "run") for given in (setting.pretrain, setting.recipe)]
+    return model, runs, setting.measure, dict(setting.ask)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['table']} {row['row']}")
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.table} {row.name}")
 def test_a_row_of_the_tables_is_a_valid_configuration(row):
-    assert set(row) <= {"table", "row", "model", "pretrain", "recipe", "ask", "paper"}
-    model, runs, ask = configured(row)
+    model, runs, measure, ask = configured(row)
     instruction(model.instruction)
-    assert runs[1].instruction == "" and check_describe(ask.descriptions)
-    assert ask.strategy is None or Strategy.parse(ask.strategy)
-    assert all(0 < figure < 100 for figure in row["paper"].values())
+    assert runs[1].instruction == "" and all(0 < figure < 100 for figure in row.paper.values())
+    if measure == "evaluate":
+        ask = EvaluationConfig(**ask)
+        assert check_describe(ask.descriptions) and (ask.strategy is None or Strategy.parse(ask.strategy))
 
 
 def test_every_table_has_all_its_rows_and_no_two_rows_of_a_table_are_alike():
-    assert {table: sum(row["table"] == table for row in ROWS) for table in TABLES} == TABLES
-    assert len(ROWS) == sum(TABLES.values())
-    for table in TABLES:
-        rows = [configured(row) for row in ROWS if row["table"] == table]
-        assert all(rows.count(row) == 1 for row in rows), table
+    for name, numbers in (("capellm_v2.yaml", TABLES), ("capellm_v1.yaml", FIRST)):
+        tables = read_tables(FOLDER / "tables" / name).tables
+        rows = {table.name: [row for row in table.rows if row.settings] for table in tables.values()}
+        counts = {table: len(found) for table, found in rows.items() if "figure" not in table}
+        assert counts == {f"table-{number}": count for number, count in numbers.items()}
+        for table, found in rows.items():
+            every = [configured(row) for row in found]
+            # Table 4 of the first version is four in one, each with the default as one of its rows.
+            alike = 4 if numbers is FIRST and table == "table-4" else 1
+            assert max(every.count(one) for one in every) == alike, table
 
 
 def kinds():
@@ -95,8 +108,10 @@ def test_a_capellm_is_read_with_the_sizes_of_its_encoder():
 
 
 def test_the_papers_rows_name_the_papers_item():
-    runs = [row[key] for row in ROWS for key in ("pretrain", "recipe") if key in row]
-    assert all(run["item"] == "group" for run in runs) and all("recipe" in row for row in ROWS)
+    settings = [setting for row in ROWS for of in row.settings.values() for setting in of]
+    assert all(setting.recipe["item"] == "group" for setting in settings)
+    assert CapeLLMTrainConfig().item == "group"  # which a pre-training takes, where it states none
+    assert all(setting.pretrain.get("item", "group") == "group" for setting in settings)
 
 
 def test_the_defaults_are_the_papers_recipe():
@@ -133,5 +148,5 @@ def test_what_the_paper_has_written_by_the_model_is_not_given_in_its_rows():
     models = [configured(row)[0] for row in ROWS]
     steps = [model for model in models if model.instruction == "step_by_step"]
     tokens = [model for model in models if model.answer == "token"]
-    assert len(steps) == 4 and {model.first_rounds for model in steps} == {"written"}
-    assert len(tokens) == 2 and {model.keypoint_token for model in tokens} == {"written"}
+    assert len(steps) == 8 and {model.first_rounds for model in steps} == {"written"}
+    assert len(tokens) == 4 and {model.keypoint_token for model in tokens} == {"written"}
