@@ -318,6 +318,7 @@ def test_at_field_scale_no_row_measures_weights_that_saw_the_test_kinds(setting)
     assert (setting.train, setting.test) == ("coco:field2_train.json", "coco:field2_test.json")
     assert setting.held_out == "capellm-small@held-out" and setting.items == GIVEN["capellm"]["field"]["items"]
     assert setting.recipe["item"] == "group"
+    assert setting.items == setting.recipe["steps"] * setting.recipe["accumulate"] * setting.recipe["batch"]
 
 
 def test_rows_that_differ_in_what_is_asked_alone_measure_the_held_out_checkpoint():

@@ -60,6 +60,12 @@ def run(
             help="Only pictures with one labelled object, such as the single-person pictures of COCO's validation set.",
         ),
     ] = False,
+    points: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Which points count: labelled, all of them; visible (v = 2) or hidden ones (v = 1)."
+        ),
+    ] = "labelled",
     sides: Annotated[
         bool,
         typer.Option(
@@ -164,6 +170,7 @@ def run(
         phrases=asked or FILE,
         answer=answer,
         image_size=image_size,
+        points=points,
         single=single,
         sides=sides,
         mirror=mirror,

@@ -32,6 +32,7 @@ class EvaluationConfig(Config):
     dtype: precision that the model is loaded in, see `anykeypoint.load`.
     foreign: of how many objects of each category at most the points of another kind of object are asked too, to see
         how often these are called present, see `other_kinds`; 0 asks none, and a model without presence is not asked.
+    points: which labelled points count: "labelled", all of them; "visible" (v = 2) or "hidden" (v = 1).
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -40,7 +41,7 @@ class EvaluationConfig(Config):
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
     later: ClassVar[frozenset[str]] = frozenset(
-        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign"}
+        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign", "points"}
     )
 
     model: str = ""
@@ -56,6 +57,7 @@ class EvaluationConfig(Config):
     phrases: str = LIBRARY
     answer: str | None = None
     image_size: int | None = None
+    points: str = "labelled"
     single: bool = False
     sides: bool = False
     mirror: bool = False

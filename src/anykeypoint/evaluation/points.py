@@ -38,7 +38,7 @@ def measure_points(
     mirrored: the model's for the mirrored pictures (`left_right.MirroredPictures`); None where not requested.
     Raises InputError where no object has a labelled point.
     """
-    targets = ScoringTargets.from_pairs(dataset, pairs, labels, config.official)
+    targets = ScoringTargets.from_pairs(dataset, pairs, labels, config.official, config.points)
     points = [prediction.xy for prediction in predictions]
     confidences = [prediction.confidence for prediction in predictions]
     scores = targets.score(points)

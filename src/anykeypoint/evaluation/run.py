@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
-from ..configs.checks import check_whole, near_names
+from ..configs.checks import check_choice, check_whole, near_names
 from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
@@ -168,6 +168,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     if config.names not in NAMES:
         near = near_names(config.names, NAMES)
         raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}{near}.")
+    if config.points != "labelled" and protocol.identifies:
+        raise InputError(f"The protocol {config.protocol!r} names all labelled points; leave out which points count.")
     if config.names != "own" and config.phrases != LIBRARY:
         raise InputError(f"Simplified names are the library's, but got the phrases {config.phrases!r}; leave one out.")
     if config.names != "own" and protocol.identifies:
@@ -213,6 +215,7 @@ def chosen_pairs(
     dataset: Dataset, config: EvaluationConfig, protocol: EvaluationProtocol
 ) -> tuple[Dataset, list[Pair], dict[str, int]]:
     """The objects that may be measured, the pairs to score, and the number of objects left out for each reason."""
+    check_choice(config.points, "The points that count", scoring.VISIBILITY)
     dataset = with_box(dataset)
     if config.single:
         dataset = alone_in_picture(dataset)
@@ -233,7 +236,11 @@ def chosen_pairs(
         )
     if config.oks is not None:
         scoring.check_oks(config.oks, [dataset.objects[pair.query] for pair in pairs])
-    if not scoring.scored_points(dataset, pairs).any() and not config.official:
+    scored = scoring.scored_points(dataset, pairs, config.points)
+    if config.points != "labelled":
+        pairs, without = _counting(pairs, scored, config.points)
+        skipped |= without
+    elif not scored.any() and not config.official:
         raise InputError(
             f"There is no point to measure on by {config.protocol!r}: no object and its examples share a labelled "
             "point; label more points, or take the protocol text."
@@ -241,6 +248,17 @@ def chosen_pairs(
             else "There is no point to measure on, as no object has a labelled one; check the data file."
         )
     return dataset, pairs, skipped
+
+
+def _counting(pairs: list[Pair], scored: np.ndarray, points: str) -> tuple[list[Pair], dict[str, int]]:
+    """The pairs with a point that counts, and the number of the others; InputError where there is none."""
+    kept = [pair for pair, row in zip(pairs, scored, strict=True) if row.any()]
+    if not kept:
+        raise InputError(
+            f"There is no {points} point to measure on: no label has v = {scoring.VISIBILITY[points][0]}; leave out "
+            "which points count."
+        )
+    return kept, {f"no {points} point": len(pairs) - len(kept)} if len(kept) < len(pairs) else {}
 
 
 def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Category]:

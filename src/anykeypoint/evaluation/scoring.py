@@ -27,6 +27,7 @@ ROUNDS = 2000  # number of bootstrap rounds
 CORRECT_WITHIN = CONFIDENCE_RADIUS  # fraction of the box's longer side within which a point counts as correct
 CURVE = tuple(round(0.01 * step, 2) for step in range(51))  # thresholds of the PCK curve
 SAME_GROUP, OTHER_GROUP, UNKNOWN_GROUP = "same group", "another group", "group unknown"
+VISIBILITY = {"labelled": (1, 2), "visible": (2,), "hidden": (1,)}  # which points count -> their v in COCO's labels
 TRAINED_NAMES, NEW_NAMES = "names seen in training", "new names"
 
 
@@ -68,13 +69,17 @@ class ScoringTargets:
 
     @classmethod
     def from_pairs(
-        cls, data: Dataset, pairs: Sequence[Pair], labels: Sequence[str], official: bool
+        cls, data: Dataset, pairs: Sequence[Pair], labels: Sequence[str], official: bool, counted: str = "labelled"
     ) -> "ScoringTargets":
-        """The targets of a data set's pairs. labels: the category label of each object, unique to its category."""
+        """The targets of a data set's pairs.
+
+        labels: the category label of each object, unique to its category.
+        counted: which points count, one of VISIBILITY.
+        """
         objects, query = data.objects, np.array([pair.query for pair in pairs])
         return cls(
             padded([item.points for item in objects], np.nan)[query],
-            scored_points(data, pairs),
+            scored_points(data, pairs, counted),
             np.array([max(item.box[2:]) for item in objects], dtype=np.float64)[query],
             [labels[row] for row in query],
             query,
@@ -92,12 +97,17 @@ class ScoringTargets:
         return metrics.score_pairs(table, self.points, self.mask, self.sides, thresholds, self.official)
 
 
-def scored_points(data: Dataset, pairs: Sequence[Pair]) -> np.ndarray:
-    """The points that each of M pairs is scored on: (M, K) bool, those that all of its objects show and it names."""
+def scored_points(data: Dataset, pairs: Sequence[Pair], counted: str = "labelled") -> np.ndarray:
+    """The points that each of M pairs is scored on: (M, K) bool, those that all of its objects show and it names.
+
+    counted: which points of the query count, one of VISIBILITY.
+    """
     mask = metrics.common_points(labelled(data), [(*pair.examples, pair.query) for pair in pairs])
     for row, pair in zip(mask, pairs, strict=True):
         if pair.points is not None:
             row &= np.isin(np.arange(len(row)), pair.points)
+        visibility = data.objects[pair.query].visibility
+        row[: len(visibility)] &= np.isin(visibility, VISIBILITY[counted])
     return mask
 
 
