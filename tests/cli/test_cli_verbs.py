@@ -321,6 +321,10 @@ def test_the_verbs_and_their_options_are_these():
             "--held-out",
             "--strict",
         },
+        "reproduce": {
+            *("tables", "--data", "--model", "--output", "-o", "--scale", "--rows", "--items", "--epochs", "--seed"),
+            *("--dry-run", "--list", "--json", "--device"),
+        },
         "adapt": {
             *("--data", "--images", "--output", "-o", "--start", "--category", "--recipe", "--seed"),
             *("--allow-missing", "--strict", "--device"),

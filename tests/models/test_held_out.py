@@ -6,10 +6,11 @@ import pytest
 
 from anykeypoint.cli.choice import check_model
 from anykeypoint.cli.options import complete_models
-from anykeypoint.cli.weights import listing, needed_weights
+from anykeypoint.cli.weights import listing
 from anykeypoint.errors import InputError, RenamedWarning
 from anykeypoint.models import shipped
 from anykeypoint.models.loading import find
+from anykeypoint.models.needed_weights import needed_weights
 from anykeypoint.models.shipped import held_out_names, shipped_folder
 
 HELD_OUT = "fast@held-out"

@@ -66,6 +66,9 @@ VERBS = {
         "Fit how sure a model is to labelled objects that it was not trained on, and write a copy of it that keeps it.",
     ),
     "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
+    "reproduce": Verb(
+        "reproduce", "Reproduce tables of the papers: train, measure, and put the figures beside the printed ones."
+    ),
     "adapt": Verb("adapt", "Adapt a matcher to a new kind of object with 20 to 50 labelled pictures, in minutes."),
     "suggest": Verb("suggest", "Name the pictures of a folder that are worth labelling first, the best one first."),
     "simulate-labelling": Verb(

@@ -38,13 +38,14 @@ def run(
 
     No point moves. What is fitted is a temperature for each kind of prompt; the calibration error is that of evaluate.
     """
+    from ..evaluation.asked_phrases import evaluated_phrases
     from ..evaluation.presence_fitting import fit_presence, with_presence
     from ..evaluation.temperatures import MODEL_TYPES, fit_temperatures, with_temperatures, write_calibrated
     from ..forms.registry import read
     from ..io import check_new_folder
     from ..models.folders import check_type
     from ..models.loading import find
-    from .choice import evaluated_phrases, load_model
+    from .choice import load_model
 
     folder = find(model)
     check_type(folder, MODEL_TYPES)

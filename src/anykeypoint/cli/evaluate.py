@@ -141,13 +141,14 @@ def run(
         return run_comparison(*compare, out, seed, alone=model is None and data is None)
     _check_given({"MODEL": model, "--data": data, "--output": out})
 
+    from ..evaluation.asked_phrases import evaluated_phrases
     from ..evaluation.baselines.registry import baselines as baselines_of
     from ..evaluation.evaluation_config import EvaluationConfig
     from ..evaluation.protocols import EvaluationProtocol
     from ..evaluation.run import check_labels, describe_output, evaluate
     from ..forms.phrases import FILE
     from ..forms.registry import fingerprint, read
-    from .choice import check_model, evaluated_phrases, needed_for
+    from .choice import check_model, needed_for
 
     asks = EvaluationProtocol.parse(protocol)
     naming = ["identify", *([] if asks.lists_names else ["own_words"])] if asks.identifies else []

@@ -60,8 +60,8 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 def _shipped() -> Iterator[tuple[str, str]]:
     from ..models.loading import find
+    from ..models.needed_weights import needed_weights
     from ..models.shipped import SHIPPED, held_out_names
-    from .weights import needed_weights
 
     for name, model in SHIPPED.items():
         yield name, f"{_size(find(name))}, on {' and '.join(needed_weights(name))}; {model.what}"

@@ -52,13 +52,14 @@ def run(
     anew. Written are results.json and report.md: for words, one example, growing examples and plain copying.
     """
     from ..configs.checks import check_whole
+    from ..evaluation.asked_phrases import evaluated_phrases
     from ..evaluation.selection import select, with_box
     from ..forms.registry import read
     from ..io import check_new_folder
     from ..labelling.comparison import compare_ways
     from ..labelling.simulate import SimulationConfig
     from ..labelling.simulation_report import markdown, results_of, write_results
-    from .choice import evaluated_phrases, load_model
+    from .choice import load_model
 
     config = SimulationConfig(corrected, every, budget=budget, seed=seed)
     check_whole(least, "--min-per-category", least=2)

@@ -11,7 +11,8 @@ from ..configs.checks import check_choice, check_positive, near_names
 from ..errors import InputError
 
 SCALES = ("paper", "field")
-OWN, HELD_OUT = "own", "held_out"  # what a row measures: a model that it trains, or a held-out checkpoint
+# What a row measures: a model that it trains, one as it is built (as published), or a held-out checkpoint.
+OWN, UNTRAINED, HELD_OUT = "own", "untrained", "held_out"
 # What is measured of a row, by name -> what it gives.
 MEASURES = {
     "evaluate": "the metrics of `evaluate`",
@@ -34,8 +35,8 @@ class Setting:
     train_images, test_images: folders of the pictures, relative to the data folder; "" where the labels say it.
     ask: settings of the measurement.
     measure: one of MEASURES.
-    mean: which mean of the results a figure is, "object_mean" or "category_mean".
-    trained: OWN or HELD_OUT.
+    mean: which mean of the results a figure is, one of MEANS.
+    trained: OWN, UNTRAINED or HELD_OUT.
     held_out: name of the checkpoint that is measured with trained HELD_OUT.
     items: number of training items; 0 leaves the length to the recipe.
     """
@@ -61,7 +62,7 @@ class Setting:
 _MAPPINGS = ("model", "recipe", "pretrain", "ask")
 _TEXTS = ("train", "test", "images", "train_images", "test_images", "measure", "mean", "trained", "held_out", "start")
 KEYS = (*_MAPPINGS, *_TEXTS, "splits", "items")  # that base, field, tables and rows may have
-MEANS = ("object_mean", "category_mean")
+MEANS = ("object_mean", "category_mean", "point_mean")
 
 
 def merged(*levels: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,11 +120,12 @@ def setting_of(given: Mapping[str, Any], scale: str, split: str, what: str) -> S
     what: subject of the sentences about what is missing or wrong.
     """
     measure = check_choice(given.get("measure", "evaluate"), f"{what}: measure", MEASURES)
-    trained = check_choice(given.get("trained", OWN), f"{what}: trained", (OWN, HELD_OUT))
+    trained = check_choice(given.get("trained", OWN), f"{what}: trained", (OWN, UNTRAINED, HELD_OUT))
     held_out = given.get("held_out", "")
     if trained == HELD_OUT and not held_out:
         raise InputError(f"{what} measures a held-out checkpoint, but none is named; give held_out.")
     needed = () if measure == "hyperparameters" else ("test",) if trained == HELD_OUT else ("model", "train", "test")
+    needed = ("model", "test") if trained == UNTRAINED else needed
     for key in needed:
         if not given.get(key) and not (key == "model" and key in given):
             raise InputError(f"{what} has no {key}; give one in the row, its table or the base.")

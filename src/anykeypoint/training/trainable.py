@@ -43,6 +43,7 @@ class Family:
     build: called with a model's config and a seed; gives a new model.
     train: called with a model, the data, a recipe, the folder of the run, which it writes, and quiet=.
     starts_from: whether a new model can start from a saved one of this `model_type`; None where it cannot from any.
+    shares_features: whether `train` takes features=, a folder of image features that several runs share.
     started: called with a new model's config, the loaded model that it starts from, and a seed.
     skipped: what it means that a crop or an episode of a training was skipped.
     """
@@ -55,6 +56,7 @@ class Family:
     skipped: str
     starts_from: Callable[[str | None], bool] | None = None
     started: Callable[[Any, Any, int], Any] | None = None
+    shares_features: bool = False
 
 
 def _train_capellm(model: Any, data: Dataset, config: CapeLLMTrainConfig, out: Path, quiet: bool = False) -> None:
@@ -83,6 +85,7 @@ MATCHER = Family(
     "episodes had nothing to learn from: no keypoint of the query was visible",
     lambda kind: kind == MODEL_TYPE,
     plug_in,
+    shares_features=True,
 )
 FEW_SHOT = Family(
     fewshots.FewShotConfig.keys(),

@@ -11,7 +11,6 @@ from tiny_encoders import TINY, loud, noise
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 import anykeypoint
-from anykeypoint.cli.weights import needed_weights
 from anykeypoint.errors import InputError
 from anykeypoint.models.generative.capellm import CapeLLM
 from anykeypoint.models.generative.capellm_config import CapeLLMConfig
@@ -19,6 +18,7 @@ from anykeypoint.models.generative.storage import build
 from anykeypoint.models.matching.heads.evidence import EvidenceConfig
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import build as build_matcher
+from anykeypoint.models.needed_weights import needed_weights
 from anykeypoint.models.precision import to_precision
 from anykeypoint.models.towers import joined
 from anykeypoint.models.towers.clip import CLIP_COLOURS

@@ -120,6 +120,12 @@ def compute_features(
     return np.load(folder / MAPS, mmap_mode="r")
 
 
+def shared_folder(root: Path, sampler: FixedCropSampler, encoder: ImageEncoder, precision: str = FULL) -> Path:
+    """The folder below `root` of the features of these crops by this encoder, which runs that have both can share."""
+    about = json.dumps([_about(sampler, encoder), precision], sort_keys=True)
+    return root / hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
 def _crops(sampler: FixedCropSampler, index: int) -> np.ndarray:
     """The pixels of all crops of an object, V S S 3."""
     return np.stack([sampler.version(index, version).pixels for version in range(sampler.versions)])

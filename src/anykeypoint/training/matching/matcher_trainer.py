@@ -28,7 +28,7 @@ from ...models.precision import float32_parts
 from .. import loop
 from ..episode_trainer import EpisodeTrainer
 from ..trainer import MicroBatch, StepPlan
-from .feature_cache import FULL, CachedFeatureSampler, FixedCropSampler, compute_features
+from .feature_cache import FULL, CachedFeatureSampler, FixedCropSampler, compute_features, shared_folder
 from .matcher_batch import EpisodePrompt, MatcherBatch, matcher_batch
 from .matcher_config import MatcherTrainConfig
 from .phrase_draws import drawn_phrases
@@ -43,22 +43,36 @@ def train(
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     stop_after: int | None = None,
     quiet: bool = False,
+    features: Path | None = None,
 ) -> MatchingModel:
     """Train a matcher in place, see `loop.run` for `out` and what follows it. Returns the model.
 
-    With features "cached" those of the image encoder are kept in `out/features`. Raises InputError when nothing is
+    With features "cached" those of the image encoder are kept in `out/features`, or in a folder of `features` that
+    runs with the same encoder and the same crops share. Raises InputError when nothing is
     trainable, and where model, data and recipe do not fit each other.
     """
-    loop.run(MatcherTrainer(model, data, config, quiet), out, on_step, stop_after, quiet)
+    loop.run(MatcherTrainer(model, data, config, quiet, features), out, on_step, stop_after, quiet)
     return model
 
 
 class MatcherTrainer(EpisodeTrainer):
     """The trainer of a matcher; see `Trainer` for the methods."""
 
-    def __init__(self, model: MatchingModel, data: Dataset, config: MatcherTrainConfig, quiet: bool = False) -> None:
-        """quiet: no progress on stderr while features are computed. Raises InputError where config and model differ."""
+    def __init__(
+        self,
+        model: MatchingModel,
+        data: Dataset,
+        config: MatcherTrainConfig,
+        quiet: bool = False,
+        shared_features: Path | None = None,
+    ) -> None:
+        """Raises InputError where config and model differ.
+
+        quiet: no progress on stderr while features are computed.
+        shared_features: folder of the features that several runs share; None keeps them in the run's own folder.
+        """
         self.model, self.data, self.config, self.quiet = model, data, config, quiet
+        self.shared_features = shared_features
         if model.config.takes_text:
             model.config = replace(model.config, phrases=words_of(data, config.phrases))
         dropout = config.modality_dropout
@@ -271,6 +285,8 @@ class MatcherTrainer(EpisodeTrainer):
                 return self._features(torch.from_numpy(crops).to(self.model.device))
 
         precision = FULL if encoder.stays_float32 else config.precision
+        if self.shared_features is not None:
+            folder = shared_folder(self.shared_features, sampler, encoder, precision)
         maps = compute_features(sampler, encoder, features, folder, accelerator, self.quiet, precision)
         return CachedFeatureSampler(self.data, drawn, maps, alone)
 

@@ -1,0 +1,215 @@
+"""A reproduced table as Markdown, HTML and JSON: the paper's figures beside ours."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluation import page as html
+from ..evaluation.page import number
+from ..io import write_bytes
+from .figures import Figure
+from .running import COMPARED, FAILED, MEASURED, NOT_RUN, PUBLISHED, RowResult, TableResult
+
+SCHEMA_VERSION = 1  # of the JSON file of a table
+_HEADER = ("row", "figure", "paper", "ours", "difference", "95 %", "change in the paper", "change in ours", "95 % ")
+
+
+def write_pages(result: TableResult) -> list[Path]:
+    """Write `OUT/TABLE.md`, `.html` and `.json`; gives their paths."""
+    out = result.config.out
+    out.mkdir(parents=True, exist_ok=True)
+    files = {"md": markdown(result).encode(), "html": _html(result), "json": _json(result)}
+    paths = [out / f"{result.table.id}.{ending}" for ending in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        write_bytes(path, content)
+    return paths
+
+
+def markdown(result: TableResult) -> str:
+    """The table as Markdown; the first lines say of which scale it is, and where it contradicts the paper."""
+    lines = [f"# {_title(result)}", "", *(f"{sentence}\n" for sentence in _sentences(result))]
+    lines += ["", "| " + " | ".join(_HEADER) + " |", "|" + "---|" * len(_HEADER)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _cells(result)]
+    lines += ["", "| row | model | objects | training | measuring |", "|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _times(result)]
+    return "\n".join([*lines, "", f"`{result.config.command}`", ""])
+
+
+def _html(result: TableResult) -> bytes:
+    parts = [html.paragraph(sentence) for sentence in _sentences(result)]
+    parts.append(html.table(result.table.title, _HEADER, _cells(result)))
+    times = html.table(
+        "Models and times", ("row", "model", "objects", "training", "measuring"), _times(result), words=True
+    )
+    return html.page(_title(result), *parts, times, html.paragraph(result.config.command))
+
+
+def _json(result: TableResult) -> bytes:
+    def plain(figure: Figure | None) -> dict[str, Any] | None:
+        return None if figure is None else {"value": figure.value, "interval": [figure.low, figure.high]}
+
+    rows = [
+        {
+            "row": one.row.name,
+            "status": one.status,
+            "why": one.why,
+            "figures": {
+                column: {
+                    "paper": result.paper(one.row, column),
+                    "ours": plain(one.figures.get(column)),
+                    "change": plain(one.changes.get(column)),
+                }
+                for column in result.columns
+            },
+            "models": list(one.trainings),
+            "evaluations": list(one.measurements),
+            "objects": one.objects,
+            "seconds": {"training": one.training_seconds, "measuring": one.measuring_seconds},
+        }
+        for one in result.rows
+    ]
+    whole = {
+        "schema_version": SCHEMA_VERSION,
+        "table": result.table.id,
+        "title": result.table.title,
+        "paper": result.table.paper,
+        "place": result.table.place,
+        "scale": result.config.scale,
+        "items": result.items,
+        "seed": result.config.length.seed,
+        "command": result.config.command,
+        "rows": rows,
+    }
+    return (json.dumps(whole, indent=1) + "\n").encode()
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _title(result: TableResult) -> str:
+    return f"{result.table.paper}, {result.table.place}: {result.table.title}"
+
+
+def _sentences(result: TableResult) -> list[str]:
+    """What stands above the table: the scale, contradictions of the paper, and how to read the columns."""
+    found = [_scale(result), *contradictions(result)]
+    if result.table.note:
+        found.append(result.table.note)
+    first = next((one.row.name for one in result.rows if one.status == MEASURED), None)
+    if first is not None:
+        found.append(
+            "Figures are in percent unless their name says otherwise; difference is ours minus the paper's, and 95 % "
+            f"is a bootstrap interval over objects. Changes are from the row {first!r}, ours on the objects that both "
+            "rows were asked about, with a paired interval."
+        )
+    if failed := [one.row.name for one in result.rows if one.status == FAILED]:
+        found.append(f"Failed: {', '.join(failed)}; the table says why, and the same command tries again.")
+    return found
+
+
+def _scale(result: TableResult) -> str:
+    if result.config.scale == "paper":
+        changed = {
+            key: value for key, value in vars(result.config.length).items() if value is not None and key != "seed"
+        }
+        but = "".join(f", but with {key} {value}" for key, value in changed.items())
+        return f"At the paper's scale: its models, its data and its training{but}."
+    items = f"every training has {result.items} items" if result.items else "no row trains a model of its own"
+    return (
+        "At field scale, which is another scale than the paper's: small offline models on the field data, tested on "
+        f"kinds of objects that no training saw; {items}. Our figures stand beside the paper's to compare how they "
+        "change from row to row, not one by one."
+    )
+
+
+def contradictions(result: TableResult) -> list[str]:
+    """A sentence for each row whose change from the first row goes the other way than the paper's, beyond chance."""
+    first = next((one for one in result.rows if one.status == MEASURED), None)
+    found = []
+    for one in result.rows:
+        if first is None or one is first:
+            continue
+        for column, ours in one.changes.items():
+            theirs = _paper_change(result, first, one, column)
+            if theirs and ours.low is not None and ours.high is not None and _opposed(theirs, ours.low, ours.high):
+                found.append(
+                    f"Against the paper: {one.row.name!r} changes {column} by {number(ours.value, 1, True)} "
+                    f"({number(ours.low, 1, True)} to {number(ours.high, 1, True)}) from {first.row.name!r}, the "
+                    f"paper's by {number(theirs, 2, True)}."
+                )
+                break
+    return found
+
+
+def _opposed(theirs: float, low: float, high: float) -> bool:
+    return (theirs > 0 and high < 0) or (theirs < 0 and low > 0)
+
+
+def _paper_change(result: TableResult, first: RowResult, one: RowResult, column: str) -> float | None:
+    before, after = (result.paper(row, column) for row in (first.row, one.row))
+    return after - before if isinstance(before, int | float) and isinstance(after, int | float) else None
+
+
+# --- cells -----------------------------------------------------------------------------------------------------------
+
+
+def _cells(result: TableResult) -> list[tuple[str, ...]]:
+    first = next((one for one in result.rows if one.status == MEASURED), None)
+    return [cells for one in result.rows for cells in _row_cells(result, one, first)]
+
+
+def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> list[tuple[str, ...]]:
+    lines = []
+    said = {PUBLISHED: f" (published: {one.why})", FAILED: f" (failed: {one.why})", NOT_RUN: f" (not run: {one.why})"}
+    said[COMPARED] = " (compared with the configurations, not run)"
+    for column in result.columns:
+        theirs, ours, changed = result.paper(one.row, column), one.figures.get(column), one.changes.get(column)
+        if theirs is None and ours is None and lines:
+            continue
+        name = f"{one.row.name}{said.get(one.status, '')}" if not lines else ""
+        known = ours is not None and ours.value is not None and isinstance(theirs, int | float)
+        moved = None if first is None or one is first else _paper_change(result, first, one, column)
+        lines.append(
+            (
+                *(name, column, str(theirs) if isinstance(theirs, str) else number(theirs, 2)),
+                number(ours.value if ours else None),
+                number(ours.value - theirs, 1, True) if known else "-",
+                _ends(ours),
+                number(moved, 2, True),
+                number(changed.value if changed else None, 1, True),
+                _ends(changed, sign=True),
+            )
+        )
+    return lines
+
+
+def _ends(figure: Figure | None, sign: bool = False) -> str:
+    if figure is None or figure.low is None:
+        return "-"
+    return f"{number(figure.low, 1, sign)} to {number(figure.high, 1, sign)}"
+
+
+def _times(result: TableResult) -> list[tuple[str, ...]]:
+    return [
+        (
+            *(one.row.name, ", ".join(one.trainings), str(one.objects)),
+            *(duration(seconds) for seconds in (one.training_seconds, one.measuring_seconds)),
+        )
+        for one in result.rows
+        if one.status == MEASURED
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time in words: seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in plain text, columns aligned to the left."""
+    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,284 @@
+"""Run the rows of a table: train what is not trained, measure what is not measured, and collect the figures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from ..configs.checks import near_names
+from ..errors import InputError, first_line
+from ..evaluation.run_folder import Progress, no_progress
+from .configured import Length
+from .figures import Figure, change, figure
+from .measuring import Measured, measure, measured_of
+from .needs import Missing, missing_of
+from .places import Places
+from .settings import HELD_OUT, Setting
+from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
+from .trainings import Training, train, training_of
+
+MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
+
+
+@dataclass(frozen=True)
+class ReproductionConfig:
+    """What a user asks for.
+
+    places: where labels, pictures and weights are.
+    out: the output folder.
+    scale: one of `settings.SCALES`.
+    length: what is changed of the trainings.
+    rows: names of the rows that are run; all where empty.
+    device: that models are loaded on.
+    quiet: no progress of trainings on stderr.
+    command: the command line, for the pages.
+    """
+
+    places: Places
+    out: Path
+    scale: str
+    length: Length = field(default_factory=Length)
+    rows: tuple[str, ...] = ()
+    device: str = "auto"
+    quiet: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row with its training and measurement on each split; none where it is not run."""
+
+    row: Row
+    parts: tuple[tuple[Setting, Training | None, Measured], ...]
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What became of a row.
+
+    row: the row.
+    status: MEASURED, FAILED, PUBLISHED, NOT_RUN or COMPARED.
+    why: why it failed or was not run; where a published figure is from.
+    figures: column -> our figure.
+    changes: column -> what it has more than the first row, on the objects that both were asked about.
+    trainings: names of the trainings, or of the checkpoint, that it measures.
+    measurements: names of its measurements.
+    objects: number of objects that were measured.
+    training_seconds, measuring_seconds: how long these took; rows that share a training have the same seconds.
+    """
+
+    row: Row
+    status: str
+    why: str = ""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    changes: dict[str, Figure] = field(default_factory=dict)
+    trainings: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()
+    objects: int = 0
+    training_seconds: float = 0.0
+    measuring_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """The rows of a table, and how they came about."""
+
+    table: Table
+    config: ReproductionConfig
+    rows: tuple[RowResult, ...]
+    items: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of figures: those of the table, or at field scale its metrics."""
+        return columns_at(self.table, self.config.scale)
+
+    def paper(self, row: Row, column: str) -> float | None:
+        """What the paper prints for a column; at field scale its mean over the splits."""
+        if column in self.table.columns:
+            return row.paper.get(column)
+        return row.paper.get(MEAN if len(self.table.metrics) == 1 else f"{MEAN}/{column}")
+
+
+def columns_at(table: Table, scale: str) -> tuple[str, ...]:
+    """The columns of a table's figures at a scale."""
+    return table.columns if scale == "paper" else columns_of(table.metrics, ("",))
+
+
+# --- before anything is run ------------------------------------------------------------------------------------------
+
+
+def plan_rows(table: Table, config: ReproductionConfig) -> list[PlannedRow]:
+    """The rows that are asked for, with their trainings and measurements. Raises InputError for settings that do not
+    fit."""
+    paper, planned = paper_of(table), []
+    for row in table.rows:
+        if config.rows and row.name not in config.rows:
+            continue
+        what, parts = f"{table.id}, {row.name!r}", []
+        for setting in row.settings.get(config.scale, ()):
+            if setting.measure != "hyperparameters":
+                training = training_of(paper, row, setting, config.length)
+                parts.append((setting, training, measured_of(setting, training, what)))
+        planned.append(PlannedRow(row, tuple(parts)))
+    return planned
+
+
+def check_rows(tables: Sequence[Table], rows: Sequence[str]) -> None:
+    """InputError, with the near ones, for the name of a row that no table has."""
+    known = [row.name for table in tables for row in table.rows]
+    for name in rows:
+        if name not in known:
+            raise InputError(f"No row is called {name!r}{near_names(name, known)}; the rows are {'; '.join(known)}.")
+
+
+def check_needs(tables: Sequence[Table], config: ReproductionConfig) -> None:
+    """InputError that lists all that the rows need and that is not here, before any of them is run."""
+    missing: dict[Missing, list[str]] = {}
+    for table in tables:
+        for planned in plan_rows(table, config):
+            what = f"{table.id}, {planned.row.name!r}"
+            for setting, training, measured in planned.parts:
+                if measured.is_done(config.out):
+                    continue
+                done = training is not None and training.is_done(config.out)
+                for one in missing_of(setting, what, config.places):
+                    if not (done and one.what.startswith(setting.train)):
+                        missing.setdefault(one, []).append(planned.row.name)
+    if missing:
+        listed = "; ".join(f"{one.sentence()} (for {_few(names)})" for one, names in missing.items())
+        raise InputError(
+            f"Nothing was started, as this is missing: {listed}. Get it, choose other rows with --rows, or take "
+            "--scale field, which needs the field data and packaged weights alone."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more rows" if len(names) > 3 else "")
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def reproduce(
+    table: Table,
+    config: ReproductionConfig,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[TableResult]:
+    """Run the rows of a table one after another. Gives the table after each row, and at the end once more.
+
+    progress: shows a bar over the objects that are measured.
+    say: called with a line before each training and measurement.
+    A row whose training or measurement fails has its sentence in the place of figures and does not stop the others.
+    """
+    failed: dict[str, str] = {}  # name of a training -> its error, so that no row tries it again
+    results: list[RowResult] = []
+    first: PlannedRow | None = None
+    planned = plan_rows(table, config)
+    items = next((t.configs.items for one in planned for _, t, _ in one.parts if t is not None), 0)
+    for one in planned:
+        result = _run(one, first, table, config, failed, progress, say)
+        if first is None and result.status == MEASURED:
+            first = one
+        results.append(result)
+        yield TableResult(table, config, tuple(results), items)
+
+
+def _run(
+    planned: PlannedRow,
+    first: PlannedRow | None,
+    table: Table,
+    config: ReproductionConfig,
+    failed: dict[str, str],
+    progress: Progress,
+    say: Callable[[str], None],
+) -> RowResult:
+    row = planned.row
+    if row.published:
+        return RowResult(row, PUBLISHED, row.published)
+    if not planned.parts:
+        settings = row.settings.get(config.scale, ())
+        why = row.why or f"it is not asked at {config.scale} scale"
+        return RowResult(row, COMPARED if settings else NOT_RUN, why if not settings else row.why)
+    try:
+        for _, training, _ in planned.parts:
+            if training is not None and not training.is_done(config.out):
+                _train(training, config, failed, say)
+        found = []
+        for setting, _, measured in planned.parts:
+            if not measured.is_done(config.out):
+                say(f"measuring {row.name} ({measured.name}, split {setting.split})")
+            found.append(measure(measured, config.places, config.out, config.device, config.command, progress))
+        return _collected(planned, found, first, table, config)
+    except Exception as error:  # an error of torch or of a disk as well must not lose the other rows
+        return RowResult(row, FAILED, first_line(error).rstrip("."), trainings=_names(planned))
+
+
+def _train(training: Training, config: ReproductionConfig, failed: dict[str, str], say: Callable[[str], None]) -> None:
+    if training.name in failed:
+        raise InputError(failed[training.name])
+    say(f"training {training.name}")
+    try:
+        train(training, config.places, config.out, config.quiet)
+    except Exception as error:
+        failed[training.name] = first_line(error)
+        raise
+
+
+def _names(planned: PlannedRow) -> tuple[str, ...]:
+    names = [setting.held_out if training is None else training.name for setting, training, _ in planned.parts]
+    return tuple(dict.fromkeys(names))
+
+
+def _collected(
+    planned: PlannedRow, found: Sequence[dict], first: PlannedRow | None, table: Table, config: ReproductionConfig
+) -> RowResult:
+    """The figures of a measured row."""
+    out, figures, changes = config.out, {}, {}
+    several = config.scale == "paper" and len(table.splits) > 1
+    for metric in table.metrics:
+        own: list[Figure] = []
+        more: list[Figure | None] = []
+        for number, ((setting, _, measured), results) in enumerate(zip(planned.parts, found, strict=True)):
+            folder, mean = measured.folder(out), setting.mean
+            own.append(figure(folder, results, metric, mean))
+            paired = None if first is None else first.parts[number][2].folder(out)
+            more.append(None if paired is None else change(paired, folder, metric, mean))
+            column = _column(metric, setting.split, table, several)
+            figures[column] = own[-1]
+            if (last := more[-1]) is not None:
+                changes[column] = last
+        if several:
+            figures[_column(metric, MEAN, table, several)] = Figure(_mean([one.value for one in own]))
+            if all(one is not None for one in more):
+                changes[_column(metric, MEAN, table, several)] = Figure(_mean([one.value for one in more if one]))
+    trainings = {t.name: t for _, t, _ in planned.parts if t is not None}
+    return RowResult(
+        planned.row,
+        MEASURED,
+        figures=figures,
+        changes=changes,
+        trainings=_names(planned),
+        measurements=tuple(measured.name for _, _, measured in planned.parts),
+        objects=sum(results.get("objects", 0) for results in found),
+        training_seconds=sum(t.about(out).get("seconds", 0.0) for t in trainings.values()),
+        measuring_seconds=sum(measured.seconds(out) for _, _, measured in planned.parts),
+    )
+
+
+def _column(metric: str, split: str, table: Table, several: bool) -> str:
+    if not several:
+        return metric
+    return split_column(split) if len(table.metrics) == 1 else f"{split_column(split)}/{metric}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def held_out_only(planned: Sequence[PlannedRow]) -> bool:
+    """Whether no row trains a model of its own."""
+    return all(setting.trained == HELD_OUT for one in planned for setting, _, _ in one.parts)

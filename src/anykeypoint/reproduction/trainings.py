@@ -1,0 +1,198 @@
+"""The trainings that rows share: each by the hash of all that decides it, in a folder of its own, resumable.
+
+`OUT/trainings/NAME/` has `begun.json` (what it is), `pretrain/` and `run/`, the folders of its runs as `train` writes
+them, and at the end `training.json` (how long it took). `run/model` is the model.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from accelerate.state import AcceleratorState
+
+from ..errors import InputError
+from ..forms.dataset import Dataset
+from ..forms.registry import fingerprint, read
+from ..io import write_bytes
+from ..models.loading import find, from_folder
+from ..training.generative.generative_config import GenerativeTrainConfig
+from ..training.run_config import RunConfig
+from ..training.trainable import wanted_phrases
+from .configured import Configured, Length, configured, with_items
+from .needs import located
+from .places import Places
+from .settings import HELD_OUT, UNTRAINED, Setting
+from .tables import PaperTables, Row
+
+BEGUN, DONE = "begun.json", "training.json"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, or the model as it is built where it is measured untrained.
+
+    configs: of the model and its runs.
+    setting: of the first row that it is for.
+    start: the training whose model it starts from; None for none.
+    start_folder: name of a checkpoint that it starts from; "" for none.
+    """
+
+    configs: Configured
+    setting: Setting
+    start: "Training | None" = None
+    start_folder: str = ""
+
+    @cached_property
+    def decisive(self) -> dict[str, Any]:
+        """All that decides the training, as JSON holds it. How often it is saved does not."""
+        configs = self.configs
+        runs = {"pretrain": configs.pretrain, "recipe": configs.recipe}
+        return {
+            "model": configs.model.to_dict(),
+            **{name: None if run is None else _learnt(run) for name, run in runs.items()},
+            "items": configs.items,
+            "train": self.setting.train,
+            "images": self.setting.train_images,
+            "start": self.start.name if self.start is not None else self.start_folder,
+            "trained": self.setting.trained,
+        }
+
+    @cached_property
+    def name(self) -> str:
+        """The name of its folder."""
+        digest = hashlib.sha256(json.dumps(self.decisive, sort_keys=True).encode()).hexdigest()
+        return f"{self.configs.kind}-{digest[:10]}"
+
+    def folder(self, out: Path) -> Path:
+        """Its folder in the output folder."""
+        return out / "trainings" / self.name
+
+    def model(self, out: Path) -> Path:
+        """The folder of its model."""
+        return self.folder(out) / "run" / "model"
+
+    def about(self, out: Path) -> dict[str, Any]:
+        """What is known of it: "seconds", "steps", "items" and "objects" where it is done, else {}."""
+        return _read(self.folder(out) / DONE)
+
+    def is_done(self, out: Path) -> bool:
+        """Whether its model is there."""
+        return bool(self.about(out)) and (self.model(out) / "config.json").is_file()
+
+
+def training_of(paper: PaperTables, row: Row, setting: Setting, length: Length) -> Training | None:
+    """The training of a row's setting; None where it measures a held-out checkpoint."""
+    what = f"{paper.prefix}-{row.table}, {row.name!r}"
+    if setting.trained == HELD_OUT:
+        return None
+    configs = configured(setting, what, length)
+    if setting.trained == UNTRAINED:
+        return Training(configs, setting)
+    start, folder = None, ""
+    if setting.start:
+        first = paper.row(setting.start, f"{what}: start")
+        of_split = [one for one in first.settings[setting.scale] if one.split == setting.split]
+        if not of_split:
+            raise InputError(f"{what}: start {setting.start!r} has no split {setting.split}; name another row.")
+        start = training_of(paper, first, of_split[0], length)
+        folder = of_split[0].held_out if start is None else ""
+    return Training(configs, setting, start, folder)
+
+
+def train(training: Training, places: Places, out: Path, quiet: bool = False) -> Path:
+    """Train what is not trained yet, and give the folder of the model.
+
+    places: where labels, pictures and weights are.
+    out: the output folder, in which all trainings and features are kept.
+    Raises InputError where the labels are not those that the folder's training began with.
+    """
+    if training.is_done(out):
+        return training.model(out)
+    folder, configs, setting = training.folder(out), training.configs, training.setting
+    start = training.start and train(training.start, places, out, quiet)
+    origin = start or (find(training.start_folder) if training.start_folder else None)
+    spec = places.labels(setting.train)
+    if setting.trained != UNTRAINED:
+        _check_labels(folder, spec, training)
+    model = _begun(training, places, origin)
+    counts: dict[str, Any] = {}
+    if setting.trained == UNTRAINED:
+        model.save_pretrained(training.model(out))
+    else:
+        words = wanted_phrases(configs.recipe, configs.model, origin)
+        dataset = read(spec, places.images(setting.train_images), phrases=words)
+        if configs.pretrain is not None:
+            model = _run(training, model, dataset, configs.pretrain, folder / "pretrain", out, quiet)
+        _run(training, model, dataset, configs.recipe, folder / "run", out, quiet)
+        counts = {"objects": len(dataset.objects), **_counts(folder)}
+    _write(folder / DONE, {**_read(folder / BEGUN), **counts})
+    return training.model(out)
+
+
+def _learnt(run: RunConfig) -> dict[str, Any]:
+    return {key: value for key, value in run.to_dict().items() if key not in ("save_every", "keep")}
+
+
+def _begun(training: Training, places: Places, origin: Path | None) -> Any:
+    """The model before its first step."""
+    family, config, seed = training.configs.family, training.configs.model, training.configs.recipe.seed
+    config = located(config, places)
+    if origin is None:
+        return family.build(config, seed)
+    loaded = from_folder(origin)
+    return loaded if family.started is None else family.started(config, loaded, seed)
+
+
+def _run(
+    training: Training, model: Any, dataset: Dataset, recipe: RunConfig, folder: Path, out: Path, quiet: bool
+) -> Any:
+    """One run of a training; gives the model of it, loaded again where it had been trained before."""
+    family = training.configs.family
+    if (folder / "model" / "config.json").is_file():
+        return from_folder(folder / "model")
+    recipe = with_items(recipe, training.configs.items, items_of_epoch(recipe, dataset))
+    more = {"features": out / "features"} if family.shares_features else {}
+    AcceleratorState._reset_state(reset_partial_state=True)  # else accelerate refuses another precision than the last
+    family.train(model, dataset, recipe, folder, quiet=quiet, **more)
+    return from_folder(folder / "model")
+
+
+def items_of_epoch(recipe: RunConfig, dataset: Dataset) -> float:
+    """About how many items an epoch has: objects, or their groups of keypoints."""
+    if not isinstance(recipe, GenerativeTrainConfig) or recipe.item == "object":
+        return len(dataset.objects)
+    rounds = getattr(recipe, "rounds", 1)
+    return sum(ceil(int((item.visibility > 0).sum()) / rounds) for item in dataset.objects)
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    """Steps, samples and seconds of the runs of a training, from their logs; a stopped run adds up."""
+    lines = []
+    for run in ("pretrain", "run"):
+        log = folder / run / "log.jsonl"
+        lines += [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    seconds = sum(line["crops"] / line["crops_per_second"] for line in lines if line["crops_per_second"])
+    return {"steps": len(lines), "items": sum(line["crops"] for line in lines), "seconds": round(seconds, 1)}
+
+
+def _check_labels(folder: Path, spec: str, training: Training) -> None:
+    """Note which labels a training is on; InputError where it began on others."""
+    mine, theirs = fingerprint(spec), _read(folder / BEGUN).get("labels")
+    if theirs not in (None, mine):
+        raise InputError(
+            f"{folder} holds a training on other labels than {spec} has now; give another output folder or remove it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / BEGUN, {"decided_by": training.decisive, "labels": mine})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())

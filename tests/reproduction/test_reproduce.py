@@ -1,0 +1,150 @@
+"""`reproduce` from end to end: trainings that rows share, a run that was cut, pages, status and what is refused."""
+
+import json
+
+import pytest
+from toy_tables import write_toy
+
+from anykeypoint import cli
+from anykeypoint.reproduction import tables
+from anykeypoint.training.progress import TrainingLog
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("toy")
+    write_toy(made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def toy(folder, monkeypatch, tmp_path):
+    """The toy's tables in the place of the shipped ones, and no weights of this machine."""
+    monkeypatch.setattr(tables, "table_files", lambda: [folder / "toy.yaml"])
+    monkeypatch.setenv("ANYKEYPOINT_CACHE", str(tmp_path / "cache"))
+    tables.all_papers.cache_clear()
+    yield
+    tables.all_papers.cache_clear()
+
+
+def run(capsys, folder, *arguments):
+    """Exit code, standard output and standard error of one `reproduce`."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", *map(str, arguments), "--data", str(folder / "data")])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+def log_of(out):
+    (log,) = out.glob("trainings/*/run/log.jsonl")
+    return [json.loads(line)["step"] for line in log.read_text().splitlines()]
+
+
+def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_path, capsys, monkeypatch):
+    out, options = tmp_path / "out", ("toy-table-1", "--scale", "field", "-o", tmp_path / "out")
+    taken, step = [], TrainingLog.step
+
+    def cut(self, number, values):
+        step(self, number, values)
+        taken.append(number)
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingLog, "step", cut)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        cli.main(["reproduce", *map(str, options), "--data", str(folder / "data")])
+    assert log_of(out) == [1, 2]
+    code, printed, err = run(capsys, folder, *options)
+    assert code == 0, err
+    assert log_of(out) == [1, 2, 3] and taken == [1, 2, 2, 3]  # step 2 was taken and not kept
+    assert len(list(out.glob("evaluations/*/results.json"))) == 2
+
+    page = json.loads((out / "toy-table-1.json").read_text())
+    rows = {row["row"]: row for row in page["rows"]}
+    first, second = rows["greedy search"], rows["mode"]
+    assert first["models"] == second["models"] and first["evaluations"] != second["evaluations"]
+    results = json.loads((out / "evaluations" / second["evaluations"][0] / "results.json").read_text())
+    assert second["figures"]["mpck"]["ours"]["value"] == results["object_mean"]["mpck"]
+    assert second["figures"]["mpck"]["paper"] == 92.0 and results["settings"]["strategy"] == "mode"
+    moved = second["figures"]["mpck"]["change"]
+    assert moved["value"] == pytest.approx(
+        second["figures"]["mpck"]["ours"]["value"] - first["figures"]["mpck"]["ours"]["value"]
+    )
+    assert moved["interval"][0] <= moved["value"] <= moved["interval"][1]
+    assert (rows["theirs"]["status"], rows["large"]["status"]) == ("published", "not run")
+    markdown = (out / "toy-table-1.md").read_text()
+    assert markdown.splitlines()[2].startswith("At field scale, which is another scale than the paper's")
+    assert "6 items" in markdown and "97.07" in markdown and "anykeypoint" in markdown and "It needs 80 GB." in markdown
+    assert markdown.strip() in printed and "<table>" in (out / "toy-table-1.html").read_text()
+
+    def never(*arguments, **options):
+        raise AssertionError("nothing is left to do")
+
+    monkeypatch.setattr("anykeypoint.reproduction.running.train", never)
+    monkeypatch.setattr("anykeypoint.reproduction.measuring.load", never)
+    assert run(capsys, folder, *options)[:2] == (0, printed)
+
+
+def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, capsys, monkeypatch):
+    from anykeypoint.reproduction import measuring
+
+    plain = measuring.evaluate
+
+    def failing(model, dataset, out, config, **options):
+        if config.strategy == "mode":
+            raise RuntimeError("out of memory\nand more")
+        return plain(model, dataset, out, config, **options)
+
+    monkeypatch.setattr(measuring, "evaluate", failing)
+    code, printed, err = run(capsys, folder, "toy-table-1", "--scale", "field", "--items", 2, "-o", tmp_path / "out")
+    rows = {row["row"]: row for row in json.loads((tmp_path / "out" / "toy-table-1.json").read_text())["rows"]}
+    assert code == 1 and "'mode': out of memory." in err and "failed: out of memory" in printed
+    assert rows["greedy search"]["figures"]["mpck"]["ours"]["value"] is not None and log_of(tmp_path / "out") == [1]
+
+
+def test_missing_data_stop_before_any_work_and_say_where_they_come_from(folder, tmp_path, capsys):
+    code, _, err = run(capsys, folder, "toy-table-1", "-o", tmp_path / "out")
+    assert code == 2 and not (tmp_path / "out").exists()
+    assert "Nothing was started" in err and "nowhere1.json" in err and "Pose for Everything" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["toy-tabel-1"], "There is no table 'toy-tabel-1' (near: toy-table-1)"),
+        (["toy-table-1", "--rows", "gredy search"], "No row is called 'gredy search' (near: greedy search)"),
+        (["toy-table-1", "--scale", "fields"], "--scale must be one of paper, field"),
+        (["toy-table-1", "--items", "5"], "--items is for --scale field"),
+        (["toy-table-1", "--epochs", "0"], "--epochs must be a whole number from 1"),
+        ([], "Name at least one table"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_sentence(folder, capsys, arguments, says):
+    code, _, err = run(capsys, folder, *arguments)
+    assert code == 2 and says in err
+
+
+def test_the_list_says_of_every_row_where_it_runs_and_what_it_needs(folder, tmp_path, capsys):
+    code, printed, _ = run(capsys, folder, "--list", "--json", tmp_path / "rows.json")
+    rows = {row["row"]: row for row in json.loads((tmp_path / "rows.json").read_text())}
+    assert code == 0 and printed.count("runs at field scale") == 3  # two rows, and their number
+    assert (
+        rows["mode"]["status"] == "runs at field scale"
+        and "at paper scale it needs mp100:nowhere1.json" in rows["mode"]["why"]
+    )
+    assert (
+        rows["large"]["status"].startswith("needs data mp100:nowhere1.json")
+        and "It needs 80 GB." in rows["large"]["why"]
+    )
+    assert rows["theirs"] == {
+        "table": "toy-table-1",
+        "row": "theirs",
+        "status": "published elsewhere",
+        "why": "their page",
+    }
+
+
+def test_a_dry_run_names_trainings_and_measurements_and_writes_nothing(folder, tmp_path, capsys):
+    code, printed, _ = run(capsys, folder, "toy-table-1", "--scale", "field", "--dry-run", "-o", tmp_path / "out")
+    assert code == 0 and printed.count("train capellm-") == 1 and printed.count("evaluate capellm-") == 2
+    assert "6 items" in printed and not (tmp_path / "out").exists()
