@@ -80,7 +80,7 @@ def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_pat
     def never(*arguments, **options):
         raise AssertionError("nothing is left to do")
 
-    monkeypatch.setattr("anykeypoint.reproduction.running.train", never)
+    monkeypatch.setattr("anykeypoint.reproduction.table_run.train", never)
     monkeypatch.setattr("anykeypoint.reproduction.measuring.load", never)
     assert run(capsys, folder, *options)[:2] == (0, printed)
 

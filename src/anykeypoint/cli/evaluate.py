@@ -15,6 +15,7 @@ from .left_out import print_left_out
 
 if TYPE_CHECKING:
     from ..evaluation.prediction_files import Workers
+    from ..forms.dataset import Dataset
     from ..models.seen_names import SeenNames
 
 
@@ -141,22 +142,20 @@ def run(
         return run_comparison(*compare, out, seed, alone=model is None and data is None)
     _check_given({"MODEL": model, "--data": data, "--output": out})
 
-    from ..evaluation.asked_phrases import evaluated_phrases
     from ..evaluation.baselines.registry import baselines as baselines_of
     from ..evaluation.evaluation_config import EvaluationConfig
     from ..evaluation.protocols import EvaluationProtocol
     from ..evaluation.run import check_labels, describe_output, evaluate
     from ..forms.phrases import FILE
-    from ..forms.registry import fingerprint, read
+    from ..forms.registry import fingerprint
     from .choice import check_model, needed_for
 
     asks = EvaluationProtocol.parse(protocol)
     naming = ["identify", *([] if asks.lists_names else ["own_words"])] if asks.identifies else []
     changed = {"strategy": strategy, "cumulative": cumulative, "mirror": mirror, "fine": fine is not None}
     check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions), *naming])
-    asked = evaluated_phrases(model, phrases)
-    dataset = read(data, images, allow_missing=allow_missing, official=official, phrases=asked, strict=strict)
-    print_left_out(dataset)
+    reading = {"allow_missing": allow_missing, "official": official, "strict": strict}
+    asked, dataset = _labels(model, phrases, data, images, **reading)
     config = EvaluationConfig(
         model=model,
         data=fingerprint(data),
@@ -205,6 +204,19 @@ def _check_given(arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         if value is None:
             raise InputError(f"evaluate needs {name}; see `anykeypoint evaluate --help`.")
+
+
+def _labels(
+    model: str, phrases: str | None, data: str, images: Path | None, **reading: bool
+) -> "tuple[str | None, Dataset]":
+    """Whose words the model is asked with, and the labels in these words; says what of them is left out."""
+    from ..evaluation.asked_phrases import evaluated_phrases
+    from ..forms.registry import read
+
+    asked = evaluated_phrases(model, phrases)
+    dataset = read(data, images, phrases=asked, **reading)
+    print_left_out(dataset)
+    return asked, dataset
 
 
 def _load(model: str, device: str, dtype: str, image_size: int | None, answer: str | None) -> Any:

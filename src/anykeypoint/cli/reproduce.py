@@ -14,7 +14,7 @@ from . import console, options
 
 if TYPE_CHECKING:
     from ..reproduction.places import Places
-    from ..reproduction.running import ReproductionConfig
+    from ..reproduction.table_run import ReproductionConfig
     from ..reproduction.tables import Table
 
 
@@ -91,8 +91,8 @@ def run(
     from ..configs.checks import check_choice, check_whole
     from ..reproduction.configured import Length
     from ..reproduction.places import Places
-    from ..reproduction.running import ReproductionConfig, check_needs, check_rows
     from ..reproduction.settings import SCALES
+    from ..reproduction.table_run import ReproductionConfig, check_needs, check_rows
     from ..reproduction.tables import all_tables, find_table
 
     check_choice(scale, "--scale", SCALES)
@@ -124,8 +124,8 @@ def run(
 
 def run_tables(tables: "list[Table]", config: "ReproductionConfig") -> int:
     """Run the tables one after another; their pages are written anew after each row."""
-    from ..reproduction.page import markdown, write_pages
-    from ..reproduction.running import FAILED, reproduce
+    from ..reproduction.table_page import markdown, write_pages
+    from ..reproduction.table_run import FAILED, reproduce
 
     failed = 0
     for table in tables:
@@ -145,8 +145,8 @@ def run_tables(tables: "list[Table]", config: "ReproductionConfig") -> int:
 def print_list(tables: "list[Table]", places: "Places", json_file: Path | None) -> int:
     """Print the status of every row, and write it as JSON where a file is given."""
     from ..io import write_bytes
-    from ..reproduction.page import text_table
     from ..reproduction.status import statuses
+    from ..reproduction.table_page import text_table
 
     found = statuses(tables, places)
     print(text_table(("table", "row", "status"), [(one.table, one.row, one.status) for one in found]))

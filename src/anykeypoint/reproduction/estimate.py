@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from .needs import missing_of
-from .running import ReproductionConfig, plan_rows
+from .table_run import ReproductionConfig, plan_rows
 from .tables import Table
 
 

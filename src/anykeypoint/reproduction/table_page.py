@@ -9,7 +9,7 @@ from ..evaluation import page as html
 from ..evaluation.page import number
 from ..io import write_bytes
 from .figures import Figure
-from .running import COMPARED, FAILED, MEASURED, NOT_RUN, PUBLISHED, RowResult, TableResult
+from .table_run import COMPARED, FAILED, MEASURED, NOT_RUN, PUBLISHED, RowResult, TableResult
 
 SCHEMA_VERSION = 1  # of the JSON file of a table
 _HEADER = ("row", "figure", "paper", "ours", "difference", "95 %", "change in the paper", "change in ours", "95 % ")
