@@ -114,6 +114,21 @@ def test_sources_are_drawn_by_their_weights(data):
     assert near == pytest.approx(0.25, abs=0.03)
 
 
+def test_small_categories_are_left_out_where_that_is_said(data):
+    sizes = Counter(item.category_id for item in data.objects)
+    shots = min(sizes.values())  # one more object than the smallest category has
+    assert shots < max(sizes.values())
+    config = replace(SMALL, shots=shots, sampling="balanced", small="leave_out")
+    sampler = EpisodeSampler(data, config)
+    assert sampler.too_few() == {key: count for key, count in sizes.items() if count <= shots}
+    drawn = {data.objects[sampler.pair(number).query].category_id for number in range(100)}
+    assert drawn == sizes.keys() - sampler.too_few().keys()
+    with pytest.raises(InputError, match="small 'leave_out' needs sampling 'balanced'"):
+        replace(config, sampling="released")
+    with pytest.raises(InputError, match="No category has 100 objects"):
+        EpisodeSampler(data, replace(config, shots=99))
+
+
 def test_an_episode_hangs_on_the_seed_and_its_place_alone(data):
     """A resumed run, or another order of asking, draws the same."""
     for sampling in ("released", "balanced"):

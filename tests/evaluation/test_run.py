@@ -232,7 +232,7 @@ def test_the_model_can_be_asked_with_simplified_names(dataset, tmp_path):
         run.evaluate(model, dogs, tmp_path / f"{names} {descriptions}", config)
         point = model.asked[0][1].keypoints[7]
         assert (point.name, point.description) == expected
-    with pytest.raises(InputError, match="own or simplified, but got 'short'"):
+    with pytest.raises(InputError, match=r"own, simplified, synonyms, .* file, but got 'short'"):
         run.evaluate(Oracle(dogs), dogs, tmp_path / "short", run.EvaluationConfig(names="short"))
     with pytest.raises(InputError, match="no simplified words for"):
         run.evaluate(Oracle(dataset), dataset, tmp_path / "made up", run.EvaluationConfig(names="simplified"))

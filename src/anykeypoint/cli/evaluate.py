@@ -94,8 +94,23 @@ def run(
     ] = 0,
     descriptions: options.Descriptions = "detailed",
     names: Annotated[
-        str, typer.Option(metavar="NAME", help="Names of the keypoints: own, as the data have them, or simplified.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Names of the keypoints: own, as the data have them; simplified; synonyms; typos (one in each name); "
+            "german, french or spanish; or a YAML or JSON file of names.",
+        ),
     ] = "own",
+    box_shift: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Give the model each box moved by this share of its longer side, in a direction that is drawn.",
+        ),
+    ] = 0.0,
+    box_scale: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Give the model each box with its sides times this factor.")
+    ] = 1.0,
     strategy: options.Strategy = None,
     cumulative: options.Cumulative = False,
     phrases: options.Phrases = None,
@@ -156,6 +171,8 @@ def run(
     check_model(model, [*(name for name, value in changed.items() if value), *needed_for(descriptions), *naming])
     reading = {"allow_missing": allow_missing, "official": official, "strict": strict}
     asked, dataset = _labels(model, phrases, data, images, **reading)
+    chosen = {"single": single, "max_per_category": max_per_category, "seed": seed}
+    shown = {"sides": sides, "mirror": mirror, "fine": fine, "box_shift": box_shift, "box_scale": box_scale}
     config = EvaluationConfig(
         model=model,
         data=fingerprint(data),
@@ -171,14 +188,10 @@ def run(
         answer=answer,
         image_size=image_size,
         points=points,
-        single=single,
-        sides=sides,
-        mirror=mirror,
-        fine=fine,
         dtype=dtype,
         foreign=foreign,
-        max_per_category=max_per_category,
-        seed=seed,
+        **chosen,
+        **shown,
     )
     check_labels(dataset, config)
     workers = _workers()

@@ -22,9 +22,10 @@ from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
 from ..geometry import MATCHER_CROP, visible_in
 from ..images import read_picture
-from .pairs import Pair, balanced_weights, by_category, refuse_small, training_pairs
+from .pairs import Pair, balanced_weights, by_category, refuse_small, too_small, training_pairs
 
 SAMPLINGS = ("released", "balanced")
+REFUSE, LEAVE_OUT = SMALL = ("refuse", "leave_out")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class EpisodeConfig(Config):
         `pairs.balanced_weights`.
     crop_scale: side of a crop over the longer side of the box.
     size: side S of a crop in pixels.
+    small: what becomes of categories with too few objects for an episode: "refuse", or with the sampling "balanced"
+        "leave_out", which never draws them.
     released_crop: crop and label as the released code does, see `label_crop`.
     sigma: standard deviation of the heat maps in cells: 1 for GraphCape and CapeX, 2 for POMNet and CapeFormer.
     cells: number of cells along a side of a heat map.
@@ -50,6 +53,7 @@ class EpisodeConfig(Config):
 
     shots: int = 1
     sampling: str = "released"
+    small: str = REFUSE
     crop_scale: float = MATCHER_CROP[0]
     size: int = MATCHER_CROP[1]
     released_crop: bool = False
@@ -62,6 +66,9 @@ class EpisodeConfig(Config):
 
     def __post_init__(self) -> None:
         check_choice(self.sampling, "An episode's sampling", SAMPLINGS)
+        check_choice(self.small, "What becomes of small categories", SMALL)
+        if self.small == LEAVE_OUT and self.sampling != "balanced":
+            raise InputError("small 'leave_out' needs sampling 'balanced': the released epochs have every category.")
         for name in ("shots", "size", "sigma", "cells"):
             check_whole(getattr(self, name), f"An episode's {name}")
         check_positive(self.crop_scale, "An episode's crop_scale")
@@ -88,15 +95,25 @@ class EpisodeSampler:
             raise InputError("There is no object with a labelled point to train on; check the data file.")
         self._epoch: tuple[int, list[Pair]] | None = None
         if config.sampling == "balanced":
+            left_out = {} if alone or config.small == REFUSE else self.too_few()
             if not alone:
-                refuse_small(data, config.shots, {key for key, rows in self._members.items() if rows})
+                refuse_small(data, config.shots, {key for key, rows in self._members.items() if rows} - left_out.keys())
             categories = [item.category_id for item in data.objects]
             sources = [getattr(item, "source", "") for item in data.objects]
-            weights = getattr(data, "weights", None)
-            self._cumulative_weights = np.cumsum(balanced_weights(categories, sources, weights))
+            drawn = balanced_weights(categories, sources, getattr(data, "weights", None))
+            drawn = np.where(np.isin(categories, list(left_out)), 0.0, drawn)
+            if not drawn.any():
+                raise InputError(
+                    f"No category has {config.shots + 1} objects to draw an episode from; complete the data."
+                )
+            self._cumulative_weights = np.cumsum(drawn)
         elif not alone:
             refuse_small(data, config.shots)
         self.per_epoch = max(map(len, self._members.values())) * sum(map(bool, self._members.values()))
+
+    def too_few(self) -> dict[int, int]:
+        """The categories with objects, but too few for an episode: id and number of objects."""
+        return {key: count for key, count in too_small(self._data, self.config.shots, 1).items() if count}
 
     def pair(self, number: int) -> Pair:
         """The objects of an episode."""

@@ -21,7 +21,12 @@ class EvaluationConfig(Config):
         them out.
     strategy: decoding strategy; None is the model's own.
     descriptions: how the descriptions are given, one of `instructions.DESCRIBE`.
-    names: the keypoints' names: "own", as the data have them, or "simplified" (CapeLLM, Table 6).
+    names: the keypoints' names: "own", as the data have them, "simplified" (CapeLLM, Table 6), "synonyms", "german",
+        "french", "spanish", "typos" (one in each name, drawn by the seed), or a YAML or JSON file of names; see
+        `library.rewordings`. A matcher's phrases are put in the same words.
+    box_shift: how far the box that the model gets is moved off the labelled one, as a share of its longer side, in a
+        direction that is drawn for each object; see `changed_boxes`.
+    box_scale: factor on the sides of the box that the model gets.
     cumulative: all keypoints in one conversation, in which each question follows the earlier answers.
     phrases: whose words a matcher reads for the points: "library", "file" or a file of phrases.
     answer: how DLF makes one answer of its two matchers', see `heads.dlf.ANSWERS`; None is the model's own.
@@ -41,7 +46,8 @@ class EvaluationConfig(Config):
     called: ClassVar[str] = "The settings of an evaluation"
     # Options that version 0.1.0 did not have.
     later: ClassVar[frozenset[str]] = frozenset(
-        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign", "points"}
+        {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign"}
+        | {"points", "box_shift", "box_scale"}
     )
 
     model: str = ""
@@ -53,6 +59,8 @@ class EvaluationConfig(Config):
     strategy: str | None = None
     descriptions: str = "detailed"
     names: str = "own"
+    box_shift: float = 0.0
+    box_scale: float = 1.0
     cumulative: bool = False
     phrases: str = LIBRARY
     answer: str | None = None

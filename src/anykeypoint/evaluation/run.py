@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..category import Category
-from ..configs.checks import check_choice, check_whole, near_names
+from ..configs.checks import check_choice, check_whole
 from ..data.pairs import Pair
 from ..decoding.strategies import Strategy
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject, without_descriptions
-from ..forms.phrases import LIBRARY, whose_words
+from ..forms.phrases import whose_words
 from ..instructions import check_describe
-from ..library.wordings import with_simplified_names
 from . import scoring
+from .asked_names import OWN, asked_in, check_names, renamed
+from .changed_boxes import changed_box, check_boxes
 from .evaluation_config import EvaluationConfig
 from .left_right import MirroredPictures
 from .metrics import KEYS
@@ -42,7 +43,6 @@ PREDICTIONS, UNTRAINED, MIRRORED = "predictions.jsonl", "untrained.jsonl", "mirr
 OTHER_KINDS = "other_kinds.jsonl"
 SETTINGS, RESULTS = "settings.json", "results.json"
 PER_CATEGORY, PER_OBJECT = "per_category.csv", "per_object.csv"
-NAMES = ("own", "simplified")  # names of keypoints that a config can ask with
 HEADLINE = KEYS  # metrics that the command line prints: PCK at every threshold of the papers, and its mean
 
 
@@ -114,6 +114,7 @@ def evaluate(
         "missing": list(dataset.missing),
         "faults": list(dataset.faults),
         "words": _words(dataset, pairs, labels, config, protocol),
+        "renamed": _renamed(dataset, config),
         "variant": dict(getattr(model, "variant", {})),
         "presence": measure_presence(
             [query.item for query in queries],
@@ -165,15 +166,10 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     protocol = EvaluationProtocol.parse(config.protocol)
     check_describe(config.descriptions)
     check_whole(config.foreign, "The number of objects that are asked about another kind", 0)
-    if config.names not in NAMES:
-        near = near_names(config.names, NAMES)
-        raise InputError(f"The names can be {' or '.join(NAMES)}, but got {config.names!r}{near}.")
+    check_names(config, protocol)
+    check_boxes(config)
     if config.points != "labelled" and protocol.identifies:
         raise InputError(f"The protocol {config.protocol!r} names all labelled points; leave out which points count.")
-    if config.names != "own" and config.phrases != LIBRARY:
-        raise InputError(f"Simplified names are the library's, but got the phrases {config.phrases!r}; leave one out.")
-    if config.names != "own" and protocol.identifies:
-        raise InputError(f"The protocol {config.protocol!r} measures the data's own names; leave out other names.")
     if config.strategy is not None:
         Strategy.parse(config.strategy)
     prompts = getattr(model, "prompts", ("text",))
@@ -261,15 +257,19 @@ def _counting(pairs: list[Pair], scored: np.ndarray, points: str) -> tuple[list[
     return kept, {f"no {points} point": len(pairs) - len(kept)} if len(kept) < len(pairs) else {}
 
 
+def _used_categories(dataset: Dataset) -> dict[int, Category]:
+    """Category id -> the category as the data have it, of those that have objects."""
+    used = {item.category_id for item in dataset.objects}
+    return {key: dataset.categories[key] for key in used}
+
+
 def _categories(dataset: Dataset, config: EvaluationConfig) -> dict[int, Category]:
     """Category id -> the category as the model gets it.
 
-    Raises InputError where points of a category have one name and differ only in the descriptions that are removed.
+    Raises InputError where points of a category have one name and differ only in the descriptions that are removed, and
+    for names that a category cannot have.
     """
-    used = {item.category_id for item in dataset.objects}
-    categories = {key: dataset.categories[key] for key in used}
-    if config.names == "simplified":
-        categories = {key: with_simplified_names(category) for key, category in categories.items()}
+    categories = asked_in(_used_categories(dataset), config)
     if config.descriptions == "removed":
         return {key: without_descriptions(category) for key, category in categories.items()}
     return categories
@@ -294,7 +294,8 @@ def queries_of(
             labelled = np.all([one.visibility > 0 for one in drawn], axis=0)
             if not labelled.all():
                 hidden_by = hiding.setdefault((item.id, labelled.tobytes()), drawn)
-        queries.append(Query(item, examples, categories[item.category_id], hidden_by))
+        given = replace(item, box=changed_box(item.box, config, item.id))
+        queries.append(Query(given, examples, categories[item.category_id], hidden_by))
     return queries
 
 
@@ -310,6 +311,14 @@ def _words(
         return None
     rows = sorted({pair.query for pair in pairs})
     return {labels[row]: whose_words(dataset.objects[row].category, config.phrases) for row in rows}
+
+
+def _renamed(dataset: Dataset, config: EvaluationConfig) -> dict[str, int] | None:
+    """How many points are asked for in other words than the data's; None where no other words were chosen."""
+    if config.names == OWN:
+        return None
+    used = _used_categories(dataset)
+    return renamed(used, asked_in(used, config))
 
 
 def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig) -> None:

@@ -59,8 +59,7 @@ def in_phrases(data: Dataset, phrases: str | None, entries: Iterable[Any], path:
         if phrases is None:
             texts = {key: found for key, found in texts.items() if has_phrases(found)}
     else:
-        listed = _read_phrases(Path(phrases))
-        texts = {key: _listed(listed, key, category, phrases) for key, category in data.categories.items()}
+        texts = listed_phrases(Path(phrases), data.categories)
     categories = dict(data.categories)
     for key, found in texts.items():
         categories[key] = _worded(categories[key], found, str(path) if phrases in (FILE, None) else str(phrases))
@@ -86,6 +85,16 @@ def words_of(data: Dataset, phrases: str | None) -> str:
     """One word for a whole data set, to be kept with a model that was trained on it: `phrases`, "file" or "library"."""
     worded = any(point.phrase for item in data.objects for point in item.category.keypoints)
     return (phrases or FILE) if worded else LIBRARY
+
+
+def listed_phrases(path: Path, categories: Mapping[int, Category]) -> dict[int, list[str]]:
+    """Category id -> the phrases that a JSON or YAML file has for its points (see `in_phrases`), in their order.
+
+    A point that a mapping leaves out has "". Raises InputError for a file that cannot be read, that lacks a category,
+    or that names a point which a category does not have.
+    """
+    listed = _read_phrases(path)
+    return {key: _listed(listed, key, category, str(path)) for key, category in categories.items()}
 
 
 def _worded(category: Category, texts: Sequence[str], origin: str) -> Category:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ..configs.checks import check_share, check_whole
 from ..crops.augment import MATCHER, AugmentConfig
-from ..data.episodes import SAMPLINGS
+from ..data.episodes import REFUSE, SAMPLINGS, SMALL
 from .run_config import RunConfig, check_choices, check_options, check_shares
 
 SCHEDULES = ("step", "cosine")
@@ -18,6 +18,8 @@ class EpisodeTrainConfig(RunConfig):
 
     sampling: "released" has epochs with equally many episodes of every category; "balanced" draws the query's category
         by the square root of its number of objects, see `data.pairs.balanced_weights`.
+    small: what becomes of categories with too few objects for an example and a query, of a model that words alone
+        cannot ask: "refuse", or with sampling "balanced" "leave_out", which never draws them and names them on stderr.
     shots: number of examples of an episode.
     schedule: "step" divides the learning rate by ten at each of `drops`; "cosine" lowers it to 0.
     warmup: number of steps of the warm-up.
@@ -28,6 +30,7 @@ class EpisodeTrainConfig(RunConfig):
     former_keys: ClassVar[Mapping[str, str]] = {"backbone_lr": "encoder_lr"}
 
     sampling: str = "released"
+    small: str = REFUSE
     shots: int = 1
     schedule: str = "step"
     warmup: int = 1000
@@ -42,7 +45,7 @@ class EpisodeTrainConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, sampling=SAMPLINGS, schedule=SCHEDULES)
+        check_choices(self, sampling=SAMPLINGS, schedule=SCHEDULES, small=SMALL)
         check_options(self, check_whole, "shots")
         check_whole(self.warmup, "The recipe's warmup", least=0)
         check_shares(self, "warmup_from")

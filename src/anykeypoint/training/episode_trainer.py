@@ -1,5 +1,6 @@
 """What trainers on episodes share: parameter groups, learning rates and the plan of the run."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from ..category import Category
-from ..data.episodes import EpisodeSampler
+from ..data.episodes import LEAVE_OUT, EpisodeSampler
 from ..errors import InputError
 from ..forms.dataset import Dataset
 from .episode_config import EpisodeTrainConfig
@@ -38,6 +39,12 @@ class EpisodeTrainer(Trainer):
             )
         self.steps = plan.steps
         return plan
+
+    def note_left_out(self, accelerator: Accelerator) -> None:
+        """Say on stderr which categories have too few objects and are never drawn."""
+        small = [self.data.categories[key].name for key in self.episodes.too_few()]
+        if small and self.config.small == LEAVE_OUT and accelerator.is_main_process:
+            print(f"{len(small)} categories have too few objects and are left out: {', '.join(small)}", file=sys.stderr)
 
     def parameter_groups(self) -> list[dict]:
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]

@@ -48,6 +48,7 @@ class FewShotTrainer(EpisodeTrainer):
         drawn = EpisodeConfig(
             shots=config.shots,
             sampling=config.sampling,
+            small=config.small,
             crop_scale=self.model.config.crop_scale,
             size=size,
             cells=max(1, round(size / STRIDE)),
@@ -55,6 +56,7 @@ class FewShotTrainer(EpisodeTrainer):
             augment=config.augment,
         )
         self.episodes = EpisodeSampler(self.data, drawn)
+        self.note_left_out(accelerator)
         return self.plan(accelerator)
 
     def loss_names(self, step: int) -> tuple[str, ...]:

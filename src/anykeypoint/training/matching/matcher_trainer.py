@@ -98,6 +98,8 @@ class MatcherTrainer(EpisodeTrainer):
         self.table = self._table(accelerator, out / "phrases")
         self.model.head.prepare(self._phrases)
         self.episodes = self._sampler(accelerator, out / "features")
+        if "text" not in self.model.prompts and not self.quiet:
+            self.note_left_out(accelerator)
         return self.plan(accelerator)
 
     def loss_names(self, step: int) -> tuple[str, ...]:
@@ -258,6 +260,7 @@ class MatcherTrainer(EpisodeTrainer):
         drawn = EpisodeConfig(
             shots=config.shots,
             sampling=config.sampling,
+            small=config.small,
             crop_scale=model.crop_scale,
             size=model.vision.image_size,
             released_crop=model.released_crop,
