@@ -71,6 +71,32 @@ def test_pictures_are_answered_and_an_example_has_them_answered_anew(client):
     assert client.get("/v1/project").json()["examples"] == 1
 
 
+def test_two_windows_change_one_picture_and_nothing_is_lost(client):
+    settled(client)
+    empty = {"points": {}, "box": None, "done": False, "example": False}
+
+    def save(base, **changes):
+        label = {**base, **changes}
+        answer = client.put("/v1/project/pictures/1/label", json={**label, "base": base, "revision": 0})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    first = save(empty, points={"nose": [30, 20, 2]})
+    second = save(empty, points={"left ear": [20, 8, 2]}, done=True)
+    assert first["said"] == second["said"] == [] and second["label"]["revision"] == 2
+    assert second["label"]["points"] == {"nose": [30, 20, 2], "left ear": [20, 8, 2]} and second["label"]["done"]
+    third = save(empty, points={"nose": [31, 21, 1]})
+    assert third["label"]["points"] == {"nose": [31, 21, 1], "left ear": [20, 8, 2]} and third["label"]["done"]
+    (said,) = third["said"]
+    assert said.startswith("“nose” of a.png was also changed in another window") and said.endswith(".")
+    again = save(empty, points={"nose": [31, 21, 1]})
+    assert again["said"] == [] and again["label"] == third["label"], "sent twice, it is saved once"
+    outside = {**empty, "points": {"nose": [300, 2, 2]}, "base": empty}
+    refused = client.put("/v1/project/pictures/1/label", json=outside)
+    assert refused.status_code == 422 and "is absent" in refused.json()["error"]
+    assert client.get("/v1/project/pictures/1").json()["label"] == third["label"]
+
+
 def test_only_pictures_that_changed_are_listed_again(client):
     settled(client)
     first = client.get("/v1/project/pictures")

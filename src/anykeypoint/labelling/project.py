@@ -26,6 +26,7 @@ from ..images import list_pictures, picture_size, read_picture
 from ..io import as_path, write_bytes
 from ..pose import unique_names
 from .change_log import ChangeLog
+from .merging import merged, same_content
 from .placing import free_place, safe_name
 from .project_dataset import CocoLabels
 from .project_files import FolderLock, line_of, read_json, set_aside, write_json, write_lines
@@ -241,6 +242,18 @@ class Project:
             self._save_label(number, saved)
             self._write_coco([number])
             return saved
+
+    def merge_label(self, number: int, label: Label, base: Label) -> tuple[Label, list[str]]:
+        """Save what a person changed in a label, whatever another window changed in it meanwhile; see `merging`.
+
+        label: what the person made of `base`, both of any revision.
+        Returns the label that is saved now, and sentences about what both windows changed. Raises InputError as
+        `save_label` does.
+        """
+        with self._lock:
+            current = self.label(number)
+            together, said = merged(base, label, current, self.picture(number).name)
+            return (current if same_content(together, current) else self.save_label(number, together)), said
 
     def save_answer(self, number: int, answer: StoredAnswer) -> None:
         """Save what the model said of a picture."""

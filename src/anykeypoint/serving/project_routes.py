@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -17,13 +18,14 @@ from starlette.concurrency import run_in_threadpool
 
 from ..errors import InputError
 from ..forms.registry import writable_forms
+from ..geometry import check_box
 from ..labelling.background import BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import Label, PointMark, ProjectPicture, StoredAnswer
 from .downloads import download_of, forms_to_write, lost_in
 from .openapi import refusals
 from .project_asking import changed_category, densities_of, name_at
-from .project_schemas import CategoryChange, LabelBody, TouchedPlace
+from .project_schemas import CategoryChange, LabelBody, LabelContent, TouchedPlace
 from .refusals import Refusal
 from .shown_pictures import shown, tag
 from .uploads import checked_size
@@ -153,16 +155,15 @@ class ProjectDesk:
 
     def save(self, number: int, body: LabelBody) -> dict[str, Any]:
         """Save what a person says of a picture, and answer the others anew where that changes something."""
-        picture = self.picture(number)
-        marks = {name: PointMark.from_list(_whole(entry), f"The point {name!r}") for name, entry in body.points.items()}
-        box = None if body.box is None else tuple(body.box)
-        given = {"points": {n: m.to_list() for n, m in marks.items()}, "box": box}
-        label = Label.from_dict({**body.model_dump(), **given})
-        if label.revision != self.project.label(number).revision:
+        picture, label, said = self.picture(number), _label_of(body), []
+        if body.base is not None:
+            _, said = self.project.merge_label(number, label, _label_of(body.base))
+        elif body.revision != self.project.label(number).revision:
             raise Refusal(409, f"{picture.name} was changed in another window; this one shows it now.", "revision")
-        self.project.save_label(number, label)
+        else:
+            self.project.save_label(number, replace(label, revision=body.revision))
         self.background.wake()
-        return self.whole(number)
+        return {**self.whole(number), "said": said}
 
 
 def project_router(service: ProjectService, project: Path | Project, pictures: Sequence[Path] = ()) -> APIRouter:
@@ -246,7 +247,10 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
 
     @router.put("/pictures/{number}/label")
     def save(number: int, body: LabelBody) -> dict[str, Any]:
-        """Save what a person says of a picture; `revision` is that of the label which it replaces."""
+        """Save what a person says of a picture: what differs from `base`, or all of it in place of `revision`.
+
+        The answer has the label that is saved now, and in `said` a sentence where two windows changed the same.
+        """
         return desk.save(number, body)
 
 
@@ -286,6 +290,13 @@ def _known(form: str) -> str:
     if form not in writable_forms():
         raise Refusal(422, f"Labels can be written as {', '.join(writable_forms())}, but got {form[:80]!r}.", "form")
     return form
+
+
+def _label_of(content: LabelContent) -> Label:
+    """The label of a request; InputError for marks and boxes that are none."""
+    marks = {name: PointMark.from_list(_whole(entry), f"The point {name!r}") for name, entry in content.points.items()}
+    box = None if content.box is None else check_box(content.box)
+    return Label(marks, box, content.done, content.example)
 
 
 def _whole(entry: Sequence[float | None]) -> list[Any]:

@@ -43,13 +43,23 @@ class CategoryChange(_Body):
     skeleton: Annotated[list[Edge], Field(max_length=4 * MAX_KEYPOINTS)] | None = None
 
 
-class LabelBody(_Body):
+class LabelContent(_Body):
     """What a person says of a picture; the points by their unique names."""
 
     points: Annotated[dict[ShortText, MarkEntry], Field(max_length=2 * MAX_KEYPOINTS)] = {}
     box: Annotated[list[Number], Field(min_length=4, max_length=4)] | None = None
     done: bool = False
     example: bool = False
+
+
+class LabelBody(LabelContent):
+    """A label, and what it replaces.
+
+    base: the label that it was made of: what differs from it is saved, and what another window saved meanwhile stays.
+    revision: without `base`, that of the label which is replaced; another one is refused.
+    """
+
+    base: LabelContent | None = None
     revision: Annotated[int, Field(ge=0)] = 0
 
 
