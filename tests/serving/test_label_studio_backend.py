@@ -11,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import anykeypoint.serving.adapters.label_studio as label_studio
 from anykeypoint.errors import InputError
 from anykeypoint.example import Example
 from anykeypoint.forms.labelstudio_controls import read_controls
+from anykeypoint.images import read_picture
+from anykeypoint.labelling.job import Answering
 from anykeypoint.serving.adapters.label_studio import label_studio_router
 from anykeypoint.serving.adapters.served import ServedTool
 from anykeypoint.serving.adapters.tool_adapter import Correction, ToolAdapter
+from anykeypoint.serving.uploads import pixels_key
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "examples"
@@ -170,6 +174,47 @@ def test_the_newest_examples_answer_and_an_older_one_that_alone_shows_a_point(ca
         adapter.correct(str(number), [Correction(example, b"")])
     chosen = [float(np.nanmin(one.example.points)) - 10 for one in adapter.chosen()]
     assert chosen == [1, 3, 4, 5, 6, 7]
+
+
+def test_of_many_examples_those_that_look_most_like_the_picture_answer_as_on_the_page(
+    backend, category, tiny_model, tmp_path
+):
+    (tmp_path / "photos").mkdir()
+    job, names = Answering(tiny_model, category), []
+    client = backend(tmp_path / "photos")
+    for number in range(7):
+        shade = np.linspace(0, 35 * number, 40 * 30, dtype=np.uint8).reshape(30, 40)
+        path = tmp_path / "photos" / f"{number}.png"
+        Image.fromarray(np.stack([shade, shade[::-1], 255 - shade], axis=-1)).save(path)
+        points = np.array([[8.0 + number, 5], [30, 6], [31, 20], [7, 22]])
+        if number < 6:
+            names.append(str(path))
+            job.add_example(str(path), path, points)
+            example = client.adapter.example(path, dict(zip(category.names, points, strict=True)), None)
+            client.adapter.correct(str(number), [Correction(example, pixels_key(read_picture(path)))])
+        job.add_picture(f"as {path}", path)
+    tasks = [{"id": number, "data": {"image": f"/data/upload/{number}.png"}} for number in (0, 6)]
+    asked, plain = {}, client.service.ask
+
+    async def ask(model, questions, write):
+        (question,) = questions
+        asked[question.pixels] = [str(one.image) for one in question.examples]
+        return await plain(model, questions, write)
+
+    client.service.ask = ask
+    answers = post(client, "predict", tasks=tasks)["results"]
+    for number in (0, 6):
+        path = tmp_path / "photos" / f"{number}.png"
+        wanted = job.examples_of(f"as {path}")
+        assert asked[pixels_key(read_picture(path))] == wanted and set(wanted) < set(names)
+        assert (set(wanted) != set(names[1:])) == (number == 0), "of the first picture not the newest"
+    examples = [client.adapter.examples[names.index(one)].example for one in wanted]
+    expected = tiny_model.predict(path, category, example=examples)
+    assert np.allclose(places(answers[1]["result"], (40, 30)), expected.xy[expected.present], atol=1e-3)
+    (tmp_path / "photos" / "3.png").unlink()
+    client.adapter._vectors.clear()
+    again = post(client, "predict", tasks=tasks[1:])["results"]
+    assert all(again), "an example whose picture is gone costs no answer"
 
 
 def test_after_a_restart_the_examples_come_back_with_the_tasks(backend):

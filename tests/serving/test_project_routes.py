@@ -11,7 +11,7 @@ from PIL import Image
 
 from anykeypoint.forms.registry import FORMS, writable_forms
 from anykeypoint.labelling import project
-from anykeypoint.serving import project_asking
+from anykeypoint.serving import picture_files, project_asking
 
 TEXT = "nose: the tip\nleft ear\nright ear"
 
@@ -188,6 +188,19 @@ def test_a_point_is_named_and_its_density_given(client):
     assert set(found["densities"]) == {"nose", "left ear", "right ear"} and len(found["crop"]) == 3
     refused = client.post("/v1/project/pictures/1/identify", json={"x": 3000, "y": 20})
     assert refused.status_code == 422 and "outside" in refused.json()["error"]
+
+
+def test_a_picture_that_is_asked_about_again_is_read_once(client, monkeypatch):
+    settled(client)
+    assert mark(client, 2, example=True).status_code == 200
+    settled(client)
+    read, plain = [], picture_files.read_picture
+    monkeypatch.setattr(picture_files, "read_picture", lambda path: read.append(path.name) or plain(path))
+    monkeypatch.setattr(picture_files, "SETTLED", -(10**18))
+    for _ in range(2):
+        assert client.get("/v1/project/pictures/1/density").json()["densities"]
+        assert client.post("/v1/project/pictures/1/identify", json={"x": 30, "y": 20}).json()["names"]
+    assert sorted(read) == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("side", [128, 512, 1024, 2048])

@@ -4,26 +4,27 @@ import base64
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..category import Category, Keypoint
 from ..errors import InputError, ReadingWarning
-from ..images import read_picture
 from ..labelling.background import BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import ProjectPicture
 from ..pose import unique_names
 from .answering import Question
 from .asking import of_library
+from .picture_files import PictureFiles
 from .project_schemas import CategoryChange
 from .refusals import Refusal
-from .uploads import pixels_key
 
 CELLS = 32  # cells on a side of a density as it is shown
 NAMES = 3  # likeliest names that are given for a place
 WAIT = 120.0  # seconds for an answer of the model
+FILES_BYTES = 256 * 2**20  # of decoded pictures that are kept for further questions
 
 
 class Submits(Protocol):
@@ -82,21 +83,23 @@ def _with_edges(category: Category, before: Category | None, was: dict[str, str]
     return replace(category, skeleton=tuple((a, b) for a, b in edges if a is not None and b is not None))
 
 
-def densities_of(service: Submits, background: BackgroundAnswers, picture: ProjectPicture) -> dict[str, Any]:
+def densities_of(
+    service: Submits, background: BackgroundAnswers, files: PictureFiles, picture: ProjectPicture
+) -> dict[str, Any]:
     """Where each point of a picture may be, as a page draws it: [N, N] bytes by name, and the square that they tile."""
     category = _ready(background)
-    pixels = read_picture(background.project.path(picture))
+    read = files.read(background.project.path(picture))
     box = background.project.label(picture.id).box
     asked = background.prompt(picture.id)
-    examples = tuple(asked.get("example", ()))
-    keys = tuple(pixels_key(read_picture(one.image)) for one in examples)
+    given = asked.get("example", ())
+    shown = [files.read(Path(one.image)) for one in given]
     question = Question(
-        pixels,
-        pixels_key(pixels),
+        read.picture,
+        read.key,
         category,
         box=box,
-        examples=examples,
-        example_keys=keys,
+        examples=tuple(replace(one, image=each.picture) for one, each in zip(given, shown, strict=True)),
+        example_keys=tuple(each.key for each in shown),
         words=asked.get("words"),
         options=(("density", CELLS),),
     )
@@ -110,12 +113,16 @@ def densities_of(service: Submits, background: BackgroundAnswers, picture: Proje
 
 
 def name_at(
-    service: Submits, background: BackgroundAnswers, picture: ProjectPicture, place: tuple[float, float]
+    service: Submits,
+    background: BackgroundAnswers,
+    files: PictureFiles,
+    picture: ProjectPicture,
+    place: tuple[float, float],
 ) -> dict[str, Any]:
     """The likeliest names of a place in a picture, each with its probability, best first."""
     category = _ready(background)
-    pixels, box = read_picture(background.project.path(picture)), background.project.label(picture.id).box
-    question = Question(pixels, pixels_key(pixels), category, box=box, points=np.array([place], dtype=np.float64))
+    read, box = files.read(background.project.path(picture)), background.project.label(picture.id).box
+    question = Question(read.picture, read.key, category, box=box, points=np.array([place], dtype=np.float64))
     found = _asked(service, question)[0]
     if found.probabilities is None:
         return {"names": [{"name": found.name, "probability": found.confidence}]}

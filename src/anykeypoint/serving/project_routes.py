@@ -24,7 +24,8 @@ from ..labelling.project import Project
 from ..labelling.records import Label, PointMark, ProjectPicture, StoredAnswer
 from .downloads import download_of, forms_to_write, lost_in
 from .openapi import refusals
-from .project_asking import changed_category, densities_of, name_at
+from .picture_files import PictureFiles
+from .project_asking import FILES_BYTES, changed_category, densities_of, name_at
 from .project_schemas import CategoryChange, LabelBody, LabelContent, TouchedPlace
 from .refusals import Refusal
 from .shown_pictures import shown, tag
@@ -61,6 +62,7 @@ class ProjectDesk:
             self.project.add_folder(more)
         self.background = BackgroundAnswers(self.project, self.model)
         self.run = secrets.token_hex(4)  # tells the revisions of this run of the server from those of others
+        self.files = PictureFiles(FILES_BYTES)
         self.turns = threading.BoundedSemaphore(service.limits.decoders)  # a large picture takes much memory
 
     def model(self) -> tuple[Any, str] | None:
@@ -259,13 +261,13 @@ def _add_answers(router: APIRouter, desk: ProjectDesk) -> None:
     def density(number: int) -> dict[str, Any]:
         """Where each point may be: the crop and, by name, probabilities of its cells scaled so that 255 is the most."""
         with desk.background.stepping_back():
-            return densities_of(desk.service, desk.background, desk.picture(number))
+            return densities_of(desk.service, desk.background, desk.files, desk.picture(number))
 
     @router.post("/pictures/{number}/identify")
     def identify(number: int, body: TouchedPlace) -> dict[str, Any]:
         """What is at this place: the likeliest names."""
         with desk.background.stepping_back():
-            return name_at(desk.service, desk.background, desk.picture(number), (body.x, body.y))
+            return name_at(desk.service, desk.background, desk.files, desk.picture(number), (body.x, body.y))
 
 
 def _add_export(router: APIRouter, desk: ProjectDesk) -> None:

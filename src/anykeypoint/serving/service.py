@@ -17,7 +17,8 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError, first_line
 from ..example import Example
-from ..images import read_picture
+from ..geometry import Box
+from ..images import ImageSource, read_picture
 from ..pose import Pose
 from .answering import Answer, Question, answer_batch
 from .batching import BatchQueue
@@ -165,14 +166,26 @@ class Service:
         views = partial(self._view, model) if hasattr(loaded, "encode_pixels") else None  # a matcher
         return answer_batch(loaded, questions, views)
 
+    def view(self, model: str, image: ImageSource, pixels: bytes, box: Box | None) -> Any:
+        """A matcher's view of an object; None for a model that is none.
+
+        pixels: a key that is equal for equal pixels, by which the view is kept for questions of that key; b"" keeps
+            nothing.
+        """
+        loaded = self.models[model]
+        if not hasattr(loaded, "encode_pixels"):
+            return None
+        if not pixels:
+            return loaded.encode(image, box)
+        key, picture = (self.hashes[model], pixels, box), read_picture(image)
+        if (view := self._views.get(key)) is None:
+            view = loaded.encode(picture, box)
+            self._views.put(key, view, view.features.nbytes + 3 * picture.pixels.width * picture.pixels.height)
+        return view
+
     def _view(self, model: str, question: Question) -> Any:
         """A matcher's view of a kept picture, whose features are computed once."""
-        key = (self.hashes[model], question.pixels, question.box)
-        if (view := self._views.get(key)) is None:
-            view = self.models[model].encode(question.picture, question.box)
-            pixels = question.picture.pixels
-            self._views.put(key, view, view.features.nbytes + 3 * pixels.width * pixels.height)
-        return view
+        return self.view(model, question.picture, question.pixels, question.box)
 
     # --- loading -----------------------------------------------------------------------------------------------------
 

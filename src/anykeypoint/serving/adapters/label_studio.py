@@ -99,7 +99,7 @@ class LabelStudio:
         elif action == "ANNOTATIONS_DELETED":
             for annotation in entries(body.get("annotations"), "annotations"):
                 self.tool.adapter.correct(str(annotation.get("id")), [])
-        return JSONResponse({"examples": len(self.tool.adapter.chosen()), "notes": notes})
+        return JSONResponse({"examples": len(self.tool.adapter.examples), "notes": notes})
 
     async def config(self) -> Response:
         """The labelling setup for the category, to paste into the project's settings."""

@@ -6,16 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from fastapi import Request
 
 from ...configs.doubled_keys import strict_json
 from ...geometry import Box
 from ...pose import Pose
-from ..answering import Answer
+from ..answering import Answer, Question
 from ..refusals import Refusal
 from ..service import Service
 from ..uploads import Uploaded
-from .tool_adapter import ToolAdapter
+from .tool_adapter import ToolAdapter, look_of
 
 
 class ServedTool:
@@ -37,17 +38,24 @@ class ServedTool:
     def version(self) -> str:
         """The model and its examples in a word: equal where the same pictures get the same answers."""
         digest = hashlib.sha256()
-        chosen = self.adapter.chosen()
-        for one in chosen:
+        examples = self.adapter.examples
+        for one in examples:
             digest.update(one.key + one.example.points.tobytes() + repr(one.example.box).encode())
-        return f"{self.model}-{digest.hexdigest()[:8]}" if chosen else self.model
+        return f"{self.model}-{digest.hexdigest()[:8]}" if examples else self.model
 
     async def poses(self, picture: Uploaded, boxes: Sequence[Box] = ()) -> list[Pose]:
         """The objects of a picture; of boxes that the tool names, one for each. Raises as `Service.ask` does."""
         model = self.model
-        questions = await asyncio.to_thread(self.adapter.questions, picture.picture, picture.key, boxes)
+        questions = await asyncio.to_thread(self._questions, model, picture, boxes)
         texts = await self.service.ask(model, questions, _written)
         return [Pose.from_dict(json.loads(text)) for text in texts]
+
+    def _questions(self, model: str, picture: Uploaded, boxes: Sequence[Box]) -> list[Question]:
+        def look(image: Any, box: Box | None, key: bytes) -> np.ndarray | None:
+            view = self.service.view(model, image, key, box)
+            return None if view is None else look_of(view)
+
+        return self.adapter.questions(picture.picture, picture.key, boxes, look)
 
 
 async def json_of(request: Request) -> dict[str, Any]:

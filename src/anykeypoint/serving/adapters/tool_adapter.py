@@ -4,8 +4,9 @@ A tool's adapter makes pictures of what the tool gives, has `ToolAdapter.questio
 queue, and writes the poses as what the tool calls rectangles and points.
 """
 
+import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,17 @@ from ...example import Example
 from ...forms.writing import point_labels
 from ...geometry import Box, check_overlap
 from ...images import ImageSource, UprightPicture
-from ...labelling.nearest import COUNT
+from ...labelling.nearest import COUNT, chosen_examples, pooled
 from ...pose import Pose
 from ..answering import Question, answer_batch
 
+_log = logging.getLogger(__name__)
+
 MOST = 1000  # corrections that are kept; of more, the oldest go
+
+# What an object looks like, as `labelling.nearest.pooled` has it; None of a model without features. It is asked with
+# the picture, the box, and a key that is equal for equal pixels, b"" where nothing is to be kept for the answer.
+Look = Callable[[ImageSource, Box | None, bytes], np.ndarray | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +62,20 @@ class ToolAdapter:
         self.category, self.search, self.words, self.labels = category, search, words, labels
         self.given = tuple(examples)
         self._corrected: dict[str, tuple[Correction, ...]] = {}
-        self._lock, self._searching = threading.Lock(), threading.Lock()
+        self._lock, self._searching, self._looking = threading.Lock(), threading.Lock(), threading.Lock()
+        self._vectors: dict[Correction, np.ndarray | None] = {}  # what the examples look like
 
     # --- questions and answers ---------------------------------------------------------------------------------------
 
-    def questions(self, picture: UprightPicture, key: bytes = b"", boxes: Sequence[Box] = ()) -> list[Question]:
+    def questions(
+        self, picture: UprightPicture, key: bytes = b"", boxes: Sequence[Box] = (), look: Look | None = None
+    ) -> list[Question]:
         """A question for each object of a picture; none where a detector finds no object.
 
         key: equal for equal pixels, where answers are cached.
         boxes: [x, y, w, h] of the objects in image pixels, where the tool knows them.
+        look: says what objects look like, so that each is asked with the examples that look most like it; None takes
+            the newest examples.
         Raises InputError for a box that is none or lies outside the picture.
         """
         places: list[Box | None] = [check_overlap(box, picture.size) for box in boxes]
@@ -72,14 +84,19 @@ class ToolAdapter:
                 places += [one.box for one in self.search.find(picture)[0]]
         elif not places:
             places = [None]
-        chosen = self.chosen()
-        examples, keys = tuple(one.example for one in chosen), tuple(one.key for one in chosen)
-        return [Question(picture, key, self.category, box, examples, keys, self.words) for box in places]
+        questions = []
+        for box in places:
+            chosen = self.chosen(look, picture, box, key)
+            examples, keys = tuple(one.example for one in chosen), tuple(one.key for one in chosen)
+            kept = bool(key) and look is not None  # the features that were looked at answer too
+            questions.append(Question(picture, key, self.category, box, examples, keys, self.words, kept=kept))
+        return questions
 
     def found_by(self, model: Any, picture: UprightPicture, boxes: Sequence[Box] = ()) -> list[Pose]:
         """The objects of a picture, asked of a model in this process. Raises the error of the first that has one."""
         poses = []
-        for answer in answer_batch(model, self.questions(picture, boxes=boxes)):
+        look = None if not hasattr(model, "encode_pixels") else lambda image, box, _: look_of(model.encode(image, box))
+        for answer in answer_batch(model, self.questions(picture, boxes=boxes, look=look)):
             if isinstance(answer, Exception):
                 raise answer
             assert isinstance(answer, Pose)
@@ -105,18 +122,41 @@ class ToolAdapter:
         with self._lock:
             return name in self._corrected
 
-    def chosen(self) -> list[Correction]:
-        """The examples that pictures are answered with: the newest, as many as help (`labelling.nearest.COUNT`), and
-        before them, for each point that none of these shows, the newest one that shows it."""
+    @property
+    def examples(self) -> list[Correction]:
+        """All examples, the newest last."""
         with self._lock:
-            every = [*self.given, *(one for several in self._corrected.values() for one in several)]
-        taken = every[-COUNT:]
-        missing = ~np.any([one.example.marked for one in taken], axis=0)
-        for one in reversed(every[:-COUNT]):
-            if (missing & one.example.marked).any():
-                taken.insert(0, one)
-                missing &= ~one.example.marked
-        return taken
+            return [*self.given, *(one for several in self._corrected.values() for one in several)]
+
+    def chosen(
+        self, look: Look | None = None, picture: UprightPicture | None = None, box: Box | None = None, key: bytes = b""
+    ) -> list[Correction]:
+        """The examples that an object is answered with, as many as help (`labelling.nearest.COUNT`), and for each point
+        that none of these shows one more that does: those that look most like it, as on the page.
+
+        look: as for `questions`. Without it, or where it does not say, the newest.
+        """
+        every = self.examples
+        if look is None or picture is None or len(every) <= COUNT:
+            return _newest(every)
+        with self._looking:
+            vector = look(picture, box, key)
+            known = {one: self._vectors[one] if one in self._vectors else self._looked_at(one, look) for one in every}
+            self._vectors = known
+        shown = [one for one, each in known.items() if each is not None]
+        if vector is None or not shown:
+            return _newest(every)
+        vectors, points = np.stack([known[one] for one in shown]), np.stack([one.example.marked for one in shown])
+        return [shown[number] for number in chosen_examples(vector, vectors, points)]
+
+    @staticmethod
+    def _looked_at(one: Correction, look: Look) -> np.ndarray | None:
+        """What an example looks like; None for one whose picture is gone, which answers nothing."""
+        try:
+            return look(one.example.image, one.example.box, b"")
+        except InputError as error:
+            _log.warning("An example is not used: %s", error)
+            return None
 
     def example(self, image: ImageSource, places: Mapping[str, Sequence[float]], box: Box | None) -> Example:
         """An example of the category.
@@ -131,6 +171,22 @@ class ToolAdapter:
                 )
             points[self.labels.index(label)] = place[:2]
         return Example(image, points, box, self.category)
+
+
+def look_of(view: Any) -> np.ndarray:
+    """What an object looks like. view: a matcher's, see `MatchingModel.encode`."""
+    return pooled(view.features[0].float().cpu().numpy())
+
+
+def _newest(every: Sequence[Correction]) -> list[Correction]:
+    """The newest examples, and before them, for each point that none of these shows, the newest one that shows it."""
+    taken = list(every[-COUNT:])
+    missing = ~np.any([one.example.marked for one in taken], axis=0)
+    for one in reversed(every[:-COUNT]):
+        if (missing & one.example.marked).any():
+            taken.insert(0, one)
+            missing &= ~one.example.marked
+    return taken
 
 
 def box_of(pose: Pose) -> Box:

@@ -60,9 +60,18 @@ const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
   overview: () => json(BASE),
-  pictures: () => json(`${BASE}/pictures`),
+
+  /** The pictures that changed since a revision of the list, and its revision now; since: "" gives all. */
+  pictures: async (since) => {
+    const response = await request(`${BASE}/pictures?${query({ since })}`);
+    return { entries: await response.json(), revision: response.headers.get("X-Revision") };
+  },
+
   picture: (id) => json(`${BASE}/pictures/${id}`),
-  save: (id, label) => json(`${BASE}/pictures/${id}/label`, "PUT", label),
+
+  /** Save what differs between a label and the one that it was made of. */
+  save: (id, label, base) => json(`${BASE}/pictures/${id}/label`, "PUT", { ...label, base }),
+
   identify: (id, x, y) => json(`${BASE}/pictures/${id}/identify`, "POST", { x, y }),
   densities: (id) => json(`${BASE}/pictures/${id}/density`),
   setCategory: (change) => json(`${BASE}/category`, "PUT", change),

@@ -44,6 +44,7 @@ stage.addEventListener("pointerdown", (event) => {
     drag = { kind: state.mode === "box" ? "box" : "stage", from, moved: false };
     stage.focus({ preventScroll: true });
   }
+  state.dragging = true;
   stage.setPointerCapture(event.pointerId);
 });
 
@@ -88,6 +89,7 @@ stage.addEventListener("pointerup", (event) => {
   if (!pointers.delete(event.pointerId) || !drag) return;
   const done = drag;
   drag = null;
+  state.dragging = false;
   loupe(null);
   if (done.kind === "point" && done.moved) {
     const { label } = state.picture;
@@ -106,6 +108,7 @@ stage.addEventListener("pointercancel", (event) => {
 export function cancelDrag() {
   if (drag?.kind === "point") set({ picture: { ...state.picture, label: drag.before.label } });
   drag = null;
+  state.dragging = false;
   loupe(null);
   set({ draft: null });
 }

@@ -1,21 +1,22 @@
 // Changes of labels, with undo and redo for each picture. Undo lives in the page; what is saved is in the folder.
 
-import { save } from "./saving.js";
+import { changesBetween, reversed, stillFit, withChanges } from "./merging.js";
+import { save, say } from "./saving.js";
 import { set, state } from "./state.js";
 
 const MOST = 200; // steps that are kept for a picture
-const past = new Map(); // id -> labels, oldest first
-const future = new Map(); // id -> labels, the next one last
+const past = new Map(); // id -> steps, oldest first: what takes each change back
+const future = new Map(); // id -> steps, the next one last: what makes each change again
 
 const stack = (stacks, id) => stacks.get(id) || stacks.set(id, []).get(id);
-const content = ({ points, box, done, example }) => ({ points, box, done, example });
 
 /** Change the label of the picture that is looked at. */
 export function change(label) {
   const { picture } = state;
-  if (JSON.stringify(content(label)) === JSON.stringify(content(picture.label))) return;
+  const changes = changesBetween(picture.label, label);
+  if (!changes.length) return;
   const before = stack(past, picture.id);
-  before.push(content(picture.label));
+  before.push(reversed(changes));
   if (before.length > MOST) before.shift();
   future.set(picture.id, []);
   show(label);
@@ -32,25 +33,32 @@ export const canRedo = () => Boolean(state.picture && stack(future, state.pictur
 
 /** A point has another name from now on, in the steps that were kept too. */
 export function renameInHistory(key, name) {
-  for (const labels of [...past.values(), ...future.values()]) {
-    for (const label of labels) {
-      const entries = Object.entries(label.points).map(([one, mark]) => [one === key ? name : one, mark]);
-      label.points = Object.fromEntries(entries);
+  for (const steps of [...past.values(), ...future.values()]) {
+    for (const changes of steps) {
+      for (const one of changes) if (one[0] === "points" && one[1] === key) one[1] = name;
     }
   }
 }
 
+/** One step back or forth, of what this window did: what another one changed since stays as it is there. */
 function step(from, to) {
   if (!state.picture) return;
   const { id, label } = state.picture;
-  const found = stack(from, id).pop();
-  if (!found) return;
-  stack(to, id).push(content(label));
-  show({ ...label, ...found });
+  for (let changes = stack(from, id).pop(); changes; changes = stack(from, id).pop()) {
+    const own = stillFit(label, changes);
+    if (own.length) {
+      stack(to, id).push(reversed(own));
+      show(withChanges(label, own));
+      return;
+    }
+    say("Another window changed that since; it stays as it is there.");
+  }
+  set({ picture: state.picture });
 }
 
 function show(label) {
-  const picture = { ...state.picture, label };
+  const base = state.picture.base || state.picture.label;
+  const picture = { ...state.picture, base, label };
   set({ picture });
-  save(picture.id, label);
+  save(picture.id, label, base);
 }

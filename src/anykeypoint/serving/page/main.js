@@ -7,6 +7,8 @@ import { finish } from "./finishing.js";
 import "./gestures.js";
 import { canRedo, canUndo, redo, undo } from "./history.js";
 import { switchMode } from "./keyboard.js";
+import { entryOf, isOld } from "./listing.js";
+import { changesBetween, inWords } from "./merging.js";
 import "./panel.js";
 import { canGoBack, isOpening, next, openLeastSure, previous, refresh } from "./pictures.js";
 import { say, saveLeftovers, waiting } from "./saving.js";
@@ -140,8 +142,7 @@ async function follow() {
     for (const sentence of project.notes.slice(noted)) note(sentence);
     noted = project.notes.length;
     soon = ["working", "refining"].includes(project.answers.state) || project.model.state === "loading";
-    const more = before?.answered !== project.answers.answered || before?.state !== project.answers.state;
-    if (more || state.list.length !== project.pictures) await refresh();
+    if (isOld(project)) await refresh();
     await followPicture();
     if (!isOpening() && !state.picture && state.list.length) await openLeastSure();
   } catch (error) {
@@ -152,19 +153,24 @@ async function follow() {
   return undefined;
 }
 
-/** Show a newer answer of the picture that is looked at, unless a person is at work on it right now. */
+let followed = null; // the entry of the list that the picture on the screen was fetched for
+
+/** Show what is new of the picture that is looked at, unless a person is at work on it right now. */
 async function followPicture() {
   const { picture } = state;
-  if (!picture || picture.label.done || state.project.answers.current === picture.id || waiting(picture.id)) return;
-  const entry = state.list.find((one) => one.id === picture.id);
-  if (entry && (entry.doubt !== picture.doubt || entry.state !== picture.state || state.project.answers.state !== "idle")) {
-    const fresh = await api.picture(picture.id);
-    if (state.picture?.id === fresh.id && !waiting(fresh.id) && fresh.label.revision === state.picture.label.revision) {
-      const label = state.picture.label;
-      if (JSON.stringify(fresh.answer) !== JSON.stringify(state.picture.answer) || fresh.error !== state.picture.error) set({ picture: { ...fresh, label }, densities: null });
-      else Object.assign(state.picture, { doubt: fresh.doubt, state: fresh.state });
-    }
-  }
+  const entry = picture && entryOf(picture.id);
+  if (!entry || entry === followed || state.dragging || waiting(picture.id)) return;
+  const fresh = await api.picture(picture.id);
+  const now = state.picture;
+  if (now?.id !== fresh.id || state.dragging || waiting(fresh.id) || fresh.label.revision < now.label.revision) return;
+  followed = entry;
+  const theirs = changesBetween(now.base || now.label, fresh.label);
+  const answered = JSON.stringify(fresh.answer) !== JSON.stringify(now.answer);
+  const label = theirs.length ? fresh.label : now.label;
+  if (theirs.length || answered || fresh.error !== now.error) {
+    set({ picture: { ...fresh, base: fresh.label, label }, ...(answered ? { densities: null } : {}) });
+  } else Object.assign(now, { doubt: fresh.doubt, state: fresh.state });
+  if (theirs.length) say(`Another window changed ${inWords(theirs)} of this picture; it is shown as it is there.`);
 }
 
 function noProject() {
@@ -195,6 +201,7 @@ on("project saving", showProgress);
 on("project saving picture", draw);
 on("saving", () => state.saving === "saved" && setTimeout(follow, 60));
 on("uploaded", follow);
+on("told", () => note(state.told));
 followDensities();
 
 await follow();

@@ -2,7 +2,8 @@
 
 import { api } from "./api.js";
 import { EMPTY, percent } from "./labels.js";
-import { say, waiting } from "./saving.js";
+import { fetchList } from "./listing.js";
+import { basis, say, waiting } from "./saving.js";
 import { at, make, on, set, state } from "./state.js";
 import { fit } from "./view.js";
 
@@ -29,7 +30,8 @@ export async function open(id, keepWay = false) {
     const picture = await api.picture(id);
     if (mine !== opening) return;
     const label = waiting(id) || picture.label;
-    set({ picture: { ...picture, label: { ...EMPTY, ...label } } });
+    const base = basis(id) || picture.base || picture.label;
+    set({ picture: { ...picture, base, label: { ...EMPTY, ...label } } });
     if (other) {
       set({ bitmap: null, selected: null, hovered: null, densities: null, cross: null, draft: null });
       say("");
@@ -58,8 +60,9 @@ export function next() {
     here += 1;
     return open(visited[here], true);
   }
-  const last = (one) => visited.lastIndexOf(one.id);
-  const [chosen] = unfinished().sort((one, other) => last(one) - last(other));
+  const last = new Map(visited.map((id, place) => [id, place]));
+  const place = (one) => last.get(one.id) ?? -1;
+  const [chosen] = unfinished().sort((one, other) => place(one) - place(other));
   return chosen ? open(chosen.id) : openLeastSure();
 }
 
@@ -107,7 +110,7 @@ const list = at("list");
 
 /** Fetch the list. */
 export async function refresh() {
-  set({ list: await api.pictures() });
+  set({ list: await fetchList() });
 }
 
 const PAUSE = 1000; // milliseconds between two lists while many pictures are sent
@@ -120,15 +123,17 @@ export async function refreshSometimes() {
   await refresh();
 }
 
+const filled = new Map(); // id -> the entry that its row shows
+const moved = new Set(); // rows that may stand in the wrong place
+
 function show() {
-  const known = new Set(state.list.map((one) => one.id));
-  for (const [id, row] of rows) {
-    if (!known.has(id)) {
-      row.remove();
-      rows.delete(id);
-    }
+  for (const entry of state.list) {
+    if (filled.get(entry.id) === entry) continue;
+    const row = rows.get(entry.id) || newRow(entry);
+    fill(row, entry);
+    filled.set(entry.id, entry);
+    moved.add(row);
   }
-  for (const entry of state.list) fill(rows.get(entry.id) || newRow(entry), entry);
   const busy = list.contains(document.activeElement) || list.matches(":hover");
   const wanted = state.list.map((one) => rows.get(one.id));
   if (!busy || list.children.length !== wanted.length) reorder(wanted);
@@ -137,18 +142,26 @@ function show() {
   showCurrent();
 }
 
+/** Put the rows in order: those that changed are taken out, so that the others, which stay in order, are not touched. */
 function reorder(wanted) {
-  if (wanted.every((row, place) => list.children[place] === row)) return;
+  if (wanted.every((row, place) => list.children[place] === row)) return moved.clear();
   const focused = document.activeElement;
   const inside = list.contains(focused);
-  list.append(...wanted);
+  for (const row of moved) row.remove();
+  moved.clear();
+  let following = list.firstElementChild;
+  for (const row of wanted) {
+    if (row === following) following = following.nextElementSibling;
+    else list.insertBefore(row, following);
+  }
   if (inside) focused.focus({ preventScroll: true });
+  return undefined;
 }
 
 function newRow(entry) {
   const thumb = make("img", { alt: "", width: 56, height: 42, decoding: "async" });
   const text = make("span", { class: "row-text" }, make("span", { class: "row-name" }), make("span", { class: "row-state" }));
-  const button = make("button", { class: "row", onclick: () => open(entry.id) }, thumb, text, make("span", { class: "share" }));
+  const button = make("button", { class: "row", "aria-current": "false", onclick: () => open(entry.id) }, thumb, text, make("span", { class: "share" }));
   const row = make("li", {}, button);
   row.dataset.id = entry.id;
   rows.set(entry.id, row);
@@ -167,11 +180,14 @@ function fill(row, entry) {
   row.className = entry.state;
 }
 
+let current = null; // the row of the picture that is looked at
+
 function showCurrent() {
-  for (const [id, row] of rows) {
-    const current = id === state.picture?.id;
-    row.firstElementChild.setAttribute("aria-current", current ? "true" : "false");
-  }
+  const row = rows.get(state.picture?.id) || null;
+  if (row === current) return;
+  current?.firstElementChild.setAttribute("aria-current", "false");
+  row?.firstElementChild.setAttribute("aria-current", "true");
+  current = row;
 }
 
 // Small pictures are fetched when their row comes into sight.

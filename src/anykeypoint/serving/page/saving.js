@@ -2,10 +2,12 @@
 // when the server is back or the page is opened again, so that a browser or a server that is killed loses nothing.
 
 import { api } from "./api.js";
+import { EMPTY } from "./labels.js";
+import { changesBetween, content, inWords, withChanges } from "./merging.js";
 import { at, set, state } from "./state.js";
 
 const WAIT = 1500; // milliseconds between two tries
-const unsaved = new Map(); // id of a picture -> its label
+const unsaved = new Map(); // id of a picture -> { label, base }: its label, and that of the server which it was made of
 let sending = false;
 
 const place = () => `anykeypoint-unsaved:${state.project.folder}`;
@@ -19,16 +21,22 @@ function keep() {
   }
 }
 
-/** Save a label. Of several labels of one picture only the last is sent. */
-export function save(id, label) {
-  unsaved.set(id, label);
+/**
+ * Save a label. Of several labels of one picture only the last is sent. What another window changed meanwhile stays: the
+ * server takes what differs from `base`, the label that this one was made of.
+ */
+export function save(id, label, base) {
+  unsaved.set(id, { label, base: basis(id) || base });
   keep();
   set({ saving: "saving" });
   send();
 }
 
 /** The label of a picture that the server has not got yet; undefined where it has all. */
-export const waiting = (id) => unsaved.get(id);
+export const waiting = (id) => unsaved.get(id)?.label;
+
+/** The label of the server that a label which it has not got yet was made of. */
+export const basis = (id) => unsaved.get(id)?.base;
 
 /** Wait until the server has everything. */
 export async function saved() {
@@ -43,7 +51,9 @@ export function saveLeftovers() {
   } catch {
     kept = null;
   }
-  for (const [id, label] of kept || []) if (!unsaved.has(id)) unsaved.set(id, label);
+  for (const [id, one] of kept || []) {
+    if (!unsaved.has(id)) unsaved.set(id, one.base ? one : { label: one, base: EMPTY }); // an older page kept the label alone
+  }
   if (unsaved.size) send();
 }
 
@@ -52,8 +62,8 @@ async function send() {
   sending = true;
   try {
     while (unsaved.size) {
-      const [id, label] = unsaved.entries().next().value;
-      if (!(await sent(id, label))) return;
+      const [id, { label, base }] = unsaved.entries().next().value;
+      if (!(await sent(id, label, base))) return;
     }
     set({ saving: "saved" });
   } finally {
@@ -62,18 +72,19 @@ async function send() {
 }
 
 /** Whether a label was saved or cannot be; false where it is tried again later. */
-async function sent(id, label) {
+async function sent(id, label, base) {
   try {
-    const whole = await api.save(id, label);
-    const newer = unsaved.get(id);
+    const whole = await api.save(id, label, content(base));
+    while (state.dragging) await new Promise((done) => setTimeout(done, 30)); // what a hand holds does not move
+    const newer = unsaved.get(id).label;
+    const theirs = changesBetween(label, whole.label); // another window's
     if (newer === label) unsaved.delete(id);
-    else unsaved.set(id, { ...newer, revision: whole.label.revision });
+    else unsaved.set(id, { label: { ...withChanges(newer, theirs), revision: whole.label.revision }, base: whole.label });
     keep();
-    if (state.picture?.id === id) {
-      const shown = newer === label ? whole.label : { ...state.picture.label, revision: whole.label.revision };
-      set({ picture: { ...whole, label: shown } });
-      say("");
-    }
+    const current = state.picture?.id === id;
+    if (current) set({ picture: { ...whole, base: whole.label, label: waiting(id) || whole.label } });
+    const both = theirs.length ? [`Another window changed ${inWords(theirs)} of ${whole.name}; what you did is kept too.`] : [];
+    tell([...whole.said, ...both].join(" "), current);
     return true;
   } catch (error) {
     if (error.status === 0 || error.status === 503 || error.status === 429 || error.status === 500) {
@@ -87,13 +98,18 @@ async function sent(id, label) {
     const known = await api.picture(id).catch(() => null);
     const there = known && same(known.label, label); // it was saved, but the answer was lost on the way
     say(there ? "" : error.message);
-    if (known && state.picture?.id === id) set({ picture: known });
+    if (known && state.picture?.id === id) set({ picture: { ...known, base: known.label } });
     return true;
   }
 }
 
-const same = (one, other) =>
-  ["points", "box", "done", "example"].every((part) => JSON.stringify(one[part]) === JSON.stringify(other[part]));
+const same = (one, other) => !changesBetween(one, other).length;
+
+/** Say what came of a save: below the picture where it is looked at, and otherwise above the list until it is closed. */
+function tell(sentence, current) {
+  if (current) say(sentence);
+  else if (sentence) set({ told: sentence });
+}
 
 /** Show a sentence below the picture; "" takes it away. */
 export function say(sentence) {

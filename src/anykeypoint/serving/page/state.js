@@ -3,7 +3,7 @@
 export const state = {
   project: null, // GET /v1/project
   list: [], // GET /v1/project/pictures
-  picture: null, // the one that is looked at: GET /v1/project/pictures/N; its label is what is on the screen
+  picture: null, // the one that is looked at: GET /v1/project/pictures/N; its label is what is on the screen, its base the server's
   bitmap: null, // its pixels
   selected: null, // key of the selected point
   hovered: null, // key of the point under the pointer
@@ -12,11 +12,13 @@ export const state = {
   tip: "", // a sentence below the picture
   newNoun: null, // what the object is called, said before there is a category
   cross: null, // [x, y] of the crosshair, image pixels, where the keyboard points
+  dragging: false, // whether a pointer holds something
   draft: null, // [x, y, x, y] of a box that is being drawn
   names: true,
   density: false,
   densities: null, // of the picture: { asked, crop, cells, grids }
   saving: "saved", // saved, saving or waiting
+  told: "", // a sentence about a picture that is not looked at any longer
 };
 
 const listeners = new Map();
