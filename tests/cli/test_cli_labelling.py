@@ -8,7 +8,9 @@ from PIL import Image
 
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
-from anykeypoint.labelling import looks
+from anykeypoint.labelling import looks, ways
+from anykeypoint.labelling.job import Answering
+from anykeypoint.training.adapting.adapt_config import AdaptConfig
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,31 @@ def test_the_loop_is_played_in_all_ways_and_reported(work, capsys):
     assert page in printed and all(kind in page for kind in results["kinds"])
     code, _, err = run(capsys, "simulate-labelling", *data(work), *options)
     assert code == 2 and "no empty folder" in err
+
+
+def test_what_was_trained_on_the_corrected_pictures_is_a_column(work, tmp_path, capsys, monkeypatch):
+    write_dataset(tmp_path / "data", 11, seed=5, per_category=11, size=64)
+    adapted, plain = [], Answering.adapt
+
+    def adapt(job, config):
+        adapted.append((len(job.examples), config.seed))
+        plain(job, config)
+
+    monkeypatch.setattr(Answering, "adapt", adapt)
+    small = AdaptConfig(versions=2, folds=2, steps=4, batch=2, check_every=2)
+    monkeypatch.setattr(ways, "ADAPTING", small)
+    options = ["--model", work / "model", "--corrected", 8, "--every", 4, "--seed", 3, "--prompt", "example", "--adapt"]
+    code, printed, err = run(capsys, "simulate-labelling", *data(tmp_path), *options, "-o", tmp_path / "out")
+    assert code == 0, err
+    assert adapted == [(9, 3)], "once there are 8 examples or more, with the seed of the command"
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["mean"]) == ["example", "examples", "adapted", "copying"]
+    ((kind, entry),) = results["kinds"].items()
+    way = entry["ways"]["adapted"]
+    assert entry["objects"] == 11 and [done for done, _ in way["steps"]] == [1, 5, 9, 11]
+    assert way["steps"][:3] == entry["ways"]["examples"]["steps"][:3], "until it is trained it is the same way"
+    assert 0 <= way["untouched"] <= 1 and way["steps"][-1] == [11, way["corrections"]]
+    assert "| kind | objects | example | examples | adapted | copying |" in printed and kind in printed
 
 
 def test_pictures_that_cannot_be_read_cost_no_others(work, tmp_path, capsys):
