@@ -4,25 +4,18 @@ from dataclasses import fields, is_dataclass
 from importlib import resources
 
 import pytest
-import yaml
 
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.models.generative.capellm import CapeLLMConfig
-from anykeypoint.models.generative.kptllm_config import KptLLMConfig
 from anykeypoint.reproduction.tables import read_tables
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
-from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig
-from anykeypoint.training.trainable import family_of
 
 FOLDER = resources.files("anykeypoint") / "experiments"
 CAPELLM = {
     prefix: read_tables(FOLDER / "tables" / name).tables
     for prefix, name in (("capellm", "capellm_v2.yaml"), ("capellm-v1", "capellm_v1.yaml"))
 }
-KPTLLM = yaml.safe_load((FOLDER / "kptllm_tables.yaml").read_text(encoding="utf-8"))
-BASE = yaml.safe_load((FOLDER / "kptllm.yaml").read_text(encoding="utf-8"))
-FUSION = yaml.safe_load((FOLDER / "fusion_tables.yaml").read_text(encoding="utf-8"))
 
 SHARED = CapeLLMConfig(released_crop=True)  # crops as the released code samples them are in every row
 DEFAULT = {}
@@ -171,40 +164,6 @@ CHANGES: dict[str, dict[str, dict[str, dict]]] = {
         },
     },
 }
-LLAVA_13B = "llava-hf/llava-1.5-13b-hf"
-# Table and row of KptLLM's ablations -> what differs from kptllm.yaml, asked by one example.
-ABLATIONS = {
-    (13, "without identify-then-detect"): {"model.identify_first": False, "recipe.tasks.identify": 0.0},
-    (13, "with identify-then-detect"): {},
-    (14, "average pooling"): {"model.extractor": "pool"},
-    (14, "prompt feature extractor"): {},
-    (15, "visual"): {},
-    (15, "visual and textual"): {"recipe.tasks.example": 0.0, "recipe.tasks.both": 1, "ask.protocol": "both"},
-    (16, "7B"): {},
-    (16, "13B"): {
-        "model.llava": LLAVA_13B,
-        "model.vision.source": LLAVA_13B,
-        "model.language.source": LLAVA_13B,
-        "model.language.name": "vicuna-13b",
-    },
-}
-# Table and row of the fusion paper -> model, image encoder, text encoder, batch.
-SMALL, GTE = "swinv2-s", "gte-base-en-v1.5"
-MATCHERS = {
-    (2, "CapeX-CLIP"): ("capex", "swinv2-t", "clip", 16),
-    (2, "CapeX-S"): ("capex", SMALL, GTE, 8),
-    (4, "CapeFormer-S"): ("capeformer", SMALL, None, 8),
-    (4, "GraphCape-S"): ("graphcape", SMALL, None, 8),
-    (4, "CapeX-S"): ("capex", SMALL, GTE, 8),
-    (6, "visual only"): ("graphcape", SMALL, None, 8),
-    (6, "textual only"): ("capex", SMALL, GTE, 8),
-    (6, "FLF"): ("flf", SMALL, GTE, 8),
-    (6, "DLF"): ("dlf", SMALL, GTE, 8),
-    (7, "GraphCape"): ("graphcape", SMALL, None, 8),
-    (7, "CapeX"): ("capex", SMALL, GTE, 8),
-    (7, "FLF"): ("flf", SMALL, GTE, 8),
-    (7, "DLF"): ("dlf", SMALL, GTE, 8),
-}
 
 
 def differences(one: object, other: object, place: str) -> dict[str, object]:
@@ -238,25 +197,3 @@ def test_a_row_changes_what_the_papers_row_changes(prefix, table, name):
             found |= differences(run, CapeLLMTrainConfig(), key)
         found |= differences(EvaluationConfig(**setting.ask), EvaluationConfig(), "ask")
         assert found == CHANGES[prefix][table][name]
-
-
-@pytest.mark.parametrize(("table", "name"), ABLATIONS)
-def test_a_kptllm_row_changes_what_the_papers_row_changes(table, name):
-    (row,) = [row for row in KPTLLM if (row["table"], row["row"]) == (table, name)]
-    model, recipe = ({**BASE[key], **row.get(key, {})} for key in ("model", "recipe"))
-    parts = differences(KptLLMConfig.from_dict(model), KptLLMConfig.from_dict(BASE["model"]), "model")
-    runs = [from_mapping(KptLLMTrainConfig, part, "recipe") for part in (recipe, BASE["recipe"])]
-    parts |= differences(*runs, "recipe")
-    parts |= differences(EvaluationConfig(**row["ask"]), EvaluationConfig(protocol="1-shot", episodes=200), "ask")
-    assert parts == ABLATIONS[table, name] and len(KPTLLM) == len(ABLATIONS)
-
-
-@pytest.mark.parametrize(("table", "name"), MATCHERS)
-def test_a_fusion_row_is_the_matcher_that_the_paper_names(table, name):
-    (row,) = [row for row in FUSION if (row["table"], row["row"]) == (table, name)]
-    family = family_of(row["model"], name)
-    model = family.described(row["model"], name)
-    text = model.text.name if model.text else None
-    batch = from_mapping(family.recipe, row["recipe"], name).batch
-    assert (model.name, model.vision.name, text, batch) == MATCHERS[table, name]
-    assert model.head is None and model.released_crop
