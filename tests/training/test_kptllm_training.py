@@ -179,8 +179,11 @@ def test_the_verb_starts_a_new_model_from_a_saved_capellm_and_no_other_from_anot
         assert torch.allclose(found[name], tensor, atol=1e-6), name
     with pytest.raises(InputError, match="not both"):
         train_verb(spec, tmp_path / "x", images, **(options | {"start": str(tmp_path / "out" / "model")}))
-    (tmp_path / "m.yaml").write_text("{instruction: brief}")
+    (tmp_path / "m.yaml").write_text("{name: capex}")
     with pytest.raises(InputError, match="not both"):
+        train_verb(spec, tmp_path / "x", images, **options)
+    (tmp_path / "m.yaml").write_text("{instruction: brief}")  # the paper's towers, which the saved one does not have
+    with pytest.raises(InputError, match="starts from another one has its vision"):
         train_verb(spec, tmp_path / "x", images, **options)
 
 

@@ -30,8 +30,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Train this saved model further instead; with --model, what the new model starts from: a KptLLM "
-            "from a CapeLLM, FLF and DLF from a CapeX or GraphCape.",
+            help="Train this saved model further instead; with --model, what the new model starts from: a CapeLLM "
+            "or KptLLM from a CapeLLM, FLF and DLF from a CapeX or GraphCape.",
             autocompletion=options.complete_models,
         ),
     ] = None,
@@ -83,8 +83,8 @@ def run(
         new = family.described(described, str(model))
         if start is not None and (family.starts_from is None or not family.starts_from(model_type(find(start)))):
             raise InputError(
-                "Give either --model for a new model or --start for a saved one, not both; only a KptLLM can start "
-                "from another model, a CapeLLM, and FLF and DLF from a CapeX or a GraphCape."
+                "Give either --model for a new model or --start for a saved one, not both; only a CapeLLM and a "
+                "KptLLM can start from another model, a CapeLLM, and FLF and DLF from a CapeX or a GraphCape."
             )
     else:
         family, new = trainable.SAVED.get(model_type(find(start)), trainable.CAPELLM), None

@@ -75,6 +75,8 @@ CAPELLM = Family(
     CapeLLM.build,
     _train_capellm,
     "crops were skipped: no labelled point was inside",
+    lambda kind: kind not in SAVED,
+    capellm_trainer.from_capellm,
 )
 MATCHER = Family(
     MatcherConfig.keys(),

@@ -5,15 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...data.synthetic import SyntheticObject
 from ...forms.dataset import LabelledObject
 from ...models.generative.capellm import CapeLLM
+from ...models.generative.capellm_config import CapeLLMConfig
 from .. import loop
 from .answer_losses import training_losses
 from .capellm_config import CapeLLMTrainConfig
-from .generative_trainer import GenerativeTrainer
+from .generative_trainer import GenerativeTrainer, check_shared
 from .object_sampler import TrainingObject
 from .rounds import grouped
 from .sequence_batch import collate
@@ -41,6 +43,27 @@ def train(
     with _only_trainable(model, config.train_only):
         loop.run(CapeLLMTrainer(model, objects, config, weights), out, on_step, stop_after, quiet)
     return model
+
+
+def from_capellm(config: CapeLLMConfig, source: CapeLLM, seed: int = 0) -> CapeLLM:
+    """A new CapeLLM with the image encoder, language model, adapters and projection of a saved one.
+
+    The two may differ in how they ask, answer and cut crops. What the new one answers with <KEYPOINT> and the saved one
+    does not have is random. Raises InputError unless both agree in encoder, language model and spelling.
+
+    config: description of the new model.
+    source: the trained CapeLLM; its modules are used, not copied.
+    seed: seed of the random weights.
+    """
+    check_shared(config, source.config, ("vision", "language", "spaced"), "A CapeLLM that starts from another one")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = CapeLLM(config, source.encoder, source.language, source.tokenizer)
+    model.projection = source.projection
+    token = ("answer", "keypoint_token", "spread")
+    if all(getattr(config, key) == getattr(source.config, key) for key in token):
+        model.keypoint_token = source.keypoint_token
+    return model.eval()
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -11,6 +12,7 @@ from torch import nn
 
 from ...category import Category
 from ...data.synthetic import SyntheticObject
+from ...errors import InputError
 from ...forms.dataset import LabelledObject
 from ...models.generative.base import GenerativeModel
 from ..rates import cosine_rate
@@ -152,6 +154,24 @@ class GenerativeTrainer(Trainer):
 
     def dummy_pass(self) -> None:
         dummy_pass(self.model)
+
+
+def check_shared(ours: Any, theirs: Any, keys: Sequence[str], what: str) -> None:
+    """InputError unless a new model has the options of the saved one that it starts from.
+
+    ours, theirs: configs of the new and of the saved model.
+    keys: options that must be the same.
+    what: subject of the sentence.
+    """
+    for key in keys:
+        own, saved = (_plain(getattr(config, key)) for config in (ours, theirs))
+        if own != saved:
+            raise InputError(f"{what} has its {key}, which is {saved}, but got {own}.")
+
+
+def _plain(value: object) -> object:
+    """An option as a sentence can show it."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _questions(sequences: Sequence[PackedSequence]) -> int:

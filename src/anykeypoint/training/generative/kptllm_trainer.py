@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ...models.generative.kptllm_config import KptLLMConfig
 from .. import loop
 from ..trainer import StepPlan
 from .answer_losses import digits_loss, point_loss, spread_loss, text_loss
-from .generative_trainer import GenerativeTrainer
+from .generative_trainer import GenerativeTrainer, check_shared
 from .guidance import guided_losses
 from .kptllm_config import KptLLMTrainConfig
 from .object_sampler import TrainingObject
@@ -60,12 +59,8 @@ def from_capellm(config: KptLLMConfig, source: CapeLLM, seed: int = 0) -> KptLLM
     source: the trained CapeLLM; its modules are used, not copied.
     seed: seed of the random weights.
     """
-    for key in ("vision", "language", "answer", "keypoint_token", "spread", "spaced"):
-        ours, theirs = getattr(config, key), getattr(source.config, key)
-        if ours != theirs:
-            raise InputError(
-                f"A KptLLM that starts from a CapeLLM has its {key}, which is {_plain(theirs)}, but got {_plain(ours)}."
-            )
+    shared = ("vision", "language", "answer", "keypoint_token", "spread", "spaced")
+    check_shared(config, source.config, shared, "A KptLLM that starts from a CapeLLM")
     if config.projector != "linear":
         raise InputError(f"A CapeLLM's projection is linear, but the new model's projector is {config.projector!r}.")
     with torch.random.fork_rng():
@@ -198,8 +193,3 @@ def task_losses(
         return terms | spread_loss(model, hidden, batch)
 
     return guided_losses(model, batch, config.guide, states, answers, readers=readers)
-
-
-def _plain(value: object) -> object:
-    """An option as a sentence can show it."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
