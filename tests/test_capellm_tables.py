@@ -11,7 +11,8 @@ from anykeypoint.evaluation.density_comparison import DensityComparisonConfig
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.instructions import check_describe, instruction
-from anykeypoint.models.generative.capellm import CapeLLMConfig
+from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
+from anykeypoint.models.loading import find
 from anykeypoint.reproduction.tables import read_tables
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.sequences import training_form
@@ -319,6 +320,16 @@ def test_at_field_scale_no_row_measures_weights_that_saw_the_test_kinds(setting)
     assert setting.held_out == "capellm-small@held-out" and setting.items == GIVEN["capellm"]["field"]["items"]
     assert setting.recipe["item"] == "group"
     assert setting.items == setting.recipe["steps"] * setting.recipe["accumulate"] * setting.recipe["batch"]
+
+
+@pytest.mark.parametrize("setting", [param for param in SETTINGS if param.values[0].scale == "field"])
+def test_trainings_at_field_scale_start_from_the_held_out_checkpoint_where_it_has_their_encoder(setting):
+    saved = CapeLLM.read_config(find(setting.held_out))
+    config = model_of(setting)
+    shared = [getattr(config, key) == getattr(saved, key) for key in ("vision", "language", "spaced")]
+    assert all(shared) == (config.vision.name == "efficientnet-lite2")
+    starts = "table-2/Only Query Images / CapeLLM" if all(shared) and (setting.trained == "own") else setting.start
+    assert setting.start == starts and bool(starts) <= all(shared)
 
 
 def test_rows_that_differ_in_what_is_asked_alone_measure_the_held_out_checkpoint():
