@@ -118,7 +118,7 @@ def _scaled(count: int, share: float, steps: int) -> int:
 def _recipe(family: Family, given: Any, what: str, length: Length) -> RunConfig:
     config = from_mapping(family.recipe, _plain(given), what)
     if length.epochs is not None:
-        if config.sampling != "epoch":
+        if config.sampling == "balanced":
             raise InputError(f"{what} draws its samples {config.sampling!r} and has no epochs; leave out --epochs.")
         config = replace(config, epochs=length.epochs, steps=0)
     return config if length.seed is None else replace(config, seed=length.seed)

@@ -59,9 +59,9 @@ def _missing_data(setting: Setting, places: Places) -> Iterator[Missing]:
     for spec, images in parts:
         lacking = [*places.missing_files(spec), *_missing_members(spec, places)]
         if lacking:
-            yield Missing("data", f"{spec} ({lacking[0]} is not there)", _where(spec))
+            yield Missing("data", spec, f"there is no {lacking[0]}; {_where(spec)}")
         elif images and not (places.data / images).is_dir():
-            yield Missing("data", f"the pictures of {spec} ({places.data / images} is not there)", _where(spec))
+            yield Missing("data", f"pictures of {spec}", f"there is no folder {places.data / images}; {_where(spec)}")
 
 
 def _missing_members(spec: str, places: Places) -> list[Any]:

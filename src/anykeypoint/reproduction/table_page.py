@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation import page as html
+from ..evaluation.gaussians import METHODS, SAMPLED
 from ..evaluation.page import number
 from ..io import write_bytes
 from .figures import Figure
@@ -29,7 +30,7 @@ def write_pages(result: TableResult) -> list[Path]:
 def markdown(result: TableResult) -> str:
     """The table as Markdown; the first lines say of which scale it is, and where it contradicts the paper."""
     lines = [f"# {_title(result)}", "", *(f"{sentence}\n" for sentence in _sentences(result))]
-    lines += ["", "| " + " | ".join(_HEADER) + " |", "|" + "---|" * len(_HEADER)]
+    lines += ["| " + " | ".join(_HEADER) + " |", "|" + "---|" * len(_HEADER)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _cells(result)]
     lines += ["", "| row | model | objects | training | measuring |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in _times(result)]
@@ -167,27 +168,28 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
         theirs, ours, changed = result.paper(one.row, column), one.figures.get(column), one.changes.get(column)
         if theirs is None and ours is None and lines:
             continue
+        digits = 3 if column == "nme" or ("/" in column and column.partition("/")[0] in (*METHODS, SAMPLED)) else 1
         name = f"{one.row.name}{said.get(one.status, '')}" if not lines else ""
         known = ours is not None and ours.value is not None and isinstance(theirs, int | float)
         moved = None if first is None or one is first else _paper_change(result, first, one, column)
         lines.append(
             (
                 *(name, column, str(theirs) if isinstance(theirs, str) else number(theirs, 2)),
-                number(ours.value if ours else None),
-                number(ours.value - theirs, 1, True) if known else "-",
-                _ends(ours),
+                number(ours.value if ours else None, digits),
+                number(ours.value - theirs, digits, True) if known else "-",
+                _ends(ours, digits),
                 number(moved, 2, True),
-                number(changed.value if changed else None, 1, True),
-                _ends(changed, sign=True),
+                number(changed.value if changed else None, digits, True),
+                _ends(changed, digits, sign=True),
             )
         )
     return lines
 
 
-def _ends(figure: Figure | None, sign: bool = False) -> str:
+def _ends(figure: Figure | None, digits: int, sign: bool = False) -> str:
     if figure is None or figure.low is None:
         return "-"
-    return f"{number(figure.low, 1, sign)} to {number(figure.high, 1, sign)}"
+    return f"{number(figure.low, digits, sign)} to {number(figure.high, digits, sign)}"
 
 
 def _times(result: TableResult) -> list[tuple[str, ...]]:

@@ -1,0 +1,112 @@
+"""What decides a training, its length in items, and the features that trainings share."""
+
+from dataclasses import replace
+
+import pytest
+import tiny_matchers
+import yaml
+
+from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.errors import InputError
+from anykeypoint.reproduction.configured import Length, with_items
+from anykeypoint.reproduction.places import Places
+from anykeypoint.reproduction.tables import read_tables
+from anykeypoint.reproduction.trainings import train, training_of
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
+from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+
+CACHED = {"features": "cached", "versions": 2, "batch": 3, "epochs": 1, "warmup": 1, "precision": "fp32"}
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """Reads tables whose rows are tiny matchers on a frozen encoder; called with the rows, gives the paper's tables."""
+    write_dataset(tmp_path / "data", 6, seed=4, per_category=3, size=64)
+    given = tiny_matchers.config("capex", tmp_path).to_dict()
+    given["vision"] = {**given["vision"], "tuning": "frozen"}
+    keys = ("name", "vision", "text", "head")
+    base = {"train": "coco:x.json", "test": "coco:x.json", "splits": [1], "recipe": CACHED}
+    labels = {"train": "coco:annotations.json", "test": "coco:annotations.json", "images": "images"}
+
+    def read(rows):
+        table = {"title": "t", "place": "p", "metrics": ["mpck"], "rows": rows}
+        whole = {"paper": "Toy", "prefix": "toy", "tables": {"table-1": table}, "field": {**labels, "items": 6}}
+        whole["base"] = {**base, "model": {key: given[key] for key in keys}}
+        (tmp_path / "toy.yaml").write_text(yaml.safe_dump(whole))
+        return read_tables(tmp_path / "toy.yaml")
+
+    return read
+
+
+def trainings(paper, length=None):
+    rows = paper.tables["table-1"].rows
+    return [training_of(paper, row, row.settings["field"][0], length or Length()) for row in rows]
+
+
+def test_rows_that_differ_in_what_is_asked_share_a_training(toy):
+    plain, asked, stated, seeded = trainings(
+        toy(
+            [
+                {"row": "plain"},
+                {"row": "asked", "ask": {"protocol": "text-pairs"}},
+                {"row": "its own default, stated", "recipe": {"accumulate": 1}},
+                {"row": "seeded", "recipe": {"seed": 1}},
+            ]
+        )
+    )
+    assert plain.name == asked.name == stated.name != seeded.name
+    assert trainings(toy([{"row": "plain"}]), Length(seed=1))[0].name == seeded.name
+    assert trainings(toy([{"row": "plain"}]), Length(items=3))[0].name != plain.name
+
+
+def test_trainings_with_one_frozen_encoder_compute_its_features_once(toy, tmp_path):
+    first, second = trainings(toy([{"row": "first"}, {"row": "second", "recipe": {"lr": 0.01}}]))
+    places, out = Places(tmp_path / "data"), tmp_path / "out"
+    train(first, places, out, quiet=True)
+    (features,) = out.glob("features/*/features.npy")
+    written = features.stat().st_mtime_ns
+    train(second, places, out, quiet=True)
+    assert [*out.glob("**/features.npy")] == [features] and features.stat().st_mtime_ns == written
+    assert first.about(out)["steps"] == 2 and first.about(out)["items"] == 6
+
+
+def test_a_training_starts_from_that_of_another_row(toy, tmp_path):
+    frozen = {"name": "flf", "head": {"frozen": True, "direction": "image_to_text", "norm": False}}
+    flf = tiny_matchers.config("flf", tmp_path).to_dict()["head"]
+    frozen["head"] = {key: None for key in tiny_matchers.config("capex", tmp_path).to_dict()["head"]} | {
+        **{key: flf[key] for key in ("guest_width", "graph_head")},
+        **frozen["head"],
+    }
+    rows = [{"row": "host"}, {"row": "guest", "start": "table-1/host", "model": frozen}]
+    host, guest = trainings(toy(rows))
+    assert guest.start.name == host.name
+    train(guest, Places(tmp_path / "data"), tmp_path / "out", quiet=True)
+    assert host.is_done(tmp_path / "out") and guest.is_done(tmp_path / "out")
+
+
+def test_a_training_on_labels_that_changed_is_not_gone_on_with(toy, tmp_path):
+    (only,) = trainings(toy([{"row": "plain"}]))
+    folder = only.folder(tmp_path / "out")
+    folder.mkdir(parents=True)
+    (folder / "begun.json").write_text('{"labels": "others"}')
+    with pytest.raises(InputError, match="on other labels"):
+        train(only, Places(tmp_path / "data"), tmp_path / "out", quiet=True)
+
+
+def test_items_are_the_samples_of_all_steps_and_step_counts_keep_their_share():
+    recipe = MatcherTrainConfig(batch=8, epochs=200, warmup=500, accumulate=2)
+    short = with_items(recipe, 1600, objects=800)  # the recipe's own run has 200 x 800 / 16 = 10,000 steps
+    assert (short.steps, short.warmup) == (100, 5)
+    assert with_items(recipe, 0, objects=800) == recipe
+    assert with_items(replace(recipe, warmup=0), 16, objects=800).warmup == 0
+    guided = replace(CapeLLMTrainConfig(), epochs=1, accumulate=1)
+    guided = replace(guided, guide=replace(guided.guide, layers=(1,), alone=100))
+    assert with_items(guided, 100, objects=1000).guide.alone == 10
+
+
+def test_epochs_take_the_place_of_items_and_need_a_training_that_has_them(toy):
+    (longer,) = trainings(toy([{"row": "plain"}]), Length(epochs=3))
+    assert longer.configs.items == 0 and longer.configs.recipe.epochs == 3
+    balanced = [{"row": "plain", "recipe": {"sampling": "balanced", "steps": 9}}]
+    with pytest.raises(InputError, match="has no epochs; leave out --epochs"):
+        trainings(toy(balanced), Length(epochs=3))
