@@ -323,7 +323,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "reproduce": {
             *("tables", "--data", "--model", "--output", "-o", "--scale", "--rows", "--items", "--epochs", "--seed"),
-            *("--dry-run", "--list", "--json", "--device"),
+            *("--dry-run", "--list", "--json", "--launch", "--device"),
         },
         "adapt": {
             *("--data", "--images", "--output", "-o", "--start", "--category", "--recipe", "--seed"),

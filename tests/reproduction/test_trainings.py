@@ -1,17 +1,22 @@
 """What decides a training, its length in items, and the features that trainings share."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tiny_matchers
 import yaml
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 
+from anykeypoint import cli
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.reproduction.configured import Length, with_items
+from anykeypoint.reproduction import launching
+from anykeypoint.reproduction.configured import Length, for_processes, with_items
 from anykeypoint.reproduction.places import Places
 from anykeypoint.reproduction.tables import read_tables
-from anykeypoint.reproduction.trainings import train, training_of
+from anykeypoint.reproduction.trainings import Way, train, training_of
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
@@ -61,11 +66,12 @@ def test_rows_that_differ_in_what_is_asked_share_a_training(toy):
 
 def test_trainings_with_one_frozen_encoder_compute_its_features_once(toy, tmp_path):
     first, second = trainings(toy([{"row": "first"}, {"row": "second", "recipe": {"lr": 0.01}}]))
-    places, out = Places(tmp_path / "data"), tmp_path / "out"
-    train(first, places, out, quiet=True)
+    out = tmp_path / "out"
+    way = Way(Places(tmp_path / "data"), out, quiet=True)
+    train(first, way)
     (features,) = out.glob("features/*/features.npy")
     written = features.stat().st_mtime_ns
-    train(second, places, out, quiet=True)
+    train(second, way)
     assert [*out.glob("**/features.npy")] == [features] and features.stat().st_mtime_ns == written
     assert first.about(out)["steps"] == 2 and first.about(out)["items"] == 6
 
@@ -80,7 +86,7 @@ def test_a_training_starts_from_that_of_another_row(toy, tmp_path):
     rows = [{"row": "host"}, {"row": "guest", "start": "table-1/host", "model": frozen}]
     host, guest = trainings(toy(rows))
     assert guest.start.name == host.name
-    train(guest, Places(tmp_path / "data"), tmp_path / "out", quiet=True)
+    train(guest, Way(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
     assert host.is_done(tmp_path / "out") and guest.is_done(tmp_path / "out")
 
 
@@ -90,7 +96,7 @@ def test_a_training_on_labels_that_changed_is_not_gone_on_with(toy, tmp_path):
     folder.mkdir(parents=True)
     (folder / "begun.json").write_text('{"labels": "others"}')
     with pytest.raises(InputError, match="on other labels"):
-        train(only, Places(tmp_path / "data"), tmp_path / "out", quiet=True)
+        train(only, Way(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
 
 
 def test_items_are_the_samples_of_all_steps_and_step_counts_keep_their_share():
@@ -102,6 +108,34 @@ def test_items_are_the_samples_of_all_steps_and_step_counts_keep_their_share():
     guided = replace(CapeLLMTrainConfig(), epochs=1, accumulate=1)
     guided = replace(guided, guide=replace(guided.guide, layers=(1,), alone=100))
     assert with_items(guided, 100, objects=1000).guide.alone == 10
+
+
+def test_a_step_has_the_same_samples_on_another_number_of_processes():
+    recipe = CapeLLMTrainConfig(batch=1, accumulate=32)
+    assert for_processes(recipe, 4, 1).accumulate == 128 and for_processes(recipe, 4, 8).accumulate == 16
+    with pytest.raises(InputError, match="cannot be shared evenly by 3 processes"):
+        for_processes(recipe, 4, 3)
+
+
+def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_path, monkeypatch):
+    (tmp_path / "two.yaml").write_text("num_processes: 1\n")
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        AcceleratorState._reset_state(reset_partial_state=True)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(command[command.index("train") :])
+        return SimpleNamespace(returncode=ended.value.code)
+
+    monkeypatch.setattr(launching.subprocess, "run", run)
+    (only,) = trainings(toy([{"row": "plain", "recipe": {"features": "live"}}]))
+    places, folders = Places(tmp_path / "data"), []
+    for launch in (None, tmp_path / "two.yaml"):
+        folders.append(train(only, Way(places, tmp_path / f"out {launch is None}", quiet=True, launch=launch)))
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in folders)
+    assert len(commands) == 1 and str(tmp_path / "two.yaml") in commands[0]
+    assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in ours)
 
 
 def test_epochs_take_the_place_of_items_and_need_a_training_that_has_them(toy):

@@ -82,6 +82,13 @@ def run(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="With --list: write the rows as JSON too.")
     ] = None,
+    launch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Run each training by `accelerate launch` with this config file, on several GPUs or hosts.",
+        ),
+    ] = None,
     device: options.Device = "auto",
 ) -> int:
     """Reproduce tables of the papers: train, measure, and put the figures beside the printed ones.
@@ -90,6 +97,7 @@ def run(
     """
     from ..configs.checks import check_choice, check_whole
     from ..reproduction.configured import Length
+    from ..reproduction.launching import processes_of
     from ..reproduction.places import Places
     from ..reproduction.settings import SCALES
     from ..reproduction.table_run import ReproductionConfig, check_needs, check_rows
@@ -102,7 +110,9 @@ def run(
     if items is not None and (scale != "field" or epochs is not None):
         raise InputError("--items is for --scale field, in the place of --epochs; leave one of them out.")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("reproduce runs as one process; run it without accelerate launch.")
+        raise InputError("reproduce runs as one process; give accelerate's config file as --launch instead.")
+    if launch is not None:
+        processes_of(launch)
     chosen = [find_table(name) for name in dict.fromkeys(tables or ())]
     places = Places(data, model)
     if listed:
@@ -115,7 +125,7 @@ def run(
     check_rows(chosen, names)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     length = Length(items, epochs, seed)
-    config = ReproductionConfig(places, out, scale, length, names, device, console.is_quiet(), command)
+    config = ReproductionConfig(places, out, scale, length, names, device, console.is_quiet(), launch, command)
     if dry_run:
         return print_plan(chosen, config)
     check_needs(chosen, config)

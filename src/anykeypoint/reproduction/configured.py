@@ -42,6 +42,7 @@ class Configured:
     recipe: the training, whose length is still that of the recipe where there are `items`.
     pretrain: the training before; None where there is none.
     items: number of training items; 0 where the recipe says how long.
+    processes: number of processes that the recipe's `accumulate` is for.
     """
 
     family: Family
@@ -49,6 +50,7 @@ class Configured:
     recipe: RunConfig
     pretrain: RunConfig | None
     items: int
+    processes: int = 1
 
     @property
     def kind(self) -> str:
@@ -76,7 +78,8 @@ def configured(setting: Setting, what: str, length: Length = Length()) -> Config
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(what) else f"{what}: {error}") from error
     items = setting.items if length.items is None else length.items
-    return Configured(family, model, recipe, pretrain, 0 if length.epochs is not None else items)
+    items = 0 if length.epochs is not None else items
+    return Configured(family, model, recipe, pretrain, items, setting.processes)
 
 
 def asked(setting: Setting, what: str) -> EvaluationConfig | DensityComparisonConfig:
@@ -88,6 +91,21 @@ def asked(setting: Setting, what: str) -> EvaluationConfig | DensityComparisonCo
 def steps_of(config: RunConfig, items: int, processes: int = 1) -> int:
     """The number of optimiser steps in which so many items are drawn."""
     return ceil(items / (config.batch * config.accumulate * processes))
+
+
+def for_processes(config: RunConfig, meant: int, processes: int) -> RunConfig:
+    """The recipe for another number of processes: a step has the same samples.
+
+    meant: number of processes that its `accumulate` is for.
+    Raises InputError where these cannot be shared evenly.
+    """
+    passes = config.accumulate * meant
+    if passes % processes:
+        raise InputError(
+            f"A step of {passes * config.batch} samples, {config.batch} to a forward pass, cannot be shared evenly by "
+            f"{processes} processes; take a number of processes that divides {passes}."
+        )
+    return replace(config, accumulate=passes // processes)
 
 
 def with_items(config: RunConfig, items: int, objects: float, processes: int = 1) -> RunConfig:

@@ -1,6 +1,6 @@
 """What a row needs of this machine: labels, pictures and published weights; and what of it is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,6 +163,21 @@ def located(config: Any, places: Places) -> Any:
         if folder is not None:
             changes[key] = replace(tower, source=str(folder))
     return replace(config, **changes) if changes else config
+
+
+def described(given: Mapping[str, Any], config: Any, placed: Any) -> dict[str, Any]:
+    """The description of a model with the sources of a config that `located` has placed.
+
+    given: the description. config: what it is read as. placed: the same with folders in the place of hub ids.
+    """
+    found = {key: dict(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+    if getattr(placed, "llava", None) is not None:
+        return {**found, "llava": placed.llava}
+    for key in ("source", "vision", "language", "text"):
+        before, after = getattr(config, key, None), getattr(placed, key, None)
+        if before != after:
+            found[key] = after if key == "source" else {**found.get(key, {"name": after.name}), "source": after.source}
+    return found
 
 
 def _hub_id(tower: Any, key: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..configs.checks import check_choice, check_positive, near_names
+from ..configs.checks import check_choice, check_whole, near_names
 from ..errors import InputError
 
 SCALES = ("paper", "field")
@@ -39,6 +39,8 @@ class Setting:
     trained: OWN, UNTRAINED or HELD_OUT.
     held_out: name of the checkpoint that is measured with trained HELD_OUT.
     items: number of training items; 0 leaves the length to the recipe.
+    processes: number of processes of the paper's training; with fewer, each accumulates as much more, so that a step
+        has the same samples.
     """
 
     scale: str
@@ -57,11 +59,12 @@ class Setting:
     trained: str
     held_out: str
     items: int
+    processes: int
 
 
 _MAPPINGS = ("model", "recipe", "pretrain", "ask")
 _TEXTS = ("train", "test", "images", "train_images", "test_images", "measure", "mean", "trained", "held_out", "start")
-KEYS = (*_MAPPINGS, *_TEXTS, "splits", "items")  # that base, field, tables and rows may have
+KEYS = (*_MAPPINGS, *_TEXTS, "splits", "items", "processes")  # that base, field, tables and rows may have
 MEANS = ("object_mean", "category_mean", "point_mean")
 
 
@@ -102,8 +105,8 @@ def check_level(level: Any, what: str, further: tuple[str, ...] = ()) -> Mapping
             raise InputError(f"{what}: {key} must be text, but got {value!r}.")
         if key == "splits" and not (isinstance(value, list) and value):
             raise InputError(f"{what}: splits must be a list of at least one, but got {value!r}.")
-        if key == "items":
-            check_positive(value, f"{what}: items")
+        if key in ("items", "processes"):
+            check_whole(value, f"{what}: {key}")
     return level
 
 
@@ -143,5 +146,6 @@ def setting_of(given: Mapping[str, Any], scale: str, split: str, what: str) -> S
         mean=check_choice(given.get("mean", "object_mean"), f"{what}: mean", MEANS),
         trained=trained,
         held_out=held_out,
-        items=int(given.get("items", 0)) if scale == "field" else 0,
+        items=given.get("items", 0) if scale == "field" else 0,
+        processes=given.get("processes", 1) if scale == "paper" else 1,
     )

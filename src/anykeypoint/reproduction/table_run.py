@@ -15,7 +15,7 @@ from .needs import Missing, missing_of
 from .places import Places
 from .settings import HELD_OUT, Setting
 from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
-from .trainings import Training, train, training_of
+from .trainings import Training, Way, train, training_of
 
 MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
 
@@ -31,6 +31,7 @@ class ReproductionConfig:
     rows: names of the rows that are run; all where empty.
     device: that models are loaded on.
     quiet: no progress of trainings on stderr.
+    launch: a config file of `accelerate launch`, in whose processes trainings are run; None for this process.
     command: the command line, for the pages.
     """
 
@@ -41,6 +42,7 @@ class ReproductionConfig:
     rows: tuple[str, ...] = ()
     device: str = "auto"
     quiet: bool = False
+    launch: Path | None = None
     command: str = ""
 
 
@@ -221,7 +223,7 @@ def _train(training: Training, config: ReproductionConfig, failed: dict[str, str
         raise InputError(failed[training.name])
     say(f"training {training.name}")
     try:
-        train(training, config.places, config.out, config.quiet)
+        train(training, Way(config.places, config.out, config.quiet, config.launch))
     except Exception as error:
         failed[training.name] = first_line(error)
         raise

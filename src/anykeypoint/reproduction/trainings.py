@@ -22,8 +22,9 @@ from ..models.loading import find, from_folder
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
 from ..training.trainable import wanted_phrases
-from .configured import Configured, Length, configured, with_items
-from .needs import located
+from .configured import Configured, Length, configured, for_processes, with_items
+from .launching import processes_of, run_launched
+from .needs import described, located
 from .places import Places
 from .settings import HELD_OUT, UNTRAINED, Setting
 from .tables import PaperTables, Row
@@ -55,6 +56,7 @@ class Training:
             "model": configs.model.to_dict(),
             **{name: None if run is None else _learnt(run) for name, run in runs.items()},
             "items": configs.items,
+            "processes": configs.processes,
             "train": self.setting.train,
             "images": self.setting.train_images,
             "start": self.start.name if self.start is not None else self.start_folder,
@@ -103,31 +105,48 @@ def training_of(paper: PaperTables, row: Row, setting: Setting, length: Length) 
     return Training(configs, setting, start, folder)
 
 
-def train(training: Training, places: Places, out: Path, quiet: bool = False) -> Path:
-    """Train what is not trained yet, and give the folder of the model.
+@dataclass(frozen=True)
+class Way:
+    """Where and how trainings are run.
 
     places: where labels, pictures and weights are.
     out: the output folder, in which all trainings and features are kept.
+    quiet: no progress on stderr.
+    launch: a config file of `accelerate launch`, in whose processes each run is; None runs in this process.
+    """
+
+    places: Places
+    out: Path
+    quiet: bool = False
+    launch: Path | None = None
+
+
+def train(training: Training, way: Way) -> Path:
+    """Train what is not trained yet, and give the folder of the model.
+
     Raises InputError where the labels are not those that the folder's training began with.
     """
+    out, places = way.out, way.places
     if training.is_done(out):
         return training.model(out)
     folder, configs, setting = training.folder(out), training.configs, training.setting
-    start = training.start and train(training.start, places, out, quiet)
+    start = training.start and train(training.start, way)
     origin = start or (find(training.start_folder) if training.start_folder else None)
-    spec = places.labels(setting.train)
-    if setting.trained != UNTRAINED:
-        _check_labels(folder, spec, training)
-    model = _begun(training, places, origin)
     counts: dict[str, Any] = {}
     if setting.trained == UNTRAINED:
-        model.save_pretrained(training.model(out))
+        configs.family.build(located(configs.model, places), configs.recipe.seed).save_pretrained(training.model(out))
     else:
+        spec = places.labels(setting.train)
+        _check_labels(folder, spec, training)
         words = wanted_phrases(configs.recipe, configs.model, origin)
         dataset = read(spec, places.images(setting.train_images), phrases=words)
-        if configs.pretrain is not None:
-            model = _run(training, model, dataset, configs.pretrain, folder / "pretrain", out, quiet)
-        _run(training, model, dataset, configs.recipe, folder / "run", out, quiet)
+        runs = {"pretrain": configs.pretrain, "run": configs.recipe}
+        fresh = True
+        for name, recipe in runs.items():
+            if recipe is not None:
+                if not (folder / name / "model" / "config.json").is_file():
+                    _run(training, way, dataset, recipe, folder / name, origin, fresh)
+                origin, fresh = folder / name / "model", False
         counts = {"objects": len(dataset.objects), **_counts(folder)}
     _write(folder / DONE, {**_read(folder / BEGUN), **counts})
     return training.model(out)
@@ -137,28 +156,36 @@ def _learnt(run: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in run.to_dict().items() if key not in ("save_every", "keep")}
 
 
-def _begun(training: Training, places: Places, origin: Path | None) -> Any:
-    """The model before its first step."""
-    family, config, seed = training.configs.family, training.configs.model, training.configs.recipe.seed
-    config = located(config, places)
-    if origin is None:
-        return family.build(config, seed)
-    loaded = from_folder(origin)
-    return loaded if family.started is None else family.started(config, loaded, seed)
-
-
 def _run(
-    training: Training, model: Any, dataset: Dataset, recipe: RunConfig, folder: Path, out: Path, quiet: bool
-) -> Any:
-    """One run of a training; gives the model of it, loaded again where it had been trained before."""
-    family = training.configs.family
-    if (folder / "model" / "config.json").is_file():
-        return from_folder(folder / "model")
-    recipe = with_items(recipe, training.configs.items, items_of_epoch(recipe, dataset))
-    more = {"features": out / "features"} if family.shares_features else {}
+    training: Training, way: Way, dataset: Dataset, recipe: RunConfig, folder: Path, origin: Path | None, fresh: bool
+) -> None:
+    """One run of a training.
+
+    folder: of the run.
+    origin: folder of the model that it starts from; None for none.
+    fresh: whether the model is a new one, which may be built on that of `origin`.
+    """
+    configs, setting = training.configs, training.setting
+    family = configs.family
+    fresh = fresh and (origin is None or family.started is not None)
+    processes = processes_of(way.launch)
+    recipe = for_processes(recipe, configs.processes, processes)
+    recipe = with_items(recipe, configs.items, items_of_epoch(recipe, dataset), processes)
+    config = located(configs.model, way.places)
+    if way.launch is not None:
+        labels = (way.places.labels(setting.train), way.places.images(setting.train_images))
+        description = described(setting.model, configs.model, config) if fresh else None
+        run_launched(way.launch, description, recipe, labels, origin, folder, way.quiet)
+        return
+    if origin is None:
+        model = family.build(config, recipe.seed)
+    else:
+        model = from_folder(origin)
+        if fresh and family.started is not None:
+            model = family.started(config, model, recipe.seed)
+    more = {"features": way.out / "features"} if family.shares_features else {}
     AcceleratorState._reset_state(reset_partial_state=True)  # else accelerate refuses another precision than the last
-    family.train(model, dataset, recipe, folder, quiet=quiet, **more)
-    return from_folder(folder / "model")
+    family.train(model, dataset, recipe, folder, quiet=way.quiet, **more)
 
 
 def items_of_epoch(recipe: RunConfig, dataset: Dataset) -> float:
