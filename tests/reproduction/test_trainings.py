@@ -16,7 +16,7 @@ from anykeypoint.reproduction import launching
 from anykeypoint.reproduction.configured import Length, for_processes, with_items
 from anykeypoint.reproduction.places import Places
 from anykeypoint.reproduction.tables import read_tables
-from anykeypoint.reproduction.trainings import Way, train, training_of
+from anykeypoint.reproduction.trainings import TrainingWay, train, training_of
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
@@ -67,7 +67,7 @@ def test_rows_that_differ_in_what_is_asked_share_a_training(toy):
 def test_trainings_with_one_frozen_encoder_compute_its_features_once(toy, tmp_path):
     first, second = trainings(toy([{"row": "first"}, {"row": "second", "recipe": {"lr": 0.01}}]))
     out = tmp_path / "out"
-    way = Way(Places(tmp_path / "data"), out, quiet=True)
+    way = TrainingWay(Places(tmp_path / "data"), out, quiet=True)
     train(first, way)
     (features,) = out.glob("features/*/features.npy")
     written = features.stat().st_mtime_ns
@@ -86,7 +86,7 @@ def test_a_training_starts_from_that_of_another_row(toy, tmp_path):
     rows = [{"row": "host"}, {"row": "guest", "start": "table-1/host", "model": frozen}]
     host, guest = trainings(toy(rows))
     assert guest.start.name == host.name
-    train(guest, Way(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
+    train(guest, TrainingWay(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
     assert host.is_done(tmp_path / "out") and guest.is_done(tmp_path / "out")
 
 
@@ -96,7 +96,7 @@ def test_a_training_on_labels_that_changed_is_not_gone_on_with(toy, tmp_path):
     folder.mkdir(parents=True)
     (folder / "begun.json").write_text('{"labels": "others"}')
     with pytest.raises(InputError, match="on other labels"):
-        train(only, Way(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
+        train(only, TrainingWay(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
 
 
 def test_items_are_the_samples_of_all_steps_and_step_counts_keep_their_share():
@@ -132,7 +132,7 @@ def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_pat
     (only,) = trainings(toy([{"row": "plain", "recipe": {"features": "live"}}]))
     places, folders = Places(tmp_path / "data"), []
     for launch in (None, tmp_path / "two.yaml"):
-        folders.append(train(only, Way(places, tmp_path / f"out {launch is None}", quiet=True, launch=launch)))
+        folders.append(train(only, TrainingWay(places, tmp_path / f"out {launch is None}", quiet=True, launch=launch)))
     ours, theirs = (load_file(folder / "model.safetensors") for folder in folders)
     assert len(commands) == 1 and str(tmp_path / "two.yaml") in commands[0]
     assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in ours)

@@ -15,7 +15,7 @@ from .needs import Missing, missing_of
 from .places import Places
 from .settings import HELD_OUT, Setting
 from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
-from .trainings import Training, Way, train, training_of
+from .trainings import Training, TrainingWay, train, training_of
 
 MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
 
@@ -223,7 +223,7 @@ def _train(training: Training, config: ReproductionConfig, failed: dict[str, str
         raise InputError(failed[training.name])
     say(f"training {training.name}")
     try:
-        train(training, Way(config.places, config.out, config.quiet, config.launch))
+        train(training, TrainingWay(config.places, config.out, config.quiet, config.launch))
     except Exception as error:
         failed[training.name] = first_line(error)
         raise

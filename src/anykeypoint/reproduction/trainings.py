@@ -106,7 +106,7 @@ def training_of(paper: PaperTables, row: Row, setting: Setting, length: Length) 
 
 
 @dataclass(frozen=True)
-class Way:
+class TrainingWay:
     """Where and how trainings are run.
 
     places: where labels, pictures and weights are.
@@ -121,7 +121,7 @@ class Way:
     launch: Path | None = None
 
 
-def train(training: Training, way: Way) -> Path:
+def train(training: Training, way: TrainingWay) -> Path:
     """Train what is not trained yet, and give the folder of the model.
 
     Raises InputError where the labels are not those that the folder's training began with.
@@ -157,7 +157,13 @@ def _learnt(run: RunConfig) -> dict[str, Any]:
 
 
 def _run(
-    training: Training, way: Way, dataset: Dataset, recipe: RunConfig, folder: Path, origin: Path | None, fresh: bool
+    training: Training,
+    way: TrainingWay,
+    dataset: Dataset,
+    recipe: RunConfig,
+    folder: Path,
+    origin: Path | None,
+    fresh: bool,
 ) -> None:
     """One run of a training.
 
