@@ -22,8 +22,10 @@ from anykeypoint.models.counting import cost, count_macs, count_parameters
 from anykeypoint.models.matching.heads.base import Prompt
 from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import MatchingModel, assemble
+from anykeypoint.models.towers.text import TextConfig
 from anykeypoint.models.towers.vision import build_encoder
 from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
+from anykeypoint.reproduction.networks import empty_text
 
 # Model -> its printed parameters in millions, and its printed FLOPs in billions.
 PRINTED = {
@@ -44,22 +46,13 @@ class Row:
     macs: int
 
 
-class Words(nn.Module):
-    """A text encoder of gte-base-en-v1.5's sizes; a matcher needs its `dim` alone to be built."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from transformers import GteConfig, GteModel
-
-        rope = {"rope_type": "default", "rope_theta": 500_000.0}
-        self.model = GteModel(GteConfig(vocab_size=30_528, type_vocab_size=0, rope_parameters=rope))
-        self.dim = self.model.config.hidden_size
-
-
 def table() -> dict[str, Row]:
     """The rows by the models' names."""
     with torch.device("meta"):
-        backbone, words = build_encoder(VisionConfig("swinv2-s", RANDOM, SIZE)), Words().eval()
+        backbone, words = (
+            build_encoder(VisionConfig("swinv2-s", RANDOM, SIZE)),
+            empty_text(TextConfig("gte-base-en-v1.5")),
+        )
         look = cost(backbone, torch.zeros(1, 3, SIZE, SIZE)).macs
         read = cost(words.model, torch.zeros(KEYPOINTS, TOKENS, dtype=torch.long)).macs
         unused = count_parameters(nn.Linear(backbone.channels, CLASSES))

@@ -34,7 +34,7 @@ class PromptEncoder(nn.Module):
 
     def embedding(self, points: Tensor) -> Tensor:
         """PE: points ... 2, fractions of the crop -> ... 4F: sines then cosines of x, sines then cosines of y."""
-        low, high = torch.tensor(TURNS, dtype=torch.float64).log().tolist()
+        low, high = torch.tensor(TURNS, dtype=torch.float64, device="cpu").log().tolist()
         turns = torch.linspace(low, high, self.frequencies, dtype=torch.float64).exp().to(points)
         angles = 2 * torch.pi * points[..., None] * turns  # ... 2 F
         return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)

@@ -22,11 +22,16 @@ def recomputed(model: GenerativeModel) -> Iterator[None]:
     convolutional encoder is left as it is. Dropout repeats its draws, so gradients are the same. Hooks of the layers
     run outside the recomputation.
     """
+    with recomputed_layers(recomputable(model)):
+        yield
+
+
+def recomputable(model: GenerativeModel) -> list[nn.Module]:
+    """The layers of a model that `recomputed` computes twice."""
     layers = [*model.language.base_model.layers]
     if any(p.requires_grad for p in model.encoder.parameters()):
         layers += _recomputable_layers(model.encoder.model)
-    with recomputed_layers(layers):
-        yield
+    return layers
 
 
 @contextmanager
