@@ -63,12 +63,13 @@ class Watched:
 
 
 @contextmanager
-def server(app: Any):
-    """The address of an app that is served in a thread of this process."""
+def server(app: Any, port: int = 0):
+    """The address of an app that is served in a thread of this process. port: 0 is any that is free."""
     import uvicorn
 
     sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # at once where another server was before
+    sock.bind(("127.0.0.1", port))
     running = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()

@@ -1,7 +1,11 @@
-"""A server of a tiny random matcher, asked in this process."""
+"""A server of a tiny random matcher, asked in this process or by a page in a browser."""
+
+from contextlib import contextmanager
 
 import pytest
 import tiny_matchers
+from browser import Watched, chromium, server
+from page_steps import pictures, say_points
 from starlette.testclient import TestClient
 
 from anykeypoint.serving.app import build_app
@@ -41,3 +45,37 @@ def serving(tiny_model):
 @pytest.fixture(scope="session")
 def client(serving):
     return serving()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def serve(tiny_model, tmp_path):
+    """Serves a new project with a tiny model: `with serve() as (url, folder)`."""
+
+    @contextmanager
+    def start(token=None, project=True, **limits):
+        service = Service({"tiny": lambda: tiny_model}, ServerLimits(**limits))
+        folder = tmp_path / "project"
+        with server(build_app(service, token=token, project=folder if project else None)) as url:
+            yield url, folder
+
+    return start
+
+
+@pytest.fixture
+def tiny(browser, serve):
+    """A page of a tiny model, with three pictures and four points in words that are answered: (page, folder)."""
+    with serve() as (url, folder):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.watched = watched
+        page.set_input_files("#file-input", pictures())
+        say_points(page)
+        page.wait_for_selector(".dot")
+        yield page, folder
+        watched.close()

@@ -1,7 +1,6 @@
 """The page in a real browser: the whole loop, by mouse, by touch and by the keyboard alone, and what goes wrong."""
 
 import base64
-import io
 import json
 import os
 import signal
@@ -11,14 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import DROP, Watched, chromium, server
+from browser import DROP, Watched
+from page_steps import (
+    POINTS,
+    click_image,
+    current,
+    drag,
+    finish,
+    image_place,
+    is_saved,
+    is_settled,
+    label,
+    pictures,
+    place_of,
+    say_points,
+    view_of,
+)
 from PIL import Image
 from waiting import until
 
 from anykeypoint.forms import registry
-from anykeypoint.serving.app import build_app
-from anykeypoint.serving.server_limits import ServerLimits
-from anykeypoint.serving.service import Service
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DROP_FOLDER = """
@@ -28,103 +39,6 @@ async ([names, texts]) => {
   await send(names.map((name, place) => [new File([bytes(texts[place])], name), name]));
 }
 """
-POINTS = "nose: the tip\nleft ear\nright ear\ntail tip"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def serve(tiny_model, tmp_path):
-    """Serves a new project with a tiny model: `with serve() as (url, folder)`."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def start(token=None, project=True, **limits):
-        service = Service({"tiny": lambda: tiny_model}, ServerLimits(**limits))
-        folder = tmp_path / "project"
-        with server(build_app(service, token=token, project=folder if project else None)) as url:
-            yield url, folder
-
-    return start
-
-
-@pytest.fixture
-def tiny(browser, serve):
-    """A page of a tiny model, with three pictures and four points in words that are answered: (page, folder)."""
-    with serve() as (url, folder):
-        watched = Watched(browser, url)
-        page = watched.open()
-        page.watched = watched
-        page.set_input_files("#file-input", pictures())
-        say_points(page)
-        page.wait_for_selector(".dot")
-        yield page, folder
-        watched.close()
-
-
-def pictures(count: int = 3) -> list[dict]:
-    """Pictures of noise as a file chooser takes them."""
-    files = []
-    for seed in range(count):
-        noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(noise).resize((320, 240), Image.Resampling.BICUBIC).save(file, "PNG")
-        files.append({"name": f"{'abcdefgh'[seed]}.png", "mimeType": "image/png", "buffer": file.getvalue()})
-    return files
-
-
-def say_points(page, text: str = POINTS, noun: str = "fox") -> None:
-    page.wait_for_selector(".row")
-    page.click("#open-category")
-    page.fill("#noun-input", noun)
-    page.fill("#points-text", text)
-    page.click("text=Look for these")
-    page.wait_for_selector("#category-dialog", state="hidden")
-
-
-def label(folder: Path, number: int) -> dict:
-    file = folder / "labels" / f"{number:06d}.json"
-    return json.loads(file.read_text()) if file.exists() else {"points": {}}
-
-
-def current(page) -> int:
-    """The id of the picture that is looked at."""
-    return int(page.locator("[aria-current=true]").locator("..").get_attribute("data-id"))
-
-
-def is_saved(page) -> None:
-    """The server has all that was done; the answers may still be made."""
-    until(lambda: page.evaluate("import('./state.js').then(({ state }) => state.saving)") == "saved", "saved")
-
-
-def is_settled(page) -> None:
-    """Nothing is left to answer."""
-    page.wait_for_selector("text=Everything is saved.")
-    until(
-        lambda: page.evaluate("import('./state.js').then(({ state }) => state.project.answers.state)") == "idle", "idle"
-    )
-
-
-def place_of(page, key: str) -> tuple[float, float]:
-    """Where the middle of a point's button is on the screen."""
-    box = page.locator(f'.dot[data-key="{key}"]').bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def drag(page, key: str, dx: float, dy: float) -> None:
-    page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
-    x, y = place_of(page, key)
-    on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
-    until(lambda: page.evaluate(on_top, [x, y]) == key, f"{key} on top")
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + dx / 2, y + dy / 2)
-    page.mouse.move(x + dx, y + dy)
-    page.mouse.up()
 
 
 # --- the whole loop --------------------------------------------------------------------------------------------------
@@ -193,7 +107,7 @@ def test_the_whole_loop_with_the_shipped_model(browser, tmp_path):
             label(folder, number)["points"]["top right corner"][:2], image_place(page, "top right corner"), atol=1
         )
 
-        page.keyboard.press("Enter")
+        finish(page)
         until(lambda: label(folder, number).get("done"), "finished")
         page.click("#open-export")
         with page.expect_download() as download:
@@ -221,28 +135,6 @@ SHEET_2 = {  # the corners of the sheet in examples/paper_2.jpg, by eye
     "bottom right corner": (349, 284),
     "bottom left corner": (174, 340),
 }
-
-
-def view_of(page) -> dict:
-    """How the picture lies on the stage: scale, and the place of its corner on the screen."""
-    return page.evaluate(
-        """async () => {
-          const view = await import("./view.js");
-          const frame = document.getElementById("stage").getBoundingClientRect();
-          const [x, y] = view.toScreen(0, 0);
-          return { scale: view.scale(), x: x + frame.left, y: y + frame.top };
-        }"""
-    )
-
-
-def click_image(page, place) -> None:
-    view = view_of(page)
-    page.mouse.click(view["x"] + place[0] * view["scale"], view["y"] + place[1] * view["scale"])
-
-
-def image_place(page, key: str) -> tuple[float, float]:
-    view, (x, y) = view_of(page), place_of(page, key)
-    return (x - view["x"]) / view["scale"], (y - view["y"]) / view["scale"]
 
 
 # --- by mouse --------------------------------------------------------------------------------------------------------
@@ -275,7 +167,7 @@ def test_an_example_has_the_others_answered_anew(tiny):
     page, folder = tiny
     first = current(page)
     until(lambda: len(list((folder / "answers").glob("*.json"))) == 3, "answers from words")
-    page.click("#make-example")
+    finish(page, "e")
     until(lambda: current(page) != first, "the next picture")
 
     def answered_by():
@@ -289,7 +181,7 @@ def test_an_example_has_the_others_answered_anew(tiny):
     assert label(folder, first)["example"] and len(label(folder, first)["points"]) == 4
     for finished in (2, 3):
         number = current(page)
-        page.keyboard.press("Enter")
+        finish(page)
         page.wait_for_selector(f"text={finished} of 3 finished")
         until(lambda number=number: current(page) != number, "the next picture")
         until(lambda: page.evaluate("import('./state.js').then(({ state }) => state.bitmap !== null)"), "its pixels")
@@ -335,7 +227,7 @@ def test_a_picture_that_is_gone_does_not_stand_in_the_way(browser, serve):
         first = current(page)
         page.wait_for_selector("#list li.answered >> nth=1")
         page.wait_for_selector(".dot")
-        page.keyboard.press("Enter")
+        finish(page)
         page.wait_for_selector("text=1 of 3 finished")
         until(lambda: current(page) not in (first, gone), "the other one that is there")
         watched.close()
@@ -346,7 +238,7 @@ def test_enter_finishes_the_picture_right_after_the_points_were_said(tiny):
     say_points(page, "nose\ntail")
     page.wait_for_selector('.dot[data-key="tail"]')
     number = current(page)
-    page.keyboard.press("Enter")
+    finish(page)
     until(lambda: (folder / "labels" / f"{number:06d}.json").exists(), "it is saved")
     assert label(folder, number)["done"]
     assert page.locator("#category-dialog").is_hidden()
@@ -637,7 +529,7 @@ def test_the_keyboard_alone_does_everything(browser, serve):
         is_saved(page)
         x, y, w, h = label(folder, number)["box"]
         assert np.allclose((x, y), (160, 120), atol=1) and min(w, h) > 10
-        keys.press("e")
+        finish(page, "e")
         until(lambda: label(folder, number).get("example"), "an example")
         until(lambda: current(page) != number, "the next picture")
         keys.press("PageUp")

@@ -76,14 +76,14 @@ def near_names(name: Any, known: Iterable[str]) -> str:
         return ""
     exact = {entry.casefold(): entry for entry in known}
     wanted = name.casefold()
-    close = [entry for entry in exact if len(wanted) > 2 and _edits(wanted, entry) == 1]
+    close = [entry for entry in exact if len(wanted) > 2 and edits(wanted, entry) == 1]
     close += get_close_matches(wanted, exact, n=3, cutoff=0.66)  # no matcher of letters in order alone finds all typos
     near = list(dict.fromkeys(exact[entry] for entry in close))[:3]
     return f" (near: {', '.join(near)})" if near else ""
 
 
-def _edits(first: str, second: str) -> int:
-    """The number of letters to put in, take out, change or exchange with their neighbour; 2 where it is more than 1."""
+def edits(first: str, second: str) -> int:
+    """How many letters are to be put in, taken out, changed or exchanged with their neighbour; 2 for more than 1."""
     short, long = sorted((first, second), key=len)
     if len(long) - len(short) > 1:
         return 2

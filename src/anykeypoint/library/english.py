@@ -27,6 +27,11 @@ _LONG = 8  # letters of a word that is looked into for stems, at least
 _NO_SIDES = ("english", "latin")  # Latin words are terms of English anatomy
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case; "leftEar" is two."""
+    return [word.casefold() for word in _WORD.findall(_COMPOUNDS.sub(" ", text))]
+
+
 def foreign_names(names: Iterable[str]) -> list[str]:
     """Those of some names of keypoints that look like no English, each once, in their order."""
     return [name for name in dict.fromkeys(names) if is_foreign(name)]
@@ -35,7 +40,7 @@ def foreign_names(names: Iterable[str]) -> list[str]:
 @lru_cache(maxsize=2**14)
 def is_foreign(name: str) -> bool:
     """Whether a name looks like another language than English; a name without letters does not."""
-    words = [word.casefold() for word in _WORD.findall(_COMPOUNDS.sub(" ", spoken(name)))]
+    words = words_of(spoken(name))
     pairs = {" ".join(pair) for pair in pairwise(words)}
     return any(_foreign_script(word) or _foreign_word(word) for word in words) or not pairs.isdisjoint(
         _foreign().phrases
@@ -51,7 +56,7 @@ def _foreign_script(word: str) -> bool:
 def _foreign_word(word: str) -> bool:
     """Whether a word in lower case is a common word of another language, or has accents and is no English one."""
     foreign, plain = _foreign(), _folded(word)
-    if plain in _english() or plain in foreign.accented:
+    if plain in english_words() or plain in foreign.accented:
         return False
     if word in foreign.words or plain != word:
         return True
@@ -88,7 +93,7 @@ def _foreign() -> _Foreign:
 
 
 @cache
-def _english() -> frozenset[str]:
+def english_words() -> frozenset[str]:
     """English words: those of the library's names, descriptions and nouns."""
     texts = [json.dumps(json.loads((resources.files("anykeypoint.library") / "broader.json").read_text("utf-8")))]
     for name in library_names():

@@ -6,12 +6,14 @@ An evaluation by words reports kinds of known names and of new ones apart, as th
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..category import Category, plain_text
 from ..errors import InputError, first_line
 from ..io import write_bytes
+from ..library.english import words_of
 
 SEEN_NAMES = "seen_names.json"
 SCHEMA_VERSION = 1
@@ -36,6 +38,11 @@ class SeenNames:
         names = {plain_text(name) for category in categories for name in category.names}
         nouns = {plain_text(category.noun) for category in categories}
         return cls(tuple(sorted(names.union(earlier.names))), tuple(sorted(nouns.union(earlier.nouns))))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the names."""
+        return frozenset(word for name in self.names for word in words_of(name))
 
     def write(self, folder: Path) -> None:
         """Write the file of a model's folder, whole or not at all."""

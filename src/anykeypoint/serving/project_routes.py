@@ -26,10 +26,11 @@ from .downloads import download_of, forms_to_write, lost_in
 from .openapi import refusals
 from .picture_files import PictureFiles
 from .project_asking import FILES_BYTES, changed_category, densities_of, name_at
-from .project_schemas import CategoryChange, LabelBody, LabelContent, TouchedPlace
+from .project_schemas import CategoryChange, LabelBody, LabelContent, TouchedPlace, WrittenPoints
 from .refusals import Refusal
 from .shown_pictures import shown, tag
 from .uploads import checked_size
+from .word_doubts import WordDoubts, written_doubts
 
 _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
@@ -63,6 +64,7 @@ class ProjectDesk:
         self.background = BackgroundAnswers(self.project, self.model)
         self.run = secrets.token_hex(4)  # tells the revisions of this run of the server from those of others
         self.files = PictureFiles(FILES_BYTES)
+        self.doubts = WordDoubts()
         self.turns = threading.BoundedSemaphore(service.limits.decoders)  # a large picture takes much memory
 
     def model(self) -> tuple[Any, str] | None:
@@ -97,7 +99,8 @@ class ProjectDesk:
         project, category = self.project, self.project.category
         answers = self.background.state().to_dict()
         pictures, done, examples = project.counts()
-        known = None if category is None else {**category.to_dict(), "keys": project.point_names}
+        doubts = self.doubts.of((self.model() or (None,))[0], category)
+        known = None if category is None else {**category.to_dict(), "keys": project.point_names, "doubts": doubts}
         progress = self.service.progress
         return {
             "folder": str(project.folder),
@@ -211,6 +214,11 @@ def _add_overview(router: APIRouter, desk: ProjectDesk) -> None:
         desk.background.wake()
         return {**desk.overview(), "said": notes}
 
+    @router.post("/category/doubts")
+    def doubts(body: WrittenPoints) -> list[dict[str, str]]:
+        """What of some points, written one a line, the model does not understand: name and reason of each."""
+        return written_doubts((desk.model() or (None,))[0], body.text)
+
 
 def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
     @router.get("/pictures")
@@ -232,9 +240,9 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
         return {"id": picture.id, "name": picture.name, "new": new}
 
     @router.get("/pictures/{number}")
-    def picture(number: int) -> dict[str, Any]:
-        """A picture's label and answer; it is the next one to be answered where it has none that is up to date."""
-        desk.background.wake(desk.picture(number).id)
+    def picture(number: int, ahead: bool = False) -> dict[str, Any]:
+        """A picture's label and answer; unless `ahead`, it is the next to be answered where that is out of date."""
+        desk.background.wake(None if ahead else desk.picture(number).id)
         return desk.whole(number)
 
     @router.get("/pictures/{number}/image", response_class=Response)

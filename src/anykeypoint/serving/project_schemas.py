@@ -10,6 +10,8 @@ Number = Annotated[float, Field(ge=-1e7, le=1e7)]
 PointText = Annotated[str, Field(max_length=MAX_TEXT)]
 ShortText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
+WrittenText = Annotated[str, Field(min_length=1, max_length=MAX_KEYPOINTS * (2 * MAX_TEXT + 4))]
+
 MarkEntry = Annotated[
     list[Number | None],
     Field(min_length=3, max_length=3, description="x, y, and 2 visible, 1 hidden or 0 absent with null as x and y"),
@@ -37,10 +39,16 @@ class CategoryChange(_Body):
     """
 
     library: ShortText | None = None
-    text: Annotated[str, Field(min_length=1, max_length=MAX_KEYPOINTS * (2 * MAX_TEXT + 4))] | None = None
+    text: WrittenText | None = None
     points: Annotated[list[PointBody], Field(min_length=1, max_length=MAX_KEYPOINTS)] | None = None
     noun: ShortText | None = None
     skeleton: Annotated[list[Edge], Field(max_length=4 * MAX_KEYPOINTS)] | None = None
+
+
+class WrittenPoints(_Body):
+    """Points in words, one a line."""
+
+    text: WrittenText
 
 
 class LabelContent(_Body):

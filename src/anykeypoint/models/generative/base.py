@@ -27,7 +27,7 @@ from ...images import ImageSource
 from ...instructions import Instruction
 from ...pose import Pose
 from ..batched import ObjectQuery, PredictsMany
-from ..foreign import warn_of_foreign
+from ..foreign import foreign_sentence, warn_of_foreign
 from ..loading import from_folder
 from ..seen_names import SeenNames
 from ..towers.image_encoder import ImageEncoder
@@ -116,6 +116,12 @@ class GenerativeModel(PredictsMany, nn.Module):
         """Warn, once of each, of names that look like a language that the language model does not understand."""
         if self.config.language.name in ENGLISH:
             warn_of_foreign(category.names, f"the language model {self.config.language.name}", self._foreign)
+
+    def doubts(self, category: Category) -> list[str]:
+        """For each keypoint the sentence that is warned with if its name is in another language; "" otherwise."""
+        reader = f"the language model {self.config.language.name}"
+        english = self.config.language.name in ENGLISH
+        return [foreign_sentence([name], reader) if english else "" for name in category.names]
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the folder that `from_pretrained` and `anykeypoint.load` read.

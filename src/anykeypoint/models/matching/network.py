@@ -22,7 +22,6 @@ from ...category import Category, Keypoint
 from ...errors import InputError
 from ...example import Example
 from ..cache import CachingModule
-from ..foreign import warn_of_foreign
 from ..seen_names import SeenNames
 from ..towers.image_encoder import ImageEncoder
 from ..towers.place_words import place_width, place_words
@@ -66,7 +65,6 @@ class MatchingNetwork(CachingModule):
         self.example_encoder = example_encoder
         self.head = head
         self.text_encoder = text_encoder
-        self._foreign: set[str] = set()  # names that look like another language, already warned of
 
     @property
     def device(self) -> torch.device:
@@ -144,10 +142,21 @@ class MatchingNetwork(CachingModule):
         return phrase_of(point, noun, self.config.form, described and self.config.described)
 
     def warn_of_language(self, category: Category) -> None:
-        """Warn, once of each, of names that look like a language that the text encoder does not understand."""
-        if self.text_encoder is not None and self.text_encoder.kind.english:
+        """Warn, once of each, of names that the text encoder does not understand: another language, misspelt words."""
+        if self.text_encoder is not None:
             names = [self.phrase(point).name for point in category.keypoints]
-            warn_of_foreign(names, f"the text encoder {self.text_encoder.config.name}", self._foreign)
+            self.text_encoder.warn_of(names, self._seen_words)
+
+    def doubts(self, category: Category) -> list[str]:
+        """For each keypoint the sentence that is warned with if its words seem not to be understood; "" otherwise."""
+        phrases = [self.phrase(point, noun=category.noun) for point in category.keypoints]
+        if self.text_encoder is None:
+            return [""] * len(phrases)
+        return [self.text_encoder.doubt(one.name, one.text, self._seen_words) for one in phrases]
+
+    @property
+    def _seen_words(self) -> frozenset[str]:
+        return frozenset() if self.seen_names is None else self.seen_names.words
 
     def beside_places(self, vectors: Tensor, phrases: Sequence[Phrase]) -> Tensor:
         """The text encoder's vectors [P, ...] with those of the position words beside them, if the config has these."""

@@ -10,7 +10,7 @@ Letters: P phrases, D channels, N tokens.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from ...configs.checks import check_choice, check_text
 from ...configs.strict import Config
 from ...errors import InputError, ReadingWarning
 from ..cache import CachingModule
+from ..foreign import foreign_sentence, typo_sentence, warn_of_foreign, warn_of_typos
 from ..sources import packages
 from ..sources.hub import load_model, load_tokenizer, read_config
 from .gte import load_gte
@@ -105,6 +106,8 @@ class TextEncoder(CachingModule):
         self.config = config
         self.kind = TEXT_ENCODERS[config.name]
         self._unread: list[str] = []  # phrases encoded since the last warning that have no known token
+        self._said: set[str] = set()  # names and words that were warned of
+        self._vocabulary = frozenset(tokenizer.get_vocab())
         size = model.config
         self.dim = size.projection_dim if self.kind.pooling == "projection" else size.hidden_size
 
@@ -125,15 +128,49 @@ class TextEncoder(CachingModule):
         device = next(self.model.parameters()).device
         vectors = [self._vector(phrase) for phrase in phrases]
         if self._unread:
-            more = f" and {len(self._unread) - 1} more" if len(self._unread) > 1 else ""
-            warnings.warn(
-                f"The text encoder {self.config.name} cannot tell {self._unread[0][:40]!r}{more} from other unknown "
-                "words; say it in plain English words, or give an example.",
-                ReadingWarning,
-                stacklevel=2,
-            )
+            warnings.warn(self._unread_sentence(self._unread), ReadingWarning, stacklevel=2)
             self._unread.clear()
         return torch.stack(vectors).to(device) if vectors else torch.zeros(0, self.dim, device=device)
+
+    def warn_of(self, names: Sequence[str], known: Container[str] = ()) -> None:
+        """Warn, once of each, of names in a language that the encoder does not understand, and of misspelt words.
+
+        known: words that are not misspelt, whatever the encoder knows.
+        """
+        if self.kind.english:
+            warn_of_foreign(names, self._reader, self._said)
+            warn_of_typos(names, self._knows(known), self._said)
+
+    def doubt(self, name: str, phrase: str, known: Container[str] = ()) -> str:
+        """A sentence where a name is not understood, it seems, which is that of the warnings; "" where it is.
+
+        phrase: what is encoded for it. known: as in `warn_of`.
+        """
+        if self.kind.english:
+            sentence = foreign_sentence([name], self._reader) or typo_sentence([name], self._knows(known))
+            if sentence:
+                return sentence
+        return "" if self._is_read(self._tokens(phrase)) else self._unread_sentence([phrase])
+
+    def _knows(self, known: Container[str]) -> Callable[[str], bool]:
+        """Whether a word in lower case is known, or one token, as the common words of the encoder's language are."""
+
+        def knows(word: str) -> bool:
+            tokens = (word, f"{word}</w>", f"\u0120{word}", f"\u2581{word}")
+            return word in known or not self._vocabulary.isdisjoint(tokens)
+
+        return knows
+
+    @property
+    def _reader(self) -> str:
+        return f"the text encoder {self.config.name}"
+
+    def _unread_sentence(self, phrases: Sequence[str]) -> str:
+        more = f" and {len(phrases) - 1} more" if len(phrases) > 1 else ""
+        return (
+            f"The text encoder {self.config.name} cannot tell {phrases[0][:40]!r}{more} from other unknown words; say "
+            "it in plain English words, or give an example."
+        )
 
     def _vector(self, phrase: str) -> Tensor:
         """A phrase -> its unit vector D, on the CPU, computed once."""
@@ -166,17 +203,25 @@ class TextEncoder(CachingModule):
 
     def _ids(self, phrase: str) -> Tensor:
         """The ids (1, N) of a phrase's tokens; a phrase without any known one is noted."""
-        ids = self.tokenizer(phrase, return_tensors="pt", verbose=False)["input_ids"]
+        ids = self._tokens(phrase)
         if ids.shape[1] > self.kind.tokens:
             raise InputError(
                 f"The phrase {phrase[:40]!r}... has {ids.shape[1]} tokens, but {self.config.name} is given "
                 f"{self.kind.tokens} at most; shorten it."
             )
-        marks = {self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.bos_token_id}
-        content = set(ids[0].tolist()) - marks - {self.tokenizer.eos_token_id}
-        if content <= {self.tokenizer.unk_token_id}:
+        if not self._is_read(ids):
             self._unread.append(phrase)
         return ids
+
+    def _tokens(self, phrase: str) -> Tensor:
+        """The ids (1, N) of a phrase's tokens, however many."""
+        return self.tokenizer(phrase, return_tensors="pt", verbose=False)["input_ids"]
+
+    def _is_read(self, ids: Tensor) -> bool:
+        """Whether there is a known token in a phrase."""
+        marks = {self.tokenizer.cls_token_id, self.tokenizer.sep_token_id, self.tokenizer.bos_token_id}
+        content = set(ids[0].tolist()) - marks - {self.tokenizer.eos_token_id}
+        return not content <= {self.tokenizer.unk_token_id}
 
     @torch.no_grad()
     def _vectors(self, ids: Tensor) -> Tensor:

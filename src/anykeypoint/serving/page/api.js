@@ -12,7 +12,14 @@ export class Refused extends Error {
   }
 }
 
+const ENOUGH = 20000; // milliseconds after which a request that takes no time on the server counts as not answered
 let askForToken = async () => null;
+let reach = () => {};
+
+/** told: a function that is called with whether the server answered, after each request. */
+export function onReach(told) {
+  reach = told;
+}
 
 /** token: a function that asks a person for the server's token. */
 export function onTokenNeeded(token) {
@@ -35,8 +42,10 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers });
   } catch {
-    throw new Refused("The server does not answer. Nothing is lost: what you do is kept here until it does.", 0);
+    return unanswered();
   }
+  if (response.status === 502 || response.status === 504) return unanswered(); // of a proxy whose server is away
+  reach(true);
   if (response.status === 401) {
     const given = await askForToken();
     if (given) {
@@ -51,29 +60,46 @@ async function request(path, options = {}) {
   return response;
 }
 
-async function json(path, method = "GET", body = undefined) {
-  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  return (await request(path, { method, ...sent })).json();
+function unanswered() {
+  reach(false);
+  throw new Refused("The server does not answer; try it again when it is back.", 0);
 }
+
+async function json(path, method = "GET", body = undefined, more = {}) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  return read(await request(path, { method, ...sent, ...more }));
+}
+
+async function read(response) {
+  try {
+    return await response.json();
+  } catch {
+    return unanswered(); // cut off on the way
+  }
+}
+
+const soon = (milliseconds = ENOUGH) => ({ signal: AbortSignal.timeout(milliseconds) });
 
 const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
-  overview: () => json(BASE),
+  overview: () => json(BASE, "GET", undefined, soon()),
 
   /** The pictures that changed since a revision of the list, and its revision now; since: "" gives all. */
   pictures: async (since) => {
     const response = await request(`${BASE}/pictures?${query({ since })}`);
-    return { entries: await response.json(), revision: response.headers.get("X-Revision") };
+    return { entries: await read(response), revision: response.headers.get("X-Revision") };
   },
 
-  picture: (id) => json(`${BASE}/pictures/${id}`),
+  picture: (id) => json(`${BASE}/pictures/${id}`, "GET", undefined, soon()),
+  pictureAhead: (id) => json(`${BASE}/pictures/${id}?${query({ ahead: true })}`),
 
   /** Save what differs between a label and the one that it was made of. */
-  save: (id, label, base) => json(`${BASE}/pictures/${id}/label`, "PUT", { ...label, base }),
+  save: (id, label, base) => json(`${BASE}/pictures/${id}/label`, "PUT", { ...label, base }, soon()),
 
   identify: (id, x, y) => json(`${BASE}/pictures/${id}/identify`, "POST", { x, y }),
   densities: (id) => json(`${BASE}/pictures/${id}/density`),
+  doubts: (text) => json(`${BASE}/category/doubts`, "POST", { text }),
   setCategory: (change) => json(`${BASE}/category`, "PUT", change),
   categories: async () => (await json("/v1/categories")).categories,
   forms: () => json(`${BASE}/forms`),
@@ -86,7 +112,7 @@ export const api = {
   },
 
   /** A picture's pixels as a blob. side: of its longer side, 128, 512, 1024 or 2048. */
-  image: async (id, side) => (await request(`${BASE}/pictures/${id}/image?${query({ side })}`)).blob(),
+  image: async (id, side) => (await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(3 * ENOUGH))).blob(),
 
   /** An export as a blob. */
   exported: async (form, answers) => (await request(`${BASE}/export/file?${query({ form, answers })}`)).blob(),

@@ -2,10 +2,11 @@
 
 import { api } from "./api.js";
 import { beginCreating } from "./placing.js";
-import { at, make, set, state } from "./state.js";
+import { at, make, on, set, state } from "./state.js";
 import { open, refresh } from "./pictures.js";
 import { note } from "./uploading.js";
 
+const WRITTEN = 400; // milliseconds without a key after which what was written is looked at
 const dialog = at("category-dialog");
 let library = null; // GET /v1/categories
 
@@ -14,9 +15,10 @@ export async function chooseCategory() {
   dialog.replaceChildren(...content());
   dialog.showModal();
   dialog.querySelector("#library-search").focus();
+  lookAtWords(0);
   try {
     library ??= (await api.categories()).filter((one) => !/^field2?_/.test(one.name));
-    showLibrary("");
+    showLibrary(at("library-search").value);
   } catch (error) {
     refuse(error.message);
   }
@@ -36,6 +38,8 @@ function content() {
     spellcheck: "false",
     placeholder: "nose: the black tip of the snout\nleft ear tip\nright ear tip\ntail tip",
     value: "",
+    "aria-describedby": "points-doubts",
+    oninput: () => lookAtWords(WRITTEN),
   });
   text.value = textNow();
   return [
@@ -51,6 +55,7 @@ function content() {
         make("h3", {}, "In your words"),
         make("label", { for: "noun-input" }, "The object"), noun,
         make("label", { for: "points-text" }, "Points, one per line. After a colon, say what it is."), text,
+        make("ul", { id: "points-doubts", class: "doubts", "aria-live": "polite" }),
         make("button", { class: "primary", onclick: useText }, "Look for these")),
       make("section", {},
         make("h3", {}, "By showing them"),
@@ -82,6 +87,24 @@ function showLibrary(text) {
   at("library")?.replaceChildren(...entries);
 }
 
+let written = 0; // timer of the look at what was written
+
+/** Show below the points those lines whose words the model does not understand, each with the reason. */
+function lookAtWords(milliseconds) {
+  clearTimeout(written);
+  written = setTimeout(async () => {
+    const text = at("points-text").value;
+    let found = [];
+    try {
+      found = text.trim() ? await api.doubts(text) : [];
+    } catch {
+      return; // what cannot be read is refused when it is used
+    }
+    if (!dialog.open || at("points-text").value !== text) return;
+    at("points-doubts").replaceChildren(...found.map(({ name, doubt }) => make("li", {}, make("b", {}, name), ` ${doubt}`)));
+  }, milliseconds);
+}
+
 function useText() {
   const change = { text: at("points-text").value.trim() };
   const noun = at("noun-input").value.trim();
@@ -104,6 +127,13 @@ async function choose(change) {
     refuse(error.message);
   }
 }
+
+let loaded = "";
+on("project", () => { // the words are looked at again when the model is there
+  const now = state.project?.model.state;
+  if (now !== loaded && dialog.open) lookAtWords(0);
+  loaded = now;
+});
 
 function click() {
   const noun = at("noun-input").value.trim();

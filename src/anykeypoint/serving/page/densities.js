@@ -10,7 +10,7 @@ const needed = () => state.picture && (state.hovered || (state.density && state.
 const asked = () => `${state.picture.id} ${state.picture.answer?.asked} ${JSON.stringify(state.picture.label.box)}`;
 
 async function fetchThem() {
-  if (!needed() || state.project?.model.state !== "ready" || !state.picture.answer) return;
+  if (!needed() || state.away || state.project?.model.state !== "ready" || !state.picture.answer) return;
   if (state.project.answers.reason) return; // nothing can be asked yet: the page says why elsewhere
   const wanted = asked();
   if (state.densities?.asked === wanted || fetching === wanted) return;
@@ -24,7 +24,7 @@ async function fetchThem() {
     }
     if (state.picture?.id === id) set({ densities: { id, asked: wanted, crop: found.crop, cells: found.cells, grids } });
   } catch (error) {
-    say(error.message);
+    if (error.status !== 0) say(error.message);
   } finally {
     fetching = null;
   }

@@ -22,6 +22,7 @@ export async function showExport() {
     make("p", { class: "faint" }, "All is saved in the project folder already: ", make("code", {}, state.project.folder)),
   );
   dialog.showModal();
+  forms.focus();
   try {
     for (const one of await api.forms()) forms.append(make("option", { value: one.name }, `${one.name} – ${one.what}`));
     await look();

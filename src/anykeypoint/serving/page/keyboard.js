@@ -3,6 +3,7 @@
 import { chooseCategory } from "./category.js";
 import { showExport } from "./exporting.js";
 import { askAt, closeAsk } from "./ask.js";
+import { closeDrawers } from "./drawers.js";
 import { cancelDrag, clickAt } from "./gestures.js";
 import { change, redo, undo } from "./history.js";
 import { ABSENT, HIDDEN, VISIBLE, point, withMark } from "./labels.js";
@@ -110,6 +111,7 @@ function leave() {
   joined = null;
   set({ tip: "" });
   closeAsk();
+  closeDrawers();
   cancelDrag();
   set({ mode: "look", creating: false, cross: null, selected: null });
   if (document.activeElement?.closest(".dot")) at("stage").focus({ preventScroll: true });

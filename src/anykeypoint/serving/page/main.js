@@ -2,6 +2,8 @@
 
 import { api, onTokenNeeded } from "./api.js";
 import { chooseCategory } from "./category.js";
+import { isBack, pause } from "./connection.js";
+import { toggleDrawer } from "./drawers.js";
 import { showExport } from "./exporting.js";
 import { finish } from "./finishing.js";
 import "./gestures.js";
@@ -10,7 +12,7 @@ import { switchMode } from "./keyboard.js";
 import { entryOf, isOld } from "./listing.js";
 import { changesBetween, inWords } from "./merging.js";
 import "./panel.js";
-import { canGoBack, isOpening, next, openLeastSure, previous, refresh } from "./pictures.js";
+import { canGoBack, isOpening, lookAhead, next, openLeastSure, previous, refresh } from "./pictures.js";
 import { say, saveLeftovers, waiting } from "./saving.js";
 import { showHelp } from "./shortcuts.js";
 import { draw } from "./stage.js";
@@ -39,17 +41,15 @@ const clicks = {
   "make-example": () => finish(true),
   finish: () => finish(false),
   "add-point": beginCreating,
-  "show-list": () => toggleList(),
+  "show-list": () => toggleDrawer("list"),
+  "show-panel": () => toggleDrawer("panel"),
+  "try-now": () => follow(),
 };
 for (const [id, run] of Object.entries(clicks)) at(id).addEventListener("click", run);
 at("toggle-names").addEventListener("change", (event) => set({ names: event.target.checked }));
 at("toggle-density").addEventListener("change", (event) => set({ density: event.target.checked }));
 
-function toggleList(shown = !document.body.classList.contains("list-open")) {
-  document.body.classList.toggle("list-open", shown);
-  at("show-list").setAttribute("aria-expanded", String(shown));
-}
-at("list").addEventListener("click", () => toggleList(false));
+at("list").addEventListener("click", () => toggleDrawer("list", false));
 
 function showTools() {
   const none = !state.picture;
@@ -73,7 +73,6 @@ function showHint() {
   else if (mode === "box") hint = draft ? "The other corner." : "Draw a box round the object; only what is inside is looked at.";
   else if (mode === "ask") hint = "Click a place to see which point it may be.";
   else if (picture && project?.category && project.answers.reason) hint = project.answers.reason;
-  if (state.saving === "waiting") hint = "Not saved yet: the server does not answer. It is kept here and tried again.";
   at("stage-hint").textContent = hint;
 }
 
@@ -82,11 +81,13 @@ function showHint() {
 function showWelcome() {
   const welcome = at("welcome");
   const stepNow = !state.project ? "wait" : !state.list.length && !state.project.pictures ? "drop"
-    : !state.project.category && state.mode === "look" ? "choose" : "";
-  if (welcome.dataset.step === stepNow) return;
+    : state.gone ? "gone" : !state.project.category && state.mode === "look" ? "choose" : "";
+  if (welcome.dataset.step === stepNow && stepNow !== "gone") return;
   welcome.dataset.step = stepNow;
   welcome.hidden = !stepNow;
-  if (stepNow === "drop") {
+  if (stepNow === "gone") {
+    welcome.replaceChildren(make("div", { class: "card", role: "alert" }, make("p", { class: "refusal" }, state.gone)));
+  } else if (stepNow === "drop") {
     welcome.replaceChildren(
       make("div", { class: "card" },
         make("h2", {}, "Drop your pictures here"),
@@ -125,6 +126,7 @@ function showProgress() {
     share = answers.answered / Math.max(1, answers.total);
   } else if (answers.state === "waiting") text = project.pictures && project.category ? answers.reason : "";
   else if (project.pictures) text = state.saving === "saved" ? "Everything is saved." : "Saving …";
+  if (state.away) [text, share] = [sending ? text : "", 1]; // that it is away stands below
   if (at("progress").textContent !== text) at("progress").textContent = text;
   at("progress").classList.toggle("failed", model.state === "failed");
   at("progress-bar").firstElementChild.style.setProperty("--share", share);
@@ -135,22 +137,31 @@ async function follow() {
   clearTimeout(timer);
   let soon = true;
   try {
-    const before = state.project?.answers;
+    const known = state.project;
+    const before = known?.answers;
     const project = await api.overview();
+    if (known && known.folder !== project.folder) return location.reload(); // another project is served here now
     set({ project });
+    isBack();
     if (!before) saveLeftovers();
     for (const sentence of project.notes.slice(noted)) note(sentence);
     noted = project.notes.length;
     soon = ["working", "refining"].includes(project.answers.state) || project.model.state === "loading";
     if (isOld(project)) await refresh();
     await followPicture();
+    if (before?.state !== "idle" && project.answers.state === "idle") lookAhead();
     if (!isOpening() && !state.picture && state.list.length) await openLeastSure();
   } catch (error) {
     if (error.status === 404 && !state.project) return noProject();
     if (!state.project) say(error.message);
   }
-  timer = setTimeout(follow, soon || state.saving !== "saved" ? SOON : LATER);
+  followIn(state.away ? pause() : soon || state.saving !== "saved" ? SOON : LATER);
   return undefined;
+}
+
+function followIn(milliseconds) {
+  clearTimeout(timer);
+  timer = setTimeout(follow, milliseconds);
 }
 
 let followed = null; // the entry of the list that the picture on the screen was fetched for
@@ -196,10 +207,12 @@ onTokenNeeded(() => new Promise((done) => {
 
 on("picture list mode project names density saving", showTools);
 on("project picture mode draft creating saving tip", showHint);
-on("project mode list", showWelcome);
-on("project saving", showProgress);
+on("project mode list gone", showWelcome);
+on("project saving away", showProgress);
 on("project saving picture", draw);
 on("saving", () => state.saving === "saved" && setTimeout(follow, 60));
+on("away", () => state.away && followIn(pause()));
+window.addEventListener("online", () => state.away && follow());
 on("uploaded", follow);
 on("told", () => note(state.told));
 followDensities();

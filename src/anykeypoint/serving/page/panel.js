@@ -1,5 +1,6 @@
 // The points beside the picture: name, how sure the model is, and whether a point is visible, hidden or absent.
 
+import { closeDrawers } from "./drawers.js";
 import { change } from "./history.js";
 import { ABSENT, HIDDEN, VISIBLE, WORDS, colour, percent, point, withMark } from "./labels.js";
 import { remove, rename } from "./placing.js";
@@ -56,6 +57,7 @@ function newRow(key) {
       event.preventDefault();
       event.stopPropagation();
       if (event.key === "Escape") event.target.value = key;
+      closeDrawers();
       at("stage").focus({ preventScroll: true });
     },
   });
@@ -70,7 +72,8 @@ function newRow(key) {
   const away = { class: "icon away", title: "Remove this point from all pictures", "aria-label": `Remove the point ${key}` };
   const gone = make("button", { ...away, onclick: () => remove(key) }, "×");
   const sure = make("span", { class: "sure faint" });
-  const row = make("li", { class: "point" }, look, name, sure, make("span", { class: "states" }, ...states, gone), make("span", { class: "share" }));
+  const doubt = make("p", { class: "doubt", hidden: true });
+  const row = make("li", { class: "point" }, look, name, sure, make("span", { class: "states" }, ...states, gone), doubt, make("span", { class: "share" }));
   row.dataset.key = key;
   row.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && set({ hovered: key }));
   row.addEventListener("pointerleave", () => state.hovered === key && set({ hovered: null }));
@@ -94,6 +97,9 @@ function fill(row, key, number) {
   row.title = description || "";
   const word = !state.picture || !one ? "" : one.mine ? "yours" : percent(one.confidence);
   row.querySelector(".sure").textContent = word;
+  const doubt = state.project.category.doubts[key] || "";
+  row.querySelector(".doubt").textContent = doubt;
+  row.querySelector(".doubt").hidden = !doubt;
   row.lastElementChild.style.setProperty("--share", one && !one.mine ? (one.confidence ?? 0) : one ? 1 : 0);
   row.querySelectorAll(".state").forEach((button, place) => {
     const visibility = [VISIBLE, HIDDEN, ABSENT][place];
@@ -109,6 +115,7 @@ function showBy() {
   if (picture) {
     if (picture.label.example) text = "An example for the others.";
     else if (picture.label.done) text = "Finished.";
+    else if (state.gone) text = ""; // the stage says it
     else if (picture.error) text = picture.error;
     else if (picture.answer) text = `Answered from ${picture.answer.by}.`;
     else text = state.project?.answers.reason || "Being answered…";
@@ -116,4 +123,4 @@ function showBy() {
   at("answered-by").textContent = text;
 }
 
-on("picture selected project", show);
+on("picture selected project gone", show);

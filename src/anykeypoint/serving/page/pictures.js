@@ -1,6 +1,7 @@
 // The list of pictures, the least sure first, and going from one to the next.
 
 import { api } from "./api.js";
+import { fetchAhead, isKept, pictureOf, pixelsOf } from "./kept_pictures.js";
 import { EMPTY, percent } from "./labels.js";
 import { fetchList } from "./listing.js";
 import { basis, say, waiting } from "./saving.js";
@@ -9,6 +10,8 @@ import { fit } from "./view.js";
 
 const THUMB = 128;
 const KEPT = 400; // small pictures that are kept
+const AHEAD = 3; // pictures that are fetched before they are asked for
+const NOT_HERE = "The other pictures are not in the browser; they can be opened when the server is back.";
 const rows = new Map(); // id -> its row
 const thumbs = new Map(); // id -> the address of its blob
 const visited = []; // ids in the order in which they were looked at
@@ -19,7 +22,8 @@ let opening = 0; // number of the last picture that was asked for
 
 /** Look at a picture. */
 export async function open(id, keepWay = false) {
-  if (!keepWay && visited[here] !== id) {
+  const isNew = !keepWay && visited[here] !== id;
+  if (isNew) {
     visited.splice(here + 1);
     visited.push(id);
     here = visited.length - 1;
@@ -27,22 +31,45 @@ export async function open(id, keepWay = false) {
   const mine = (opening += 1);
   const other = state.picture?.id !== id;
   try {
-    const picture = await api.picture(id);
+    const picture = await pictureOf(id);
     if (mine !== opening) return;
     const label = waiting(id) || picture.label;
     const base = basis(id) || picture.base || picture.label;
     set({ picture: { ...picture, base, label: { ...EMPTY, ...label } } });
     if (other) {
-      set({ bitmap: null, selected: null, hovered: null, densities: null, cross: null, draft: null });
+      set({ bitmap: null, gone: "", selected: null, hovered: null, densities: null, cross: null, draft: null });
       say("");
       fit();
       showCurrent();
-      const bitmap = await createImageBitmap(await api.image(id, sideFor(picture.size)));
-      if (state.picture.id === id) set({ bitmap });
+      await showPixels(picture);
+      if (mine === opening) lookAhead();
     }
   } catch (error) {
-    if (mine === opening) say(error.message);
+    if (mine !== opening) return;
+    if (isNew && state.picture?.id !== id) {
+      visited.pop();
+      here -= 1;
+    }
+    say(state.away ? NOT_HERE : error.message);
   }
+}
+
+/** Show a picture's pixels; where its file cannot be read, the stage says so, and nothing else does. */
+async function showPixels(picture) {
+  try {
+    const bitmap = await createImageBitmap(await pixelsOf(picture.id, sideFor(picture.size)));
+    if (state.picture.id === picture.id) set({ bitmap });
+  } catch (error) {
+    if (state.picture.id !== picture.id) return;
+    if (error.status === 0) throw error;
+    set({ gone: error.message });
+  }
+}
+
+/** Fetch the pictures that come next, so that they are there at once. */
+export function lookAhead() {
+  const coming = unfinished().filter((one) => one.state !== "failed").slice(0, AHEAD);
+  return fetchAhead(coming.map((one) => [one.id, sideFor(one.size)]));
 }
 
 /** The smallest side that the server gives and that is sharp on this screen. */
@@ -85,14 +112,18 @@ export const canGoBack = () => here > 0;
  */
 export async function openLeastSure() {
   const left = unfinished();
-  const others = state.list.filter((one) => one.id !== state.picture?.id);
+  const others = state.list.filter((one) => one.id !== state.picture?.id && isHere(one));
   const place = others.findIndex((one) => one.name > (state.picture?.name || ""));
   const chosen = left.find((one) => one.state !== "failed") || left[0] || others[place < 0 ? 0 : place];
   if (chosen) await open(chosen.id);
+  else if (state.away) say(NOT_HERE);
 }
 
-/** The other pictures that nobody has finished, the least sure first. */
-const unfinished = () => state.list.filter((one) => one.id !== state.picture?.id && !isFinished(one));
+/** The other pictures that nobody has finished and that can be opened, the least sure first. */
+const unfinished = () => state.list.filter((one) => one.id !== state.picture?.id && !isFinished(one) && isHere(one));
+
+/** Whether a picture can be opened: all can, while the server answers. */
+const isHere = (one) => !state.away || isKept(one.id);
 
 export const isFinished = (entry) => entry.state === "done" || entry.state === "example";
 
@@ -110,8 +141,19 @@ const list = at("list");
 
 /** Fetch the list. */
 export async function refresh() {
-  set({ list: await fetchList() });
+  set({ list: withUnsaved(await fetchList()) });
 }
+
+/** The list with what the server has not got yet, so that a picture that was finished just now does not come again. */
+function withUnsaved(entries) {
+  return entries.map((one) => {
+    const label = waiting(one.id);
+    return label?.done ? { ...one, state: label.example ? "example" : "done" } : one;
+  });
+}
+
+/** Show in the list what was done just now. */
+export const showUnsaved = () => set({ list: withUnsaved(state.list) });
 
 const PAUSE = 1000; // milliseconds between two lists while many pictures are sent
 let listed = 0;

@@ -1,6 +1,7 @@
 // Clicking points onto a picture: those of the category one after the other, or new ones that get their names then.
 
 import { api } from "./api.js";
+import { toggleDrawer } from "./drawers.js";
 import { change, renameInHistory } from "./history.js";
 import { VISIBLE, withMark } from "./labels.js";
 import { say, saved } from "./saving.js";
@@ -62,6 +63,7 @@ async function added(place) {
   await changePoints([...currentPoints(), { name: key }]);
   change(withMark(state.picture.label, key, [...place, VISIBLE]));
   set({ selected: key });
+  toggleDrawer("panel", true); // its name is written there
   const input = document.querySelector(`#points [data-key="${CSS.escape(key)}"] input`);
   input?.focus({ preventScroll: true });
   input?.select();

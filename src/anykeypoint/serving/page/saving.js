@@ -1,14 +1,15 @@
 // Every change goes to the server at once. What the server has not got yet is kept in the browser, and is sent again
 // when the server is back or the page is opened again, so that a browser or a server that is killed loses nothing.
 
-import { api } from "./api.js";
+import { Refused, api } from "./api.js";
 import { EMPTY } from "./labels.js";
 import { changesBetween, content, inWords, withChanges } from "./merging.js";
-import { at, set, state } from "./state.js";
+import { at, on, set, state } from "./state.js";
 
-const WAIT = 1500; // milliseconds between two tries
+const FIRST = 1500, LONGEST = 30000; // milliseconds between two tries
 const unsaved = new Map(); // id of a picture -> { label, base }: its label, and that of the server which it was made of
 let sending = false;
+let refused = 0; // tries in a row that the server had no time for
 
 const place = () => `anykeypoint-unsaved:${state.project.folder}`;
 
@@ -38,9 +39,12 @@ export const waiting = (id) => unsaved.get(id)?.label;
 /** The label of the server that a label which it has not got yet was made of. */
 export const basis = (id) => unsaved.get(id)?.base;
 
-/** Wait until the server has everything. */
+/** Wait until the server has everything; Refused while it does not answer. */
 export async function saved() {
-  while (unsaved.size) await new Promise((done) => setTimeout(done, 30));
+  while (unsaved.size) {
+    if (state.away) throw new Refused("The server does not answer; try it again when it is back.", 0);
+    await new Promise((done) => setTimeout(done, 30));
+  }
 }
 
 /** Send what an earlier page could not save. */
@@ -81,6 +85,7 @@ async function sent(id, label, base) {
     if (newer === label) unsaved.delete(id);
     else unsaved.set(id, { label: { ...withChanges(newer, theirs), revision: whole.label.revision }, base: whole.label });
     keep();
+    refused = 0;
     const current = state.picture?.id === id;
     if (current) set({ picture: { ...whole, base: whole.label, label: waiting(id) || whole.label } });
     const both = theirs.length ? [`Another window changed ${inWords(theirs)} of ${whole.name}; what you did is kept too.`] : [];
@@ -89,8 +94,10 @@ async function sent(id, label, base) {
   } catch (error) {
     if (error.status === 0 || error.status === 503 || error.status === 429 || error.status === 500) {
       set({ saving: "waiting" });
+      if (error.status === 0) return false; // sent again when the server is back, which `connection` watches
       say(error.message);
-      setTimeout(send, WAIT);
+      setTimeout(send, Math.min(LONGEST, FIRST * 2 ** refused));
+      refused += 1;
       return false;
     }
     unsaved.delete(id); // it can never be saved as it is
@@ -102,6 +109,8 @@ async function sent(id, label, base) {
     return true;
   }
 }
+
+on("away", () => !state.away && unsaved.size && send());
 
 const same = (one, other) => !changesBetween(one, other).length;
 

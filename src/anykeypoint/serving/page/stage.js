@@ -1,6 +1,7 @@
 // The picture with what lies on it: density, box, skeleton, and a button for each point, so that Tab walks through them.
 
 import { HIDDEN, ABSENT, WORDS, colour, percent, placed, point } from "./labels.js";
+import { placeNames } from "./names.js";
 import { at, keys, make, on, set, state } from "./state.js";
 import { refit, scale, toScreen } from "./view.js";
 
@@ -42,6 +43,7 @@ function paint() {
   paintSkeleton(pen);
   paintCross(pen, width, height);
   placeDots();
+  if (state.names) paintLines(pen);
 }
 
 function paintPicture(pen) {
@@ -163,28 +165,56 @@ function placeDots() {
     button.setAttribute("aria-label", described(key, one));
   }
   dots.classList.toggle("named", state.names);
-  if (state.names) placeNames(shown);
+  nameThem(shown);
   inOrder(shown.map(([key]) => buttons.get(key)));
 }
 
-/** Names to the right of their points or to the left; where one would cover another or a point, it waits for the pointer. */
-function placeNames(shown) {
-  const width = at("stage").clientWidth;
-  const centres = shown.map(([key, one]) => [key, ...toScreen(one.x, one.y)]);
-  const taken = [];
-  const free = (mine, [left, top, right, bottom]) =>
-    left > 0 && right < width &&
-    !taken.some((other) => left < other[2] && other[0] < right && top < other[3] && other[1] < bottom) &&
-    !centres.some(([key, x, y]) => key !== mine && x > left - 6 && x < right + 6 && y > top - 4 && y < bottom + 4);
-  for (const [key, x, y] of centres) {
+let named = new Map(); // key -> the place of its name
+
+function nameThem(shown) {
+  const points = shown.map(([key, one]) => {
+    const [x, y] = toScreen(one.x, one.y);
+    const [width, height] = sizeOfName(key);
+    return { key, x, y, width, height };
+  });
+  const size = [at("stage").clientWidth, at("stage").clientHeight];
+  named = placeNames(points, size, named);
+  for (const { key, x, y, width, height } of points) {
+    const place = named.get(key);
+    const over = [x + 11 + width > size[0] ? x - 11 - width : x + 11, y - height / 2]; // while the pointer is on the point
+    const [left, top] = place ? [place.left, place.top] : over;
     const button = buttons.get(key);
-    const long = button.firstElementChild.offsetWidth + 12;
-    const right = [x + 10, y - 9, x + long, y + 9];
-    const left = [x - long, y - 9, x - 10, y + 9];
-    const side = free(key, right) ? right : free(key, left) ? left : null;
-    button.classList.toggle("left-name", side ? side === left : x > width * 0.8);
-    button.classList.toggle("no-room", !side);
-    if (side) taken.push(side);
+    button.classList.toggle("no-room", !place);
+    button.firstElementChild.style.setProperty("--name-x", `${left - x}px`);
+    button.firstElementChild.style.setProperty("--name-y", `${top - y}px`);
+  }
+}
+
+const sizes = new Map(); // key -> [width, height] of its name, until the window changes
+
+function sizeOfName(key) {
+  if (!sizes.has(key)) {
+    const name = buttons.get(key).firstElementChild;
+    sizes.set(key, [name.offsetWidth, name.offsetHeight]);
+  }
+  return sizes.get(key);
+}
+window.addEventListener("resize", () => sizes.clear());
+
+/** The lines from points to names that lie further away. */
+function paintLines(pen) {
+  for (const [key, { line }] of named) {
+    const one = line && point(key);
+    if (!one || one.x === null) continue;
+    const from = toScreen(one.x, one.y);
+    for (const [style, width] of [["rgb(0 0 0 / 0.5)", 3], ["rgb(255 255 255 / 0.85)", 1]]) {
+      pen.strokeStyle = style;
+      pen.lineWidth = width;
+      pen.beginPath();
+      pen.moveTo(...from);
+      pen.lineTo(...line);
+      pen.stroke();
+    }
   }
 }
 

@@ -5,6 +5,7 @@ export const state = {
   list: [], // GET /v1/project/pictures
   picture: null, // the one that is looked at: GET /v1/project/pictures/N; its label is what is on the screen, its base the server's
   bitmap: null, // its pixels
+  gone: "", // why it has none
   selected: null, // key of the selected point
   hovered: null, // key of the point under the pointer
   mode: "look", // look, place, box or ask
@@ -19,6 +20,7 @@ export const state = {
   densities: null, // of the picture: { asked, crop, cells, grids }
   saving: "saved", // saved, saving or waiting
   told: "", // a sentence about a picture that is not looked at any longer
+  away: false, // whether the server does not answer
 };
 
 const listeners = new Map();

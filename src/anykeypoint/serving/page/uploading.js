@@ -42,7 +42,7 @@ async function sendOne(file, name) {
   try {
     const most = state.project.largest_upload;
     if (file.size > most) throw new Error(`it has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that the server takes.`);
-    const added = await api.upload(file, name);
+    const added = await uploaded(file, name);
     await refreshSometimes();
     if (!state.picture) await open(added.id);
   } catch (error) {
@@ -50,6 +50,18 @@ async function sendOne(file, name) {
   } finally {
     left -= 1;
     set({ project: state.project });
+  }
+}
+
+/** Send a file; while the server is away, wait for it. */
+async function uploaded(file, name) {
+  for (;;) {
+    try {
+      return await api.upload(file, name);
+    } catch (error) {
+      if (error.status !== 0) throw error;
+      while (state.away) await new Promise((done) => setTimeout(done, 200));
+    }
   }
 }
 

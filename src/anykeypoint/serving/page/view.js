@@ -2,9 +2,12 @@
 
 import { at, state } from "./state.js";
 
-const MARGIN = 18; // free pixels round a fitted picture
+const SMALL = 640; // screen pixels of a stage that has no pixel to give away
 const MOST = 40; // screen pixels for one pixel of the picture
 const view = { scale: 1, x: 0, y: 0, fitted: true };
+
+/** Free pixels round a fitted picture. */
+const margin = () => (Math.min(...stageSize()) < SMALL ? 4 : 18);
 
 const stageSize = () => [at("stage").clientWidth, at("stage").clientHeight];
 
@@ -12,7 +15,7 @@ const stageSize = () => [at("stage").clientWidth, at("stage").clientHeight];
 function fittingScale() {
   const [width, height] = stageSize();
   const [w, h] = state.picture.size;
-  return Math.max(1e-4, Math.min((width - 2 * MARGIN) / w, (height - 2 * MARGIN) / h));
+  return Math.max(1e-4, Math.min((width - 2 * margin()) / w, (height - 2 * margin()) / h));
 }
 
 /** Show the whole picture. */
@@ -52,7 +55,7 @@ function keepInside() {
   const [width, height] = stageSize();
   const [w, h] = state.picture.size.map((side) => side * view.scale);
   const inside = (value, size, room) =>
-    size <= room ? (room - size) / 2 : Math.min(MARGIN, Math.max(room - size - MARGIN, value));
+    size <= room ? (room - size) / 2 : Math.min(margin(), Math.max(room - size - margin(), value));
   view.x = inside(view.x, w, width);
   view.y = inside(view.y, h, height);
 }

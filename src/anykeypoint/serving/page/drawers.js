@@ -1,0 +1,19 @@
+// The list of pictures, and in a low window the list of points, lie over the picture and are opened by a button.
+
+import { at } from "./state.js";
+
+const BUTTONS = { list: "show-list", panel: "show-panel" };
+
+/** Open or close a drawer, "list" or "panel"; one at a time is open. */
+export function toggleDrawer(name, shown = !document.body.classList.contains(`${name}-open`)) {
+  for (const [one, button] of Object.entries(BUTTONS)) {
+    const open = shown && one === name;
+    document.body.classList.toggle(`${one}-open`, open);
+    at(button).setAttribute("aria-expanded", String(open));
+  }
+}
+
+/** Close whichever is open. */
+export const closeDrawers = () => toggleDrawer("list", false);
+
+at("stage").addEventListener("pointerdown", closeDrawers);

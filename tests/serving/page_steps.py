@@ -1,0 +1,106 @@
+"""What a person does on the page, and what is seen of it, for tests of the page."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from waiting import until
+
+POINTS = "nose: the tip\nleft ear\nright ear\ntail tip"
+
+
+def pictures(count: int = 3) -> list[dict]:
+    """Pictures of noise as a file chooser takes them."""
+    files = []
+    for seed in range(count):
+        noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noise).resize((320, 240), Image.Resampling.BICUBIC).save(file, "PNG")
+        files.append({"name": f"{'abcdefgh'[seed]}.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    return files
+
+
+def say_points(page, text: str = POINTS, noun: str = "fox") -> None:
+    page.wait_for_selector(".row")
+    page.click("#open-category")
+    page.fill("#noun-input", noun)
+    page.fill("#points-text", text)
+    page.click("text=Look for these")
+    page.wait_for_selector("#category-dialog", state="hidden")
+
+
+def label(folder: Path, number: int) -> dict:
+    file = folder / "labels" / f"{number:06d}.json"
+    return json.loads(file.read_text()) if file.exists() else {"points": {}}
+
+
+def current(page) -> int:
+    """The id of the picture that is looked at."""
+    return int(page.locator("[aria-current=true]").locator("..").get_attribute("data-id"))
+
+
+def is_saved(page) -> None:
+    """The server has all that was done; the answers may still be made."""
+    until(lambda: page.evaluate("import('./state.js').then(({ state }) => state.saving)") == "saved", "saved")
+
+
+def is_settled(page) -> None:
+    """Nothing is left to answer."""
+    page.wait_for_selector("text=Everything is saved.")
+    until(
+        lambda: page.evaluate("import('./state.js').then(({ state }) => state.project.answers.state)") == "idle", "idle"
+    )
+
+
+def place_of(page, key: str) -> tuple[float, float]:
+    """Where the middle of a point's button is on the screen."""
+    box = page.locator(f'.dot[data-key="{key}"]').bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, key: str, dx: float, dy: float) -> None:
+    page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
+    x, y = place_of(page, key)
+    on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
+    until(lambda: page.evaluate(on_top, [x, y]) == key, f"{key} on top")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx / 2, y + dy / 2)
+    page.mouse.move(x + dx, y + dy)
+    page.mouse.up()
+
+
+def view_of(page) -> dict:
+    """How the picture lies on the stage: scale, and the place of its corner on the screen."""
+    return page.evaluate(
+        """async () => {
+          const view = await import("./view.js");
+          const frame = document.getElementById("stage").getBoundingClientRect();
+          const [x, y] = view.toScreen(0, 0);
+          return { scale: view.scale(), x: x + frame.left, y: y + frame.top };
+        }"""
+    )
+
+
+def click_image(page, place) -> None:
+    view = view_of(page)
+    page.mouse.click(view["x"] + place[0] * view["scale"], view["y"] + place[1] * view["scale"])
+
+
+def image_place(page, key: str) -> tuple[float, float]:
+    view, (x, y) = view_of(page), place_of(page, key)
+    return (x - view["x"]) / view["scale"], (y - view["y"]) / view["scale"]
+
+
+def finish(page, key: str = "Enter") -> None:
+    """Finish the picture, also where the page asks first as too many points are in doubt (a random model's are)."""
+    page.keyboard.press(key)
+    if page.locator("#sure-dialog").is_visible():
+        page.keyboard.press("y")
+
+
+def known(page, what: str):
+    """A part of what the page knows, such as "project.done"."""
+    return page.evaluate(f"import('./state.js').then(({{ state }}) => state.{what})")

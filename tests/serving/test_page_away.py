@@ -1,0 +1,116 @@
+"""The page while the server does not answer: all work goes on and is kept, and it says when the server is back."""
+
+import pytest
+from browser import Watched, server
+from page_steps import current, drag, finish, image_place, is_saved, is_settled, known, label, pictures, say_points
+from waiting import until
+
+from anykeypoint.serving.app import build_app
+from anykeypoint.serving.server_limits import ServerLimits
+from anykeypoint.serving.service import Service
+
+AWAY = "#connection >> text=The server does not answer"
+
+
+@pytest.fixture
+def starts(tiny_model, tmp_path):
+    """Starts the server of one project again and again at one address: `with starts(port) as (url, folder)`."""
+    from contextlib import contextmanager
+
+    folder = tmp_path / "project"
+
+    @contextmanager
+    def start(port=0, project=folder):
+        service = Service({"tiny": lambda: tiny_model}, ServerLimits())
+        with server(build_app(service, project=project), port) as url:
+            yield url, project
+
+    return start
+
+
+def test_a_server_that_was_started_again_gets_all_that_was_done_meanwhile(browser, starts):
+    with starts() as (url, folder):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        page.set_input_files("#file-input", pictures(4))
+        page.wait_for_selector(".row >> nth=3")
+        say_points(page)
+        page.wait_for_selector(".dot")
+        is_settled(page)
+        first = current(page)
+        here = "import('./kept_pictures.js').then(({ isKept }) => [1, 2, 3, 4].filter(isKept).length)"
+        until(lambda: page.evaluate(here) == 4, "the pictures that come next")
+    drag(page, "nose", 30, 20)
+    page.wait_for_selector(AWAY)
+    assert page.locator("text=The server does not answer").count() == 1, "it is said once"
+    moved = image_place(page, "nose")
+    finish(page)
+    until(lambda: current(page) != first, "the next picture, though the server is away")
+    page.wait_for_selector(".dot")
+    second = current(page)
+    until(lambda: known(page, "bitmap !== null"), "its pixels")
+    drag(page, "left ear", 25, 15)
+    page.keyboard.press("PageDown")
+    until(lambda: current(page) not in (first, second), "and the one after it")
+    page.keyboard.press("PageUp")
+    until(lambda: current(page) == second, "and back")
+    assert page.locator("#list li.done").count() == 1
+    assert not label(folder, first).get("done"), "the server has not got it"
+    with starts(int(url.rsplit(":", 1)[1])):
+        page.wait_for_selector("#connection >> text=The server is back, and everything is saved.", timeout=60_000)
+        is_saved(page)
+        assert label(folder, first)["done"] and abs(label(folder, first)["points"]["nose"][0] - moved[0]) < 1.5
+        assert "left ear" in label(folder, second)["points"]
+        page.wait_for_selector("#connection", state="hidden")
+        watched.close()
+
+
+def test_the_server_is_tried_again_with_growing_pauses(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    pauses = page.evaluate(
+        """async () => {
+          const { pause, isBack } = await import("./connection.js");
+          isBack();
+          const all = Array.from({ length: 8 }, pause);
+          isBack();
+          return [...all, pause()];
+        }"""
+    )
+    assert pauses == [1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000, 1000]
+    page.context.set_offline(True)
+    drag(page, "nose", 20, 20)
+    page.wait_for_selector(AWAY)
+    page.click("#open-export")
+    page.wait_for_selector("#export-refused >> text=does not answer")
+    page.keyboard.press("Escape")
+    page.context.set_offline(False)
+    page.wait_for_selector("#connection >> text=The server is back")
+    is_saved(page)
+
+
+def test_work_is_never_saved_in_another_project_at_the_same_address(browser, starts, tmp_path):
+    with starts() as (url, folder):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        page.set_input_files("#file-input", pictures(2))
+        page.wait_for_selector(".row >> nth=1")
+        say_points(page)
+        page.wait_for_selector(".dot")
+        is_settled(page)
+        number = current(page)
+    drag(page, "nose", 30, 20)
+    page.wait_for_selector(AWAY)
+    port = int(url.rsplit(":", 1)[1])
+    with starts(port, tmp_path / "other"):
+        page.wait_for_selector("text=Drop your pictures here", timeout=60_000)
+        page.set_input_files("#file-input", pictures(2))
+        page.wait_for_selector(".row >> nth=1")
+        assert not (tmp_path / "other" / "labels").exists()
+    with starts(port):
+        page.wait_for_selector("text=0 of 2 finished", timeout=60_000)
+        until(lambda: "nose" in label(folder, number)["points"], "what was kept is saved where it belongs")
+        watched.close()

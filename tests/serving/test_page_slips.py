@@ -1,0 +1,103 @@
+"""What the page does against slips: it asks before it makes labels of doubtful points, and doubts words."""
+
+import json
+from dataclasses import replace
+
+from browser import Watched
+from page_steps import current, finish, is_saved, is_settled, label, pictures
+from waiting import until
+
+DOUBTFUL = """
+async (values) => {
+  const { set, state, keys } = await import("./state.js");
+  const points = Object.fromEntries(keys().map((key, number) => [key, [20 + 40 * number, 60, ...values[number]]]));
+  set({ picture: { ...state.picture, answer: { ...state.picture.answer, points } } });
+}
+"""
+SURE, UNSURE, ABSENT = (0.9, 0.95), (0.2, 0.95), (0.9, 0.1)  # confidence, presence
+
+
+def test_it_asks_before_most_points_of_a_picture_are_in_doubt(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(DOUBTFUL, [SURE, UNSURE, ABSENT, UNSURE])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sure-dialog >> text=3 of 4 points are absent or unsure")
+    assert page.locator("#sure-dialog button:not([hidden])").count() == 2
+    page.keyboard.press("Enter")  # the same key again, by the same slip
+    page.wait_for_selector("#sure-dialog", state="hidden")
+    assert current(page) == number and not label(folder, number).get("done")
+    page.click("#finish")
+    page.keyboard.press("n")
+    page.wait_for_selector("#sure-dialog", state="hidden")
+    assert current(page) == number and not label(folder, number).get("done")
+    page.keyboard.press("e")
+    page.keyboard.press("y")
+    until(lambda: label(folder, number).get("example"), "it is an example")
+    until(lambda: current(page) != number, "the next picture")
+
+
+def test_it_does_not_ask_where_most_points_are_sure_or_set_by_the_person(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(DOUBTFUL, [SURE, SURE, UNSURE, ABSENT])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    until(lambda: label(folder, number).get("done"), "half of them are sure")
+    until(lambda: current(page) != number, "the next picture")
+    number = current(page)
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    for name in ("nose", "left ear"):
+        page.locator(f'#points [data-key="{name}"]').get_by_label(f"{name} is absent").click()
+    is_saved(page)
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    until(lambda: label(folder, number).get("done"), "the person set half of them")
+
+
+def test_words_that_are_not_understood_are_doubted_beside_their_line(browser, serve, tiny_model, monkeypatch):
+    """The sentences of the command line, while the points are written and beside each point afterwards."""
+    encoder = tiny_model.text_encoder
+    monkeypatch.setattr(encoder, "kind", replace(encoder.kind, english=True))
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.set_input_files("#file-input", pictures(1))
+        page.wait_for_selector(".row")
+        page.click("#open-category")
+        page.locator("#points-text").press_sequentially("nose\nlinkes Ohr\nlegt aer: what hears\nrigth ear")
+        page.wait_for_selector("#points-doubts li >> nth=1")
+        said = page.locator("#points-doubts li").all_inner_texts()
+        assert said[0].startswith("linkes Ohr Not in English, it seems: 'linkes Ohr'")
+        assert any(one.startswith("rigth ear Misspelt, it seems: 'rigth' for 'right'") for one in said)
+        page.fill("#points-text", "nose\nrigth ear")
+        until(lambda: page.locator("#points-doubts li").count() == 1, "the line that is mended is no longer doubted")
+        page.click("text=Look for these")
+        page.wait_for_selector("#category-dialog", state="hidden")
+        beside = page.locator('#points [data-key="rigth ear"] .doubt')
+        assert beside.inner_text().startswith("Misspelt, it seems: 'rigth' for 'right'")
+        assert page.locator('#points [data-key="nose"] .doubt').is_hidden()
+        name = page.locator('#points [data-key="rigth ear"] input')
+        name.fill("right ear")
+        name.press("Enter")
+        page.wait_for_selector('#points [data-key="right ear"]')
+        assert page.locator(".doubt:visible").count() == 0
+        watched.close()
+
+
+def test_finished_pictures_do_not_come_again_before_they_are_saved(tiny):
+    page, folder = tiny
+    is_settled(page)
+    page.focus("#stage")
+    seen = []
+    for _ in range(3):
+        seen.append(current(page))
+        finish(page)
+        until(lambda: current(page) != seen[-1], "the next picture")
+    assert sorted(seen) == [1, 2, 3]
+    is_saved(page)
+    assert all(json.loads((folder / "labels" / f"{n:06d}.json").read_text())["done"] for n in seen)
