@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from browser import Watched
-from page_steps import current, finish, is_saved, is_settled, label, pictures
+from page_steps import current, finish, is_saved, is_settled, known, label, pictures
 from waiting import until
 
 DOUBTFUL = """
@@ -98,6 +98,7 @@ def test_finished_pictures_do_not_come_again_before_they_are_saved(tiny):
         seen.append(current(page))
         finish(page)
         until(lambda: current(page) != seen[-1], "the next picture")
+        until(lambda: known(page, "bitmap !== null"), "its pixels")  # before, a key that is held down finishes none
     assert sorted(seen) == [1, 2, 3]
     is_saved(page)
     assert all(json.loads((folder / "labels" / f"{n:06d}.json").read_text())["done"] for n in seen)

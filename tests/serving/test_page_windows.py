@@ -87,8 +87,8 @@ def face() -> list[tuple[float, float]]:
     return jaw + brows + nose + eyes + mouth
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1440, 900)])
-def test_names_cover_neither_each_other_nor_a_point(browser, serve, size):
+@pytest.mark.parametrize(("size", "least"), [((390, 844), 6), ((1440, 900), 25)])
+def test_names_cover_neither_each_other_nor_a_point(browser, serve, size, least):
     """Also the 68 of a face on a telephone: what does not fit is shown when the pointer is on its point."""
     with serve() as (url, _):
         watched = Watched(browser, url, viewport=dict(zip(("width", "height"), size, strict=True)))
@@ -104,7 +104,7 @@ def test_names_cover_neither_each_other_nor_a_point(browser, serve, size):
         found = page.evaluate(NAMES, [face()])
         stage = page.locator("#stage").bounding_box()
         named = [one for one in found if one["shown"]]
-        assert len(found) == 68 and len(named) >= 12, len(named)
+        assert len(found) == 68 and len(named) >= least, len(named)
         for one in named:
             left, top, right, bottom = one["box"]
             assert stage["x"] <= left + 0.5 and right <= stage["x"] + stage["width"] + 0.5

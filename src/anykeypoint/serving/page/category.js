@@ -77,7 +77,8 @@ function textNow() {
 function showLibrary(text) {
   const wanted = text.trim().toLowerCase().split(/\s+/);
   const fits = (one) => wanted.every((word) => `${one.name} ${one.noun}`.toLowerCase().includes(word));
-  const found = (library || []).filter(fits).slice(0, 60);
+  const called = (one) => one.name.replaceAll("_", " ").toLowerCase().includes(text.trim().toLowerCase());
+  const found = (library || []).filter(fits).sort((one, other) => called(other) - called(one)).slice(0, 60);
   const entries = found.map((one) => {
     const points = `${one.keypoints.length} points: ${one.keypoints.slice(0, 4).join(", ")} …`;
     const use = () => choose({ library: one.name });
