@@ -8,10 +8,14 @@ import pytest
 from anykeypoint.configs.yaml_files import from_mapping, load_yaml
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.protocols import EvaluationProtocol
+from anykeypoint.models.folders import read_settings
+from anykeypoint.models.generative.capellm import CapeLLM, CapeLLMConfig
 from anykeypoint.models.generative.kptllm_config import KptLLMConfig
-from anykeypoint.reproduction.configured import asked, configured
+from anykeypoint.models.loading import find
+from anykeypoint.reproduction.configured import Length, asked, configured
 from anykeypoint.reproduction.settings import HELD_OUT
 from anykeypoint.reproduction.tables import read_tables
+from anykeypoint.reproduction.trainings import training_of
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig
 
 FOLDER = resources.files("anykeypoint") / "experiments"
@@ -213,6 +217,8 @@ def test_a_row_builds_strictly_at_both_scales(row):
             built = configured(setting, row.name)
             recipe = built.recipe
             if scale == "field":
+                started = isinstance(built.model, KptLLMConfig)
+                assert setting.start == ("capellm-small@held-out" if started else "")
                 assert recipe.steps * recipe.batch * recipe.accumulate == setting.items > 0
             if isinstance(recipe, KptLLMTrainConfig) and question.protocol in ("1-shot", "5-shot", "both", "text"):
                 task = {"both": "both", "text": "text"}.get(question.protocol, "example")
@@ -324,8 +330,15 @@ def test_the_larger_model_differs_in_its_language_model_alone():
     small, large = (configured(row_of("table-16", name).settings["paper"][0], name).model for name in ("7B", "13B"))
     assert (small.language.name, large.language.name) == ("vicuna-7b", "vicuna-13b")
     assert small.language.lora == large.language.lora and small.vision.name == large.vision.name
-    small, large = (configured(row_of("table-16", name).settings["field"][0], name).model for name in ("7B", "13B"))
-    assert (small.language.layers, large.language.layers) == (5, 10) and small.vision == large.vision
+
+
+def test_at_field_scale_trainings_start_from_the_held_out_capellm_as_kptllm_small_does():
+    row = row_of("table-13", "with identify-then-detect")
+    training = training_of(PAPER, row, row.settings["field"][0], Length())
+    assert (training.start, training.start_folder) == (None, "capellm-small@held-out")
+    source = CapeLLMConfig.from_dict(read_settings(find("capellm-small@held-out"), CapeLLM.model_type))
+    for key in ("vision", "language", "answer", "keypoint_token", "spread", "spaced"):  # what `--start` compares
+        assert getattr(training.configs.model, key) == getattr(source, key), key
 
 
 def test_the_shifted_and_scaled_boxes_and_the_hidden_points_are_questions_alone():

@@ -285,7 +285,7 @@ def test_the_verbs_and_their_options_are_these():
         "evaluate": {
             *("model", "--data", "--images", "--output", "-o", "--protocol", "--episodes", "--official", "--oks"),
             *("--max-per-category", "--seed", "--descriptions", "--names", "--strategy", "--cumulative"),
-            *("--phrases", "--foreign", "--points", "--box-shift", "--box-scale"),
+            *("--phrases", "--foreign", "--points", "--box-shift", "--box-scale", "--attention"),
             *("--answer", "--single", "--sides", "--mirror", "--fine", "--no-fine", "--dtype"),
             *(
                 "--image-size",

@@ -76,6 +76,13 @@ def run(
     ] = False,
     mirror: options.Mirror = False,
     fine: options.Fine = None,
+    attention: Annotated[
+        bool,
+        typer.Option(
+            "--attention",
+            help="Also say how much of the attention of a matcher's decoder lies near the labels; takes as long again.",
+        ),
+    ] = False,
     foreign: Annotated[
         int,
         typer.Option(
@@ -172,6 +179,7 @@ def run(
     reading = {"allow_missing": allow_missing, "official": official, "strict": strict}
     asked, dataset = _labels(model, phrases, data, images, **reading)
     chosen = {"single": single, "max_per_category": max_per_category, "seed": seed}
+    looks = {"attention": attention, "foreign": foreign}
     shown = {"sides": sides, "mirror": mirror, "fine": fine, "box_shift": box_shift, "box_scale": box_scale}
     config = EvaluationConfig(
         model=model,
@@ -189,9 +197,9 @@ def run(
         image_size=image_size,
         points=points,
         dtype=dtype,
-        foreign=foreign,
         **chosen,
         **shown,
+        **looks,
     )
     check_labels(dataset, config)
     workers = _workers()

@@ -38,6 +38,8 @@ class EvaluationConfig(Config):
     foreign: of how many objects of each category at most the points of another kind of object are asked too, to see
         how often these are called present, see `other_kinds`; 0 asks none, and a model without presence is not asked.
     points: which labelled points count: "labelled", all of them; "visible" (v = 2) or "hidden" (v = 1).
+    attention: also report how much of the attention of a matcher's decoder lies near the labels, see `attention`; the
+        model is asked again for it.
     single: measure only objects that are alone in their picture, see `selection.alone_in_picture`.
     max_per_category: number of objects of each category at most.
     seed: decides which objects, examples and bootstrap samples are drawn, and the draws of sampling strategies.
@@ -47,7 +49,7 @@ class EvaluationConfig(Config):
     # Options that version 0.1.0 did not have.
     later: ClassVar[frozenset[str]] = frozenset(
         {"names", "phrases", "answer", "single", "sides", "mirror", "fine", "dtype", "foreign"}
-        | {"points", "box_shift", "box_scale"}
+        | {"points", "box_shift", "box_scale", "attention"}
     )
 
     model: str = ""
@@ -66,6 +68,7 @@ class EvaluationConfig(Config):
     answer: str | None = None
     image_size: int | None = None
     points: str = "labelled"
+    attention: bool = False
     single: bool = False
     sides: bool = False
     mirror: bool = False

@@ -24,6 +24,7 @@ from ..forms.phrases import whose_words
 from ..instructions import check_describe
 from . import scoring
 from .asked_names import OWN, asked_in, check_names, renamed
+from .attention import check_attention, measure_attention
 from .changed_boxes import changed_box, check_boxes
 from .evaluation_config import EvaluationConfig
 from .left_right import MirroredPictures
@@ -116,6 +117,11 @@ def evaluate(
         "words": _words(dataset, pairs, labels, config, protocol),
         "renamed": _renamed(dataset, config),
         "variant": dict(getattr(model, "variant", {})),
+        "attention": measure_attention(
+            *(model, distinct, dataset.objects, labels, protocol, _predict_options(config), progress)
+        )
+        if config.attention
+        else None,
         "presence": measure_presence(
             [query.item for query in queries],
             [labels[pair.query] for pair in pairs],
@@ -170,6 +176,8 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     check_boxes(config)
     if config.points != "labelled" and protocol.identifies:
         raise InputError(f"The protocol {config.protocol!r} names all labelled points; leave out which points count.")
+    if config.attention:
+        check_attention(model, protocol)
     if config.strategy is not None:
         Strategy.parse(config.strategy)
     prompts = getattr(model, "prompts", ("text",))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..evaluation.attention import ATTENTION_KEYS
 from ..evaluation.metrics import PAIR_KEYS, bootstrap_interval
 from ..evaluation.run import PER_OBJECT, RESULTS
 from ..evaluation.semantics import NAMING_KEYS
@@ -36,7 +37,7 @@ def figure(folder: Path, results: Mapping[str, Any], metric: str, mean: str) -> 
 
     folder: of the measurement. results: its results.
     metric: a key of the means (pck@0.2, mpck, auc, nme, epe), of COCO's statistics (AP, AR50), of naming (exact,
-        normalised), or METHOD/METRIC of a comparison of densities.
+        normalised), of attention (attention@0.1), or METHOD/METRIC of a comparison of densities.
     mean: which mean, one of `settings.MEANS`.
     Raises InputError for a metric that the results do not have.
     """
@@ -49,6 +50,8 @@ def figure(folder: Path, results: Mapping[str, Any], metric: str, mean: str) -> 
     if metric in NAMING_KEYS:
         naming = results.get("semantics") or {}
         return Figure((naming.get("category_mean") if mean == "category_mean" else naming).get(metric))
+    if metric in ATTENTION_KEYS:
+        return Figure(((results.get("attention") or {}).get(mean) or {}).get(metric))
     if metric in PAIR_KEYS:
         value = (results.get(mean) or {}).get(metric)
         return Figure(value, *_interval(_rows(folder), metric, mean)) if value is not None else Figure(None)

@@ -46,6 +46,8 @@ def missing_of(setting: Setting, what: str, places: Places) -> list[Missing]:
         found += _missing_checkpoint(setting.held_out, places)
     else:
         found += _missing_weights(configured(setting, what).model, places)
+        if setting.start and "/" not in setting.start:
+            found += _missing_checkpoint(setting.start, places)
     return list(dict.fromkeys(found))
 
 

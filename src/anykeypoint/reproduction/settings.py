@@ -30,7 +30,7 @@ class Setting:
     model: description of the model, as `train --model` takes it.
     recipe: the training, as `train --recipe` takes it.
     pretrain: a recipe that is run before; empty where there is none.
-    start: "TABLE/ROW" of the same paper whose training the model starts from; "" for none.
+    start: "TABLE/ROW" of the same paper whose training the model starts from, or the name of a checkpoint; "" for none.
     train, test: labels to train on and to measure on, FORM:FILE, the file relative to the data folder.
     train_images, test_images: folders of the pictures, relative to the data folder; "" where the labels say it.
     ask: settings of the measurement.

@@ -239,10 +239,13 @@ def _settings(whole: Mapping[str, Any], scale: str, what: str) -> tuple[Setting,
 
 
 def _check_start(paper: PaperTables, row: Row, what: str) -> None:
-    """InputError where what a row starts from is no row of the paper, not run at that scale, or the row itself."""
+    """InputError where what a row starts from is no row of the paper, not run at that scale, or the row itself.
+
+    What has no "/" is the name of a checkpoint, which is looked for where it is needed (`needs.missing_of`).
+    """
     for scale in SCALES:
         current, seen = row, {(row.table, row.name)}
-        while current.settings.get(scale) and (reference := current.settings[scale][0].start):
+        while current.settings.get(scale) and "/" in (reference := current.settings[scale][0].start):
             current = paper.row(reference, f"{what}: start")
             if (current.table, current.name) in seen:
                 raise InputError(f"{what}: start {reference!r} leads back to the same row; name another.")

@@ -94,8 +94,8 @@ def training_of(paper: PaperTables, row: Row, setting: Setting, length: Length) 
     configs = configured(setting, what, length)
     if setting.trained == UNTRAINED:
         return Training(configs, setting)
-    start, folder = None, ""
-    if setting.start:
+    start, folder = None, "" if "/" in setting.start else setting.start
+    if "/" in setting.start:
         first = paper.row(setting.start, f"{what}: start")
         of_split = [one for one in first.settings[setting.scale] if one.split == setting.split]
         if not of_split:
