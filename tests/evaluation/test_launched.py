@@ -8,6 +8,14 @@ import sys
 import tiny
 
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.training.trainable import EXPERIMENTS
+
+CODE = """
+import os
+from anykeypoint import cli
+print("process", os.environ["RANK"], "of", os.environ["WORLD_SIZE"], flush=True)
+cli.main()
+"""
 
 
 def test_two_processes_write_the_report_of_one(tmp_path):
@@ -15,8 +23,10 @@ def test_two_processes_write_the_report_of_one(tmp_path):
     tiny.capellm(tmp_path / "base").save_pretrained(tmp_path / "model")
     data = ["--data", f"coco:{tmp_path / 'data' / ANNOTATIONS}", "--images", str(tmp_path / "data" / IMAGES)]
     asked = ["evaluate", str(tmp_path / "model"), *data, "--no-baselines", "--device", "cpu", "-o"]
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "anykeypoint.cli"]
+    (tmp_path / "run.py").write_text(CODE)
+    # With --cpu, accelerate would launch a single process.
+    launch = ["accelerate.commands.launch", "--config_file", str(EXPERIMENTS / "launch" / "one_host.yaml")]
+    launch += ["--num_processes", "2", "--main_process_port", "0", str(tmp_path / "run.py")]
     # Both in processes of their own with one thread: the number of threads may change the last bit of a sum.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     for name, module in (("two", launch), ("one", ["anykeypoint.cli"])):
@@ -24,6 +34,8 @@ def test_two_processes_write_the_report_of_one(tmp_path):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout.count("Written to") == 1
+        started = sorted(line for line in done.stdout.splitlines() if line.startswith("process "))
+        assert started == (["process 0 of 2", "process 1 of 2"] if name == "two" else [])
     for name in ("predictions.jsonl", "per_category.csv", "per_object.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]

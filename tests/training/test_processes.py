@@ -22,7 +22,9 @@ from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching import matcher_trainer
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 from anykeypoint.training.progress import crop_counts
+from anykeypoint.training.trainable import EXPERIMENTS
 
+LAUNCH = EXPERIMENTS / "launch"
 # Epochs in which a process now and then has nothing to train on, and now and then two sequences of one object.
 EPOCHS = CapeLLMTrainConfig(
     item="object", rounds=2, pack=6, epochs=2, accumulate=2, lr=1e-3, precision="fp32", save_every=1
@@ -87,7 +89,9 @@ def launched(tmp_path_factory):
     write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
     (folder / "run.py").write_text(CODE)
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    # A shipped file's processes, but two of them and on a CPU. (With --cpu, accelerate launches a single one.)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / "capellm_4x48gb.yaml")]
+    launch += ["--num_processes", "2", "--main_process_port", "0"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     command = [*launch, str(folder / "run.py"), tests, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
@@ -112,7 +116,7 @@ def test_two_processes_train_on_groups_as_one_with_twice_the_passes(launched):
         [json.loads(line) for line in (launched / out / "log.jsonl").read_text().splitlines()]
         for out in ("groups", "groups-alone")
     )
-    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-3) and len(losses) > 8
+    assert [line["loss"] for line in log] == pytest.approx(losses, rel=1e-5) and len(losses) > 8
     for line, other in zip(log, alone, strict=True):
         assert (line["crops"], line["skipped"]) == (other["crops"], other["skipped"]) and line["crops"] == 4
     assert sum(line["skipped"] for line in log) > 0  # others were drawn in place of the far ones
@@ -154,7 +158,7 @@ def test_a_matcher_is_trained_by_two_processes_as_by_one_with_twice_the_passes(l
     one = match(launched, replace(MATCHER, accumulate=2), launched / "matched-alone")
     logs = [(launched / out / "log.jsonl").read_text().splitlines() for out in ("matched", "matched-alone")]
     losses = [[json.loads(line)["loss"] for line in lines] for lines in logs]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3) and len(losses[0]) == 3
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and len(losses[0]) == 3
     maps = [np.load(launched / out / "features" / "features.npy") for out in ("matched", "matched-alone")]
     assert np.allclose(*maps, rtol=2e-3, atol=1e-4) and maps[0].any(axis=(1, 2, 3, 4)).all()
     saved = load_file(launched / "matched" / "model" / "model.safetensors")

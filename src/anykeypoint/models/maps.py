@@ -19,9 +19,13 @@ def widened(values: Tensor) -> Tensor:
 
 
 def full_precision(like: Tensor) -> AbstractContextManager:
-    """A context without autocast on a tensor's device: operations are in the precision of what they are given."""
+    """A context without autocast on a tensor's device: operations are in the precision of what they are given.
+
+    The device "meta" and exported graphs have no autocast to switch off.
+    """
     kind = like.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    known = torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if known and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:

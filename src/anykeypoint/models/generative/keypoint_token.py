@@ -20,6 +20,7 @@ from ...configs.checks import check_choice, check_flag
 from ...decoding import Branches, Prefix, passes
 from ...errors import InputError
 from ...geometry import CONFIDENCE_RADIUS
+from ..maps import full_precision
 
 ANSWERS = ("text", "token")  # how a model answers: coordinates as digits, or this token
 TOKENS = ("given", "written")  # how the token gets into the answer
@@ -80,7 +81,7 @@ class KeypointToken(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Final hidden states n D of the token -> points n 2, fractions of the crop, float32."""
-        with torch.autocast(states.device.type, enabled=False):
+        with full_precision(states):
             return self.decoder(states.float()).sigmoid()
 
     def spreads(self, states: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class KeypointToken(nn.Module):
 
         They are the scales of two Laplace distributions round the point. The states get no gradient from them.
         """
-        with torch.autocast(states.device.type, enabled=False):
+        with full_precision(states):
             return F.softplus(self.spread(states.detach().float())) + LEAST_SPREAD
 
     def logits(self, language: nn.Module, states: Tensor) -> Tensor:

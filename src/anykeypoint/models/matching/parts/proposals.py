@@ -3,13 +3,12 @@
 Letters: B objects, N = h * w cells, K keypoints, C width.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ...maps import cell_centres, peaks
+from ...maps import cell_centres, full_precision, peaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +47,9 @@ class ProposalGenerator(nn.Module):
         pattern = pattern * (1 + self.gate(pattern).tanh())
         similarity = pattern @ self.query(image).transpose(1, 2)  # B K N
         # Half precision would round places to a hundredth of the crop.
-        with _full_precision(similarity.device.type):
+        with full_precision(similarity):
             similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
             probability = similarity.softmax(dim=-1)
             centres = cell_centres(*grid, like=similarity)
             peak, mass = peaks(probability, grid, centres)
             return Proposals(similarity.unflatten(-1, grid), probability @ centres, peak, mass)
-
-
-def _full_precision(device: str) -> AbstractContextManager:
-    """A context without autocast. The device "meta" and exported graphs have no autocast to switch off."""
-    known = torch.amp.is_autocast_available(device)
-    return torch.autocast(device, enabled=False) if known and torch.is_autocast_enabled(device) else nullcontext()
