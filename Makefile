@@ -33,7 +33,7 @@ test: install lint
 
 soak: install
 	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest $(PARALLEL) tests/forms/test_seeded_faults.py tests/serving/test_openapi.py \
-		tests/serving/test_mutated_pictures.py
+		tests/serving/test_project_openapi.py tests/serving/test_mutated_pictures.py
 	ANYKEYPOINT_SOAK=1 $(RUN)/python -m pytest -s tests/serving/test_load.py  # alone, as it needs the machine
 
 newest:

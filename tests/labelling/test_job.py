@@ -7,6 +7,7 @@ import pytest
 import tiny_matchers
 from tiny_matchers import FISH
 
+from anykeypoint.density.presence import Presence, PresenceCurve
 from anykeypoint.errors import InputError
 from anykeypoint.labelling.doubt import doubt
 from anykeypoint.labelling.job import Answering
@@ -185,6 +186,21 @@ def test_from_three_examples_on_all_of_them_count(model):
     assert not np.allclose(before.confidence, after.confidence, atol=1e-6)
     job.remove_example("p3")
     assert dict(job.answer())["p0"].confidence == pytest.approx(before.confidence, abs=1e-6)
+
+
+def test_presence_is_that_of_the_distribution_before_what_was_learnt(model, monkeypatch):
+    monkeypatch.setattr(model, "config", replace(model.config, presence=Presence(both=PresenceCurve(1.0, -4.0, 0.5))))
+    job = Answering(model, FISH, count=2)
+    job.add_picture("p0", tiny_matchers.picture(0))
+    for seed in (1, 2, 3, 4):
+        job.add_example(f"p{seed}", tiny_matchers.picture(seed), POINTS[seed])
+    learnt = dict(job.answer(fine=False))["p0"]
+    monkeypatch.setattr("anykeypoint.labelling.job.FEWEST", 5)
+    job.remove_picture("p0")
+    job.add_picture("p0", tiny_matchers.picture(0))
+    plain = dict(job.answer(fine=False))["p0"]
+    assert not np.allclose(learnt.confidence, plain.confidence, atol=1e-6), "something was learnt"
+    assert learnt.presence == pytest.approx(plain.presence, abs=1e-6) and np.isfinite(plain.presence).all()
 
 
 def test_what_was_trained_on_the_examples_counts_until_it_is_forgotten(model):

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 
+from anykeypoint.images import read_picture
 from anykeypoint.pose import Identified, Pose
 
 
@@ -23,6 +24,7 @@ class StandIn:
         self.asked = []
 
     def predict(self, image, category, box=None, example=None, words=None, **options):
+        image = read_picture(image)
         self.asked.append(category.names)
         if category.names[0].startswith("slow"):
             self.began.set()

@@ -4,6 +4,7 @@ import io
 import json
 import time
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -23,14 +24,41 @@ def png(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture
-def client(serving, tmp_path):
-    """A project with two pictures and three points."""
-    client = serving(project=tmp_path / "project")
+@contextmanager
+def opened(serving, folder):
+    """A server of a project with two pictures and three points; it ends with the test that asks it."""
+    client = serving(project=folder)
     for seed, name in enumerate(("a.png", "more/b.png")):
         assert client.post(f"/v1/project/pictures?name={name}", content=png(seed)).json()["new"]
     assert client.put("/v1/project/category", json={"text": TEXT, "noun": "fox"}).status_code == 200
-    return client
+    yield client
+    client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(serving, tmp_path):
+    """A project with two pictures and three points."""
+    with opened(serving, tmp_path / "project") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def unchanged(serving, tmp_path_factory):
+    """The same project for tests that change nothing in it, all of it answered: the client and its folder."""
+    folder = tmp_path_factory.mktemp("unchanged") / "project"
+    with opened(serving, folder) as client:
+        settled(client)
+        yield client, folder
+
+
+@pytest.fixture(scope="module")
+def labelled(serving, tmp_path_factory):
+    """The same project with both pictures labelled."""
+    with opened(serving, tmp_path_factory.mktemp("labelled") / "project") as client:
+        for number in (1, 2):
+            points = {name: [10 + number, 12, 2] for name in ("nose", "left ear", "right ear")}
+            client.put(f"/v1/project/pictures/{number}/label", json={"points": points, "done": True})
+        yield client
 
 
 def settled(client, states=("idle",)):
@@ -204,9 +232,9 @@ def test_a_picture_that_is_asked_about_again_is_read_once(client, monkeypatch):
 
 
 @pytest.mark.parametrize("side", [128, 512, 1024, 2048])
-def test_a_picture_is_shown_upright_and_no_larger(client, side):
-    turned = io.BytesIO()
-    picture = Image.new("RGB", (3000, 1500), "red")
+def test_a_picture_is_shown_upright_and_no_larger(labelled, side):
+    client, turned = labelled, io.BytesIO()
+    picture = Image.new("RGB", (2200, 1100), "red")
     exif = Image.Exif()
     exif[274] = 6
     picture.save(turned, "JPEG", exif=exif)
@@ -221,10 +249,8 @@ def test_a_picture_is_shown_upright_and_no_larger(client, side):
 
 
 @pytest.mark.parametrize("form", writable_forms())
-def test_every_form_is_downloaded(client, form):
-    for number in (1, 2):
-        points = {name: [10 + number, 12, 2] for name in ("nose", "left ear", "right ear")}
-        client.put(f"/v1/project/pictures/{number}/label", json={"points": points, "done": True})
+def test_every_form_is_downloaded(labelled, form):
+    client = labelled
     look = client.get(f"/v1/project/export?form={form}").json()
     assert look["objects"] == 2 and look["adapt"].startswith("anykeypoint adapt --data coco:")
     got = client.get(f"/v1/project/export/file?form={form}")
@@ -279,9 +305,8 @@ LABEL = "/v1/project/pictures/1/label"
         ("get", "/v1/project/export/file?form=odd", None, 422, "Labels can be written as"),
     ],
 )
-def test_every_refusal_is_a_sentence_and_changes_nothing(client, tmp_path, method, path, body, status, sentence):
-    folder = tmp_path / "project"
-    settled(client)
+def test_every_refusal_is_a_sentence_and_changes_nothing(unchanged, method, path, body, status, sentence):
+    client, folder = unchanged
     before = {file: file.read_bytes() for file in folder.rglob("*.json") if file.parent.name != "answers"}
     given = {"content": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
     answer = client.request(method, path, **given)

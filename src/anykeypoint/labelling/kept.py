@@ -68,7 +68,8 @@ class BytesCache:
 class LearntOutput:
     """The points [1, K, 2] and probabilities [1, K, h, w] after what was learnt on the way; a `HeadOutput`.
 
-    plain: the head's output before, whose scores the head reads the presence from.
+    plain: the head's output before. Presence is read from its probabilities and scores, for which the curve of the
+        model was fitted: what was learnt narrows every distribution, also those of points that are not there.
     """
 
     points: Tensor

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .guards import GUARDED
 from .schemas import ErrorAnswer, ExampleRequest, IdentifyRequest, PredictRequest
 
 _REF = "#/components/schemas/{model}"
@@ -57,6 +58,15 @@ def body_of(kind: type[BaseModel] | None, files: Sequence[str]) -> dict[str, Any
     return {"requestBody": {"required": True, "content": content}}
 
 
+def object_body(properties: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+    """The `requestBody` of an operation that takes a JSON object and reads it by hand.
+
+    properties: those that must be of a type; others may be there.
+    """
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def describe(app: FastAPI, title: str, version: str, token: bool) -> None:
     """Let an app give its description, with the schemas of what it reads by hand.
 
@@ -73,7 +83,7 @@ def describe(app: FastAPI, title: str, version: str, token: bool) -> None:
             if token:
                 parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 for path, operations in whole["paths"].items():
-                    if path.startswith("/v1") or path == "/metrics":
+                    if path.startswith(GUARDED):
                         for operation in operations.values():
                             operation["security"] = [{"token": []}]
             app.openapi_schema = whole

@@ -22,7 +22,7 @@ from ..geometry import check_box
 from ..labelling.background import BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import Label, PointMark, ProjectPicture, StoredAnswer
-from .downloads import download_of, forms_to_write, lost_in
+from .downloads import KINDS, download_of, forms_to_write, lost_in
 from .openapi import refusals
 from .picture_files import PictureFiles
 from .project_asking import FILES_BYTES, changed_category, densities_of, name_at
@@ -33,6 +33,9 @@ from .uploads import checked_size
 from .word_doubts import WordDoubts, written_doubts
 
 _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+_TEXT, _BYTES = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
+_IMAGE: dict[int | str, Any] = {200: {"content": {"image/jpeg": _BYTES}}, 304: {"description": "It is as it was."}}
+_DOWNLOAD: dict[int | str, Any] = {200: {"content": {kind: _TEXT for kind in (*KINDS.values(), "text/plain")}}}
 Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
 
@@ -191,7 +194,7 @@ def project_router(service: ProjectService, project: Path | Project, pictures: S
             await asyncio.to_thread(desk.background.stop)
             desk.project.close()
 
-    answers = refusals(401, 403, 404, 408, 409, 413, 422, 429, 503)
+    answers = refusals(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
     router = APIRouter(prefix="/v1/project", tags=["project"], lifespan=lifespan, responses=answers)
     _add_overview(router, desk)
     _add_pictures(router, desk)
@@ -245,7 +248,7 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
         desk.background.wake(None if ahead else desk.picture(number).id)
         return desk.whole(number)
 
-    @router.get("/pictures/{number}/image", response_class=Response)
+    @router.get("/pictures/{number}/image", response_class=Response, responses=_IMAGE)
     def image(number: int, request: Request, side: Side = 1024) -> Response:
         """The picture, upright, as JPEG."""
         path = desk.project.path(desk.picture(number))
@@ -289,7 +292,7 @@ def _add_export(router: APIRouter, desk: ProjectDesk) -> None:
         """What an export would be: name of the file, number of objects, and what the form has no room for."""
         return lost_in(desk.project, _known(form), answers)
 
-    @router.get("/export/file", response_class=Response)
+    @router.get("/export/file", response_class=Response, responses=_DOWNLOAD)
     def export(form: str, answers: bool = False) -> Response:
         """The labels in a form, as a file or as a ZIP of several; with `answers`, also what nobody has looked at."""
         name, kind, data = download_of(desk.project, _known(form), answers)

@@ -108,11 +108,13 @@ class MatcherQuestion:
 class RowOutput:
     """The points [1, K, 2] and probabilities [1, K, h, w] of one object of a batch; a `HeadOutput`.
 
+    own: [1, K, h, w], the head's own probabilities, before what a job has learnt: those that presence is read from.
     scores: [1, K], of `MatchingHead.best_scores`.
     """
 
     points: Tensor
     probabilities: Tensor
+    own: Tensor
     scores: Tensor | None = None
 
 
@@ -179,7 +181,7 @@ def answers(model: Asked, objects: Sequence[Seen], questions: Sequence[MatcherQu
     """The pose of each object, asked one question each."""
     outputs = match_all(model, [one.features for one in objects], questions)
     presences = [  # of the picture as it is, for which the curve was fitted, also where its mirror image is asked, too
-        presence_of(model.config, asked.prompt, output.probabilities, output.scores, asked.covered)
+        presence_of(model.config, asked.prompt, output.own, output.scores, asked.covered)
         for asked, output in zip(questions, outputs, strict=True)
     ]
     if turned := [i for i, question in enumerate(questions) if question.mirror]:
@@ -208,9 +210,10 @@ def match_all(model: Asked, features: Sequence[Tensor], questions: Sequence[Matc
         prompt = joined([questions[i].prompt for i in group], max(counts))
         output = model.match(torch.cat([features[i] for i in group]), valid.to(model.device), prompt)
         points, grids, scores = output.points, output.probabilities, model.head.best_scores(output)
+        plain = getattr(output, "plain", output).probabilities
         for row, (i, count) in enumerate(zip(group, counts, strict=True)):
             own = slice(row, row + 1), slice(count)
-            outputs[i] = RowOutput(points[own], grids[own], None if scores is None else scores[own])
+            outputs[i] = RowOutput(points[own], grids[own], plain[own], None if scores is None else scores[own])
     return outputs  # type: ignore[return-value]  # every question is in a group
 
 

@@ -20,6 +20,7 @@ from ...errors import InputError
 from ...forms.labelstudio_controls import Controls, read_controls
 from ...forms.labelstudio_tasks import setup_of
 from ...geometry import Box
+from ..openapi import object_body, refusals
 from ..refusals import FAILED, Refusal
 from .label_studio_project import LabelStudioProject, drawn_boxes, regions_of_poses
 from .served import ServedTool, entries, json_of, mapping
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 SECONDS = 80  # for a request; Label Studio gives up after 100
 TOGETHER = 8  # tasks whose pictures are in memory at once
+ANSWERS = refusals(400, 401, 403, 408, 413, 422, 429, 503)
+XML = {"application/xml": {"schema": {"type": "string"}}}
 _SAID = (InputError, Refusal)  # errors whose text is for users
 
 
@@ -132,11 +135,15 @@ class LabelStudio:
 
 def label_studio_router(tool: ServedTool, pictures: Path) -> APIRouter:
     """The addresses of an ML backend, below /label-studio."""
-    backend, router = LabelStudio(tool, pictures), APIRouter(prefix="/label-studio", include_in_schema=False)
-    for path in ("", "/", "/health"):
-        router.add_api_route(path, backend.health, methods=["GET"])
-    router.add_api_route("/config.xml", backend.config, methods=["GET"])
-    router.add_api_route("/setup", backend.setup, methods=["POST"])
-    router.add_api_route("/predict", backend.predict, methods=["POST"])
-    router.add_api_route("/webhook", backend.webhook, methods=["POST"])
+    backend = LabelStudio(tool, pictures)
+    router = APIRouter(prefix="/label-studio", tags=["label-studio"], responses=ANSWERS)
+    for path in ("", "/"):
+        router.add_api_route(path, backend.health, methods=["GET"], include_in_schema=False)
+    router.add_api_route("/health", backend.health, methods=["GET"])
+    router.add_api_route("/config.xml", backend.config, methods=["GET"], responses={200: {"content": XML}})
+    task = {"type": "array", "items": {"type": "object"}}
+    asked = object_body({"tasks": task, "label_config": {"type": "string"}}, ("tasks", "label_config"))
+    router.add_api_route("/setup", backend.setup, methods=["POST"], openapi_extra=object_body({}))
+    router.add_api_route("/predict", backend.predict, methods=["POST"], openapi_extra=asked)
+    router.add_api_route("/webhook", backend.webhook, methods=["POST"], openapi_extra=object_body({}))
     return router

@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...forms.reading import plain_number
 from ...geometry import Box
 from ...pose import Pose
+from ..openapi import object_body, refusals
 from ..refusals import Refusal
 from ..uploads import UploadDecoder
 from .served import ServedTool, json_of
@@ -96,11 +97,14 @@ class XAnyLabeling:
 
 def x_anylabeling_router(tool: ServedTool) -> APIRouter:
     """The addresses of a remote server, below /x-anylabeling."""
-    server, router = XAnyLabeling(tool), APIRouter(prefix="/x-anylabeling", include_in_schema=False)
+    server = XAnyLabeling(tool)
+    router = APIRouter(prefix="/x-anylabeling", tags=["x-anylabeling"], responses=refusals(401, 403, 408, 429, 503))
+    own = {status: {"model": dict[str, Any]} for status in (400, 404, 413, 415, 422, 429, 503)}
+    body = object_body({"model": {"type": "string"}, "image": {"type": "string"}}, ("model", "image"))
     router.add_api_route("/health", server.health, methods=["GET"])
     router.add_api_route("/v1/models", server.models, methods=["GET"])
-    router.add_api_route("/v1/models/{model_id}/info", server.model, methods=["GET"])
-    router.add_api_route("/v1/predict", server.predict, methods=["POST"])
+    router.add_api_route("/v1/models/{model_id}/info", server.model, methods=["GET"], responses={404: own[404]})
+    router.add_api_route("/v1/predict", server.predict, methods=["POST"], openapi_extra=body, responses=own)
     return router
 
 
