@@ -32,6 +32,7 @@ LABELS = [
     *(f"GET {PROJECT}{path}" for path in ("", "/pictures", "/forms", "/export", "/export/file")),
     *(f"GET {PROJECT}/pictures/{{number}}{path}" for path in ("", "/image", "/density")),
     f"PUT {PROJECT}/category",
+    f"POST {PROJECT}/category/doubts",
     f"POST {PROJECT}/pictures",
     f"PUT {PROJECT}/pictures/{{number}}/label",
     f"POST {PROJECT}/pictures/{{number}}/identify",
