@@ -312,6 +312,7 @@ def test_at_paper_scale_every_row_trains_on_its_splits_training_file_and_is_meas
     names = [f"mp100:annotations/mp100_split{setting.split}_{part}.json" for part in ("train", "test")]
     assert [setting.train, setting.test] == names and setting.trained == "own" and not setting.items
     assert setting.recipe["epochs"] == 12 and setting.recipe["item"] == "group"
+    assert setting.processes * setting.recipe["batch"] * setting.recipe["accumulate"] == 128  # Sec. 4.1: 4 GPUs, 32
 
 
 @pytest.mark.parametrize("setting", [param for param in SETTINGS if param.values[0].scale == "field"])
