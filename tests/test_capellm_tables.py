@@ -299,7 +299,7 @@ def test_a_row_is_a_model_that_can_learn_its_answers_and_an_evaluation(setting):
     for run in runs_of(setting):
         training_form(SimpleNamespace(instruction=form, keypoint_token=token), run)
     if setting.measure == "density":
-        assert DensityComparisonConfig(**setting.ask).sampled == 100
+        assert DensityComparisonConfig(**setting.ask).sampled == {"paper": 100, "field": 25}[setting.scale]
         return
     ask = EvaluationConfig(**setting.ask)
     assert not EvaluationProtocol.parse(ask.protocol).examples and check_describe(ask.descriptions)
