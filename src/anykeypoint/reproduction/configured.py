@@ -88,9 +88,14 @@ def asked(setting: Setting, what: str) -> EvaluationConfig | DensityComparisonCo
     return from_mapping(kind, dict(setting.ask), f"{what}: ask")
 
 
-def steps_of(config: RunConfig, items: int, processes: int = 1) -> int:
+def steps_of(config: RunConfig, items: float, processes: int = 1) -> int:
     """The number of optimiser steps in which so many items are drawn."""
-    return ceil(items / (config.batch * config.accumulate * processes))
+    return ceil(items / samples_per_step(config, processes))
+
+
+def samples_per_step(config: RunConfig, processes: int = 1) -> int:
+    """The number of samples of an optimiser step."""
+    return config.batch * config.accumulate * processes
 
 
 def for_processes(config: RunConfig, meant: int, processes: int) -> RunConfig:
@@ -118,7 +123,7 @@ def with_items(config: RunConfig, items: int, objects: float, processes: int = 1
     if not items:
         return config
     steps = steps_of(config, items, processes)
-    per_step = config.batch * config.accumulate * processes
+    per_step = samples_per_step(config, processes)
     share = steps / (config.steps or max(1, ceil(config.epochs * objects / per_step)))
     changes: dict[str, Any] = {"steps": steps, "save_every": min(config.save_every, max(1, steps // 10))}
     if isinstance(config, EpisodeTrainConfig):

@@ -1,14 +1,50 @@
-"""What a reproduction would run: its trainings and measurements, on how much data, and what is missing."""
+"""What a reproduction would run: its trainings and measurements, on how much data, and how long they take here."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from ..category import Category
+from ..errors import InputError
+from ..forms.registry import parse, read
+from ..library.lookup import category
+from ..training.run_config import RunConfig
+from .configured import for_processes, samples_per_step, steps_of
+from .launching import processes_of
+from .machine import Machine, this_machine
 from .needs import missing_of
+from .places import Places
+from .sizes import GIB, TrainingSize, training_size
 from .table_run import ReproductionConfig, plan_rows
 from .tables import Table
+from .trainings import Training
+
+_MP100 = 140  # objects of each of its 100 categories, as 70 of them with about 200 each are a split's training part
+
+
+@dataclass(frozen=True)
+class TrainingObjects:
+    """The objects of a training.
+
+    counts: number of objects of each category; empty where it is not known.
+    assumed: whether the labels are not here and the numbers are about those of the data set.
+    """
+
+    counts: Mapping[Category, int]
+    assumed: bool
+
+    def described(self) -> str:
+        """The number of objects, in words."""
+        if not self.counts:
+            return "a number of objects that is not known before the labels are here"
+        return f"{'about ' if self.assumed else ''}{sum(self.counts.values())} objects"
 
 
 def plan_lines(tables: Sequence[Table], config: ReproductionConfig) -> Iterator[str]:
     """Lines that say what would be run, and what is done already."""
+    machine, total = this_machine(config.device), 0.0
+    yield f"on this machine: {machine.described()}"
     seen: set[str] = set()
     for table in tables:
         yield f"{table.id}: {table.title} ({table.paper}, {table.place}), at {config.scale} scale"
@@ -21,17 +57,70 @@ def plan_lines(tables: Sequence[Table], config: ReproductionConfig) -> Iterator[
             for setting, training, measured in planned.parts:
                 if training is not None and training.name not in seen:
                     seen.add(training.name)
-                    state = "done" if training.is_done(config.out) else _length(training)
-                    yield f"    train {training.name} on {setting.train}: {state}"
+                    words, hours = _training(training, config, machine)
+                    total += hours
+                    yield f"    train {training.name} on {setting.train}: {words}"
                 model = setting.held_out if training is None else training.name
                 state = " (done)" if measured.is_done(config.out) else ""
                 yield f"    {setting.measure} {model} on {setting.test}{state}"
                 for one in missing_of(setting, f"{table.id}, {planned.row.name!r}", config.places):
                     yield f"    missing: {one.sentence()}"
+    yield f"trainings of together about {total:.1f} hours here, evaluations not counted"
 
 
-def _length(training) -> str:  # type: ignore[no-untyped-def]
-    recipe, items = training.configs.recipe, training.configs.items
+def _training(training: Training, config: ReproductionConfig, machine: Machine) -> tuple[str, float]:
+    """What a training takes, in words, and its hours; 0 where they are not known or it is done."""
+    if training.is_done(config.out):
+        return "done", 0.0
+    objects = training_objects(training.setting.train, training.setting.train_images, config.places)
+    configs, processes = training.configs, processes_of(config.launch)
+    parts, hours, size = [objects.described()], 0.0, None
+    recipe = for_processes(configs.recipe, configs.processes, processes)
+    if objects.counts:
+        try:
+            size = training_size(configs.model, recipe, objects.counts)
+        except InputError as error:
+            parts.append(str(error).rstrip("."))
+    epoch = _epoch(recipe, objects.counts) if size is None or size.lengths is None else size.lengths.items
+    items = configs.items or recipe.steps * samples_per_step(recipe, processes) or recipe.epochs * epoch
     if items:
-        return f"{items} items"
-    return f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+        parts.append(f"{items:,.0f} items in {steps_of(recipe, items, processes):,} steps")
+    if size is not None:
+        memory = size.memory(processes)
+        hours = _hours(size, items, sum(objects.counts.values()), machine, processes)
+        parts.append(f"{size.parameters / 1e6:,.0f} million parameters, {size.trainable / 1e6:,.1f} of them train")
+        fits = "" if memory.fits(machine.device) else ", which does not fit"
+        parts.append(f"{memory.total / GIB:.1f} GiB of {machine.device.memory:.0f} in a process{fits}")
+        parts.append(f"about {hours:,.1f} hours")
+    return ", ".join(parts), hours
+
+
+def _hours(size: TrainingSize, items: float, objects: int, machine: Machine, processes: int) -> float:
+    """The hours of a training; with cached features the image encoder sees the versions of each object once."""
+    count = min(processes, machine.count)
+    if getattr(size.recipe, "features", "live") == "live":
+        return size.hours(items, machine.device, count)
+    once = 2 * size.encoder_macs * objects * size.recipe.versions / machine.device.speed(size.half) / 3600 / count
+    return once + replace(size, encoder_macs=0.0).hours(items, machine.device, count)
+
+
+def _epoch(recipe: RunConfig, counts: Mapping[Category, int]) -> int:
+    """The number of episodes of an epoch: with the released sampling all categories have as many as the largest."""
+    if not counts:
+        return 0
+    return len(counts) * max(counts.values()) if recipe.sampling == "released" else sum(counts.values())
+
+
+@lru_cache
+def training_objects(spec: str, images: str, places: Places) -> TrainingObjects:
+    """The objects that a training is on: counted where the labels are here, else about those of the data set."""
+    if not places.missing_files(spec):
+        try:
+            data = read(places.labels(spec), places.images(images), allow_missing=True)
+            return TrainingObjects(Counter(item.category for item in data.objects), False)
+        except InputError:
+            pass  # the labels are there and their pictures, or a data set that they name, are not
+    form, _, _ = parse(places.labels(spec))
+    if form != "mp100":
+        return TrainingObjects({}, True)
+    return TrainingObjects({category(f"mp100/{number}"): _MP100 for number in range(1, 101)}, True)

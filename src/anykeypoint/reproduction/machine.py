@@ -1,0 +1,63 @@
+"""The machine that a reproduction would run on: its devices, their memory, and how fast they multiply."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from .devices import Device
+from .sizes import GIB
+
+_SIDE = 1024  # of the matrices that are multiplied to see how fast a device is
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The devices that trainings can take.
+
+    device: one of them; its speeds are measured.
+    count: their number; 1 for a CPU.
+    gpu: whether they are GPUs.
+    """
+
+    device: Device
+    count: int
+    gpu: bool
+
+    def described(self) -> str:
+        """The machine in a phrase."""
+        speed = f"{self.device.bf16:.2g} TFLOPS in bfloat16, {self.device.fp32:.2g} in float32, as measured now"
+        many = f"{self.count} x " if self.count > 1 else ""
+        return f"{many}{self.device.called}, {self.device.memory:.0f} GiB; {speed}"
+
+
+def this_machine(device: str = "auto") -> Machine:
+    """The devices of this machine; their speed is measured, which takes about a second.
+
+    device: "cpu" leaves GPUs out.
+    """
+    if device != "cpu" and torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        found = Device(properties.name, properties.total_memory / GIB, *_speeds("cuda"))
+        return Machine(found, torch.cuda.device_count(), True)
+    threads = torch.get_num_threads()
+    name = f"CPU with {threads} of {os.cpu_count()} threads"
+    return Machine(Device(name, psutil.virtual_memory().total / GIB, *_speeds("cpu")), 1, False)
+
+
+def _speeds(device: str) -> tuple[float, float]:
+    """TFLOPS of products of matrices in bfloat16 and in float32."""
+    return _speed(device, torch.bfloat16), _speed(device, torch.float32)
+
+
+def _speed(device: str, dtype: torch.dtype) -> float:
+    side = _SIDE * (8 if device == "cuda" else 1)
+    one = torch.ones(side, side, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(3):  # the first one warms up
+        began = time.perf_counter()
+        (one @ one)[0, 0].item()
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best / 1e12
