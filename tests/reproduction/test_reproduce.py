@@ -147,4 +147,5 @@ def test_the_list_says_of_every_row_where_it_runs_and_what_it_needs(folder, tmp_
 def test_a_dry_run_names_trainings_and_measurements_and_writes_nothing(folder, tmp_path, capsys):
     code, printed, _ = run(capsys, folder, "toy-table-1", "--scale", "field", "--dry-run", "-o", tmp_path / "out")
     assert code == 0 and printed.count("train capellm-") == 1 and printed.count("evaluate capellm-") == 2
-    assert "6 items" in printed and not (tmp_path / "out").exists()
+    assert "on this machine: CPU" in printed and "6 items in 3 steps" in printed and "6 objects" in printed
+    assert "hours here" in printed and not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from ..category import Category
 from ..errors import InputError
@@ -13,14 +14,18 @@ from ..training.run_config import RunConfig
 from .configured import for_processes, samples_per_step, steps_of
 from .launching import processes_of
 from .machine import Machine, this_machine
-from .needs import missing_of
+from .needs import Missing, missing_of
 from .places import Places
+from .settings import UNTRAINED
 from .sizes import GIB, TrainingSize, training_size
 from .table_run import ReproductionConfig, plan_rows
 from .tables import Table
-from .trainings import Training
+from .trainings import Training, items_of_epoch
 
 _MP100 = 140  # objects of each of its 100 categories, as 70 of them with about 200 each are a split's training part
+
+
+_sizes: dict[tuple, TrainingSize] = {}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def plan_lines(tables: Sequence[Table], config: ReproductionConfig) -> Iterator[
     machine, total = this_machine(config.device), 0.0
     yield f"on this machine: {machine.described()}"
     seen: set[str] = set()
+    missing: dict[Missing, None] = {}
     for table in tables:
         yield f"{table.id}: {table.title} ({table.paper}, {table.place}), at {config.scale} scale"
         for planned in plan_rows(table, config):
@@ -63,36 +69,53 @@ def plan_lines(tables: Sequence[Table], config: ReproductionConfig) -> Iterator[
                 model = setting.held_out if training is None else training.name
                 state = " (done)" if measured.is_done(config.out) else ""
                 yield f"    {setting.measure} {model} on {setting.test}{state}"
-                for one in missing_of(setting, f"{table.id}, {planned.row.name!r}", config.places):
-                    yield f"    missing: {one.sentence()}"
-    yield f"trainings of together about {total:.1f} hours here, evaluations not counted"
+                missing |= dict.fromkeys(missing_of(setting, f"{table.id}, {planned.row.name!r}", config.places))
+    yield from (f"missing: {one.sentence()}" for one in missing)
+    yield f"all trainings together: about {total:,.1f} hours here; evaluations are not counted"
 
 
 def _training(training: Training, config: ReproductionConfig, machine: Machine) -> tuple[str, float]:
     """What a training takes, in words, and its hours; 0 where they are not known or it is done."""
     if training.is_done(config.out):
         return "done", 0.0
+    if training.setting.trained == UNTRAINED:
+        return "nothing, as it is measured as it is built", 0.0
     objects = training_objects(training.setting.train, training.setting.train_images, config.places)
     configs, processes = training.configs, processes_of(config.launch)
     parts, hours, size = [objects.described()], 0.0, None
     recipe = for_processes(configs.recipe, configs.processes, processes)
     if objects.counts:
         try:
-            size = training_size(configs.model, recipe, objects.counts)
+            size = _size(configs.model, replace(recipe, seed=0), tuple(objects.counts.items()))
         except InputError as error:
             parts.append(str(error).rstrip("."))
-    epoch = _epoch(recipe, objects.counts) if size is None or size.lengths is None else size.lengths.items
-    items = configs.items or recipe.steps * samples_per_step(recipe, processes) or recipe.epochs * epoch
+    epoch = items_of_epoch(recipe, objects.counts) if size is None or size.lengths is None else size.lengths.items
+
+    def items_of(run: RunConfig) -> float:
+        return configs.items or run.steps * samples_per_step(run, processes) or run.epochs * epoch
+
+    items = items_of(recipe)
     if items:
         parts.append(f"{items:,.0f} items in {steps_of(recipe, items, processes):,} steps")
     if size is not None:
         memory = size.memory(processes)
-        hours = _hours(size, items, sum(objects.counts.values()), machine, processes)
+        before = (
+            0.0 if configs.pretrain is None else items_of(for_processes(configs.pretrain, configs.processes, processes))
+        )
+        hours = _hours(size, items + before, sum(objects.counts.values()), machine, processes)
         parts.append(f"{size.parameters / 1e6:,.0f} million parameters, {size.trainable / 1e6:,.1f} of them train")
         fits = "" if memory.fits(machine.device) else ", which does not fit"
         parts.append(f"{memory.total / GIB:.1f} GiB of {machine.device.memory:.0f} in a process{fits}")
         parts.append(f"about {hours:,.1f} hours")
     return ", ".join(parts), hours
+
+
+def _size(model: Any, recipe: RunConfig, counts: tuple[tuple[Category, int], ...]) -> TrainingSize:
+    """`training_size`, which takes seconds, once for rows and splits that have the same."""
+    key = (repr(model), repr(recipe), tuple((kind.name, len(kind), count) for kind, count in counts))
+    if key not in _sizes:
+        _sizes[key] = training_size(model, recipe, dict(counts))
+    return _sizes[key]
 
 
 def _hours(size: TrainingSize, items: float, objects: int, machine: Machine, processes: int) -> float:
@@ -102,13 +125,6 @@ def _hours(size: TrainingSize, items: float, objects: int, machine: Machine, pro
         return size.hours(items, machine.device, count)
     once = 2 * size.encoder_macs * objects * size.recipe.versions / machine.device.speed(size.half) / 3600 / count
     return once + replace(size, encoder_macs=0.0).hours(items, machine.device, count)
-
-
-def _epoch(recipe: RunConfig, counts: Mapping[Category, int]) -> int:
-    """The number of episodes of an epoch: with the released sampling all categories have as many as the largest."""
-    if not counts:
-        return 0
-    return len(counts) * max(counts.values()) if recipe.sampling == "released" else sum(counts.values())
 
 
 @lru_cache

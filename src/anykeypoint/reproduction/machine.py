@@ -4,7 +4,6 @@ import os
 import time
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from .devices import Device
@@ -44,7 +43,15 @@ def this_machine(device: str = "auto") -> Machine:
         return Machine(found, torch.cuda.device_count(), True)
     threads = torch.get_num_threads()
     name = f"CPU with {threads} of {os.cpu_count()} threads"
-    return Machine(Device(name, psutil.virtual_memory().total / GIB, *_speeds("cpu")), 1, False)
+    return Machine(Device(name, _memory() / GIB, *_speeds("cpu")), 1, False)
+
+
+def _memory() -> float:
+    """The machine's memory in bytes; infinite where the system does not say it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # not on Windows
+        return float("inf")
 
 
 def _speeds(device: str) -> tuple[float, float]:

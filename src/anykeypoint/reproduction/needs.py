@@ -18,7 +18,7 @@ from ..models.towers.text import TEXT_ENCODERS
 from ..models.towers.vision_config import RANDOM
 from .configured import configured
 from .places import Places
-from .settings import HELD_OUT, Setting
+from .settings import HELD_OUT, OWN, Setting
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def missing_of(setting: Setting, what: str, places: Places) -> list[Missing]:
 
 def _missing_data(setting: Setting, places: Places) -> Iterator[Missing]:
     parts = [(setting.test, setting.test_images)]
-    if setting.trained != HELD_OUT and setting.train:
+    if setting.trained == OWN:
         parts.insert(0, (setting.train, setting.train_images))
     for spec, images in parts:
         lacking = [*places.missing_files(spec), *_missing_members(spec, places)]

@@ -143,9 +143,10 @@ def check_needs(tables: Sequence[Table], config: ReproductionConfig) -> None:
             for setting, training, measured in planned.parts:
                 if measured.is_done(config.out):
                     continue
-                done = training is not None and training.is_done(config.out)
+                own = {setting.train, f"pictures of {setting.train}"} if setting.train != setting.test else set()
+                trained = own if training is not None and training.is_done(config.out) else set()
                 for one in missing_of(setting, what, config.places):
-                    if not (done and one.what.startswith(setting.train)):
+                    if one.what not in trained:
                         missing.setdefault(one, []).append(planned.row.name)
     if missing:
         listed = "; ".join(f"{one.sentence()} (for {_few(names)})" for one, names in missing.items())

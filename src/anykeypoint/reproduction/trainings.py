@@ -6,6 +6,8 @@ them, and at the end `training.json` (how long it took). `run/model` is the mode
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -14,11 +16,13 @@ from typing import Any
 
 from accelerate.state import AcceleratorState
 
+from ..category import Category
 from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..forms.registry import fingerprint, read
 from ..io import write_bytes
 from ..models.loading import find, from_folder
+from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
 from ..training.trainable import wanted_phrases
@@ -176,7 +180,8 @@ def _run(
     fresh = fresh and (origin is None or family.started is not None)
     processes = processes_of(way.launch)
     recipe = for_processes(recipe, configs.processes, processes)
-    recipe = with_items(recipe, configs.items, items_of_epoch(recipe, dataset), processes)
+    counts = Counter(item.category for item in dataset.objects)
+    recipe = with_items(recipe, configs.items, items_of_epoch(recipe, counts), processes)
     config = located(configs.model, way.places)
     if way.launch is not None:
         labels = (way.places.labels(setting.train), way.places.images(setting.train_images))
@@ -194,12 +199,18 @@ def _run(
     family.train(model, dataset, recipe, folder, quiet=way.quiet, **more)
 
 
-def items_of_epoch(recipe: RunConfig, dataset: Dataset) -> float:
-    """About how many items an epoch has: objects, or their groups of keypoints."""
+def items_of_epoch(recipe: RunConfig, counts: Mapping[Category, int]) -> int:
+    """About how many items an epoch has: objects, their groups of keypoints, or episodes.
+
+    counts: number of objects of each category.
+    """
+    if not counts:
+        return 0
+    if isinstance(recipe, EpisodeTrainConfig):  # all categories have as many as the largest one
+        return len(counts) * max(counts.values())
     if not isinstance(recipe, GenerativeTrainConfig) or recipe.item == "object":
-        return len(dataset.objects)
-    rounds = getattr(recipe, "rounds", 1)
-    return sum(ceil(int((item.visibility > 0).sum()) / rounds) for item in dataset.objects)
+        return sum(counts.values())
+    return sum(count * ceil(len(category) / getattr(recipe, "rounds", 1)) for category, count in counts.items())
 
 
 def _counts(folder: Path) -> dict[str, Any]:
