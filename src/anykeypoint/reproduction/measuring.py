@@ -23,7 +23,7 @@ from ..models.loading import find, load
 from .configured import asked
 from .places import Places
 from .settings import Setting
-from .trainings import Training
+from .trainings import Training, weights_hash
 
 SECONDS = "seconds.json"
 
@@ -50,7 +50,7 @@ class Measured:
     def name(self) -> str:
         """The name of its folder."""
         decisive = {
-            "model": self.model_name if self.training is not None else _weights_hash(self.setting.held_out),
+            "model": self.model_name if self.training is not None else weights_hash(self.setting.held_out),
             "config": self.config.to_dict(),
             "test": [self.setting.test, self.setting.test_images],
         }
@@ -131,13 +131,3 @@ def _timed(path: Path) -> Iterator[None]:
         if path.parent.is_dir():
             seconds = round(before + time.monotonic() - began, 1)
             write_bytes(path, json.dumps({"seconds": seconds}).encode())
-
-
-def _weights_hash(name: str) -> str:
-    """The hash of a checkpoint's files, so that other weights of its name are measured anew."""
-    digest = hashlib.sha256(name.encode())
-    for file in sorted(find(name).glob("*")):
-        if file.suffix in (".json", ".safetensors"):
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

@@ -63,7 +63,7 @@ class Training:
             "processes": configs.processes,
             "train": self.setting.train,
             "images": self.setting.train_images,
-            "start": self.start.name if self.start is not None else self.start_folder,
+            "start": self.start.name if self.start is not None else weights_hash(self.start_folder),
             "trained": self.setting.trained,
         }
 
@@ -154,6 +154,18 @@ def train(training: Training, way: TrainingWay) -> Path:
         counts = {"objects": len(dataset.objects), **_counts(folder)}
     _write(folder / DONE, {**_read(folder / BEGUN), **counts})
     return training.model(out)
+
+
+def weights_hash(name: str) -> str:
+    """The hash of a checkpoint's files, so that other weights of its name are another thing; "" for no name."""
+    if not name:
+        return ""
+    digest = hashlib.sha256(name.encode())
+    for file in sorted(find(name).glob("*")):
+        if file.suffix in (".json", ".safetensors"):
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _learnt(run: RunConfig) -> dict[str, Any]:
