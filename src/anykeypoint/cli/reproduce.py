@@ -113,6 +113,8 @@ def run(
         raise InputError("reproduce runs as one process; give accelerate's config file as --launch instead.")
     if launch is not None:
         processes_of(launch)
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # trainings too leave a GPU alone
     chosen = [find_table(name) for name in dict.fromkeys(tables or ())]
     places = Places(data, model)
     if listed:

@@ -77,8 +77,8 @@ def _json(result: TableResult) -> bytes:
         "paper": result.table.paper,
         "place": result.table.place,
         "scale": result.config.scale,
-        "items": result.items,
-        "seed": result.config.length.seed,
+        "items": list(result.items),
+        "seeds": list(result.seeds),
         "command": result.config.command,
         "rows": rows,
     }
@@ -116,7 +116,10 @@ def _scale(result: TableResult) -> str:
         }
         but = "".join(f", but with {key} {value}" for key, value in changed.items())
         return f"At the paper's scale: its models, its data and its training{but}."
-    items = f"every training has {result.items} items" if result.items else "no row trains a model of its own"
+    items = "no row trains a model of its own"
+    if result.items:
+        of = f"{result.items[0]} items" if len(result.items) == 1 else f"{result.items[0]} to {result.items[-1]} items"
+        items = f"every training has {of}, and seed {' or '.join(map(str, result.seeds))} alone"
     return (
         "At field scale, which is another scale than the paper's: small offline models on the field data, tested on "
         f"kinds of objects that no training saw; {items}. Our figures stand beside the paper's to compare how they "

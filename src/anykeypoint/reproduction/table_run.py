@@ -13,7 +13,7 @@ from .figures import Figure, change, figure
 from .measuring import Measured, measure, measured_of
 from .needs import Missing, missing_of
 from .places import Places
-from .settings import HELD_OUT, Setting
+from .settings import OWN, Setting
 from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
 from .trainings import Training, TrainingWay, train, training_of
 
@@ -83,12 +83,17 @@ class RowResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """The rows of a table, and how they came about."""
+    """The rows of a table, and how they came about.
+
+    items: numbers of training items of the rows that train, without doubles; none where recipes say how long.
+    seeds: of their trainings, without doubles.
+    """
 
     table: Table
     config: ReproductionConfig
     rows: tuple[RowResult, ...]
-    items: int
+    items: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -180,13 +185,15 @@ def reproduce(
     results: list[RowResult] = []
     first: PlannedRow | None = None
     planned = plan_rows(table, config)
-    items = next((t.configs.items for one in planned for _, t, _ in one.parts if t is not None), 0)
+    own = [t.configs for one in planned for setting, t, _ in one.parts if t is not None and setting.trained == OWN]
+    items = tuple(sorted({configs.items for configs in own if configs.items}))
+    seeds = tuple(sorted({configs.recipe.seed for configs in own}))
     for one in planned:
         result = _run(one, first, table, config, failed, progress, say)
         if first is None and result.status == MEASURED:
             first = one
         results.append(result)
-        yield TableResult(table, config, tuple(results), items)
+        yield TableResult(table, config, tuple(results), items, seeds)
 
 
 def _run(
@@ -280,8 +287,3 @@ def _column(metric: str, split: str, table: Table, several: bool) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else None
-
-
-def held_out_only(planned: Sequence[PlannedRow]) -> bool:
-    """Whether no row trains a model of its own."""
-    return all(setting.trained == HELD_OUT for one in planned for setting, _, _ in one.parts)
