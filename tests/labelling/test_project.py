@@ -63,6 +63,27 @@ def test_everything_is_there_after_opening_again(project):
     again.close()
 
 
+def test_a_further_object_has_a_label_of_its_own_and_the_picture_of_the_first(project):
+    """labels.json has the picture once and an annotation of each object; so has an export."""
+    first, _ = project.store("a.png", picture_bytes(1))
+    second = project.add_object(first.id)
+    third = project.add_object(second.id)
+    assert [one.object for one in (first, second, third)] == [1, 2, 3] and third.image_id == first.id
+    for one, box in ((first, (1.0, 2.0, 30.0, 30.0)), (third, (25.0, 5.0, 30.0, 30.0))):
+        project.save_label(one.id, label(box=box))
+    assert project.store("a.png", picture_bytes(1)) == (first, False), "the file is that of the first object"
+    again = opened_again(project)
+    assert again.pictures == [first, second, third]
+    written = json.loads((again.folder / "labels.json").read_text())
+    assert [one["id"] for one in written["images"]] == [first.id]
+    assert [(one["id"], one["image_id"]) for one in written["annotations"]] == [(1, 1), (3, 1)]
+    found = registry.read(f"coco:{again.folder / 'labels.json'}", again.folder / "images", strict=True).objects
+    assert [one.box for one in found] == [(1.0, 2.0, 30.0, 30.0), (25.0, 5.0, 30.0, 30.0)]
+    assert len({one.image for one in found}) == 1
+    assert len(json.loads(exported(again, "coco")[0].content)["images"]) == 1
+    again.close()
+
+
 def test_labels_json_is_read_as_data(project, tmp_path):
     """data check, train and adapt read it: hidden stays hidden, absent is not labelled, the box is the drawn one."""
     first, _ = project.store("a.png", picture_bytes(1))

@@ -63,7 +63,7 @@ class Project:
             listed = self.folder / "pictures.json"
             entries = read_json(listed).get("pictures", []) if listed.exists() else []
             self._pictures = _pictures(entries, listed)
-            self._by_file = {picture.file: picture for picture in self._pictures.values()}
+            self._by_file = {picture.file: picture for picture in self._pictures.values() if not picture.of}
             self._lines = [line_of(picture.to_dict()) for picture in self._pictures.values()]
             given = state.get("category")
             self._category = None if given is None else Category.from_dict(given, str(self.folder / "project.json"))
@@ -161,14 +161,26 @@ class Project:
                 new[file] = ProjectPicture(first + len(new), file, name, size)
             added.append((known or new[file], known is None))
         if new:
-            lines = [line_of(picture.to_dict()) for picture in new.values()]
-            write_lines(self.folder / "pictures.json", "pictures", [*self._lines, *lines])
-            self._lines += lines
+            self._append(list(new.values()))
             self._by_file |= new
-            for picture in new.values():
-                self._pictures[picture.id] = picture
-                self.changes.mark(picture.id)
         return added
+
+    def add_object(self, number: int) -> ProjectPicture:
+        """Begin a further object of a picture: an entry of its own, with a label and an answer of its own."""
+        with self._lock:
+            one = self.picture(number)
+            count = sum(other.image_id == one.image_id for other in self._pictures.values())
+            further = replace(one, id=max(self._pictures) + 1, of=one.image_id, object=count + 1)
+            self._append([further])
+            return further
+
+    def _append(self, new: list[ProjectPicture]) -> None:
+        lines = [line_of(picture.to_dict()) for picture in new]
+        write_lines(self.folder / "pictures.json", "pictures", [*self._lines, *lines])
+        self._lines += lines
+        for picture in new:
+            self._pictures[picture.id] = picture
+            self.changes.mark(picture.id)
 
     # --- the category ------------------------------------------------------------------------------------------------
 

@@ -122,7 +122,8 @@ class CocoLabels:
                 self._entries[number] = entry
             self._outdated.discard(number)
         known = [self._entries[number] for number in sorted(self._entries)]
-        images, annotations = (", ".join(texts) for texts in zip(*known, strict=True)) if known else ("", "")
+        images = ", ".join(dict.fromkeys(image for image, _ in known))  # that of several objects stands once
+        annotations = ", ".join(annotation for _, annotation in known)
         info = {"description": "labels of an anykeypoint project", "pictures": _shown(self._root, self.folder)}
         kinds = [] if self._named is None else [coco.category_of(1, self._named)]
         return (
@@ -139,8 +140,8 @@ class CocoLabels:
             return None
         width, height = picture.size
         name = item.image.relative_to(self._root).as_posix()
-        image = {"id": item.id, "file_name": name, "width": width, "height": height}
-        return _json(image), _json(coco.annotation(item, item.id))
+        image = {"id": picture.image_id, "file_name": name, "width": width, "height": height}
+        return _json(image), _json(coco.annotation(item, picture.image_id))
 
 
 def _json(value: Any) -> str:

@@ -18,28 +18,39 @@ ABSENT, HIDDEN, VISIBLE = 0, 1, 2  # as COCO's visibility: not in the picture, t
 
 @dataclass(frozen=True)
 class ProjectPicture:
-    """A picture of a project.
+    """A picture of a project, or a further object of one.
 
-    id: from 1, in the order in which pictures were added.
+    id: from 1, in the order in which pictures and objects were added.
     file: its path; relative to the project folder where it lies in it.
     name: what people see, its path below the folder that it was added from.
     size: (width, height) of the upright picture in pixels.
+    of: of a further object, the id of its picture's first one; 0 of a first one.
+    object: the number of the object in its picture, from 1.
     """
 
     id: int
     file: str
     name: str
     size: tuple[int, int]
+    of: int = 0
+    object: int = 1
+
+    @property
+    def image_id(self) -> int:
+        """The same for all objects of a picture."""
+        return self.of or self.id
 
     def to_dict(self) -> dict[str, Any]:
         """As pictures.json has it."""
-        return {"id": self.id, "file": self.file, "name": self.name, "size": list(self.size)}
+        further = {"of": self.of, "object": self.object} if self.of else {}
+        return {"id": self.id, "file": self.file, "name": self.name, "size": list(self.size), **further}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ProjectPicture":
         """Of an entry of pictures.json."""
         width, height = data["size"]
-        return cls(int(data["id"]), str(data["file"]), str(data["name"]), (int(width), int(height)))
+        further = int(data.get("of", 0)), int(data.get("object", 1))
+        return cls(int(data["id"]), str(data["file"]), str(data["name"]), (int(width), int(height)), *further)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ class ProjectDesk:
             "id": number,
             "name": picture.name,
             "size": list(picture.size),
+            "image": picture.image_id,
+            "object": picture.object,
             "state": word,
             "doubt": None if answer is None else round(answer.doubt, 4),
             "error": failed,
@@ -241,6 +243,13 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
         picture, new = await run_in_threadpool(desk.store, name, data)
         desk.background.wake()
         return {"id": picture.id, "name": picture.name, "new": new}
+
+    @router.post("/pictures/{number}/objects")
+    def further(number: int) -> dict[str, Any]:
+        """Begin a further object of a picture: it has an id, a label and an answer of its own."""
+        added = desk.project.add_object(desk.picture(number).id)
+        desk.background.wake()
+        return {"id": added.id, "name": added.name, "object": added.object}
 
     @router.get("/pictures/{number}")
     def picture(number: int, ahead: bool = False) -> dict[str, Any]:

@@ -92,6 +92,7 @@ export const api = {
   },
 
   picture: (id) => json(`${BASE}/pictures/${id}`, "GET", undefined, soon()),
+  addObject: (id) => json(`${BASE}/pictures/${id}/objects`, "POST"),
   pictureAhead: (id) => json(`${BASE}/pictures/${id}?${query({ ahead: true })}`),
 
   /** Save what differs between a label and the one that it was made of. */

@@ -11,6 +11,7 @@ import { canRedo, canUndo, redo, undo } from "./history.js";
 import { switchMode } from "./keyboard.js";
 import { entryOf, isOld } from "./listing.js";
 import { changesBetween, inWords } from "./merging.js";
+import { addObject, nameOf } from "./objects.js";
 import "./panel.js";
 import { canGoBack, isOpening, lookAhead, next, openLeastSure, previous, refresh } from "./pictures.js";
 import { say, saveLeftovers, waiting } from "./saving.js";
@@ -41,6 +42,7 @@ const clicks = {
   "make-example": () => finish(true),
   finish: () => finish(false),
   "add-point": beginCreating,
+  "add-object": addObject,
   "show-list": () => toggleDrawer("list"),
   "show-panel": () => toggleDrawer("panel"),
   "try-now": () => follow(),
@@ -53,7 +55,7 @@ at("list").addEventListener("click", () => toggleDrawer("list", false));
 
 function showTools() {
   const none = !state.picture;
-  for (const id of ["add-point", "mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
+  for (const id of ["add-point", "add-object", "mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
   at("previous").disabled = !canGoBack();
   at("next").disabled = state.list.length < 2;
   at("undo").disabled = !canUndo();
@@ -63,7 +65,7 @@ function showTools() {
   at("stage").dataset.mode = state.mode;
   at("toggle-names").checked = state.names;
   at("toggle-density").checked = state.density;
-  at("stage").setAttribute("aria-label", none ? "No picture yet" : `Picture ${state.picture.name}`);
+  at("stage").setAttribute("aria-label", none ? "No picture yet" : `Picture ${nameOf(state.picture)}`);
 }
 
 function showHint() {

@@ -214,9 +214,10 @@ function newRow(entry) {
 function fill(row, entry) {
   const button = row.firstElementChild;
   const words = entry.state === "answered" ? `${percent(1 - entry.doubt)} sure` : SAID[entry.state];
-  row.querySelector(".row-name").textContent = entry.name;
+  const name = entry.object > 1 ? `${entry.name} · ${entry.object}` : entry.name;
+  row.querySelector(".row-name").textContent = name;
   row.querySelector(".row-state").textContent = entry.error || words;
-  button.setAttribute("aria-label", `${entry.name}, ${entry.error || words}`);
+  button.setAttribute("aria-label", `${name}, ${entry.error || words}`);
   button.title = entry.error || entry.name;
   row.querySelector(".share").style.setProperty("--share", entry.state === "answered" ? 1 - entry.doubt : 0);
   row.className = entry.state;

@@ -39,6 +39,7 @@ function paint() {
   paintPicture(pen);
   const shown = state.hovered || (state.density ? state.selected : null);
   if (shown) paintDensity(pen, shown);
+  for (const other of state.others) paintOther(pen, other);
   paintBox(pen);
   paintSkeleton(pen);
   paintCross(pen, width, height);
@@ -105,6 +106,25 @@ function paintBox(pen) {
     pen.strokeRect(x, y, box[2] * scale(), box[3] * scale());
   }
   pen.setLineDash([]);
+}
+
+/** Another object of the picture, faintly: its box and its points. */
+function paintOther(pen, other) {
+  pen.globalAlpha = 0.6;
+  pen.strokeStyle = "#fff";
+  pen.lineWidth = 1;
+  const { box } = other.label;
+  if (box) pen.strokeRect(...toScreen(box[0], box[1]), box[2] * scale(), box[3] * scale());
+  keys().forEach((key, number) => {
+    const one = point(key, other);
+    if (!one || one.x === null || one.visibility === ABSENT) return;
+    pen.fillStyle = colour(number);
+    pen.beginPath();
+    pen.arc(...toScreen(one.x, one.y), 3, 0, 7);
+    pen.fill();
+    pen.stroke();
+  });
+  pen.globalAlpha = 1;
 }
 
 function paintSkeleton(pen) {
@@ -270,5 +290,5 @@ export function loupe(place) {
   pen.stroke();
 }
 
-on("picture bitmap selected hovered names density densities cross draft project mode", draw);
+on("picture others bitmap selected hovered names density densities cross draft project mode", draw);
 new ResizeObserver(draw).observe(at("stage"));

@@ -7,7 +7,7 @@ const MOST = 40; // screen pixels for one pixel of the picture
 const view = { scale: 1, x: 0, y: 0, fitted: true };
 
 /** Free pixels round a fitted picture. */
-const margin = () => (Math.min(...stageSize()) < SMALL ? 4 : 18);
+const margin = () => (Math.min(...stageSize()) < SMALL ? 7 : 18);
 
 const stageSize = () => [at("stage").clientWidth, at("stage").clientHeight];
 
