@@ -127,7 +127,7 @@ def test_a_wrong_request_is_refused_in_one_sentence(folder, capsys, arguments, s
 def test_the_list_says_of_every_row_where_it_runs_and_what_it_needs(folder, tmp_path, capsys):
     code, printed, _ = run(capsys, folder, "--list", "--json", tmp_path / "rows.json")
     rows = {row["row"]: row for row in json.loads((tmp_path / "rows.json").read_text())}
-    assert code == 0 and printed.count("runs at field scale") == 3  # two rows, and their number
+    assert code == 0 and printed.count("runs at field scale") == 4  # three rows, and their number
     assert (
         rows["mode"]["status"] == "runs at field scale"
         and "at paper scale it needs mp100:nowhere1.json" in rows["mode"]["why"]
@@ -145,7 +145,9 @@ def test_the_list_says_of_every_row_where_it_runs_and_what_it_needs(folder, tmp_
 
 
 def test_a_dry_run_names_trainings_and_measurements_and_writes_nothing(folder, tmp_path, capsys):
-    code, printed, _ = run(capsys, folder, "toy-table-1", "--scale", "field", "--dry-run", "-o", tmp_path / "out")
-    assert code == 0 and printed.count("train capellm-") == 1 and printed.count("evaluate capellm-") == 2
+    options = ("--scale", "field", "--dry-run", "-o", tmp_path / "out")
+    code, printed, _ = run(capsys, folder, "toy-table-1", "toy-table-2", *options)
+    assert code == 0 and printed.count("train capellm-") == 2 and printed.count("evaluate capellm-") == 3
+    assert printed.count("million parameters") == 2, "guidance as well leaves a size to know"
     assert "on this machine: CPU" in printed and "6 items in 3 steps" in printed and "6 objects" in printed
     assert "hours here" in printed and not (tmp_path / "out").exists()

@@ -38,6 +38,9 @@ def write_toy(folder: Path) -> Path:
             {"row": "large", "field": None, "why": "It needs 80 GB."},
         ],
     }
-    content = {"paper": "A toy", "prefix": "toy", "base": base, "field": field, "tables": {"table-1": strategies}}
+    guided = {"title": "guidance", "place": "Table 2", "metrics": ["mpck"], "rows": [{"row": "guided"}]}
+    guided["recipe"] = {"guide": {"layers": [1], "weight": 0.5}}
+    tables = {"table-1": strategies, "table-2": guided}
+    content = {"paper": "A toy", "prefix": "toy", "base": base, "field": field, "tables": tables}
     (folder / "toy.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return folder / "toy.yaml"

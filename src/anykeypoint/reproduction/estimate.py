@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from ..category import Category
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..forms.registry import parse, read
 from ..library.lookup import category
+from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
 from .configured import for_processes, samples_per_step, steps_of
 from .launching import processes_of
@@ -87,8 +88,8 @@ def _training(training: Training, config: ReproductionConfig, machine: Machine) 
     if objects.counts:
         try:
             size = _size(configs.model, replace(recipe, seed=0), tuple(objects.counts.items()))
-        except InputError as error:
-            parts.append(str(error).rstrip("."))
+        except (InputError, NotImplementedError) as error:  # some operations cannot be counted without weights
+            parts.append(f"size not known ({first_line(error).rstrip('.')})")
     epoch = items_of_epoch(recipe, objects.counts) if size is None or size.lengths is None else size.lengths.items
 
     def items_of(run: RunConfig) -> float:
@@ -111,7 +112,9 @@ def _training(training: Training, config: ReproductionConfig, machine: Machine) 
 
 
 def _size(model: Any, recipe: RunConfig, counts: tuple[tuple[Category, int], ...]) -> TrainingSize:
-    """`training_size`, which takes seconds, once for rows and splits that have the same."""
+    """`training_size`, which takes seconds, once for rows and splits that have the same; guidance is not counted."""
+    if isinstance(recipe, GenerativeTrainConfig):
+        recipe = replace(recipe, guide=type(recipe.guide)())
     key = (repr(model), repr(recipe), tuple((kind.name, len(kind), count) for kind, count in counts))
     if key not in _sizes:
         _sizes[key] = training_size(model, recipe, dict(counts))
