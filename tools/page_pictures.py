@@ -96,11 +96,11 @@ def take(url: str) -> None:
 def show(page: Page, url: str) -> None:
     """Open the second horse."""
     page.goto(url)
-    page.wait_for_selector(".row")
+    page.wait_for_selector(".row", state="attached")  # in a small window the list is a drawer
     page.evaluate("document.querySelector('.row[title=\"horse_2.jpg\"]').click()")
     page.wait_for_selector("#stage[aria-label='Picture horse_2.jpg']")
     page.wait_for_function("import('./state.js').then(({ state }) => state.bitmap !== null)")
-    page.wait_for_selector("text=Everything is saved.")
+    page.wait_for_selector("text=Everything is saved.", state="attached")
     page.wait_for_timeout(500)
 
 
