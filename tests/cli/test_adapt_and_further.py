@@ -9,10 +9,11 @@ import tiny_matchers
 import yaml
 
 from anykeypoint import InputError, cli
-from anykeypoint.cli import trainable, validation
+from anykeypoint.cli import validation
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.forms.coco import read_coco
+from anykeypoint.training import trainable
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 
 SMALL = {"versions": 2, "folds": 2, "steps": 4, "batch": 3, "check_every": 2, "width": 16, "blocks": 1, "examples": 2}

@@ -111,7 +111,7 @@ def test_missing_data_stop_before_any_work_and_say_where_they_come_from(folder, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["toy-tabel-1"], "There is no table 'toy-tabel-1' (near: toy-table-1)"),
+        (["toy-tabel-1"], "There is no table 'toy-tabel-1' (near: toy-table-1, toy-table-2)"),
         (["toy-table-1", "--rows", "gredy search"], "No row is called 'gredy search' (near: greedy search)"),
         (["toy-table-1", "--scale", "fields"], "--scale must be one of paper, field"),
         (["toy-table-1", "--items", "5"], "--items is for --scale field"),

@@ -35,6 +35,7 @@ LABELS = [
     f"POST {PROJECT}/category/doubts",
     f"POST {PROJECT}/pictures",
     f"PUT {PROJECT}/pictures/{{number}}/label",
+    f"POST {PROJECT}/pictures/{{number}}/objects",
     f"POST {PROJECT}/pictures/{{number}}/identify",
     *(f"GET /label-studio/{path}" for path in ("health", "config.xml")),
     *(f"POST /label-studio/{path}" for path in ("setup", "predict", "webhook")),

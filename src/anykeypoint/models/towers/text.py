@@ -107,7 +107,7 @@ class TextEncoder(CachingModule):
         self.kind = TEXT_ENCODERS[config.name]
         self._unread: list[str] = []  # phrases encoded since the last warning that have no known token
         self._said: set[str] = set()  # names and words that were warned of
-        self._vocabulary = frozenset(tokenizer.get_vocab())
+        self._vocabulary = frozenset(tokenizer.get_vocab() if tokenizer else ())  # none where only sizes are counted
         size = model.config
         self.dim = size.projection_dim if self.kind.pooling == "projection" else size.hidden_size
 
