@@ -1,4 +1,4 @@
-"""The errors and warnings that a user can meet, and parts of their sentences."""
+"""The errors and warnings that a user can meet, and parts of sentences."""
 
 from collections.abc import Sequence
 
@@ -45,3 +45,10 @@ def first_line(error: Exception) -> str:
 def first_few(texts: Sequence[str], most: int) -> str:
     """The first of several texts in a sentence, at most so many, and the number of the others."""
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def duration(seconds: float) -> str:
+    """A time in words: "50 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..configs.typed import printable
+from ..errors import duration
 
 Item = TypeVar("Item")
 
@@ -112,13 +113,6 @@ def waiting(title: str) -> Iterator[None]:
 
     with Console(stderr=True).status(title):
         yield
-
-
-def duration(seconds: float) -> str:
-    """A time in words: "50 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class _DetailHandler(logging.StreamHandler):

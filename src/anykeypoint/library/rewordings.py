@@ -15,9 +15,9 @@ from typing import NamedTuple
 import yaml
 
 from ..category import Category, plain_text, spoken
+from .typos import KEYBOARD
 
 TYPOS = "typos"
-_NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # rows of a keyboard
 _LEAST = 4  # letters of a word that gets a typo, if the name has one
 
 
@@ -86,7 +86,7 @@ def _misspellings(word: str) -> set[str]:
     for i in range(1, len(word)):
         found |= {word[:i] + word[i + 1 :], word[:i] + word[i] + word[i:]}
         found.add(word[:i] + word[i + 1 : i + 2] + word[i] + word[i + 2 :])
-        for row in _NEIGHBOURS:
+        for row in KEYBOARD:
             place = row.find(word[i].lower())
             if place >= 0:
                 found |= {word[:i] + key + word[i + 1 :] for key in row[max(0, place - 1) : place + 2]}

@@ -15,7 +15,7 @@ from .english import english_words, words_of
 
 _SHORTEST = 3  # letters of a word, or of a part of it, that is looked at
 _ENDINGS = ("s", "'s", "es", "ed", "d", "ing", "er", "r", "y", "ly", "al", "ar", "less", "most", "ward", "wards")
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # its rows of letters
 _VOWELS = frozenset("aeiouy")
 
 
@@ -72,4 +72,4 @@ def _is_slip(word: str, meant: str) -> bool:
     changed = [set(pair) for pair in zip(word, meant, strict=False) if len(set(pair)) == 2]
     if len(word) != len(meant) or len(changed) != 1:
         return True
-    return changed[0] <= _VOWELS or any(changed[0] <= set(row[i : i + 2]) for row in _ROWS for i in range(len(row)))
+    return changed[0] <= _VOWELS or any(changed[0] <= set(row[i : i + 2]) for row in KEYBOARD for i in range(len(row)))

@@ -47,6 +47,11 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def count_trainable(module: nn.Module) -> int:
+    """The number of parameters that train; one that is used in several places counts once."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
 def count_macs(call: Callable[[], Any]) -> int:
     """The number of multiply-accumulates of the matrix products and convolutions that `call` runs, without gradients.
 

@@ -106,20 +106,14 @@ def networks_of(config: Any) -> list[Network]:
         return [Network(config.source)]
     found = []
     vision = config.image_encoder if isinstance(config, MatcherConfig) else config.vision
-    if vision.source is not None:
-        found.append(Network(vision.source))
-    else:
-        kind = encoder_class(vision.name)
-        packages = tuple(kind.packages_of(vision.name))
-        found.append(Network(kind.published[vision.name].source or "", packages))
-    if (language := getattr(config, "language", None)) is not None:
-        named = language.source or LANGUAGE_MODELS.get(language.name, language.name)
-        found.append(Network(named) if named else Network("", (language.name,)))
-        if language.tokenizer is not None:
-            found.append(Network(language.tokenizer))
-    if (text := getattr(config, "text", None)) is not None:
-        named = text.source or TEXT_ENCODERS[text.name].source
-        found.append(Network(named) if named else Network("", (text.name,)))
+    packages = () if vision.source is not None else encoder_class(vision.name).packages_of(vision.name)
+    found.append(Network(_hub_id(vision, "vision") or "", tuple(packages)))
+    for key in ("language", "text"):
+        if (tower := getattr(config, key, None)) is not None:
+            named = _hub_id(tower, key)
+            found.append(Network(named) if named else Network("", (tower.name,)))
+            if (tokenizer := getattr(tower, "tokenizer", None)) is not None:
+                found.append(Network(tokenizer))
     return [network for network in dict.fromkeys(found) if network.source != RANDOM]
 
 

@@ -24,7 +24,7 @@ from torch import nn
 
 from ..category import Category
 from ..configs.strict import Config
-from ..models.counting import count_macs, count_parameters
+from ..models.counting import count_macs, count_parameters, count_trainable
 from ..models.generative.base import GenerativeModel
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
@@ -163,12 +163,12 @@ def _generative_size(
     answers = max(1, round(lengths.answers))
     examples = recipe.batch if lengths.crops > 1 else 0
     batch = sequence_batch(model, recipe.batch, lengths.longest, answers, examples)
-    trained = sum(p.numel() for p in model.language.parameters() if p.requires_grad)
+    trained = count_trainable(model.language)
     layers = model.language.base_model.layers
     return TrainingSize(
         recipe=recipe,
         parameters=count_parameters(model),
-        trainable=_trainable(model),
+        trainable=count_trainable(model),
         prefix=prefix,
         lengths=lengths,
         encoder_macs=encoder_macs(model) * lengths.crops,
@@ -187,7 +187,7 @@ def _matching_size(model: nn.Module, recipe: RunConfig, objects: Mapping[Categor
     return TrainingSize(
         recipe=recipe,
         parameters=count_parameters(model),
-        trainable=_trainable(model),
+        trainable=count_trainable(model),
         prefix=0,
         lengths=None,
         encoder_macs=encoder_macs(model) * (1 + shots * by_example),
@@ -196,7 +196,3 @@ def _matching_size(model: nn.Module, recipe: RunConfig, objects: Mapping[Categor
         weight_macs=head,
         kept=kept_of(model, match_of(model, recipe.batch, shots, max(map(len, objects))), recipe.precision == "bf16"),
     )
-
-
-def _trainable(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import duration
 from ..evaluation import page as html
 from ..evaluation.gaussians import METHODS, SAMPLED
 from ..evaluation.page import number
@@ -204,13 +205,6 @@ def _times(result: TableResult) -> list[tuple[str, ...]]:
         for one in result.rows
         if one.status == MEASURED
     ]
-
-
-def duration(seconds: float) -> str:
-    """A time in words: seconds, minutes or hours."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

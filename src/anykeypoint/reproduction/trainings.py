@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 from ..category import Category
 from ..errors import InputError
 from ..forms.dataset import Dataset
+from ..forms.form import file_digest
 from ..forms.registry import fingerprint, read
 from ..io import write_bytes
 from ..models.loading import find, from_folder
@@ -163,8 +164,7 @@ def weights_hash(name: str) -> str:
     digest = hashlib.sha256(name.encode())
     for file in sorted(find(name).glob("*")):
         if file.suffix in (".json", ".safetensors"):
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+            digest.update(bytes.fromhex(file_digest(file)))
     return digest.hexdigest()
 
 

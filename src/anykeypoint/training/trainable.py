@@ -64,6 +64,10 @@ def _train_capellm(model: Any, data: Dataset, config: CapeLLMTrainConfig, out: P
     capellm_trainer.train(model, data.objects, config, out, weights=weights, quiet=quiet)
 
 
+def _is_capellm(kind: str | None) -> bool:
+    return kind not in SAVED
+
+
 def _keys(kind: type) -> frozenset[str]:
     return frozenset(field.name for field in fields(kind))
 
@@ -75,7 +79,7 @@ CAPELLM = Family(
     CapeLLM.build,
     _train_capellm,
     "crops were skipped: no labelled point was inside",
-    lambda kind: kind not in SAVED,
+    _is_capellm,
     capellm_trainer.from_capellm,
 )
 MATCHER = Family(
@@ -104,7 +108,7 @@ KPTLLM = Family(
     KptLLM.build,
     kptllm_trainer.train,
     "crops were skipped: nothing that a task needs was inside",
-    lambda kind: kind not in SAVED,
+    _is_capellm,
     kptllm_trainer.from_capellm,
 )
 IMAGE_TEXT = Family(

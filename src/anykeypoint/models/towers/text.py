@@ -12,6 +12,7 @@ Letters: P phrases, D channels, N tokens.
 import warnings
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from ...configs.checks import check_choice, check_text
 from ...configs.strict import Config
-from ...errors import InputError, ReadingWarning
+from ...errors import InputError, ReadingWarning, first_few
 from ..cache import CachingModule
 from ..foreign import foreign_sentence, typo_sentence, warn_of_foreign, warn_of_typos
 from ..sources import packages
@@ -107,7 +108,6 @@ class TextEncoder(CachingModule):
         self.kind = TEXT_ENCODERS[config.name]
         self._unread: list[str] = []  # phrases encoded since the last warning that have no known token
         self._said: set[str] = set()  # names and words that were warned of
-        self._vocabulary = frozenset(tokenizer.get_vocab() if tokenizer else ())  # none where only sizes are counted
         size = model.config
         self.dim = size.projection_dim if self.kind.pooling == "projection" else size.hidden_size
 
@@ -161,15 +161,20 @@ class TextEncoder(CachingModule):
 
         return knows
 
+    @cached_property
+    def _vocabulary(self) -> frozenset[str]:
+        """The tokens of the tokenizer, which has tens of thousands."""
+        return frozenset(self.tokenizer.get_vocab())
+
     @property
     def _reader(self) -> str:
         return f"the text encoder {self.config.name}"
 
     def _unread_sentence(self, phrases: Sequence[str]) -> str:
-        more = f" and {len(phrases) - 1} more" if len(phrases) > 1 else ""
+        listed = first_few([repr(phrase[:40]) for phrase in phrases], 1)
         return (
-            f"The text encoder {self.config.name} cannot tell {phrases[0][:40]!r}{more} from other unknown words; say "
-            "it in plain English words, or give an example."
+            f"The text encoder {self.config.name} cannot tell {listed} from other unknown words; say it in plain "
+            "English words, or give an example."
         )
 
     def _vector(self, phrase: str) -> Tensor:
