@@ -9,6 +9,8 @@ The data are src/anykeypoint/forms/faults/kinds.yaml, which also feeds the code.
 import sys
 from pathlib import Path
 
+from written_page import write_or_check
+
 from anykeypoint.forms.faults.fault import FaultKind, fault_kinds
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "faults.md"
@@ -37,14 +39,8 @@ def page(kinds: list[FaultKind]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    text = page(fault_kinds())
-    if arguments == ["--check"]:
-        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print("docs/faults.md is not that of kinds.yaml; run python tools/faults_page.py.")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    said = "docs/faults.md is not that of kinds.yaml; run python tools/faults_page.py."
+    return write_or_check(arguments, PAGE, page(fault_kinds()), said)
 
 
 if __name__ == "__main__":

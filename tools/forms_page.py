@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+from written_page import write_or_check
+
 from anykeypoint.forms.losses import DETAILS
 from anykeypoint.forms.registry import FORMS, form_of, writable_forms
 
@@ -43,15 +45,8 @@ def page(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    written = PAGE.read_text(encoding="utf-8")
-    text = page(written)
-    if arguments == ["--check"]:
-        if text == written:
-            return 0
-        print("docs/forms.md is not that of the code; run python tools/forms_page.py.")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    said = "docs/forms.md is not that of the code; run python tools/forms_page.py."
+    return write_or_check(arguments, PAGE, page(PAGE.read_text(encoding="utf-8")), said)
 
 
 if __name__ == "__main__":

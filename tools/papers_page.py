@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from written_page import write_or_check
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "anykeypoint"
@@ -120,14 +121,8 @@ def _link(text: str, file: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    text = page(read_rows())
-    if arguments == ["--check"]:
-        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print("docs/papers.md is not that of docs/papers.yaml; run python tools/papers_page.py.")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    said = "docs/papers.md is not that of docs/papers.yaml; run python tools/papers_page.py."
+    return write_or_check(arguments, PAGE, page(read_rows()), said)
 
 
 if __name__ == "__main__":

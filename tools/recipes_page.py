@@ -12,6 +12,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from written_page import write_or_check
+
 from anykeypoint.crops.augment import AugmentConfig
 from anykeypoint.training.adapting.adapt_config import AdaptConfig
 from anykeypoint.training.matching.matcher_config import ModalityDropout
@@ -92,13 +94,8 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["--check"]:
-        if page() == PAGE.read_text(encoding="utf-8"):
-            return 0
-        print("docs/recipes.md is not that of the code; run python tools/recipes_page.py.")
-        return 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    said = "docs/recipes.md is not that of the code; run python tools/recipes_page.py."
+    return write_or_check(arguments, PAGE, page(), said)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from written_page import write_or_check
+
 from anykeypoint.category import Category
 from anykeypoint.configs.strict import Config
 from anykeypoint.library.lookup import category, mp100_categories
@@ -115,17 +117,10 @@ def table() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    found, text = table(), PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(START)
+    before, rest = PAGE.read_text(encoding="utf-8").split(START)
     after = rest.split(END)[1]
-    whole = f"{before}{START}{found}{END}{after}"
-    if arguments == ["--check"]:
-        if whole == text:
-            return 0
-        print("docs/reproducing.md has other hours and memory than the code; run python tools/training_sizes.py.")
-        return 1
-    PAGE.write_text(whole, encoding="utf-8")
-    return 0
+    said = "docs/reproducing.md has other hours and memory than the code; run python tools/training_sizes.py."
+    return write_or_check(arguments, PAGE, f"{before}{START}{table()}{END}{after}", said)
 
 
 if __name__ == "__main__":

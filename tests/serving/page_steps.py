@@ -22,6 +22,12 @@ def pictures(count: int = 3) -> list[dict]:
     return files
 
 
+def add_pictures(page, count: int = 3) -> None:
+    """Choose pictures of noise, and wait until the list has as many."""
+    page.set_input_files("#file-input", pictures(count))
+    page.wait_for_selector(f".row >> nth={count - 1}")
+
+
 def say_points(page, text: str = POINTS, noun: str = "fox") -> None:
     page.wait_for_selector(".row")
     page.click("#open-category")

@@ -13,6 +13,7 @@ import pytest
 from browser import DROP, Watched
 from page_steps import (
     POINTS,
+    add_pictures,
     click_image,
     current,
     drag,
@@ -217,8 +218,7 @@ def test_a_picture_that_is_gone_does_not_stand_in_the_way(browser, serve):
         watched = Watched(browser, url)
         watched.allowed.append("Failed to load resource")
         page = watched.open()
-        page.set_input_files("#file-input", pictures())
-        page.wait_for_selector(".row >> nth=2")
+        add_pictures(page)
         (folder / "images" / "c.png").rename(folder / "images" / "c.away")
         gone = int(page.locator('#list li:has(button[title="c.png"])').get_attribute("data-id"))
         say_points(page)

@@ -2,7 +2,7 @@
 
 import pytest
 from browser import Watched, server
-from page_steps import current, drag, finish, image_place, is_saved, is_settled, known, label, pictures, say_points
+from page_steps import add_pictures, current, drag, finish, image_place, is_saved, is_settled, known, label, say_points
 from waiting import until
 
 from anykeypoint.serving.app import build_app
@@ -33,8 +33,7 @@ def test_a_server_that_was_started_again_gets_all_that_was_done_meanwhile(browse
         watched = Watched(browser, url)
         watched.allowed.append("Failed to load resource")
         page = watched.open()
-        page.set_input_files("#file-input", pictures(4))
-        page.wait_for_selector(".row >> nth=3")
+        add_pictures(page, 4)
         say_points(page)
         page.wait_for_selector(".dot")
         is_settled(page)
@@ -96,8 +95,7 @@ def test_work_is_never_saved_in_another_project_at_the_same_address(browser, sta
         watched = Watched(browser, url)
         watched.allowed.append("Failed to load resource")
         page = watched.open()
-        page.set_input_files("#file-input", pictures(2))
-        page.wait_for_selector(".row >> nth=1")
+        add_pictures(page, 2)
         say_points(page)
         page.wait_for_selector(".dot")
         is_settled(page)
@@ -107,8 +105,7 @@ def test_work_is_never_saved_in_another_project_at_the_same_address(browser, sta
     port = int(url.rsplit(":", 1)[1])
     with starts(port, tmp_path / "other"):
         page.wait_for_selector("text=Drop your pictures here", timeout=60_000)
-        page.set_input_files("#file-input", pictures(2))
-        page.wait_for_selector(".row >> nth=1")
+        add_pictures(page, 2)
         assert not (tmp_path / "other" / "labels").exists()
     with starts(port):
         page.wait_for_selector("text=0 of 2 finished", timeout=60_000)

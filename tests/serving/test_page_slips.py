@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from browser import Watched
-from page_steps import current, finish, is_saved, is_settled, known, label, pictures
+from page_steps import add_pictures, current, finish, is_saved, is_settled, known, label
 from waiting import until
 
 DOUBTFUL = """
@@ -66,8 +66,7 @@ def test_words_that_are_not_understood_are_doubted_beside_their_line(browser, se
     with serve() as (url, _):
         watched = Watched(browser, url)
         page = watched.open()
-        page.set_input_files("#file-input", pictures(1))
-        page.wait_for_selector(".row")
+        add_pictures(page, 1)
         page.click("#open-category")
         page.locator("#points-text").press_sequentially("nose\nlinkes Ohr\nlegt aer: what hears\nrigth ear")
         page.wait_for_selector("#points-doubts li >> nth=1")

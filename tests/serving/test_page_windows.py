@@ -4,7 +4,7 @@ import math
 
 import pytest
 from browser import Watched
-from page_steps import is_settled, pictures, say_points
+from page_steps import add_pictures, is_settled, pictures, say_points
 from waiting import until
 
 MARGIN = 7  # CSS pixels round the picture in a small window, as view.js has it
@@ -143,8 +143,7 @@ def test_a_picture_that_is_gone_is_said_once(browser, serve):
         watched = Watched(browser, url)
         watched.allowed.append("Failed to load resource")
         page = watched.open()
-        page.set_input_files("#file-input", pictures(2))
-        page.wait_for_selector(".row >> nth=1")
+        add_pictures(page, 2)
         for name in ("a.png", "b.png"):
             (folder / "images" / name).unlink()
         page.reload()
