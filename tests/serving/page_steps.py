@@ -107,6 +107,16 @@ def finish(page, key: str = "Enter") -> None:
         page.keyboard.press("y")
 
 
+def open_list(page) -> None:
+    """Open the list of pictures with a finger. A busy browser may take a tap for a long press, which opens nothing."""
+
+    def opened() -> bool:
+        page.tap("#show-list")
+        return page.locator("#show-list").get_attribute("aria-expanded") == "true"
+
+    until(opened, "the list is open")
+
+
 def known(page, what: str):
     """A part of what the page knows, such as "project.done"."""
     return page.evaluate(f"import('./state.js').then(({{ state }}) => state.{what})")

@@ -22,6 +22,7 @@ from page_steps import (
     is_saved,
     is_settled,
     label,
+    open_list,
     pictures,
     place_of,
     say_points,
@@ -585,7 +586,7 @@ def test_a_phone_has_all_of_it(browser, serve):
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         until(lambda: len(label(folder, number)["points"]) == 1, "the point is saved")
         assert page.locator("#loupe").is_hidden()
-        page.tap("#show-list")
+        open_list(page)
         page.locator(f'#list li:not([data-id="{number}"]) button').tap()
         until(lambda: current(page) != number, "the other picture")
         assert page.locator("#pictures").is_hidden()

@@ -109,5 +109,5 @@ def test_work_is_never_saved_in_another_project_at_the_same_address(browser, sta
         assert not (tmp_path / "other" / "labels").exists()
     with starts(port):
         page.wait_for_selector("text=0 of 2 finished", timeout=60_000)
-        until(lambda: "nose" in label(folder, number)["points"], "what was kept is saved where it belongs")
+        until(lambda: "nose" in label(folder, number)["points"], "what was kept is saved where it belongs", 90)
         watched.close()
