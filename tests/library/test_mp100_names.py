@@ -8,7 +8,7 @@ import pytest
 
 from anykeypoint import cli
 from anykeypoint.errors import InputError
-from anykeypoint.library.lookup import category, library_names, mp100_categories
+from anykeypoint.library.lookup import category, library_names, mp100_categories, names_for_people
 
 SHARED = Path(os.environ.get("ANYKEYPOINT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 ENTRIES = mp100_categories()
@@ -110,9 +110,20 @@ def listed(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+def test_a_list_for_people_goes_by_what_a_definition_is_of():
+    names = names_for_people()
+    assert sorted(names) == library_names()
+    general = [name for name in names if not name.startswith("field")]
+    assert names[: len(general)] == general, "definitions of one data set come last"
+    nouns = [category(name).noun.lower() for name in general]
+    assert nouns == sorted(nouns) and nouns[0] == "animal"
+    faces = [name for name in general if category(name).noun == "human face"]
+    assert faces == ["amur_tiger_body", "human_face"], "its name is MP-100's, its points are a face's"
+
+
 def test_the_list_of_categories_has_one_line_for_the_benchmark(capsys):
     lines = listed(capsys)
-    assert [line.split()[0] for line in lines[:-1]] == library_names()
+    assert [line.split()[0] for line in lines[:-1]] == names_for_people()
     assert lines[-1].startswith("mp100/1 ... mp100/100: ")
     lines = listed(capsys, "mp100")
     assert [line.split()[0] for line in lines] == [f"mp100/{identity}" for identity in range(1, 101)]

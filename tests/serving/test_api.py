@@ -10,7 +10,7 @@ from PIL import Image
 from server_calls import WORDS, ask, png, xy
 
 from anykeypoint import Category, Pose
-from anykeypoint.library.lookup import library_names
+from anykeypoint.library.lookup import names_for_people
 
 FISH = tiny_matchers.FISH
 
@@ -86,7 +86,9 @@ def test_densities_come_with_their_number_of_cells(client):
 
 def test_the_library_is_listed(client):
     listed = client.get("/v1/categories").json()["categories"]
-    assert [one["name"] for one in listed] == library_names() and all(one["keypoints"] for one in listed)
+    names = [*names_for_people(), *(f"mp100/{number}" for number in range(1, 101))]
+    assert [one["name"] for one in listed] == names and all(one["keypoints"] for one in listed)
+    assert {one["name"]: one["noun"] for one in listed}["amur_tiger_body"] == "human face"
     assert ask(client, category="animal_face").json()["poses"][0]["names"]
 
 

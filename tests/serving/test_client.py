@@ -7,7 +7,7 @@ from server_calls import WORDS, live, png
 
 from anykeypoint import Category, Client, Example, InputError
 from anykeypoint.images import read_picture
-from anykeypoint.library.lookup import library_names
+from anykeypoint.library.lookup import names_for_people
 from anykeypoint.serving.client import ServerError
 from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.service import Service
@@ -61,7 +61,8 @@ def test_points_are_named_and_the_library_listed(served, tiny_model):
     expected = tiny_model.identify(picture, np.array(points), category=FISH)
     answers = served.identify(picture, points, FISH)
     assert [one.name for one in answers] == [one.name for one in expected]
-    assert list(served.categories()) == library_names()
+    names = [*names_for_people(), *(f"mp100/{number}" for number in range(1, 101))]
+    assert list(served.categories()) == names
     assert served.progress()["state"] == "ready"
 
 

@@ -25,12 +25,12 @@ def run(
     ] = False,
 ) -> int:
     """List the library's categories, or the points of one; or check them."""
-    from ..library.lookup import MP100, category, library_names, mp100_categories
+    from ..library.lookup import MP100, category, library_names, mp100_categories, names_for_people
 
     if check:
         return _check(library_names() if name is None else [name])
     if name is None:
-        _table([(entry, entry) for entry in library_names()])
+        _table([(entry, entry) for entry in names_for_people()])
         last = max(mp100_categories())
         print(f"{MP100}1 ... {MP100}{last}: MP-100's categories, also by name ({MP100}camel_face); `mp100` lists them")
         return 0

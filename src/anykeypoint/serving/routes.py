@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from ..category import Category
 from ..example import MarkedPicture
-from ..library.lookup import category, library_names
+from ..library.lookup import MP100, category, mp100_categories, names_for_people
 from ..pose import Identified, Pose
 from . import schemas
 from .answering import Answer, Question
@@ -214,7 +214,7 @@ def api_router(service: Service) -> APIRouter:
 
     @router.get("/categories", responses={200: {"model": schemas.CategoriesAnswer}, **refusals(401, 403, 429)})
     def categories() -> Response:
-        """The library's categories, with the names of their points."""
+        """The library's categories, by noun, and MP-100's by id, with the names of their points."""
         return Response(_library(), media_type="application/json")
 
     return router
@@ -225,7 +225,8 @@ _library_text: list[bytes] = []
 
 def _library() -> bytes:
     if not _library_text:
-        known = [category(name) for name in library_names()]
+        names = [*names_for_people(), *(f"{MP100}{identity}" for identity in mp100_categories())]
+        known = [category(name) for name in names]
         entries = [
             {
                 "name": name,
@@ -233,7 +234,7 @@ def _library() -> bytes:
                 "keypoints": one.names,
                 "skeleton": [list(edge) for edge in one.skeleton],
             }
-            for name, one in zip(library_names(), known, strict=True)
+            for name, one in zip(names, known, strict=True)
         ]
         _library_text.append(json.dumps({"categories": entries}, ensure_ascii=False).encode())
     return _library_text[0]

@@ -7,6 +7,8 @@ import { open, refresh } from "./pictures.js";
 import { note } from "./uploading.js";
 
 const WRITTEN = 400; // milliseconds without a key after which what was written is looked at
+const MOST = 60; // kinds that are shown
+const NARROW = /^(field2?_|mp100\/)/; // names of what is of one data set, or one animal of many; found by a search alone
 const dialog = at("category-dialog");
 let library = null; // GET /v1/categories
 
@@ -17,7 +19,7 @@ export async function chooseCategory() {
   dialog.querySelector("#library-search").focus();
   lookAtWords(0);
   try {
-    library ??= (await api.categories()).filter((one) => !/^field2?_/.test(one.name));
+    library ??= await api.categories();
     showLibrary(at("library-search").value);
   } catch (error) {
     refuse(error.message);
@@ -74,17 +76,27 @@ function textNow() {
   return points.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join("\n");
 }
 
+/** The kinds that fit what is searched for, those called just that first; where nothing is, those of general use. */
+function fitting(text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return library.filter((one) => !NARROW.test(one.name));
+  const calledSo = (one) => [one.noun.toLowerCase(), one.name.replaceAll("_", " ")].map((called) =>
+    called === wanted ? 2 : called.startsWith(`${wanted} `) || called.endsWith(` ${wanted}`) ? 1 : 0).reduce((a, b) => Math.max(a, b));
+  const fits = (one) => wanted.split(/\s+/).every((word) => `${one.name} ${one.noun}`.toLowerCase().includes(word));
+  const seen = new Set(); // MP-100 and data sets have some kinds of the library under names of their own
+  const isNew = (one) => seen.size < seen.add(`${one.noun}: ${one.keypoints}`).size;
+  return library.filter((one) => fits(one) && isNew(one)).sort((one, other) => calledSo(other) - calledSo(one));
+}
+
 function showLibrary(text) {
-  const wanted = text.trim().toLowerCase().split(/\s+/);
-  const fits = (one) => wanted.every((word) => `${one.name} ${one.noun}`.toLowerCase().includes(word));
-  const called = (one) => one.name.replaceAll("_", " ").toLowerCase().includes(text.trim().toLowerCase());
-  const found = (library || []).filter(fits).sort((one, other) => called(other) - called(one)).slice(0, 60);
-  const entries = found.map((one) => {
-    const points = `${one.keypoints.length} points: ${one.keypoints.slice(0, 4).join(", ")} …`;
-    const use = () => choose({ library: one.name });
-    return make("li", {}, make("button", { class: "quiet", onclick: use }, one.name.replaceAll("_", " "), make("span", { class: "faint" }, points)));
+  if (!library) return;
+  const entries = fitting(text).slice(0, MOST).map((one) => {
+    const { length } = one.keypoints;
+    const points = `${length} points: ${one.keypoints.slice(0, 4).join(", ")}${length > 4 ? " …" : ""}`;
+    const use = { class: "quiet", onclick: () => choose({ library: one.name }), title: one.name };
+    return make("li", {}, make("button", use, one.noun, make("span", { class: "faint" }, points)));
   });
-  if (!entries.length && library) entries.push(make("li", { class: "faint" }, "None is known by that word: say it in your words, or show it."));
+  if (!entries.length) entries.push(make("li", { class: "faint" }, "None is known by that word: say it in your words, or show it."));
   at("library")?.replaceChildren(...entries);
 }
 
