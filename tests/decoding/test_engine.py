@@ -121,6 +121,28 @@ def test_the_expected_answer_is_the_mean_of_the_distribution_it_reports():
     assert torch.allclose(answers.values[:, 0] / 1000, mean, atol=6e-4)
 
 
+@pytest.mark.parametrize("strategy", ["sampling", "top-3", "greedy"])
+@pytest.mark.parametrize("kind", ["digits", "triples"])
+def test_the_answers_of_several_seeds_are_to_the_bit_those_of_each_and_read_the_questions_once(
+    kind, strategy, monkeypatch
+):
+    language, codec, prefix, questions = setting(kind, 1)
+    engine = Engine(language, codec)
+    view = engine.read(prefix)
+    groups = [questions[:2], questions[2:3], questions[3:]]
+    seeds = [4, 0, 4, 11]
+    expected = [engine.answer_together(view, groups, strategy, seed) for seed in seeds]
+    opened, open_questions = [], engine.reader.open_questions
+    monkeypatch.setattr(engine.reader, "open_questions", lambda *asked: opened.append(asked) or open_questions(*asked))
+    for found, one in zip(engine.answers_of_seeds(view, groups, strategy, seeds), expected, strict=True):
+        assert all(torch.equal(getattr(found, name), getattr(one, name)) for name in ("values", "log_prob", "x", "y"))
+    assert len(opened) == 1
+    differs = not torch.equal(expected[0].values, expected[1].values)
+    assert differs is (strategy != "greedy")
+    with pytest.raises(InputError, match="at least one seed"):
+        engine.answers_of_seeds(view, groups, strategy, [])
+
+
 @pytest.mark.parametrize("kind", ["digits", "triples"])
 def test_questions_in_turn_see_the_rounds_before_them_as_plain_generation_does(kind):
     language, codec, prefix, questions = setting(kind, 2)

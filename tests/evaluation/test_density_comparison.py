@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -243,26 +245,36 @@ class Blurred:
 class Drawing(Blurred):
     """Also draws points, a twentieth of the crop from the truth on each axis."""
 
-    def predict(self, image, category, *, box, density, strategy=None, seed=None):
-        assert (strategy, density) == ("sampling", False) if strategy else density is True
-        pose = super().predict(image, category, box=box, density=density or 20)
-        if strategy is None:
-            return pose
-        noise = np.random.default_rng(seed).normal(size=pose.xy.shape) * square_crop(box).side / 20
-        return dataclasses.replace(pose, xy=pose.xy + noise, density=None)
+    def encode(self, image, box):
+        return DrawingObject(self, image, box)
+
+
+@dataclasses.dataclass
+class DrawingObject:
+    model: Drawing
+    image: Path
+    box: tuple
+
+    def predict(self, category, *, density):
+        return self.model.predict(self.image, category, box=self.box, density=density)
+
+    def draw_points(self, category, seeds):
+        points = np.nan_to_num(self.model.truth[self.image, self.box].points, nan=0.0)
+        noise = np.stack([np.random.default_rng(seed).normal(size=points.shape) for seed in seeds])
+        return points + noise * square_crop(self.box).side / 20
 
 
 def test_points_are_drawn_and_compared_beside_the_exact_density(dataset, tmp_path):
     config = DensityComparisonConfig(sampled=16)
     model = Drawing(dataset)
     results = compare_densities(model, dataset, tmp_path / "a", config)
-    assert model.asked == len(dataset.objects) * 17 and results["settings"]["sampled"] == 16
+    assert model.asked == len(dataset.objects) and results["settings"]["sampled"] == 16
     means = results["category_mean"]
     assert set(means) == {*METHODS, "sampled"} and means["sampled"]["entropy"] < means["model"]["entropy"]
     with Image.open(tmp_path / "a" / module.EXAMPLES) as four:
         width = four.width
     with pytest.raises(KeyboardInterrupt):
-        compare_densities(Drawing(dataset, limit=40), dataset, tmp_path / "b", config)
+        compare_densities(Drawing(dataset, limit=2), dataset, tmp_path / "b", config)
     again = compare_densities(Drawing(dataset), dataset, tmp_path / "b", config)
     assert again["category_mean"] == means  # the run that goes on draws the same points
     plain = compare_densities(Blurred(dataset), dataset, tmp_path / "c")
@@ -271,6 +283,22 @@ def test_points_are_drawn_and_compared_beside_the_exact_density(dataset, tmp_pat
         assert width > three.width
     with pytest.raises(InputError, match="drawn must be a whole number from 2"):
         DensityComparisonConfig(sampled=1)
+    model.encode = lambda image, box: None  # an object that draws nothing, as a matcher's
+    with pytest.raises(InputError, match="does not draw points"):
+        compare_densities(model, dataset, tmp_path / "d", config)
+
+
+def test_a_language_model_encodes_each_object_once_for_its_density_and_all_points_drawn(dataset, tmp_path, monkeypatch):
+    model, encoded = tiny.capellm(tmp_path / "model"), []
+    draw_one = [model.predict(one.image, one.category, one.box, strategy="sampling", seed=3) for one in dataset.objects]
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda image, box: encoded.append(image) or encode(image, box))
+    drawn = []
+    monkeypatch.setattr(module, "kernel_density", lambda points, crop, cells: drawn.append(points) or uniform(10, crop))
+    compare_densities(model, dataset, tmp_path / "run", DensityComparisonConfig(seed=1, sampled=3, grid=10))
+    assert encoded == [one.image for one in dataset.objects]
+    third = {tuple(points[2]) for points in drawn}
+    assert third <= {tuple(point) for pose in draw_one for point in pose.xy} and len(third) > 6
 
 
 def test_a_model_that_knows_the_truth_beats_the_gaussian_of_another_width(dataset, tmp_path):

@@ -27,7 +27,7 @@ from .codec import CoordinateCodec
 from .digit_tree import joint
 from .free_text import WrittenText, score, write
 from .mixture import Mixture
-from .reader import NumberReader, OpenedNumber
+from .reader import DigitTables, NumberReader, OpenedNumber
 from .strategies import Strategy, seeded_draws
 
 
@@ -50,6 +50,11 @@ class DecodedPoints:
     def join(cls, parts: "Sequence[DecodedPoints]") -> "DecodedPoints":
         """Several groups of points as one, in this order."""
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    @property
+    def places(self) -> np.ndarray:
+        """The points as fractions of the crop, K 2 float64."""
+        return self.values.double().numpy() / 1000
 
     def at(self, indices: Sequence[int]) -> "DecodedPoints":
         """The points of these indices, in this order."""
@@ -114,19 +119,40 @@ class Engine:
         strategy, seed: as in `answer`. Contrastive search has no mixture: InputError with groups of several questions.
         keys: integers that a group's draws depend on beside the seed; None takes the tokens of its first question.
         """
+        return self.answers_of_seeds(prefix, groups, strategy, [seed], keys)[0]
+
+    @torch.inference_mode()
+    def answers_of_seeds(
+        self,
+        prefix: Prefix,
+        groups: Sequence[Sequence[Sequence[int]]],
+        strategy: str,
+        seeds: Sequence[int],
+        keys: Sequence[Sequence[int]] | None = None,
+    ) -> list[DecodedPoints]:
+        """The answers of `answer_together` with each of several seeds, to the bit; the questions are read once.
+
+        groups, strategy, keys: as in `answer_together`.
+        """
         parsed = Strategy.parse(strategy)
         _check_questions([question for group in groups for question in group] if all(groups) else [])
         if parsed.kind == "contrastive" and any(len(group) > 1 for group in groups):
             raise InputError("Contrastive search reads one question at a time; take another strategy, or one example.")
         keys = [group[0] for group in groups] if keys is None else keys
-        parts = []
+        if not seeds:
+            raise InputError("There must be at least one seed; give as many as answers are wanted.")
+        parts: list[list[DecodedPoints]] = [[] for _ in seeds]
         for packed in passes(zip(groups, keys, strict=True), lambda item: sum(map(len, item[0]))):
             questions = [question for group, _ in packed for question in group]
             branches, opened = self.reader.open_questions(prefix, questions)
             mixture = Mixture.equal([len(group) for group, _ in packed])
-            draws = [self._draws(parsed, key, seed) for _, key in packed]
-            parts.append(self._points(branches, opened, parsed, draws, mixture)[0])
-        return DecodedPoints.join(parts)
+            tables = self.reader.tables(branches, opened)
+            for number, seed in enumerate(seeds, 1):
+                # What a seed's branches read is theirs alone; the last seed may go on with the branches themselves.
+                own = branches if number == len(seeds) else branches.fork([1] * len(branches))
+                draws = [self._draws(parsed, key, seed) for _, key in packed]
+                parts[number - 1].append(self._points(own, opened, tables, parsed, draws, mixture)[0])
+        return [DecodedPoints.join(of_seed) for of_seed in parts]
 
     @torch.inference_mode()
     def answer_in_turn(
@@ -144,7 +170,8 @@ class Engine:
         parts = []
         for i, question in enumerate(questions):
             draws = [self._draws(parsed, question, seed)]
-            part, unread = self._points(branches, opened, parsed, draws, Mixture.equal([1]))
+            tables = self.reader.tables(branches, opened)
+            part, unread = self._points(branches, opened, tables, parsed, draws, Mixture.equal([1]))
             parts.append(part)
             if i + 1 < len(questions):
                 tokens = [*unread[0], *self.codec.closing, *questions[i + 1], *self.codec.opening]
@@ -157,13 +184,22 @@ class Engine:
         return seeded_draws(key, seed, 2 * free).reshape(2, free) if strategy.draws else np.zeros((2, free))
 
     def _points(
-        self, branches: Branches, opened: OpenedNumber, strategy: Strategy, draws: list[np.ndarray], mixture: Mixture
+        self,
+        branches: Branches,
+        opened: OpenedNumber,
+        tables: DigitTables,
+        strategy: Strategy,
+        draws: list[np.ndarray],
+        mixture: Mixture,
     ) -> tuple[DecodedPoints, list[list[int]]]:
-        """Read x and y of every group of branches; also the digits of y that the branches have not read."""
-        x = self.reader.read_number(branches, opened, strategy, [d[0] for d in draws], mixture)
+        """Read x, opened and with its tables, and y of every group of branches; also the digits of y that the branches
+        have not read."""
+        x = self.reader.read_number(branches, opened, tables, strategy, [d[0] for d in draws], mixture)
         # The last digits of x are read in one pass with the comma and the assumed "0." of y.
         opened = self.reader.open_number(branches, [[*rest, *self.codec.comma] for rest in x.unread])
-        y = self.reader.read_number(branches, opened, strategy, [d[1] for d in draws], mixture.given(x.log_prob))
+        tables = self.reader.tables(branches, opened)
+        given = mixture.given(x.log_prob)
+        y = self.reader.read_number(branches, opened, tables, strategy, [d[1] for d in draws], given)
         values = torch.tensor([x.values, y.values]).T
         log_prob = mixture.total(x.log_prob + y.log_prob)
         return DecodedPoints(values, log_prob, x.distribution.cpu(), y.distribution.cpu()), y.unread

@@ -115,21 +115,31 @@ class NumberReader:
         ends = torch.tensor([len(t) + len(assumed) for t in tokens]).cumsum(0) + before
         return OpenedNumber(lead=states[0], first=states[-1], assumed=len(assumed), ends=ends.tolist())
 
+    def tables(self, branches: Branches, opened: OpenedNumber) -> DigitTables:
+        """The distributions of an opened number's first positions; the branches read nothing."""
+        slots = [self.probabilities(opened.first, self.codec.digits[0])]
+        if self.codec.base == 10:
+            slots.append(self._second_digits(branches))
+        return DigitTables(self.probabilities(opened.lead, self.codec.leads), slots)
+
     # --- choosing a number --------------------------------------------------------------------------------------------
 
     def read_number(
-        self, branches: Branches, opened: OpenedNumber, strategy: Strategy, draws: list[np.ndarray], mixture: Mixture
+        self,
+        branches: Branches,
+        opened: OpenedNumber,
+        tables: DigitTables,
+        strategy: Strategy,
+        draws: list[np.ndarray],
+        mixture: Mixture,
     ) -> ReadNumber:
         """Choose one number per group and let its branches read all of it but the last digit.
 
+        tables: of the opened number.
         draws: per group one number in [0, 1) for each free position, used by strategies that draw.
         mixture: the groups, and the share of each branch in its group's distribution.
         """
         codec = self.codec
-        slots = [self.probabilities(opened.first, codec.digits[0])]
-        if codec.base == 10:
-            slots.append(self._second_digits(branches))
-        tables = DigitTables(self.probabilities(opened.lead, codec.leads), slots)
         each = codec.distribution(tables.lead, tables.slots)
         distribution = mixture.mean(each)
         if strategy.by_digit:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from PIL import Image
@@ -47,12 +47,25 @@ DrawnDensities = dict[KeypointKey, tuple[Density, np.ndarray, Density | None] | 
 class DensityModel(Protocol):
     """A model whose `predict` gives a pose with densities."""
 
-    def predict(self, image: Path, category: Category, *, box: Box, density: bool | int, **options: Any) -> Pose:
-        """The pose of the object in a box.
+    def predict(self, image: Path, category: Category, *, box: Box, density: bool | int) -> Pose:
+        """The pose of the object in a box. density: number of cells on a side; True takes the model's own."""
 
-        density: number of cells on a side; True takes the model's own, False gives none.
-        options: strategy and seed, where points are drawn.
-        """
+
+class DrawingView(Protocol):
+    """An object that a model has encoded once, and that draws points besides."""
+
+    def predict(self, category: Category, *, density: bool | int) -> Pose:
+        """The pose, as of `DensityModel`."""
+
+    def draw_points(self, category: Category, seeds: Sequence[int]) -> np.ndarray:
+        """Points that are drawn with each of N seeds, N K 2 in image pixels."""
+
+
+class DrawingModel(DensityModel, Protocol):
+    """A model that also draws points."""
+
+    def encode(self, image: Path, box: Box) -> DrawingView:
+        """The object in a box."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,7 @@ def compare_densities(
 ) -> dict:
     """Compare on every object of a data set, write the files of the folder `out` and return the results.
 
+    model: a `DrawingModel` where points are drawn.
     config: its defaults where None. command: the command line, for the results.
     progress: shows a bar over the objects.
     "category_mean" and "object_mean" hold the METRICS by method: means over the points of an object, then over objects,
@@ -169,8 +183,7 @@ def _measure_all(
     done = _read_lines(path, wanted, config)
     missing = [item for item in objects if any((item.id, index) not in done for index in wanted[item.id])]
     for item in progress(missing, "densities"):
-        pose = _predict(model, item, config)
-        points = _draw_points(model, item, config)
+        pose, points = _ask(model, item, config)
         _keep_drawn(pose, [key for key in drawn if key[0] == item.id], drawn, points)
         for index in wanted[item.id]:
             if (item.id, index) not in done:
@@ -225,10 +238,24 @@ def _read_lines(
     return done
 
 
-def _predict(model: DensityModel, item: LabelledObject, config: DensityComparisonConfig) -> Pose:
-    """The model's pose of an object; InputError where it has no densities or no confidences."""
+def _ask(
+    model: DensityModel | DrawingModel, item: LabelledObject, config: DensityComparisonConfig
+) -> tuple[Pose, np.ndarray | None]:
+    """The model's pose of an object, and the points N K 2 in image pixels that it draws, or None.
+
+    Draw i has the seed of the config plus i, so that a run that goes on draws the same points.
+    Raises InputError where the model has no densities or no confidences, or does not draw.
+    """
+    cells, points = config.grid or True, None
     try:
-        pose = model.predict(item.image, item.category, box=item.box, density=config.grid or True)
+        if config.sampled is None:
+            pose = model.predict(item.image, item.category, box=item.box, density=cells)
+        else:
+            view = cast(DrawingModel, model).encode(item.image, item.box)
+            if not hasattr(view, "draw_points"):
+                raise InputError("This model does not draw points; compare without, or choose another model.")
+            pose = view.predict(item.category, density=cells)
+            points = view.draw_points(item.category, range(config.seed, config.seed + config.sampled))
     except InputError as error:
         raise InputError(f"Object {item.id} ({item.image}): {error}") from error
     asked = [key for key, placed in zip(pose.keys, np.isfinite(pose.xy).all(axis=1), strict=True) if placed]
@@ -236,21 +263,7 @@ def _predict(model: DensityModel, item: LabelledObject, config: DensityCompariso
         raise InputError("This model gives no probability densities, so it cannot be compared; use one that does.")
     if np.isnan(pose.confidence[np.isfinite(pose.xy).all(axis=1)]).any():
         raise InputError("This model does not say how sure it is, so it cannot be compared; use one that does.")
-    return pose
-
-
-def _draw_points(model: DensityModel, item: LabelledObject, config: DensityComparisonConfig) -> np.ndarray | None:
-    """Points of an object that the model draws by its strategy "sampling": [N, K, 2] in image pixels, or None.
-
-    Draw i has the seed of the config plus i, so that a run that goes on draws the same points.
-    """
-    if config.sampled is None:
-        return None
-    drawn = []
-    for number in range(config.sampled):
-        options = {"strategy": "sampling", "seed": config.seed + number}
-        drawn.append(model.predict(item.image, item.category, box=item.box, density=False, **options).xy)
-    return np.stack(drawn)
+    return pose, points
 
 
 # --- examples.png ----------------------------------------------------------------------------------------------------
@@ -275,7 +288,7 @@ def _choose_examples(objects: Sequence[LabelledObject], seed: int) -> list[Keypo
 def _keep_drawn(
     pose: Pose, keys: Sequence[KeypointKey], drawn: DrawnDensities, points: np.ndarray | None = None
 ) -> None:
-    """Keep the densities and points of those keypoints of one object that are drawn. points: of `_draw_points`."""
+    """Keep the densities and points of those keypoints of one object that are drawn. points: of `_ask`."""
     for key in keys:
         if np.isfinite(pose.xy[key[1]]).all():
             density = (pose.density or {})[pose.keys[key[1]]]
@@ -295,7 +308,8 @@ def _draw_examples(
     """Write the picture of the drawn keypoints, where the model has any of them."""
     for item in objects:  # objects that an earlier run has measured are predicted again
         if missing := [key for key, density in drawn.items() if key[0] == item.id and density is None]:
-            _keep_drawn(_predict(model, item, config), missing, drawn, _draw_points(model, item, config))
+            pose, points = _ask(model, item, config)
+            _keep_drawn(pose, missing, drawn, points)
     if any(drawn.values()):
         save_picture(_example_sheet(objects, drawn, config), path)
 

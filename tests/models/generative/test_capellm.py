@@ -140,6 +140,15 @@ def test_an_order_that_is_none_is_refused(model, order):
         model.predict(tiny.picture(60, 40), CATEGORY, order=order)
 
 
+@pytest.mark.parametrize("strategy", ["sampling", "temperature-2"])
+def test_points_drawn_with_several_seeds_are_to_the_bit_those_of_predicting_with_each(model, strategy):
+    view = model.encode(tiny.picture(60, 40), (5, 5, 40, 30))
+    drawn = view.draw_points(CATEGORY, range(3, 7), strategy)
+    assert drawn.shape == (4, len(CATEGORY), 2) and len(np.unique(drawn, axis=0)) == 4
+    for seed, points in zip(range(3, 7), drawn, strict=True):
+        assert np.array_equal(points, view.predict(CATEGORY, strategy, seed=seed).xy)
+
+
 def test_drawn_points_change_with_the_seed_only(model):
     view = model.encode(tiny.picture(60, 40))
     first = view.predict(CATEGORY, "top-5", seed=1)

@@ -87,6 +87,8 @@ def test_a_token_has_no_distribution(model):
     for options in ({"strategy": "greedy"}, {"density": True}):
         with pytest.raises(InputError, match="answers with <KEYPOINT>, not digits"):
             model.predict(tiny.picture(), CATEGORY, **options)
+    with pytest.raises(InputError, match="has no distribution of places"):
+        model.encode(tiny.picture()).draw_points(CATEGORY, [0])
 
 
 def test_the_config_knows_two_answers(model):

@@ -92,8 +92,8 @@ class GenerativeModel(PredictsMany, nn.Module):
         """InputError for a model that answers with <KEYPOINT>, which has no distribution."""
         if self.keypoint_token is not None:
             raise InputError(
-                "This model answers with <KEYPOINT> and has no distribution, so there is no temperature to fit; take a "
-                "model that writes digits, or a matcher."
+                "This model answers with <KEYPOINT> and has no distribution of places; take a model that writes "
+                "digits, or a matcher."
             )
 
     # --- folders ------------------------------------------------------------------------------------------------------

@@ -270,7 +270,7 @@ class CapeLLMView:
         else:
             decoded = self.engine.answer(self.prefix, questions, strategy_name, seed)
         grids = densities(self.engine, self.prefix, self.cut.crop, {k: [q] for k, q in enumerate(questions)}, density)
-        points, sure = decoded.values.double().numpy() / 1000, confidences(decoded)
+        points, sure = decoded.places, confidences(decoded)
         there = self.model.config.presence.of("text", self._cues(decoded))
         return self.cut.pose(category, points, sure, grids, there, presence)
 
@@ -280,20 +280,33 @@ class CapeLLMView:
 
         Raises InputError for a model that answers with <KEYPOINT>, which has no distribution.
         """
-        category, model = as_category(category), self.model
-        model.check_distribution()
-        questions = model.questions(category, first=self.first_answers(category) if self._writes_first else [])
+        model, questions = self.model, self._plain_questions(as_category(category))
         decoded = replace(self.engine, temperature=1.0).answer(self.prefix, questions, model.config.strategy)
-        points = self.cut.to_image(decoded.values.double().numpy() / 1000)
+        points = self.cut.to_image(decoded.places)
         return points, confidences_at(decoded, model.codec, temperatures)
+
+    @torch.inference_mode()
+    def draw_points(self, category: CategoryLike, seeds: Sequence[int], strategy: str = "sampling") -> np.ndarray:
+        """The points of `predict` with each of N seeds, N K 2 in image pixels; the questions are read once.
+
+        strategy: one that draws, see `decoding.Strategy`.
+
+        Raises InputError as `predict` does, and for a model that answers with <KEYPOINT>, which has no distribution.
+        """
+        questions = [[question] for question in self._plain_questions(as_category(category))]
+        drawn = self.engine.answers_of_seeds(self.prefix, questions, strategy, seeds)
+        return np.stack([self.cut.to_image(one.places) for one in drawn])
 
     @torch.inference_mode()
     def presence_cues(self, category: CategoryLike) -> np.ndarray:
         """The cues K 2 of the presence of `predict`, see `density.presence`; InputError as of `confidences_at`."""
-        category, model = as_category(category), self.model
-        model.check_distribution()
-        questions = model.questions(category, first=self.first_answers(category) if self._writes_first else [])
-        return self._cues(self.engine.answer(self.prefix, questions, model.config.strategy))
+        questions = self._plain_questions(as_category(category))
+        return self._cues(self.engine.answer(self.prefix, questions, self.model.config.strategy))
+
+    def _plain_questions(self, category: Category) -> list[list[int]]:
+        """The questions about a category without options; InputError for a model that answers with <KEYPOINT>."""
+        self.model.check_distribution()
+        return self.model.questions(category, first=self.first_answers(category) if self._writes_first else [])
 
     def _cues(self, decoded: DecodedPoints) -> np.ndarray:
         return distribution_cues(decoded, self.model.codec, self.engine.temperature)

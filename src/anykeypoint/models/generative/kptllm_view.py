@@ -182,8 +182,8 @@ class KptLLMView:
         is known; else the model writes one per example, and `identified` has the name of the highest total probability.
 
         The confidence is that of CapeLLM; of a <KEYPOINT> answer that of `KeypointToken.locate`, the mean over its
-        examples. Raises InputError for options that a
-        <KEYPOINT> answer does not have, for examples of another category, and for points outside their picture.
+        examples. Raises InputError for options that a <KEYPOINT> answer does not have, for examples of another
+        category, and for points outside their picture.
         """
         check_options("KptLLM", others, OPTIONS)
         category, density = as_category(category), check_density(density)
@@ -203,6 +203,12 @@ class KptLLMView:
         return self.cut.pose(category, points, confidence, grids, there, presence, identified=identified)
 
     @torch.inference_mode()
+    def draw_points(self, category: CategoryLike, seeds: Sequence[int], strategy: str = "sampling") -> np.ndarray:
+        """The points of `predict` from words with each of N seeds, N K 2 in image pixels; questions are read once."""
+        questions, _, engine = self._asked_plainly(as_category(category), None, True)
+        return np.stack([self.cut.to_image(one.places) for one in self._decoded(engine, questions, strategy, seeds)])
+
+    @torch.inference_mode()
     def presence_cues(
         self,
         category: CategoryLike,
@@ -213,12 +219,8 @@ class KptLLMView:
 
         The other arguments are those of `predict`. Raises InputError as `confidences_at` does.
         """
-        category, model = as_category(category), self.model
-        model.check_distribution()
-        examples = check_examples(example, category)
-        words = True if check_words(words) is None else words
-        self._check_options(examples, words, "detailed", None, False)
-        questions, prompts, engine, _ = self._asked(category, examples, words, "detailed", 1.0)
+        category = as_category(category)
+        questions, prompts, engine = self._asked_plainly(category, example, words)
         return self._points(engine, len(category), questions, prompts, None, 0)[2]
 
     @torch.inference_mode()
@@ -235,16 +237,12 @@ class KptLLMView:
         Raises InputError for a model that answers with <KEYPOINT>, which has no distribution.
         """
         category, model = as_category(category), self.model
-        model.check_distribution()
-        examples = check_examples(example, category)
-        words = True if check_words(words) is None else words
-        self._check_options(examples, words, "detailed", None, False)
-        questions, _, engine, _ = self._asked(category, examples, words, "detailed", 1.0)
+        questions, _, engine = self._asked_plainly(category, example, words)
         points = np.full((len(category), 2), np.nan)
         confidence = np.full((len(temperatures), len(category)), np.nan)
         rows = [question.keypoint for question in questions]
-        decoded = self._decoded(engine, questions, model.config.strategy, seed=0)
-        points[rows] = decoded.values.double().numpy() / 1000
+        (decoded,) = self._decoded(engine, questions, model.config.strategy, [0])
+        points[rows] = decoded.places
         confidence[:, rows] = confidences_at(decoded, model.codec, temperatures)
         return self.cut.to_image(points), confidence
 
@@ -260,12 +258,22 @@ class KptLLMView:
             questions, identified = self._with_names(engine, category, questions, words)
         return questions, prompts, engine, identified
 
+    def _asked_plainly(
+        self, category: Category, example: Example | Sequence[Example] | None, words: bool | None
+    ) -> tuple[list[KeypointQuestion], Tensor | None, Engine]:
+        """`_asked` without options, of an engine at temperature 1; InputError for a model without distribution."""
+        self.model.check_distribution()
+        examples = check_examples(example, category)
+        words = True if check_words(words) is None else words
+        self._check_options(examples, words, "detailed", None, False)
+        return self._asked(category, examples, words, "detailed", 1.0)[:3]
+
     def _decoded(
-        self, engine: Engine, questions: Sequence[KeypointQuestion], strategy: str, seed: int
-    ) -> DecodedPoints:
-        """One answer to each question, read off the digits."""
+        self, engine: Engine, questions: Sequence[KeypointQuestion], strategy: str, seeds: Sequence[int]
+    ) -> list[DecodedPoints]:
+        """For each seed one answer to each question, read off the digits."""
         groups, keys = [one.tokens for one in questions], [one.key for one in questions]
-        return engine.answer_together(self.prefix, groups, strategy, seed, keys)
+        return engine.answers_of_seeds(self.prefix, groups, strategy, seeds, keys)
 
     def _check_options(
         self, examples: list[Example], words: bool, describe: str, strategy: str | None, density: bool | int
@@ -379,8 +387,9 @@ class KptLLMView:
             points[rows] = torch.stack(means).numpy()
             confidence[rows] = [float(part.nanmean()) for part in found.confidence.split(sizes)]
         else:
-            decoded = self._decoded(engine, questions, model.config.strategy if strategy is None else strategy, seed)
-            points[rows] = decoded.values.double().numpy() / 1000
+            named = model.config.strategy if strategy is None else strategy
+            (decoded,) = self._decoded(engine, questions, named, [seed])
+            points[rows] = decoded.places
             confidence[rows] = confidences(decoded)
             cues[rows] = distribution_cues(decoded, model.codec, engine.temperature)
         return points, confidence, cues

@@ -69,6 +69,14 @@ def test_any_projector_and_extractor_answers(place, options):
     assert ("extractor.encoder.mlp.0.weight" in model.state_dict()) == (not options)
 
 
+def test_points_drawn_from_words_with_several_seeds_are_to_the_bit_those_of_predicting_with_each(model):
+    view = model.encode(tiny.picture(60, 40))
+    drawn = view.draw_points(CATEGORY, range(2, 5))
+    assert len(np.unique(drawn, axis=0)) == 3
+    for seed, points in zip(range(2, 5), drawn, strict=True):
+        assert np.array_equal(points, view.predict(CATEGORY, strategy="sampling", seed=seed).xy)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_neither_order_nor_company_of_the_keypoints_matters(model, plain_model, first, monkeypatch):
     asked = model if first else plain_model
