@@ -101,3 +101,16 @@ def test_finished_pictures_do_not_come_again_before_they_are_saved(tiny):
     assert sorted(seen) == [1, 2, 3]
     is_saved(page)
     assert all(json.loads((folder / "labels" / f"{n:06d}.json").read_text())["done"] for n in seen)
+
+
+def test_a_key_that_answers_the_question_does_nothing_else(tiny):
+    """N is "look again" there, and "names on or off" on the page."""
+    page, _ = tiny
+    is_settled(page)
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+    page.keyboard.press("n")
+    page.wait_for_selector("#sure-dialog", state="hidden")
+    assert page.locator("#toggle-names").is_checked()

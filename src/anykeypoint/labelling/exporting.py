@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..errors import InputError
 from ..forms.dataset import Dataset
 from ..forms.form import Written
 from ..forms.registry import convert
@@ -16,7 +17,11 @@ def exported(project: Project, form: str, with_answers: bool = False) -> tuple[W
     """
     pictures = {picture.id: picture for picture in project.pictures}
     root = pictures_folder(project.folder, pictures)
-    return convert(dataset_of(project, with_answers), root, form), root
+    labelled = dataset_of(project, with_answers)
+    if not labelled.objects:
+        other = "" if with_answers else ", or export the answers that nobody has looked at"
+        raise InputError(f"There is no labelled object yet; finish a picture first{other}.")
+    return convert(labelled, root, form), root
 
 
 def dataset_of(project: Project, with_answers: bool = False) -> Dataset:

@@ -18,6 +18,7 @@ export async function chooseCategory() {
   dialog.showModal();
   dialog.querySelector("#library-search").focus();
   lookAtWords(0);
+  showLibrary("");
   try {
     library ??= await api.categories();
     showLibrary(at("library-search").value);
@@ -89,15 +90,16 @@ function fitting(text) {
 }
 
 function showLibrary(text) {
-  if (!library) return;
+  if (!library) return at("library")?.replaceChildren(make("li", { class: "faint" }, "They are being fetched…"));
   const entries = fitting(text).slice(0, MOST).map((one) => {
     const { length } = one.keypoints;
-    const points = `${length} points: ${one.keypoints.slice(0, 4).join(", ")}${length > 4 ? " …" : ""}`;
+    const points = `${one.keypoints.slice(0, 5).join(", ")}${length > 5 ? " …" : ""}`;
+    const number = make("span", { class: "faint number" }, `${length} points`);
     const use = { class: "quiet", onclick: () => choose({ library: one.name }), title: one.name };
-    return make("li", {}, make("button", use, one.noun, make("span", { class: "faint" }, points)));
+    return make("li", {}, make("button", use, one.noun, number, make("span", { class: "faint" }, points)));
   });
   if (!entries.length) entries.push(make("li", { class: "faint" }, "None is known by that word: say it in your words, or show it."));
-  at("library")?.replaceChildren(...entries);
+  return at("library")?.replaceChildren(...entries);
 }
 
 let written = 0; // timer of the look at what was written

@@ -42,7 +42,7 @@ async function look() {
   try {
     await saved();
     const found = await api.lookAtExport(...chosen());
-    const lines = [make("p", {}, `${found.objects} picture${found.objects === 1 ? "" : "s"} with labels → `, make("code", {}, found.name))];
+    const lines = [make("p", {}, `${found.objects} labelled object${found.objects === 1 ? "" : "s"} → `, make("code", {}, found.name))];
     if (found.lost.length) {
       lines.push(make("p", {}, "Not in it, as this form has no room:"), make("ul", {}, ...found.lost.map((one) => make("li", {}, one))));
     }

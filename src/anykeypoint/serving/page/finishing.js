@@ -63,7 +63,10 @@ function isMeant(doubtful) {
       make("button", { value: "yes", class: "primary" }, "All correct (Y)")));
   dialog.onkeydown = (event) => {
     const value = { y: "yes", n: "no" }[event.key.toLowerCase()];
-    if (value && !event.ctrlKey && !event.metaKey && !event.altKey) dialog.close(value);
+    if (!value || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation(); // N means something else where no dialog is open
+    dialog.close(value);
   };
   dialog.returnValue = "";
   dialog.showModal();

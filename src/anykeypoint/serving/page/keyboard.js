@@ -11,7 +11,7 @@ import { forgetMark, setVisibility } from "./panel.js";
 import { addObject } from "./objects.js";
 import { next, previous } from "./pictures.js";
 import { finish } from "./finishing.js";
-import { toggleEdge } from "./placing.js";
+import { beginCreating, toggleEdge } from "./placing.js";
 import { shortcut, showHelp } from "./shortcuts.js";
 import { draw } from "./stage.js";
 import { at, keys, set, state } from "./state.js";
@@ -74,6 +74,7 @@ shortcut(["Delete", "Backspace"], "Delete", "Forget what you said of the point",
 shortcut(["z", "Mod+z"], "Z", "Undo", undo, picture);
 shortcut(["Shift+z", "Mod+Shift+z", "Mod+y"], "Shift Z", "Redo", redo, picture);
 shortcut(["m"], "M", "Mark points by clicking", () => switchMode("place"), picture);
+shortcut(["Shift+m"], "Shift M", "Add points by clicking them, and write the name of each", beginCreating, picture);
 shortcut(["b"], "B", "Draw a box round the object", () => switchMode("box"), picture);
 shortcut(["Shift+b"], "Shift B", "Take the box away", () => change({ ...state.picture.label, box: null }), picture);
 shortcut(["g"], "G", "Another object of this picture: draw its box first", addObject, picture);

@@ -3,7 +3,7 @@
 import { api, onTokenNeeded } from "./api.js";
 import { chooseCategory } from "./category.js";
 import { isBack, pause } from "./connection.js";
-import { toggleDrawer } from "./drawers.js";
+import { pullDrawer, toggleDrawer } from "./drawers.js";
 import { showExport } from "./exporting.js";
 import { finish } from "./finishing.js";
 import "./gestures.js";
@@ -43,8 +43,8 @@ const clicks = {
   finish: () => finish(false),
   "add-point": beginCreating,
   "add-object": addObject,
-  "show-list": () => toggleDrawer("list"),
-  "show-panel": () => toggleDrawer("panel"),
+  "show-list": () => pullDrawer("list", "pictures"),
+  "show-panel": () => pullDrawer("panel", "panel"),
   "try-now": () => follow(),
 };
 for (const [id, run] of Object.entries(clicks)) at(id).addEventListener("click", run);
@@ -71,9 +71,10 @@ function showTools() {
 function showHint() {
   const { mode, creating, draft, picture, project } = state;
   let hint = state.tip;
-  if (mode === "place") hint = creating ? "Click each point, and name it on the right. When all are there, press “Use as example”." : "Click where the selected point is.";
-  else if (mode === "box") hint = draft ? "The other corner." : "Draw a box round the object; only what is inside is looked at.";
+  if (mode === "place") hint = creating ? "Click each point and name it; then press “Use as example”." : "Click where the selected point is.";
+  else if (mode === "box") hint = draft ? "The other corner." : "Draw a box; only what is inside is looked at.";
   else if (mode === "ask") hint = "Click a place to see which point it may be.";
+  else if (picture?.object > 1 && !picture.label.box && !picture.label.done) hint = "No box yet: draw one (B), or say “No such object”.";
   else if (picture && project?.category && project.answers.reason) hint = project.answers.reason;
   at("stage-hint").textContent = hint;
 }
@@ -85,6 +86,7 @@ function showWelcome() {
   const stepNow = !state.project ? "wait" : !state.list.length && !state.project.pictures ? "drop"
     : state.gone ? "gone" : !state.project.category && state.mode === "look" ? "choose" : "";
   if (welcome.dataset.step === stepNow && stepNow !== "gone") return;
+  const inside = welcome.contains(document.activeElement);
   welcome.dataset.step = stepNow;
   welcome.hidden = !stepNow;
   if (stepNow === "gone") {
@@ -105,6 +107,7 @@ function showWelcome() {
           make("button", { class: "primary", onclick: chooseCategory }, "Say it in words"),
           make("button", { onclick: beginCreating }, "Click it on this picture"))));
   }
+  if (inside) ((stepNow && welcome.querySelector("button")) || at("stage")).focus({ preventScroll: true });
 }
 
 // --- following the server --------------------------------------------------------------------------------------------

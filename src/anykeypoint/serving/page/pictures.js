@@ -35,9 +35,10 @@ export async function open(id, keepWay = false) {
     if (mine !== opening) return;
     const label = waiting(id) || picture.label;
     const base = basis(id) || picture.base || picture.label;
+    const sameFile = state.bitmap && state.picture?.image === picture.image; // another object of the same picture
     set({ picture: { ...picture, base, label: { ...EMPTY, ...label } } });
     if (other) {
-      set({ bitmap: null, gone: "", selected: null, hovered: null, densities: null, cross: null, draft: null });
+      set({ bitmap: sameFile ? state.bitmap : null, gone: "", selected: null, hovered: null, densities: null, cross: null, draft: null });
       say("");
       fit();
       showCurrent();
@@ -182,6 +183,7 @@ function show() {
   const finished = state.list.filter(isFinished).length;
   at("count").textContent = state.list.length ? `${finished} of ${state.list.length} finished` : "";
   showCurrent();
+  if (!reached) letReach(wanted[0]?.firstElementChild);
 }
 
 /** Put the rows in order: those that changed are taken out, so that the others, which stay in order, are not touched. */
@@ -200,10 +202,20 @@ function reorder(wanted) {
   return undefined;
 }
 
+let reached = null; // the button of the list that Tab reaches; the arrow keys go on from there
+
+function letReach(button) {
+  if (!button || button === reached) return;
+  if (reached) reached.tabIndex = -1;
+  button.tabIndex = 0;
+  reached = button;
+}
+
 function newRow(entry) {
   const thumb = make("img", { alt: "", width: 56, height: 42, decoding: "async" });
   const text = make("span", { class: "row-text" }, make("span", { class: "row-name" }), make("span", { class: "row-state" }));
-  const button = make("button", { class: "row", "aria-current": "false", onclick: () => open(entry.id) }, thumb, text, make("span", { class: "share" }));
+  const words = { class: "row", "aria-current": "false", tabIndex: -1, onclick: () => open(entry.id) };
+  const button = make("button", words, thumb, text, make("span", { class: "share" }));
   const row = make("li", {}, button);
   row.dataset.id = entry.id;
   rows.set(entry.id, row);
@@ -231,6 +243,7 @@ function showCurrent() {
   current?.firstElementChild.setAttribute("aria-current", "false");
   row?.firstElementChild.setAttribute("aria-current", "true");
   current = row;
+  letReach(row?.firstElementChild);
 }
 
 // Small pictures are fetched when their row comes into sight.
@@ -260,14 +273,14 @@ function forget(id) {
 }
 
 list.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const row = event.target.closest("li");
-  if (!step || !row) return;
+  const ways = { ArrowDown: row?.nextElementSibling, ArrowUp: row?.previousElementSibling, Home: list.firstElementChild, End: list.lastElementChild };
+  if (!row || !(event.key in ways)) return;
   event.preventDefault();
   event.stopPropagation();
-  const other = step > 0 ? row.nextElementSibling : row.previousElementSibling;
-  other?.firstElementChild.focus();
+  ways[event.key]?.firstElementChild.focus();
 });
+list.addEventListener("focusin", (event) => letReach(event.target.closest(".row")));
 
 on("list", show);
 on("picture", showCurrent);

@@ -1,0 +1,92 @@
+"""Where the keyboard's focus is on the page: on one row of the list, and never lost with what closes."""
+
+from browser import Watched
+from page_steps import add_pictures, current, is_settled, known, label, pictures, say_points
+from waiting import until
+
+FOCUSED = "document.activeElement.id || document.activeElement.className"
+
+
+def test_tab_stops_once_in_the_list_and_the_arrows_go_on(tiny):
+    """Of thousands of pictures, each would be one more Tab on the way to the picture."""
+    page, _ = tiny
+    is_settled(page)
+    page.mouse.move(700, 400)
+    page.focus("#open-help")
+    page.keyboard.press("Tab")
+    number = "+document.activeElement.closest('li')?.dataset.id"
+    assert page.evaluate(number) == current(page)
+    order = page.locator("#list li").evaluate_all("all => all.map((one) => +one.dataset.id)")
+    for key, place in (("End", -1), ("ArrowUp", -2), ("Home", 0), ("ArrowDown", 1)):
+        page.keyboard.press(key)
+        assert page.evaluate(number) == order[place]
+    page.keyboard.press("Enter")
+    until(lambda: current(page) == order[1], "the picture is opened")
+    assert page.evaluate(number) == order[1]
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "add-pictures"
+
+
+def test_the_first_steps_hand_the_focus_on(browser, serve):
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.wait_for_selector("text=Drop your pictures here")
+        page.focus("#welcome button")
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(pictures(1))
+        page.wait_for_selector("text=What should be found?")
+        assert page.evaluate("document.activeElement.textContent") == "Say it in words"
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        until(lambda: known(page, "creating"), "points are clicked")
+        assert page.evaluate(FOCUSED) == "stage"
+        watched.close()
+
+
+def test_a_drawer_that_closes_hands_the_focus_to_the_picture(browser, serve):
+    with serve() as (url, _):
+        watched = Watched(browser, url, viewport={"width": 390, "height": 844})
+        page = watched.open()
+        page.set_input_files("#file-input", pictures(2))
+        page.wait_for_selector("text=What should be found?")
+        for leave in ("Escape", "Enter"):
+            page.focus("#show-list")
+            page.keyboard.press("Enter")
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement.className") == "row"
+            page.keyboard.press(leave)
+            assert page.locator("#pictures").is_hidden()
+            assert page.evaluate(FOCUSED) == "stage"
+        watched.close()
+
+
+def test_new_points_are_added_by_a_key(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.focus("#stage")
+    page.keyboard.press("Shift+m")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#points input:focus")
+    page.keyboard.type("back")
+    page.keyboard.press("Enter")
+    until(lambda: "back" in label(folder, number)["points"], "the new point")
+    assert page.evaluate(FOCUSED) == "stage"
+
+
+def test_an_object_without_a_box_says_what_is_missing(browser, serve):
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        page = watched.open()
+        add_pictures(page, 1)
+        say_points(page)
+        page.wait_for_selector(".dot")
+        page.keyboard.press("g")
+        page.wait_for_selector("text=Draw a box; only what is inside is looked at.")
+        assert known(page, "bitmap !== null"), "the picture is the same, and stays"
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#stage-hint >> text=No box yet")
+        watched.close()
