@@ -38,10 +38,10 @@ def shifts(ours, theirs):
     [
         ("fast", PROMPTS, "paper", 0.002),
         ("capellm-small", ["text"], "horse", 0.01),
-        ("kptllm-small", PROMPTS, "horse", 0.01),
+        ("kptllm-small", ["both"], "horse", 0.01),
     ],
 )
-def test_a_shipped_model_answers_by_every_prompt_near_its_float32_answer(shipped, name, prompts, kind, step, dtype):
+def test_a_shipped_model_answers_near_its_float32_answer(shipped, name, prompts, kind, step, dtype):
     """Language models answer on a grid of hundredths of a crop of 1.25 boxes; of 18 points two may be a step off."""
     exact, half = shipped(name), ak.load(name, device="cpu", dtype=dtype)
     for prompt in prompts:

@@ -26,12 +26,13 @@ GRAPH = {"image_width": 16, "token_width": 24, "width": 16, "heads": 2, "hidden"
 GRAPH |= {"encoder_layers": 1, "decoder_layers": 1}  # small, as exporting takes its time for every layer
 EVIDENCE = {"image_width": 16, "text_width": 24, "groups": [16], "width": 16, "heads": 2, "likeness": 4}
 EVIDENCE |= {"layers": 1, "blocks": 1, "members": 2}
+ONE = {"members": 1, "reading": "window"}
 JOINED = "efficientnet-lite2+clip-vit-b16"
 DINO_S, LITE_CLIP = ({"name": name, "sizes": sizes} for name, sizes in (("dinov2-s", DINO), (JOINED, TINY[JOINED])))
 MODELS = {  # matcher, image encoder, head
     "flf": ("flf", DINO_S, {"guest_width": 16, "gamma": 2.0, "graph_head": GRAPH}),
     "evidence": ("evidence", DINO_S, EVIDENCE | {"groups": [6, 10], "competition": 0.7}),
-    "joined": ("evidence", LITE_CLIP, EVIDENCE | {"image_width": 336, "groups": [120, 208, 8], "reading": "window"}),
+    "joined": ("evidence", LITE_CLIP, EVIDENCE | {"image_width": 336, "groups": [120, 208, 8]} | ONE),
 }
 
 
