@@ -284,6 +284,7 @@ def test_the_base_is_the_preset_with_every_value_written_out():
         "keep",
         "allow_unpaired",
         "shard",
+        "frozen_precision",
     }
 
 

@@ -134,6 +134,24 @@ def test_shared_weights_are_divided_by_the_processes(llama_8b):
     assert alone.weights - four.weights == 4 * layer * (24 - 2)  # three quarters of 32 layers, of which two are whole
 
 
+def test_frozen_weights_in_bfloat16_take_half_and_need_no_copies(llama_1b, llama_8b):
+    half = training_size(CapeLLMConfig(), CapeLLMTrainConfig(frozen_precision="bf16"), {PET: 1})
+    layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14_336
+    encoder = 24 * (12 * 1024 * 1024 + 9 * 1024)  # matrices and their biases
+    assert half.halved == 32 * layer + 128_256 * 4096 + encoder  # and the output layer, which is not the embeddings
+    plain, memory = llama_8b.memory(), half.memory()
+    assert (half.parameters, half.trainable) == (llama_8b.parameters, llama_8b.trainable)
+    assert memory.weights == plain.weights - 2 * half.halved and memory.copies == 0
+    assert (memory.gradients, memory.optimiser) == (plain.gradients, plain.optimiser)
+    assert memory.activations == pytest.approx(plain.activations, rel=0.001)
+    assert memory.fits(device("rtx-a6000")) and memory.fits(device("rtx-3090"))  # without `checkpointing` and `shard`
+    four = half.memory(4, shard=True)
+    assert memory.weights - four.weights == (2 * layer + 4 * 2 * 4096) * (24 - 2)  # norms stay float32
+    tied = training_size(CapeLLMConfig(language=LORA), CapeLLMTrainConfig(frozen_precision="bf16"), {PET: 1})
+    assert tied.halved == 1_235_814_400 - 33 * 2048 - 128_256 * 2048 + encoder
+    assert tied.memory().copies == 2 * 128_256 * 2048  # of the output layer, which is the embeddings
+
+
 def test_capellm_fits_the_papers_cards_as_its_launch_file_has_it_and_no_card_of_24_gib_alone(llama_8b, llama_1b):
     assert llama_8b.memory(4, checkpointing=True, shard=True).fits(device("rtx-a6000"))
     assert llama_8b.memory().weights > 24 * GIB

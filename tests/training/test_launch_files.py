@@ -3,6 +3,7 @@
 `test_processes` trains by one of them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,12 @@ def test_the_papers_machines_take_their_128_samples_to_a_step():
     processes = {file.stem: load_config_from_file(str(file)).num_processes for file in FILES}
     assert (processes["capellm_4x48gb"], processes["kptllm_8xa100"]) == (4, 8)
     assert set(processes) == {"one_host", "several_hosts", "capellm_4x48gb", "kptllm_8xa100"}
-    capellm = from_mapping(CapeLLMTrainConfig, recipe_of(load_yaml(find_yaml(Path("sharded")))), "sharded")
-    assert (capellm.shard, capellm.checkpointing, capellm.precision) == (True, True, "bf16")
+    capellm, spread = (
+        from_mapping(CapeLLMTrainConfig, recipe_of(load_yaml(find_yaml(Path(name)))), name)
+        for name in ("frozen_bf16", "sharded")
+    )
+    assert capellm == replace(CapeLLMTrainConfig(), frozen_precision="bf16") and capellm.precision == "bf16"
+    assert spread == replace(capellm, shard=True, checkpointing=True)
     described, recipe = parts(load_yaml(find_yaml(Path("kptllm_pp"))), "kptllm_pp")
     kptllm = from_mapping(KptLLMTrainConfig, recipe, "kptllm_pp")
     assert family_of(described, "kptllm_pp").recipe is KptLLMTrainConfig

@@ -2,12 +2,14 @@
 
 All follows from the config of the model, built without memory (`networks`), and from the recipe:
 
-    weights      float32, 4 bytes each; with `shard` a process holds its share of the language model's frozen layers
+    weights      float32, 4 bytes each, or 2 with `frozen_precision: bf16`; with `shard` a process holds its share of
+                 the language model's frozen layers
     gradients    float32, of what trains
     optimiser    two moments of AdamW in float32, of what trains, and the average where the recipe has one
     activations  what a forward pass keeps for its backward pass (`activations`), with `checkpointing` of one layer at a
                  time
-    copies       copies of frozen weights in bfloat16, which automatic mixed precision makes and keeps for as long
+    copies       copies of frozen weights in bfloat16, which automatic mixed precision makes of those in float32 and
+                 keeps for as long
 
 What CUDA itself takes, some 0.5 to 1 GiB, and what its allocator cannot use again come on top.
 
@@ -27,6 +29,7 @@ from ..configs.strict import Config
 from ..models.counting import count_macs, count_parameters, count_trainable
 from ..models.generative.base import GenerativeModel
 from ..training.generative.generative_config import GenerativeTrainConfig
+from ..training.generative.memory import frozen_linears
 from ..training.run_config import RunConfig
 from .activations import Kept
 from .devices import Device
@@ -73,6 +76,7 @@ class TrainingSize:
     weight_macs: multiply-accumulates of the gradients of the other weights that train.
     kept: what a forward pass of the recipe's batch, of the longest samples, keeps for the backward pass.
     spread: bytes of the frozen weights of each layer of the language model; none for a matcher.
+    halved: number of parameters that are kept in bfloat16.
     """
 
     recipe: RunConfig
@@ -86,6 +90,7 @@ class TrainingSize:
     weight_macs: float
     kept: Kept
     spread: tuple[int, ...] = ()
+    halved: int = 0
 
     @property
     def half(self) -> bool:
@@ -110,7 +115,7 @@ class TrainingSize:
         processes: number of processes, over which `shard` spreads weights.
         checkpointing, shard: None takes the recipe's.
         """
-        weights, kept = 4 * self.parameters, self.kept
+        weights, kept = 4 * self.parameters - 2 * self.halved, self.kept
         if self._chosen("shard", shard) and processes > 1:
             weights -= sum(self.spread) - sum(self.spread) // processes - _WHOLE * max(self.spread, default=0)
         whole, copies = kept.whole, kept.copies
@@ -159,6 +164,10 @@ def _generative_size(
     if only := getattr(recipe, "train_only", ""):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name.startswith(f"{only}."))
+    halved = 0
+    if recipe.frozen_precision == "bf16":
+        for layer in frozen_linears(model):
+            halved += count_parameters(layer.to(torch.bfloat16))
     lengths, prefix = item_lengths(model, recipe, objects), prefix_length(model)
     answers = max(1, round(lengths.answers))
     examples = recipe.batch if lengths.crops > 1 else 0
@@ -176,7 +185,8 @@ def _generative_size(
         encoder_trains=trains(model.encoder),
         weight_macs=trained * (prefix + lengths.text),
         kept=kept_of(model, loss_of(model, batch, recipe), recipe.precision == "bf16"),
-        spread=tuple(sum(4 * p.numel() for n, p in one.named_parameters() if ".lora_" not in n) for one in layers),
+        spread=tuple(sum(p.nbytes for n, p in one.named_parameters() if ".lora_" not in n) for one in layers),
+        halved=halved,
     )
 
 

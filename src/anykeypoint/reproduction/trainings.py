@@ -54,7 +54,8 @@ class Training:
 
     @cached_property
     def decisive(self) -> dict[str, Any]:
-        """All that decides the training, as JSON holds it. How often it is saved does not."""
+        """All that decides the training, as JSON holds it. How often it is saved, and in which precision frozen weights
+        are kept, does not."""
         configs = self.configs
         runs = {"pretrain": configs.pretrain, "recipe": configs.recipe}
         return {
@@ -169,7 +170,8 @@ def weights_hash(name: str) -> str:
 
 
 def _learnt(run: RunConfig) -> dict[str, Any]:
-    return {key: value for key, value in run.to_dict().items() if key not in ("save_every", "keep")}
+    of_no_effect = ("save_every", "keep", "frozen_precision")
+    return {key: value for key, value in run.to_dict().items() if key not in of_no_effect}
 
 
 def _run(

@@ -34,8 +34,9 @@ def train(
 ) -> CapeLLM:
     """Train a CapeLLM in place, see `loop.run` for `out` and what follows it. Returns the model.
 
-    With `config.shard` the returned model stays sharded; load `out/model` for one that predicts. Raises InputError when
-    nothing is trainable or when the run cannot learn from the form's answers.
+    With `config.shard` the returned model stays sharded, and with frozen weights in bfloat16 these stay so; load
+    `out/model` for one that predicts. Raises InputError when nothing is trainable or when the run cannot learn from the
+    form's answers.
 
     weights: each source's share of the draws, see `ObjectSampler`.
     """

@@ -19,7 +19,7 @@ from ..rates import cosine_rate
 from ..trainer import MicroBatch, StepPlan, Trainer
 from .generative_config import GenerativeTrainConfig
 from .guidance import make_readers
-from .memory import dummy_pass, recomputed, shard
+from .memory import dummy_pass, halve_frozen, recomputed, shard
 from .object_sampler import ObjectSampler, Sample, TrainingObject
 from .sequences import PackedSequence
 
@@ -37,7 +37,7 @@ class GenerativeTrainer(Trainer):
 
     model: GenerativeModel
     config: GenerativeTrainConfig
-    changeable: ClassVar[tuple[str, ...]] = ("checkpointing", "shard", "save_every", "keep")
+    changeable: ClassVar[tuple[str, ...]] = ("frozen_precision", "checkpointing", "shard", "save_every", "keep")
     anew: bool = False
 
     def __init__(
@@ -77,6 +77,8 @@ class GenerativeTrainer(Trainer):
         return (item.category for item in self.objects)
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        if self.config.frozen_precision == "bf16":
+            halve_frozen(self.model)
         if self.config.shard:
             shard(self.model, accelerator)
         self.model.to(accelerator.device)

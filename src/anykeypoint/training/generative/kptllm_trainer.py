@@ -42,8 +42,8 @@ def train(
     """Train a KptLLM in place, see `loop.run` for `out` and what follows it. Returns the model.
 
     Categories that have no example for want of a second object are named on stderr. With `config.shard` the returned
-    model stays sharded; load `out/model` for one that predicts. Raises InputError when nothing is trainable or when the
-    data does not allow the recipe's tasks.
+    model stays sharded, and with frozen weights in bfloat16 these stay so; load `out/model` for one that predicts.
+    Raises InputError when nothing is trainable or when the data does not allow the recipe's tasks.
     """
     loop.run(KptLLMTrainer(model, data, config), out, on_step, stop_after, quiet)
     return model

@@ -1,17 +1,67 @@
-"""Training of models that do not fit into memory: recomputed layers, and weights sharded over processes."""
+"""Training of models that do not fit into memory: frozen weights in bfloat16, recomputed layers, and weights sharded
+over processes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...decoding import packed_forward
 from ...errors import InputError
 from ...models.generative.base import GenerativeModel
+from ...models.generative.storage import changed_tensors
+
+
+class HalfLinear(nn.Linear):
+    """A frozen linear layer with weights in bfloat16. Where nothing is mixed, it computes in its input's precision."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """As of any linear layer."""
+        if torch.is_autocast_enabled(values.device.type):
+            return super().forward(values)
+        bias = None if self.bias is None else self.bias.to(values.dtype)
+        return F.linear(values, self.weight.to(values.dtype), bias)
+
+
+def halve_frozen(model: GenerativeModel) -> None:
+    """Keep the weights of `frozen_linears` in bfloat16, in place.
+
+    Mixed precision rounds these very weights to bfloat16 for each product, so that no bit of a training changes.
+    """
+    for layer in frozen_linears(model):
+        layer.to(torch.bfloat16)
+        layer.__class__ = HalfLinear
+
+
+def frozen_linears(model: GenerativeModel) -> list[nn.Linear]:
+    """The linear layers of both towers whose weights no training changes and no folder of the model holds.
+
+    An output layer that has the weights of the embeddings is none of them, as mixed precision does not round these.
+    """
+    found, saved = [], changed_tensors(model)
+    for tower, network in (("encoder", model.encoder.model), ("language", model.language)):
+        others = (part for part in network.modules() if type(part) is not nn.Linear)
+        shared = {id(parameter) for part in others for parameter in part.parameters(recurse=False)}
+        for name, layer in _linear_layers(network):
+            parameters = list(layer.parameters(recurse=False))
+            fixed = not any(parameter.requires_grad or id(parameter) in shared for parameter in parameters)
+            if fixed and ".lora_" not in name and f"{tower}.{name}.weight" not in saved:
+                found.append(layer)
+    return found
+
+
+def _linear_layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Linear]]:
+    """The linear layers of a network by name, but for those of parts that stay float32."""
+    if type(module) is nn.Linear:
+        yield name, module
+    elif not getattr(module, "stays_float32", False):
+        for key, part in module.named_children():
+            yield from _linear_layers(part, f"{name}.{key}" if name else key)
 
 
 @contextmanager
