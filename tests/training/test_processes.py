@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import load_file
 from training.test_loop import CONFIG, run
 
+from anykeypoint.cli import validation
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative.storage import changed_tensors
+from anykeypoint.models.loading import from_folder
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching import matcher_trainer
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
@@ -38,6 +40,7 @@ import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from pathlib import Path
+from accelerate.state import AcceleratorState
 from torch.distributed.tensor import DTensor
 import training.test_loop as t
 import training.test_processes as p
@@ -57,6 +60,9 @@ weights = {name: weight for name, weight in model.named_parameters() if isinstan
 shares = {name: [weight.requires_grad, weight.numel(), weight.to_local().numel()] for name, weight in weights.items()}
 t.run(folder, some, folder / "groups", p.GROUPS)
 p.match(folder, p.MATCHER, folder / "matched")
+AcceleratorState._reset_state()  # accelerate keeps the first precision otherwise
+files |= {"images": folder / "more" / "images", "out": folder / "validated", "recipe": folder / "sharded.yaml"}
+train.run(f"coco:{folder / 'more' / 'annotations.json'}", **files, held_out=0.25)
 seen = {"whole": whole, "spread": first + rest, "shares": shares}
 (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(seen))
 """
@@ -86,7 +92,10 @@ def launched(tmp_path_factory):
     (folder / "recipe.yaml").write_text(
         json.dumps({"item": "object", "epochs": 1, "accumulate": 1, "precision": "fp32"})
     )
+    spread = {"item": "object", "steps": 2, "accumulate": 1, "shard": True, "frozen_precision": "bf16"}
+    (folder / "sharded.yaml").write_text(json.dumps(spread))
     write_dataset(folder / "data", 8, seed=2).rename(folder / "data" / "annotations.json")
+    write_dataset(folder / "more", 12, seed=3, per_category=12).rename(folder / "more" / "annotations.json")
     (folder / "run.py").write_text(CODE)
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     # A shipped file's processes, but two of them and on a CPU. (With --cpu, accelerate launches a single one.)
@@ -150,7 +159,18 @@ def test_the_verb_trains_on_all_processes_and_one_of_them_speaks(launched):
     log = [json.loads(line) for line in (launched / "verb" / "log.jsonl").read_text().splitlines()]
     assert [line["crops"] for line in log] == [2, 2, 2, 2]  # eight objects, one in each process
     said = (launched / "said.txt").read_text()
-    assert said.count("0 of 8 crops were skipped") == said.count("Written to") == 1
+    assert said.count("0 of 8 crops were skipped") == 1 and said.count("Written to") == 2  # of it and of the next
+
+
+def test_one_process_validates_a_sharded_model_by_its_saved_weights(launched):
+    found = json.loads((launched / "validated" / "validation.json").read_text())
+    assert found["objects"] == 3 and set(found["before"]) == set(found["after"]) == {"text"}
+    saved = from_folder(launched / "validated" / "model")
+    more = read_coco(launched / "more" / "annotations.json", launched / "more" / "images")
+    held = validation.hold_out(more, 0.25, CapeLLMTrainConfig().seed)
+    assert found["after"]["text"] == pytest.approx(validation.measured(saved, held)["text"])
+    log = [json.loads(line) for line in (launched / "validated" / "log.jsonl").read_text().splitlines()]
+    assert [line["crops"] for line in log] == [2, 2]
 
 
 def test_a_matcher_is_trained_by_two_processes_as_by_one_with_twice_the_passes(launched):

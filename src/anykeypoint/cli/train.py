@@ -116,7 +116,7 @@ def run(
     before = validation.measured(built, held) if main else {}
     family.train(built, dataset, config, out, quiet=console.is_quiet())
     if main:
-        after = validation.measured(built, held)
+        after = validation.measured(validation.as_saved(built, config, out), held) if held.objects else {}
         if after:
             validation.write(out, before, after, len(held.objects))
         validation.say(out, before, after, len(held.objects))

@@ -17,6 +17,7 @@ from . import console
 
 if TYPE_CHECKING:
     from ..forms.dataset import Dataset, LabelledObject
+    from ..training.run_config import RunConfig
 
 FILE = "validation.json"  # in the run's folder
 SHARE = 0.2  # of the objects, held out where a saved model is trained further
@@ -67,6 +68,19 @@ def hold_out(data: "Dataset", share: float, seed: int) -> HeldOut:
     how = "whole groups" if whole else "of groups that are trained on too, as these are few"
     note = f"{len(out)} of {len(data.objects)} objects are held out ({how}); --held-out 0 trains on all."
     return HeldOut(replace(data, objects=kept), [out[i] for i in sorted(drawn)], examples, note)
+
+
+def as_saved(model: Any, config: "RunConfig", out: Path) -> Any:
+    """A trained model as it answers from now on: itself, or the one in the run's folder where the recipe leaves another
+    in memory.
+
+    Sharded weights answer only when all processes ask together, and one process validates; frozen weights in bfloat16
+    are rounded, which those of the folder are not.
+    """
+    from ..models.loading import from_folder
+
+    changed = getattr(config, "shard", False) or getattr(config, "frozen_precision", "fp32") != "fp32"
+    return from_folder(out / "model") if changed else model
 
 
 def measured(model: Any, held: HeldOut) -> dict[str, list[float]]:
