@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import tiny_matchers
+import torch
 import yaml
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from anykeypoint.reproduction.tables import read_tables
 from anykeypoint.reproduction.trainings import TrainingWay, train, training_of
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
+from anykeypoint.training.trainable import EXPERIMENTS
 
 CACHED = {"features": "cached", "versions": 2, "batch": 3, "epochs": 1, "warmup": 1, "precision": "fp32"}
 
@@ -135,7 +137,28 @@ def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_pat
         folders.append(train(only, TrainingWay(places, tmp_path / f"out {launch is None}", quiet=True, launch=launch)))
     ours, theirs = (load_file(folder / "model.safetensors") for folder in folders)
     assert len(commands) == 1 and str(tmp_path / "two.yaml") in commands[0]
+    assert commands[0][commands[0].index("--num_processes") + 1] == "1"
     assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in ours)
+
+
+def test_a_launch_file_that_leaves_the_processes_open_takes_the_machines_gpus(monkeypatch):
+    folder = EXPERIMENTS / "launch"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    numbers = {"one_host": 3, "capellm_4x48gb": 4, "kptllm_8xa100": 8}
+    assert {name: launching.processes_of(folder / f"{name}.yaml") for name in numbers} == numbers
+    with pytest.raises(InputError, match=r"several_hosts.yaml leaves num_processes open \(-1\), and it is for several"):
+        launching.processes_of(folder / "several_hosts.yaml")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"this machine has no GPU; write the number of all processes"):
+        launching.processes_of(folder / "one_host.yaml")
+
+
+@pytest.mark.parametrize("written", ["num_processes: 0", "num_processes: -2", "num_processes: two", "num_machines: 1"])
+def test_a_launch_file_without_a_number_of_processes_is_refused(tmp_path, written):
+    (tmp_path / "launch.yaml").write_text(f"{written}\n")
+    with pytest.raises(InputError, match=r"num_processes in .*launch.yaml must be a whole number from 1"):
+        launching.processes_of(tmp_path / "launch.yaml")
 
 
 def test_epochs_take_the_place_of_items_and_need_a_training_that_has_them(toy):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..configs.checks import check_whole
@@ -15,14 +16,27 @@ from ..errors import InputError
 from ..io import write_bytes
 from ..training.run_config import RunConfig
 
+OPEN = -1  # accelerate's num_processes of a file that leaves the number to the command line
+
 
 def processes_of(launch: Path | None) -> int:
-    """The number of processes of a config file of `accelerate launch`; 1 where there is none."""
+    """The number of processes of a config file of `accelerate launch`; 1 where there is none.
+
+    Where the file leaves it open, it is the number of this machine's GPUs. Raises InputError where there are none, or
+    several machines, of which this one does not know the others' GPUs.
+    """
     if launch is None:
         return 1
     given = load_yaml(launch)
     count = given.get("num_processes") if isinstance(given, Mapping) else None
-    return check_whole(count, f"num_processes in {launch}")
+    if count != OPEN:
+        return check_whole(count, f"num_processes in {launch}")
+    if given.get("num_machines", 1) == 1 and torch.cuda.is_available():
+        return torch.cuda.device_count()
+    where = "this machine has no GPU" if given.get("num_machines", 1) == 1 else "it is for several machines"
+    raise InputError(
+        f"{launch} leaves num_processes open (-1), and {where}; write the number of all processes into a copy of it."
+    )
 
 
 def run_launched(
@@ -57,6 +71,7 @@ def run_launched(
     if quiet:
         arguments.append("-q")
     before = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launch)]
+    before += ["--num_processes", str(processes_of(launch))]
     command = [*before, "-m", "anykeypoint.cli", *arguments]
     if code := subprocess.run(command).returncode:
         raise InputError(f"A training ended with exit code {code}: {shlex.join(command)}")
