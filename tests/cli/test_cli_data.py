@@ -269,7 +269,7 @@ def test_made_up_objects_are_drawn_as_a_data_set_that_has_no_faults(tmp_path, ca
     written = [sorted(path.read_bytes() for path in (tmp_path / name).rglob("*.*")) for name in "ab"]
     assert written[0] == written[1]
     code, _, err = run(capsys, "draw", tmp_path / "a", "--count", 5)
-    assert code == 2 and "not an empty folder" in err
+    assert code == 2 and "no empty folder" in err
 
 
 @pytest.mark.parametrize(("verb", "title"), [("check", "reading headers"), ("draw", "drawing")])

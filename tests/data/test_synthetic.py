@@ -217,5 +217,5 @@ def test_a_written_data_set_is_read_back_and_is_the_same_to_the_byte(tmp_path):
 
 def test_made_up_data_are_not_written_over_other_files(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError, match="is no empty folder"):
         write_dataset(tmp_path, 1)

@@ -242,13 +242,11 @@ def _labels(
 
 def _load(model: str, device: str, dtype: str, image_size: int | None, answer: str | None) -> Any:
     """The model to measure. Raises InputError where `answer` is given for a model with one way to answer."""
+    from ..models.arguments import let_answer
     from .choice import load_model
 
     loaded = load_model(model, device, dtype, image_size=image_size)
-    if answer is not None:
-        if not hasattr(loaded, "answer_by"):
-            raise InputError(f"--answer is for DLF, but {model} has one way to answer; leave it out.")
-        loaded.answer_by(answer)
+    let_answer(loaded, answer, model)
     return loaded
 
 

@@ -57,6 +57,18 @@ def check_options(of: str, others: Collection[str], known: Sequence[str] = ()) -
         raise InputError(f"{of} has no choice of {name}{near_names(name, known)}; leave it out.")
 
 
+def let_answer(model: Any, answer: str | None, called: str) -> None:
+    """Let a model of several ways to answer take one of them; None leaves its own.
+
+    called: the model's name, for the InputError where it has one way to answer.
+    """
+    if answer is None:
+        return
+    if not hasattr(model, "answer_by"):
+        raise InputError(f"The answer {answer!r:.40} is for DLF, but {called} has one way to answer; leave it out.")
+    model.answer_by(answer)
+
+
 def check_words(value: Any) -> bool | None:
     """Whether words are read, or None; InputError for anything else."""
     return None if value is None else check_flag(value, "Whether words are read")

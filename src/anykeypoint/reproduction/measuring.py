@@ -19,6 +19,7 @@ from ..evaluation.run_folder import Progress
 from ..forms.phrases import FILE
 from ..forms.registry import fingerprint, read
 from ..io import write_bytes
+from ..models.arguments import let_answer
 from ..models.loading import find, load
 from .configured import asked
 from .places import Places
@@ -109,8 +110,7 @@ def _run(measured: Measured, places: Places, out: Path, device: str, command: st
     phrases = evaluated_phrases(path, given)
     dataset = read(spec, images, official=config.official, phrases=phrases)
     model = load(path, device, config.dtype, config.image_size)
-    if config.answer is not None:
-        model.answer_by(config.answer)
+    let_answer(model, config.answer, measured.model_name)
     seen = getattr(model, "seen_names", None)
     evaluate(
         *(model, dataset, folder, replace(config, phrases=phrases or FILE)),

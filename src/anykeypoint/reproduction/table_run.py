@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..configs.checks import near_names
-from ..errors import InputError, first_line
+from ..errors import InputError, first_few, first_line
 from ..evaluation.run_folder import Progress, no_progress
 from .configured import Length
 from .figures import Figure, change, figure
@@ -154,16 +154,13 @@ def check_needs(tables: Sequence[Table], config: ReproductionConfig) -> None:
                     if one.what not in trained:
                         missing.setdefault(one, []).append(planned.row.name)
     if missing:
-        listed = "; ".join(f"{one.sentence()} (for {_few(names)})" for one, names in missing.items())
+        listed = "; ".join(
+            f"{one.sentence()} (for {first_few(list(dict.fromkeys(names)), 3)})" for one, names in missing.items()
+        )
         raise InputError(
             f"Nothing was started, as this is missing: {listed}. Get it, choose other rows with --rows, or take "
             "--scale field, which needs the field data and packaged weights alone."
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    names = list(dict.fromkeys(names))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more rows" if len(names) > 3 else "")
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

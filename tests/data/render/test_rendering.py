@@ -259,7 +259,7 @@ def test_a_request_that_cannot_be_carried_out_is_refused(tmp_path, change, sente
 
 def test_a_folder_that_is_not_empty_is_kept(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError, match="is no empty folder"):
         rendered.write_rendered(tmp_path, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...forms.skeletons import with_base
+from ...io import check_new_folder
 from .archives import archives, fetch_models, licence_text
 from .assembly import CANVAS, assemble
 from .engine import Renderer, mujoco_module
@@ -90,8 +91,7 @@ def _check(folder: Path, count: int, size: int) -> None:
         raise InputError(f"A data set needs 1 or more pictures, but got {count}.")
     if not LEAST_SIZE <= size <= MOST_SIZE:
         raise InputError(f"A rendered picture's side must be {LEAST_SIZE} to {MOST_SIZE} pixels, but got {size}.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not an empty folder; give a new one for the rendered data.")
+    check_new_folder(folder)
 
 
 def _plan(names: Sequence[str], count: int) -> list[tuple[str, int]]:

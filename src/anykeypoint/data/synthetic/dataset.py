@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...forms.skeletons import with_base
+from ...io import check_new_folder
 from .objects import SyntheticObject, draw_object
 
 ANNOTATIONS = "annotations.json"
@@ -39,8 +40,7 @@ def write_dataset(
     folder = Path(folder)
     if count < 1 or per_category < 1:
         raise InputError(f"A data set needs 1 or more objects and poses, but got {count} and {per_category}.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not an empty folder; give a new one for the made-up data.")
+    check_new_folder(folder)
     (folder / IMAGES).mkdir(parents=True)
     rng = np.random.default_rng(seed)
     images, annotations, categories = [], [], []
