@@ -33,8 +33,8 @@ UNSEEN = {2, 3, 6, 10, 12, 14, 22, 24, 29, 30, 33, 35, 39, 42, 47, 48, 53, 60, 6
 UNSEEN |= {92, 95, 96}
 OBJECTS = 200
 SMALL = device("rtx-3090")  # a card of 24 GiB
-WAYS = ((False, False), (True, False), (True, True))  # checkpointing and shard
-MARKS = ("", " (c)", " (s)")
+WAYS = (("fp32", False, False), ("bf16", False, False), ("bf16", True, False), ("bf16", True, True))
+MARKS = ("", " (f)", " (c)", " (s)")  # of WAYS: frozen_precision, checkpointing and shard
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,11 @@ def lines() -> Iterator[Line]:
 
 def row(line: Line) -> str:
     """A line of the table."""
-    size = training_size(line.config, line.recipe, line.objects)
-    generative, card = size.lengths is not None, device(line.card)
+    sizes = {"fp32": training_size(line.config, line.recipe, line.objects)}
+    size, card = sizes["fp32"], device(line.card)
+    generative = size.lengths is not None
+    if generative:
+        sizes["bf16"] = training_size(line.config, replace(line.recipe, frozen_precision="bf16"), line.objects)
     samples = size.lengths.items if generative else sum(line.objects.values())
     ways = WAYS if generative else WAYS[:1]
     cells = [
@@ -90,19 +93,20 @@ def row(line: Line) -> str:
         f"{size.trainable / 1e6:,.1f}",
         f"{size.prefix} + {size.lengths.text:.0f}" if generative else "",
         f"{samples:,.0f} x {line.epochs}",
-        *[f"{size.memory(line.processes, *way).total / GIB:.1f}" for way in ways],
+        *[f"{sizes[kept].memory(line.processes, *way).total / GIB:.1f}" for kept, *way in ways],
         *[""] * (len(WAYS) - len(ways)),
         f"{line.processes} x {card.called.removeprefix('NVIDIA ')}",
-        hours(size, line.epochs * samples, card, line.processes),
-        hours(size, line.epochs * samples, SMALL, 1),
+        hours(sizes, line.epochs * samples, card, line.processes),
+        hours(sizes, line.epochs * samples, SMALL, 1),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def hours(size: TrainingSize, samples: float, card: Device, processes: int) -> str:
-    """The hours of a run in the first of WAYS that fits, and which it is."""
-    for (checkpointing, shard), mark in zip(WAYS, MARKS, strict=True):
-        if size.memory(processes, checkpointing, shard).fits(card):
+def hours(sizes: Mapping[str, TrainingSize], samples: float, card: Device, processes: int) -> str:
+    """The hours of a run in the first of WAYS that fits, and which it is. sizes: by the precision of frozen weights."""
+    for (kept, checkpointing, shard), mark in zip(WAYS, MARKS, strict=True):
+        size = sizes.get(kept)
+        if size is not None and size.memory(processes, checkpointing, shard).fits(card):
             way = {"checkpointing": checkpointing} if size.lengths is not None else {}
             found = replace(size, recipe=replace(size.recipe, **way)).hours(samples, card, processes)
             return f"{found:,.0f}{mark}"
@@ -112,7 +116,15 @@ def hours(size: TrainingSize, samples: float, card: Device, processes: int) -> s
 def table() -> str:
     """The table as Markdown."""
     head = ["training", "parameters, M", "that train, M", "tokens of a sample", "samples x epochs"]
-    head += ["GiB", "with `checkpointing`", "and `shard`", "cards", "hours on them", "hours on one RTX 3090"]
+    head += [
+        "GiB",
+        "with `frozen_precision: bf16`",
+        "and `checkpointing`",
+        "and `shard`",
+        "cards",
+        "hours on them",
+        "hours on one RTX 3090",
+    ]
     return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(row, lines())]) + "\n"
 
 
