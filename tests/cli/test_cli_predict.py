@@ -520,7 +520,7 @@ def test_several_images_on_a_terminal_get_a_bar_on_stderr_only(run, photos, monk
 
 def test_categories_lists_names_with_their_counts(run, monkeypatch):
     table = {"cup": Category.from_text("rim; handle", noun="cup")}
-    monkeypatch.setattr(lookup, "library_names", lambda: list(table))
+    monkeypatch.setattr(lookup, "names_for_people", lambda: list(table))
     monkeypatch.setattr(lookup, "category", table.__getitem__)
     code, out, _ = run("categories")
     lines = out.splitlines()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from tiny_encoders import NETWORKS, noise, tiny_encoder
 from torch import nn
@@ -26,6 +27,14 @@ GUIDED = replace(RECIPE, loss="digits", sigma=0.02, checkpointing=True, guide=Gu
 TASKS = KptLLMTrainConfig(
     tasks=TaskWeights(identify=1, example=1, text=1), pack=4, steps=3, batch=2, lr=1e-3, save_every=3
 )
+
+
+@pytest.fixture(autouse=True)
+def any_precision():
+    """accelerate keeps the precision of the first run of a process, and refuses another one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

@@ -81,8 +81,11 @@ function textNow() {
 function fitting(text) {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return library.filter((one) => !NARROW.test(one.name));
-  const calledSo = (one) => [one.noun.toLowerCase(), one.name.replaceAll("_", " ")].map((called) =>
-    called === wanted ? 2 : called.startsWith(`${wanted} `) || called.endsWith(` ${wanted}`) ? 1 : 0).reduce((a, b) => Math.max(a, b));
+  const begins = (called) => called.startsWith(`${wanted} `) || called.endsWith(` ${wanted}`);
+  const calledSo = ({ name, noun }) => {
+    const own = name.replaceAll("_", " "), of = noun.toLowerCase();
+    return own === wanted ? 3 : of === wanted ? 2 : begins(own) || begins(of) ? 1 : 0;
+  };
   const fits = (one) => wanted.split(/\s+/).every((word) => `${one.name} ${one.noun}`.toLowerCase().includes(word));
   const seen = new Set(); // MP-100 and data sets have some kinds of the library under names of their own
   const isNew = (one) => seen.size < seen.add(`${one.noun}: ${one.keypoints}`).size;
