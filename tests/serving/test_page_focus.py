@@ -30,6 +30,7 @@ def test_tab_stops_once_in_the_list_and_the_arrows_go_on(tiny):
 def test_the_first_steps_hand_the_focus_on(browser, serve):
     with serve() as (url, _):
         watched = Watched(browser, url)
+        watched.page.on("filechooser", lambda _: None)  # from here on the browser gives choosers to the test
         page = watched.open()
         page.wait_for_selector("text=Drop your pictures here")
         page.focus("#welcome button")
