@@ -27,7 +27,7 @@ from .codec import CoordinateCodec
 from .digit_tree import joint
 from .free_text import WrittenText, score, write
 from .mixture import Mixture
-from .reader import DigitTables, NumberReader, OpenedNumber
+from .reader import DigitTables, NumberReader
 from .strategies import Strategy, seeded_draws
 
 
@@ -151,7 +151,7 @@ class Engine:
                 # What a seed's branches read is theirs alone; the last seed may go on with the branches themselves.
                 own = branches if number == len(seeds) else branches.fork([1] * len(branches))
                 draws = [self._draws(parsed, key, seed) for _, key in packed]
-                parts[number - 1].append(self._points(own, opened, tables, parsed, draws, mixture)[0])
+                parts[number - 1].append(self._points(own, tables, parsed, draws, mixture)[0])
         return [DecodedPoints.join(of_seed) for of_seed in parts]
 
     @torch.inference_mode()
@@ -171,7 +171,7 @@ class Engine:
         for i, question in enumerate(questions):
             draws = [self._draws(parsed, question, seed)]
             tables = self.reader.tables(branches, opened)
-            part, unread = self._points(branches, opened, tables, parsed, draws, Mixture.equal([1]))
+            part, unread = self._points(branches, tables, parsed, draws, Mixture.equal([1]))
             parts.append(part)
             if i + 1 < len(questions):
                 tokens = [*unread[0], *self.codec.closing, *questions[i + 1], *self.codec.opening]
@@ -184,22 +184,16 @@ class Engine:
         return seeded_draws(key, seed, 2 * free).reshape(2, free) if strategy.draws else np.zeros((2, free))
 
     def _points(
-        self,
-        branches: Branches,
-        opened: OpenedNumber,
-        tables: DigitTables,
-        strategy: Strategy,
-        draws: list[np.ndarray],
-        mixture: Mixture,
+        self, branches: Branches, tables: DigitTables, strategy: Strategy, draws: list[np.ndarray], mixture: Mixture
     ) -> tuple[DecodedPoints, list[list[int]]]:
-        """Read x, opened and with its tables, and y of every group of branches; also the digits of y that the branches
+        """Read x, whose tables are given, and y of every group of branches; also the digits of y that the branches
         have not read."""
-        x = self.reader.read_number(branches, opened, tables, strategy, [d[0] for d in draws], mixture)
+        x = self.reader.read_number(branches, tables, strategy, [d[0] for d in draws], mixture)
         # The last digits of x are read in one pass with the comma and the assumed "0." of y.
         opened = self.reader.open_number(branches, [[*rest, *self.codec.comma] for rest in x.unread])
         tables = self.reader.tables(branches, opened)
         given = mixture.given(x.log_prob)
-        y = self.reader.read_number(branches, opened, tables, strategy, [d[1] for d in draws], given)
+        y = self.reader.read_number(branches, tables, strategy, [d[1] for d in draws], given)
         values = torch.tensor([x.values, y.values]).T
         log_prob = mixture.total(x.log_prob + y.log_prob)
         return DecodedPoints(values, log_prob, x.distribution.cpu(), y.distribution.cpu()), y.unread

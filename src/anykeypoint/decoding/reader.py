@@ -55,12 +55,14 @@ class ReadNumber:
 
 @dataclass(frozen=True)
 class DigitTables:
-    """The model's distributions of a number's first free positions.
+    """The model's distributions of an opened number's first free positions.
 
+    opened: the number.
     lead: B 2, probabilities of the leads "0" and "1".
     slots: B 10 and B 10 10 (second digit given the first), or a single B 1000.
     """
 
+    opened: OpenedNumber
     lead: Tensor
     slots: list[Tensor]
 
@@ -120,22 +122,16 @@ class NumberReader:
         slots = [self.probabilities(opened.first, self.codec.digits[0])]
         if self.codec.base == 10:
             slots.append(self._second_digits(branches))
-        return DigitTables(self.probabilities(opened.lead, self.codec.leads), slots)
+        return DigitTables(opened, self.probabilities(opened.lead, self.codec.leads), slots)
 
     # --- choosing a number --------------------------------------------------------------------------------------------
 
     def read_number(
-        self,
-        branches: Branches,
-        opened: OpenedNumber,
-        tables: DigitTables,
-        strategy: Strategy,
-        draws: list[np.ndarray],
-        mixture: Mixture,
+        self, branches: Branches, tables: DigitTables, strategy: Strategy, draws: list[np.ndarray], mixture: Mixture
     ) -> ReadNumber:
         """Choose one number per group and let its branches read all of it but the last digit.
 
-        tables: of the opened number.
+        tables: of the number that the branches have opened.
         draws: per group one number in [0, 1) for each free position, used by strategies that draw.
         mixture: the groups, and the share of each branch in its group's distribution.
         """
@@ -154,7 +150,7 @@ class NumberReader:
             else:
                 points = mode_value(distribution, centres, strategy.number)
             chosen = [min(round(value * 1000), 1000) for value in points.tolist()]
-        self._take_back_assumed(branches, opened, mixture.spread(chosen))
+        self._take_back_assumed(branches, tables.opened, mixture.spread(chosen))
         read = self._read_triples if codec.base == 1000 else self._read_digits
         values, log_prob, unread = read(branches, tables, chosen, strategy, draws, mixture)
         return ReadNumber(values, log_prob, mixture.mean(codec.tempered(each, self.temperature)), unread)
