@@ -18,7 +18,7 @@ export async function chooseCategory() {
   dialog.showModal();
   dialog.querySelector("#library-search").focus();
   lookAtWords(0);
-  showLibrary("");
+  if (!library) showLibrary("");
   try {
     library ??= await api.categories();
     showLibrary(at("library-search").value);
