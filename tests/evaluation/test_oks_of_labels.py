@@ -40,7 +40,7 @@ def labels(tmp_path):
 def statistics(data, tmp_path, off=0.0):
     """OKS of answers that are the labels, moved to the right by `off` pixels."""
     points = [np.add(item.points, (off, 0)) for item in data.objects]
-    return scoring.oks(str(tmp_path / "s.json"), data.objects, points, [np.ones(3)] * len(points))
+    return scoring.oks(str(tmp_path / "s.json"), data.objects, points, [np.ones(3)] * len(points))[0]
 
 
 def test_ids_from_zero_give_the_figures_of_ids_from_one(labels, tmp_path):
@@ -109,7 +109,7 @@ def test_the_shared_cases_have_the_right_figures(shared, tmp_path):
     for name in ("first0", "first1"):
         data = read_coco(folder / "oks_ids_from_zero" / f"{name}.json", folder / "oks_ids_from_zero")
         points = [item.points for item in data.objects]
-        found.append(scoring.oks("coco", data.objects, points, [np.ones(17)] * len(points)))
+        found.append(scoring.oks("coco", data.objects, points, [np.ones(17)] * len(points))[0])
     assert found[0] == found[1] and found[0]["AP"] == found[0]["AR"] == pytest.approx(100)
     data = read_coco(folder / "area_zero_or_one" / "l.json", folder / "area_zero_or_one")
     (tmp_path / "s.json").write_text("[0.05, 0.05, 0.05]")

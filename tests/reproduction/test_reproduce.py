@@ -1,12 +1,17 @@
 """`reproduce` from end to end: trainings that rows share, a run that was cut, pages, status and what is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from toy_tables import write_toy
 
 from anykeypoint import cli
 from anykeypoint.reproduction import tables
+from anykeypoint.reproduction.figures import Figure
+from anykeypoint.reproduction.places import Places
+from anykeypoint.reproduction.table_page import markdown
+from anykeypoint.reproduction.table_run import MEASURED, ReproductionConfig, RowResult, TableResult
 from anykeypoint.training.progress import TrainingLog
 
 
@@ -72,10 +77,11 @@ def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_pat
     )
     assert moved["interval"][0] <= moved["value"] <= moved["interval"][1]
     assert (rows["theirs"]["status"], rows["large"]["status"]) == ("published", "not run")
-    markdown = (out / "toy-table-1.md").read_text()
-    assert markdown.splitlines()[2].startswith("At field scale, which is another scale than the paper's")
-    assert "6 items" in markdown and "97.07" in markdown and "anykeypoint" in markdown and "It needs 80 GB." in markdown
-    assert markdown.strip() in printed and "<table>" in (out / "toy-table-1.html").read_text()
+    text = (out / "toy-table-1.md").read_text()
+    assert "bootstrap interval over objects." in text and "No interval" not in text
+    assert text.splitlines()[2].startswith("At field scale, which is another scale than the paper's")
+    assert "6 items" in text and "97.07" in text and "anykeypoint" in text and "It needs 80 GB." in text
+    assert text.strip() in printed and "<table>" in (out / "toy-table-1.html").read_text()
 
     def never(*arguments, **options):
         raise AssertionError("nothing is left to do")
@@ -83,6 +89,21 @@ def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_pat
     monkeypatch.setattr("anykeypoint.reproduction.table_run.train", never)
     monkeypatch.setattr("anykeypoint.reproduction.measuring.load", never)
     assert run(capsys, folder, *options)[:2] == (0, printed)
+
+
+def test_the_page_names_the_columns_without_an_interval_and_what_the_others_are_over(folder, tmp_path):
+    table = replace(tables.all_papers()[0].tables["table-1"], metrics=("AP", "attention@0.1"), splits=("1",))
+    config = ReproductionConfig(Places(tmp_path), tmp_path, "paper")
+
+    def said(**figures):
+        row = RowResult(table.rows[0], MEASURED, figures={name: Figure(*ours) for name, ours in figures.items()})
+        return markdown(TableResult(replace(table, metrics=tuple(figures)), config, (row,)))
+
+    whole = said(**{"AP": (50.0, 40.0, 60.0), "attention@0.1": (30.0,), "attention@0.2": (None,)})
+    assert "No interval is known of attention@0.1: a mean over splits" in whole
+    assert "interval over objects, that of AP and AR over pictures." in whole and "40.0 to 60.0" in whole
+    known = said(AP=(50.0, 40.0, 60.0))
+    assert "No interval" not in known and "bootstrap interval over pictures." in known
 
 
 def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, capsys, monkeypatch):

@@ -8,8 +8,7 @@ Letters: M rows, F metrics (METRICS).
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..configs.checks import check_whole
 from ..errors import InputError
 from ..io import write_bytes
 from . import page
+from .matched_rows import MeasuredRows, group_sums, match, ratio, read_rows
 from .page import INKS, UNKNOWN, number, paragraph, section
 from .report import TITLES, setting_text, sort_key
 from .run_folder import Progress, check_schema, no_progress
@@ -52,23 +52,23 @@ def compare(
     that share no row with a metric.
     """
     check_whole(rounds, "The number of rounds")
-    first, second, mine, theirs = _matched(a, b)
+    (first, of_first), (second, of_second), mine, theirs = _matched(a, b)
     labels = sorted(set(mine.labels))
     index = {label: i for i, label in enumerate(labels)}
     category = np.array([index[label] for label in mine.labels])
-    objects = np.unique([key[0] for key in mine.keys], return_inverse=True)[1]
+    objects = np.unique(mine.objects, return_inverse=True)[1]
     both = np.isfinite(mine.values) & np.isfinite(theirs.values)
     means = [_category_means(values, both, category, len(labels)) for values in (mine.values, theirs.values)]
     resampled = _resampled(theirs.values - mine.values, both, category, objects, seed, rounds, progress)
     return {
         "a": _source(a, first),
         "b": _source(b, second),
-        "matched_by": _EXAMPLES if any(key[1] for key in mine.keys) else _OBJECT,
+        "matched_by": _EXAMPLES if mine.with_examples else _OBJECT,
         "objects": int(objects.max()) + 1,
         "rows": len(mine.keys),
         "categories": len(labels),
-        "only_a": len(first.keys) - len(mine.keys),
-        "only_b": len(second.keys) - len(mine.keys),
+        "only_a": len(of_first.keys) - len(mine.keys),
+        "only_b": len(of_second.keys) - len(mine.keys),
         "other_points": int((mine.points != theirs.points).sum()),
         "metrics": {
             key: {
@@ -85,9 +85,9 @@ def compare(
             }
             for c, label in enumerate(labels)
         },
-        "settings": _differing(first.results["settings"], second.results["settings"]),
-        "versions": _differing(first.results["versions"], second.results["versions"]),
-        "data_sha256": first.results["data_sha256"],
+        "settings": _differing(first["settings"], second["settings"]),
+        "versions": _differing(first["versions"], second["versions"]),
+        "data_sha256": first["data_sha256"],
         "level": LEVEL,
         "rounds": rounds,
         "seed": seed,
@@ -96,87 +96,39 @@ def compare(
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
-Key = tuple[int, str]  # an object's id and the ids of its examples
+Report = tuple[Mapping[str, Any], MeasuredRows]  # content of results.json, and the rows with their METRICS
 
 
-@dataclass(frozen=True)
-class _ReportRows:
-    """The M rows of a report.
-
-    results: content of results.json.
-    keys: ids of object and examples of each row. labels: category label of each row.
-    points: (M,) number of points that each row was scored on. values: (M, F) its METRICS, NaN where it has none.
-    """
-
-    results: Mapping[str, Any]
-    keys: list[Key]
-    labels: list[str]
-    points: np.ndarray
-    values: np.ndarray
-
-    def pick(self, keys: Sequence[Key]) -> "_ReportRows":
-        index_of = {key: i for i, key in enumerate(self.keys)}
-        rows = [index_of[key] for key in keys]
-        return _ReportRows(
-            self.results, list(keys), [self.labels[i] for i in rows], self.points[rows], self.values[rows]
-        )
-
-    def merged(self, with_examples: bool) -> "_ReportRows":
-        """One row for each key: the mean of its rows without NaN. Without examples the key is the object alone."""
-        keys = self.keys if with_examples else [(identity, "") for identity, _ in self.keys]
-        index_of = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        rows = np.array([index_of[key] for key in keys], dtype=int)
-        label = dict(zip(keys, self.labels, strict=True))
-        sums, counts = _sums(np.column_stack([self.points, self.values]), rows, len(index_of))
-        means = _ratio(sums, counts)
-        return _ReportRows(self.results, list(index_of), [label[key] for key in index_of], means[:, 0], means[:, 1:])
-
-
-def _matched(a: str | Path, b: str | Path) -> tuple[_ReportRows, _ReportRows, _ReportRows, _ReportRows]:
+def _matched(a: str | Path, b: str | Path) -> tuple[Report, Report, MeasuredRows, MeasuredRows]:
     """Both reports with one row for each key, and the rows of each report whose keys both have, in the same order."""
-    first, second = _read(Path(a)), _read(Path(b))
-    hashes = [report.results["data_sha256"] for report in (first, second)]
+    (first, of_first), (second, of_second) = _read(Path(a)), _read(Path(b))
+    hashes = [results["data_sha256"] for results in (first, second)]
     if hashes[0] != hashes[1]:
         raise InputError(
             f"{a} was measured on labels with the sha256 {hashes[0] or 'unknown'} and {b} on {hashes[1] or 'unknown'}; "
             "compare two reports of the same data."
         )
-    with_examples = all(any(key[1] for key in report.keys) for report in (first, second))
-    what = _EXAMPLES if with_examples else _OBJECT
-    first, second = first.merged(with_examples), second.merged(with_examples)
-    shared = sorted(set(first.keys) & set(second.keys))
-    if not shared:
+    what = _EXAMPLES if of_first.with_examples and of_second.with_examples else _OBJECT
+    of_first, of_second, mine, theirs = match(of_first, of_second)
+    if not mine.keys:
         raise InputError(f"{a} and {b} share no {what}; compare two evaluations with the same objects and seed.")
-    mine, theirs = first.pick(shared), second.pick(shared)
-    for key, label, other in zip(shared, mine.labels, theirs.labels, strict=True):
+    for key, label, other in zip(mine.keys, mine.labels, theirs.labels, strict=True):
         if label != other:
             raise InputError(f"Object {key[0]} is of category {label!r} in {a} but {other!r} in {b}; evaluate again.")
     if not (np.isfinite(mine.values) & np.isfinite(theirs.values)).any():
         raise InputError(f"{a} and {b} share no {what} with a figure in both; compare evaluations that score points.")
-    return first, second, mine, theirs
+    return (first, of_first), (second, of_second), mine, theirs
 
 
-def _read(folder: Path) -> _ReportRows:
+def _read(folder: Path) -> Report:
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         check_schema(results, str(folder / RESULTS))
-        with (folder / ROWS).open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file, strict=True))
-        if any(None in line or None in line.values() for line in lines):
-            raise ValueError(f"{ROWS} has rows of other lengths than its header")
+        rows = read_rows(folder / ROWS, METRICS)
         for key, kind in (("data_sha256", str), ("settings", dict), ("versions", dict)):
             if not isinstance(results[key], kind):
                 raise ValueError(f"{key!r} in {RESULTS} is of another kind")
-        # Sorted, so that sums over the rows of one object are the same in any order of the file.
-        lines.sort(key=lambda line: [line[name] for name in ("id", "examples", "points", *METRICS)])
-        values = [[float(line[name] or "nan") for name in METRICS] for line in lines]
-        return _ReportRows(
-            results,
-            [(int(line["id"]), " ".join(line["examples"].split())) for line in lines],
-            [line["category"] for line in lines],
-            np.array([float(line["points"]) for line in lines], dtype=np.float64),
-            np.array(values, dtype=np.float64).reshape(-1, len(METRICS)),
-        )
+        return results, rows
     except InputError:
         raise  # a newer schema, which the other errors must not hide
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
@@ -189,27 +141,12 @@ def _read(folder: Path) -> _ReportRows:
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
 
-def _sums(values: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the finite values of each group, and the numbers of these values: both (count, F).
-
-    values: (M, F). rows: (M,) the group of each row, from 0. count: number of groups.
-    """
-    known = np.isfinite(values)
-    columns = [np.where(known, values, 0.0), known]
-    summed = [np.stack([np.bincount(rows, part, count) for part in column.T], axis=1) for column in columns]
-    return summed[0], summed[1]
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-
-
 def _category_means(values: np.ndarray, both: np.ndarray, category: np.ndarray, count: int) -> np.ndarray:
     """Means (C, F) of each category over the rows for which both reports have the metric; NaN where there is none.
 
     values: (M, F). both: (M, F) bool, where both reports have a value. category: (M,) index of each row's category.
     """
-    return _ratio(*_sums(np.where(both, values, np.nan), category, count))
+    return ratio(*group_sums(np.where(both, values, np.nan), category, count))
 
 
 def _resampled(
@@ -235,16 +172,16 @@ def _resampled(
             continue
         group = np.unique(objects[rows], return_inverse=True)[1]
         count = int(group.max()) + 1
-        columns = np.hstack(_sums(np.where(both, differences, np.nan)[rows], group, count))
+        columns = np.hstack(group_sums(np.where(both, differences, np.nan)[rows], group, count))
         step = max(1, _CELLS // count)
         for first in range(0, rounds, step):
             size = min(step, rounds - first)
             drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
             times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
-            means = _ratio(*np.split(times @ columns, 2, axis=1))
+            means = ratio(*np.split(times @ columns, 2, axis=1))
             total[first : first + size] += np.nan_to_num(means)
             count_of[first : first + size] += np.isfinite(means)
-    return np.round(_ratio(total, count_of), 12)  # rounded, so that values which differ by rounding alone are ties
+    return np.round(ratio(total, count_of), 12)  # rounded, so that values which differ by rounding alone are ties
 
 
 def _spread(differences: np.ndarray, metric: int) -> dict[str, Any]:
@@ -269,9 +206,9 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _source(folder: str | Path, report: _ReportRows) -> dict[str, str]:
-    command = report.results.get("command") or ""
-    return {"folder": str(folder), "model": report.results["settings"].get("model") or "", "command": command}
+def _source(folder: str | Path, results: Mapping[str, Any]) -> dict[str, str]:
+    command = results.get("command") or ""
+    return {"folder": str(folder), "model": results["settings"].get("model") or "", "command": command}
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:

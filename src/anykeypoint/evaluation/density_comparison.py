@@ -132,18 +132,18 @@ def compare_densities(
     categories = {key: dataset.categories[key] for key in {item.category_id for item in visible}}
     claim(out, config, visible, categories, (LINES, RESULTS, EXAMPLES), SETTINGS)
     drawn: DrawnDensities = dict.fromkeys(_choose_examples(visible, config.seed))
-    lines = _measure_all(model, visible, outlines, out / LINES, config, drawn, progress)
+    labels = dict(zip([item.id for item in visible], category_labels(dataset, visible), strict=True))
+    lines = _measure_all(model, visible, labels, outlines, out / LINES, config, drawn, progress)
     used = [line for line in lines if "left_out" not in line]
     if not used:
         raise InputError("No labelled point lies in the crop that the model sees, so there is nothing to compare.")
     _draw_examples(model, visible, drawn, config, out / EXAMPLES)
-    labels = category_labels(dataset, visible)
     left_out = dict(dataset.skipped)
     left_out |= {reason: sum(line.get("left_out") == reason for line in lines) for reason in (OUTSIDE, ABSENT)}
     left_out[HIDDEN] = sum(int((item.visibility == 1).sum()) for item in objects)
     left_out[NOT_DRAWN] = len(dataset.objects) - len(objects)
-    results = _results(used, {item.id: label for item, label in zip(visible, labels, strict=True)}, outlines)
-    results["words"] = {label: whose_words(item.category, LIBRARY) for item, label in zip(visible, labels, strict=True)}
+    results = _results(used, labels, outlines)
+    results["words"] = {labels[item.id]: whose_words(item.category, LIBRARY) for item in visible}
     results["left_out"] = {reason: count for reason, count in left_out.items() if count}
     results["outline_faults"] = outline_faults
     return write_results(out / RESULTS, results, config, command)
@@ -172,13 +172,17 @@ def _results(
 def _measure_all(
     model: DensityModel,
     objects: list[LabelledObject],
+    labels: dict[int, str],
     outlines: dict[int, Outline | None],
     path: Path,
     config: DensityComparisonConfig,
     drawn: DrawnDensities,
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """One line for each visible keypoint of every object: from the file where it has one, else from the model."""
+    """One line for each visible keypoint of every object: from the file where it has one, else from the model.
+
+    labels: object id -> category label, which the lines keep for means over categories.
+    """
     wanted = {item.id: np.flatnonzero(item.visibility == 2).tolist() for item in objects}
     done = _read_lines(path, wanted, config)
     missing = [item for item in objects if any((item.id, index) not in done for index in wanted[item.id])]
@@ -188,6 +192,7 @@ def _measure_all(
         for index in wanted[item.id]:
             if (item.id, index) not in done:
                 line = _measure_keypoint(pose, item, index, outlines[item.id], config, points)
+                line = {**line, "category": labels[item.id]}
                 done[item.id, index] = line
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line, allow_nan=False) + "\n")

@@ -157,15 +157,18 @@ def summarise(lines: Sequence[dict[str, Any]], labels: dict[int, str]) -> dict[s
     }
 
 
+def lines_with(lines: Sequence[dict[str, Any]], method: str, metric: str) -> list[dict[str, Any]]:
+    """The lines that a metric's mean is of: see `summarise`."""
+    found = [line for line in lines if line[method][metric] is not None]
+    return [line for line in found if metric != "nll" or line["model"]["nll"] is not None]
+
+
 def _means(lines: Sequence[dict[str, Any]], labels: dict[int, str], by_category: bool) -> dict[str, Any]:
     methods = [method for method in (*METHODS, SAMPLED) if method in lines[0]]
     means: dict[str, Any] = {method: dict.fromkeys(METRICS) for method in methods}
     for method in methods:
         for metric in METRICS:
-            having = [line for line in lines if line[method][metric] is not None]
-            if metric == "nll":
-                having = [line for line in having if line["model"]["nll"] is not None]
-            if having:
+            if having := lines_with(lines, method, metric):
                 values = np.array([line[method][metric] for line in having])
                 means[method][metric] = float(_weights(having, labels, by_category) @ values)
     likely = [line for line in lines if line["model"]["nll"] is not None]

@@ -43,18 +43,42 @@ def bootstrap_interval(
         raise InputError(
             f"The bootstrap needs one score for each of one or more objects, but got shape {scores.shape}."
         )
-    rng = np.random.default_rng(seed)
-    means = []
-    # Objects are sorted within each category, and categories by label: the order of the scores has no effect.
-    for _, rows in sorted(_members(categories, len(scores)).items(), key=lambda item: str(item[0])):
-        own = np.arange(len(rows)) if objects is None else np.unique(objects[rows], return_inverse=True)[1]
-        ranked = np.lexsort((scores[rows], own))
-        counts, sums = np.bincount(own), np.bincount(own[ranked], scores[rows][ranked])
-        order = np.lexsort((counts, sums))
-        drawn = order[rng.integers(len(order), size=(rounds, len(order)))]
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    low, high = np.quantile(np.mean(means, axis=0), [(1 - level) / 2, (1 + level) / 2])
+    means = bootstrap_means(scores[:, None], categories, seed, rounds, objects)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(100 * low), float(100 * high)
+
+
+def bootstrap_means(
+    values: np.ndarray,
+    categories: Sequence,
+    seed: int = 0,
+    rounds: int = 2000,
+    objects: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """The category means (rounds, F) of F figures in each round of `bootstrap_interval`, all of the same objects.
+
+    values: (N, F), finite. categories, objects: of each row, as there.
+    weights: (N, F) above 0, what each value weighs in the mean of its category, such as the number of points that it
+        is a share of; None where all weigh the same.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.ones(values.shape) if weights is None else weights
+    total = np.zeros((rounds, values.shape[1]))
+    # Objects are sorted within each category, and categories by label: the order of the rows has no effect.
+    members = sorted(_members(categories, len(values)).items(), key=lambda item: str(item[0]))
+    for _, rows in members:
+        own = np.arange(len(rows)) if objects is None else np.unique(objects[rows], return_inverse=True)[1]
+        ranked = np.lexsort((*values[rows].T, own))
+        counts, sums = (
+            np.stack([np.bincount(own[ranked], column[rows][ranked]) for column in columns.T], axis=1)
+            for columns in (weights, weights * values)
+        )
+        order = np.lexsort((*counts.T, *sums.T))
+        drawn = order[rng.integers(len(order), size=(rounds, len(order)))]
+        for figure in range(values.shape[1]):  # one by one, which bounds the memory
+            total[:, figure] += sums[drawn, figure].sum(axis=1) / counts[drawn, figure].sum(axis=1)
+    return total / len(members)
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------

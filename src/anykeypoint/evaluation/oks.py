@@ -24,6 +24,7 @@ from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_json
 from ..errors import InputError, first_line
 from ..forms.areas import box_area, is_filler
+from .oks_matches import MatchLine, match_lines
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
 MAX_DETECTIONS = 20  # number of detections of a picture that count, the most confident ones
@@ -78,13 +79,21 @@ def oks_statistics(
     sigmas: (K,), as `sigmas` gives them.
     Raises InputError for labels, detections and sigmas that do not fit together.
     """
+    return statistics_and_matches(labels, detections, sigmas)[0]
+
+
+def statistics_and_matches(
+    labels: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> tuple[dict[str, float], list[MatchLine]]:
+    """The `oks_statistics`, and the lines of `match_lines` that they are of, in which objects have numbers from 1."""
     evaluation = _evaluated(labels, detections, sigmas)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         evaluation.accumulate()
         evaluation.summarize()
-    return {
+    statistics = {
         name: float(value) if value >= 0 else math.nan for name, value in zip(STATISTICS, evaluation.stats, strict=True)
     }
+    return statistics, match_lines(evaluation)
 
 
 def oks_matrices(

@@ -56,6 +56,9 @@ def measure_points(
     by_name = None
     if known_names is not None and not protocol.examples:
         by_name = scoring.means_per_part(scores, targets.labels, scoring.name_parts(queries, known_names))
+    oks, matches = None, []
+    if config.oks is not None:
+        oks, matches = scoring.oks(config.oks, queries, points, confidences)
     results = {
         **overall,
         "interval": scoring.interval(scores, targets.labels, targets.queries, config.seed),
@@ -65,7 +68,7 @@ def measure_points(
         "groups": scoring.means_per_part(scores, targets.labels, targets.groups) if protocol.drawn else None,
         "names": by_name,
         "calibration": scoring.calibration(targets, points, confidences),
-        "oks": None if config.oks is None else scoring.oks(config.oks, queries, points, confidences),
+        "oks": oks,
         "semantics": None,
         "left_right": left_right(
             [query.category for query in queries],
@@ -83,7 +86,7 @@ def measure_points(
     def drawn(chosen: Sequence[int]) -> list[PredictedPair]:
         return [_predicted_pair(queries[i], targets.mask[i], points[i], rows[i]) for i in chosen]
 
-    return Measurement(results, rows, drawn(best), drawn(worst))
+    return Measurement(results, rows, drawn(best), drawn(worst), matches)
 
 
 def _rows(

@@ -1,11 +1,13 @@
 """Measure a model on a data set: predictions to disk as they come, then results with baselines on the same pairs.
 
 The folder of a run holds settings.json (the config, which says whose run it is), predictions.jsonl (one line for each
-query, so that a killed run goes on), results.json, per_category.csv, per_object.csv and report.html, written last.
+query, so that a killed run goes on), results.json, per_category.csv, per_object.csv, oks_matches.jsonl where OKS is
+measured, and report.html, written last.
 """
 
 import csv
 import io
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,6 +32,7 @@ from .evaluation_config import EvaluationConfig
 from .left_right import MirroredPictures
 from .metrics import KEYS
 from .naming import measure_names
+from .oks_matches import FILE as MATCHES
 from .other_kinds import foreign_queries
 from .points import measure_points
 from .prediction_files import Workers, predict_all
@@ -371,6 +374,8 @@ def _write(
     progress: Progress,
 ) -> dict[str, Any]:
     """Write the results, tables and report; returns the results as written."""
+    if measured.matches:
+        write_text(out / MATCHES, "".join(json.dumps(line) + "\n" for line in measured.matches))
     results = write_results(out / RESULTS, {**measured.results, **counts}, config, command)
     per_category = [[label, *metrics.values()] for label, metrics in results["per_category"].items()]
     header = ["category", *next(iter(results["per_category"].values()))]

@@ -14,11 +14,12 @@ import numpy as np
 from ..data.pairs import Pair, labelled, padded
 from ..errors import InputError
 from ..forms.areas import box_area, stated_areas
-from ..forms.dataset import Dataset, LabelledObject
+from ..forms.dataset import Dataset, LabelledObject, picture_names
 from ..geometry import CONFIDENCE_RADIUS
 from . import metrics
 from .calibration import reliability, sparsification
-from .oks import oks_statistics, sigmas
+from .oks import sigmas, statistics_and_matches
+from .oks_matches import MatchLine
 from .pair_pictures import PredictedPair
 from .semantics import normalised
 
@@ -38,12 +39,14 @@ class Measurement:
     results: the entries of results.json that depend on the protocol.
     rows: the rows of per_object.csv, one mapping of column to value for each pair.
     best, worst: pairs that the report draws.
+    matches: what each detection hit, where OKS is measured; none elsewhere.
     """
 
     results: dict[str, Any]
     rows: list[dict[str, Any]]
     best: Sequence[PredictedPair] = ()
     worst: Sequence[PredictedPair] = ()
+    matches: Sequence[MatchLine] = ()
 
 
 @dataclass(frozen=True)
@@ -254,14 +257,15 @@ def oks(
     objects: Sequence[LabelledObject],
     points: Sequence[np.ndarray],
     confidences: Sequence[np.ndarray],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[MatchLine]]:
     """COCO's ten statistics in percent, with one detection for each object, in its labelled box.
 
     name: the data set or the file whose sigmas are taken.
     objects: N labelled objects. points: N arrays (K, 2) in pixels. confidences: N arrays (K,).
     The detection's score is the mean confidence of its points. An absent point is put at the box's centre, as COCO's
     results cannot leave one out. The object's area is that of the file, or of the box where the file has none or a
-    filler (see `stated_areas`); "areas" counts both.
+    filler (see `stated_areas`); "areas" counts both. Besides, what each detection hit, with the pictures' names and the
+    objects' ids (`oks_matches.match_lines`).
     """
     values = check_oks(name, objects)
     stated = stated_areas([item.area for item in objects], [item.box for item in objects])
@@ -284,10 +288,15 @@ def oks(
         )
     labels["images"] = [{"id": number} for number in images.values()]
     labels["categories"] = [{"id": key} for key in sorted({item.category_id for item in objects})]
-    statistics = oks_statistics(labels, detections, values)
+    statistics, matches = statistics_and_matches(labels, detections, values)
     areas = {"stated": int(stated.sum()), "box": int((~stated).sum())}
     percent = {key: 100 * value for key, value in statistics.items()}
-    return without_nan({"sigmas": name, "values": values, "areas": areas, **percent})
+    names = dict(zip([images[item.image] for item in objects], picture_names(objects), strict=True))
+    matches = [
+        {**line, "image": names[line["image"]], "objects": [objects[number - 1].id for number in line["objects"]]}
+        for line in matches
+    ]
+    return without_nan({"sigmas": name, "values": values, "areas": areas, **percent}), matches
 
 
 def describe_areas(areas: Mapping[str, int]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import duration
 from ..evaluation import page as html
 from ..evaluation.gaussians import METHODS, SAMPLED
+from ..evaluation.oks import STATISTICS
 from ..evaluation.page import number
 from ..io import write_bytes
 from .figures import Figure
@@ -102,12 +103,31 @@ def _sentences(result: TableResult) -> list[str]:
     if first is not None:
         found.append(
             "Figures are in percent unless their name says otherwise; difference is ours minus the paper's, and 95 % "
-            f"is a bootstrap interval over objects. Changes are from the row {first!r}, ours on the objects that both "
-            "rows were asked about, with a paired interval."
+            f"is a bootstrap interval over {_drawn(result)}. Changes are from the row {first!r}, ours on the "
+            "objects that both rows were asked about, with a paired interval."
+        )
+    if without := _without_interval(result):
+        found.append(
+            f"No interval is known of {', '.join(without)}: a mean over splits, or a measurement that keeps no values "
+            "of single objects for it."
         )
     if failed := [one.row.name for one in result.rows if one.status == FAILED]:
         found.append(f"Failed: {', '.join(failed)}; the table says why, and the same command tries again.")
     return found
+
+
+def _drawn(result: TableResult) -> str:
+    """What intervals are over."""
+    metrics = set(result.table.metrics)
+    if not metrics & set(STATISTICS):
+        return "objects"
+    return "pictures" if metrics <= set(STATISTICS) else "objects, that of AP and AR over pictures"
+
+
+def _without_interval(result: TableResult) -> list[str]:
+    """The columns in which a figure of ours has no interval."""
+    figures = [(column, one.figures.get(column)) for column in result.columns for one in result.rows]
+    return list(dict.fromkeys(name for name, ours in figures if ours and ours.value is not None and ours.low is None))
 
 
 def _scale(result: TableResult) -> str:
