@@ -170,6 +170,7 @@ def weights_hash(name: str) -> str:
 
 
 def _learnt(run: RunConfig) -> dict[str, Any]:
+    # Fewer than the `changeable` of the trainers: the names of existing trainings hold `checkpointing` and `shard`.
     of_no_effect = ("save_every", "keep", "frozen_precision")
     return {key: value for key, value in run.to_dict().items() if key not in of_no_effect}
 
