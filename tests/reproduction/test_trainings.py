@@ -7,7 +7,6 @@ import pytest
 import tiny_matchers
 import torch
 import yaml
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from anykeypoint import cli
@@ -119,13 +118,13 @@ def test_a_step_has_the_same_samples_on_another_number_of_processes():
         for_processes(recipe, 4, 3)
 
 
-def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_path, monkeypatch):
+def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_path, monkeypatch, other_precision):
     (tmp_path / "two.yaml").write_text("num_processes: 1\n")
     commands = []
 
     def run(command):
         commands.append(command)
-        AcceleratorState._reset_state(reset_partial_state=True)
+        other_precision()  # as in a process of its own
         with pytest.raises(SystemExit) as ended:
             cli.main(command[command.index("train") :])
         return SimpleNamespace(returncode=ended.value.code)

@@ -1,7 +1,7 @@
 """Features that are computed once: the same as computed on the fly, and kept through stops."""
 
 import json
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +12,6 @@ import tiny_matchers
 import tiny_trainees
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from training.test_matching_episodes import settled
 
 from anykeypoint.category import Category, Keypoint
@@ -64,16 +63,6 @@ def kept(plan, folder, counter, weight=1.0, sizes=(), precision="fp32"):
     torch.nn.init.constant_(backbone.weight, weight)
     torch.nn.init.zeros_(backbone.bias)
     return compute_features(plan, backbone, counter, folder, Accelerator(), precision=precision)
-
-
-@contextmanager
-def other_precision():
-    """A context for a run in another precision than that of the process, which Accelerate otherwise refuses."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        yield
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def encoded(model, pixels):
@@ -235,7 +224,7 @@ def test_the_size_of_the_features_is_said_and_must_fit_on_the_disk(tmp_path, dat
     assert not (tmp_path / str(needed - 1) / "features.npy").exists()
 
 
-def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, base, data):
+def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, base, data, other_precision):
     name = "efficientnet-lite2+clip-vit-b16"
     vision = VisionConfig(name, RANDOM, 64, "frozen", sizes=tiny_encoders.TINY[name])
     text = TextConfig("bert", tiny_matchers.text_encoder(base / "text"))
@@ -249,8 +238,8 @@ def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, bas
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.encoder.state_dict().items())
     about = json.loads((tmp_path / "features" / "about.json").read_text())
     assert about["sizes"]["clip_scale"] == 0.8 and "precision" not in about
-    with other_precision():
-        train(model, data, replace(CACHED, precision="bf16"), tmp_path / "half", quiet=True)
+    other_precision()
+    train(model, data, replace(CACHED, precision="bf16"), tmp_path / "half", quiet=True)
     half = np.load(tmp_path / "half" / "features" / "features.npy")
     assert json.loads((tmp_path / "half" / "features" / "about.json").read_text())["precision"] == "bf16"
     assert np.array_equal(half[:, :, :328], maps[:, :, :328])  # EfficientNet-Lite2 is never rounded

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from tiny_encoders import NETWORKS, noise, tiny_encoder
 from torch import nn
@@ -22,19 +21,13 @@ from anykeypoint.training.generative.generative_config import GuideConfig
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
 from anykeypoint.training.generative.memory import HalfLinear, frozen_linears, halve_frozen
 
+pytestmark = pytest.mark.usefixtures("other_precision")
+
 RECIPE = CapeLLMTrainConfig(item="object", pack=6, steps=3, accumulate=1, lr=1e-3, save_every=3)
 GUIDED = replace(RECIPE, loss="digits", sigma=0.02, checkpointing=True, guide=GuideConfig(layers=(0, 1), read=0.5))
 TASKS = KptLLMTrainConfig(
     tasks=TaskWeights(identify=1, example=1, text=1), pack=4, steps=3, batch=2, lr=1e-3, save_every=3
 )
-
-
-@pytest.fixture(autouse=True)
-def any_precision():
-    """accelerate keeps the precision of the first run of a process, and refuses another one."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
