@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
+import tiny_llava
 import torch
 from safetensors.torch import load_file
 from tiny_encoders import NETWORKS, noise, tiny_encoder
@@ -15,9 +16,12 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.generative import storage
-from anykeypoint.training.generative import capellm_trainer, kptllm_trainer
+from anykeypoint.models.generative.image_text import ImageTextNamer
+from anykeypoint.models.generative.image_text_config import ImageTextConfig
+from anykeypoint.training.generative import capellm_trainer, image_text_trainer, kptllm_trainer
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.generative_config import GuideConfig
+from anykeypoint.training.generative.image_text_config import ImageTextTrainConfig
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
 from anykeypoint.training.generative.memory import HalfLinear, frozen_linears, halve_frozen
 
@@ -28,6 +32,7 @@ GUIDED = replace(RECIPE, loss="digits", sigma=0.02, checkpointing=True, guide=Gu
 TASKS = KptLLMTrainConfig(
     tasks=TaskWeights(identify=1, example=1, text=1), pack=4, steps=3, batch=2, lr=1e-3, save_every=3
 )
+NAMING = ImageTextTrainConfig(steps=3, batch=2, lr=1e-2, save_every=3)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +44,22 @@ def data(tmp_path_factory):
 def trained(model, data, recipe, out):
     """Losses of a run's steps, and the tensors of its saved model."""
     losses = []
-    if isinstance(recipe, KptLLMTrainConfig):
-        kptllm_trainer.train(model, data, recipe, out, lambda step, values: losses.append(values["loss"]))
+
+    def note(step, values):
+        losses.append(values["loss"])
+
+    if isinstance(recipe, CapeLLMTrainConfig):
+        capellm_trainer.train(model, data.objects, recipe, out, note)
     else:
-        capellm_trainer.train(model, data.objects, recipe, out, lambda step, values: losses.append(values["loss"]))
+        trainer = kptllm_trainer if isinstance(recipe, KptLLMTrainConfig) else image_text_trainer
+        trainer.train(model, data, recipe, out, note)
     return losses, load_file(out / "model" / "model.safetensors")
+
+
+def llava(folder, tuning):
+    """A tiny LLaVA that names marked places."""
+    tiny_llava.write(folder / "llava", seed=3)
+    return ImageTextNamer.build(ImageTextConfig(str(folder / "llava"), image_size=tiny_llava.SIDE, tuning=tuning))
 
 
 def halves(model):
@@ -66,8 +82,10 @@ def halves(model):
         (tiny.capellm, "full", {}, replace(RECIPE, train_only="projection"), 0),  # the folder holds all weights
         (tiny.capellm, "lora", {"answer": "token", "keypoint_token": "written", "spread": True}, RECIPE, 27),
         (tiny.kptllm, "lora", {}, TASKS, 27),
+        (llava, "lora", {}, NAMING, 35),  # 3 blocks of the encoder, 2 of the projector, 2 of the decoder, the output
+        (llava, "lora", {}, replace(NAMING, checkpointing=True), 35),
     ],
-    ids=["lora", "frozen", "guided", "projection", "full", "token", "kptllm"],
+    ids=["lora", "frozen", "guided", "projection", "full", "token", "kptllm", "llava", "llava recomputed"],
 )
 def test_losses_and_what_is_learnt_are_the_same_to_the_bit(data, tmp_path, build, tuning, options, recipe, count):
     found = []
@@ -103,7 +121,7 @@ def test_every_image_encoder_gives_the_same_tokens_and_gradients(tmp_path, name,
         return
     pixels = noise(model.encoder.config.image_size, batch=2)
     before = step(model.encoder, pixels)
-    halve_frozen(model)
+    halve_frozen(frozen_linears(model))
     after = step(model.encoder, pixels)
     assert len(before) == len(after) > (tuning == "lora")
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
@@ -114,7 +132,7 @@ def test_an_output_layer_that_is_the_table_of_embeddings_stays_as_it_is(tmp_path
     assert any(layer is model.language.lm_head for layer in frozen_linears(model))
     model.language.lm_head.weight = model.language.get_input_embeddings().weight
     assert not any(layer is model.language.lm_head for layer in frozen_linears(model))
-    halve_frozen(model)
+    halve_frozen(frozen_linears(model))
     kept = {name for name, p in model.named_parameters() if p.dtype == torch.bfloat16}
     layers = ("query", "key", "value", "dense", "fc1", "fc2", "_proj", "base_layer")
     assert len(kept) > 20 and all(name.rsplit(".", 2)[-2].endswith(layers) for name in kept)
@@ -130,14 +148,15 @@ def test_an_encoder_whose_weights_the_folder_holds_is_saved_unrounded(tmp_path):
 def test_a_model_with_frozen_weights_in_bfloat16_still_answers_nearly_as_before(tmp_path):
     model = tiny.capellm(tmp_path, "lora")
     before = model.predict(tiny.picture(), ["nose", "left ear"], strategy="expected").xy
-    halve_frozen(model)
+    halve_frozen(frozen_linears(model))
     after = model.predict(tiny.picture(), ["nose", "left ear"], strategy="expected").xy
     assert np.isfinite(after).all() and np.abs(after - before).max() < 1  # pixel of 42
     assert type(model.language.model.layers[0].mlp.up_proj) is HalfLinear and isinstance(model.projection, nn.Linear)
 
 
-def test_it_needs_mixed_precision():
+@pytest.mark.parametrize("recipe", [CapeLLMTrainConfig, ImageTextTrainConfig])
+def test_it_needs_mixed_precision(recipe):
     with pytest.raises(InputError, match=r"frozen_precision 'bf16' needs precision 'bf16'"):
-        from_mapping(CapeLLMTrainConfig, {"precision": "fp32", "frozen_precision": "bf16"}, "recipe")
+        from_mapping(recipe, {"precision": "fp32", "frozen_precision": "bf16"}, "recipe")
     with pytest.raises(InputError, match="frozen_precision must be one of bf16, fp32"):
-        from_mapping(CapeLLMTrainConfig, {"frozen_precision": "int8"}, "recipe")
+        from_mapping(recipe, {"frozen_precision": "int8"}, "recipe")

@@ -77,6 +77,13 @@ def check_choices(config: Config, **choices: tuple[str, ...]) -> None:
         check_choice(getattr(config, name), f"The recipe's {name}", known)
 
 
+def check_frozen_precision(kept: str, precision: str) -> None:
+    """Check the `frozen_precision` of a recipe against its `precision`. Raises InputError."""
+    check_choice(kept, "The recipe's frozen_precision", PRECISIONS)
+    if kept == "bf16" and precision != "bf16":
+        raise InputError("frozen_precision 'bf16' needs precision 'bf16': in 'fp32' no weight is rounded.")
+
+
 def check_options(config: Config, check: Callable[[Any, str], Any], *names: str) -> None:
     """Apply one check of `configs.checks` to several fields of a config. Raises InputError."""
     for name in names:

@@ -75,8 +75,8 @@ class ImageTextNamer(nn.Module):
 
     def untrained(self) -> "ImageTextNamer":
         """The same model before training."""
-        dtype = next(self.model.parameters()).dtype
-        return type(self).build(self.config, dtype=dtype).to(next(self.model.parameters()).device)
+        table = self._table
+        return type(self).build(self.config, dtype=table.dtype).to(table.device)
 
     def resize(self, image_size: int) -> None:
         """From now on mark crops of `image_size` pixels a side."""
@@ -189,6 +189,11 @@ class ImageTextNamer(nn.Module):
         return ids if ids and ids[-1] in self._endings else [*ids, self.processor.tokenizer.eos_token_id]
 
     @property
+    def _table(self) -> Tensor:
+        """The language model's embeddings, which tell device and precision: no training rounds them."""
+        return self.model.get_input_embeddings().weight
+
+    @property
     def _endings(self) -> set[int]:
         """The tokens that end an answer."""
         found = self.model.generation_config.eos_token_id
@@ -211,11 +216,11 @@ class ImageTextNamer(nn.Module):
 
     def _inputs(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The question behind each marked crop as the model takes it: tables of equally many tokens, and pixels."""
-        first = next(self.model.parameters())
+        table = self._table
         images = [[Image.fromarray(picture)] for picture in pictures]
         found = self.processor(images=images, text=[self.prompt] * len(images), return_tensors="pt")
         return {
-            key: value.to(first.device, first.dtype if value.is_floating_point() else None)
+            key: value.to(table.device, table.dtype if value.is_floating_point() else None)
             for key, value in found.items()
         }
 

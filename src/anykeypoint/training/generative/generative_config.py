@@ -7,7 +7,14 @@ from typing import Any, ClassVar
 from ...configs.checks import check_whole
 from ...configs.strict import Config
 from ...errors import InputError
-from ..run_config import PRECISIONS, RunConfig, check_choices, check_from_zero, check_options, check_shares
+from ..run_config import (
+    RunConfig,
+    check_choices,
+    check_from_zero,
+    check_frozen_precision,
+    check_options,
+    check_shares,
+)
 
 LOSSES = ("text", "digits")
 SAMPLINGS = ("epoch", "balanced")
@@ -87,7 +94,7 @@ class GenerativeTrainConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choices(self, item=ITEMS, loss=LOSSES, sampling=SAMPLINGS, descriptions=DESCRIPTIONS)
-        check_choices(self, frozen_precision=PRECISIONS)
+        check_frozen_precision(self.frozen_precision, self.precision)
         check_options(self, check_whole, "pack")
         check_shares(self, "describe", "replace", "noun", "made_up")
         check_from_zero(self, "sigma")
@@ -95,7 +102,5 @@ class GenerativeTrainConfig(RunConfig):
             raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")
         if self.shard and self.guide.layers:
             raise InputError("guide.layers reads weights that shard spreads over processes; use one of them only.")
-        if self.frozen_precision == "bf16" and self.precision != "bf16":
-            raise InputError("frozen_precision 'bf16' needs precision 'bf16': in 'fp32' no weight is rounded.")
         if self.sigma and self.loss == "text":
             raise InputError("sigma needs loss 'digits': a spread target is a distribution over values, not a text.")

@@ -19,7 +19,7 @@ from ..rates import cosine_rate
 from ..trainer import MicroBatch, StepPlan, Trainer
 from .generative_config import GenerativeTrainConfig
 from .guidance import make_readers
-from .memory import dummy_pass, halve_frozen, recomputed, shard
+from .memory import dummy_pass, frozen_linears, halve_frozen, recomputed, shard
 from .object_sampler import ObjectSampler, Sample, TrainingObject
 from .sequences import PackedSequence
 
@@ -78,7 +78,7 @@ class GenerativeTrainer(Trainer):
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         if self.config.frozen_precision == "bf16":
-            halve_frozen(self.model)
+            halve_frozen(frozen_linears(self.model))
         if self.config.shard:
             shard(self.model, accelerator)
         self.model.to(accelerator.device)

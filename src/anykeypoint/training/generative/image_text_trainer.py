@@ -21,7 +21,7 @@ from .. import loop
 from ..rates import cosine_rate
 from ..trainer import MicroBatch, StepPlan, Trainer
 from .image_text_config import ImageTextTrainConfig
-from .memory import recomputed_layers
+from .memory import fixed_linears, halve_frozen, recomputed_layers
 
 
 def train(
@@ -58,7 +58,7 @@ class ImageTextTrainer(Trainer):
 
     model: ImageTextNamer
     config: ImageTextTrainConfig
-    changeable: ClassVar[tuple[str, ...]] = ("checkpointing", "save_every", "keep")
+    changeable: ClassVar[tuple[str, ...]] = ("frozen_precision", "checkpointing", "save_every", "keep")
 
     def __init__(self, model: ImageTextNamer, data: Dataset, config: ImageTextTrainConfig) -> None:
         self.model, self.config = model, config
@@ -71,6 +71,8 @@ class ImageTextTrainer(Trainer):
         return (item.category for item, _ in self.points)
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        if self.config.frozen_precision == "bf16":
+            halve_frozen(fixed_linears(self.model.model).values())  # the folder holds the adapters alone
         self.model.to(accelerator.device)
         plan = StepPlan.of(self.config, len(self.points), accelerator.num_processes)
         self.steps = plan.steps

@@ -1,7 +1,7 @@
 """Training of models that do not fit into memory: frozen weights in bfloat16, recomputed layers, and weights sharded
 over processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -28,30 +28,40 @@ class HalfLinear(nn.Linear):
         return F.linear(values, self.weight.to(values.dtype), bias)
 
 
-def halve_frozen(model: GenerativeModel) -> None:
-    """Keep the weights of `frozen_linears` in bfloat16, in place.
+def halve_frozen(layers: Iterable[nn.Linear]) -> None:
+    """Keep the weights of frozen linear layers in bfloat16, in place.
 
     Mixed precision rounds these very weights to bfloat16 for each product, so that no bit of a training changes.
     """
-    for layer in frozen_linears(model):
+    for layer in layers:
         layer.to(torch.bfloat16)
         layer.__class__ = HalfLinear
 
 
 def frozen_linears(model: GenerativeModel) -> list[nn.Linear]:
-    """The linear layers of both towers whose weights no training changes and no folder of the model holds.
+    """The `fixed_linears` of both towers that no folder of the model holds."""
+    saved, towers = changed_tensors(model), {"encoder": model.encoder.model, "language": model.language}
+    return [
+        layer
+        for tower, network in towers.items()
+        for name, layer in fixed_linears(network).items()
+        if f"{tower}.{name}.weight" not in saved
+    ]
 
-    An output layer that has the weights of the embeddings is none of them, as mixed precision does not round these.
+
+def fixed_linears(network: nn.Module) -> dict[str, nn.Linear]:
+    """The linear layers of a network, by name, whose weights no training changes; adapters are none of them.
+
+    Nor is an output layer that has the weights of the embeddings, as mixed precision does not round these.
     """
-    found, saved = [], changed_tensors(model)
-    for tower, network in (("encoder", model.encoder.model), ("language", model.language)):
-        others = (part for part in network.modules() if type(part) is not nn.Linear)
-        shared = {id(parameter) for part in others for parameter in part.parameters(recurse=False)}
-        for name, layer in _linear_layers(network):
-            parameters = list(layer.parameters(recurse=False))
-            fixed = not any(parameter.requires_grad or id(parameter) in shared for parameter in parameters)
-            if fixed and ".lora_" not in name and f"{tower}.{name}.weight" not in saved:
-                found.append(layer)
+    others = (part for part in network.modules() if type(part) is not nn.Linear)
+    shared = {id(parameter) for part in others for parameter in part.parameters(recurse=False)}
+    found = {}
+    for name, layer in _linear_layers(network):
+        parameters = list(layer.parameters(recurse=False))
+        fixed = not any(parameter.requires_grad or id(parameter) in shared for parameter in parameters)
+        if fixed and ".lora_" not in name:
+            found[name] = layer
     return found
 
 
