@@ -8,7 +8,9 @@ PYTHON ?= python3
 VENV ?= .venv
 NEWEST ?= .venv-newest
 RUN = $(VENV)/bin
-PARALLEL = -n auto --maxprocesses 8 --dist loadfile  # a process a core; the tests of one file stay together
+# A process a core; the tests of one file stay together. Files go in their order and not by how many tests they have, as
+# otherwise files of one long test come last and leave the other cores idle.
+PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
