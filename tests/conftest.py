@@ -60,6 +60,17 @@ def shipped():
     return load
 
 
+@pytest.fixture
+def one_thread():
+    """Computing with one thread, as a process beside this one does: their number may change the last bit of a sum."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def sheet() -> tuple[Category, Example]:
     """The four corners of a sheet of paper, and a photo on which they are marked."""

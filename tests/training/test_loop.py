@@ -2,12 +2,7 @@
 
 import collections
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +11,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
+from training.killed import run_until_killed
 
 from anykeypoint.category import Category, Keypoint
 from anykeypoint.configs.yaml_files import from_mapping
@@ -100,36 +96,11 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(tmp_path, objects, co
     assert any(name.startswith("readers.") for name in last[0]) == bool(config.guide.read)
 
 
-def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects):
-    code = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from types import SimpleNamespace
-import training.test_loop as t
-from anykeypoint.forms.coco import read_coco
-folder = Path(sys.argv[2])
-objects = read_coco(folder / "data" / "annotations.json", folder / "data" / "images").objects
-t.run(folder, objects, folder / "run", t.replace(t.CONFIG, steps=500, save_every=1))
-"""
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    written = write_dataset(tmp_path / "data", 8, seed=2)
-    written.rename(tmp_path / "data" / "annotations.json")
-    command = [sys.executable, "-c", code, tests, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    log = tmp_path / "run" / "log.jsonl"
-    for _ in range(600):
-        if log.exists() and log.read_text().count("\n") >= 3:
-            break
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-    before = len(log.read_text().splitlines())
-    data = read_coco(tmp_path / "data" / "annotations.json", tmp_path / "data" / "images").objects
+def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects, one_thread):
     config = replace(CONFIG, steps=500, save_every=1)
-    run(tmp_path, data, tmp_path / "run", config, stop_after=before + 2)
+    log = tmp_path / "run" / "log.jsonl"
+    before = run_until_killed(log, 3, lambda: run(tmp_path, objects, tmp_path / "run", config))
+    run(tmp_path, objects, tmp_path / "run", config, stop_after=before + 2)
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps[-1] == before + 2 and steps[before] in (before, before + 1)
 

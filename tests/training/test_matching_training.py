@@ -1,11 +1,6 @@
 """Training matchers: what an episode asks, exact resumes, and what stays as it was."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -13,6 +8,7 @@ import tiny_trainees
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from training.killed import run_until_killed
 
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
@@ -82,30 +78,10 @@ def test_what_batch_norms_remember_is_resumed_too(tmp_path, base, data):
     assert same(whole, resumed) and whole.head.matching[1].num_batches_tracked == 4
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, base, data):
-    code = """
-import sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/training"]
-from pathlib import Path
-import test_matching_training as t
-folder, base = Path(sys.argv[2]), Path(sys.argv[3])
-t.run(base, t.read_coco(folder / "annotations.json", folder / "images"), Path(sys.argv[4]), t.LONG, "flf")
-"""
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    folder = data.objects[0].image.parent.parent
+def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, base, data, one_thread):
     tiny_trainees.config("flf", base)  # writes the text encoder
-    command = [sys.executable, "-c", code, tests, str(folder), str(base), str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     log = tmp_path / "killed" / "log.jsonl"
-    for _ in range(600):
-        if log.exists() and log.read_text().count("\n") >= 2:
-            break
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-    before = len(log.read_text().splitlines())
+    before = run_until_killed(log, 2, lambda: run(base, data, tmp_path / "killed", LONG, "flf"))
     run(base, data, tmp_path / "killed", LONG, "flf", stop_after=before + 2)
     _, figures = run(base, data, tmp_path / "whole", LONG, "flf", stop_after=before + 2)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
