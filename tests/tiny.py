@@ -1,13 +1,12 @@
 """Tiny random models and tokenizers, made in the test."""
 
 import string
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
 import torch
+from kept_files import write_again
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     Dinov2Config,
@@ -138,22 +137,15 @@ def bases(folder: Path, kind: str = "digits") -> tuple[Path, Path]:
     """Folders of a tiny DINOv2 and of a tiny Llama with its tokenizer, as the hub would hold them."""
     vision, language = folder / VISION, folder / LANGUAGE
     if not vision.exists():
-        for place, content in _base_files(kind).items():
-            (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            (folder / place).write_bytes(content)
+        write_again(folder, _make_bases, kind)
     return vision, language
 
 
-@cache
-def _base_files(kind: str) -> dict[Path, bytes]:
-    """What the folders of `bases` hold: it is made once, and written for each test that wants it."""
-    with TemporaryDirectory() as place:
-        folder = Path(place)
-        dinov2().save_pretrained(folder / VISION)
-        tok = tokenizer(kind)
-        llama(len(tok)).save_pretrained(folder / LANGUAGE)
-        tok.save_pretrained(folder / LANGUAGE)
-        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def _make_bases(folder: Path, kind: str) -> None:
+    dinov2().save_pretrained(folder / VISION)
+    tok = tokenizer(kind)
+    llama(len(tok)).save_pretrained(folder / LANGUAGE)
+    tok.save_pretrained(folder / LANGUAGE)
 
 
 def _learn_once(tokenizer: PreTrainedTokenizerFast, spaced: bool = False) -> CoordinateCodec:

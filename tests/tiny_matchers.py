@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tiny_encoders
 import torch
+from kept_files import write_again
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -28,18 +29,22 @@ FUSIONS = {"flf": {"guest_width": 20, "gamma": 2.0}, "dlf": {"example_width": 20
 def text_encoder(folder: Path, width: int = 24) -> str:
     """A folder with a random BERT and its tokenizer of WORDS."""
     if not folder.exists():
-        sizes = {"vocab_size": len(WORDS), "hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2}
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = BertModel(BertConfig(**sizes, intermediate_size=32, initializer_range=0.3))
-        model.save_pretrained(folder)
-        tok = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
-        tok.pre_tokenizer = pre_tokenizers.Whitespace()
-        ends = [("[CLS]", 2), ("[SEP]", 3)]
-        tok.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
-        special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-        PreTrainedTokenizerFast(tokenizer_object=tok, **special).save_pretrained(folder)
+        write_again(folder, _make_text_encoder, width)
     return str(folder)
+
+
+def _make_text_encoder(folder: Path, width: int) -> None:
+    sizes = {"vocab_size": len(WORDS), "hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(BertConfig(**sizes, intermediate_size=32, initializer_range=0.3))
+    model.save_pretrained(folder)
+    tok = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tok.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tok.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tok, **special).save_pretrained(folder)
 
 
 def config(name: str, folder: Path, **options) -> MatcherConfig:
