@@ -16,6 +16,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.example import Example, marked_category, read_marked, to_example
 
 cli.limit_spinning()  # before torch is loaded: the tests share their cores with other work
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("plain", deadline=None)  # a busy machine is no failure
 settings.load_profile("plain")
