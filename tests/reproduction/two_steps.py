@@ -10,8 +10,10 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from anykeypoint.data.synthetic import write_dataset
@@ -60,7 +62,9 @@ def build(config: CapeLLMConfig) -> CapeLLM:
     sizes = dict(published_sizes()["language"][config.language.name])
     kind, digits = sizes.pop("kind"), sizes.pop("digits")
     sizes["num_hidden_layers"] = config.language.layers or sizes["num_hidden_layers"]
-    language = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
+    # torch's own draws would take as long as the two steps, and transformers draws all of these weights anew.
+    with patch.object(nn.Linear, "reset_parameters"), patch.object(nn.Embedding, "reset_parameters"):
+        language = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
     tune(language, config.language.tuning, config.language.lora)
     return CapeLLM(config, build_encoder(config.vision), language, PieceTokenizer(digits))
 
