@@ -248,10 +248,6 @@ def test_a_shipped_recipe_describes_a_kptllm_and_its_run(name):
         assert config.tasks == papers[name]
 
 
-def test_the_second_run_of_the_shipped_model_is_a_recipe():
-    assert KptLLMTrainConfig.from_file(EXPERIMENTS / "kptllm_small_recipe_2.yaml").tasks.example == 2
-
-
 def test_the_joint_training_is_of_the_papers_eight_data_sets():
     names = [member.name for member in members(EXPERIMENTS / "kptllm_pp_joint.yaml")]
     papers = [entry for entry in known_datasets().values() if "KptLLM++" in entry.papers]

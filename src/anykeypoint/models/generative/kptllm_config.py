@@ -15,6 +15,7 @@ from ..tuning import ROLES, LoraOptions
 from .keypoint_token import check_token
 
 PROJECTORS, EXTRACTORS = ("linear", "mlp"), ("attention", "pool")
+NAMINGS = ("written", "found")
 VICUNAS = ("vicuna-7b", "vicuna-13b")  # what the language model of a LLaVA-1.5 may be called
 
 _LORA = LoraOptions(r=128, alpha=256, targets=ROLES)
@@ -38,6 +39,8 @@ class KptLLMConfig(Config):
     keypoint_token: whether a <KEYPOINT> answer is "given", or "written" by the model, which then learns to write it.
     spread: estimate how far off the point of a <KEYPOINT> answer is, as its confidence; not from the paper.
     identify_first: an answer gives the keypoint's name, then its point.
+    naming: how a touched point gets one of a category's names: "written", by how likely the model writes each of them;
+        "found", by where it finds each of them (`models.found_names`), which asks more of the digits than of the names.
     spaced: True writes "[0.123, 0.456]", False "[0.123,0.456]".
     crop_scale: side of the crop over the longer side of the box.
     released_crop: sample the pixels as CapeLLM's released code does (`images.warp_pixels`), for weights that were
@@ -67,6 +70,7 @@ class KptLLMConfig(Config):
     keypoint_token: str = "given"
     spread: bool = False
     identify_first: bool = True
+    naming: str = "written"
     spaced: bool = False
     crop_scale: float = 1.0
     released_crop: bool = False
@@ -80,7 +84,7 @@ class KptLLMConfig(Config):
         check_token(self)
         self.temperature.check(("text", "example", "both") if self.answer == "text" else ())
         self.presence.check(("text", "example", "both") if self.answer == "text" else ())
-        for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS)):
+        for key, known in (("projector", PROJECTORS), ("extractor", EXTRACTORS), ("naming", NAMINGS)):
             check_choice(getattr(self, key), f"A model's {key}", known)
         for key in ("layers", "heads", "frequencies"):
             check_whole(getattr(self, key), f"A model's {key}")
@@ -88,6 +92,10 @@ class KptLLMConfig(Config):
             check_positive(getattr(self, key), f"A model's {key}")
         for key in ("identify_first", "spaced", "released_crop"):
             check_flag(getattr(self, key), f"A model's {key}")
+        if self.naming == "found" and self.answer == "token":
+            raise InputError(
+                "naming 'found' needs answer 'text', as <KEYPOINT> answers have no distribution; use 'written'."
+            )
         if self.llava is not None:
             self._take_towers(self.llava)
 

@@ -31,43 +31,15 @@ from ...pose import Identified, Pose
 from ..arguments import CategoryLike, check_density, check_options, check_touched, check_words
 from ..cache import pixels_key
 from ..examples import check_examples, check_inside, check_shown
+from ..found_names import likeliest, log_touched
 from ..view import ObjectCrop
 from .base import confidences, confidences_at, densities, distribution_cues
 from .kptllm_network import PROMPT, KptLLMNetwork
+from .kptllm_questions import ExampleTokens, KeypointQuestion
 
 MOST_EXAMPLES = 32  # largest number of examples in one call
 OPTIONS = ("example", "words", "strategy", "density", "describe", "seed", "presence")  # of `KptLLMView.predict`
 NAME_TOKENS = 32  # largest number of tokens of a name that the model writes, its ending included
-
-
-@dataclass(frozen=True)
-class ExampleTokens:
-    """One example, encoded.
-
-    features: 1 N C, the encoder's features of its crop.
-    points: K 2, fractions of its crop; NaN where a keypoint has no point.
-    visible: K bool, the keypoints whose point lies inside the crop.
-    key: equal for equal pixels and points; examples are sorted by it, so that their order changes no bit.
-    """
-
-    features: Tensor
-    points: np.ndarray
-    visible: np.ndarray
-    key: bytes
-
-
-@dataclass(frozen=True)
-class KeypointQuestion:
-    """The questions about one keypoint.
-
-    keypoint: its index in the category.
-    tokens: one tokenised question per example that has the keypoint, or a single one without examples.
-    key: integers that draws of a decoding strategy depend on.
-    """
-
-    keypoint: int
-    tokens: list[list[int]]
-    key: list[int]
 
 
 @dataclass(frozen=True)
@@ -108,9 +80,11 @@ class KptLLMView:
         points: (P, 2) in original image pixels; a single (x, y) gives a single result. A point outside the box's crop
             is processed like any other, although the model does not get the pixels there.
         category: None lets the model write a name of its own, of at most NAME_TOKENS tokens. With a category, the most
-            probable of its names is given, with the probability of each name: the softmax over log p of the names.
+            probable of its names is given, with the probability of each name: the softmax over log p of the names as
+            answers or, for a model whose config says so (naming: found), `models.found_names`.
         called: the name that the user calls the points by, right or wrong, for models that were trained with the task
-            misnamed (docs/recipes.md); the answer has the name that the model finds right.
+            misnamed (docs/recipes.md); the answer has the name that the model finds right. What is said counts in
+            written names alone, so that they are weighed as answers in any case.
 
         Raises InputError for points outside the picture, and for `called` where the model's task form has no misnamed.
         """
@@ -119,6 +93,9 @@ class KptLLMView:
         if not len(places):
             return []
         model = self.model
+        if category is not None and called is None and model.config.naming == "found":
+            answers = self._found_names(self.cut.crop.normalise(places), category)
+            return answers[0] if single else answers
         normalised = torch.from_numpy(self.cut.crop.normalise(places)).float().to(model.device)
         engine = self._engine(model.prompt_tokens(self.features, normalised[None])[0])
         question = self._naming_question(called)
@@ -135,6 +112,17 @@ class KptLLMView:
                 best = max(range(len(names)), key=row.__getitem__)
                 answers.append(Identified(names[best], row[best], dict(zip(names, row, strict=True))))
         return answers[0] if single else answers
+
+    def _found_names(self, places: np.ndarray, category: Category) -> list[Identified]:
+        """The names of P points [P, 2], fractions of the crop, by where the model finds each of the category's names.
+
+        A name's distribution is that of x times that of y at its likeliest x: enough to tell names apart, and as quick
+        as `predict`.
+        """
+        questions, _, engine, _ = self._asked(category, [], True, "detailed", self.model.config.temperature.of("text"))
+        (found,) = self._decoded(engine, questions, "mode", [0])
+        x, y = found.x.numpy(), found.y.numpy()
+        return [likeliest(log_touched(x, at[0]) + log_touched(y, at[1]), category.names) for at in places]
 
     def _naming_question(self, called: str | None) -> list[int]:
         """The tokens of the question for a point's name, which the user calls it by or not."""

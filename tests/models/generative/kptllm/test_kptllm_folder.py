@@ -63,6 +63,8 @@ def test_an_example_of_another_category_is_refused(view):
         ({"projector": "deep"}, "projector must be one of linear, mlp, but got 'deep'"),
         ({"extractor": "max"}, "extractor must be one of attention, pool"),
         ({"answer": "digits"}, "answer must be one of text, token"),
+        ({"naming": "likely"}, "naming must be one of written, found"),
+        ({"naming": "found", "answer": "token"}, "naming 'found' needs answer 'text'"),
         ({"layers": 0}, "layers must be a whole number from 1, but got 0"),
         ({"heads": 2.0}, "heads must be a whole number"),
         ({"sigma": 0}, "sigma must be a number above 0"),

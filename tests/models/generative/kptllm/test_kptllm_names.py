@@ -82,6 +82,44 @@ def test_points_that_are_none_are_refused(view, points, words):
         view.identify(points)
 
 
+# --- named by where each name is found -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["digits", "triples"])
+def test_a_model_may_name_a_point_by_where_it_finds_each_name(place, kind):
+    model = tiny.kptllm(place, "lora", kind, naming="found", identify_first=False)
+    view = model.encode(tiny.picture())  # just the size of the crop
+    questions, _, engine, _ = view._asked(NAMES, [], True, "detailed", 1.0)
+    (found,) = view._decoded(engine, questions, "mode", [0])
+    points = PLACES * 0.7
+    for answer, point in zip(view.identify(points, NAMES), points / 42, strict=True):
+        likelihoods: dict[str, list[float]] = {}
+        for name, x, y in zip(NAMES.names, found.x.tolist(), found.y.tolist(), strict=True):
+            axes = []
+            for shares, at in ((x, point[0]), (y, point[1])):
+                middles = [(value + 0.5) / (len(shares) - 1) for value in range(len(shares) - 1)] + [1.0]
+                pairs = zip(middles, shares, strict=True)
+                axes.append(sum(share * np.exp(-((one - at) ** 2) / (2 * 0.04**2)) for one, share in pairs))
+            likelihoods.setdefault(name, []).append(axes[0] * axes[1])
+        means = {name: np.mean(values) for name, values in likelihoods.items()}
+        expected = {name: mean / sum(means.values()) for name, mean in means.items()}
+        assert answer.probabilities == pytest.approx(expected, rel=1e-6)
+        assert answer.name == max(expected, key=expected.__getitem__)
+        assert answer.confidence == answer.probabilities[answer.name]
+    written = tiny.kptllm(place, "lora", kind, identify_first=False).encode(tiny.picture())
+    assert [one.name for one in view.identify(points)] == [one.name for one in written.identify(points)]
+
+
+def test_what_the_user_calls_a_point_is_weighed_in_written_names_alone(place):
+    written, found = (
+        tiny.kptllm(place, "lora", naming=one, identify_first=False).identify(
+            tiny.picture(), PLACES * 0.7, category=NAMES, called="nose tip"
+        )
+        for one in ("written", "found")
+    )
+    assert [one.probabilities for one in written] == [one.probabilities for one in found]
+
+
 # --- training's pass -----------------------------------------------------------------------------------------------
 
 
