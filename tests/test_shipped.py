@@ -17,7 +17,6 @@ from anykeypoint.models.sources.packages import PACKAGES
 MOST_TRAINED, MOST_IN_WHEEL, MOST_TOGETHER = 20e6, 35e6, 90e6  # bytes of one file, and of all of them
 ROOT = Path(__file__).parents[1]
 MOST = {"fast": 20e6, "accurate": 15e6, "capellm-small": 25e6, "kptllm-small": 25e6}  # bytes
-NAMED = ("fast", "accurate", "capellm-small")  # these keep the names of the points that they learnt
 NEEDED = {
     "capellm-small": {"smollm2-135m", "efficientnet-lite2"},
     "fast": {"efficientnet-lite2", "minilm-l6"},
@@ -29,7 +28,7 @@ NEEDED = {
 @pytest.mark.parametrize("name", MOST)
 def test_it_is_small_and_safe_and_has_a_card(name):
     folder = find(name)
-    expected = {"README.md", "config.json", "model.safetensors"} | ({"seen_names.json"} if name in NAMED else set())
+    expected = {"README.md", "config.json", "model.safetensors", "seen_names.json"}
     assert {path.name for path in folder.iterdir()} == expected
     assert sum(path.stat().st_size for path in folder.iterdir()) < MOST[name]
     card = (folder / "README.md").read_text()

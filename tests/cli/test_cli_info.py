@@ -77,10 +77,10 @@ def test_identify_takes_the_matcher_for_a_category_and_warns_of_names_in_own_wor
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     arguments = ["identify", tmp_path / "a.png", "--at", "3,4"]
     code, out, err = run(*arguments)
-    assert code == 0 and "nose" in out and "19.5 %" in err and "28.7 %" in err and len(err.splitlines()) == 1
+    assert code == 0 and "nose" in out and "40.2 %" in err and "26.5 %" in err and len(err.splitlines()) == 1
     assert run(*arguments, "-q")[2] == ""
     assert run(*arguments, "--category", "human_face")[2] == ""
-    assert "19.5 %" in run(*arguments, "--category", "human_face", "--model", "kptllm-small")[2]
+    assert "40.2 %" in run(*arguments, "--category", "human_face", "--model", "kptllm-small")[2]
     assert loaded == ["kptllm-small", "kptllm-small", "fast", "kptllm-small"]
     (tmp_path / "mine").mkdir()
     assert run(*arguments, "--model", tmp_path / "mine")[2] == ""
