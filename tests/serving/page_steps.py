@@ -67,24 +67,15 @@ def place_of(page, key: str) -> tuple[float, float]:
 
 
 def drag(page, key: str, dx: float, dy: float) -> None:
-    """Move a point. An answer that comes meanwhile may move it away from under the pointer: then once more."""
+    page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
+    x, y = place_of(page, key)
     on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
-
-    def held() -> bool:
-        page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
-        x, y = place_of(page, key)
-        page.mouse.move(x, y)
-        if page.evaluate(on_top, [x, y]) != key:
-            return False
-        page.mouse.down()  # from here no answer moves a point
-        caught = page.evaluate(on_top, [x, y]) == key
-        end = (x + dx, y + dy) if caught else (x + 9, y)  # far enough from the start not to be a click
-        page.mouse.move((x + end[0]) / 2, (y + end[1]) / 2)
-        page.mouse.move(*end)
-        page.mouse.up()
-        return caught
-
-    until(held, f"{key} is held")
+    until(lambda: page.evaluate(on_top, [x, y]) == key, f"{key} on top")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx / 2, y + dy / 2)
+    page.mouse.move(x + dx, y + dy)
+    page.mouse.up()
 
 
 def view_of(page) -> dict:
