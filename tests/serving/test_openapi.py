@@ -79,8 +79,10 @@ def meant(operation, image_id):
 
 
 def is_whole(case):
-    """Whether a case has just what the description wants; a few of those that are meant to break it do."""
-    return case.operation.path == "/v1/encode" and isinstance(case.body, dict) and list(case.body) == ["image"]
+    """Whether a case sends just what the description wants; a few of those that are meant to break it do."""
+    if case.operation.path != "/v1/encode" or not isinstance(case.body, dict):
+        return False
+    return [name for name, value in case.body.items() if value != []] == ["image"]  # nothing of an empty list is sent
 
 
 def settings(cases):

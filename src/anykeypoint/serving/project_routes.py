@@ -35,7 +35,11 @@ from .word_doubts import WordDoubts, written_doubts
 _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 _TEXT, _BYTES = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
 _IMAGE: dict[int | str, Any] = {200: {"content": {"image/jpeg": _BYTES}}, 304: {"description": "It is as it was."}}
-_DOWNLOAD: dict[int | str, Any] = {200: {"content": {kind: _TEXT for kind in (*KINDS.values(), "text/plain")}}}
+_ANY: dict[str, Any] = {"schema": {}}  # JSON of every form
+_WRITTEN = {"application/json": _ANY, "application/zip": _BYTES}  # the others are text
+_DOWNLOAD: dict[int | str, Any] = {
+    200: {"content": {kind: _WRITTEN.get(kind, _TEXT) for kind in (*KINDS.values(), "text/plain")}}
+}
 Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
 
