@@ -68,9 +68,13 @@ def place_of(page, key: str) -> tuple[float, float]:
 
 def drag(page, key: str, dx: float, dy: float) -> None:
     page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
-    x, y = place_of(page, key)
     on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
-    until(lambda: page.evaluate(on_top, [x, y]) == key, f"{key} on top")
+
+    def reached() -> tuple[float, float] | None:
+        place = place_of(page, key)  # anew each time, as a sentence above the picture moves it down
+        return place if page.evaluate(on_top, list(place)) == key else None
+
+    x, y = until(reached, f"{key} on top")
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx / 2, y + dy / 2)
