@@ -24,7 +24,7 @@ TOUCH = 0.04  # standard deviation of w, a fraction of the crop; chosen on valid
 def likeliest(logs: np.ndarray, names: Sequence[str]) -> Identified:
     """The likeliest name of a point, and the probability of each name.
 
-    logs: log p(point | keypoint) of K keypoints [K], but for a number that all share.
+    logs: log p(point | keypoint) of K keypoints [K], but for a number that all share; or of names as answers.
     names: of the K keypoints; one that occurs several times is one name.
     """
     scores = {name: _log_mean(logs[[one == name for one in names]]) for name in dict.fromkeys(names)}

@@ -192,7 +192,8 @@ def _change_of_pictures(first: Path, second: Path, metric: str) -> Figure | None
     shared = sorted(picture for picture, objects in asked[0].items() if asked[1].get(picture) == objects)
     if not shared:
         return None
-    kept = [[line for line in one if line["image"] in set(shared)] for one in lines]
+    known = set(shared)
+    kept = [[line for line in one if line["image"] in known] for one in lines]
     whole = np.ones((1, len(shared)), dtype=int)
     values = [drawn_statistic(one, metric, shared, whole)[0] for one in kept]
     if not np.isfinite(values).all():

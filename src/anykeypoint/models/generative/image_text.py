@@ -25,6 +25,7 @@ from ...library.lookup import as_category
 from ...pose import Identified
 from ..arguments import CategoryLike, check_points
 from ..folders import fill, read_settings, write_folder
+from ..found_names import likeliest
 from ..sources.hub import load_model, load_processor
 from ..tuning import lora_state, tune
 from ..view import cut_object
@@ -150,9 +151,7 @@ class ImageTextNamer(nn.Module):
             part = names[at : at + AT_ONCE]
             log_probs, answered = self([picture] * len(part), part)
             totals.append((log_probs * answered).sum(1))
-        shares = torch.cat(totals).double().softmax(0).tolist()
-        best = max(range(len(names)), key=shares.__getitem__)
-        return Identified(names[best], shares[best], dict(zip(names, shares, strict=True)))
+        return likeliest(torch.cat(totals).cpu().double().numpy(), names)
 
     # --- tensors ------------------------------------------------------------------------------------------------------
 

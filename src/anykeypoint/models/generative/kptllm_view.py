@@ -107,10 +107,8 @@ class KptLLMView:
         else:
             names = list(dict.fromkeys(category.names))
             candidates = [[*model.name_tokens(name), *ending] for name in names]
-            answers = []
-            for row in engine.score(self.prefix, questions, candidates).softmax(-1).tolist():
-                best = max(range(len(names)), key=row.__getitem__)
-                answers.append(Identified(names[best], row[best], dict(zip(names, row, strict=True))))
+            scores = engine.score(self.prefix, questions, candidates)
+            answers = [likeliest(row, names) for row in scores.numpy()]
         return answers[0] if single else answers
 
     def _found_names(self, places: np.ndarray, category: Category) -> list[Identified]:
