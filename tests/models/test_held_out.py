@@ -18,23 +18,20 @@ HELD_OUT = "fast@held-out"
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A copy of the repository's folders of models, whose `fast` has a held-out checkpoint of its own."""
+    """A copy of the repository's folders of two models."""
     package = tmp_path / "src" / "anykeypoint" / "pretrained"
     for name in ("fast", "kptllm-small"):
         (package / name).mkdir(parents=True)
         shutil.copy(shipped_folder() / name / "config.json", package / name)
         (tmp_path / "pretrained" / "held_out" / name).mkdir(parents=True)
-    held_out = tmp_path / "pretrained" / "held_out"
-    shutil.copy(package / "fast" / "config.json", held_out / "fast")
-    (held_out / "kptllm-small" / shipped.SAME).write_text("a digest\n")
+        shutil.copy(package / name / "config.json", tmp_path / "pretrained" / "held_out" / name)
     monkeypatch.setattr(shipped, "shipped_folder", lambda: package)
     return tmp_path
 
 
-def test_a_held_out_checkpoint_has_a_folder_of_its_own_or_is_the_shipped_one(repository):
+def test_a_held_out_checkpoint_has_a_folder_of_its_own(repository):
     assert find(HELD_OUT) == repository / "pretrained" / "held_out" / "fast"
     assert find("fast") == repository / "src" / "anykeypoint" / "pretrained" / "fast"
-    assert find("kptllm-small@held-out") == find("kptllm-small")
     assert held_out_names() == [HELD_OUT, "kptllm-small@held-out"]
 
 

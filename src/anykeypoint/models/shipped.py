@@ -2,8 +2,7 @@
 
 A held-out checkpoint is a model of the same recipe whose weights were trained on the training part of the data alone.
 It lies in the repository, in `pretrained/held_out/NAME/`, and not in the package that is installed; its name is
-NAME@held-out. Where the shipped weights themselves are such ones, the folder has the file SAME alone, with the SHA-256
-of their model.safetensors, so that it cannot stand for other weights that are shipped later.
+NAME@held-out.
 """
 
 import warnings
@@ -57,7 +56,6 @@ def current_name(name: str) -> str:
 
 
 HELD_OUT = "@held-out"  # what stands behind a model's name
-SAME = "same_as_shipped"  # file of a held-out folder whose weights are the shipped ones
 
 
 def shipped_folder() -> Path:
@@ -87,8 +85,6 @@ def find_shipped(name: str) -> Path | None:
     if not name.endswith(HELD_OUT):
         return shipped if (shipped / "config.json").is_file() else None
     folder = held_out_folder() / base
-    if (folder / SAME).is_file():
-        return shipped
     if (folder / "config.json").is_file():
         return folder
     if held_out_folder().is_dir():
