@@ -43,6 +43,7 @@ def test_y_counts_from_the_bottom_and_ids_and_scale_are_kept(put):
         ONE.replace("a.png", "C:\\wings\\2020\\a.png"),
         ONE.replace("a.png", "C:\\wings\\a").replace("0.01", "0,01"),
         ONE + "CURVES=1\nPOINTS=3\n1 1\n2 2\n3 3\nCOMMENT=blurred\n",
+        ONE.replace("LM=2", "LM=02") + "LM=2\n1 1\n2 x\nIMAGE=a.png\nLM=2\n1 1\n2 x\nIMAGE=a.png\n",
         ONE.replace("LM=2\n", "\n\nLM=2\n").replace("SCALE=0.01\n", "VARIABLES=x\nSCALE=0.01\n"),
     ],
 )
@@ -71,6 +72,21 @@ def test_one_bad_specimen_costs_itself(put):
     assert [item.id for item in data.objects] == [4, 8]
     words = ("line 7 says LM=1 and has 1 lines", "line 11, key 'landmark 2', must be", "line 16 has no IMAGE=")
     assert len(data.faults) == 3 and all(text in fault for text, fault in zip(words, data.faults, strict=True))
+
+
+@pytest.mark.parametrize("scale", ["", "0", "0.01 mm", "-1"])
+def test_a_scale_that_is_no_length_costs_no_landmarks_and_is_told(put, scale):
+    data = read(put("x.tps", ONE.replace("SCALE=0.01", f"SCALE={scale}")))
+    assert [item.scale for item in data.objects] == [None] and not data.faults
+    assert data.notes == ("1 specimens have a SCALE= that is no number above 0 and is not read.",)
+
+
+def test_a_picture_that_cannot_be_read_costs_its_specimens_as_their_places_need_its_height(put, tmp_path):
+    spec = put("x.tps", ONE + ONE.replace("a.png", "b.png").replace("ID=4", "ID=5"), "a.png")
+    (tmp_path / "b.png").write_bytes(b"GIF89a")
+    data = read(spec)
+    assert [item.id for item in data.objects] == [4]
+    assert len(data.faults) == 1 and "b.png is no readable picture, and TPS counts" in data.faults[0]
 
 
 @pytest.mark.parametrize(

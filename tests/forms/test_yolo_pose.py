@@ -94,6 +94,14 @@ def test_without_visibility_a_point_at_0_0_or_below_is_not_labelled(put):
     assert np.isnan(data.objects[0].points[0]).all()
 
 
+def test_a_picture_that_cannot_be_read_costs_its_objects_as_their_places_are_shares_of_its_size(put, tmp_path):
+    spec = put(PAIR)
+    (tmp_path / "images/train/a.png").write_bytes(b"cut off")
+    data = read(spec)
+    assert [item.image.name for item in data.objects] == ["b.JPG"]
+    assert len(data.faults) == 1 and "a.png is no readable picture, and YOLO's places" in data.faults[0]
+
+
 def test_one_bad_line_costs_one_object_and_is_named(put):
     bad = ["3 .5 .5 .5 .5 .2 .2 2 .7 .7 2", "0 .5 .5 .5 .5 .2 .2 2", "0 .5 .5 .5 .5 .2 .2 7 .7 .7 2", "0 .5 x .5 .5"]
     text = LINE + "\n".join([*bad, "0 .5 .5 .5 .5"])

@@ -5,6 +5,7 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 
+from ..errors import InputError
 from ..images import SUFFIXES, picture_size
 from .reading import spelled
 
@@ -17,6 +18,18 @@ def pictures_below(folder: Path) -> dict[str, list[Path]]:
             index[path.name.lower()].append(path)
             index[path.stem.lower()].append(path)
     return index
+
+
+def size_where_there(path: Path, why: str) -> tuple[int, int] | None:
+    """(width, height) of a picture in pixels; None where there is no file, whose objects are left out later.
+
+    why: what needs the size. Raises InputError for a file that is no readable picture: without its size the places of
+    its objects would be wrong, and nothing would leave them out.
+    """
+    size = picture_size(path)
+    if size is None and path.is_file():
+        raise InputError(f"{path} is no readable picture, and {why}; mend or leave out that picture.")
+    return size
 
 
 class Pictures:

@@ -18,13 +18,14 @@ from ..images import SUFFIXES
 from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
-from .pictures import picture_size
+from .pictures import size_where_there
 from .reading import decimal_point, find_picture, number, read_text, tails
 from .writing import needed_size, one_kind, picture_name
 
 _KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
 _READ = ("IMAGE", "ID", "SCALE")
 _ENDS = (*SUFFIXES, *map(str.upper, SUFFIXES))
+_WHY = "TPS counts from the bottom of the picture"
 _MISSING = "NA"  # what geomorph writes for a missing landmark
 
 
@@ -86,12 +87,11 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                     f"{one.where} says LM={one.stated} and has {len(one.rows)} lines of landmarks, but most specimens "
                     f"have {total}; digitise the same landmarks in each."
                 )
-            size = picture_size(images / file)  # of a missing picture, whose objects are left out, any height serves
+            size = size_where_there(images / file, _WHY)  # where there is none, any height serves
             places = np.array([_place(row, i, one.where) for i, row in enumerate(one.rows, start=1)])
             points = np.column_stack([places[:, 0], (0 if size is None else size[1]) - places[:, 1]])
-            scale = one.keys.get("SCALE")
-            unit = None if scale is None else number(decimal_point(scale), "SCALE", one.where)
-            labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0), scale=unit)
+            scale = _scale(one.keys.get("SCALE"), labels)
+            labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0), scale=scale)
             if numbered:
                 labels.annotations[-1]["id"] = int(name)
     return labels
@@ -113,7 +113,9 @@ def _specimens(path: Path) -> Iterator[Specimen]:
         if key == "LM":
             if current is not None:
                 yield current
-            current, curves = Specimen(f"{path}: line {count}", found.group(2) if found else ""), False
+            stated = found.group(2) if found else ""
+            stated = str(int(stated)) if stated.isdecimal() else stated  # 03 is 3
+            current, curves = Specimen(f"{path}: line {count}", stated), False
         elif current is None:
             raise InputError(f"{path} does not begin with LM=N but with {line[:40]!r}; give a TPS file.")
         elif found:
@@ -139,6 +141,20 @@ def _place(row: str, place: int, where: str) -> tuple[float, float]:
     return (np.nan, np.nan) if x < 0 and y < 0 else (x, y)
 
 
+def _scale(text: str | None, labels: Labels) -> float | None:
+    """The length of a pixel; None where it is not said, or is no number above 0: the landmarks need none."""
+    if text is None:
+        return None
+    try:
+        scale = number(decimal_point(text), "SCALE", "")
+    except InputError:
+        scale = 0.0
+    if scale > 0:
+        return scale
+    labels.count_note("specimens have a SCALE= that is no number above 0 and is not read")
+    return None
+
+
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +163,7 @@ def write(data: Dataset, images: Path) -> str:
     one_kind(data, "A TPS file")
     lines: list[str] = []
     for item in data.objects:
-        height = needed_size(item.image, "TPS counts from the bottom of the picture")[1]
+        height = needed_size(item.image, _WHY)[1]
         lines.append(f"LM={len(item.points)}")
         for (x, y), seen in zip(item.points.tolist(), item.visibility, strict=True):
             up = height - y

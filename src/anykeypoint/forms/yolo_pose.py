@@ -20,12 +20,13 @@ from ..library.lookup import category as library_category
 from .dataset import Dataset, LabelledObject
 from .document import Labels
 from .form import LabelForm
-from .pictures import picture_size
+from .pictures import picture_size, size_where_there
 from .reading import find_picture, leaves_folder, number, read_text
 from .writing import beside_pictures, by_picture, needed_size, point_labels
 from .yolo_config import SPLITS, PoseConfig, read_config
 
 PERSON = "human_body"  # the library's definition of COCO's 17 points
+_WHY = "YOLO's places are shares of its size"
 _BOX = 5  # numbers of a line before the keypoints
 _OTHERS = ("classes.txt", "labels.txt")  # text files that tools put among the labels
 
@@ -155,6 +156,7 @@ def _add_objects(
     if not file.is_file():
         return
     with labels.catching(), labels.of_picture(image):
+        size_where_there(images / name, _WHY)
         for count, line in enumerate(read_text(file).splitlines(), start=1):
             with labels.catching():
                 cells = line.split()
@@ -233,7 +235,7 @@ def write(data: Dataset, images: Path) -> dict[str, str | Path]:
     files: dict[str, str | Path] = {"data.yaml": text}
     for name, picture in pictures.items():
         place = PurePosixPath(name if parted else f"images/train/{name}")
-        size = needed_size(picture.path, "YOLO's places are shares of its size")
+        size = needed_size(picture.path, _WHY)
         lines = [_line(item, order.index(item.category_id), count, size) for item in picture.objects]
         files[label_file(Path(place)).as_posix()] = "".join(f"{line}\n" for line in lines)
         files[str(place)] = picture.path
