@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from anykeypoint.errors import InputError
 from anykeypoint.forms.faults.changes import take_back
 from anykeypoint.forms.faults.doctor import examine
 from anykeypoint.forms.faults.repair import mend
@@ -55,6 +56,26 @@ def test_tables_of_spreadsheets_with_semicolons_or_tabs_and_decimal_commas(put, 
     changed = table.replace(",", sign).replace(".", ",").replace("a,png", "a.png")
     (again,) = read(f"csv:{put('mine.csv', changed)}", tmp_path).objects
     assert again.points.tolist() == item.points.tolist() and again.box == item.box
+
+
+def test_files_that_windows_saved_as_utf_16_are_read_and_bytes_that_are_no_text_told(put, tmp_path):
+    texts = {"coco": coco({}), "dlc": DLC, "tps": "LM=1\n5 6\nIMAGE=a.png\n"}
+    for form, text in texts.items():
+        for encoding in ("utf-16-le", "utf-16-be"):
+            file = put(f"x.{form}", ("\ufeff" + text).encode(encoding))
+            assert len(read(f"{form}:{file}", tmp_path).objects) == 1
+    for form in ("coco", "dlc"):
+        file = put(f"y.{form}", texts[form].encode().replace(b"foot", b"f\xfc").replace(b"nose", b"n\xe4"))
+        with pytest.raises(InputError, match=r"is not UTF-8 text \(byte \d+\); save it as UTF-8"):
+            read(f"{form}:{file}", tmp_path)
+
+
+def test_a_tps_file_in_the_code_page_of_windows_finds_its_pictures(put, tmp_path):
+    Image.new("RGB", (96, 64)).save(tmp_path / "größe.png")
+    put("a.txt", "")
+    text = "LM=1\n5 6\nIMAGE=C:\\Jörg\\a.png\nCOMMENT=schön\nLM=1\n7 8\nIMAGE=größe.png\n"
+    data = read(f"tps:{put('x.tps', text.encode('cp1252'))}")
+    assert [item.image.name for item in data.objects] == ["a.png", "größe.png"]
 
 
 def test_a_short_row_of_via_costs_itself(put):

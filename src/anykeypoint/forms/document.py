@@ -18,7 +18,7 @@ from ..configs.checks import near_names
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .dataset import UNREADABLE, ListedPair
-from .reading import picture_key, whole_number
+from .reading import picture_key, text_of, whole_number
 from .skeletons import KEY
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
@@ -302,7 +302,7 @@ def load_document(annotations: str | Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
-        data = open_json(path.read_text(encoding="utf-8-sig"), str(path))
+        data = open_json(text_of(path.read_bytes(), str(path)), str(path))
     except OSError as error:
         raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

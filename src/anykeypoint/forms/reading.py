@@ -3,6 +3,7 @@
 Nothing is written and nothing is fetched. Every function that refuses something raises InputError and names the file.
 """
 
+import codecs
 import csv
 import io
 import math
@@ -20,6 +21,7 @@ from ..configs.doubled_keys import open_json
 from ..errors import InputError
 
 MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
 
 
@@ -38,12 +40,29 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a label file in UTF-8, with or without a byte order mark."""
+def read_text(path: Path, otherwise: str = "") -> str:
+    """The text of a label file, as `text_of` takes it.
+
+    otherwise: the encoding of a file that is not UTF-8, for forms whose own tool writes another; "" refuses it.
+    """
+    data = read_bytes(path)
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return text_of(data, str(path))
+    except InputError:
+        if not otherwise:
+            raise
+        return data.decode(otherwise, "replace")
+
+
+def text_of(data: bytes, what: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Windows' tools save it.
+
+    what: the file, named in the error.
+    """
+    try:
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); export the labels again.") from error
+        raise InputError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
 def read_json(path: Path) -> Any:
@@ -65,7 +84,8 @@ def read_table(path: Path) -> list[list[str]]:
     Python has them in paths. Where the first line has no comma, semicolons or tabs part the cells, as spreadsheets
     write them in many countries, and a comma in a number is its decimal point.
     """
-    text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
+    data = read_bytes(path)
+    text = text_of(data, str(path)) if data.startswith(_UTF_16) else data.decode("utf-8-sig", "surrogateescape")
     first = text.lstrip().partition("\n")[0]
     parting = "," if "," in first else next((sign for sign in ";\t" if sign in first), ",")
     before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline

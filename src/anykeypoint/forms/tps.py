@@ -25,6 +25,7 @@ from .writing import needed_size, one_kind, picture_name
 _KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
 _READ = ("IMAGE", "ID", "SCALE")
 _ENDS = (*SUFFIXES, *map(str.upper, SUFFIXES))
+_CODE_PAGE = "cp1252"  # of tpsDig on Windows, for paths and comments that are not ASCII
 _WHY = "TPS counts from the bottom of the picture"
 _MISSING = "NA"  # what geomorph writes for a missing landmark
 
@@ -101,7 +102,7 @@ def _specimens(path: Path) -> Iterator[Specimen]:
     """The specimens of a file, with their lines sorted by what they belong to."""
     current: Specimen | None = None
     curves = False  # whether lines of places belong to a curve
-    for count, line in enumerate(read_text(path).splitlines(), start=1):
+    for count, line in enumerate(read_text(path, _CODE_PAGE).splitlines(), start=1):
         if not line.strip():
             continue
         found = _KEY.match(line)
