@@ -57,6 +57,29 @@ def test_every_layout_that_ultralytics_takes_is_read(put, files, config):
     assert [item.image.name for item in data.objects] == ["a.png"] and not data.skipped
 
 
+@pytest.mark.parametrize("home", ["/home/me/set", "C:\\me\\set"])
+def test_paths_of_another_machine_mean_what_is_below_the_data_set(put, home):
+    sign = "\\" if "\\" in home else "/"
+    folders = {split: sign.join([home, "images", split]) for split in ("train", "val")}
+    assert len(read(put(PAIR, path=home, **folders)).objects) == 2
+    line = sign.join([home, "images", "train", "a.png"])
+    data = read(put({**PAIR, "l.txt": f"{line}\n"}, path=home, train="l.txt", val=None))
+    assert [item.image.name for item in data.objects] == ["a.png"] and not data.skipped
+
+
+def test_paths_of_another_machine_that_lead_to_one_place_are_not_taken(put):
+    here = {"images/a.png": "", "labels/a.txt": LINE, "l.txt": "/of/1/images/a.png\n/of/2/images/a.png\n"}
+    with pytest.raises(InputError, match="has no picture in its splits"):
+        read(put(here, train="/of/mine/images", val="/of/mine/other/images"))
+    with pytest.raises(InputError, match="would all be images"):
+        read(put(here, train="l.txt", val=None))
+
+
+def test_the_split_for_validation_has_the_names_that_tools_give_it(put):
+    for key in ("validation", "valid"):
+        assert len(read(put(PAIR, "/val", val=None, **{key: "images/val"})).objects) == 1
+
+
 def test_labels_whose_pictures_are_elsewhere_take_the_folder_given(put, tmp_path):
     spec = put({"labels/train/in/a.txt": LINE, "pics/in/a.png": ""}, val=None)
     assert [item.image for item in read(spec, tmp_path / "pics").objects] == [tmp_path / "pics" / "in" / "a.png"]
@@ -120,6 +143,8 @@ def test_one_bad_line_costs_one_object_and_is_named(put):
         ({"kpt_shape": None}, "'kpt_shape', must be"),
         ({"kpt_shape": [2, 4]}, "'kpt_shape', must be"),
         ({"names": None}, "'names', must list"),
+        ({"names": "beast"}, "'names', must list .* but got 'beast'"),
+        ({"train": None, "val": None}, "has none of the keys train, val, test"),
         ({"flip_idx": [1]}, "'flip_idx', must say for each of the 2"),
         ({"flip_idx": [1, 1]}, "'flip_idx', must say"),
         ({"train": 3}, "'train', must be a folder"),

@@ -12,6 +12,7 @@ from ..errors import InputError
 from .reading import read_text
 
 SPLITS = ("train", "val", "test")
+_ALSO = {"val": ("validation", "valid")}  # what some tools call it; Ultralytics takes the first too
 _MOST_CLASSES = 10_000  # more than any data set has
 
 
@@ -63,12 +64,14 @@ def read_config(path: Path) -> PoseConfig:
     elif names and count is not None and count != len(names):
         notes.append(f"{path} says that there are {str(count)[:20]} classes (nc), but names {len(names)}.")
     if not names or not all(isinstance(name, str | int) for name in names.values()):
-        raise InputError(f"{path}, key 'names', must list the names of the classes, but got {str(names)[:40]!r}.")
+        got = str(data.get("names"))[:40]
+        raise InputError(f"{path}, key 'names', must list the names of the classes, but got {got!r}.")
     texts = {number: str(name) for number, name in names.items()}
     root = path.parent
     if isinstance(data.get("path"), str) and (path.parent / data["path"]).is_dir():
         root = path.parent / data["path"]  # a path of another machine is not there
-    splits = {key: _strings(data[key], path, key) for key in SPLITS if data.get(key)}
+    names_of = {key: [one for one in (key, *_ALSO.get(key, ())) if data.get(one)] for key in SPLITS}
+    splits = {key: _strings(data[found[0]], path, found[0]) for key, found in names_of.items() if found}
     faults: list[str] = []
     pairs = _pairs(data.get("flip_idx"), shape[0], path)  # a bad one is refused: flips would teach the wrong side
     points = _points(data.get("kpt_names"), texts, shape[0], path, faults)

@@ -7,6 +7,7 @@ labelled. An empty or missing label file is a picture without objects. `flip_idx
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +22,7 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels
 from .form import LabelForm
 from .pictures import picture_size, size_where_there
-from .reading import find_picture, leaves_folder, number, read_text
+from .reading import find_picture, is_absolute, leaves_folder, number, read_text, tails
 from .writing import beside_pictures, by_picture, needed_size, point_labels
 from .yolo_config import SPLITS, PoseConfig, read_config
 
@@ -44,17 +45,31 @@ def label_file(picture: Path) -> Path:
 
 def _place(config: PoseConfig, entry: str) -> Path:
     """The folder or list that an entry of a split means; `../` is also read as Roboflow writes it, for "here"."""
-    entry = entry.replace("\\", "/")
-    first = config.root / entry
-    return first if first.exists() or not entry.startswith("../") else config.root / entry[3:]
+    plain = entry.replace("\\", "/")
+    first = config.root / plain
+    if first.exists() or not is_absolute(entry):
+        return first if first.exists() or not plain.startswith("../") else config.root / plain[3:]
+    others = {end for one in chain.from_iterable(config.splits.values()) if one != entry for end in tails(one)}
+    ends = [config.root / end for end in tails(entry) if end not in others]  # of two splits it would be neither
+    return next((end for end in ends if end.exists() or label_file(end / "x").parent.is_dir()), first)
+
+
+def _listed(config: PoseConfig, place: Path, line: str) -> Path:
+    """The picture of a line of a list; "./" is where the list is. place: the list."""
+    plain = line.replace("\\", "/")
+    first = place.parent / plain if plain.startswith("./") else config.root / plain
+    if first.exists() or not is_absolute(line):
+        return first
+    ends = [config.root / end for end in tails(line)]
+    return next((end for end in ends if end.exists() or label_file(end).is_file()), first)
 
 
 def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> Iterator[tuple[str, Path]]:
     """The file name below `images`, and the label file, of each picture of an entry of a split, in order."""
-    place = _place(config, entry)
+    place, lines = _place(config, entry), []
     if place.is_file():
-        lines = [line.strip().replace("\\", "/") for line in read_text(place).splitlines() if line.strip()]
-        found = [place.parent / line if line.startswith("./") else config.root / line for line in lines]
+        lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
+        found = [_listed(config, place, line) for line in lines]
     elif place.is_dir():
         found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         used = {label_file(path) for path in found}
@@ -72,9 +87,12 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
             names = [f"{before}{stem}{suffix}" for before in ("", f"{entry}/") for suffix in SUFFIXES]
             yield find_picture(images, names), text
         return
-    for path in found:
+    for path, line in zip(found, lines or [""] * len(found), strict=True):
         names = [path.relative_to(folder).as_posix() for folder in (images, place, config.root) if _below(path, folder)]
-        yield find_picture(images, [name for name in names if not leaves_folder(name)] or [path.name]), label_file(path)
+        name = find_picture(images, [name for name in names if not leaves_folder(name)] or [path.name])
+        if is_absolute(line):
+            labels.found_by(name, line)
+        yield name, label_file(path)
 
 
 def _below(path: Path, folder: Path) -> bool:
@@ -122,7 +140,12 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             known.add(name)
             _add_objects(labels, config, kinds, name, file, images)
     if not known:
-        raise InputError(f"{path} has no picture in its splits ({', '.join(chosen)}); give the folder with --images.")
+        if not chosen:
+            raise InputError(f"{path} has none of the keys {', '.join(SPLITS)}, which say where the pictures are.")
+        raise InputError(
+            f"{path} has no picture in its splits ({', '.join(chosen)}); give the folder with --images, or correct the "
+            "paths."
+        )
     return labels
 
 
@@ -184,7 +207,7 @@ def _add_object(
         raise InputError(
             f"{where} has {len(cells)} numbers, but {count} keypoints with {wide} each make {wanted}{more}."
         )
-    values = np.array([number(cell, "line", where) for cell in cells])
+    values = np.array([number(cell, f"number {place}", where) for place, cell in enumerate(cells, start=1)])
     kind = int(values[0])
     if kind != values[0] or kind not in kinds:
         raise InputError(f"{where} is of class {cells[0]}, which 'names' does not have; it has {len(kinds)} classes.")
