@@ -118,6 +118,28 @@ def test_pictures_are_found_by_the_place_of_their_file_never_by_a_bare_name(put)
     assert [item.image.relative_to(folder).as_posix() for item in data.objects] == ["pics/b.png", "pics/in/a.png"]
 
 
+def test_a_picture_in_a_folder_beside_that_of_its_file_is_found(put):
+    shapes = (BOX, shape("nose", (20, 30)))
+    folder = put(pics__a_png=0, l__a_json=page(*shapes, image="..\\pics\\a.png"))
+    assert [item.image for item in read(f"labelme:{folder}").objects] == [folder / "pics" / "a.png"]
+    other = put(m__a_json=page(*shapes, image="../../elsewhere/b.png")) / "m"
+    with pytest.raises(InputError, match=r"needs are not in .*\(b\.png\)"):
+        read(f"labelme:{other}")
+
+
+def test_ties_that_are_one_number_are_one_and_labels_have_no_blanks_round_them(put):
+    shapes = (BOX, shape("nose ", (20, 30), group=1.0), shape(" tail", (30, 30), group="1"))
+    (item,) = read(f"labelme:{put(a_png=0, a_json=page(*shapes))}").objects
+    assert item.category.name == "beast" and set(named(item)) == {"nose", "tail"}
+
+
+def test_of_a_turned_rectangle_the_upright_box_is_taken_and_told(put):
+    turned = shape("pen", (40, 12), (80, 30), (50, 60), (10, 42), kind="rotation", direction=0.4)
+    data = read(f"labelme:{put(a_png=0, a_json=page(turned, shape('tip', (45, 30))))}")
+    assert [(item.category.name, item.box) for item in data.objects] == [("pen", (10, 12, 70, 48))]
+    assert data.notes == ("1 rectangles are turned; the upright boxes round them were taken.",)
+
+
 def test_two_files_of_one_picture_are_not_merged(put):
     shapes = (BOX, shape("nose", (20, 30)))
     data = read(f"labelme:{put(a_png=0, a_json=page(*shapes), again_json=page(*shapes))}")
@@ -184,6 +206,38 @@ def test_attributes_that_do_not_tell_are_asked_for_and_can_be_said(put):
     assert set(named(item)) == {"nose", "tail"} and item.category.name == "cow"
     with pytest.raises(InputError, match=r"no attribute 'part'; the regions have bar, foo"):
         read(f"via/name=part:{spec}", spec.parent)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "seen"),
+    [
+        ("flags", [{"occluded": True, "blurred": True}, {}], [1, 2]),
+        ("state", ["occluded", "clear"], [1, 2]),
+        ("quality", ["blurred", "sharp"], [2, 2]),
+    ],
+)
+def test_a_remark_on_points_is_no_tie_that_takes_an_object_apart(put, key, values, seen):
+    nose, tail = ({key: value} for value in values)
+    regions = [point(20, 30, name="nose", **nose), point(70, 60, name="tail", **tail)]
+    folder = put(a_png=0, via_json=via(*regions))
+    (item,) = read(f"via:{folder / 'via.json'}", folder).objects
+    assert named(item) == {"nose": (20, 30, seen[0]), "tail": (70, 60, seen[1])}
+
+
+def test_an_attribute_without_which_names_repeat_is_a_tie_in_any_spelling_of_its_numbers(put):
+    regions = [point(20 + i, 30, name=name, animal=i) for name in ("nose", "tail") for i in (1, 2.0)]
+    folder = put(a_png=0, via_json=via(*regions))
+    assert [set(named(item)) for item in read(f"via:{folder / 'via.json'}", folder).objects] == [{"nose", "tail"}] * 2
+    regions = [*REGIONS[:2], rectangle(10, 12, 70, 50, object=1.0)]
+    folder = put(a_png=0, via_json=via(*regions))
+    assert [item.box for item in read(f"via:{folder / 'via.json'}", folder).objects] == [(10, 12, 70, 50)]
+
+
+def test_a_file_without_points_says_what_it_has(put):
+    circle = {"shape_attributes": {"name": "circle", "cx": 1, "cy": 2, "r": 3}, "region_attributes": {"name": "nose"}}
+    folder = put(a_png=0, via_json=via(circle))
+    with pytest.raises(InputError, match="has no region that is a point, but circle; draw each keypoint as a point"):
+        read(f"via:{folder / 'via.json'}", folder)
 
 
 def test_projects_exports_of_version_1_and_csv_are_the_same_labels(put):

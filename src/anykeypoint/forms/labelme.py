@@ -1,11 +1,13 @@
 """labelme's JSON files, one beside each picture, read and written: points and rectangles tied by `group_id`.
 
-Where a group of points has no rectangle but one polygon, the object has the polygon's label and the box round it.
-labelme keeps what it does not know at the top of a file; the order of a category's points (`keypoints`) and the group
-of a picture (`group`) go there. A hidden point has the flag `hidden`; `hidden` (the module) lists what else says so,
-such as X-AnyLabeling's `difficult`.
+Where a group of points has no rectangle but one polygon, the object has the polygon's label and the box round it. Of
+X-AnyLabeling's turned rectangles (`rotation`) the upright box round them is taken, which is noted. labelme keeps what
+it does not know at the top of a file; the order of a category's points (`keypoints`) and the group of a picture
+(`group`) go there. A hidden point has the flag `hidden`; `hidden` (the module) lists what else says so, such as
+X-AnyLabeling's `difficult`.
 """
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +17,8 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
 from .hidden import HIDDEN, is_hidden_word, says_hidden
-from .reading import find_picture, number, read_json
-from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tied
+from .reading import find_picture, leaves_folder, number, read_json
+from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 from .writing import beside_pictures, by_picture, check_names, json_text, needed_size, point_labels
 
 LOOSE = "object"  # category of points without a rectangle
@@ -72,15 +74,17 @@ def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path
         raise InputError(f"{file}, key 'imagePath', must name a picture, but got {str(name)[:40]!r}.")
     below = PurePosixPath(file.parent.relative_to(folder_of(root)).as_posix())
     plain = PurePosixPath(name.replace("\\", "/"))
+    place = posixpath.normpath(below / plain)  # "../pictures/a.png" of a folder of JSON files beside one of pictures
     own = file.with_suffix(plain.suffix).name  # a file that was renamed together with its picture
-    names = [str(below / plain), str(plain), str(below / plain.name), str(below / own)]
+    all_names = [place, str(plain), str(below / plain.name), str(below / own)]
+    names = [name for name in all_names if not leaves_folder(name)]
     sizes = {}
     for key, ours in (("imageWidth", "width"), ("imageHeight", "height")):
         if data.get(key) is not None:
             sizes[ours] = int(number(data[key], key, str(file)))
     group = data.get("group")
     return labels.add_image(
-        find_picture(images, names), source=str(below / plain), **sizes, group=None if group is None else str(group)
+        find_picture(images, names), source=place, **sizes, group=None if group is None else str(group)
     )
 
 
@@ -93,19 +97,21 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
         with labels.catching():
             if not isinstance(shape, dict):
                 raise InputError(f"{at} must be a JSON object, but got {str(shape)[:40]!r}.")
-            tie = NO_TIE if shape.get("group_id") is None else str(shape["group_id"])
+            tie = NO_TIE if shape.get("group_id") is None else tie_text(shape["group_id"])
             places, label = shape.get("points"), shape.get("label")
             kind = shape.get("shape_type") or ("point" if isinstance(places, list) and len(places) == 1 else "polygon")
-            if kind not in ("point", "rectangle", "polygon"):
+            if kind not in ("point", "rectangle", "rotation", "polygon"):
                 labels.leave_out(f"{kind} shapes")
                 continue
             if not isinstance(label, str) or not label.strip():
                 raise InputError(f"{at}, key 'label', must be a text, but got {str(label)[:40]!r}.")
-            corners = _places(places, f"{at} ({label!r})")
+            label, corners = label.strip(), _places(places, f"{at} ({label!r})")
             if kind == "polygon":
                 polygons.setdefault(tie, []).append(DrawnRectangle(tie, label, _hull(corners)))
-            elif kind == "rectangle":
+            elif kind in ("rectangle", "rotation"):
                 rectangles.append(DrawnRectangle(tie, label, _box(corners, f"{at} ({label!r})")))
+                if kind == "rotation":
+                    labels.count_note("rectangles are turned; the upright boxes round them were taken")
             elif len(corners) != 1:
                 raise InputError(f"{at} ({label!r}) is a point with {len(corners)} places; it must have one.")
             else:

@@ -6,12 +6,17 @@ are an object without a box, and so are all points of a picture without rectangl
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from .document import Labels, NamedObject, NamedPoints
 
 NO_TIE = ""  # of shapes that name no object
+
+
+def tie_text(value: Any) -> str:
+    """A tie or an attribute as text, in which the numbers 1 and 1.0 are one."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 class DrawnRectangle(NamedTuple):

@@ -16,9 +16,9 @@ from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .document import Labels, NamedObject
 from .form import LabelForm
-from .hidden import says_hidden, speaks_of_hiding
+from .hidden import is_hidden_word, says_hidden, speaks_of_hiding
 from .reading import find_picture, number, read_json, read_table, tails
-from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tied
+from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 
 LOOSE = "object"  # category of objects whose rectangle names none
 METADATA = "_via_img_metadata"  # where a project has what an annotation export is
@@ -152,7 +152,7 @@ def _text(value: Any) -> str:
     """The value of an attribute as text: that of a field as it is, of check boxes the ones that are set."""
     if isinstance(value, dict):
         return ",".join(str(key) for key, chosen in value.items() if chosen is True)
-    return "" if value is None or value == "undefined" else str(value).strip()
+    return "" if value is None or value == "undefined" else tie_text(value)
 
 
 # --- what the attributes mean --------------------------------------------------------------------------------------
@@ -179,14 +179,23 @@ def _roles(pictures: Mapping[str, Sequence[Region]], given: Mapping[str, str], p
         filled = [key for key, value in region.attributes.items() if value and not speaks_of_hiding(key)]
         used.setdefault(str(region.shape.get("name")), {}).update(dict.fromkeys(filled))
     points, boxes = used["point"], used["rect"]
+    if not points and not any(
+        region.shape.get("name") == "point" for regions in pictures.values() for region in regions
+    ):
+        kinds = {str(region.shape.get("name")) for regions in pictures.values() for region in regions}
+        raise InputError(
+            f"{path} has no region that is a point, but {', '.join(sorted(kinds)) or 'no regions at all'}; draw each "
+            "keypoint as a point."
+        )
     known = ", ".join(sorted({*points, *boxes})) or "none"
     if unknown := [value for value in given.values() if value not in {*points, *boxes}]:
         raise InputError(f"{path} has no attribute {unknown[0]!r}; the regions have {known}.")
     names = [given["name"]] if "name" in given else list(points)
     ties = [given.get("tie")] if given else [*points, None]
+    repeated = {name for name in names if _repeats(pictures, name)}
     ranked = sorted(
         (
-            (_rank(name, tie, boxes, odd), name, tie)
+            (_rank(name, tie, boxes, name in repeated, odd), name, tie)
             for name in names
             for tie in ties
             if name != tie and (odd := _odd(pictures, name, tie, boxes)) < (MOST_ODD if not given else 2)
@@ -204,14 +213,26 @@ def _roles(pictures: Mapping[str, Sequence[Region]], given: Mapping[str, str], p
     return Roles(name, tie, kinds[0] if len(kinds) == 1 else None)
 
 
-def _rank(name: str, tie: str | None, boxes: Container[str], odd: float) -> tuple:
+def _rank(name: str, tie: str | None, boxes: Container[str], repeated: bool, odd: float) -> tuple:
     """How well two attributes fit as the name of points and as their tie; greater is better.
 
     boxes: the attributes of rectangles.
+    repeated: a picture has two points of one name. Without that, an attribute beside one that is called like a name is
+        a remark such as "blurred" rather than a tie.
     odd: what `_odd` says.
     """
-    plain = "" if tie is None else plain_text(tie)
-    return (name not in boxes, plain_text(name) in _NAMES, tie in boxes, plain in _TIES, tie is not None, -odd)
+    plain, known = "" if tie is None else plain_text(tie), plain_text(name) in _NAMES
+    fit = 1 if tie is None else 2 if repeated or not known else 0
+    return (name not in boxes, known, tie in boxes, plain in _TIES, fit, -odd)
+
+
+def _repeats(pictures: Mapping[str, Sequence[Region]], name: str) -> bool:
+    """Whether a picture has two points with one value of the attribute `name`."""
+    for regions in pictures.values():
+        values = [region.attributes.get(name) for region in regions if region.shape.get("name") == "point"]
+        if len(set(values)) < len(values):
+            return True
+    return False
 
 
 def _odd(pictures: Mapping[str, Sequence[Region]], name: str, tie: str | None, boxes: Container[str]) -> float:
@@ -253,10 +274,15 @@ def _objects(
                 raise InputError(f"{at} is a point without the attribute {roles.name!r}, which names it; fill it in.")
             marks = {key: value for key, value in attributes.items() if key not in (roles.name, roles.tie)}
             x, y = (number(shape.get(key), key, at) for key in ("cx", "cy"))
-            points.append(DrawnPoint(tie, name, x, y, 1 if says_hidden(marks) else 2, f"{at} ({name!r})"))
+            points.append(DrawnPoint(tie, name, x, y, 1 if _is_hidden(marks) else 2, f"{at} ({name!r})"))
         if len(labels.faults) > before:
             broken.add(tie)
     return tied(image, rectangles, points, where, loose, labels, broken)
+
+
+def _is_hidden(marks: Mapping[str, str]) -> bool:
+    """Whether a point's other attributes say that it is hidden; check boxes may have set several words."""
+    return says_hidden(marks) or any(is_hidden_word(word) for text in marks.values() for word in text.split(","))
 
 
 FORM = LabelForm(
