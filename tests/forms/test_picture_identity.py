@@ -171,6 +171,38 @@ def test_names_that_lead_to_one_file_are_refused_by_name_and_cost_no_other_pictu
     assert "1.png" in sentence and "folders of their own" in sentence
 
 
+ENTRY = '<image id="0" name="a.png" width="8" height="8"><points label="nose" points="{},2"/></image>'
+PART = "<image file='a.png'><box top='1' left='1' width='5' height='5'><part name='0' x='{}' y='2'/></box></image>"
+
+
+def test_an_entry_that_lists_a_picture_again_is_told_and_the_objects_of_both_count(tmp_path):
+    pictures(tmp_path, "a.png")
+    point = {"type": "keypointlabels", "to_name": "image", "original_width": 8, "original_height": 8}
+    tasks = [
+        {"id": i, "data": {"image": "a.png"}, "annotations": [{"result": [{"id": "r", **point, "value": value}]}]}
+        for i in (1, 2)
+        for value in [{"x": 25 * i, "y": 25, "keypointlabels": ["nose"]}]
+    ]
+    files = {
+        "labelstudio": json.dumps(tasks),
+        "cvat": f"<annotations>{ENTRY.format(2)}{ENTRY.format(4)}</annotations>",
+        "imglab": f"<dataset><images>{PART.format(2)}{PART.format(4)}</images></dataset>",
+    }
+    for form, text in files.items():
+        (tmp_path / "file").write_text(text)
+        data = read(f"{form}:{tmp_path / 'file'}", tmp_path)
+        assert [item.points.tolist() for item in data.objects] == [[[2, 2]], [[4, 2]]]
+        assert len(data.notes) == 1 and data.notes[0].endswith(", and the objects of all count.")
+
+
+def test_entries_of_one_name_and_id_whose_pictures_differ_in_size_are_two_pictures(tmp_path):
+    pictures(tmp_path, "a.png")
+    other = ENTRY.format(4).replace('width="8"', 'width="9"')
+    (tmp_path / "a.xml").write_text(f"<annotations>{ENTRY.format(2)}{other}</annotations>")
+    with pytest.raises(InputError, match=r"a\.png \(image 0, 8 x 8\) and a\.png \(image 0, 9 x 8\), would all be"):
+        read(f"cvat:{tmp_path / 'a.xml'}", tmp_path)
+
+
 def test_an_upload_is_found_by_its_whole_name_before_the_name_without_its_digits(tmp_path):
     pictures(tmp_path, "aaaaaaaa-1.png", "1.png")
     value = {"x": 25, "y": 50, "width": 1, "keypointlabels": ["nose"]}

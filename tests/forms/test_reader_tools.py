@@ -125,6 +125,14 @@ XML = """<?xml version="1.0"?>
 </image></annotations>"""
 
 
+def test_flags_of_cvat_are_numbers_or_words(put):
+    text = XML.replace('outside="1"', 'outside="True"').replace('occluded="1"', 'occluded="true"')
+    spec, images = put("cvat", text.replace('outside="0"', 'outside="false"'), "a.png", "images/b.png")
+    assert read(spec, images).objects[0].visibility.tolist() == [2, 1, 0]
+    spec, images = put("cvat", XML.replace('outside="1"', 'outside="maybe"'), "a.png", "images/b.png")
+    assert "points 'ear', key 'outside', must be 0 or 1, but got 'maybe'" in read(spec, images).faults[0]
+
+
 def test_cvat_skeletons_and_groups_of_points_are_objects(put):
     spec, images = put("cvat", XML, "a.png", "images/b.png")
     dataset = read(spec, images)
@@ -226,6 +234,10 @@ def test_cancelled_and_further_annotations_are_counted(put):
     dataset = read(spec, images)
     assert len(dataset.objects) == 1
     assert dataset.skipped == {"cancelled annotations": 1, "annotations by further annotators": 1}
+    assert dataset.objects[0].points.tolist() == [[2, 2]]
+    data[0]["annotations"][2]["ground_truth"] = True
+    spec, images = put("labelstudio", data, "a.png")
+    assert read(spec, images).objects[0].points.tolist() == [[6, 4]]
 
 
 @pytest.mark.parametrize(

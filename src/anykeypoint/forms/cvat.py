@@ -29,6 +29,7 @@ from .writing import by_picture, check_names, json_text, needed_size, point_labe
 
 LOOSE = "object"  # category of loose points without a box
 NO_GROUP = "0"  # CVAT's group_id of shapes that are in no group
+_FLAGS = {"0": False, "false": False, "": False, "1": True, "true": True}
 # A tag of the drawing with its attributes, and one attribute with its value.
 _TAG, _ATTRIBUTE = re.compile(r"<(\w+)\s([^<>]*)>"), re.compile(r'([\w-]+)="([^"]*)"')
 
@@ -60,7 +61,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             again = names[picture_key(name)] > 1
             place = find_picture(images, _places(picture, name, again))
+            before = len(labels.images)
             image = labels.add_image(place, source=_source(picture, name, again), **size)
+            if len(labels.images) == before:
+                labels.count_note("entries list a picture again, and the objects of all count")
             with labels.of_picture(image):
                 objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, _point_orders(root))
@@ -74,13 +78,14 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _source(picture: Element, name: str, again: bool) -> str:
-    """What the file calls a picture, with its task and subset; with its id where only that tells it from another.
+    """What the file calls a picture, with its task and subset; with id and size where only they tell it from another.
 
     again: another picture of the file has this name.
     """
     task, subset = picture.get("task_id"), picture.get("subset")
     parts = [*([f"task {task}"] if task else []), *([subset] if subset else []), name]
-    return "/".join(parts) + (f" (image {picture.get('id')})" if again and len(parts) == 1 else "")
+    size = f", {picture.get('width')} x {picture.get('height')}" if picture.get("width") else ""
+    return "/".join(parts) + (f" (image {picture.get('id')}{size})" if again and len(parts) == 1 else "")
 
 
 def _not_read(root: Element, path: Path) -> list[str]:
@@ -217,8 +222,17 @@ def _add_point(points: NamedPoints, shape: Element, where: str) -> None:
             "points in one shape have no names."
         )
     x, y = (number(part, "points", f"{where}, points {label!r}") for part in text.split(","))
-    hidden = shape.get("occluded") == "1"
-    points[label] = (x, y, 0 if shape.get("outside") == "1" else 1 if hidden else 2)
+    outside, hidden = (_flag(shape, key, where) for key in ("outside", "occluded"))
+    points[label] = (x, y, 0 if outside else 1 if hidden else 2)
+
+
+def _flag(shape: Element, key: str, where: str) -> bool:
+    """Whether a shape has a flag, which CVAT writes as 0 or 1 and scripts as False or True."""
+    text = shape.get(key, "0").strip().lower()
+    if text not in _FLAGS:
+        label = shape.get("label", "")
+        raise InputError(f"{where}, points {label!r}, key {key!r}, must be 0 or 1, but got {text[:40]!r}.")
+    return _FLAGS[text]
 
 
 def _point_orders(root: Element) -> dict[str, list[str]]:

@@ -45,7 +45,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             where = f"{path}: {given}"
             sizes = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             name = find_picture(images, [*tails(given), *_mended(given)])
+            before = len(labels.images)
             image = labels.add_image(name, source=given, **sizes)
+            if len(labels.images) == before:
+                labels.count_note("entries list a picture again, and the objects of all count")
             for count, box in enumerate(picture.iterfind("box")):
                 with labels.catching(), labels.of_picture(image):
                     if (found := _object(box, f"{where}, box {count}", labels)) is not None:

@@ -25,8 +25,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     """The labels of an export.
 
     word: the category of objects without a labelled rectangle, "object" by default.
-    The first annotation of a task counts, and where it has none its first prediction, which is noted. Cancelled
-    annotations, those of further annotators and rectangles without points are left out and counted.
+    The annotation of a task that is marked as ground truth counts, otherwise the first one, and where there is none its
+    first prediction, which is noted. Cancelled annotations, those of further annotators and rectangles without points
+    are left out and counted. Tasks of one picture are noted, and the objects of all count.
     """
     tasks = read_json(path)
     if not isinstance(tasks, list):
@@ -34,6 +35,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     objects: list[NamedObject] = []
+    seen: set[int] = set()  # ids of the pictures so far
     answers: dict[int, Answer] = {}  # place in `objects` -> what a model said of it
     for index, task in enumerate(tasks):
         with labels.catching():
@@ -54,6 +56,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = picture_file(address, images)
                 image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
+                if image in seen:
+                    labels.count_note("tasks show a picture of an earlier task, and the objects of all count")
+                seen.add(image)
                 with labels.of_picture(image):
                     found = objects_of(drawn, word or LOOSE, labels, where, answered)
                 for kind, points, box, answer in found:
@@ -65,12 +70,13 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _regions(task: dict[str, Any], where: str, labels: Labels) -> tuple[list[dict], bool]:
-    """The regions of a task's first annotation that is not cancelled, otherwise of its first prediction; and which.
+    """The regions of a task's annotation that counts, otherwise of its first prediction; and which of the two.
 
     The other annotations are counted. A prediction is what a model answered, and nobody has looked at it.
     """
     given = _list(task.get("annotations", []), "annotations", where)
     done = [entry for entry in given if not entry.get("was_cancelled")]
+    done.sort(key=lambda entry: entry.get("ground_truth") is not True)
     for _ in range(len(given) - len(done)):
         labels.leave_out("cancelled annotations")
     for _ in done[1:]:
