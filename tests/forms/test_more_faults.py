@@ -400,6 +400,24 @@ def test_a_picture_under_two_ids_becomes_one(good, tmp_path, name):
     assert len(read_coco_text(fixed, tmp_path).objects) == len(before.objects) == 5
 
 
+@pytest.mark.parametrize("name", ["../labels/a.png", "C:\\me\\a.png", "/home/me/a.png", "..\\a.png"])
+def test_a_path_that_leads_out_of_the_folder_means_the_file_of_its_name_there(good, tmp_path, name):
+    before = len(good["annotations"])
+    good["images"][0]["file_name"] = name
+    assert kinds(good, tmp_path) == ["picture elsewhere"]
+    fixed = mended(good, tmp_path)
+    assert fixed["images"][0]["file_name"] == "a.png" and len(fixed["annotations"]) == before
+    for odd in ("..", "/", "C:/"):
+        good["images"][0]["file_name"] = odd
+        assert "broken entry" in kinds(good, tmp_path)
+
+
+def test_true_as_visibility_is_a_point_that_is_labelled(good, tmp_path):
+    good["annotations"][0]["keypoints"][2] = True
+    assert "visibility" in kinds(good, tmp_path)
+    assert mended(good, tmp_path)["annotations"][0]["keypoints"][2] == 2
+
+
 def read_coco_text(document, folder):
     file = folder / "labels.json"
     file.write_text(json.dumps(document))

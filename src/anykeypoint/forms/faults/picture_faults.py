@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..reading import is_absolute, leaves_folder, picture_key, tails
+from ..reading import leaves_folder, picture_key, tails
 from .fault import Fault
 from .findings import Findings
 
@@ -15,8 +15,8 @@ def images(found: Findings) -> None:
         key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
         if (
             isinstance(name, str)
-            and is_absolute(name)
-            and len(meant := _candidates(found, entry, Path(tails(name)[0]))) == 1
+            and leaves_folder(name)
+            and len(meant := _candidates(found, entry, Path((tails(name) or [""])[0]))) == 1
         ):
             found.sizes[identity] = None
             _found_elsewhere(found, meant[0], f"{name} is a path of another folder", where, key)

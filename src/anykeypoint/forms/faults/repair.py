@@ -278,7 +278,7 @@ def _unlabel(entry: Entry, value: int) -> None:
 def _visibility(entry: Entry, value: int) -> None:
     values = list(entry.value["keypoints"])
     place, seen = [plain_number(number) for number in values[3 * value : 3 * value + 2]], values[3 * value + 2]
-    if not (plain_number(seen) > 0 and np.isfinite(place).all()):
+    if not ((seen is True or plain_number(seen) > 0) and np.isfinite(place).all()):
         return _unlabel(entry, value)
     values[3 * value + 2] = 2
     entry.set("keypoints", values)
