@@ -46,6 +46,25 @@ def test_names_and_places_are_read_whatever_the_order_and_case(folder):
     assert np.isnan(to_example(read_marked(points({"nose": [1, 2]})), CAT).points[1:]).all()
 
 
+def test_a_place_that_tools_write_for_points_that_are_not_labelled_is_not_marked_and_that_is_told(folder):
+    thing = {"id": 1, "name": "cat", "keypoints": ["nose", "left ear"]}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [-1, -1, 2, 5, 6, 2]}
+    coco = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [entry], "categories": [thing]}
+    for content in ({"nose": [-1, -1], "left ear": [5, 6]}, coco):
+        marked = read_marked(points(content))
+        assert np.array_equal(to_example(marked, CAT).points, [[NAN, NAN], [5, 6], [NAN, NAN]], equal_nan=True)
+        assert "points.json has nose at (-1, -1), which is how tools say 'not labelled'" in marked.note
+    assert not read_marked(points({"nose": [0, 0], "left ear": [-1, 6]})).note  # 0, 0 may be a place
+
+
+def test_points_that_windows_saved_as_utf_16_are_read(folder):
+    (folder / "points.json").write_bytes('{"nose": [1, 2]}'.encode("utf-16"))
+    assert read_marked("a.png:points.json").places == {"nose": (1, 2)}
+    (folder / "points.json").write_bytes(b'{"n\xe4se": [1, 2]}')
+    with pytest.raises(InputError, match=r"points\.json is not UTF-8 text \(byte 3\); save it as UTF-8"):
+        read_marked("a.png:points.json")
+
+
 @pytest.mark.parametrize(("write", "name"), [(write_coco, "poses.json"), (write_csv, "poses.csv")])
 def test_what_predict_writes_is_read_back(folder, write, name):
     write([pose("photos/b.png", category="other"), pose("photos/a.png")], name)

@@ -18,7 +18,7 @@ from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
-from .forms.reading import picture_key
+from .forms.reading import picture_key, text_of
 from .geometry import Box, check_box
 from .images import ImageSource, check_source
 from .library.lookup import as_category
@@ -127,18 +127,39 @@ def read_marked(text: str) -> MarkedPicture:
     for path in (Path(picture), Path(file)):
         if not path.is_file():
             raise InputError(f"There is no file {path}, which the example {text!r} names; check the path.")
-    if file.lower().endswith(".csv"):
-        return _from_table(Path(picture), Path(file))
+    return _without_sentinels(_read(Path(picture), Path(file)))
+
+
+def _read(picture: Path, file: Path) -> MarkedPicture:
+    """What a file of any form marks in a picture."""
+    if file.suffix.lower() == ".csv":
+        return _from_table(picture, file)
     try:
-        data = strict_json(Path(file).read_text(encoding="utf-8-sig"))
+        data = strict_json(text_of(file.read_bytes(), str(file)))
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the points in {file}: {first_line(error)}.") from error
     if not isinstance(data, dict) or not data:
         raise InputError(f'{file} must be a JSON object as {{"nose": [x, y], ...}}, or COCO keypoints; write one.')
     if "annotations" in data:
-        return _from_coco(Path(picture), Path(file))
+        return _from_coco(picture, file)
     places = {name: _place(value, f"{file}: the place of {name!r}") for name, value in data.items()}
-    return MarkedPicture(Path(picture), Path(file), places, list(places))
+    return MarkedPicture(picture, file, places, list(places))
+
+
+def _without_sentinels(marked: MarkedPicture) -> MarkedPicture:
+    """The picture without places such as (-1, -1), which tools write for points that are not labelled; noted."""
+    from .forms.faults.sentinels import is_sentinel
+
+    lost = [name for name, place in marked.places.items() if is_sentinel(*place)]
+    if not lost:
+        return marked
+    places = {name: (np.nan, np.nan) if name in lost else place for name, place in marked.places.items()}
+    x, y = marked.places[lost[0]]
+    what = f"{marked.file} has {', '.join(lost)[:100]} at ({x:g}, {y:g}), which is how tools say 'not labelled'"
+    note = f"{what}; taken as not marked."
+    return replace(marked, places=places, note=f"{marked.note} {note}".strip())
 
 
 def marked_category(marked: Sequence[MarkedPicture], noun: str | None = None) -> Category:

@@ -123,6 +123,14 @@ def test_json_and_csv_say_the_same(tmp_path):
     assert read_boxes(tmp_path / "b.json").by_file["c.jpg"] == [(1, 2, 3, 4), (5, 6, 7, 8.5)]
 
 
+def test_a_file_in_utf_16_is_read_and_an_empty_box_is_none(tmp_path):
+    entries = [{"id": i, "image_id": 1, "bbox": box} for i, box in enumerate([[1, 2, 3, 4], [], None])]
+    text = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": entries})
+    (tmp_path / "b.json").write_bytes(text.encode("utf-16"))
+    boxes = read_boxes(tmp_path / "b.json")
+    assert boxes.by_file == {"a.jpg": [(1, 2, 3, 4)]} and "objects without a box 2" in boxes.left_out
+
+
 @pytest.mark.parametrize(
     "text", ["1,2,3", "1,2,3,x", "1,2,0,0", "1,2,-3,4", "nan,1,1,1", "inf,1,1,1", "boxes.txt", "", "1,2,3,4,5"]
 )

@@ -14,7 +14,7 @@ from ..configs.doubled_keys import strict_json
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..forms.poses import BOX_COLUMNS
-from ..forms.reading import picture_key, whole_number
+from ..forms.reading import picture_key, text_of, whole_number
 from ..forms.walk import is_crowd
 from ..geometry import Box, check_box
 
@@ -86,7 +86,7 @@ def read_boxes(source: str | Path) -> Boxes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"The box file {path} is larger than {MAX_BYTES // 2**20} MiB; split it.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of(path.read_bytes(), str(path))
         return _json_boxes(text, path) if path.suffix.lower() == ".json" else _csv_boxes(text, path)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, InputError):
@@ -137,7 +137,7 @@ def _coco_boxes(data: dict[str, Any], path: Path) -> Boxes:
         box = entry.get("bbox")
         if is_crowd(entry, f"The {where}"):
             crowds += 1
-        elif box is None:
+        elif box is None or box == []:
             without += 1
         elif not isinstance(box, list):
             raise InputError(f"The box of {where} must be a list, but got {_kind(box)}.")

@@ -26,6 +26,11 @@ Point = tuple[int, int]  # index of an annotation, and of a point in it
 LOST = "lost"
 
 
+def is_sentinel(x: float, y: float) -> bool:
+    """Whether a place alone, such as (-1, -1), says that a point is not labelled; of (0, 0) only the file can tell."""
+    return x == y and x in _KNOWN
+
+
 def mark(found: Findings) -> None:
     """Add a fault for each sentinel of a document, and go on with a document in which its points are not labelled."""
     places = _places(found)
@@ -89,7 +94,7 @@ def _stands_for_nothing(place: Place, points: list[Point]) -> bool:
     """Whether a place other than the corner is a sentinel."""
     if place == LOST:
         return len(points) >= _FEW
-    if place[0] == place[1] and place[0] in _KNOWN:
+    if not isinstance(place, str) and is_sentinel(*place):
         return True
     twice = max(len(own) for own in _by_object(points).values()) > 1  # two points of one object at one place outside
     return twice or len(points) >= _MANY
