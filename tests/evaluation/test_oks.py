@@ -50,6 +50,17 @@ def test_no_detection_finds_nothing():
     assert ours["AP"] == ours["AR"] == 0 and math.isnan(ours["AP_large"])
 
 
+@pytest.mark.parametrize("stated", [0, None, 2, -1])
+def test_a_number_of_points_that_a_converter_filled_in_has_no_effect(stated):
+    labels = copy.deepcopy(LABELS)
+    for entry in labels["annotations"]:
+        entry["num_keypoints"] = stated
+    wrong = [GOOD[0], found(2, [30, 20, 1, 45, 45, 1], 0.8)]
+    for detections in (GOOD, wrong):
+        theirs, ours = (oks_statistics(one, detections, SIGMAS) for one in (LABELS, labels))
+        assert ours == pytest.approx(theirs, nan_ok=True)
+
+
 def test_the_order_of_detections_has_no_part_even_among_equal_scores():
     rng = np.random.default_rng(0)
     many = []

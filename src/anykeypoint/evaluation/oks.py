@@ -71,7 +71,8 @@ def oks_statistics(
 ) -> dict[str, float]:
     """AP and AR in [0, 1] by COCO's rules, with the keys of STATISTICS; NaN where no object has that size.
 
-    labels: content of a COCO-keypoints file. Crowds and objects without a labelled point are neither hits nor misses.
+    labels: content of a COCO-keypoints file. Crowds and objects without a labelled point are neither hits nor misses;
+        points are counted, whatever num_keypoints states.
         The ids of annotations have no effect. `iscrowd: null` is 0; an area that is missing, null or a filler (see
         `areas`) is that of the box.
     detections: COCO results with image_id, category_id, keypoints [x, y, score] * K in pixels of the picture, and a
@@ -142,7 +143,6 @@ def _annotation(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
     if crowd not in (0, 1):
         raise InputError(f"{where}, key 'iscrowd', must be 0 or 1, but got {crowd!r}.")
     points, box, area = entry["keypoints"], entry.get("bbox"), entry.get("area")
-    count = entry.get("num_keypoints")
     if box is None and (area is None or crowd or not any(v > 0 for v in points[2::3])):
         raise InputError(f"{where} has no 'bbox'; OKS needs it where there is no 'area' or no labelled point.")
     box = [0.0] * 4 if box is None else list(box)  # pycocotools reads it without need where points are labelled
@@ -154,7 +154,7 @@ def _annotation(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
         "bbox": box,
         "area": area,
         "iscrowd": int(crowd),
-        "num_keypoints": sum(v > 0 for v in points[2::3]) if count is None else count,
+        "num_keypoints": sum(v > 0 for v in points[2::3]),  # pycocotools passes over objects that state 0
     }
 
 
