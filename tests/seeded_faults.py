@@ -103,6 +103,14 @@ def _corners(document: Document, rng: Random) -> None:
         entry["bbox"] = [x, y, x + w, y + h]
 
 
+def _shares(document: Document, rng: Random) -> None:
+    for entry in document["annotations"]:
+        entry["keypoints"] = [v / (*SIZE, 1)[i % 3] for i, v in enumerate(entry["keypoints"])]
+        entry["bbox"] = [v / side for v, side in zip(entry["bbox"], SIZE * 2, strict=True)]
+        if "area" in entry:
+            entry["area"] /= SIZE[0] * SIZE[1]
+
+
 def _constant_area(document: Document, rng: Random) -> None:
     for i, entry in enumerate(document["annotations"]):
         entry["area"] = 777
@@ -128,6 +136,11 @@ def _picture(**edits: Any) -> Callable[[Document, Random], None]:
 def _moved_picture(document: Document, rng: Random) -> None:
     picture = _one(rng, document["images"])
     picture["file_name"] = f"in/{picture['file_name'].upper()}"
+
+
+def _picture_above(document: Document, rng: Random) -> None:
+    picture = _one(rng, document["images"])
+    picture["file_name"] = f"../set/{picture['file_name']}"
 
 
 def _picture_again(document: Document, rng: Random) -> None:
@@ -183,15 +196,17 @@ COCO: dict[str, Injector] = {
     "null": Injector(SENTINEL, _move([None, None, 2], [None, None, 0], all_of=True)),
     "corner": Injector(SENTINEL, _move([0, 0, 2], [0, 0, 2], all_of=True)),
     "one corner": Injector(SENTINEL, _move([0, 0, 2])),
+    "shares": Injector(("shares of the picture",), _shares),
     "boxes of two corners": Injector(("order of the box",), _corners),
     "id twice": Injector(("id twice",), lambda d, rng: _one(rng, d["annotations"][1:]).update(id=1)),
     "unknown picture": Injector(("unknown picture",), _edit(image_id=lambda _: 99), costs=True),
     "unknown category": Injector(("unknown category",), _edit(category_id=lambda _: 99), costs=True),
     "picture missing": Injector(("picture missing",), _picture(file_name="gone.png")),
     "picture elsewhere": Injector(("picture elsewhere",), _moved_picture),
+    "picture in a folder above": Injector(("picture elsewhere",), _picture_above, costs=True),
     "picture's size": Injector(("picture's size",), _picture(width=SIZE[1], height=SIZE[0])),
     "picture twice": Injector(("picture twice",), _picture_again),
-    "picture out of the folder": Injector(("broken entry",), _picture(file_name="../p1.png"), costs=True),
+    "picture out of the folder": Injector(("broken entry",), _picture(file_name="../gone.png"), costs=True),
     "broken entry": Injector(("broken entry",), lambda d, rng: d["annotations"].append(["no object"])),
     "names of points": Injector(("names of points",), _category(keypoints=["nose", "Nose", *NAMES[2:]])),
     "category without a name": Injector(("broken category", "no object"), _category(name=None), costs=True),

@@ -334,6 +334,26 @@ def test_boxes_as_shares_of_their_pictures_are_found(good, tmp_path, centre):
     np.testing.assert_allclose(found, [item["bbox"] for item in good["annotations"]], atol=1e-6)
 
 
+@pytest.mark.parametrize("boxes", [True, False])
+def test_points_as_shares_of_their_pictures_are_found_and_become_pixels(good, tmp_path, boxes):
+    data = copy.deepcopy(good)
+    for item in data["annotations"]:
+        item["keypoints"] = [v / (200, 160, 1)[i % 3] for i, v in enumerate(item["keypoints"])]
+        if boxes:
+            item |= {"bbox": [v / side for v, side in zip(item["bbox"], (200, 160) * 2, strict=True)]}
+            item |= {"area": item["area"] / 200 / 160}
+    (fault,) = examine(data, tmp_path).faults
+    assert fault.kind == "shares of the picture" and len(fault.places) == 5
+    for item, right in zip(mended(data, tmp_path)["annotations"], good["annotations"], strict=True):
+        for key in ("keypoints", "bbox", "area"):
+            np.testing.assert_allclose(item[key], right[key], atol=1e-6)
+
+
+def test_few_points_in_the_first_pixel_are_no_shares(good, tmp_path):
+    good["annotations"][0]["keypoints"][:2] = [0.25, 0.5]
+    assert "shares of the picture" not in kinds(good, tmp_path)
+
+
 def test_one_box_that_reaches_out_is_no_matter_of_order(good, tmp_path):
     data = copy.deepcopy(spread(good))
     data["annotations"][1]["bbox"][2] = 150

@@ -12,7 +12,7 @@ from ...configs.doubled_keys import doubled_objects, open_json
 from ..document import Labels
 from ..pictures import Pictures
 from ..reading import read_text
-from . import box_orders, category_faults, object_faults, picture_faults, sentinels, side_faults, spelling
+from . import box_orders, category_faults, object_faults, picture_faults, sentinels, shares, side_faults, spelling
 from .fault import Fault, LabelReport
 from .findings import Findings
 from .known import known_faults
@@ -32,6 +32,7 @@ def examine(document: Mapping[str, list], images: Path | Pictures) -> LabelRepor
     category_faults.categories(found)
     picture_faults.images(found)
     sentinels.mark(found)
+    shares.scale(found)
     box_orders.turn(found)
     object_faults.objects(found)
     side_faults.left_and_right(found)
