@@ -1,12 +1,16 @@
 """Outlines of objects as COCO files spell them."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms.outlines import read_outline
+from anykeypoint.forms.outlines import read_outline, read_outlines
+from anykeypoint.forms.registry import read
 from anykeypoint.geometry import Crop
 
 
@@ -102,3 +106,19 @@ def test_what_is_no_outline_is_refused_with_the_object(value):
     with pytest.raises(InputError, match="annotation 7") as caught:
         read_outline(value, "annotation 7")
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_a_mask_of_another_size_than_its_picture_counts_as_none_and_is_told(tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    sizes = {1: [10, 20], 2: [20, 10]}
+    entries = [
+        {"id": i, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [i, 2, 2]}
+        | {"segmentation": {"size": size, "counts": [0, 200]}}
+        for i, size in sizes.items()
+    ]
+    kinds = [{"id": 1, "name": "dot", "keypoints": ["middle"]}]
+    document = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": entries, "categories": kinds}
+    (tmp_path / "l.json").write_text(json.dumps(document))
+    outlines, faults = read_outlines(read(f"coco:{tmp_path / 'l.json'}", tmp_path).objects)
+    assert outlines[1].mask.all() and outlines[2] is None
+    assert len(faults) == 1 and "Annotation 2" in faults[0] and "a mask of 10 x 20 pixels, but its picture" in faults[0]

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from ..errors import InputError
 from ..geometry import Crop
+from ..images import picture_size
 from .dataset import LabelledObject
 from .reading import catching
 
@@ -55,13 +56,23 @@ class Outline:
 
 
 def read_outlines(objects: Sequence[LabelledObject]) -> tuple[dict[int, Outline | None], list[str]]:
-    """The outlines of objects by their ids, and a sentence for each that cannot be read, which counts as none."""
+    """The outlines of objects by their ids, and a sentence for each that cannot be used, which counts as none.
+
+    A mask of another size than its picture cannot: it is of another copy of the picture, or of one that lies.
+    """
     outlines: dict[int, Outline | None] = {}
     faults: list[str] = []
     for item in objects:
         outlines[item.id] = None
         with catching(faults):
-            outlines[item.id] = read_outline(item.segmentation, f"Annotation {item.id}")
+            outline, size = read_outline(item.segmentation, f"Annotation {item.id}"), picture_size(item.image)
+            if outline is not None and outline.mask is not None and size not in (None, outline.mask.shape[::-1]):
+                high, wide = outline.mask.shape
+                raise InputError(
+                    f"Annotation {item.id}, key 'segmentation', has a mask of {wide} x {high} pixels, but its picture "
+                    f"has {size[0]} x {size[1]}."
+                )
+            outlines[item.id] = outline
     return outlines, faults
 
 
