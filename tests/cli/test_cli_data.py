@@ -59,6 +59,24 @@ def test_check_counts_and_tells_and_writes_a_mended_copy_elsewhere(made, tmp_pat
     assert code == 0 and "Nothing is wrong." in out
 
 
+def test_check_says_what_visibilities_may_mean_where_that_is_not_cocos(made, capsys):
+    folder, options = made
+    labels = json.loads((folder / "labels.json").read_text())
+
+    def said(*seen):
+        for entry in labels["annotations"]:
+            entry["keypoints"][2::3] = seen
+        (folder / "labels.json").write_text(json.dumps(labels))
+        return run(capsys, "check", *options)[1]
+
+    assert "6 points have a place and the visibility 0, which means 'not labelled': they are not used." in said(2, 0)
+    assert "No point has the visibility 2, which means 'visible': the 12 points with 1 are read" in said(1, 1)
+    labels["annotations"][0]["keypoints"][:2] = [0, 0]
+    labels["annotations"][1]["keypoints"][:2] = [-1, -1]
+    for out in (said(0, 2), said(1, 2), said(2, 2)):
+        assert "No point" not in out and ("4 points have a place" in out or "have a place" not in out)
+
+
 def test_convert_says_first_what_it_would_write_and_never_replaces_a_file(made, tmp_path, capsys):
     options = [*made[1], "--to", "csv", "-o", tmp_path / "out.csv"]
     code, dry, _ = run(capsys, "convert", *options, "--dry-run")

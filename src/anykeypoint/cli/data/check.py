@@ -42,6 +42,7 @@ def run(
 ) -> int:
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
     from ...forms.faults.doctor import examine_labels
+    from ...forms.faults.visibilities import visibility_notes
     from ...forms.pictures import Pictures
     from ...forms.registry import label_files, load, parse, pictures_of
     from ...forms.skeletons import guess_note
@@ -60,7 +61,8 @@ def run(
     _read_headers(labels.document(), pictures)
     report = examine_labels(labels, pictures, allow_missing, label_files(spec))
     print(_sums(report))
-    for note in (*labels.all_notes(), guess_note(labels.document(), parse(spec)[2])):
+    notes = (guess_note(labels.document(), parse(spec)[2]), *visibility_notes(labels.document()))
+    for note in (*labels.all_notes(), *notes):
         if note is not None:
             print(note)
     for reason, count in report.left_out.items():
