@@ -70,6 +70,19 @@ def test_files_that_windows_saved_as_utf_16_are_read_and_bytes_that_are_no_text_
             read(f"{form}:{file}", tmp_path)
 
 
+def test_xml_in_another_encoding_is_read_where_it_says_so_and_told_what_to_do_where_not(put, tmp_path):
+    body = '<annotations><image id="0" name="a.png"><points label="bête" points="1,2"/></image></annotations>'
+    head = '<?xml version="1.0" encoding="{}"?>'
+    for encoding in ("utf-8", "ISO-8859-1", "windows-1252"):
+        (item,) = read(f"cvat:{put('x.xml', (head.format(encoding) + body).encode(encoding))}", tmp_path).objects
+        assert item.category.names == ["bête"]
+    for text in (body.encode("latin-1"), (head.format("gbk") + body.replace("ê", "图")).encode("gbk")):
+        with pytest.raises(InputError, match=r"is not valid XML: .*; save it as UTF-8"):
+            read(f"cvat:{put('y.xml', text)}", tmp_path)
+    with pytest.raises(InputError, match=r"is not valid XML: [^;]*$"):
+        read(f"cvat:{put('z.xml', '<annotations>')}", tmp_path)
+
+
 def test_a_tps_file_in_the_code_page_of_windows_finds_its_pictures(put, tmp_path):
     Image.new("RGB", (96, 64)).save(tmp_path / "größe.png")
     put("a.txt", "")

@@ -257,6 +257,13 @@ def test_a_choice_about_a_point_says_whether_it_is_visible(tmp_path, word, visib
     assert data.objects[0].visibility.tolist() == [visibility, 2] and data.skipped == {}
 
 
+@pytest.mark.parametrize("note", ["occluded", ["occluded"], ["who knows", "Hidden"]])
+def test_a_note_of_a_point_is_a_text_or_a_list_of_texts(tmp_path, note):
+    pictures(tmp_path, "a.png")
+    data = annotated(tmp_path, {"image": "a.png"}, [spot("n", "nose", 20, 25, meta={"text": note})])
+    assert data.objects[0].visibility.tolist() == [1]
+
+
 def test_other_choices_are_counted_by_name(tmp_path):
     pictures(tmp_path, "a.png")
     choice = region("n", "choices", {"choices": ["blurred"]})

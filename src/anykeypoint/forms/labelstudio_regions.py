@@ -188,6 +188,7 @@ class _Picture:
             return chosen
         meta = region.get("meta")
         notes = meta.get("text") if isinstance(meta, dict) else ()
+        notes = [notes] if isinstance(notes, str) else notes  # as scripts write one
         said = [visibility_of(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
         return next((visibility for visibility in said if visibility is not None), 2)
 

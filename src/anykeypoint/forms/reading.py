@@ -131,7 +131,18 @@ def parse_xml(data: str | bytes, what: str) -> Element:
     except (expat.ExpatError, AssertionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{what} is not valid XML: {error}.") from error
+        raise InputError(f"{what} is not valid XML: {error}{_advice(data, error)}.") from error
+
+
+def _advice(data: str | bytes, error: Exception) -> str:
+    """What helps where an XML text cannot be read for its encoding; "" where that is not why."""
+    try:
+        if isinstance(data, bytes):
+            data.decode("utf-8")
+        other = "encoding" in str(error)
+    except UnicodeDecodeError:
+        other = True
+    return "; save it as UTF-8" if other else ""
 
 
 @contextmanager
