@@ -6,7 +6,8 @@ import yaml
 from PIL import Image
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms.registry import convert, fingerprint, pictures_of, read
+from anykeypoint.forms.faults.doctor import examine
+from anykeypoint.forms.registry import convert, fingerprint, load, pictures_of, read
 from anykeypoint.forms.writing import save
 
 LINE = "0 0.5 0.5 0.5 0.5 0.25 0.25 2 0.75 0.75 1\n"
@@ -125,6 +126,13 @@ def test_a_picture_that_cannot_be_read_costs_its_objects_as_their_places_are_sha
     assert len(data.faults) == 1 and "a.png is no readable picture, and YOLO's places" in data.faults[0]
 
 
+def test_a_point_at_minus_one_with_a_visibility_is_told_as_one_that_is_not_labelled(put, tmp_path):
+    line = LINE.replace("0.75 0.75 1", "-1 -1 2")
+    labels = load(put({"images/train/a.png": "", "labels/train/a.txt": line}, val=None))
+    (fault,) = examine(labels.document(), tmp_path).faults
+    assert fault.kind == "sentinel" and "1 labelled point at (-1, -1)" in fault.text
+
+
 def test_one_bad_line_costs_one_object_and_is_named(put):
     bad = ["3 .5 .5 .5 .5 .2 .2 2 .7 .7 2", "0 .5 .5 .5 .5 .2 .2 2", "0 .5 .5 .5 .5 .2 .2 7 .7 .7 2", "0 .5 x .5 .5"]
     text = LINE + "\n".join([*bad, "0 .5 .5 .5 .5"])
@@ -148,6 +156,7 @@ def test_one_bad_line_costs_one_object_and_is_named(put):
         ({"flip_idx": [1]}, "'flip_idx', must say for each of the 2"),
         ({"flip_idx": [1, 1]}, "'flip_idx', must say"),
         ({"train": 3}, "'train', must be a folder"),
+        ({"train": "images/train/a.png"}, "has the picture images/train/a.png as a split; give its folder"),
     ],
 )
 def test_what_a_data_yaml_must_say(put, config, words):

@@ -20,6 +20,7 @@ from ..images import SUFFIXES
 from ..library.lookup import category as library_category
 from .dataset import Dataset, LabelledObject
 from .document import Labels
+from .faults.sentinels import is_sentinel
 from .form import LabelForm
 from .pictures import picture_size, size_where_there
 from .reading import find_picture, is_absolute, leaves_folder, number, read_text, tails
@@ -68,6 +69,8 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
     """The file name below `images`, and the label file, of each picture of an entry of a split, in order."""
     place, lines = _place(config, entry), []
     if place.is_file():
+        if place.suffix.lower() in SUFFIXES:
+            raise InputError(f"{config.path} has the picture {entry} as a split; give its folder, or a list.")
         lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
         found = [_listed(config, place, line) for line in lines]
     elif place.is_dir():
@@ -224,7 +227,9 @@ def _add_object(
         visibility = np.where(nowhere, 0, 2)
     if (visibility[own:] > 0).any():
         raise InputError(f"{where} has {int((visibility > 0).sum())} keypoints, but its class names only {own}.")
-    points = table[:own, :2] * np.array(size)
+    # A place such as -1, -1 stays as it is: it is no share but says 'not labelled', and `data check` then knows it.
+    marks = np.array([is_sentinel(*place) for place in table[:own, :2].tolist()], dtype=bool)
+    points = np.where(marks[:, None], table[:own, :2], table[:own, :2] * np.array(size))
     box = (x - w / 2, y - h / 2, w, h)
     labels.add_object(image, category, points, visibility[:own].astype(int), box)
 
