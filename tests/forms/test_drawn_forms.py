@@ -240,6 +240,12 @@ def test_a_file_without_points_says_what_it_has(put):
         read(f"via:{folder / 'via.json'}", folder)
 
 
+def test_a_file_of_which_no_region_can_be_read_says_why(put):
+    folder = put(a_png=0, via_json=via({"shape_attributes": {"name": "point"}, "region_attributes": []}))
+    with pytest.raises(InputError, match=r"region 0, key 'region_attributes', must be a JSON object, but got '\[\]'"):
+        read(f"via:{folder / 'via.json'}", folder)
+
+
 def test_projects_exports_of_version_1_and_csv_are_the_same_labels(put):
     regions = [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1")]
     plain = via(*regions)

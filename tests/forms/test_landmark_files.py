@@ -136,6 +136,14 @@ def test_ignored_boxes_and_boxes_without_parts_are_counted_and_other_marks_said(
     assert len(data.notes) == 1 and "'difficult' of 1 boxes is not read" in data.notes[0]
 
 
+@pytest.mark.parametrize(("flag", "kept"), [("0", 1), ("False", 1), ("", 1), ("true", 0), ("1", 0)])
+def test_the_flag_ignore_is_a_number_or_a_word(put, flag, kept):
+    box = "<box top='1' left='1' width='9' height='9'{}><part name='0' x='1' y='2'/></box>"
+    boxes = box.format("") + box.format(f" ignore='{flag}'")
+    data = read(put("x.xml", f"<dataset><images><image file='a.png'>{boxes}</image></images></dataset>"))
+    assert len(data.objects) == 1 + kept
+
+
 def test_a_part_that_comes_twice_costs_its_box(put):
     again = PARTS + "<part name='p9' x='1' y='2'/>"
     text = XML.format(again).replace("</image>", f"<box top='1' left='1' width='9' height='9'>{PARTS}</box></image>")

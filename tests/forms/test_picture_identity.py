@@ -195,6 +195,14 @@ def test_an_entry_that_lists_a_picture_again_is_told_and_the_objects_of_both_cou
         assert len(data.notes) == 1 and data.notes[0].endswith(", and the objects of all count.")
 
 
+def test_entries_that_cannot_be_told_apart_are_not_said_to_count(tmp_path):
+    pictures(tmp_path, "a.png")
+    other = PART.format(4).replace("a.png", "s/a.png")
+    (tmp_path / "a.xml").write_text(f"<dataset><images>{PART.format(2)}{other}</images></dataset>")
+    found = load(f"imglab:{tmp_path / 'a.xml'}", tmp_path)
+    assert not found.annotations and "would all be a.png" in found.faults[0] and not found.all_notes()
+
+
 def test_entries_of_one_name_and_id_whose_pictures_differ_in_size_are_two_pictures(tmp_path):
     pictures(tmp_path, "a.png")
     other = ENTRY.format(4).replace('width="8"', 'width="9"')

@@ -61,10 +61,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             again = names[picture_key(name)] > 1
             place = find_picture(images, _places(picture, name, again))
-            before = len(labels.images)
-            image = labels.add_image(place, source=_source(picture, name, again), **size)
-            if len(labels.images) == before:
+            if labels.knows(place, source := _source(picture, name, again)):
                 labels.count_note("entries list a picture again, and the objects of all count")
+            image = labels.add_image(place, source=source, **size)
             with labels.of_picture(image):
                 objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
     labels.add_named_objects(objects, _point_orders(root))

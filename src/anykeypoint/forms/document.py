@@ -109,6 +109,10 @@ class Labels:
         """Remember what the labels call a picture that was searched for; see `leave_out_confused`."""
         self._sources.setdefault(picture_key(name), {}).setdefault(picture_key(source), source)
 
+    def knows(self, name: str, source: str) -> bool:
+        """Whether a picture was searched for before by that name in the labels, so that they list it again."""
+        return picture_key(source) in self._sources.get(picture_key(name), {})
+
     def leave_out_confused(self, path: Path) -> None:
         """Leave out pictures that several names in the labels led to, with their objects: they cannot be told apart.
 

@@ -45,10 +45,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             where = f"{path}: {given}"
             sizes = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             name = find_picture(images, [*tails(given), *_mended(given)])
-            before = len(labels.images)
-            image = labels.add_image(name, source=given, **sizes)
-            if len(labels.images) == before:
+            if labels.knows(name, given):
                 labels.count_note("entries list a picture again, and the objects of all count")
+            image = labels.add_image(name, source=given, **sizes)
             for count, box in enumerate(picture.iterfind("box")):
                 with labels.catching(), labels.of_picture(image):
                     if (found := _object(box, f"{where}, box {count}", labels)) is not None:
@@ -72,7 +71,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 def _object(box: Element, where: str, labels: Labels) -> tuple[str, NamedPoints, list[float]] | None:
     """Label, parts and x, y, w, h of a box; None for one that is left out, which `labels` counts."""
-    if box.get("ignore", "0") not in ("0", "false"):
+    if box.get("ignore", "0").strip().lower() not in ("", "0", "false"):
         labels.leave_out("boxes marked ignore")
         return None
     parts = box.findall("part")

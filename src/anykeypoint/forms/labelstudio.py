@@ -35,7 +35,6 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels = Labels()
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     objects: list[NamedObject] = []
-    seen: set[int] = set()  # ids of the pictures so far
     answers: dict[int, Answer] = {}  # place in `objects` -> what a model said of it
     for index, task in enumerate(tasks):
         with labels.catching():
@@ -55,10 +54,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 first = next((region for region in drawn if "original_width" in region), {})
                 sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = picture_file(address, images)
-                image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
-                if image in seen:
+                if labels.knows(name, address):
                     labels.count_note("tasks show a picture of an earlier task, and the objects of all count")
-                seen.add(image)
+                image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
                 with labels.of_picture(image):
                     found = objects_of(drawn, word or LOOSE, labels, where, answered)
                 for kind, points, box, answer in found:

@@ -70,6 +70,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 with labels.catching():
                     pictures[name].append(_region(region, f"{where}, region {place}"))
             broken |= {name} if len(labels.faults) > before else set()
+    if labels.faults and not any(pictures.values()):
+        raise InputError(labels.faults[0])
     given, loose = _word(word)
     roles = _roles(pictures, given, path)
     objects: list[NamedObject] = []
