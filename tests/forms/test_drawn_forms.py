@@ -65,6 +65,7 @@ def test_corners_come_in_any_order_and_points_go_by_group(put):
         {"flags": {"Hidden": True}},
         {"flags": {"visible": False}},
         {"difficult": True},
+        {"attributes": {"occluded": True}},
         {"description": "occluded"},
         {"flags": {"visibility": 1}},
         {"flags": {"visibility": 1.0}},
@@ -133,8 +134,9 @@ def test_ties_that_are_one_number_are_one_and_labels_have_no_blanks_round_them(p
     assert item.category.name == "beast" and set(named(item)) == {"nose", "tail"}
 
 
-def test_of_a_turned_rectangle_the_upright_box_is_taken_and_told(put):
-    turned = shape("pen", (40, 12), (80, 30), (50, 60), (10, 42), kind="rotation", direction=0.4)
+@pytest.mark.parametrize("kind", ["rotation", "oriented_rectangle"])
+def test_of_a_turned_rectangle_the_upright_box_is_taken_and_told(put, kind):
+    turned = shape("pen", (40, 12), (80, 30), (50, 60), (10, 42), kind=kind, direction=0.4)
     data = read(f"labelme:{put(a_png=0, a_json=page(turned, shape('tip', (45, 30))))}")
     assert [(item.category.name, item.box) for item in data.objects] == [("pen", (10, 12, 70, 48))]
     assert data.notes == ("1 rectangles are turned; the upright boxes round them were taken.",)

@@ -22,6 +22,7 @@ from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 from .writing import beside_pictures, by_picture, check_names, json_text, needed_size, point_labels
 
 LOOSE = "object"  # category of points without a rectangle
+_TURNED = ("rotation", "oriented_rectangle")  # turned rectangles, whose four corners are written
 VERSION = "5.5.0"  # of labelme, whose files look like ours
 
 
@@ -100,7 +101,7 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
             tie = NO_TIE if shape.get("group_id") is None else tie_text(shape["group_id"])
             places, label = shape.get("points"), shape.get("label")
             kind = shape.get("shape_type") or ("point" if isinstance(places, list) and len(places) == 1 else "polygon")
-            if kind not in ("point", "rectangle", "rotation", "polygon"):
+            if kind not in ("point", "rectangle", *_TURNED, "polygon"):
                 labels.leave_out(f"{kind} shapes")
                 continue
             if not isinstance(label, str) or not label.strip():
@@ -108,9 +109,9 @@ def _objects(image: int, shapes: list, where: str, loose: str, labels: Labels) -
             label, corners = label.strip(), _places(places, f"{at} ({label!r})")
             if kind == "polygon":
                 polygons.setdefault(tie, []).append(DrawnRectangle(tie, label, _hull(corners)))
-            elif kind in ("rectangle", "rotation"):
+            elif kind in ("rectangle", *_TURNED):
                 rectangles.append(DrawnRectangle(tie, label, _box(corners, f"{at} ({label!r})")))
-                if kind == "rotation":
+                if kind in _TURNED:
                     labels.count_note("rectangles are turned; the upright boxes round them were taken")
             elif len(corners) != 1:
                 raise InputError(f"{at} ({label!r}) is a point with {len(corners)} places; it must have one.")
@@ -148,8 +149,10 @@ def _hull(places: list[tuple[float, float]]) -> list[float]:
 
 
 def _is_hidden(shape: Mapping[str, Any]) -> bool:
-    flags = shape.get("flags")
-    marks = {"difficult": shape.get("difficult")} | (flags if isinstance(flags, dict) else {})
+    given = (shape.get(key) for key in ("flags", "attributes"))  # the latter are X-AnyLabeling's
+    marks = {"difficult": shape.get("difficult")}
+    for values in given:
+        marks |= values if isinstance(values, dict) else {}
     return says_hidden(marks) or is_hidden_word(shape.get("description"))
 
 
