@@ -1,5 +1,8 @@
 """`anykeypoint.Client` against a server on a socket."""
 
+import http.server
+import threading
+
 import numpy as np
 import pytest
 import tiny_matchers
@@ -83,8 +86,33 @@ def test_what_cannot_be_sent_is_refused_here(served, tmp_path):
     for image in ("http://example.org/a.png", tmp_path / "missing.png", 5):
         with pytest.raises(InputError):
             served.predict(image, FISH)
+    with pytest.raises(InputError, match="cannot be sent"):
+        served.identify(png(), [(float("nan"), 5)], FISH)
+    with pytest.raises(InputError, match="cannot be sent"):
+        served.predict(png(), FISH, box=(0, 0, float("inf"), 5))
     for url in ("127.0.0.1:8000", "ftp://a", "http://", "http://a:b", "http://a?x=1", ""):
         with pytest.raises(InputError, match="URL"):
             Client(url)
     with pytest.raises(ServerError, match="cannot be reached"):
         Client("http://127.0.0.1:9").categories()
+
+
+@pytest.mark.parametrize("body", [b'"busy"', b"[]", b'{"error": "Busy."}'])
+def test_a_refusal_of_a_proxy_is_a_server_error_too(body):
+    """It may be JSON of another shape, and say with a date when to try again."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(503)
+            self.send_header("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.handle_request, daemon=True).start()
+        with pytest.raises(ServerError) as refused:
+            Client(f"http://127.0.0.1:{proxy.server_port}").categories()
+    assert refused.value.status == 503 and refused.value.retry_after is None

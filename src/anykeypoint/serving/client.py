@@ -189,7 +189,7 @@ class Client:
             body.write(data + b"\r\n")
         if request is not None:
             body.write(_part(boundary, "request", "application/json"))
-            body.write(json.dumps(request, allow_nan=False).encode() + b"\r\n")
+            body.write(_json(request) + b"\r\n")
         body.write(f"--{boundary}--\r\n".encode())
         return self._call("POST", path, body.getvalue(), f"multipart/form-data; boundary={boundary}")
 
@@ -220,13 +220,13 @@ class Client:
             sentence = f"{self.url} is no server of anykeypoint, as its answer is no JSON; check the URL."
             raise ServerError(sentence, response.status) from None
         if response.status not in accept:
-            later = response.headers.get("Retry-After")
+            later, answer = response.headers.get("Retry-After", ""), answer if isinstance(answer, dict) else {}
             raise ServerError(
                 str(answer.get("error", f"The server answered {response.status}.")),
                 response.status,
                 str(answer.get("request_id", "")),
                 answer.get("field"),
-                None if later is None else float(later),
+                float(later) if later.isascii() and later.isdigit() else None,  # of a proxy it may be a date
             )
         return answer
 
@@ -236,6 +236,15 @@ def _part(boundary: str, name: str, kind: str, more: str = "") -> bytes:
     return (
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{extra}\r\nContent-Type: {kind}\r\n\r\n'
     ).encode()
+
+
+def _json(request: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(request, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"This cannot be sent to a server: {first_line(error)}; give finite numbers and text."
+        ) from None
 
 
 def _asked(category: Prompt) -> dict[str, Any]:
