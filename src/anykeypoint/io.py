@@ -11,6 +11,10 @@ from typing import Any
 from .errors import InputError
 
 
+class NotWritten(InputError):
+    """A file cannot be written, as the disk is full or the folder is gone: what was to be written may be right."""
+
+
 def as_path(path: Any, what: str) -> Path:
     """A path given as text or as an object of pathlib; InputError for anything else. what: subject of the sentence."""
     if not isinstance(path, str | os.PathLike):
@@ -26,10 +30,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
     path: the file; a symbolic link is followed.
     data: its whole content. It goes to a temporary file in the same folder, which then replaces the old one.
-    Raises InputError if the path is a folder or a device, or cannot be written; the old file is then untouched.
+    Raises InputError if the path is a folder or a device, and NotWritten if it cannot be written; the old file is then
+    untouched.
     """
     target = Path(os.path.realpath(as_path(path, "A file to write")))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    start = os.fsdecode(os.fsencode(target.name)[:100])  # a name may have 255 bytes, and letters several bytes each
+    temporary = target.with_name(f".{start}.{secrets.token_hex(4)}.tmp")
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             raise InputError(f"Cannot write {path}: it is not a file; give a file name.")
@@ -43,9 +49,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except FileNotFoundError:
-        raise InputError(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
+        raise NotWritten(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
+        raise NotWritten(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
 
 
 def check_new_folder(path: str | Path) -> None:

@@ -384,3 +384,85 @@ def test_the_folder_can_be_moved(project, tmp_path):
     again = Project(moved)
     assert again.path(again.pictures[0]).is_file() and again.label(1) == label(1)
     again.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_point_has_its_new_name_in_all_labels_though_the_program_was_killed_meanwhile(project, monkeypatch, count):
+    """Even where two points exchange their names."""
+    for shade in range(3):
+        picture, _ = project.store(f"{shade}.png", picture_bytes(shade))
+        project.save_label(picture.id, label())
+    written, plain = [], project._save_label
+
+    def killed(number, *rest):
+        if len(written) == count:
+            raise KeyboardInterrupt
+        written.append(number)
+        plain(number, *rest)
+
+    monkeypatch.setattr(project, "_save_label", killed)
+    with pytest.raises(KeyboardInterrupt):
+        project.set_category(FOX, {"nose": "left ear", "left ear": "nose"})
+    again = opened_again(project)
+    for number in (1, 2, 3):
+        points = again.label(number).points
+        assert points["left ear"].place == (30.0, 20.5) and points["nose"].place == (20.0, 8.0), number
+    data = registry.read(f"coco:{again.folder / 'labels.json'}", again.folder / "images")
+    assert [item.points[0].tolist() for item in data.objects] == [[20.0, 8.0]] * 3
+    once_more = opened_again(again)
+    assert once_more.labels() == again.labels()
+    once_more.close()
+
+
+def test_a_full_disk_leaves_no_label_with_an_old_name(project, monkeypatch):
+    for shade in range(2):
+        picture, _ = project.store(f"{shade}.png", picture_bytes(shade))
+        project.save_label(picture.id, label())
+    plain, calls = os.fsync, []
+
+    def fills_up(number):
+        calls.append(number)
+        if len(calls) > 2:  # the category and one label
+            raise OSError(28, "No space left on device")
+        plain(number)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    snout = Category.from_text("snout\nleft ear\nright ear", name="fox", noun="fox")
+    with pytest.raises(InputError, match="No space left on device"):
+        project.set_category(snout, {"snout": "nose"})
+    monkeypatch.undo()
+    project.merge_label(1, label(), label())  # whatever is saved next
+    assert all("snout" in one.points and "nose" not in one.points for one in project.labels().values())
+    data = registry.read(f"coco:{project.folder / 'labels.json'}", project.folder / "images")
+    assert [item.points[0].tolist() for item in data.objects] == [[30.0, 20.5]] * 2
+
+
+def test_another_picture_under_the_name_of_one_that_is_gone_is_another_picture(project):
+    first, _ = project.store("a.png", picture_bytes())
+    project.path(first).unlink()
+    other, new = project.store("a.png", picture_bytes(5, (40, 60)))
+    assert new and other.id != first.id and other.size == (40, 60)
+    again, new = project.store("a.png", picture_bytes())
+    assert not new and again.id == first.id and project.path(first).exists(), "the first one was put back"
+
+
+def test_a_new_picture_has_no_label_of_one_that_is_not_in_the_list_any_longer(project):
+    """As where an earlier copy of pictures.json was put back."""
+    project.store("a.png", picture_bytes())
+    earlier = (project.folder / "pictures.json").read_bytes()
+    lost, _ = project.store("b.png", picture_bytes(1))
+    project.save_label(lost.id, label())
+    project.close()
+    (project.folder / "pictures.json").write_bytes(earlier)
+    again = Project(project.folder)
+    added, _ = again.store("c.png", picture_bytes(2))
+    once_more = opened_again(again)
+    assert once_more.label(added.id) == Label()
+    once_more.close()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "狐", "🦊"])
+def test_a_long_name_is_shortened_whatever_its_letters(project, letter):
+    picture, _ = project.store(f"{letter * 200}.png", picture_bytes())
+    stored = project.path(picture)
+    assert stored.exists() and stored.suffix == ".png" and set(stored.stem) == {letter}

@@ -239,16 +239,20 @@ class BackgroundAnswers:
         for one, label in labels.items():
             points = _shown_points(label, labels, category)
             state = (points.tobytes(), label.box)
-            if self._in_job.get(("example", one)) != state and np.isfinite(points).any():
-                self._in_job["example", one] = state
+            if self._in_job.get(("example", one)) == state:
+                continue
+            self._in_job["example", one] = state
+            if str(one) in job.examples:
+                job.remove_example(str(one))
+            if np.isfinite(points).any():
                 try:
-                    job.add_example(str(one), str(project.path(project.picture(one))), points, label.box)
+                    job.add_example(str(one), str(project.check_file(project.picture(one))), points, label.box)
                 except InputError as error:  # the others still answer
                     sentence = f"An example is not used: {error}"
                     project.notes += [] if sentence in project.notes else [sentence]
         box = project.label(number).box
         if self._in_job.get(("picture", number), "none") != box:
-            job.add_picture(str(number), str(project.path(project.picture(number))), box)
+            job.add_picture(str(number), str(project.check_file(project.picture(number))), box)
             self._in_job["picture", number] = box
         return job
 

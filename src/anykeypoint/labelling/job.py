@@ -50,7 +50,7 @@ from ..training.adapting.adapt import adapt
 from ..training.adapting.adapt_config import AdaptConfig
 from .discriminant import Discriminant, learnt
 from .doubt import doubt
-from .kept import LEAST, BytesCache, KeptMatcher, LearntOutput
+from .kept import LEAST, BytesCache, KeptMatcher, LearntOutput, file_state
 from .nearest import COUNT, chosen_examples, nearest_first, pooled
 
 FEWEST = 3  # examples from which on the discriminant of all of them counts
@@ -370,7 +370,9 @@ class Answering:
         if not isinstance(image, str) and not hasattr(image, "__fspath__"):
             return read_picture(image)
         return self._kept.get(
-            ("picture", str(image)), lambda: read_picture(image), lambda one: 3 * one.size[0] * one.size[1]
+            ("picture", str(image), file_state(image)),
+            lambda: read_picture(image),
+            lambda one: 3 * one.size[0] * one.size[1],
         )
 
     def _encoded(self, image: ImageSource, box: Box | None) -> _Encoded:

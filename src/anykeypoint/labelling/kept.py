@@ -1,5 +1,6 @@
 """A matcher whose features and scores are kept between answers, within a number of bytes, and who learns on the way."""
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -18,6 +19,15 @@ from ..models.matching.second_look import ExamplePatches
 
 Value = TypeVar("Value")
 LEAST = 1e-6  # probability below which a cell of the matcher's map counts as impossible
+
+
+def file_state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class BytesCache:

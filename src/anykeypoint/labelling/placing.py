@@ -2,11 +2,12 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 
-LONGEST = 120  # characters of a part of a name
+LONGEST = 120  # bytes of a part of a name; file systems take 255, and a letter may have several
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')  # on some system no file name may have these
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{i}" for device in ("com", "lpt") for i in range(1, 10))}
 
@@ -30,16 +31,17 @@ def safe_name(name: str) -> str:
     return "/".join(parts[-4:])
 
 
-def free_place(folder: Path, inside: str, digest: bytes) -> tuple[Path, bool]:
+def free_place(folder: Path, inside: str, digest: bytes, is_taken: Callable[[Path], bool]) -> tuple[Path, bool]:
     """Where a picture goes, and whether the very same picture is there already.
 
     folder: that pictures are stored in.
     inside: its name, from `safe_name`.
     digest: SHA-256 of its bytes.
+    is_taken: whether a place is that of another picture although no file is there.
     """
     first = folder / inside
     place, number = first, 1
-    while place.exists():
+    while place.exists() or is_taken(place):
         if place.is_file() and hashlib.sha256(place.read_bytes()).digest() == digest:
             return place, True
         number += 1
@@ -48,8 +50,10 @@ def free_place(folder: Path, inside: str, digest: bytes) -> tuple[Path, bool]:
 
 
 def _shortened(part: str) -> str:
-    """A part of a path with at most LONGEST characters; what stands behind the last dot stays."""
-    if len(part) <= LONGEST:
+    """A part of a path with at most LONGEST bytes; what stands behind the last dot stays."""
+    if len(part.encode()) <= LONGEST:
         return part
     stem, dot, suffix = part.rpartition(".")
-    return f"{stem[: LONGEST - len(suffix) - 1]}.{suffix}" if dot and len(suffix) < 10 else part[:LONGEST]
+    end = f".{suffix}" if dot and len(suffix) < 10 else ""
+    kept = (stem if end else part).encode()[: LONGEST - len(end.encode())]
+    return kept.decode(errors="ignore") + end  # no letter is cut in two

@@ -14,7 +14,7 @@ others and is made anew with every change.
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,14 +23,15 @@ from ..category import Category
 from ..errors import InputError
 from ..geometry import check_overlap
 from ..images import list_pictures, picture_size, read_picture
-from ..io import as_path, write_bytes
+from ..io import NotWritten, as_path, write_bytes
 from ..pose import unique_names
 from .change_log import ChangeLog
 from .merging import merged, same_content
 from .placing import free_place, safe_name
 from .project_dataset import CocoLabels
-from .project_files import FolderLock, line_of, read_json, set_aside, write_json, write_lines
-from .records import Label, PointMark, ProjectPicture, StoredAnswer
+from .project_files import FolderLock, line_of, read_json, write_json, write_lines
+from .project_reading import begin, pictures_of, records_of, renaming_of
+from .records import Label, PointMark, ProjectPicture, Renaming, StoredAnswer
 
 IMAGES = "images"
 LABELS = "labels.json"
@@ -56,26 +57,31 @@ class Project:
         self._lock = threading.RLock()
         new = not (self.folder / "project.json").exists()
         if new:
-            _begin(self.folder)
+            begin(self.folder)
         self._held = FolderLock(self.folder)
         try:
             state = {} if new else read_json(self.folder / "project.json")
             listed = self.folder / "pictures.json"
             entries = read_json(listed).get("pictures", []) if listed.exists() else []
-            self._pictures = _pictures(entries, listed)
+            self._pictures = pictures_of(entries, listed)
             self._by_file = {picture.file: picture for picture in self._pictures.values() if not picture.of}
             self._lines = [line_of(picture.to_dict()) for picture in self._pictures.values()]
             given = state.get("category")
             self._category = None if given is None else Category.from_dict(given, str(self.folder / "project.json"))
-            self._labels = self._read_all("labels", Label.from_dict, "and counts as not labelled")
-            self._answers = self._read_all("answers", StoredAnswer.from_dict, "and is asked anew")
+            labels = records_of(self.folder / "labels", Label.from_dict, "and counts as not labelled", self.notes)
+            answers = records_of(self.folder / "answers", StoredAnswer.from_dict, "and is asked anew", self.notes)
+            self._highest = max([*self._pictures, *labels, *answers], default=0)  # id, also of pictures not in the list
+            self._labels = {number: label for number, label in labels.items() if number in self._pictures}
+            self._answers = {number: answer for number, answer in answers.items() if number in self._pictures}
             self._examples = {number: label for number, label in self._labels.items() if label.example}
             self._done = sum(label.done for label in self._labels.values())
             self._asked_revision = 0
             self.changes = ChangeLog(self._pictures)
+            self._renaming = renaming_of(state.get("renaming"), self.folder / "project.json")
             if new:
                 self._write_state()
             self._coco = CocoLabels(self.folder, self._category)
+            self._rename()
             self._write_coco(self._labels)
         except BaseException:
             self._held.close()
@@ -104,6 +110,17 @@ class Project:
         """Where the file of a picture is."""
         return self.folder / picture.file
 
+    def check_file(self, picture: ProjectPicture) -> Path:
+        """The file of a picture; InputError where another picture lies there now, whose points would be elsewhere."""
+        path = self.path(picture)
+        size = picture_size(path)
+        if size is not None and size != picture.size:
+            raise InputError(
+                f"{picture.name} has {size[0]} x {size[1]} pixels now, but had {picture.size[0]} x {picture.size[1]} "
+                "when it was added; put back the file that it was, or add this one under another name."
+            )
+        return path
+
     def store(self, name: str, data: bytes) -> tuple[ProjectPicture, bool]:
         """Add a picture that was given as the bytes of its file, which goes to images/ under its name.
 
@@ -120,15 +137,20 @@ class Project:
         assert size is not None
         digest = hashlib.sha256(data).digest()
         with self._lock:
-            place, there = free_place(self.folder / IMAGES, inside, digest)
+            place, there = free_place(self.folder / IMAGES, inside, digest, lambda one: self._is_of_another(one, size))
             if not there:
                 try:
                     place.parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
-                    raise InputError(f"Cannot write {place}: {error.strerror}.") from error
+                    raise NotWritten(f"Cannot write {place}: {error.strerror}.") from error
                 write_bytes(place, data)
             file = place.relative_to(self.folder).as_posix()
             return self._added([(file, place.relative_to(self.folder / IMAGES).as_posix(), size)])[0]
+
+    def _is_of_another(self, place: Path, size: tuple[int, int]) -> bool:
+        """Whether a place without a file is that of another picture; one of the same size is that one, put back."""
+        known = self._by_file.get(place.relative_to(self.folder).as_posix())
+        return known is not None and known.size != size
 
     def add_folder(self, folder: str | Path, recursive: bool = True) -> list[ProjectPicture]:
         """Add the pictures of a folder, which stay where they are; gives the new ones.
@@ -154,7 +176,7 @@ class Project:
         """The pictures of files with their names and sizes, and whether each is new; the list is saved once."""
         added: list[tuple[ProjectPicture, bool]] = []
         new: dict[str, ProjectPicture] = {}
-        first = max(self._pictures, default=0) + 1
+        first = self._highest + 1
         for file, name, size in found:
             known = self._by_file.get(file) or new.get(file)
             if known is None:
@@ -170,7 +192,7 @@ class Project:
         with self._lock:
             one = self.picture(number)
             count = sum(other.image_id == one.image_id for other in self._pictures.values())
-            further = replace(one, id=max(self._pictures) + 1, of=one.image_id, object=count + 1)
+            further = replace(one, id=self._highest + 1, of=one.image_id, object=count + 1)
             self._append([further])
             return further
 
@@ -179,6 +201,7 @@ class Project:
         write_lines(self.folder / "pictures.json", "pictures", [*self._lines, *lines])
         self._lines += lines
         for picture in new:
+            self._highest = picture.id
             self._pictures[picture.id] = picture
             self.changes.mark(picture.id)
 
@@ -199,23 +222,42 @@ class Project:
         """
         moved = {old: new for new, old in (was or {}).items() if old != new}
         with self._lock:
+            self._finish_renaming()
             coco = CocoLabels(self.folder, category)
             coco.text(self._pictures, self._labels, self._labels)  # whatever is wrong with it is known now
             before, self._category = self._category, category
+            renamed = [n for n, one in self._labels.items() if list(_renamed(one.points, moved)) != list(one.points)]
+            self._renaming = Renaming(moved if renamed else {}, {n: self._labels[n].revision for n in renamed})
             try:
                 self._write_state()
             except BaseException:
-                self._category = before
+                self._category, self._renaming = before, Renaming()
                 raise
             self._coco = coco
             self._asked_revision += 1
-            moved_in = []
-            for number, label in list(self._labels.items()) if moved else ():
-                points = _renamed(label.points, moved)
-                if list(points) != list(label.points):
-                    self._save_label(number, replace(label, points=points))
-                    moved_in.append(number)
-            self._write_coco(moved_in)
+            self._write_coco(self._rename())
+
+    def _finish_renaming(self) -> None:
+        """Do what is left of an earlier change of names."""
+        if self._renaming.moved:
+            self._write_coco(self._rename())
+
+    def _rename(self) -> list[int]:
+        """Give points their new names in all labels that have the old ones still, and say that it is done.
+
+        project.json says what is under way, so that a program that is killed, or a disk that is full, leaves no label
+        with names that the category lacks: what is left is done when the folder is opened, or something is saved.
+        Returns the ids of all these labels.
+        """
+        moved, revisions = self._renaming.moved, self._renaming.revisions
+        for number, revision in revisions.items():
+            label = self._labels.get(number)
+            if label is not None and label.revision == revision:  # otherwise it has been written already
+                self._save_label(number, replace(label, points=_renamed(label.points, moved), revision=revision + 1))
+        if moved:
+            self._renaming = Renaming()
+            self._write_state()
+        return list(revisions)
 
     @property
     def point_names(self) -> list[str]:
@@ -244,6 +286,7 @@ class Project:
         for a point or a box outside the picture.
         """
         with self._lock:
+            self._finish_renaming()
             before, picture = self.label(number), self.picture(number)
             _check_inside(label, picture)
             if label.revision != before.revision:
@@ -263,6 +306,7 @@ class Project:
         `save_label` does.
         """
         with self._lock:
+            self._finish_renaming()
             current = self.label(number)
             together, said = merged(base, label, current, self.picture(number).name)
             return (current if same_content(together, current) else self.save_label(number, together)), said
@@ -289,6 +333,11 @@ class Project:
         with self._lock:
             return len(self._pictures), self._done, len(self._examples)
 
+    def named_points(self) -> set[str]:
+        """The names of all points that labels have, also of those that the category lacks."""
+        with self._lock:
+            return {name for label in self._labels.values() for name in label.points}
+
     def labels(self) -> dict[int, Label]:
         """All labels by the id of their picture."""
         with self._lock:
@@ -313,34 +362,12 @@ class Project:
 
     def _write_state(self) -> None:
         category = None if self._category is None else self._category.to_dict()
-        write_json(self.folder / "project.json", {"category": category})
+        write_json(self.folder / "project.json", {"category": category, **self._renaming.to_dict()})
 
     def _write_coco(self, changed: Iterable[int]) -> None:
         """labels.json, from what is in memory. changed: the pictures with another label than when it was written."""
         text = self._coco.text(self._pictures, self._labels, changed)
         write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
-
-    def _read_all(self, what: str, read: Callable[[Mapping], Record], then: str) -> dict[int, Record]:
-        """The records of a subfolder by the id of their picture; a damaged file is kept aside, with a note."""
-        found: dict[int, Record] = {}
-        for path in sorted((self.folder / what).glob("[0-9]*.json")):
-            try:
-                number = int(path.stem)
-                data = read_json(path)
-            except ValueError as error:
-                if "schema version" in str(error):
-                    raise
-                self._set_aside(path, error, then)
-                continue
-            try:
-                found[number] = read(data)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                self._set_aside(path, error, then)
-        return {number: record for number, record in found.items() if number in self._pictures}
-
-    def _set_aside(self, path: Path, error: Exception, then: str) -> None:
-        kept = set_aside(path)
-        self.notes.append(f"{path.name} of {path.parent.name}/ is damaged; it is kept as {kept.name} {then}.")
 
 
 def _renamed(points: Mapping[str, PointMark], moved: Mapping[str, str]) -> dict[str, PointMark]:
@@ -360,28 +387,3 @@ def _check_inside(label: Label, picture: ProjectPicture) -> None:
             )
     if label.box is not None:
         check_overlap(label.box, picture.size, picture.name)
-
-
-def _begin(folder: Path) -> None:
-    """Make the folder of a new project; InputError where something else is in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"Cannot make the project {folder}: {(error.strerror or str(error)).rstrip('.')}.") from error
-    if others:
-        raise InputError(
-            f"{folder} is no project, as it has no project.json, but holds {sorted(others)[0]}; give a new folder for "
-            "the project, and the pictures beside it."
-        )
-
-
-def _pictures(entries: object, file: Path) -> dict[int, ProjectPicture]:
-    """The pictures of pictures.json by id; InputError where it is damaged: without it no label has a picture."""
-    try:
-        found = [ProjectPicture.from_dict(entry) for entry in entries]  # type: ignore[attr-defined]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{file} is damaged ({error}); put back an earlier copy of it, labels/ is as it was."
-        ) from None
-    return {picture.id: picture for picture in found}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..configs.doubled_keys import strict_json
 from ..errors import InputError, first_line
-from ..io import check_schema, write_bytes
+from ..io import NotWritten, check_schema, write_bytes
 
 SCHEMA_VERSION = 1  # of every JSON file of a project but labels.json, which is COCO's
 KEY = "schema_version"
@@ -25,7 +25,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {first_line(error)}.") from error
+        raise NotWritten(f"Cannot write {path}: {first_line(error)}.") from error
     text = json.dumps({KEY: SCHEMA_VERSION, **data}, ensure_ascii=False, allow_nan=False, indent=1)
     write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 

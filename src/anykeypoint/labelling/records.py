@@ -125,6 +125,33 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Renaming:
+    """A change of names that is being written into labels.
+
+    moved: old name -> new name. revisions: id of each label -> its revision before; one of that revision still has the
+        old names.
+    """
+
+    moved: Mapping[str, str] = field(default_factory=dict)
+    revisions: Mapping[int, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As project.json has it; nothing where no name changes."""
+        if not self.moved:
+            return {}
+        revisions = {str(number): revision for number, revision in self.revisions.items()}
+        return {"renaming": {"moved": dict(self.moved), "revisions": revisions}}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Renaming":
+        """Of what `to_dict` gives under its key; None gives no renaming."""
+        if not data:
+            return cls()
+        moved = {str(old): str(new) for old, new in data["moved"].items()}
+        return cls(moved, {int(number): int(revision) for number, revision in data["revisions"].items()})
+
+
+@dataclass(frozen=True)
 class FoundPoint:
     """Where the model says that a point is. place: (x, y); confidence, presence: 0 to 1, None where unknown."""
 

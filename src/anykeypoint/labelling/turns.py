@@ -7,9 +7,11 @@ answer is out of date and all pictures are looked at; otherwise only those that 
 import hashlib
 import threading
 from bisect import bisect_left, insort
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ..geometry import Box
+from .kept import file_state
 from .project import Project
 
 FINE = " fine"  # ends what was asked of an answer that had its second look
@@ -29,6 +31,15 @@ class Counts:
     fresh: int = 0
     left: int = 0
     rough: int = 0
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A picture that could not be answered: what was asked, the sentence that says why, and the state of its file."""
+
+    asked: str
+    sentence: str
+    file: Hashable
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Turns:
         self._standing: dict[int, _Standing] = {}
         self._order: list[Rank] = []
         self._counts = Counts()
-        self._failed: dict[int, tuple[str, str]] = {}  # id -> what was asked, and the sentence
+        self._failed: dict[int, _Failure] = {}
 
     def update(self, shared: str) -> None:
         """Take in what changed. shared: what all answers depend on, as it is now."""
@@ -87,13 +98,13 @@ class Turns:
     def failed(self) -> dict[int, str]:
         """Id of each picture that could not be answered -> the sentence that says why."""
         with self._lock:
-            return {number: sentence for number, (_, sentence) in sorted(self._failed.items())}
+            return {number: failure.sentence for number, failure in sorted(self._failed.items())}
 
     def failure(self, number: int) -> str | None:
         """Why a picture could not be answered; None where it was, or was not tried."""
         with self._lock:
             found = self._failed.get(number)
-            return None if found is None else found[1]
+            return None if found is None else found.sentence
 
     def next(self, focus: int | None) -> tuple[int, str] | None:
         """The picture to answer next, and what its answer depends on, with FINE where a second look is taken.
@@ -101,6 +112,8 @@ class Turns:
         focus: the picture that is being looked at, which comes first, and at once with its second look.
         """
         with self._lock:
+            for number in list(self._failed) if not self._order else [focus]:
+                self._try_again(number)
             if focus is not None and (known := self._standing.get(focus)) is not None and known.rank is not None:
                 return focus, self._key(focus) + FINE
             if not self._order:
@@ -111,8 +124,20 @@ class Turns:
     def fail(self, number: int, asked: str, sentence: str) -> None:
         """A picture could not be answered. asked: as `next` gave it."""
         with self._lock:
-            self._failed[number] = asked.removesuffix(FINE), sentence
+            self._failed[number] = _Failure(asked.removesuffix(FINE), sentence, self._file(number))
             self._project.changes.mark(number)
+
+    def _file(self, number: int) -> Hashable:
+        return file_state(self._project.path(self._project.picture(number)))
+
+    def _try_again(self, number: int | None) -> None:
+        """A picture that could not be answered is asked again where its file is another one: it was put back."""
+        if number is None or number not in self._failed or self._failed[number].file == self._file(number):
+            return
+        del self._failed[number]
+        self._project.changes.mark(number)
+        self._forget(number)
+        self._take_in(number)
 
     def _key(self, number: int) -> str:
         """What the answer of a picture depends on."""
@@ -136,7 +161,7 @@ class Turns:
             return
         key, answer = self._key(number), self._project.answer(number)
         fresh = answer is not None and answer.asked.removesuffix(FINE) == key
-        failed = self._failed.get(number, ("", ""))[0] == key
+        failed = number in self._failed and self._failed[number].asked == key
         if number in self._failed and (not failed or (answer is not None and answer.asked == key + FINE)):
             del self._failed[number]  # something else is asked now, or it was answered after all
             self._project.changes.mark(number)

@@ -1,10 +1,10 @@
 """Decoded pictures of files, kept while the files stay as they are, within a number of bytes."""
 
-import os
 import time
 from pathlib import Path
 
 from ..images import read_picture
+from ..labelling.kept import file_state
 from .bounded_store import BoundedStore
 from .uploads import Uploaded, pixels_key
 
@@ -24,20 +24,11 @@ class PictureFiles:
 
     def read(self, path: Path) -> Uploaded:
         """The picture of a file with the key of its pixels. Raises InputError as `images.read_picture` does."""
-        before = _identity(path)
+        before = file_state(path)
         if before is not None and (found := self._kept.get((path, before))) is not None:
             return found
         picture = read_picture(path)
         read = Uploaded(picture, pixels_key(picture))
-        if before is not None and before == _identity(path) and time.time_ns() - max(before[-2:]) > SETTLED:
+        if before is not None and before == file_state(path) and time.time_ns() - max(before[-2:]) > SETTLED:
             self._kept.put((path, before), read, read.size_in_memory)
         return read
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None where there is no file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import InputError, PredictionFailed
+from ..io import NotWritten
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ def add_handlers(app: FastAPI) -> None:
         if isinstance(error, PredictionFailed):
             _log.error("Request %s failed", request_id(request), exc_info=error.__cause__)
             return answer_to(Refusal(500, FAILED), request_id(request))
+        if isinstance(error, NotWritten):  # not the request's fault: what it brings is sent again, and not thrown away
+            return answer_to(Refusal(503, str(error), Retry_After="10"), request_id(request))
         return answer_to(Refusal(422, str(error)), request_id(request))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
