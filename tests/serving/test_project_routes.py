@@ -349,3 +349,103 @@ def test_an_answer_that_takes_too_long_is_refused(client, monkeypatch):
     monkeypatch.setattr(project_asking, "WAIT", 0)
     answer = client.post("/v1/project/pictures/1/identify", json={"x": 5, "y": 6})
     assert answer.status_code == 503 and "too long" in answer.json()["error"] and answer.headers["retry-after"] == "10"
+
+
+def test_work_is_not_refused_for_a_full_disk(client, monkeypatch):
+    """A page throws away what is refused for good (422); this it sends again."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    answer = mark(client, 1)
+    assert answer.status_code == 503 and "No space left on device" in answer.json()["error"]
+    assert answer.headers["retry-after"]
+    monkeypatch.undo()
+    assert mark(client, 1).status_code == 200
+
+
+def test_two_windows_change_the_points_and_both_changes_stay(client):
+    def change(base, points, **more):
+        answer = client.put("/v1/project/category", json={"points": points, "base": base, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    base = ["nose", "left ear", "right ear"]
+    sent = [{"name": name, "was": name} for name in base]
+    sent[0]["description"] = "the tip"
+    first = change(base, [*sent, {"name": "back"}], skeleton=[[0, 3]])
+    assert first["added"] == ["back"] and first["category"]["keys"] == [*base, "back"]
+    second = change(base, [*sent, {"name": "belly"}], skeleton=[[0, 3], [1, 2]])
+    assert second["added"] == ["belly"] and second["category"]["keys"] == [*base, "belly", "back"]
+    assert sorted(second["category"]["skeleton"]) == [[0, 3], [0, 4], [1, 2]]
+    assert second["category"]["keypoints"][0]["description"] == "the tip"
+    base = second["category"]["keys"]
+    fewer = [{"name": name, "was": name} for name in base if name != "left ear"]
+    change(base, [{"name": "snout", "was": "nose"}, *fewer[1:]])
+    stale = [{"name": name, "was": name} for name in base]
+    last = change(base, [*stale, {"name": "paw"}], skeleton=[[2, 3]])
+    assert last["category"]["keys"] == ["right ear", "belly", "back", "paw", "snout"]
+    assert [0, 1] in last["category"]["skeleton"]
+
+
+def test_a_new_point_without_a_name_has_no_labels_of_an_earlier_one(client):
+    points = [{"name": "nose", "was": "nose"}, {"name": "point 2"}]
+    assert client.put("/v1/project/category", json={"points": points}).json()["added"] == ["point 2"]
+    label = {"points": {"nose": [5, 6, 2], "point 2": [10, 12, 2]}, "done": True}
+    assert client.put("/v1/project/pictures/2/label", json=label).status_code == 200
+    assert client.put("/v1/project/category", json={"points": points[:1]}).status_code == 200
+    again = client.put("/v1/project/category", json={"points": points}).json()
+    assert again["added"] == ["point 3"] and again["category"]["keys"] == ["nose", "point 3"]
+
+
+def test_an_edge_leaves_what_else_is_known_of_a_point(client):
+    """A kind of the library has words for it that data sets use."""
+    chosen = client.put("/v1/project/category", json={"library": "field_19_amur_tiger"}).json()["category"]
+    keys, known = chosen["keys"], chosen["keypoints"]
+    points = [
+        {"name": one["name"], "description": one.get("description", ""), "was": key}
+        for key, one in zip(keys, known, strict=True)
+    ]
+    changed = client.put("/v1/project/category", json={"points": points, "skeleton": [[0, 1]]}).json()["category"]
+    assert changed["keypoints"] == known and any(one.get("label") for one in known)
+
+
+def test_a_picture_that_was_put_back_is_answered(client, tmp_path):
+    settled(client)
+    file = tmp_path / "project" / "images" / "a.png"
+    kept = file.read_bytes()
+    file.unlink()
+    client.put("/v1/project/category", json={"text": "nose\nleft ear tip"})
+    assert list(settled(client)["answers"]["failed"]) == ["1"]
+    file.write_bytes(kept)
+    ends = time.monotonic() + 30
+    while client.get("/v1/project/pictures/1").json()["state"] != "answered":
+        assert time.monotonic() < ends, "it is not asked again"
+        time.sleep(0.05)
+    assert settled(client)["answers"]["failed"] == {}
+
+
+def test_another_picture_in_the_place_of_one_is_said_and_has_no_points(client, tmp_path):
+    """As where a program turned the file: its points would be elsewhere in it."""
+    settled(client)
+    (tmp_path / "project" / "images" / "a.png").write_bytes(png(size=(48, 64)))
+    answer = client.get("/v1/project/pictures/1/image?side=128")
+    assert answer.status_code == 422 and "48 x 64 pixels now, but had 64 x 48" in answer.json()["error"]
+    assert client.get("/v1/project/pictures/1/density").status_code == 422
+    client.put("/v1/project/category", json={"text": "nose\nleft ear tip"})
+    assert "48 x 64" in settled(client)["answers"]["failed"]["1"]
+
+
+def test_an_example_that_shows_nothing_any_longer_is_not_used(client):
+    """A point that is hidden in one example is shown there only while no other one has it visible."""
+    settled(client)
+    third = client.post("/v1/project/pictures?name=c.png", content=png(3)).json()["id"]
+    hidden = {"nose": [30, 20, 1], "left ear": [None, None, 0], "right ear": [None, None, 0]}
+    assert mark(client, 1, points=hidden, example=True).status_code == 200
+    settled(client)
+    assert "a.png" in client.get(f"/v1/project/pictures/{third}").json()["answer"]["by"]
+    assert mark(client, 2, points={**hidden, "nose": [30, 20, 2]}, example=True).status_code == 200
+    settled(client)
+    assert "a.png" not in client.get(f"/v1/project/pictures/{third}").json()["answer"]["by"]
+    assert client.get(f"/v1/project/pictures/{third}/density").status_code == 200

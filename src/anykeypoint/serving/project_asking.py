@@ -9,16 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..category import Category, Keypoint
+from ..category import Category, Keypoint, check_edges
 from ..errors import InputError, ReadingWarning
-from ..labelling.background import BackgroundAnswers
+from ..labelling.background import UNNAMED, BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import ProjectPicture
 from ..pose import unique_names
 from .answering import Question
 from .asking import of_library
 from .picture_files import PictureFiles
-from .project_schemas import CategoryChange
+from .project_schemas import CategoryChange, PointBody
 from .refusals import Refusal
 
 CELLS = 32  # cells on a side of a density as it is shown
@@ -47,8 +47,9 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
     given = [name for name in ("library", "text", "points") if getattr(body, name) is not None]
     if len(given) != 1:
         raise Refusal(422, "Say what to look for in one way: library, text or points.", given[1] if given else None)
-    if body.skeleton is not None and body.points is None:
-        raise Refusal(422, "A skeleton is given with points; leave it out.", "skeleton")
+    for name in ("skeleton", "base"):
+        if getattr(body, name) is not None and body.points is None:
+            raise Refusal(422, f"A {name} is given with points; leave it out.", name)
     before, noun = project.category, None if body.noun is None else " ".join(body.noun.split()) or None
     try:
         if body.library is not None:
@@ -61,15 +62,63 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
                 chosen = Category.from_text(body.text, name=word, noun=word)
             return _with_edges(chosen, before, {}), {}, [str(one.message) for one in caught]
         assert body.points is not None
-        points = tuple(Keypoint(one.name.strip(), one.description.strip()) for one in body.points)
-        chosen = Category(word, points, noun=word)
+        points, rows = _together(body.points, body.base, before)
+        chosen = Category(word, _keypoints(points, before, project.named_points()), noun=word)
         names = unique_names(chosen.names)
-        was = {name: one.was for name, one in zip(names, body.points, strict=True) if one.was}
-        if body.skeleton is not None:
-            return replace(chosen, skeleton=tuple((a, b) for a, b in body.skeleton)), was, []
-        return _with_edges(chosen, before, was), was, []
+        was = {name: one.was for name, one in zip(names, points, strict=True) if one.was}
+        kept = _with_edges(chosen, before, was)
+        if body.skeleton is None:
+            return kept, was, []
+        check_edges(body.skeleton, len(body.points), "The skeleton")
+        own = [(rows.get(a), rows.get(b)) for a, b in body.skeleton]
+        edges = [(a, b) for a, b in own if a is not None and b is not None]
+        edges += [edge for edge in kept.skeleton if max(edge) >= len(rows)]  # of points that this window does not know
+        return replace(chosen, skeleton=tuple(edges)), was, []
     except InputError as error:
         raise Refusal(422, str(error), given[0]) from None
+
+
+def _together(
+    points: Sequence[PointBody], base: Sequence[str] | None, before: Category | None
+) -> tuple[list[PointBody], dict[int, int]]:
+    """The points of a change together with what another window changed since, and where each of `points` is in them.
+
+    base: as in a `CategoryChange`. before: the category that the project has now.
+    """
+    now = [] if before is None else unique_names(before.names)
+    gone = set(() if base is None or before is None else base).difference(now)
+    stay = [place for place, one in enumerate(points) if one.was not in gone]
+    given = [points[place] for place in stay]
+    if base is not None and before is not None:
+        others = zip(now, before.keypoints, strict=True)
+        given += [
+            PointBody(name=point.name, description=point.description, was=name)
+            for name, point in others
+            if name not in base
+        ]
+    return given, {place: row for row, place in enumerate(stay)}
+
+
+def _keypoints(given: Sequence[PointBody], before: Category | None, labelled: set[str]) -> tuple[Keypoint, ...]:
+    """The points of a change. One that stays as it is keeps what else is known of it; a new one that has no name yet
+    gets one that no label has, as what was said of an earlier "point 5" is not said of this one.
+
+    labelled: the names that labels have.
+    """
+    known = {} if before is None else dict(zip(unique_names(before.names), before.keypoints, strict=True))
+    taken, points = {name.casefold() for name in (*known, *labelled)}, []
+    for one in given:
+        point, old = Keypoint(one.name.strip(), one.description.strip()), known.get(one.was or "")
+        if old is not None and (old.name, old.description) == (point.name, point.description):
+            point = old
+        elif one.was is None and point.name not in known and UNNAMED.fullmatch(point.name):
+            number = int(point.name.split()[1])
+            while f"point {number}" in taken:
+                number += 1
+            point = replace(point, name=f"point {number}")
+        taken.add(point.name.casefold())
+        points.append(point)
+    return tuple(points)
 
 
 def _with_edges(category: Category, before: Category | None, was: dict[str, str]) -> Category:
@@ -88,7 +137,7 @@ def densities_of(
 ) -> dict[str, Any]:
     """Where each point of a picture may be, as a page draws it: [N, N] bytes by name, and the square that they tile."""
     category = _ready(background)
-    read = files.read(background.project.path(picture))
+    read = files.read(background.project.check_file(picture))
     box = background.project.label(picture.id).box
     asked = background.prompt(picture.id)
     given = asked.get("example", ())
@@ -121,7 +170,7 @@ def name_at(
 ) -> dict[str, Any]:
     """The likeliest names of a place in a picture, each with its probability, best first."""
     category = _ready(background)
-    read, box = files.read(background.project.path(picture)), background.project.label(picture.id).box
+    read, box = files.read(background.project.check_file(picture)), background.project.label(picture.id).box
     question = Question(read.picture, read.key, category, box=box, points=np.array([place], dtype=np.float64))
     found = _asked(service, question)[0]
     if found.probabilities is None:

@@ -72,6 +72,7 @@ class ProjectDesk:
         self.run = secrets.token_hex(4)  # tells the revisions of this run of the server from those of others
         self.files = PictureFiles(FILES_BYTES)
         self.doubts = WordDoubts()
+        self.changing = threading.Lock()  # held while the category is changed
         self.turns = threading.BoundedSemaphore(service.limits.decoders)  # a large picture takes much memory
 
     def model(self) -> tuple[Any, str] | None:
@@ -218,10 +219,13 @@ def _add_overview(router: APIRouter, desk: ProjectDesk) -> None:
     @router.put("/category")
     def category(body: CategoryChange) -> dict[str, Any]:
         """Say what to look for. Labels stay with their points, those of points that are gone too."""
-        chosen, was, notes = changed_category(body, desk.project)
-        desk.project.set_category(chosen, was)
+        with desk.changing:  # of two windows, the later one changes what the other one made
+            chosen, was, notes = changed_category(body, desk.project)
+            before = set(desk.project.point_names)
+            desk.project.set_category(chosen, was)
+            added = [name for name in desk.project.point_names if name not in before and name not in was]
         desk.background.wake()
-        return {**desk.overview(), "said": notes}
+        return {**desk.overview(), "said": notes, "added": added}
 
     @router.post("/category/doubts")
     def doubts(body: WrittenPoints) -> list[dict[str, str]]:
@@ -264,12 +268,12 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
     @router.get("/pictures/{number}/image", response_class=Response, responses=_IMAGE)
     def image(number: int, request: Request, side: Side = 1024) -> Response:
         """The picture, upright, as JPEG."""
-        path = desk.project.path(desk.picture(number))
-        mark = f'"{tag(path, side)}"'
+        picture = desk.picture(number)
+        mark = f'"{tag(desk.project.path(picture), side)}"'
         headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
         if request.headers.get("if-none-match") == mark:
             return Response(status_code=304, headers=headers)
-        return Response(desk.shown(path, side), media_type="image/jpeg", headers=headers)
+        return Response(desk.shown(desk.project.check_file(picture), side), media_type="image/jpeg", headers=headers)
 
     @router.put("/pictures/{number}/label")
     def save(number: int, body: LabelBody) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class CategoryChange(_Body):
     """What to look for: a category of the library, a text of points one a line, or points.
 
     skeleton: edges between `points`, pairs of indices from 0; None keeps the edges between points that are still there.
+    base: the unique names of the points that `points` were made of: what another window added since stays, behind them,
+        and what it took out stays out; None takes `points` as they are.
     """
 
     library: ShortText | None = None
@@ -43,6 +45,7 @@ class CategoryChange(_Body):
     points: Annotated[list[PointBody], Field(min_length=1, max_length=MAX_KEYPOINTS)] | None = None
     noun: ShortText | None = None
     skeleton: Annotated[list[Edge], Field(max_length=4 * MAX_KEYPOINTS)] | None = None
+    base: Annotated[list[PointText], Field(max_length=MAX_KEYPOINTS)] | None = None
 
 
 class WrittenPoints(_Body):
