@@ -114,3 +114,22 @@ def test_a_key_that_answers_the_question_does_nothing_else(tiny):
     page.keyboard.press("n")
     page.wait_for_selector("#sure-dialog", state="hidden")
     assert page.locator("#toggle-names").is_checked()
+
+
+def test_a_key_that_is_held_down_finishes_one_picture(tiny):
+    """The next one was not looked at yet."""
+    page, folder = tiny
+    is_settled(page)
+    first = current(page)
+    page.evaluate(DOUBTFUL, [SURE] * 4)
+    page.focus("#stage")
+    page.keyboard.down("Enter")
+    until(lambda: current(page) != first and known(page, "bitmap !== null"), "the next picture")
+    second = current(page)
+    page.evaluate(DOUBTFUL, [SURE] * 4)
+    page.wait_for_timeout(200)
+    page.keyboard.down("Enter")  # what a keyboard sends while the key is held
+    page.keyboard.up("Enter")
+    is_saved(page)
+    page.wait_for_timeout(200)
+    assert current(page) == second and not label(folder, second).get("done") and label(folder, first)["done"]

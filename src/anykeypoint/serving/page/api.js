@@ -35,22 +35,26 @@ async function sentenceOf(response) {
   }
 }
 
-async function request(path, options = {}) {
+/** within: milliseconds after which an attempt counts as not answered. */
+async function request(path, { within = 0, ...options } = {}) {
+  const again = () => request(path, { within, ...options });
   const token = sessionStorage.getItem(TOKEN);
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
   let response;
   try {
-    response = await fetch(path, { ...options, headers });
+    const signal = within ? AbortSignal.timeout(within) : null;
+    response = await fetch(path, { ...options, headers, signal });
   } catch {
     return unanswered();
   }
   if (response.status === 502 || response.status === 504) return unanswered(); // of a proxy whose server is away
   reach(true);
   if (response.status === 401) {
+    if (sessionStorage.getItem(TOKEN) !== token) return again(); // it was given while this request was under way
     const given = await askForToken();
     if (given) {
       sessionStorage.setItem(TOKEN, given);
-      return request(path, options);
+      return again();
     }
   }
   if (!response.ok) {
@@ -78,7 +82,7 @@ async function read(response) {
   }
 }
 
-const soon = (milliseconds = ENOUGH) => ({ signal: AbortSignal.timeout(milliseconds) });
+const soon = (milliseconds = ENOUGH) => ({ within: milliseconds });
 
 const query = (values) => new URLSearchParams(values).toString();
 

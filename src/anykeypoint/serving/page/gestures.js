@@ -5,13 +5,13 @@ import { change } from "./history.js";
 import { ABSENT, VISIBLE, point, withMark } from "./labels.js";
 import { addPoint, nextToPlace, toggleEdge } from "./placing.js";
 import { focusDot, loupe, draw } from "./stage.js";
-import { at, set, state } from "./state.js";
+import { at, on, set, state } from "./state.js";
 import { clamped, isFitted, pan, toImage, zoom } from "./view.js";
 
 const STILL = 4; // screen pixels a pointer may move while it clicks
 const stage = at("stage");
 const pointers = new Map(); // id -> its last place on the stage
-let drag = null; // what the first pointer does: { kind, key, from, before, moved }
+let drag = null; // what the first pointer does: { kind, of, key, from, before, moved }
 
 const placeOf = (event) => {
   const frame = stage.getBoundingClientRect();
@@ -37,11 +37,11 @@ stage.addEventListener("pointerdown", (event) => {
       return;
     }
     set({ selected: key });
-    drag = { kind: "point", key, from, before: state.picture, moved: false };
+    drag = { kind: "point", of: state.picture.id, key, from, before: state.picture, moved: false };
     event.preventDefault();
     focusDot(key);
   } else {
-    drag = { kind: state.mode === "box" ? "box" : "stage", from, moved: false };
+    drag = { kind: state.mode === "box" ? "box" : "stage", of: state.picture.id, from, moved: false };
     stage.focus({ preventScroll: true });
   }
   state.dragging = true;
@@ -102,6 +102,14 @@ stage.addEventListener("pointerup", (event) => {
 stage.addEventListener("pointercancel", (event) => {
   pointers.delete(event.pointerId);
   cancelDrag();
+});
+
+// What a hand holds is of the picture in which it was taken: another one that comes meanwhile stays as it is.
+on("picture", () => {
+  if (!drag || drag.of === state.picture?.id) return;
+  drag = null;
+  state.dragging = false;
+  loupe(null);
 });
 
 /** End what is under way without changing anything. */

@@ -198,17 +198,20 @@ function noProject() {
     make("p", { class: "faint" }, "Its API is described at /openapi.json.")));
 }
 
-onTokenNeeded(() => new Promise((done) => {
+let token = null; // what is asked for, so that several requests that need it ask once
+
+onTokenNeeded(() => (token ??= askForToken().finally(() => { token = null; })));
+
+const askForToken = () => new Promise((done) => {
   const dialog = at("token-dialog");
-  if (dialog.open) return done(null);
   const input = make("input", { id: "token", type: "password", autocomplete: "current-password", required: true });
   dialog.replaceChildren(make("form", { method: "dialog" },
     make("h2", { id: "token-title" }, "This server needs its token"),
     make("label", { for: "token" }, "Token"), input,
     make("button", { class: "primary" }, "Go on")));
   dialog.addEventListener("close", () => done(input.value.trim() || null), { once: true });
-  return dialog.showModal();
-}));
+  dialog.showModal();
+});
 
 on("picture list mode project names density saving", showTools);
 on("project picture mode draft creating saving tip", showHint);

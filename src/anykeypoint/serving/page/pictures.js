@@ -254,6 +254,7 @@ const seen = new IntersectionObserver((entries) => {
 async function loadThumb(id) {
   const image = rows.get(id)?.querySelector("img");
   if (!image || image.src) return;
+  image.classList.remove("broken");
   try {
     if (!thumbs.has(id)) {
       const url = URL.createObjectURL(await api.image(id, THUMB));
@@ -263,6 +264,14 @@ async function loadThumb(id) {
     image.src = thumbs.get(id);
   } catch {
     image.classList.add("broken");
+  }
+}
+
+/** Those that did not come while the server was away are fetched now, where their rows are in sight. */
+function loadBroken() {
+  for (const row of state.away ? [] : list.querySelectorAll("li:has(img.broken)")) {
+    seen.unobserve(row);
+    seen.observe(row);
   }
 }
 
@@ -283,4 +292,5 @@ list.addEventListener("keydown", (event) => {
 list.addEventListener("focusin", (event) => letReach(event.target.closest(".row")));
 
 on("list", show);
+on("away", loadBroken);
 on("picture", showCurrent);

@@ -4,7 +4,8 @@ import { api } from "./api.js";
 import { toggleDrawer } from "./drawers.js";
 import { change, renameInHistory } from "./history.js";
 import { VISIBLE, withMark } from "./labels.js";
-import { say, saved } from "./saving.js";
+import { pictureOf } from "./kept_pictures.js";
+import { basis, renameInUnsaved, save, say, saved, waiting, withoutSaving } from "./saving.js";
 import { at, keys, set, state } from "./state.js";
 
 /** The key of the point that the next click places; null where a click makes a new one. */
@@ -15,13 +16,18 @@ export function nextToPlace() {
   return keys().find((key) => !marked(key)) ?? state.selected;
 }
 
-/** Send the category with other points, [{ name, description, was }], and perhaps other edges, pairs of indices. */
+/**
+ * Send the category with other points, [{ name, description, was }], and perhaps other edges, pairs of indices. What
+ * another window added or took out meanwhile stays so. Gives the keys of the points that are new.
+ */
 export async function changePoints(points, skeleton = null) {
-  const change = { points };
+  const change = { points, base: keys() };
   const noun = state.newNoun || state.project?.category?.noun;
   if (noun) change.noun = noun;
   if (skeleton) change.skeleton = skeleton;
-  set({ project: await api.setCategory(change) });
+  const project = await api.setCategory(change);
+  set({ project });
+  return project.added;
 }
 
 /** Join two points with an edge of the skeleton, or part them where they are joined. */
@@ -48,25 +54,35 @@ let queue = Promise.resolve();
 
 /** Change the points one after the other: people click and write faster than the server answers. */
 function inTurn(work) {
-  queue = queue.then(saved).then(work).catch((error) => say(error.message));
+  queue = queue.then(saved).then(() => withoutSaving(work)).catch((error) => say(error.message));
   return queue;
 }
 
 /** Make a new point where a person clicked, and let its name be written. */
-export const addPoint = (place) => inTurn(() => added(place));
+export function addPoint(place) {
+  const { id } = state.picture; // another one may be looked at when the server has answered
+  return inTurn(() => added(id, place));
+}
 
-async function added(place) {
+async function added(id, place) {
   const taken = new Set(keys());
   let number = keys().length + 1;
   while (taken.has(`point ${number}`)) number += 1;
-  const key = `point ${number}`;
-  await changePoints([...currentPoints(), { name: key }]);
+  const [key] = await changePoints([...currentPoints(), { name: `point ${number}` }]);
+  if (state.picture?.id !== id) return markIn(await pictureOf(id), key, place);
   change(withMark(state.picture.label, key, [...place, VISIBLE]));
   set({ selected: key });
   toggleDrawer("panel", true); // its name is written there
   const input = document.querySelector(`#points [data-key="${CSS.escape(key)}"] input`);
   input?.focus({ preventScroll: true });
   input?.select();
+  return undefined;
+}
+
+/** Mark a point in a picture that is not looked at. */
+function markIn(picture, key, place) {
+  const label = waiting(picture.id) || picture.label;
+  save(picture.id, withMark(label, key, [...place, VISIBLE]), basis(picture.id) || picture.base || picture.label);
 }
 
 /** Give a point another name; its labels go with it. */
@@ -76,10 +92,19 @@ export function rename(key, name) {
   return inTurn(async () => {
     await changePoints(currentPoints().map((one) => (one.was === key ? { ...one, name: wanted } : one)));
     const given = keys()[currentPoints().findIndex((one) => one.name === wanted)] ?? wanted;
+    const renamed = (label) => label && withName(label, key, given);
     renameInHistory(key, given);
-    const picture = state.picture && (await api.picture(state.picture.id));
-    set({ picture, selected: state.selected === key ? given : state.selected, densities: null });
+    renameInUnsaved(renamed);
+    const { picture } = state;
+    const named = picture && { ...picture, label: renamed(picture.label), base: renamed(picture.base) };
+    set({ picture: named, selected: state.selected === key ? given : state.selected, densities: null });
   });
+}
+
+/** A label in which a point has another name. */
+function withName(label, key, name) {
+  const { [key]: mark, ...points } = label.points;
+  return mark ? { ...label, points: { ...points, [name]: mark } } : label;
 }
 
 /** Take a point out of the category; what was marked of it stays in the project's files. */

@@ -7,11 +7,14 @@ import { changesBetween, content, inWords, withChanges } from "./merging.js";
 import { at, on, set, state } from "./state.js";
 
 const FIRST = 1500, LONGEST = 30000; // milliseconds between two tries
+const NEVER = [400, 404, 409, 413, 422]; // what the server answers where a label can never be saved as it is
+const START = "anykeypoint-unsaved:"; // of the places in the browser where windows keep what the server has not got
+const own = Math.random().toString(36).slice(2, 10); // tells this window's place from those of others
 const unsaved = new Map(); // id of a picture -> { label, base }: its label, and that of the server which it was made of
 let sending = false;
 let refused = 0; // tries in a row that the server had no time for
 
-const place = () => `anykeypoint-unsaved:${state.project.folder}`;
+const place = () => `${START}${own}:${state.project.folder}`;
 
 function keep() {
   try {
@@ -47,18 +50,79 @@ export async function saved() {
   }
 }
 
-/** Send what an earlier page could not save. */
+/** Do something while no label is sent; those that change meanwhile are sent afterwards. */
+export async function withoutSaving(work) {
+  sending = true;
+  try {
+    return await work();
+  } finally {
+    sending = false;
+    if (unsaved.size) send();
+  }
+}
+
+/** A point has another name from now on, in the labels that are still to be sent too. */
+export function renameInUnsaved(renamed) {
+  for (const [id, { label, base }] of unsaved) unsaved.set(id, { label: renamed(label), base: renamed(base) });
+  keep();
+}
+
+/**
+ * Send what an earlier page could not save, and what another window could not, once that one is closed. While a window
+ * is open it holds a lock of its place, and sends what is there itself.
+ */
 export function saveLeftovers() {
+  const { locks } = navigator; // a page without TLS from another machine has none
+  try {
+    locks?.request(place(), () => new Promise(() => {})); // until this window is closed
+    for (const key of Object.keys(localStorage)) inherit(key, locks);
+    if (locks) window.addEventListener("storage", ({ key, newValue }) => newValue && inherit(key, locks));
+  } catch {
+    // a browser that keeps nothing
+  }
+}
+
+const awaited = new Set(); // places of other windows that are open
+
+/** Take over what a window keeps for this project, when it is closed. */
+function inherit(key, locks) {
+  const ofProject = key.startsWith(START) && key.endsWith(`:${state.project.folder}`);
+  if (!ofProject || key === place() || awaited.has(key)) return;
+  awaited.add(key);
+  const take = () => {
+    awaited.delete(key);
+    takeOver(key);
+  };
+  if (locks) locks.request(key, take);
+  else take();
+}
+
+function takeOver(key) {
   let kept = null;
   try {
-    kept = JSON.parse(localStorage.getItem(place()) || "null");
+    kept = JSON.parse(localStorage.getItem(key) || "null");
   } catch {
     kept = null;
   }
   for (const [id, one] of kept || []) {
-    if (!unsaved.has(id)) unsaved.set(id, one.base ? one : { label: one, base: EMPTY }); // an older page kept the label alone
+    const theirs = one.base ? one : { label: one, base: EMPTY }; // an older page kept the label alone
+    const both = withTheirs(unsaved.get(id), theirs);
+    unsaved.set(id, both);
+    if (state.picture?.id === id) set({ picture: { ...state.picture, ...both } });
   }
-  if (unsaved.size) send();
+  keep();
+  localStorage.removeItem(key);
+  if (!unsaved.size) return;
+  set({ saving: "saving" });
+  send();
+}
+
+/** What this window and a closed one changed in a label together; of one part what this window made of it. */
+function withTheirs(ours, theirs) {
+  if (!ours) return theirs;
+  const parts = changesBetween(ours.base, ours.label).map(([part, key]) => `${part} ${key}`);
+  const others = changesBetween(theirs.base, theirs.label).filter(([part, key]) => !parts.includes(`${part} ${key}`));
+  return { ...ours, label: withChanges(ours.label, others) };
 }
 
 async function send() {
@@ -92,7 +156,7 @@ async function sent(id, label, base) {
     tell([...whole.said, ...both].join(" "), current);
     return true;
   } catch (error) {
-    if (error.status === 0 || error.status === 503 || error.status === 429 || error.status === 500) {
+    if (!NEVER.includes(error.status)) {
       set({ saving: "waiting" });
       if (error.status === 0) return false; // sent again when the server is back, which `connection` watches
       say(error.message);

@@ -1,6 +1,6 @@
 // All keys of the page in one table: what they do, and the list that "?" shows.
 
-import { at, make } from "./state.js";
+import { at, make, state } from "./state.js";
 
 const dialog = at("help-dialog");
 
@@ -14,6 +14,7 @@ export function shortcut(keys, shown, what, run, when = () => true) {
 
 const WRITING = "input:not([type=checkbox]), textarea, select, [contenteditable]";
 const CONTROL = "button:not(.dot), a, input, select, summary";
+const REPEATED = /^(Arrow.*|Page.*|[jkyz+=-])$/i; // keys that do their work again and again while they are held down
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || document.querySelector("dialog[open]")) return;
@@ -25,6 +26,8 @@ document.addEventListener("keydown", (event) => {
   const found = table.find((one) => one.keys.includes(plain) && one.when(event));
   if (!found) return;
   event.preventDefault();
+  if (event.repeat && !REPEATED.test(event.key)) return;
+  if (state.dragging && event.key !== "Escape") return; // what a hand holds is let go first
   found.run(event);
 });
 

@@ -5,6 +5,7 @@ import { open, refreshSometimes } from "./pictures.js";
 import { at, make, set, state } from "./state.js";
 
 const AT_ONCE = 2;
+const GONE = "it cannot be read; it may have been moved or removed.";
 const NO_PICTURES = /(^|\/)(\.|__MACOSX|Thumbs\.db|desktop\.ini)/;
 const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|bmp|tiff?|avif|hei[cf])$/i;
 let left = 0;
@@ -40,6 +41,7 @@ function passOver(names) {
 
 async function sendOne(file, name) {
   try {
+    if (!file) throw new Error(GONE);
     const most = state.project.largest_upload;
     if (file.size > most) throw new Error(`it has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that the server takes.`);
     const added = await uploaded(file, name);
@@ -55,9 +57,10 @@ async function sendOne(file, name) {
 
 /** Send a file; while the server is away, wait for it. */
 async function uploaded(file, name) {
+  const bytes = await file.arrayBuffer().catch(() => { throw new Error(GONE); }); // what cannot be read is no server's fault
   for (;;) {
     try {
-      return await api.upload(file, name);
+      return await api.upload(bytes, name);
     } catch (error) {
       if (error.status !== 0) throw error;
       while (state.away) await new Promise((done) => setTimeout(done, 200));
@@ -114,7 +117,10 @@ window.addEventListener("drop", async (event) => {
 /** The files of a dropped file or folder, with their names below it. */
 async function filesOf(entry) {
   const name = entry.fullPath.replace(/^\//, "");
-  if (entry.isFile) return [[await new Promise((done, failed) => entry.file(done, failed)), name]];
+  if (entry.isFile) {
+    const file = await new Promise((done) => entry.file(done, () => done(null)));
+    return [[file, name]]; // null where it is gone, which is said beside its name
+  }
   const reader = entry.createReader();
   const found = [];
   for (;;) {

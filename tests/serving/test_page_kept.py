@@ -1,0 +1,222 @@
+"""No work on the page is lost or misplaced: two windows that are cut off, refusals that pass, hands that move on."""
+
+import re
+
+from browser import Watched
+from page_steps import current, drag, is_saved, is_settled, known, label, pictures, place_of
+from waiting import until
+
+OTHER = "import('./pictures.js').then(({ open }) => open(%d))"
+
+
+def seen(page, condition, what) -> None:
+    """`until`, while requests that the test holds come in."""
+    until(lambda: page.wait_for_timeout(20) or condition(), what)
+
+
+def another(page) -> int:
+    """The id of a picture that is not looked at."""
+    number = current(page)
+    return next(one for one in (1, 2, 3) if one != number)
+
+
+def test_a_refusal_that_is_not_the_labels_fault_keeps_it(tiny):
+    """As of a proxy, or for a token that is no longer the right one: it may pass, and the label is sent again."""
+    page, folder = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    number, left = current(page), [403, 408, 507]
+
+    def refuse(route):
+        if left:
+            route.fulfill(status=left.pop(), json={"error": "Not now.", "request_id": ""})
+        else:
+            route.continue_()
+
+    page.route("**/label", refuse)
+    drag(page, "nose", 30, 20)
+    seen(page, lambda: "nose" in label(folder, number)["points"], "it is saved after all")
+
+
+def test_requests_that_need_the_token_at_once_ask_for_it_once(browser, serve):
+    with serve(token="a-token-of-a-good-length") as (url, _):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        page.wait_for_selector("#token")
+        page.evaluate("import('./api.js').then(({ api }) => { window.also = api.categories(); })")
+        page.wait_for_timeout(300)
+        page.fill("#token", "a-token-of-a-good-length")
+        page.keyboard.press("Enter")
+        assert page.evaluate("window.also.then((all) => all.length > 0, (error) => error.message)") is True
+        watched.close()
+
+
+def test_two_windows_that_are_cut_off_keep_the_work_of_both(tiny):
+    """Also that of the one which is closed meanwhile: the other one sends it."""
+    page, folder = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    first, second = current(page), another(page)
+    other = page.context.new_page()
+    other.goto(page.watched.url)
+    other.locator(f'#list li[data-id="{second}"] button').click()
+    until(lambda: current(other) == second, "another picture")
+    other.wait_for_selector(".dot")
+    page.context.set_offline(True)
+    page.bring_to_front()
+    drag(page, "nose", 30, 20)
+    page.wait_for_selector("#connection >> text=The server does not answer")
+    other.bring_to_front()
+    drag(other, "left ear", 20, 15)
+    other.wait_for_selector("#connection >> text=The server does not answer")
+    page.close()
+    page.context.set_offline(False)
+    until(lambda: "left ear" in label(folder, second)["points"], "what the window did that is open")
+    until(lambda: "nose" in label(folder, first)["points"], "what the window did that was closed")
+    until(lambda: other.evaluate("localStorage.length") == 0, "nothing is left in the browser")
+
+
+def test_a_point_that_is_held_while_another_picture_comes_changes_nothing_there(tiny):
+    """A second finger opens it, or a key: what the hand held was of the picture before."""
+    page, folder = tiny
+    is_settled(page)
+    first, second = current(page), another(page)
+    page.evaluate(
+        """async () => {
+          const [{ change }, { state }] = [await import("./history.js"), await import("./state.js")];
+          change({ ...state.picture.label, box: [10, 10, 200, 150] });
+        }"""
+    )
+    is_saved(page)
+    is_settled(page)
+    page.focus('.dot[data-key="nose"]')
+    x, y = place_of(page, "nose")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y + 10)
+    page.mouse.move(x + 30, y + 20)
+    assert known(page, "dragging")
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    page.mouse.up()
+    is_saved(page)
+    assert not known(page, "dragging")
+    assert known(page, "picture.label.box") is None and known(page, "picture.label.points") == {}
+    assert "box" not in label(folder, second) or label(folder, second)["box"] is None
+    assert label(folder, first)["box"] == [10, 10, 200, 150]
+
+
+def test_keys_wait_until_a_point_that_is_held_is_let_go(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    drag(page, "nose", 30, 20)
+    is_saved(page)
+    x, y = place_of(page, "nose")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y + 10)
+    page.mouse.move(x + 30, y + 20)
+    for key in ("PageDown", "Delete", "z"):
+        page.keyboard.press(key)
+    page.mouse.up()
+    is_saved(page)
+    assert current(page) == number and set(label(folder, number)["points"]) == {"nose"}
+    assert not label(folder, number)["done"]
+
+
+def test_a_point_that_is_clicked_lies_in_its_picture_though_another_one_is_looked_at_by_then(tiny):
+    page, folder = tiny
+    is_settled(page)
+    first, second = current(page), another(page)
+    held = []
+    page.route("**/v1/project/category", lambda route: held.append(route))
+    page.evaluate("import('./placing.js').then(({ addPoint }) => { addPoint([40, 50]); })")
+    seen(page, lambda: held, "the new point is sent")
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    held[0].continue_()
+    until(lambda: label(folder, first)["points"].get("point 5") == [40, 50, 2], "it is marked where it was clicked")
+    assert "point 5" not in label(folder, second)["points"]
+    assert current(page) == second and known(page, "picture.id") == second
+
+
+def test_a_name_that_is_written_does_not_bring_back_the_picture_before(tiny):
+    page, _ = tiny
+    is_settled(page)
+    first, second = current(page), another(page)
+    held = []
+    page.route("**/v1/project/category", lambda route: held.append(route))
+    name = page.locator('#points [data-key="nose"] input')
+    name.fill("snout")
+    name.press("Enter")
+    seen(page, lambda: held, "the new name is sent")
+    late = []
+    page.route(re.compile(rf"/v1/project/pictures/{first}$"), lambda route: late.append(route))
+    held[0].continue_()
+    until(lambda: late or known(page, "project.category.keys").count("snout"), "the name is there")
+    page.wait_for_timeout(300)
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    for one in late:
+        one.continue_()
+    page.unroute_all()
+    page.wait_for_timeout(300)
+    assert known(page, "picture.id") == second
+    page.wait_for_selector('.dot[data-key="snout"]')
+
+
+def test_two_windows_each_add_a_point_and_both_are_looked_for(tiny):
+    page, _ = tiny
+    is_settled(page)
+    other = page.context.new_page()
+    other.goto(page.watched.url)
+    other.wait_for_selector(".dot")
+    other.route("**/v1/project", lambda route: None)  # it hears nothing of what this window adds
+    add = """(name) => import("./placing.js").then(({ changePoints, currentPoints }) =>
+      changePoints([...currentPoints(), { name }]))"""
+    page.evaluate(add, "back")
+    other.evaluate(add, "belly")
+    assert known(other, "project.category.keys") == ["nose", "left ear", "right ear", "tail tip", "belly", "back"]
+    other.unroute_all()
+
+
+def test_a_file_that_is_gone_before_it_is_sent_costs_no_other(browser, serve, tmp_path):
+    files = []
+    for one in pictures(3):
+        files.append(tmp_path / one["name"])
+        files[-1].write_bytes(one["buffer"])
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        watched.allowed += ["Failed to load resource", "ERR_"]
+        page = watched.open()
+        page.wait_for_selector("text=Drop your pictures here")
+        held = []
+
+        def hold(route):
+            held.append(route) if len(held) < 2 else route.continue_()
+
+        page.route("**/v1/project/pictures?name=*", hold)
+        page.set_input_files("#file-input", files)
+        seen(page, lambda: len(held) == 2, "two are being sent")
+        files[2].unlink()
+        for one in held:
+            one.continue_()
+        page.wait_for_selector("#refused >> text=c.png")
+        page.wait_for_selector("#list li >> nth=1")
+        until(lambda: page.evaluate("import('./uploading.js').then(({ uploads }) => uploads())") is None, "all is sent")
+        assert page.locator("#connection").is_hidden()
+        watched.close()
+
+
+def test_small_pictures_come_when_the_server_is_back(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    page.route("**/image?side=128", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#list img.broken >> nth=2")
+    page.unroute_all()
+    page.wait_for_selector("#list img[src^=blob] >> nth=2")
+    assert page.locator("#list img.broken").count() == 0
