@@ -108,3 +108,10 @@ def test_the_last_line_says_what_became_of_loss_and_answers(tmp_path, capsys):
     assert "went from 2.947 to 1.053; on held-out objects by words the model got better (+10.0 points" in said
     validation.say(tmp_path, {"text": [0.1]}, {"text": [0.1]}, 5)
     assert "neither better nor worse" in capsys.readouterr().out
+
+
+def test_a_place_that_no_folder_can_have_is_told_before_anything_is_adapted(work, capsys):
+    (work / "taken").write_text("no folder")
+    for out in (work / "taken", work / "taken" / "mine"):
+        code, _, err = run(capsys, "adapt", "--data", f"coco:{work / 'none.json'}", "-o", out)
+        assert code == 2 and f"Cannot write {out}: {work / 'taken'} is no folder that can be written to" in err

@@ -113,3 +113,9 @@ def test_calibrate_writes_a_copy_of_the_model_with_its_temperatures(tmp_path, ca
 
     code, _, err = run(capsys, "calibrate", tmp_path / "model", *labels, "-o", out)
     assert code == 2 and "is there already" in err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_read(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["calibrate", "fast", "--data", f"coco:{tmp_path / 'none.json'}", "-o", str(tmp_path / "no" / "copy")])
+    assert ended.value.code == 2 and f"there is no folder {tmp_path / 'no'}; make it first" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`anykeypoint adapt`: a matcher and some dozens of labelled pictures of one category in; a model of its points out."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,9 @@ def run(
         config = replace(config, seed=seed)
     if (out / "config.json").exists():
         raise InputError(f"{out} holds a model already; give another folder, or remove it.")
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"Cannot write {out}: {there} is no folder that can be written to; choose another place.")
     if (kind := model_type(find(start))) not in (None, "matcher"):
         raise InputError(f"Adapting starts from a matcher, such as fast, but {start} is of type {kind}; give another.")
     dataset = read(data, images, allow_missing=allow_missing, strict=strict)

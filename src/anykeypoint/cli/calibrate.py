@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from . import console, options
 from .left_out import print_left_out
 
@@ -50,6 +51,8 @@ def run(
     folder = find(model)
     check_type(folder, MODEL_TYPES)
     check_new_folder(out)
+    if not out.parent.is_dir():
+        raise InputError(f"Cannot write {out}: there is no folder {out.parent}; make it first.")
     phrases = evaluated_phrases(model, None)
     dataset = read(data, images, allow_missing=allow_missing, phrases=phrases, strict=strict)
     print_left_out(dataset)
