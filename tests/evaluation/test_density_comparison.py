@@ -395,3 +395,9 @@ def test_data_without_a_visible_point_are_refused(dataset, tmp_path):
     hidden = [dataclasses.replace(item, visibility=np.minimum(item.visibility, 1)) for item in dataset.objects]
     with pytest.raises(InputError, match="visible"):
         compare_densities(Blurred(dataset), dataclasses.replace(dataset, objects=hidden), tmp_path)
+
+
+def test_densities_of_a_model_that_was_trained_further_are_not_those_of_before(dataset, tmp_path):
+    compare_densities(Blurred(dataset), dataset, tmp_path, weights="first")
+    with pytest.raises(InputError, match="made before its files changed"):
+        compare_densities(Blurred(dataset), dataset, tmp_path, weights="second")

@@ -362,7 +362,7 @@ def test_mp100s_protocol_is_a_command(tmp_path, monkeypatch, capsys):
     lost = tmp_path / "images" / labels["images"][3]["file_name"]
     lost.unlink()
     monkeypatch.setattr(anykeypoint, "load", lambda name, device, image_size: Copier())
-    command = ["evaluate", "any", "--data", f"mp100:{file}", "--protocol", "1-shot", "--episodes", "2", "--official"]
+    command = ["evaluate", "fast", "--data", f"mp100:{file}", "--protocol", "1-shot", "--episodes", "2", "--official"]
 
     def run_it(*more):
         with pytest.raises(SystemExit) as ended:

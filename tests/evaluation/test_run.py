@@ -20,6 +20,8 @@ from anykeypoint.evaluation.calibration import BINS
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import fingerprint, parse
 from anykeypoint.library.lookup import category as library_category
+from anykeypoint.models.folders import model_digest
+from anykeypoint.models.loading import find
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +274,7 @@ def test_two_categories_of_one_name_are_told_apart_by_id(dataset, tmp_path):
 def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(anykeypoint, "load", lambda name, device, image_size: Oracle(dataset))
     labels = source / ANNOTATIONS
-    arguments = ["tiny", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
+    arguments = ["fast", "--data", f"coco:{labels}", "--images", str(source / IMAGES), "--max-per-category", "2"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/anykeypoint", "evaluate", *arguments])
     with pytest.raises(SystemExit) as ended:
         cli.main(["evaluate", *arguments, "-o", str(tmp_path / "out")])
@@ -283,7 +285,9 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
     assert (tmp_path / "out" / "report.html").is_file()
     results = json.loads((tmp_path / "out" / run.RESULTS).read_text())
     assert results["data_sha256"] == fingerprint(f"coco:{labels}") and len(results["data_sha256"]) == 64
-    assert results["command"].startswith("anykeypoint evaluate tiny --data")
+    assert results["command"].startswith("anykeypoint evaluate fast --data")
+    settings = json.loads((tmp_path / "out" / run.SETTINGS).read_text())
+    assert settings["weights"] == model_digest(find("fast"))
 
 
 def test_the_tables_have_a_line_per_category_and_per_object(dataset, tmp_path):
@@ -327,3 +331,15 @@ def test_a_box_of_one_pixel_is_counted_and_stops_nothing_and_one_without_a_width
 def test_data_of_another_form_are_refused():
     with pytest.raises(InputError, match=r"coco:FILE\.json"):
         parse("labels.json")
+
+
+def test_a_model_that_was_trained_further_under_its_name_is_not_given_the_answers_of_before(dataset, tmp_path):
+    before = run.evaluate(Oracle(dataset), dataset, tmp_path / "report", weights="first")
+    again = Oracle(dataset)
+    assert run.evaluate(again, dataset, tmp_path / "report", weights="first") == before and again.asked == []
+    with pytest.raises(InputError, match="made before its files changed; give another folder or remove it"):
+        run.evaluate(Oracle(dataset, off=0.3), dataset, tmp_path / "report", weights="second")
+    settings = json.loads((tmp_path / "report" / run.SETTINGS).read_text())
+    del settings["weights"]  # as a folder of an older version
+    (tmp_path / "report" / run.SETTINGS).write_text(json.dumps(settings))
+    assert run.evaluate(again, dataset, tmp_path / "report", weights="second") == before

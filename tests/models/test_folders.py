@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from anykeypoint.errors import InputError
-from anykeypoint.models.folders import check_type, fill, model_type, read_settings, write_folder
+from anykeypoint.models.folders import check_type, fill, model_digest, model_type, read_settings, write_folder
 
 TENSORS = {"head.weight": torch.arange(6.0).view(2, 3), "head.steps": torch.tensor(5)}
 
@@ -44,3 +44,18 @@ def test_tensors_that_do_not_fit_change_nothing(tmp_path):
     with pytest.raises(InputError, match=r"of the wrong shape: head.weight \[2, 3\] instead of \[3, 2\]"):
         fill(tmp_path, own)
     assert not own["head.weight"].any() and not own["head.steps"].any()
+
+
+def test_the_digest_of_a_model_changes_with_its_weights_and_config_and_with_nothing_else(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "part").mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "part/model.safetensors"):
+        (folder / name).write_text("one")
+    first = model_digest(folder)
+    (folder / "README.md").write_text("about it")
+    assert model_digest(folder) == first
+    for name in ("config.json", "model.safetensors", "part/model.safetensors"):
+        (folder / name).write_text("two")
+        assert model_digest(folder) != first
+        (folder / name).write_text("one")
+    assert model_digest(folder) == first

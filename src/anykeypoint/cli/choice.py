@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..models.folders import model_type, read_settings
+from ..models.folders import model_digest, model_type, read_settings
 from ..models.loading import find
 from ..models.registry import MODEL_TYPES
 from ..models.shipped import SHIPPED
@@ -64,6 +64,11 @@ def own_category(name: str) -> "Category | None":
     if model_type(folder) != MODEL_TYPE:
         return None
     return AdaptedConfig.from_dict(read_settings(folder, MODEL_TYPE)).category
+
+
+def digest_of(name: str) -> str:
+    """The digest of a model's files, by its name."""
+    return model_digest(find(name))
 
 
 def load_model(name: str, device: str, dtype: str = "float32", **more: Any) -> Any:

@@ -44,7 +44,7 @@ def run(
     """Compare a model's densities with Gaussians of one width on labelled objects. A stopped run goes on."""
     from ..evaluation.density_comparison import EXAMPLES, RESULTS, DensityComparisonConfig, compare_densities
     from ..forms.registry import fingerprint, read
-    from .choice import check_model, load_model
+    from .choice import check_model, digest_of, load_model
 
     if sampled is not None:
         try:
@@ -58,7 +58,8 @@ def run(
     config = DensityComparisonConfig(model, fingerprint(data), max_per_category, seed, sigma, grid, sampled, dtype)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     loaded = load_model(model, device, dtype)
-    results = compare_densities(loaded, dataset, out, config, command=command, progress=console.track)
+    weights = digest_of(model)
+    results = compare_densities(loaded, dataset, out, config, command=command, progress=console.track, weights=weights)
     print_faults(results["outline_faults"])
     print(summary(results))
     print(f"Written to {out / RESULTS} and {out / EXAMPLES}")

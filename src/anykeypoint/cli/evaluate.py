@@ -170,7 +170,7 @@ def run(
     from ..evaluation.run import check_labels, describe_output, evaluate
     from ..forms.phrases import FILE
     from ..forms.registry import fingerprint
-    from .choice import check_model, needed_for
+    from .choice import check_model, digest_of, needed_for
 
     asks = EvaluationProtocol.parse(protocol)
     naming = ["identify", *([] if asks.lists_names else ["own_words"])] if asks.identifies else []
@@ -214,6 +214,7 @@ def run(
         command=shlex.join(["anykeypoint", *sys.argv[1:]]),
         progress=console.track,
         workers=workers,
+        weights=digest_of(model),
     )
     if results is not None:
         print(summary(results), describe_output(out), sep="\n")

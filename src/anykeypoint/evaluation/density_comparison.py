@@ -111,12 +111,13 @@ def compare_densities(
     *,
     command: str = "",
     progress: Progress | None = None,
+    weights: str = "",
 ) -> dict:
     """Compare on every object of a data set, write the files of the folder `out` and return the results.
 
     model: a `DrawingModel` where points are drawn.
     config: its defaults where None. command: the command line, for the results.
-    progress: shows a bar over the objects.
+    progress: shows a bar over the objects. weights: as of `run.evaluate`.
     "category_mean" and "object_mean" hold the METRICS by method: means over the points of an object, then over objects,
     and for the former over those of each category first. For the Gaussian at the model's point both hold "best_sigma",
     a fraction of the crop's side, and "best_nll": the best that one width could reach on these very points.
@@ -130,7 +131,7 @@ def compare_densities(
         raise InputError("There is no object with a visible point (v = 2) to compare on; check the data file.")
     outlines, outline_faults = read_outlines(visible)
     categories = {key: dataset.categories[key] for key in {item.category_id for item in visible}}
-    claim(out, config, visible, categories, (LINES, RESULTS, EXAMPLES), SETTINGS)
+    claim(out, config, visible, categories, (LINES, RESULTS, EXAMPLES), SETTINGS, weights)
     drawn: DrawnDensities = dict.fromkeys(_choose_examples(visible, config.seed))
     labels = dict(zip([item.id for item in visible], category_labels(dataset, visible), strict=True))
     lines = _measure_all(model, visible, labels, outlines, out / LINES, config, drawn, progress)

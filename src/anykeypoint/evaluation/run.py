@@ -63,6 +63,7 @@ def evaluate(
     command: str = "",
     progress: Progress | None = None,
     workers: Workers | None = None,
+    weights: str = "",
 ) -> dict | None:
     """Predict all queries of a protocol, write the run's folder `out` and return the results.
 
@@ -76,6 +77,7 @@ def evaluate(
     command: the command line, for the report.
     progress: shows a bar for every step that may take long.
     workers: this process among several; all but the first return None.
+    weights: digest of the model's files; a folder of predictions by others is refused. "" where it is not known.
     Metrics are in percent, NME as a fraction of the box's longer side, EPE in pixels: means over pairs and over
     categories, of the model and of every baseline on the same pairs.
     Raises InputError for a config or folder that cannot be used, and for predictions whose shape does not fit.
@@ -86,7 +88,7 @@ def evaluate(
     dataset, pairs, skipped = chosen_pairs(dataset, config, protocol)
     queries = queries_of(dataset, pairs, config, protocol)
     distinct = list({query.key: query for query in queries}.values())
-    _claim(out, dataset, pairs, config)
+    _claim(out, dataset, pairs, config, weights)
 
     def per_pair(of_distinct: Sequence[Prediction]) -> list[Prediction]:
         by_key = {query.key: prediction for query, prediction in zip(distinct, of_distinct, strict=True)}
@@ -332,7 +334,7 @@ def _renamed(dataset: Dataset, config: EvaluationConfig) -> dict[str, int] | Non
     return renamed(used, asked_in(used, config))
 
 
-def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig) -> None:
+def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: EvaluationConfig, weights: str) -> None:
     """Make the folder that of this run; InputError for one of another run."""
     used = sorted({row for pair in pairs for row in (pair.query, *pair.examples)})
     objects: list[LabelledObject] = [dataset.objects[row] for row in used]
@@ -341,7 +343,7 @@ def _claim(out: Path, dataset: Dataset, pairs: Sequence[Pair], config: Evaluatio
         for name in (PREDICTIONS, UNTRAINED, MIRRORED, OTHER_KINDS)
         for end in (".jsonl", ".*.jsonl")
     ]
-    claim(out, config, objects, _categories(dataset, config), [*predictions, RESULTS], SETTINGS)
+    claim(out, config, objects, _categories(dataset, config), [*predictions, RESULTS], SETTINGS, weights)
 
 
 def _predict_options(config: EvaluationConfig) -> dict[str, Any]:

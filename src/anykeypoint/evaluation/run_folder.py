@@ -50,6 +50,7 @@ def claim(
     categories: Mapping[int, Category],
     files: Sequence[str],
     settings_name: str,
+    weights: str = "",
 ) -> None:
     """Make the folder this run's: it is new, or its files were made with the same config, objects and categories.
 
@@ -60,6 +61,8 @@ def claim(
     categories: category id -> the category as the model gets it.
     files: names or patterns of the files that a run leaves in its folder.
     settings_name: name of the JSON file that holds the config.
+    weights: digest of the model's files (`models.folders.model_digest`), as a model may be trained further under one
+        name; "" where it is not known, which fits every folder.
     Raises InputError, naming what differs, for a folder of another run or of a newer schema.
     """
     unset = {field.name for field in fields(config) if getattr(config, field.name) == field.default}
@@ -75,6 +78,7 @@ def claim(
         "hash": digest.hexdigest(),
         "settings": vars(config),
         "objects": len(objects),
+        "weights": weights,
     }
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, but the results need a folder; give another name.")
@@ -97,6 +101,10 @@ def claim(
         raise InputError(
             f"{out} holds predictions made with other settings ({what or 'other objects or words'}); "
             "give another folder or remove it."
+        )
+    if weights and theirs.get("weights") and theirs["weights"] != weights:
+        raise InputError(
+            f"{out} holds predictions that the model made before its files changed; give another folder or remove it."
         )
 
 

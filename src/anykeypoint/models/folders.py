@@ -4,6 +4,7 @@ What the two files hold is each family's own matter; here they are written whole
 are damaged or of another kind.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError, first_line
+from ..forms.form import file_digest
 from .tensors import check_tensors
 
 
@@ -48,6 +50,23 @@ def model_type(folder: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return data.get("model_type") if isinstance(data, dict) else None
+
+
+def model_digest(folder: Path) -> str:
+    """The SHA-256, in hexadecimal, of a model's config.json and weights, those of its parts included.
+
+    Raises InputError where a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    files = [path for path in folder.rglob("*") if path.name == "config.json" or path.suffix == ".safetensors"]
+    try:
+        for path in sorted(files):
+            digest.update(
+                f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n".encode("utf-8", "surrogateescape")
+            )
+    except OSError as error:
+        raise InputError(f"Cannot read the model {folder}: {first_line(error)}.") from error
+    return digest.hexdigest()
 
 
 def check_type(folder: Path, allowed: Collection[str]) -> str:
