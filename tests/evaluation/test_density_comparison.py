@@ -397,6 +397,17 @@ def test_data_without_a_visible_point_are_refused(dataset, tmp_path):
         compare_densities(Blurred(dataset), dataclasses.replace(dataset, objects=hidden), tmp_path)
 
 
+def test_an_object_whose_box_the_picture_does_not_show_is_counted_and_costs_no_other(dataset, tmp_path):
+    whole = compare_densities(Blurred(dataset), dataset, tmp_path / "whole")
+    beside = dataclasses.replace(dataset.objects[0], id=999, box=(1e5, 1e5, 20.0, 20.0))
+    flat = dataclasses.replace(dataset.objects[0], id=998, box=(5.0, 5.0, 0.0, 0.0))
+    more = dataclasses.replace(dataset, objects=[*dataset.objects, beside, flat])
+    found = compare_densities(Blurred(dataset), more, tmp_path / "more")
+    assert found["category_mean"] == whole["category_mean"] and found["objects"] == whole["objects"]
+    assert found["left_out"]["a box outside the picture"] == 1
+    assert found["left_out"]["a box of a single pixel, which makes no crop"] == 1
+
+
 def test_densities_of_a_model_that_was_trained_further_are_not_those_of_before(dataset, tmp_path):
     compare_densities(Blurred(dataset), dataset, tmp_path, weights="first")
     with pytest.raises(InputError, match="made before its files changed"):

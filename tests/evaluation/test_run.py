@@ -17,6 +17,8 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
 from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.calibration import BINS
+from anykeypoint.evaluation.protocols import EvaluationProtocol
+from anykeypoint.evaluation.queries import Query, predict_query
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import fingerprint, parse
 from anykeypoint.library.lookup import category as library_category
@@ -343,3 +345,20 @@ def test_a_model_that_was_trained_further_under_its_name_is_not_given_the_answer
     del settings["weights"]  # as a folder of an older version
     (tmp_path / "report" / run.SETTINGS).write_text(json.dumps(settings))
     assert run.evaluate(again, dataset, tmp_path / "report", weights="second") == before
+
+
+def test_an_example_whose_box_lies_outside_its_picture_stops_no_evaluation(dataset):
+    class ByExample:
+        prompts = ("example",)
+
+        def predict(self, image, category, *, box, example, words):
+            assert all(one.box[0] < 1e4 for one in example)
+            return SimpleNamespace(xy=np.zeros((len(category), 2)), confidence=np.full(len(category), len(example)))
+
+    item, shown = dataset.objects[0], dataset.objects[0]
+    beside = dataclasses.replace(shown, box=(1e5, 1e5, 20.0, 20.0))
+    protocol = EvaluationProtocol.parse("2-shot")
+    one = predict_query(ByExample(), Query(item, (beside, shown), item.category), protocol, {})
+    assert (one.confidence == 1).all() and np.isfinite(one.xy).all()
+    none = predict_query(ByExample(), Query(item, (beside, beside), item.category), protocol, {})
+    assert np.isnan(none.xy).all() and np.isnan(none.confidence).all()

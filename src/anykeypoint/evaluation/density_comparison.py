@@ -30,7 +30,7 @@ from ..pose import Pose
 from .gaussians import METHODS, SAMPLED, gaussian_grid, measure, summarise
 from .kernel_density import kernel_density
 from .run_folder import SCHEMA_VERSION, Progress, check_schema, claim, no_progress, whole_lines, write_results
-from .selection import NOT_DRAWN, category_labels, select
+from .selection import NOT_DRAWN, category_labels, in_picture, select, with_box
 
 LINES, RESULTS, EXAMPLES, SETTINGS = "density.jsonl", "density.json", "examples.png", "density.settings.json"
 SIGMA = 2 / 64  # fraction of the crop's side: 2 cells of a heat map of 64 x 64 cells, as in POMNet and CapeFormer
@@ -118,6 +118,7 @@ def compare_densities(
     model: a `DrawingModel` where points are drawn.
     config: its defaults where None. command: the command line, for the results.
     progress: shows a bar over the objects. weights: as of `run.evaluate`.
+    Objects without a box that the picture shows a part of are left out and counted.
     "category_mean" and "object_mean" hold the METRICS by method: means over the points of an object, then over objects,
     and for the former over those of each category first. For the Gaussian at the model's point both hold "best_sigma",
     a fraction of the crop's side, and "best_nll": the best that one width could reach on these very points.
@@ -125,6 +126,7 @@ def compare_densities(
     Raises InputError for a model without densities or confidences and for folders and files that cannot be used.
     """
     out, config, progress = Path(out), config or DensityComparisonConfig(), progress or no_progress
+    dataset = in_picture(with_box(dataset))
     objects = select(dataset.objects, config.max_per_category, config.seed)
     visible = [item for item in objects if (item.visibility == 2).any()]
     if not visible:

@@ -14,9 +14,9 @@ from ..category import Category
 from ..errors import InputError
 from ..example import Example
 from ..forms.dataset import LabelledObject
-from ..geometry import overlaps_picture
 from ..images import picture_size
 from .protocols import EvaluationProtocol
+from .selection import shows
 
 QueryKey = tuple[int, tuple[int, ...]]  # ids of the object and of its examples
 
@@ -102,7 +102,8 @@ def predict_query(
 ) -> Prediction:
     """The model's prediction for one query, NaN at points that it is not asked for.
 
-    Where the object's box lies wholly outside its picture, as some labels have it, no point is found.
+    Where the object's box lies wholly outside its picture, as some labels have it, no point is found; nor is one where
+    the boxes of all examples do. Of several examples such a one is left out.
     Raises InputError where the shape of what the model predicts does not fit.
 
     options: further arguments of the model's `predict`.
@@ -110,13 +111,14 @@ def predict_query(
     if protocol.identifies:
         return _identify_query(model, query, protocol)
     count, rows = len(query.category), query.rows
-    if not rows or not _shows(query.item):
+    examples = [item for item in query.examples if shows(item)]
+    if not rows or not shows(query.item) or (protocol.examples and not examples):
         return Prediction(np.full((count, 2), np.nan), np.full(count, np.nan))
     category = query.category if len(rows) == count else query.category.only(rows)
     extra: dict[str, Any] = {}
     if protocol.examples:
         example_category = category if protocol.uses_text else None
-        extra["example"] = [_as_example(item, example_category) for item in query.examples]
+        extra["example"] = [_as_example(item, example_category) for item in examples]
         extra["words"] = protocol.uses_text
     points = model.predict(query.item.image, category, box=query.item.box, **extra, **options)
     xy, confidence = np.asarray(points.xy, dtype=np.float64), np.asarray(points.confidence, dtype=np.float64)
@@ -149,7 +151,7 @@ def _presence(points: PredictedPoints, count: int) -> np.ndarray | None:
 def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationProtocol) -> Prediction:
     """Names of the labelled points that lie in the picture: elsewhere there is nothing to name."""
     item, count = query.item, len(query.category)
-    rows = np.flatnonzero((item.visibility > 0) & _inside_picture(item) & _shows(item))
+    rows = np.flatnonzero((item.visibility > 0) & _inside_picture(item) & shows(item))
     category = query.category if protocol.lists_names else None
     answers: Sequence[Any] = []
     if len(rows):
@@ -169,12 +171,6 @@ def _as_example(item: LabelledObject, category: Category | None) -> Example:
     # Where no point is inside, all are kept: the model's own error then says what is wrong with the example.
     points = np.where(inside[:, None], item.points, np.nan) if inside.any() else item.points
     return Example(item.image, points, item.box, category)
-
-
-def _shows(item: LabelledObject) -> bool:
-    """Whether a picture shows a part of an object's box; so it is said where the picture's size cannot be read."""
-    size = picture_size(item.image)
-    return size is None or overlaps_picture(item.box, size)
 
 
 def _inside_picture(item: LabelledObject) -> np.ndarray:

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
+from ..geometry import overlaps_picture
+from ..images import picture_size
 
 NOT_DRAWN = "over the maximum per category"
 NO_SIDE = "a box of a single pixel, which makes no crop"
+BESIDE = "a box outside the picture"
 SEVERAL = "another labelled object in the picture"
 
 
@@ -22,6 +25,20 @@ def with_box(dataset: Dataset) -> Dataset:
     left_out = len(dataset.objects) - len(kept)
     skipped = {**dataset.skipped, NO_SIDE: left_out} if left_out else dataset.skipped
     return replace(dataset, objects=kept, skipped=skipped)
+
+
+def in_picture(dataset: Dataset) -> Dataset:
+    """The objects of whose box the picture shows a part; the rest are counted in `skipped`."""
+    kept = [item for item in dataset.objects if shows(item)]
+    left_out = len(dataset.objects) - len(kept)
+    skipped = {**dataset.skipped, BESIDE: left_out} if left_out else dataset.skipped
+    return replace(dataset, objects=kept, skipped=skipped)
+
+
+def shows(item: LabelledObject) -> bool:
+    """Whether a picture shows a part of an object's box; so it is said where the picture's size cannot be read."""
+    size = picture_size(item.image)
+    return size is None or overlaps_picture(item.box, size)
 
 
 def alone_in_picture(dataset: Dataset) -> Dataset:
