@@ -276,3 +276,8 @@ def test_a_folder_that_is_no_report_is_refused_by_name(tmp_path):
             with pytest.raises(InputError, match=f"{folder} is no report") as caught:
                 compare(*pair)
             assert str(caught.value).count("\n") == 0
+
+
+def test_a_seed_below_0_is_refused(tmp_path):
+    with pytest.raises(InputError, match="A seed must be a whole number from 0, but got -1"):
+        compare(tmp_path, tmp_path, seed=-1)

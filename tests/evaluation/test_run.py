@@ -17,6 +17,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
 from anykeypoint.evaluation.baselines.positions import ImageCentre
 from anykeypoint.evaluation.calibration import BINS
+from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.evaluation.queries import Query, predict_query
 from anykeypoint.forms.coco import read_coco
@@ -345,6 +346,13 @@ def test_a_model_that_was_trained_further_under_its_name_is_not_given_the_answer
     del settings["weights"]  # as a folder of an older version
     (tmp_path / "report" / run.SETTINGS).write_text(json.dumps(settings))
     assert run.evaluate(again, dataset, tmp_path / "report", weights="second") == before
+
+
+def test_a_seed_that_is_none_is_refused_before_anything_is_asked(dataset, tmp_path):
+    model = Oracle(dataset)
+    with pytest.raises(InputError, match="A seed must be a whole number from 0, but got -1"):
+        run.evaluate(model, dataset, tmp_path / "report", EvaluationConfig(seed=-1))
+    assert model.asked == []
 
 
 def test_an_example_whose_box_lies_outside_its_picture_stops_no_evaluation(dataset):

@@ -52,6 +52,7 @@ def compare(
     that share no row with a metric.
     """
     check_whole(rounds, "The number of rounds")
+    check_whole(seed, "A seed", 0)
     (first, of_first), (second, of_second), mine, theirs = _matched(a, b)
     labels = sorted(set(mine.labels))
     index = {label: i for i, label in enumerate(labels)}

@@ -225,6 +225,7 @@ def chosen_pairs(
 ) -> tuple[Dataset, list[Pair], dict[str, int]]:
     """The objects that may be measured, the pairs to score, and the number of objects left out for each reason."""
     check_choice(config.points, "The points that count", scoring.VISIBILITY)
+    check_whole(config.seed, "A seed", 0)
     dataset = with_box(dataset)
     if config.single:
         dataset = alone_in_picture(dataset)
