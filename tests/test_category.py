@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -266,3 +267,18 @@ def test_a_file_of_a_windows_editor_is_read_and_a_fault_is_named_with_its_line(t
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"none\.yaml: No such file or directory\.$"):
         Category.from_file(tmp_path / "none.yaml")
+
+
+def test_edges_are_kept_as_tuples_of_plain_numbers_whatever_they_came_as():
+    points = (Keypoint("left ear"), Keypoint("right ear"))
+    plain = Category("ears", points, skeleton=((0, 1),), pairs=((0, 1),))
+    for edges in ([[0, 1]], np.array([[0, 1]])):
+        one = Category("ears", points, skeleton=edges, pairs=edges)
+        assert one == plain and hash(one) == hash(plain) and json.dumps(one.to_dict()) == json.dumps(plain.to_dict())
+
+
+@pytest.mark.parametrize("value", [None, True, ["cat"]])
+@pytest.mark.parametrize("key", ["name", "noun"])
+def test_a_name_or_noun_that_is_no_word_is_refused_and_not_spelled_out(key, value):
+    with pytest.raises(InputError, match=f"animal.yaml: {key} must be text, but got"):
+        Category.from_dict({key: value, "keypoints": ["nose"]}, "animal.yaml")

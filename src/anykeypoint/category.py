@@ -112,6 +112,8 @@ class Category:
         for field in ("skeleton", "pairs"):
             edges = getattr(self, field)
             check_edges(() if edges is None else edges, count, f"The {field} of {self.name!r}")
+            if edges is not None:
+                object.__setattr__(self, field, tuple((int(a), int(b)) for a, b in edges))
         if wrong := [i for i in self.alone if not 0 <= i < count]:
             raise InputError(
                 f"What stands alone in {self.name!r} must be indices from 0 to {count - 1}, but got {wrong[0]}."
@@ -217,6 +219,9 @@ class Category:
                 f"{origin} has the unknown key {unknown[0]!r}{near}; known keys are {', '.join(sorted(known))}."
             )
         keypoints = [_keypoint(item, origin) for item in data["keypoints"]]
+        for key in sorted({"name", "noun"} & set(data)):
+            if type(data[key]) not in (str, int, float):
+                raise InputError(f"{origin}: {key} must be text, but got {data[key]!r}; write a word or leave it out.")
         name = str(data.get("name", "object"))
         return cls(
             name=name,
