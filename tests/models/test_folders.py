@@ -1,6 +1,7 @@
 """Model folders: written whole, filled strictly, and read under the names of older versions."""
 
 import json
+import resource
 
 import pytest
 import torch
@@ -59,3 +60,14 @@ def test_the_digest_of_a_model_changes_with_its_weights_and_config_and_with_noth
         assert model_digest(folder) != first
         (folder / name).write_text("one")
     assert model_digest(folder) == first
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_part_of_a_file(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=f"Cannot write the model to {tmp_path}: .*too large"):
+            write_folder(tmp_path, "x", {}, {"a": torch.zeros(1000)}, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

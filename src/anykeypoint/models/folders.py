@@ -30,17 +30,24 @@ def write_folder(
     config: everything of config.json beside the model_type, as JSON holds it.
     tensors: the model's tensors under their names in the file.
     dtype: the precision in which floating-point tensors are stored; None keeps theirs.
+
+    Raises InputError where one of the files cannot be written.
     """
     kept = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous().clone()
         kept[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
     scratch = folder / f".model.{os.getpid()}"
-    save_file(kept, scratch, {"format": "pt"})
-    scratch.chmod(0o644)  # safetensors lets only the owner read the files it writes
-    os.replace(scratch, folder / "model.safetensors")
-    scratch.write_text(json.dumps({"model_type": model_type, **config}, indent=1) + "\n")
-    os.replace(scratch, folder / "config.json")
+    try:
+        save_file(kept, scratch, {"format": "pt"})
+        scratch.chmod(0o644)  # safetensors lets only the owner read the files it writes
+        os.replace(scratch, folder / "model.safetensors")
+        scratch.write_text(json.dumps({"model_type": model_type, **config}, indent=1) + "\n")
+        os.replace(scratch, folder / "config.json")
+    except (OSError, SafetensorError) as error:  # such as a full disk
+        raise InputError(f"Cannot write the model to {folder}: {first_line(error)}.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def model_type(folder: Path) -> str | None:
