@@ -333,3 +333,10 @@ def test_a_box_outside_the_picture_is_an_error_of_that_file(photos):
 def test_boxes_that_fit_nothing_are_refused_before_the_first_file(photos):
     with pytest.raises(InputError):
         predict_files(Centre(), find_images(photos), CATEGORY, Boxes(by_file={"z.jpg": []}))
+
+
+def test_a_file_that_is_given_by_two_paths_is_one_picture(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    found = find_all_images(["a.png", tmp_path, "../" + tmp_path.name + "/a.png"])
+    assert found.paths == (Path("a.png"),)

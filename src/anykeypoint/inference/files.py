@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -89,7 +90,10 @@ def find_all_images(
             passed_over.append(f"{source}: {besides}{takes}.")
     if not found and missing:
         raise InputError(str(missing[0].error))
-    return FoundImages(tuple(dict.fromkeys(found)), tuple(missing), tuple(passed_over))
+    first: dict[str, Path] = {}  # by its place, as one file may be given by several paths
+    for path in found:
+        first.setdefault(os.path.abspath(path), path)
+    return FoundImages(tuple(first.values()), tuple(missing), tuple(passed_over))
 
 
 def find_images(source: str | Path, recursive: bool = False) -> list[Path]:
