@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -218,12 +219,14 @@ def _check_clashes(plan: Outputs, inputs: Sequence[Path]) -> None:
 def unique_stems(paths: Sequence[Path]) -> list[str]:
     """A name for each image's outputs: its stem, with the suffix where stems are equal, and a number beyond that."""
     stems = [path.stem.casefold() for path in paths]  # "A" and "a" are one name on some file systems
-    names = [path.stem if stems.count(stem) == 1 else path.name for path, stem in zip(paths, stems, strict=True)]
+    counts = Counter(stems)
+    names = [path.stem if counts[stem] == 1 else path.name for path, stem in zip(paths, stems, strict=True)]
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # of each name the next number, so that thousands of equal names are quick
     for i, name in enumerate(names):
-        number = 2
         while names[i].casefold() in taken:
-            names[i], number = f"{name}-{number}", number + 1
+            number = numbers.setdefault(name.casefold(), 2)
+            names[i], numbers[name.casefold()] = f"{name}-{number}", number + 1
         taken.add(names[i].casefold())
     return names
 
