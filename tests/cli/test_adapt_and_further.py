@@ -115,3 +115,15 @@ def test_a_place_that_no_folder_can_have_is_told_before_anything_is_adapted(work
     for out in (work / "taken", work / "taken" / "mine"):
         code, _, err = run(capsys, "adapt", "--data", f"coco:{work / 'none.json'}", "-o", out)
         assert code == 2 and f"Cannot write {out}: {work / 'taken'} is no folder that can be written to" in err
+
+
+def test_points_that_no_picture_labels_are_named_as_nothing_has_taught_them(work, capsys):
+    labels = json.loads((work / "one" / ANNOTATIONS).read_text())
+    for entry in labels["annotations"]:
+        entry["keypoints"][:3] = [0, 0, 0]
+    (work / "one" / "lacking.json").write_text(json.dumps(labels))
+    name = labels["categories"][0]["keypoints"][0]
+    given = ["--data", f"coco:{work / 'one' / 'lacking.json'}", *data(work, "one")[2:]]
+    code, out, _ = run(capsys, "adapt", *given, "--recipe", work / "small.yaml", "-o", work / "lacking")
+    assert code == 0 and f"No object labels {name!r}: the model still answers there" in out
+    assert json.loads((work / "lacking" / "adapting.json").read_text())["unlabelled"] == [name]

@@ -119,6 +119,11 @@ def report_text(report: "AdaptReport", before: str) -> str:
     lines += [f"  {name:<{wide}}" + "".join(f"{100 * value:>8.1f}" for value in values) for name, values in rows]
     if report.start_share == 1:
         lines.append("The pictures taught nothing that the matcher with examples lacks; the model is the matcher.")
+    if report.unlabelled:
+        lines.append(
+            f"No object labels {', '.join(map(repr, report.unlabelled))}: the model still answers there, which means "
+            "nothing; label them in some pictures, or do not ask for them."
+        )
     if not report.whole_groups:
         lines.append(
             "The pictures are of too few groups (videos, individuals, places) to hold whole ones out: on new ones the "

@@ -53,6 +53,7 @@ class AdaptReport:
     after: (T,) PCK of a single member together with the matcher, with the chosen share; the members together are
         better, but there is no picture left to measure it on.
     start_share: share of the matcher in the answer; 1 leaves the matcher as it is.
+    unlabelled: names of the points that no object labels; nothing has taught the model where they are.
     """
 
     objects: int
@@ -61,6 +62,7 @@ class AdaptReport:
     before: tuple[float, ...]
     after: tuple[float, ...]
     start_share: float
+    unlabelled: tuple[str, ...] = ()
 
 
 def adapt(
@@ -107,7 +109,9 @@ def adapt(
         )
     order = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(fold_of == f) for f in range(config.folds)])))
     share, before, after = _chosen_share(start, torch.cat(own)[order], torch.cat(matched)[order], pictures, config.fine)
-    report = AdaptReport(len(objects), whole, THRESHOLDS, before, after, share)
+    labelled = np.isfinite([item.points for item in objects]).all(axis=2).any(axis=0)
+    unlabelled = tuple(name for name, any_of_it in zip(category.names, labelled, strict=True) if not any_of_it)
+    report = AdaptReport(len(objects), whole, THRESHOLDS, before, after, share, unlabelled)
     return _assembled(start, category, members, pictures, share, config), report
 
 
