@@ -109,8 +109,11 @@ def adapt(
         )
     order = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(fold_of == f) for f in range(config.folds)])))
     share, before, after = _chosen_share(start, torch.cat(own)[order], torch.cat(matched)[order], pictures, config.fine)
-    labelled = np.isfinite([item.points for item in objects]).all(axis=2).any(axis=0)
-    unlabelled = tuple(name for name, any_of_it in zip(category.names, labelled, strict=True) if not any_of_it)
+    unlabelled = tuple(
+        name
+        for row, name in enumerate(category.names)
+        if not any(np.isfinite(item.points[row]).all() for item in objects)
+    )
     report = AdaptReport(len(objects), whole, THRESHOLDS, before, after, share, unlabelled)
     return _assembled(start, category, members, pictures, share, config), report
 
