@@ -355,7 +355,7 @@ def test_a_seed_that_is_none_is_refused_before_anything_is_asked(dataset, tmp_pa
     assert model.asked == []
 
 
-def test_an_example_whose_box_lies_outside_its_picture_stops_no_evaluation(dataset):
+def test_an_example_whose_box_or_points_lie_outside_its_picture_stops_no_evaluation(dataset):
     class ByExample:
         prompts = ("example",)
 
@@ -368,5 +368,8 @@ def test_an_example_whose_box_lies_outside_its_picture_stops_no_evaluation(datas
     protocol = EvaluationProtocol.parse("2-shot")
     one = predict_query(ByExample(), Query(item, (beside, shown), item.category), protocol, {})
     assert (one.confidence == 1).all() and np.isfinite(one.xy).all()
-    none = predict_query(ByExample(), Query(item, (beside, beside), item.category), protocol, {})
+    off = dataclasses.replace(shown, points=shown.points + 1e5)
+    one = predict_query(ByExample(), Query(item, (shown, off), item.category), protocol, {})
+    assert (one.confidence == 1).all()
+    none = predict_query(ByExample(), Query(item, (beside, off), item.category), protocol, {})
     assert np.isnan(none.xy).all() and np.isnan(none.confidence).all()

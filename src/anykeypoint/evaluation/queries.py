@@ -103,7 +103,7 @@ def predict_query(
     """The model's prediction for one query, NaN at points that it is not asked for.
 
     Where the object's box lies wholly outside its picture, as some labels have it, no point is found; nor is one where
-    the boxes of all examples do. Of several examples such a one is left out.
+    the boxes or all points of all examples do. Of several examples such a one is left out.
     Raises InputError where the shape of what the model predicts does not fit.
 
     options: further arguments of the model's `predict`.
@@ -111,7 +111,7 @@ def predict_query(
     if protocol.identifies:
         return _identify_query(model, query, protocol)
     count, rows = len(query.category), query.rows
-    examples = [item for item in query.examples if shows(item)]
+    examples = [item for item in query.examples if shows(item) and _marked_inside(item).any()]
     if not rows or not shows(query.item) or (protocol.examples and not examples):
         return Prediction(np.full((count, 2), np.nan), np.full(count, np.nan))
     category = query.category if len(rows) == count else query.category.only(rows)
@@ -167,10 +167,12 @@ def _identify_query(model: EvaluatedModel, query: Query, protocol: EvaluationPro
 
 def _as_example(item: LabelledObject, category: Category | None) -> Example:
     """A labelled object as an example, without the points that its labels put outside the picture, as some data do."""
-    inside = _inside_picture(item)
-    # Where no point is inside, all are kept: the model's own error then says what is wrong with the example.
-    points = np.where(inside[:, None], item.points, np.nan) if inside.any() else item.points
-    return Example(item.image, points, item.box, category)
+    return Example(item.image, np.where(_marked_inside(item)[:, None], item.points, np.nan), item.box, category)
+
+
+def _marked_inside(item: LabelledObject) -> np.ndarray:
+    """(K,) bool: which points are labelled in the picture."""
+    return _inside_picture(item) & np.isfinite(item.points).all(axis=1)
 
 
 def _inside_picture(item: LabelledObject) -> np.ndarray:
