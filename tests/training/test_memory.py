@@ -1,5 +1,6 @@
 """Computing layers twice: the same gradients, and the places it reaches."""
 
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.decoding import packed_forward
 from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
+from anykeypoint.training.generative import memory
 from anykeypoint.training.generative.answer_losses import training_losses
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.generative.generative_config import GuideConfig
@@ -121,3 +123,15 @@ def test_one_process_holds_all_weights(tmp_path, item):
     shard(model, Accelerator())
     after = gradients(model, item, config)
     assert all(torch.equal(gradient, after[name]) for name, gradient in before.items())
+
+
+@pytest.mark.parametrize("chosen", [None, "500"])
+def test_few_kernels_are_kept_unless_the_user_says_how_many(monkeypatch, chosen):
+    first, second = memory.KERNEL_VARIABLES
+    for name in (first, second):
+        monkeypatch.setenv(name, "1")  # so that it is put back
+        monkeypatch.delenv(name)
+    if chosen is not None:
+        monkeypatch.setenv(first, chosen)
+    memory.keep_few_kernels()
+    assert (os.environ[first], os.environ[second]) == (chosen or "64", "64")

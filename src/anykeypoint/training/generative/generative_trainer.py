@@ -19,7 +19,7 @@ from ..rates import cosine_rate
 from ..trainer import MicroBatch, StepPlan, Trainer
 from .generative_config import GenerativeTrainConfig
 from .guidance import make_readers
-from .memory import dummy_pass, frozen_linears, halve_frozen, recomputed, shard
+from .memory import dummy_pass, frozen_linears, halve_frozen, keep_few_kernels, recomputed, shard
 from .object_sampler import ObjectSampler, Sample, TrainingObject
 from .sequences import PackedSequence
 
@@ -77,6 +77,7 @@ class GenerativeTrainer(Trainer):
         return (item.category for item in self.objects)
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        keep_few_kernels()
         if self.config.frozen_precision == "bf16":
             halve_frozen(frozen_linears(self.model))
         if self.config.shard:

@@ -1,6 +1,7 @@
 """Training of models that do not fit into memory: frozen weights in bfloat16, recomputed layers, and weights sharded
-over processes."""
+over processes; on a CPU also fewer kernels that are kept."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,19 @@ from ...decoding import packed_forward
 from ...errors import InputError
 from ...models.generative.base import GenerativeModel
 from ...models.generative.storage import changed_tensors
+
+KERNELS = "64"  # of the 1024 that torch keeps otherwise, twice
+KERNEL_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+
+def keep_few_kernels() -> None:
+    """Let torch keep few kernels of products on a CPU, unless the environment says how many.
+
+    Each length of a sequence has kernels with memory of their own, and hardly a length comes again: a thousand lengths
+    of one layer took 2 GiB in bfloat16, and 0.3 with so few. Has an effect before the first product of a process.
+    """
+    for name in KERNEL_VARIABLES:
+        os.environ.setdefault(name, KERNELS)
 
 
 class HalfLinear(nn.Linear):
