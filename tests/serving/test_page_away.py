@@ -1,8 +1,23 @@
 """The page while the server does not answer: all work goes on and is kept, and it says when the server is back."""
 
+import shutil
+import urllib.request
+
 import pytest
 from browser import Watched, server
-from page_steps import add_pictures, current, drag, finish, image_place, is_saved, is_settled, known, label, say_points
+from page_steps import (
+    add_pictures,
+    current,
+    drag,
+    finish,
+    image_place,
+    is_saved,
+    is_settled,
+    known,
+    label,
+    pictures,
+    say_points,
+)
 from waiting import until
 
 from anykeypoint.serving.app import build_app
@@ -110,4 +125,65 @@ def test_work_is_never_saved_in_another_project_at_the_same_address(browser, sta
     with starts(port):
         page.wait_for_selector("text=0 of 2 finished", timeout=60_000)
         until(lambda: "nose" in label(folder, number)["points"], "what was kept is saved where it belongs", 90)
+        watched.close()
+
+
+MARK = """
+Promise.all([import("./history.js"), import("./labels.js"), import("./state.js")]).then(
+  ([{ change }, { withMark }, { state }]) => change(withMark(state.picture.label, "nose", [40, 50, 2])))
+"""
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["elsewhere", "begun anew in its folder"])
+def test_a_label_is_refused_by_another_project_that_the_page_has_not_noticed(browser, starts, tmp_path, again):
+    """Its pictures have the same numbers; the page learns of it by the refusal alone."""
+    other = tmp_path / ("project" if again else "other")
+    with starts() as (url, folder):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        add_pictures(page, 2)
+        say_points(page)
+        page.wait_for_selector(".dot")
+        is_settled(page)
+        number = current(page)
+        page.route("**/v1/project", lambda route: None)
+    if again:
+        folder.rename(tmp_path / "before")
+    port = int(url.rsplit(":", 1)[1])
+    with starts(port, other):
+        for one in pictures(2):
+            urllib.request.urlopen(f"{url}/v1/project/pictures?name={one['name']}", one["buffer"]).close()
+        page.evaluate(MARK)
+        page.wait_for_selector("text=Another project is served at this address now")
+        page.unroute_all()
+        page.reload()
+        page.wait_for_selector("text=0 of 2 finished")
+        assert not (other / "labels").exists()
+    if again:
+        shutil.rmtree(other)
+        (tmp_path / "before").rename(folder)
+    with starts(port):
+        until(lambda: "nose" in label(folder, number)["points"], "what was kept is saved where it belongs", 90)
+        watched.close()
+
+
+def test_a_server_without_a_project_costs_no_label(browser, starts, tmp_path):
+    with starts() as (url, folder):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        page = watched.open()
+        add_pictures(page, 2)
+        say_points(page)
+        page.wait_for_selector(".dot")
+        is_settled(page)
+        number = current(page)
+        page.route("**/v1/project", lambda route: None)
+    port = int(url.rsplit(":", 1)[1])
+    with starts(port, None):
+        page.evaluate(MARK)
+        page.wait_for_selector(AWAY)
+        page.unroute_all()
+    with starts(port):
+        until(lambda: "nose" in label(folder, number)["points"], "it is saved when the project is back", 90)
         watched.close()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 import zipfile
 from contextlib import contextmanager
@@ -449,3 +450,44 @@ def test_an_example_that_shows_nothing_any_longer_is_not_used(client):
     settled(client)
     assert "a.png" not in client.get(f"/v1/project/pictures/{third}").json()["answer"]["by"]
     assert client.get(f"/v1/project/pictures/{third}/density").status_code == 200
+
+
+def test_what_is_meant_for_another_project_is_refused_and_changes_nothing(serving, tmp_path):
+    """As of a page that is still open when a server of another project is started at its address."""
+    folder = tmp_path / "project"
+    with opened(serving, folder) as client:
+        settled(client)
+        identity = client.get("/v1/project").json()["identity"]
+        before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+        for method, path, body in (
+            ("PUT", "/pictures/1/label", {"points": {"nose": [1, 2, 2]}}),
+            ("PUT", "/category", {"text": "beak"}),
+            ("POST", "/pictures/1/objects", None),
+            ("GET", "/pictures/1", None),
+            ("GET", "", None),
+        ):
+            answer = client.request(method, f"/v1/project{path}", json=body, headers={"X-Project": "0" * 16})
+            assert answer.status_code == 412 and answer.json()["error"].startswith("Another project is served")
+        answer = client.post("/v1/project/pictures?name=c.png", content=png(2), headers={"X-Project": "0" * 16})
+        assert answer.status_code == 412
+        assert {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()} == before
+        assert client.get("/v1/project/pictures/1", headers={"X-Project": identity}).status_code == 200
+
+
+def test_a_project_is_told_from_its_copy_and_from_one_begun_anew_in_its_folder(tmp_path):
+    def identity(folder):
+        one = project.Project(folder)
+        one.close()
+        return one.identity
+
+    folder = tmp_path / "project"
+    first = identity(folder)
+    assert identity(folder) == first, "it stays when it is opened again"
+    shutil.copytree(folder, tmp_path / "copy")
+    assert identity(tmp_path / "copy") != first
+    shutil.rmtree(folder)
+    anew = identity(folder)
+    assert anew != first
+    file = folder / "project.json"
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "id"}))
+    assert identity(folder) == identity(folder) != anew, "one of an earlier version gets its own"

@@ -13,6 +13,7 @@ others and is made anew with every change.
 
 import hashlib
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -78,7 +79,8 @@ class Project:
             self._asked_revision = 0
             self.changes = ChangeLog(self._pictures)
             self._renaming = renaming_of(state.get("renaming"), self.folder / "project.json")
-            if new:
+            self._id = str(state.get("id") or secrets.token_hex(8))
+            if "id" not in state:
                 self._write_state()
             self._coco = CocoLabels(self.folder, self._category)
             self._rename()
@@ -86,6 +88,11 @@ class Project:
         except BaseException:
             self._held.close()
             raise
+
+    @property
+    def identity(self) -> str:
+        """Tells the project from all others: one that is begun anew in its folder, and a copy of it elsewhere."""
+        return hashlib.sha256(os.fsencode(f"{self._id} {self.folder}")).hexdigest()[:16]
 
     def close(self) -> None:
         """Let other programs open the folder."""
@@ -362,7 +369,7 @@ class Project:
 
     def _write_state(self) -> None:
         category = None if self._category is None else self._category.to_dict()
-        write_json(self.folder / "project.json", {"category": category, **self._renaming.to_dict()})
+        write_json(self.folder / "project.json", {"id": self._id, "category": category, **self._renaming.to_dict()})
 
     def _write_coco(self, changed: Iterable[int]) -> None:
         """labels.json, from what is in memory. changed: the pictures with another label than when it was written."""

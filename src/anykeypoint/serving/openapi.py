@@ -19,6 +19,7 @@ _WHAT = {
     404: "What was kept is not there any more.",
     408: "The body stopped coming.",
     409: "It was changed by someone else meanwhile.",
+    412: "It is meant for another project.",
     413: "The body or a picture is too large.",
     415: "The body or a picture is of another type.",
     422: "A part of the request cannot be used.",

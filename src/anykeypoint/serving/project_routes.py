@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
@@ -40,6 +40,7 @@ _WRITTEN = {"application/json": _ANY, "application/zip": _BYTES}  # the others a
 _DOWNLOAD: dict[int | str, Any] = {
     200: {"content": {kind: _WRITTEN.get(kind, _TEXT) for kind in (*KINDS.values(), "text/plain")}}
 }
+Meant = Annotated[str | None, Header(alias="X-Project", include_in_schema=False)]
 Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
 
@@ -80,6 +81,11 @@ class ProjectDesk:
         name = self.service.default
         return (self.service.models[name], self.service.hashes[name]) if self.service.ready else None
 
+    def check_meant(self, meant: Meant = None) -> None:
+        """Refusal (412) of a request that names another project: its pictures have other numbers."""
+        if meant not in (None, self.project.identity):
+            raise Refusal(412, "Another project is served at this address now; open the page anew.", "X-Project")
+
     def picture(self, number: int) -> ProjectPicture:
         """The picture of an id; Refusal (404) where there is none."""
         try:
@@ -112,6 +118,7 @@ class ProjectDesk:
         progress = self.service.progress
         return {
             "folder": str(project.folder),
+            "identity": project.identity,
             "category": known,
             "pictures": pictures,
             "revision": f"{self.run}-{project.changes.revision}",
@@ -201,8 +208,9 @@ def project_router(service: ProjectService, project: Path | Project, pictures: S
             await asyncio.to_thread(desk.background.stop)
             desk.project.close()
 
-    answers = refusals(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
-    router = APIRouter(prefix="/v1/project", tags=["project"], lifespan=lifespan, responses=answers)
+    answers = refusals(400, 401, 403, 404, 408, 409, 412, 413, 422, 429, 503)
+    meant = [Depends(desk.check_meant)]
+    router = APIRouter(prefix="/v1/project", tags=["project"], lifespan=lifespan, responses=answers, dependencies=meant)
     _add_overview(router, desk)
     _add_pictures(router, desk)
     _add_answers(router, desk)

@@ -15,10 +15,17 @@ export class Refused extends Error {
 const ENOUGH = 20000; // milliseconds after which a request that takes no time on the server counts as not answered
 let askForToken = async () => null;
 let reach = () => {};
+let elsewhere = () => {};
+let project = ""; // identity of the project that the page shows; another one refuses what is meant for it
 
 /** told: a function that is called with whether the server answered, after each request. */
 export function onReach(told) {
   reach = told;
+}
+
+/** told: a function that is called when another project is served now than the one that the page shows. */
+export function onElsewhere(told) {
+  elsewhere = told;
 }
 
 /** token: a function that asks a person for the server's token. */
@@ -39,7 +46,8 @@ async function sentenceOf(response) {
 async function request(path, { within = 0, ...options } = {}) {
   const again = () => request(path, { within, ...options });
   const token = sessionStorage.getItem(TOKEN);
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  const ofProject = project && path.startsWith(BASE);
+  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}), ...(ofProject ? { "X-Project": project } : {}) };
   let response;
   try {
     const signal = within ? AbortSignal.timeout(within) : null;
@@ -59,6 +67,8 @@ async function request(path, { within = 0, ...options } = {}) {
   }
   if (!response.ok) {
     const [sentence, field] = await sentenceOf(response);
+    if (response.status === 404 && ofProject && !field) return unanswered(); // a server without a project
+    if (response.status === 412) elsewhere();
     throw new Refused(sentence, response.status, field);
   }
   return response;
@@ -87,7 +97,11 @@ const soon = (milliseconds = ENOUGH) => ({ within: milliseconds });
 const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
-  overview: () => json(BASE, "GET", undefined, soon()),
+  overview: async () => {
+    const found = await json(BASE, "GET", undefined, soon());
+    project = found.identity;
+    return found;
+  },
 
   /** The pictures that changed since a revision of the list, and its revision now; since: "" gives all. */
   pictures: async (since) => {

@@ -1,13 +1,15 @@
 // Whether the server answers. While it does not, all work goes on with what the page has, the server is tried again
 // with growing pauses, and the page says when it is back.
 
-import { onReach } from "./api.js";
+import { onElsewhere, onReach } from "./api.js";
 import { at, on, set, state } from "./state.js";
 
 const FIRST = 1000, LONGEST = 30000; // milliseconds between two tries
 const SHOWN = 6000; // milliseconds for which the page says that the server is back
 const AWAY = "The server does not answer. Your work is kept in this browser, and you can go on with the pictures that are here; it is tried again by itself.";
 const SAVING = "The server is back. What you did meanwhile is being saved.";
+const MOVED = "anykeypoint-moved"; // whether the page was opened anew as another project is served
+const ANOTHER = "Another project is served at this address now, and is shown; what the one before has not got yet is kept in this browser until it is served here again.";
 const BACK = "The server is back, and everything is saved.";
 
 let tries = 0;
@@ -31,6 +33,18 @@ export function isBack() {
 onReach((reached) => {
   if (!reached && !state.away && state.project) set({ away: true });
 });
+
+onElsewhere(async () => {
+  while (state.dragging) await new Promise((done) => setTimeout(done, 30)); // what a hand holds is kept too
+  sessionStorage.setItem(MOVED, "yes");
+  location.reload();
+});
+
+/** After the page was opened anew for another project, say so. */
+export function sayMoved() {
+  if (sessionStorage.getItem(MOVED)) set({ told: ANOTHER });
+  sessionStorage.removeItem(MOVED);
+}
 
 function show() {
   if (state.away) back = false;

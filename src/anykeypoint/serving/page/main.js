@@ -2,7 +2,7 @@
 
 import { api, onTokenNeeded } from "./api.js";
 import { chooseCategory } from "./category.js";
-import { isBack, pause } from "./connection.js";
+import { isBack, pause, sayMoved } from "./connection.js";
 import { pullDrawer, toggleDrawer } from "./drawers.js";
 import { showExport } from "./exporting.js";
 import { finish } from "./finishing.js";
@@ -142,10 +142,8 @@ async function follow() {
   clearTimeout(timer);
   let soon = true;
   try {
-    const known = state.project;
-    const before = known?.answers;
+    const before = state.project?.answers;
     const project = await api.overview();
-    if (known && known.folder !== project.folder) return location.reload(); // another project is served here now
     set({ project });
     isBack();
     if (!before) saveLeftovers();
@@ -223,6 +221,7 @@ on("away", () => state.away && followIn(pause()));
 window.addEventListener("online", () => state.away && follow());
 on("uploaded", follow);
 on("told", () => note(state.told));
+sayMoved();
 followDensities();
 
 await follow();

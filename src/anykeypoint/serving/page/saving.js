@@ -14,7 +14,7 @@ const unsaved = new Map(); // id of a picture -> { label, base }: its label, and
 let sending = false;
 let refused = 0; // tries in a row that the server had no time for
 
-const place = () => `${START}${own}:${state.project.folder}`;
+const place = () => `${START}${own}:${state.project.identity}`;
 
 function keep() {
   try {
@@ -86,7 +86,7 @@ const awaited = new Set(); // places of other windows that are open
 
 /** Take over what a window keeps for this project, when it is closed. */
 function inherit(key, locks) {
-  const ofProject = key.startsWith(START) && key.endsWith(`:${state.project.folder}`);
+  const ofProject = key.startsWith(START) && key.endsWith(`:${state.project.identity}`);
   if (!ofProject || key === place() || awaited.has(key)) return;
   awaited.add(key);
   const take = () => {
