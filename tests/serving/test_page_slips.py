@@ -133,3 +133,49 @@ def test_a_key_that_is_held_down_finishes_one_picture(tiny):
     is_saved(page)
     page.wait_for_timeout(200)
     assert current(page) == second and not label(folder, second).get("done") and label(folder, first)["done"]
+
+
+def test_a_picture_that_changes_while_the_question_is_open_is_looked_at_again(tiny):
+    """What is finished is what the person saw: another window's change is neither overwritten nor finished unseen."""
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+    page.evaluate(
+        """(id) => fetch(`/v1/project/pictures/${id}/label`, { method: "PUT", headers:
+          { "Content-Type": "application/json" }, body: JSON.stringify({ points: { nose: [200, 100, 1] } }) })""",
+        number,
+    )
+    page.evaluate("document.getElementById('try-now').click()")  # looks at the server now
+    until(lambda: known(page, "picture.label.points.nose") == [200, 100, 1], "the change of the other window")
+    page.keyboard.press("y")
+    page.wait_for_selector("#said >> text=changed while you were asked")
+    is_saved(page)
+    assert label(folder, number)["points"] == {"nose": [200, 100, 1]} and not label(folder, number)["done"]
+    assert current(page) == number and known(page, "picture.label.points") == {"nose": [200, 100, 1]}
+
+
+def test_the_answer_to_the_question_is_of_the_picture_that_was_asked_about(tiny):
+    """Another one that was clicked before may come while the question is open."""
+    page, folder = tiny
+    is_settled(page)
+    first = current(page)
+    second = next(one for one in (1, 2, 3) if one != first)
+    held = []
+    page.route(f"**/v1/project/pictures/{second}", lambda route: held.append(route))
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    page.evaluate("(id) => { import('./pictures.js').then(({ open }) => open(id)); }", second)
+    until(lambda: page.wait_for_timeout(20) or held, "the other picture is asked for")
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+    held[0].continue_()
+    until(lambda: current(page) == second, "the other picture")
+    page.keyboard.press("y")
+    page.wait_for_selector("#said >> text=changed while you were asked")
+    is_saved(page)
+    assert not label(folder, first).get("done") and not label(folder, second).get("done")
+    assert known(page, "picture.label.points") == {}

@@ -2,6 +2,7 @@
 
 import { change } from "./history.js";
 import { ABSENT, countMarked, finished, point } from "./labels.js";
+import { changesBetween } from "./merging.js";
 import { openLeastSure, showUnsaved } from "./pictures.js";
 import { say } from "./saving.js";
 import { at, keys, make, set, state } from "./state.js";
@@ -37,7 +38,13 @@ async function finishOne(example) {
     return;
   }
   const doubtful = keys().filter(isDoubtful).length;
-  if (2 * doubtful > keys().length && !(await isMeant(doubtful))) return;
+  if (2 * doubtful > keys().length) {
+    if (!(await isMeant(doubtful))) return;
+    if (!isAsAsked(picture, label)) {
+      say("The picture changed while you were asked, and is shown as it is now; look at it again.");
+      return;
+    }
+  }
   say("");
   at("stage").focus({ preventScroll: true }); // so that Enter finishes the next picture, whatever was pressed for this
   set({ mode: "look", creating: false, cross: null, selected: null });
@@ -50,6 +57,11 @@ async function finishOne(example) {
 function isDoubtful(key) {
   const one = point(key);
   return Boolean(one) && !one.mine && (one.visibility === ABSENT || (one.confidence ?? 1) < UNSURE);
+}
+
+/** Whether what would be finished now is what was asked about: another window may have changed it, or another one come. */
+function isAsAsked(picture, label) {
+  return state.picture?.id === picture.id && !changesBetween(label, finished(state.picture, keys())).length;
 }
 
 /** Ask whether a picture is finished although so many points are in doubt. */
