@@ -220,3 +220,54 @@ def test_small_pictures_come_when_the_server_is_back(tiny):
     page.unroute_all()
     page.wait_for_selector("#list img[src^=blob] >> nth=2")
     assert page.locator("#list img.broken").count() == 0
+
+
+CUT_OFF = """
+(part) => {
+  const real = window.fetch;
+  window.fetch = async (path, options) => {
+    const response = await real(path, options);
+    if (!path.includes(part)) return response;
+    window.fetch = real; // the next one is whole
+    const begun = new ReadableStream({ start(body) { body.enqueue(new Uint8Array([123])); },
+      pull(body) { body.error(new TypeError("network error")); } });
+    return new Response(begun, { status: 200, headers: response.headers });
+  };
+}
+"""
+
+
+def test_an_upload_whose_answer_is_cut_off_is_sent_again(browser, serve):
+    with serve() as (url, folder):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.wait_for_selector("text=Drop your pictures here")
+        page.evaluate(CUT_OFF, "pictures?name=")
+        page.set_input_files("#file-input", pictures(1))
+        page.wait_for_selector("#list li")
+        until(lambda: page.evaluate("import('./uploading.js').then(({ uploads }) => uploads())") is None, "all is sent")
+        assert page.inner_text("#refused") == "" and page.locator("#list li").count() == 1
+        assert [one.name for one in (folder / "images").iterdir()] == ["a.png"]
+        watched.close()
+
+
+def test_pixels_that_are_cut_off_are_fetched_again_when_the_server_is_back(tiny):
+    page, _ = tiny
+    is_settled(page)
+    page.add_init_script(f"({CUT_OFF})('image?side=512')")
+    page.reload()
+    page.wait_for_selector("#connection >> text=The server does not answer")
+    until(lambda: known(page, "bitmap !== null"), "its pixels")
+    assert page.locator("#welcome .refusal").count() == 0 and page.inner_text("#said") == ""
+
+
+def test_an_export_that_is_cut_off_is_said_in_one_sentence(tiny):
+    page, _ = tiny
+    is_settled(page)
+    drag(page, "nose", 20, 20)
+    is_saved(page)
+    page.keyboard.press("x")
+    page.wait_for_selector("#export-go:not([disabled])")
+    page.evaluate(CUT_OFF, "export/file")
+    page.click("#export-go")
+    page.wait_for_selector("#export-refused >> text=The server does not answer; try it again when it is back.")

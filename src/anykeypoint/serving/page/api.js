@@ -84,9 +84,10 @@ async function json(path, method = "GET", body = undefined, more = {}) {
   return read(await request(path, { method, ...sent, ...more }));
 }
 
-async function read(response) {
+/** What an answer holds. kind: json or blob. */
+async function read(response, kind = "json") {
   try {
-    return await response.json();
+    return await response[kind]();
   } catch {
     return unanswered(); // cut off on the way
   }
@@ -127,12 +128,12 @@ export const api = {
   /** Add a picture; its name may have folders in front. */
   upload: async (file, name) => {
     const sent = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
-    return (await request(`${BASE}/pictures?${query({ name })}`, sent)).json();
+    return read(await request(`${BASE}/pictures?${query({ name })}`, sent));
   },
 
   /** A picture's pixels as a blob. side: of its longer side, 128, 512, 1024 or 2048. */
-  image: async (id, side) => (await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(3 * ENOUGH))).blob(),
+  image: async (id, side) => read(await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(3 * ENOUGH)), "blob"),
 
   /** An export as a blob. */
-  exported: async (form, answers) => (await request(`${BASE}/export/file?${query({ form, answers })}`)).blob(),
+  exported: async (form, answers) => read(await request(`${BASE}/export/file?${query({ form, answers })}`), "blob"),
 };

@@ -67,6 +67,14 @@ async function showPixels(picture) {
   }
 }
 
+/** Fetch the pixels that did not come before the server was away. */
+async function showMissing() {
+  if (state.away) return;
+  if (at("said").textContent === NOT_HERE) say("");
+  const { picture, bitmap, gone } = state;
+  if (picture && !bitmap && !gone) await showPixels(picture).catch(() => {}); // away again: they come when it is back
+}
+
 /** Fetch the pictures that come next, so that they are there at once. */
 export function lookAhead() {
   const coming = unfinished().filter((one) => one.state !== "failed").slice(0, AHEAD);
@@ -293,4 +301,5 @@ list.addEventListener("focusin", (event) => letReach(event.target.closest(".row"
 
 on("list", show);
 on("away", loadBroken);
+on("away", showMissing);
 on("picture", showCurrent);
