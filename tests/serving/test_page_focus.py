@@ -1,7 +1,19 @@
 """Where the keyboard's focus is on the page: on one row of the list, and never lost with what closes."""
 
+import numpy as np
 from browser import Watched
-from page_steps import add_pictures, current, is_settled, known, label, pictures, say_points
+from page_steps import (
+    add_pictures,
+    current,
+    image_place,
+    is_saved,
+    is_settled,
+    known,
+    label,
+    pictures,
+    place_of,
+    say_points,
+)
 from waiting import until
 
 FOCUSED = "document.activeElement.id || document.activeElement.className"
@@ -91,3 +103,38 @@ def test_an_object_without_a_box_says_what_is_missing(browser, serve):
         page.keyboard.press("Escape")
         page.wait_for_selector("#stage-hint >> text=No box yet")
         watched.close()
+
+
+def test_the_view_follows_the_point_that_the_keyboard_reaches(tiny):
+    """In an enlarged picture it may lie beside the stage; the browser must not move what lies on the stage instead."""
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(
+        """async () => {
+          const [{ set, state }, { zoom }, { draw }] =
+            [await import("./state.js"), await import("./view.js"), await import("./stage.js")];
+          const points = { nose: [10, 10, 0.9, 1], "left ear": [300, 20, 0.9, 1], "right ear": [20, 230, 0.9, 1],
+            "tail tip": [310, 230, 0.9, 1] };
+          set({ picture: { ...state.picture, answer: { ...state.picture.answer, points } } });
+          zoom(6, 0, 0);
+          draw();
+        }"""
+    )
+    stage = page.locator("#stage").bounding_box()
+
+    def in_sight(name):
+        x, y = place_of(page, name)
+        inside = stage["x"] < x < stage["x"] + stage["width"] and stage["y"] < y < stage["y"] + stage["height"]
+        return inside and page.evaluate("[stage.scrollLeft, stage.scrollTop]") == [0, 0]
+
+    page.focus("#stage")
+    for name in ("nose", "left ear", "right ear", "tail tip"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.dataset.key") == name
+
+        until(lambda key=name: in_sight(key), f"{name} is in sight")
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    is_saved(page)
+    assert np.allclose(image_place(page, "tail tip"), label(folder, number)["points"]["tail tip"][:2], atol=0.5)

@@ -39,6 +39,7 @@ stage.addEventListener("pointerdown", (event) => {
     set({ selected: key });
     drag = { kind: "point", of: state.picture.id, key, from, before: state.picture, moved: false };
     event.preventDefault();
+    state.dragging = true;
     focusDot(key);
   } else {
     drag = { kind: state.mode === "box" ? "box" : "stage", of: state.picture.id, from, moved: false };

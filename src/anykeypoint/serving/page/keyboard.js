@@ -15,7 +15,7 @@ import { beginCreating, toggleEdge } from "./placing.js";
 import { shortcut, showHelp } from "./shortcuts.js";
 import { draw } from "./stage.js";
 import { at, keys, set, state } from "./state.js";
-import { clamped, fit, scale, toImage, zoom } from "./view.js";
+import { clamped, fit, reveal, scale, toImage, zoom } from "./view.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const picture = () => Boolean(state.picture);
@@ -39,6 +39,7 @@ function moveCross(event) {
   const step = (event.shiftKey ? 1 : 10) / scale();
   const [x, y] = state.cross || toImage(at("stage").clientWidth / 2, at("stage").clientHeight / 2);
   const cross = clamped([x + dx * step, y + dy * step]);
+  reveal(cross);
   set({ cross, draft: state.draft && state.mode === "box" ? [state.draft[0], state.draft[1], ...cross] : state.draft });
 }
 
@@ -49,6 +50,8 @@ function movePoint(event) {
   const step = (event.shiftKey ? 10 : 1) * Math.max(1, 1 / scale());
   const place = clamped([one.x + dx * step, one.y + dy * step]);
   const visibility = one.visibility === ABSENT ? VISIBLE : one.visibility;
+  reveal(place);
+  draw();
   change(withMark(state.picture.label, state.selected, [...place, visibility]));
 }
 

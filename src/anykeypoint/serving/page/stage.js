@@ -3,7 +3,7 @@
 import { HIDDEN, ABSENT, WORDS, colour, percent, placed, point } from "./labels.js";
 import { placeNames } from "./names.js";
 import { at, keys, make, on, set, state } from "./state.js";
-import { refit, scale, toScreen } from "./view.js";
+import { refit, reveal, scale, toScreen } from "./view.js";
 
 const canvas = at("canvas");
 const dots = at("dots");
@@ -247,7 +247,11 @@ export function described(key, one) {
 function newDot(key) {
   const button = make("button", { class: "dot", tabIndex: 0 }, make("span", { class: "dot-name" }, key));
   button.dataset.key = key;
-  button.addEventListener("focus", () => set({ selected: key }));
+  button.addEventListener("focus", () => {
+    const one = point(key);
+    if (one && one.x !== null && !state.dragging) reveal([one.x, one.y]); // what a hand holds stays under it
+    set({ selected: key });
+  });
   button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && set({ hovered: key }));
   button.addEventListener("pointerleave", () => state.hovered === key && set({ hovered: null }));
   buttons.set(key, button);

@@ -4,6 +4,7 @@ import { at, state } from "./state.js";
 
 const SMALL = 640; // screen pixels of a stage that has no pixel to give away
 const MOST = 40; // screen pixels for one pixel of the picture
+const EDGE = 24; // screen pixels between the edge of the stage and what a key has reached
 const view = { scale: 1, x: 0, y: 0, fitted: true };
 
 /** Free pixels round a fitted picture. */
@@ -49,6 +50,13 @@ export function pan(dx, dy) {
   view.x += dx;
   view.y += dy;
   keepInside();
+}
+
+/** Move an enlarged picture so that a place of it is in sight. */
+export function reveal([x, y]) {
+  const needed = (place, size) => Math.max(0, EDGE - place) - Math.max(0, place - size + EDGE);
+  const place = toScreen(x, y);
+  pan(...stageSize().map((size, side) => needed(place[side], size)));
 }
 
 function keepInside() {
