@@ -138,3 +138,45 @@ def test_the_view_follows_the_point_that_the_keyboard_reaches(tiny):
         page.keyboard.press("ArrowUp")
     is_saved(page)
     assert np.allclose(image_place(page, "tail tip"), label(folder, number)["points"]["tail tip"][:2], atol=0.5)
+
+
+def test_a_point_that_has_no_place_any_longer_hands_the_focus_to_the_picture(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(
+        """import("./state.js").then(({ set, state }) => {
+          const { label, answer } = state.picture;
+          const marked = { label: { ...label, points: { nose: [40, 50, 2] } }, answer: { ...answer, points: {} } };
+          set({ picture: { ...state.picture, ...marked } });
+        })"""
+    )
+    page.focus('.dot[data-key="nose"]')
+    page.keyboard.press("a")
+    page.wait_for_selector('.dot[data-key="nose"]', state="detached")
+    assert page.evaluate(FOCUSED) == "stage"
+    is_saved(page)
+    assert label(folder, number)["points"]["nose"][2] == 0
+
+
+def test_names_are_written_one_after_the_other_without_losing_the_place(tiny):
+    """A row is another one when its point has its new name, or is taken out; the focus stays where it was."""
+    page, _ = tiny
+    is_settled(page)
+    held = []
+    page.route("**/v1/project/category", lambda route: held.append(route))
+    page.fill('#points [data-key="nose"] input', "snout")
+    page.keyboard.press("Tab")
+    at_row = "document.activeElement.closest('li')?.dataset.key"
+    assert page.evaluate(at_row) == "nose"
+    until(lambda: page.wait_for_timeout(20) or held, "the new name is sent")
+    held[0].continue_()
+    page.wait_for_selector('#points [data-key="snout"]')
+    assert page.evaluate(at_row) == "snout"
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "snout is visible"
+    page.unroute_all()
+    page.focus('#points [data-key="left ear"] input')
+    page.get_by_label("Remove the point left ear").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#points [data-key="left ear"]', state="detached")
+    assert page.evaluate(at_row) == "right ear" and page.evaluate(FOCUSED) == "name", "the same key removes no other"

@@ -24,8 +24,11 @@ export const forgetMark = (key) => change({ ...withMark(state.picture.label, key
 
 function show() {
   const wanted = keys();
+  const before = rows.size;
+  let lost = null; // the places of a row that is taken out with the focus, and of its control that has it
   for (const [key, row] of rows) {
     if (!wanted.includes(key)) {
+      if (row.contains(document.activeElement)) lost = [[...list.children].indexOf(row), controls(row).indexOf(document.activeElement)];
       row.remove();
       rows.delete(key);
     }
@@ -38,6 +41,20 @@ function show() {
   at("signs").hidden = !wanted.length;
   at("noun").textContent = state.project?.category?.noun || "Points";
   showBy();
+  if (lost) focusIn(list.children[Math.min(lost[0], wanted.length - 1)], wanted.length === before ? lost[1] : NAME);
+}
+
+const NAME = 1; // place of the name among a row's controls
+const controls = (row) => [...row.querySelectorAll("button, input")];
+
+/**
+ * Focus a control of a row: of the point under its new name the one that had the focus, and after a point was removed
+ * the next one's name, where the same key does not remove that one too.
+ */
+function focusIn(row, number) {
+  if (!row) return at("stage").focus({ preventScroll: true });
+  for (const place of [NAME, number]) controls(row)[place].focus({ preventScroll: true }); // × is there in a row with the focus
+  return undefined;
 }
 
 function newRow(key) {

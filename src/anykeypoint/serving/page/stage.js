@@ -168,8 +168,10 @@ function placeDots() {
   const wanted = new Set(shown.map(([key]) => key));
   for (const [key, button] of buttons) {
     if (!wanted.has(key)) {
+      const focused = button === document.activeElement;
       button.remove();
       buttons.delete(key);
+      if (focused) at("stage").focus({ preventScroll: true });
     }
   }
   for (const [key, one] of shown) {
