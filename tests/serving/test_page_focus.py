@@ -180,3 +180,28 @@ def test_names_are_written_one_after_the_other_without_losing_the_place(tiny):
     page.keyboard.press("Enter")
     page.wait_for_selector('#points [data-key="left ear"]', state="detached")
     assert page.evaluate(at_row) == "right ear" and page.evaluate(FOCUSED) == "name", "the same key removes no other"
+
+
+def test_what_is_counted_is_heard_when_it_begins_and_when_it_ends(tiny):
+    """A number that goes up each second would be read out each second, and a save with each point that is moved."""
+    page, _ = tiny
+    is_settled(page)
+    assert page.text_content("[role=status]#progress-heard") == "Everything is saved."
+    assert page.get_attribute("#progress", "role") is None
+    said = page.evaluate(
+        """async (steps) => {
+          const { at, set, state } = await import("./state.js");
+          return steps.map(([saving, now, answered]) => {
+            const answers = { ...state.project.answers, state: now, answered, total: 3 };
+            set({ saving, project: { ...state.project, answers } });
+            return [at("progress").textContent, at("progress-heard").textContent];
+          });
+        }""",
+        [["saving", "idle", 3], ["saved", "working", 1], ["saved", "working", 2], ["saved", "idle", 3]],
+    )
+    assert said == [
+        ["Saving …", "Everything is saved."],
+        ["Answering: 1 of 3", "Pictures are being answered."],
+        ["Answering: 2 of 3", "Pictures are being answered."],
+        ["Everything is saved.", "Everything is saved."],
+    ]

@@ -119,23 +119,34 @@ function showProgress() {
   const sending = uploads();
   let text = "";
   let share = 1;
+  let heard = null; // what a screen reader says, where that is not the text: a number that goes up is not read out
   if (sending) {
+    heard = "Pictures are being added.";
     text = `Adding pictures: ${sending[0]} of ${sending[1]}`;
     share = sending[0] / sending[1];
   } else if (model.state === "failed") text = model.step;
   else if (model.state !== "ready") {
+    heard = "The model is being loaded. You can begin already.";
     text = `The model is being loaded (${model.step}). You can begin already.`;
     share = 0.1;
   } else if (answers.state === "working") {
+    heard = "Pictures are being answered.";
     text = `Answering: ${answers.answered} of ${answers.total}`;
     share = answers.answered / Math.max(1, answers.total);
   } else if (answers.state === "waiting") text = project.pictures && project.category ? answers.reason : "";
-  else if (project.pictures) text = state.saving === "saved" ? "Everything is saved." : "Saving …";
+  else if (project.pictures && state.saving === "saved") text = "Everything is saved.";
+  else if (project.pictures) [text, heard] = ["Saving …", at("progress-heard").textContent]; // as with each change
   if (state.away) [text, share] = [sending ? text : "", 1]; // that it is away stands below
-  if (at("progress").textContent !== text) at("progress").textContent = text;
+  show("progress", text);
+  show("progress-heard", heard ?? text);
   at("progress").classList.toggle("failed", model.state === "failed");
   at("progress-bar").firstElementChild.style.setProperty("--share", share);
   at("progress-bar").classList.toggle("working", share < 1);
+}
+
+/** Put a text into an element, unless it is there: what is put there again may be read out again. */
+function show(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
 async function follow() {
