@@ -34,21 +34,23 @@ def shifts(ours, theirs):
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize(
-    ("name", "prompts", "kind", "step"),
+    ("name", "prompts", "step", "elsewhere"),
     [
-        ("fast", PROMPTS, "paper", 0.002),
-        ("capellm-small", ["text"], "horse", 0.01),
-        ("kptllm-small", ["both"], "horse", 0.01),
+        ("fast", PROMPTS, 0.002, 0.0),
+        ("capellm-small", ["text"], 0.01, 0.1),
+        ("kptllm-small", PROMPTS, 0.01, 0.1),
     ],
 )
-def test_a_shipped_model_answers_near_its_float32_answer(shipped, name, prompts, kind, step, dtype):
-    """Language models answer on a grid of hundredths of a crop of 1.25 boxes; of 18 points two may be a step off."""
-    exact, half = shipped(name), ak.load(name, device="cpu", dtype=dtype)
-    for prompt in prompts:
-        ours, theirs = asked(half, prompt, kind), asked(exact, prompt, kind)
-        far = shifts(ours, theirs)
-        assert np.isfinite(ours.xy).all() and (far > step).sum() <= (0 if name == "fast" else 2), (prompt, far)
-        assert np.median(far) < 0.0005 and np.abs(ours.confidence - theirs.confidence).max() < 0.02
+def test_a_shipped_model_answers_near_its_float32_answer(shipped, name, prompts, step, elsewhere, dtype):
+    """Language models answer on a grid of hundredths of a crop of 1.25 boxes; a tenth of the points may lie elsewhere,
+    those with two places that are nearly as good (docs/models.md has 2 to 3 % of thousands of points)."""
+    exact, half, far = shipped(name), ak.load(name, device="cpu", dtype=dtype), []
+    for kind in ("paper",) if name == "fast" else ("paper", "horse"):
+        for prompt in prompts:
+            ours, theirs = asked(half, prompt, kind), asked(exact, prompt, kind)
+            far.extend(shifts(ours, theirs))
+            assert np.isfinite(ours.xy).all() and np.abs(ours.confidence - theirs.confidence).max() < 0.02
+    assert np.mean(np.array(far) > step) <= elsewhere and np.median(far) < 0.0005, far
 
 
 @pytest.mark.parametrize("dtype", HALVES)
