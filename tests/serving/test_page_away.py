@@ -43,15 +43,21 @@ def starts(tiny_model, tmp_path):
     return start
 
 
+def opened(browser, url, count):
+    """The page of a server that may go away, with this many pictures whose points are answered."""
+    watched = Watched(browser, url)
+    watched.allowed.append("Failed to load resource")
+    page = watched.open()
+    add_pictures(page, count)
+    say_points(page)
+    page.wait_for_selector(".dot")
+    is_settled(page)
+    return watched, page
+
+
 def test_a_server_that_was_started_again_gets_all_that_was_done_meanwhile(browser, starts):
     with starts() as (url, folder):
-        watched = Watched(browser, url)
-        watched.allowed.append("Failed to load resource")
-        page = watched.open()
-        add_pictures(page, 4)
-        say_points(page)
-        page.wait_for_selector(".dot")
-        is_settled(page)
+        watched, page = opened(browser, url, 4)
         first = current(page)
         here = "import('./kept_pictures.js').then(({ isKept }) => [1, 2, 3, 4].filter(isKept).length)"
         until(lambda: page.evaluate(here) == 4, "the pictures that come next")
@@ -107,13 +113,7 @@ def test_the_server_is_tried_again_with_growing_pauses(tiny):
 
 def test_work_is_never_saved_in_another_project_at_the_same_address(browser, starts, tmp_path):
     with starts() as (url, folder):
-        watched = Watched(browser, url)
-        watched.allowed.append("Failed to load resource")
-        page = watched.open()
-        add_pictures(page, 2)
-        say_points(page)
-        page.wait_for_selector(".dot")
-        is_settled(page)
+        watched, page = opened(browser, url, 2)
         number = current(page)
     drag(page, "nose", 30, 20)
     page.wait_for_selector(AWAY)
@@ -139,13 +139,7 @@ def test_a_label_is_refused_by_another_project_that_the_page_has_not_noticed(bro
     """Its pictures have the same numbers; the page learns of it by the refusal alone."""
     other = tmp_path / ("project" if again else "other")
     with starts() as (url, folder):
-        watched = Watched(browser, url)
-        watched.allowed.append("Failed to load resource")
-        page = watched.open()
-        add_pictures(page, 2)
-        say_points(page)
-        page.wait_for_selector(".dot")
-        is_settled(page)
+        watched, page = opened(browser, url, 2)
         number = current(page)
         page.route("**/v1/project", lambda route: None)
     if again:
@@ -170,13 +164,7 @@ def test_a_label_is_refused_by_another_project_that_the_page_has_not_noticed(bro
 
 def test_a_server_without_a_project_costs_no_label(browser, starts, tmp_path):
     with starts() as (url, folder):
-        watched = Watched(browser, url)
-        watched.allowed.append("Failed to load resource")
-        page = watched.open()
-        add_pictures(page, 2)
-        say_points(page)
-        page.wait_for_selector(".dot")
-        is_settled(page)
+        watched, page = opened(browser, url, 2)
         number = current(page)
         page.route("**/v1/project", lambda route: None)
     port = int(url.rsplit(":", 1)[1])

@@ -17,6 +17,14 @@ async (values) => {
 SURE, UNSURE, ABSENT = (0.9, 0.95), (0.2, 0.95), (0.9, 0.1)  # confidence, presence
 
 
+def ask(page):
+    """Finish a picture whose points are all in doubt, so that the page asks."""
+    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+
+
 def test_it_asks_before_most_points_of_a_picture_are_in_doubt(tiny):
     page, folder = tiny
     is_settled(page)
@@ -107,10 +115,7 @@ def test_a_key_that_answers_the_question_does_nothing_else(tiny):
     """N is "look again" there, and "names on or off" on the page."""
     page, _ = tiny
     is_settled(page)
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
-    page.focus("#stage")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+    ask(page)
     page.keyboard.press("n")
     page.wait_for_selector("#sure-dialog", state="hidden")
     assert page.locator("#toggle-names").is_checked()
@@ -140,10 +145,7 @@ def test_a_picture_that_changes_while_the_question_is_open_is_looked_at_again(ti
     page, folder = tiny
     is_settled(page)
     number = current(page)
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
-    page.focus("#stage")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
+    ask(page)
     page.evaluate(
         """(id) => fetch(`/v1/project/pictures/${id}/label`, { method: "PUT", headers:
           { "Content-Type": "application/json" }, body: JSON.stringify({ points: { nose: [200, 100, 1] } }) })""",

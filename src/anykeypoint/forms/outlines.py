@@ -65,13 +65,14 @@ def read_outlines(objects: Sequence[LabelledObject]) -> tuple[dict[int, Outline 
     for item in objects:
         outlines[item.id] = None
         with catching(faults):
-            outline, size = read_outline(item.segmentation, f"Annotation {item.id}"), picture_size(item.image)
-            if outline is not None and outline.mask is not None and size not in (None, outline.mask.shape[::-1]):
-                high, wide = outline.mask.shape
-                raise InputError(
-                    f"Annotation {item.id}, key 'segmentation', has a mask of {wide} x {high} pixels, but its picture "
-                    f"has {size[0]} x {size[1]}."
-                )
+            outline = read_outline(item.segmentation, f"Annotation {item.id}")
+            if outline is not None and outline.mask is not None:
+                (high, wide), size = outline.mask.shape, picture_size(item.image)
+                if size not in (None, (wide, high)):
+                    raise InputError(
+                        f"Annotation {item.id}, key 'segmentation', has a mask of {wide} x {high} pixels, but its "
+                        f"picture has {size[0]} x {size[1]}."
+                    )
             outlines[item.id] = outline
     return outlines, faults
 
