@@ -192,7 +192,14 @@ def disc_shares(crop: Crop, cells: int, point: np.ndarray, radius: float) -> np.
     centre = crop.normalise(_point(point)) * cells
     if np.isnan(centre).any():
         raise InputError("The mass round a point needs a point, but got NaN; leave absent points out.")
-    return _disc_shares(edges - centre[0], edges - centre[1], _radius(radius) * cells / crop.side)
+    radius = _radius(radius) * cells / crop.side
+    # Only cells that the disc may touch are computed; the others have none of it.
+    first, last = np.clip([np.floor(centre - radius) - 1, np.ceil(centre + radius) + 1], 0, cells).astype(int)
+    shares = np.zeros((cells, cells))
+    x, y = (edges[first[axis] : last[axis] + 1] - centre[axis] for axis in (0, 1))
+    if len(x) > 1 and len(y) > 1:
+        shares[first[1] : last[1], first[0] : last[0]] = _disc_shares(x, y, radius)
+    return shares
 
 
 def frozen_array(value: Any, what: str) -> np.ndarray:

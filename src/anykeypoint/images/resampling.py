@@ -48,9 +48,13 @@ def crop_pixels(image: Image.Image | UprightPicture, crop: Crop, size: int, roun
             window = image.crop((*near.tolist(), *far.tolist()))
         x, y = crop.x - int(near[0]), crop.y - int(near[1])
         box = (x + left * step, y + top * step, x + right * step, y + bottom * step)
-        planes = (window,) if rounded else tuple(plane.convert("F") for plane in window.split())
-        parts = [plane.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box) for plane in planes]
-        part = np.asarray(parts[0]) if rounded else np.stack(parts, axis=-1)
+        wide = (right - left, bottom - top)
+        if rounded:
+            part = np.asarray(window.resize(wide, Image.Resampling.BILINEAR, box=box))
+        else:
+            part = np.empty((*wide[::-1], 3), dtype=np.float32)
+            for colour, plane in enumerate(window.split()):
+                part[..., colour] = plane.convert("F").resize(wide, Image.Resampling.BILINEAR, box=box)
     pixels[top:bottom, left:right] = part
     return pixels
 

@@ -157,16 +157,19 @@ def _normed_conv(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 
 
 def _same_conv(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with SAME padding: an odd pixel of padding is added to the right and the bottom."""
+    """Convolve with SAME padding: an odd pixel of padding is on the right and at the bottom.
+
+    The kernel gets a row and a column of zeros in front instead of the map one behind: the same sums without a copy of
+    the map, which took a fifth of the time of a small picture on a CPU.
+    """
     totals = [
         max((-(-size // stride) - 1) * stride + kernel - size, 0)
         for size, kernel, stride in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True)
     ]
-    padding = [total // 2 for total in totals]
-    if any(total % 2 for total in totals):
-        x = F.pad(x, [side for total in totals[::-1] for side in (total // 2, total - total // 2)])
-        padding = [0, 0]
-    return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
+    odd = [total % 2 for total in totals]
+    if any(odd):
+        weight = F.pad(weight, (odd[1], 0, odd[0], 0))
+    return F.conv2d(x, weight, bias, conv.stride, [-(-total // 2) for total in totals], groups=conv.groups)
 
 
 def tokens_from_maps(fine: Tensor, coarse: Tensor) -> Tensor:
