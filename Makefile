@@ -22,7 +22,7 @@ install: $(VENV)/installed
 
 demo: install
 	mkdir -p demo
-	$(RUN)/anykeypoint weights fast
+	$(RUN)/anykeypoint weights accurate
 	$(RUN)/anykeypoint predict examples/paper_2.jpg --noun "sheet of paper" -o demo/words.png -o demo/words.csv \
 		--keypoints "top left corner; top right corner; bottom right corner; bottom left corner"
 	$(RUN)/anykeypoint predict examples/paper_2.jpg --example examples/paper_1.jpg:examples/paper_1.json --no-words \

@@ -52,15 +52,16 @@ __all__ = [
 
 
 def load(
-    name: str = "fast", device: str = "auto", dtype: "str | torch.dtype" = "float32", image_size: int | None = None
+    name: str = "accurate", device: str = "auto", dtype: "str | torch.dtype" = "float32", image_size: int | None = None
 ) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel | AdaptedModel":
     """A model ready to predict.
 
-    name: a shipped model, whose base weights are fetched once: "fast" (a matcher: from words, an example or both),
-        "capellm-small" (a CapeLLM: from words) or "kptllm-small" (a KptLLM: from words or examples; names points). Or a
-        folder written by `save_pretrained` or `anykeypoint convert`, or the id of such a folder on the hub; its
-        config.json says which kind of model it is. In a checkout of the repository also "fast@held-out" and so on: the
-        checkpoint of the same recipe that was trained on the training data alone, for measuring.
+    name: a shipped model, whose base weights are fetched once: "accurate" (a matcher: from words, an example or both),
+        "fast" (the same in less time), "capellm-small" (a CapeLLM: from words) or "kptllm-small" (a KptLLM: from words
+        or examples; names points). Or a folder written by `save_pretrained` or `anykeypoint convert`, or the id of such
+        a folder on the hub; its config.json says which kind of model it is. In a checkout of the repository also
+        "accurate@held-out" and so on: the checkpoint of the same recipe that was trained on the training data alone,
+        for measuring.
     device: "auto" takes a GPU where there is one: CUDA's, else Apple's (MPS), else the CPU.
     dtype: "float32", or "bfloat16" or "float16" (or torch's own), in which the language model, or a matcher's head and
         most image encoders, compute; what half precision would cost too much stays float32. Few-shot baselines are
@@ -70,7 +71,7 @@ def load(
 
     Raises InputError where there is no such model, its files do not fit, or the device cannot be used.
 
-    >>> model = ak.load("fast")
+    >>> model = ak.load("accurate")
     >>> model.predict("examples/cat.jpg", ["nose", "left eye"])
     Pose('object', 2 keypoints, ...)
     """
@@ -80,7 +81,7 @@ def load(
 
 
 def adapt(
-    data: str, out: "str | Path", start: str = "fast", images: "str | Path | None" = None, device: str = "auto"
+    data: str, out: "str | Path", start: str = "accurate", images: "str | Path | None" = None, device: str = "auto"
 ) -> "AdaptedModel":
     """A matcher adapted to a new kind of object with 20 to 50 labelled pictures; it answers without examples.
 

@@ -19,7 +19,8 @@ def nothing_said_yet(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("former", "current", "sentence"), [("default", "fast", "capellm-small"), ("kpt", "kptllm-small", "next version")]
+    ("former", "current", "sentence"),
+    [("default", "accurate", "capellm-small"), ("kpt", "kptllm-small", "next version")],
 )
 def test_a_former_name_means_a_model_of_today_and_says_so_once(former, current, sentence, recwarn):
     assert find(former) == find(current)
@@ -28,9 +29,9 @@ def test_a_former_name_means_a_model_of_today_and_says_so_once(former, current, 
     assert warning.category is RenamedWarning and sentence in str(warning.message)
 
 
-def test_load_takes_fast_and_the_former_default_is_the_same_model(shipped, recwarn):
-    assert ak.load.__defaults__[0] == "fast"
-    assert ak.load("default", device="cpu").config == shipped("fast").config
+def test_load_takes_the_model_that_default_means(shipped, recwarn):
+    assert ak.load.__defaults__[0] == names.DEFAULT == next(iter(names.SHIPPED))
+    assert ak.load("default", device="cpu").config == shipped("accurate").config
     assert [warning.category for warning in recwarn.list if issubclass(warning.category, RenamedWarning)] == [
         RenamedWarning
     ]
@@ -40,7 +41,7 @@ def test_the_command_line_says_it_on_stderr(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["evaluate", "default", "--data", "coco:none.json", "--images", "x", "-o", "y", "--strategy", "mode"])
     err = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and err[0].startswith("note: 'default' means 'fast' now") and len(err) == 2
+    assert ended.value.code == 2 and err[0].startswith("note: 'default' means 'accurate' now") and len(err) == 2
     assert err[1].startswith("error: The model 'default' takes no --strategy")
 
 

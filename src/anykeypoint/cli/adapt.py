@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ..models.shipped import DEFAULT
 from . import console, options
 from .left_out import print_left_out
 
@@ -30,7 +31,7 @@ def run(
             help="The matcher to start from: a shipped one, a folder or a hub id.",
             autocompletion=options.complete_models,
         ),
-    ] = "fast",
+    ] = DEFAULT,
     category: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which category of the data, where these have several.")
     ] = None,
@@ -64,7 +65,9 @@ def run(
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"Cannot write {out}: {there} is no folder that can be written to; choose another place.")
     if (kind := model_type(find(start))) not in (None, "matcher"):
-        raise InputError(f"Adapting starts from a matcher, such as fast, but {start} is of type {kind}; give another.")
+        raise InputError(
+            f"Adapting starts from a matcher, such as {DEFAULT}, but {start} is of type {kind}; give another."
+        )
     dataset = read(data, images, allow_missing=allow_missing, strict=strict)
     print_left_out(dataset)
     objects = _of_category(dataset, category)

@@ -55,8 +55,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A KptLLM or, with --category, a matcher that reads words: name, folder or hub id; by default fast "
-            "with --category, else kptllm-small.",
+            help="A KptLLM or, with --category, a matcher that reads words: name, folder or hub id; by default "
+            "accurate with --category, else kptllm-small.",
             autocompletion=options.complete_models,
         ),
     ] = None,
@@ -67,8 +67,8 @@ def run(
 ) -> int:
     """Name the keypoint at a point of a picture, out of a category's names.
 
-    On 15 kinds of object that it was not trained on, fast picks the right one of a category's names for 45.1 % of the
-    points, a guess by the position in the box for 23.6 %. Without a category kptllm-small writes a name of its own,
+    On 15 kinds of object that it was not trained on, accurate picks the right one of a category's names for 47.6 % of
+    the points, a guess by the position in the box for 23.6 %. Without a category kptllm-small writes a name of its own,
     which is seldom right: that is there for models that you train yourself.
     """
     import numpy as np

@@ -95,7 +95,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A shipped model's name (see `weights`), a folder or a hub id; `fast` by default, or with options "
+            help="A shipped model's name (see `weights`), a folder or a hub id; `accurate` by default, or with options "
             "that only language models have, capellm-small or, with --example, kptllm-small.",
             autocompletion=options.complete_models,
         ),

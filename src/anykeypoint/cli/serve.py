@@ -9,6 +9,7 @@ import typer
 
 from ..configs.checks import check_whole
 from ..errors import InputError, first_line
+from ..models.shipped import DEFAULT
 from . import console, options
 from .serve_tools import ToolOptions
 
@@ -21,8 +22,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A shipped model's name, a folder or a hub id; may be repeated, then requests name one. fast by "
-            "default.",
+            help="A shipped model's name, a folder or a hub id; may be repeated, then requests name one. "
+            f"{DEFAULT} by default.",
             autocompletion=options.complete_models,
         ),
     ] = None,
@@ -114,7 +115,7 @@ def run(
     check_whole(port, "--port", 0)
     token = read_token(token_file)
     check_listening(host, token)
-    names = list(dict.fromkeys(model or ["fast"]))
+    names = list(dict.fromkeys(model or [DEFAULT]))
     for name in names:
         check_name(name)
     limits = ServerLimits(body_bytes=max_upload * 2**20, batch=batch, queue=queue, drain_seconds=float(drain))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..models.shipped import DEFAULT
 from . import console, options
 from .left_out import print_left_out
 
@@ -21,7 +22,7 @@ def run(
         typer.Option(
             metavar="NAME", help="A model's name, a folder or a hub id.", autocompletion=options.complete_models
         ),
-    ] = "fast",
+    ] = DEFAULT,
     prompt: Annotated[
         str, typer.Option(metavar="NAME", help="How the model is asked: words alone, example alone, or both.")
     ] = "both",
@@ -100,4 +101,4 @@ def _check_model(name: str, model: object, names: tuple[str, ...]) -> None:
     if "example" in names and "example" not in prompts:
         raise InputError(f"{name} takes no examples; give --prompt words.")
     if "adapted" in names and not isinstance(model, MatchingModel):
-        raise InputError(f"--adapt trains beside a matcher, such as fast, but {name} is none; leave --adapt out.")
+        raise InputError(f"--adapt trains beside a matcher, such as accurate, but {name} is none; leave --adapt out.")

@@ -1,6 +1,6 @@
 """Answers for the pictures of one labelling job, from the examples that were corrected so far.
 
-    job = Answering(ak.load("fast"), category)
+    job = Answering(ak.load(), category)
     for name, path in pictures.items():
         job.add_picture(name, path)                     # encoded once
     job.add_example("0001", first, points)              # a picture that a person has labelled

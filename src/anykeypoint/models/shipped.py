@@ -26,16 +26,16 @@ class ShippedModel:
 
 # In the order in which a model is chosen where none is named: the first that can do what is wanted.
 SHIPPED = {
-    "fast": ShippedModel("matcher: points from words, an example or both; names points"),
-    "accurate": ShippedModel("the same with two image encoders: right more often by words, and 2 to 3 times slower"),
+    "accurate": ShippedModel("matcher: points from words, an example or both; names points"),
+    "fast": ShippedModel("the same with one image encoder: half the time by words, and wrong more often"),
     "capellm-small": ShippedModel("small CapeLLM: points from words, with a language model's options"),
     "kptllm-small": ShippedModel("small KptLLM++: points from words, an example or both; names points"),
 }
-DEFAULT = "fast"
+DEFAULT = "accurate"
 
 # Former name -> the name now, and what to say at its first use in a process.
 FORMER_NAMES = {
-    "default": ("fast", "'default' means 'fast' now; the CapeLLM that it meant before is 'capellm-small'."),
+    "default": (DEFAULT, f"'default' means {DEFAULT!r} now; the CapeLLM that it meant before is 'capellm-small'."),
     "kpt": ("kptllm-small", "'kpt' is called 'kptllm-small' now; the old name goes away in the next version."),
 }
 _warned: set[str] = set()

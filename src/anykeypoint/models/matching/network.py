@@ -32,8 +32,8 @@ from .matcher_config import MatcherConfig
 from .phrasing import UNKNOWN, Phrase, phrase_of
 from .second_look import ExamplePatches, example_patches
 
-# Pixels that go through an image encoder at once on a CPU: 2 crops of 320 x 320, or 10 patches of 160 x 160. Fewer leave
-# cores idle; the first maps of more are so large that their memory is asked of the system anew each time.
+# Pixels that go through an image encoder at once on a CPU: 2 crops of 320 x 320, or 10 patches of 160 x 160. Fewer
+# leave cores idle; the first maps of more are so large that their memory is asked of the system anew each time.
 CPU_PIXELS = 2**18
 
 

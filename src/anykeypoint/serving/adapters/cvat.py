@@ -1,7 +1,7 @@
 """A function for CVAT's automatic annotation (`cvat-cli task auto-annotate`, or an agent): skeletons with their points.
 
     cvat-cli task auto-annotate 42 --function-module anykeypoint.serving.adapters.cvat \\
-        -p model=str:fast -p category=str:animal_face
+        -p model=str:accurate -p category=str:animal_face
 
 CVAT matches by names: the task needs a label of the type skeleton that is named like the category, with points that are
 named like its points (docs/tools.md). Needs cvat-sdk, CVAT's own package.
@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...images import read_picture
+from ...models.shipped import DEFAULT
 from ...pose import Pose
 from .opening import open_adapter
 from .tool_adapter import ToolAdapter, box_of, score_of
@@ -57,7 +58,7 @@ class CvatFunction:
         return self._cvat.skeleton(OBJECT, elements)
 
 
-def create(model: str = "fast", **options: Any) -> CvatFunction:
+def create(model: str = DEFAULT, **options: Any) -> CvatFunction:
     """The function with a model by name; CVAT's command line calls this with its `-p` options.
 
     options: as `opening.open_adapter` takes them: category, keypoints, noun, example, detect.

@@ -4,7 +4,7 @@
     from anykeypoint.serving.adapters.fiftyone import keypoint_model
 
     dataset = fo.Dataset.from_images_dir("photos")
-    dataset.apply_model(keypoint_model("fast", category="animal_face"), label_field="pose")
+    dataset.apply_model(keypoint_model("accurate", category="animal_face"), label_field="pose")
 
 Needs fiftyone.
 """
@@ -15,12 +15,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...images import read_picture
+from ...models.shipped import DEFAULT
 from ...pose import Pose
 from .opening import open_adapter
 from .tool_adapter import ToolAdapter, box_of, score_of
 
 
-def keypoint_model(model: str = "fast", **options: Any) -> Any:
+def keypoint_model(model: str = DEFAULT, **options: Any) -> Any:
     """A FiftyOne model of an anykeypoint model by name.
 
     options: as `opening.open_adapter` takes them: category, keypoints, noun, example, detect.

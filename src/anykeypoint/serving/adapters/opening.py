@@ -8,11 +8,12 @@ from ...errors import InputError
 from ...example import marked_category, read_marked, to_example
 from ...library.lookup import as_category
 from ...models.arguments import CategoryLike
+from ...models.shipped import DEFAULT
 from .tool_adapter import Correction, ToolAdapter
 
 
 def open_adapter(
-    model: str = "fast",
+    model: str = DEFAULT,
     *,
     category: CategoryLike | None = None,
     keypoints: str | None = None,

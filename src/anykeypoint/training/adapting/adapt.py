@@ -142,7 +142,8 @@ def _check(start: MatchingModel, objects: Sequence[LabelledObject]) -> Category:
     """The one category of the objects; InputError where adapting is not possible."""
     if not isinstance(start, MatchingModel) or "example" not in start.prompts:
         raise InputError(
-            "Adapting starts from a matcher that takes examples, such as fast; another kind of model cannot be adapted."
+            "Adapting starts from a matcher that takes examples, such as accurate; another kind of model cannot be "
+            "adapted."
         )
     categories = {item.category_id: item.category for item in objects}
     if len(categories) > 1:
