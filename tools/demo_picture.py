@@ -1,4 +1,4 @@
-"""Draw docs/demo.jpg: what `fast@held-out` answers on the sample photos, right answers above, wrong ones below.
+"""Draw docs/demo.jpg: what `accurate@held-out` answers on the sample photos, right answers above, wrong ones below.
 
     python tools/demo_picture.py [docs/demo.jpg]
 
@@ -23,7 +23,7 @@ HORSE_BOX = (32.0, 28.2, 255.8, 174.2)
 
 def panels() -> list[list[tuple[str, Image.Image]]]:
     """Rows of (title, picture)."""
-    model = ak.load("fast@held-out")  # the shipped weights learnt from some of these photos
+    model = ak.load("accurate@held-out")  # the shipped weights learnt from some of these photos
     sheet = ak.Category.from_text(CORNERS, noun="sheet of paper")
     marked_sheet = read_marked(f"{EXAMPLES / 'paper_1.jpg'}:{EXAMPLES / 'paper_1.json'}")
     corners = marked_category([marked_sheet], noun="sheet of paper")
