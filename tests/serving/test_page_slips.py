@@ -12,14 +12,32 @@ async (values) => {
   const { set, state, keys } = await import("./state.js");
   const points = Object.fromEntries(keys().map((key, number) => [key, [20 + 40 * number, 60, ...values[number]]]));
   set({ picture: { ...state.picture, answer: { ...state.picture.answer, points } } });
+  return points;
 }
 """
 SURE, UNSURE, ABSENT = (0.9, 0.95), (0.2, 0.95), (0.9, 0.1)  # confidence, presence
 
 
+def answer(page, *values):
+    """The open picture has made-up answers, and has them still where the page fetches it again meanwhile.
+
+    values: (confidence, presence) of each point.
+    """
+    points = page.evaluate(DOUBTFUL, values)
+
+    def made_up(route):
+        if route.request.method != "GET":
+            return route.fallback()
+        response = route.fetch()
+        picture = response.json()
+        return route.fulfill(response=response, json={**picture, "answer": {**picture["answer"], "points": points}})
+
+    page.route(f"**/v1/project/pictures/{current(page)}", made_up)
+
+
 def ask(page):
     """Finish a picture whose points are all in doubt, so that the page asks."""
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    answer(page, UNSURE, UNSURE, UNSURE, UNSURE)
     page.focus("#stage")
     page.keyboard.press("Enter")
     page.wait_for_selector("#sure-dialog >> text=4 of 4 points")
@@ -29,7 +47,7 @@ def test_it_asks_before_most_points_of_a_picture_are_in_doubt(tiny):
     page, folder = tiny
     is_settled(page)
     number = current(page)
-    page.evaluate(DOUBTFUL, [SURE, UNSURE, ABSENT, UNSURE])
+    answer(page, SURE, UNSURE, ABSENT, UNSURE)
     page.focus("#stage")
     page.keyboard.press("Enter")
     page.wait_for_selector("#sure-dialog >> text=3 of 4 points are absent or unsure")
@@ -51,17 +69,17 @@ def test_it_does_not_ask_where_most_points_are_sure_or_set_by_the_person(tiny):
     page, folder = tiny
     is_settled(page)
     number = current(page)
-    page.evaluate(DOUBTFUL, [SURE, SURE, UNSURE, ABSENT])
+    answer(page, SURE, SURE, UNSURE, ABSENT)
     page.focus("#stage")
     page.keyboard.press("Enter")
     until(lambda: label(folder, number).get("done"), "half of them are sure")
     until(lambda: current(page) != number, "the next picture")
     number = current(page)
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    answer(page, UNSURE, UNSURE, UNSURE, UNSURE)
     for name in ("nose", "left ear"):
         page.locator(f'#points [data-key="{name}"]').get_by_label(f"{name} is absent").click()
     is_saved(page)
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    answer(page, UNSURE, UNSURE, UNSURE, UNSURE)
     page.focus("#stage")
     page.keyboard.press("Enter")
     until(lambda: label(folder, number).get("done"), "the person set half of them")
@@ -126,12 +144,12 @@ def test_a_key_that_is_held_down_finishes_one_picture(tiny):
     page, folder = tiny
     is_settled(page)
     first = current(page)
-    page.evaluate(DOUBTFUL, [SURE] * 4)
+    answer(page, SURE, SURE, SURE, SURE)
     page.focus("#stage")
     page.keyboard.down("Enter")
     until(lambda: current(page) != first and known(page, "bitmap !== null"), "the next picture")
     second = current(page)
-    page.evaluate(DOUBTFUL, [SURE] * 4)
+    answer(page, SURE, SURE, SURE, SURE)
     page.wait_for_timeout(200)
     page.keyboard.down("Enter")  # what a keyboard sends while the key is held
     page.keyboard.up("Enter")
@@ -168,7 +186,7 @@ def test_the_answer_to_the_question_is_of_the_picture_that_was_asked_about(tiny)
     second = next(one for one in (1, 2, 3) if one != first)
     held = []
     page.route(f"**/v1/project/pictures/{second}", lambda route: held.append(route))
-    page.evaluate(DOUBTFUL, [UNSURE, UNSURE, UNSURE, UNSURE])
+    answer(page, UNSURE, UNSURE, UNSURE, UNSURE)
     page.evaluate("(id) => { import('./pictures.js').then(({ open }) => open(id)); }", second)
     until(lambda: page.wait_for_timeout(20) or held, "the other picture is asked for")
     page.focus("#stage")
