@@ -62,7 +62,7 @@ def test_of_several_categories_one_is_chosen(work, capsys):
 
 def test_adapting_starts_from_a_matcher(work, capsys):
     code, _, err = run(capsys, "adapt", *data(work, "one")[:4], "--start", "capellm-small", "-o", work / "none")
-    assert code == 2 and "starts from a matcher, such as fast, but capellm-small is of type capellm" in err
+    assert code == 2 and "starts from a matcher, such as accurate, but capellm-small is of type capellm" in err
 
 
 def test_the_recipe_without_one_fits_what_the_matcher_takes(work):

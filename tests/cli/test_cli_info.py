@@ -81,7 +81,7 @@ def test_identify_takes_the_matcher_for_a_category_and_warns_of_names_in_own_wor
     assert run(*arguments, "-q")[2] == ""
     assert run(*arguments, "--category", "human_face")[2] == ""
     assert "40.2 %" in run(*arguments, "--category", "human_face", "--model", "kptllm-small")[2]
-    assert loaded == ["kptllm-small", "kptllm-small", "fast", "kptllm-small"]
+    assert loaded == ["kptllm-small", "kptllm-small", "accurate", "kptllm-small"]
     (tmp_path / "mine").mkdir()
     assert run(*arguments, "--model", tmp_path / "mine")[2] == ""
     loaded.clear()

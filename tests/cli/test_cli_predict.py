@@ -98,18 +98,18 @@ def test_without_an_output_a_table_is_printed(run, photos, loaded):
     assert out.splitlines()[0] == "photos/a.jpg"
     assert out.splitlines()[2].split() == ["nose", "15.0", "10.0", "0.75"]
     assert out.splitlines()[4].split() == ["tail", "absent"]
-    assert loaded == [("fast", "auto")]
+    assert loaded == [("accurate", "auto")]
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["SHOWN"], "fast"),
-        (["SHOWN", "--no-words"], "fast"),
-        (["--explain", "-o", "out"], "fast"),
-        (["--density", "-o", "out"], "fast"),
+        (["SHOWN"], "accurate"),
+        (["SHOWN", "--no-words"], "accurate"),
+        (["--explain", "-o", "out"], "accurate"),
+        (["--density", "-o", "out"], "accurate"),
         (["--strategy", "greedy"], "capellm-small"),
-        (["--descriptions", "removed"], "fast"),
+        (["--descriptions", "removed"], "accurate"),
         (["--descriptions", "vague"], "capellm-small"),
         (["--cumulative"], "capellm-small"),
         (["SHOWN", "--strategy", "greedy"], "kptllm-small"),
@@ -181,7 +181,7 @@ def test_a_folder_gets_a_picture_per_image_and_two_tables(run, photos):
     assert files("out") == ["a.png", "b.png", "c.png", "poses.csv", "poses.json"]
     data = json.loads(Path("out/poses.json").read_text())
     assert [image["file_name"] for image in data["images"]] == ["a.jpg", "b.png", "c.jpg"]
-    assert data["info"]["model"] == "fast"
+    assert data["info"]["model"] == "accurate"
     assert data["annotations"][2]["keypoints"] == [25, 10, 2, 25, 10, 2, 0, 0, 0]
     assert len(list(csv.DictReader(Path("out/poses.csv").read_text().splitlines()))) == 9
     assert max(Image.open("out/a.png").size) >= 640

@@ -47,14 +47,14 @@ def test_the_library_and_the_client_need_no_extra():
 
 
 def test_the_shipped_model_answers_over_http_as_in_python(shipped):
-    model = shipped("fast")
+    model = shipped("accurate")
     command = [sys.executable, "-m", "anykeypoint", "serve", "--port", "0", "--device", "cpu", "-q"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True)
     try:
         client = Client(process.stdout.readline().strip())
         while client.progress()["state"] == "loading":
             time.sleep(0.1)
-        assert client.progress()["names"] == ["fast"]
+        assert client.progress()["names"] == ["accurate"]
         pose = client.predict(SHEET, CORNERS, noun="sheet of paper")
         corners = Category.from_text(CORNERS, "sheet of paper", "sheet of paper")
         expected = model.predict(SHEET, corners)
