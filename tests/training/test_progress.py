@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from itertools import count
 
 import pytest
@@ -40,6 +41,9 @@ def test_a_resumed_log_has_every_step_once(tmp_path):
 def test_a_resumed_curve_has_every_step_once(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     tell(tmp_path, 6, 0, 4)
+    began = time.time()
+    while int(time.time()) == int(began):  # files are read in the order of their names, which have the second
+        time.sleep(0.01)
     tell(tmp_path, 6, 2, 6)
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
