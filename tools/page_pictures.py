@@ -1,4 +1,4 @@
-"""Take the pictures of the page for docs/labelling.md and README: docs/img/page*.jpg, from real answers of `fast`.
+"""Take the pictures of the page for docs/labelling.md and README: docs/img/page*.jpg, from real answers of `accurate`.
 
     python tools/page_pictures.py [FOLDER]
 

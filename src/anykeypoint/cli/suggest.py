@@ -25,7 +25,7 @@ def run(
         typer.Option(
             metavar="NAME", help="A matcher's name, a folder or a hub id.", autocompletion=options.complete_models
         ),
-    ] = "fast",
+    ] = "fast",  # of many pictures, which are only compared with one another
     category: Annotated[
         str | None,
         typer.Option(

@@ -27,7 +27,7 @@ class ShippedModel:
 # In the order in which a model is chosen where none is named: the first that can do what is wanted.
 SHIPPED = {
     "accurate": ShippedModel("matcher: points from words, an example or both; names points"),
-    "fast": ShippedModel("the same with one image encoder: half the time by words, and wrong more often"),
+    "fast": ShippedModel("the same with one image encoder: a third of the time by words, and wrong more often"),
     "capellm-small": ShippedModel("small CapeLLM: points from words, with a language model's options"),
     "kptllm-small": ShippedModel("small KptLLM++: points from words, an example or both; names points"),
 }
