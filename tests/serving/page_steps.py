@@ -60,6 +60,16 @@ def is_settled(page) -> None:
     )
 
 
+def hold_picture(page) -> None:
+    """The page asks for the open picture in vain, so that what a test puts into it is not replaced."""
+
+    def held(route):
+        if route.request.method != "GET":
+            route.fallback()
+
+    page.route(f"**/v1/project/pictures/{current(page)}", held)
+
+
 def place_of(page, key: str) -> tuple[float, float]:
     """Where the middle of a point's button is on the screen."""
     box = page.locator(f'.dot[data-key="{key}"]').bounding_box()

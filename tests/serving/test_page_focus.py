@@ -5,6 +5,7 @@ from browser import Watched
 from page_steps import (
     add_pictures,
     current,
+    hold_picture,
     image_place,
     is_saved,
     is_settled,
@@ -110,6 +111,7 @@ def test_the_view_follows_the_point_that_the_keyboard_reaches(tiny):
     page, folder = tiny
     is_settled(page)
     number = current(page)
+    hold_picture(page)
     page.evaluate(
         """async () => {
           const [{ set, state }, { zoom }, { draw }] =
@@ -144,6 +146,7 @@ def test_a_point_that_has_no_place_any_longer_hands_the_focus_to_the_picture(tin
     page, folder = tiny
     is_settled(page)
     number = current(page)
+    hold_picture(page)
     page.evaluate(
         """import("./state.js").then(({ set, state }) => {
           const { label, answer } = state.picture;
