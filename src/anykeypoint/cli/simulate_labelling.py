@@ -101,4 +101,4 @@ def _check_model(name: str, model: object, names: tuple[str, ...]) -> None:
     if "example" in names and "example" not in prompts:
         raise InputError(f"{name} takes no examples; give --prompt words.")
     if "adapted" in names and not isinstance(model, MatchingModel):
-        raise InputError(f"--adapt trains beside a matcher, such as accurate, but {name} is none; leave --adapt out.")
+        raise InputError(f"--adapt trains beside a matcher, such as {DEFAULT}, but {name} is none; leave --adapt out.")

@@ -197,8 +197,7 @@ def disc_shares(crop: Crop, cells: int, point: np.ndarray, radius: float) -> np.
     first, last = np.clip([np.floor(centre - radius) - 1, np.ceil(centre + radius) + 1], 0, cells).astype(int)
     shares = np.zeros((cells, cells))
     x, y = (edges[first[axis] : last[axis] + 1] - centre[axis] for axis in (0, 1))
-    if len(x) > 1 and len(y) > 1:
-        shares[first[1] : last[1], first[0] : last[0]] = _disc_shares(x, y, radius)
+    shares[first[1] : last[1], first[0] : last[0]] = _disc_shares(x, y, radius)
     return shares
 
 
