@@ -77,16 +77,21 @@ def place_of(page, key: str) -> tuple[float, float]:
 
 
 def drag(page, key: str, dx: float, dy: float) -> None:
-    page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
     on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
 
-    def reached() -> tuple[float, float] | None:
-        place = place_of(page, key)  # anew each time, as a sentence above the picture moves it down
-        return place if page.evaluate(on_top, list(place)) == key else None
+    def taken() -> tuple[float, float] | None:
+        page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
+        x, y = place_of(page, key)
+        if page.evaluate(on_top, [x, y]) != key:
+            return None
+        page.mouse.move(x, y)
+        page.mouse.down()
+        if page.evaluate("document.activeElement.dataset.key") == key:
+            return x, y
+        page.mouse.up()  # a sentence that came above the picture moved the point away from under the mouse
+        return None
 
-    x, y = until(reached, f"{key} on top")
-    page.mouse.move(x, y)
-    page.mouse.down()
+    x, y = until(taken, f"{key} in the hand")
     page.mouse.move(x + dx / 2, y + dy / 2)
     page.mouse.move(x + dx, y + dy)
     page.mouse.up()

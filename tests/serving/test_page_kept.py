@@ -52,12 +52,6 @@ def test_requests_that_need_the_token_at_once_ask_for_it_once(browser, serve):
         watched.close()
 
 
-MARK = """async (key) => {
-  const [{ change }, { state }] = [await import("./history.js"), await import("./state.js")];
-  change({ ...state.picture.label, points: { ...state.picture.label.points, [key]: [50, 40, 2] } });
-}"""
-
-
 def test_two_windows_that_are_cut_off_keep_the_work_of_both(tiny):
     """Also that of the one which is closed meanwhile: the other one sends it."""
     page, folder = tiny
@@ -71,10 +65,10 @@ def test_two_windows_that_are_cut_off_keep_the_work_of_both(tiny):
     other.wait_for_selector(".dot")
     page.context.set_offline(True)
     page.bring_to_front()
-    page.evaluate(MARK, "nose")
+    drag(page, "nose", 30, 20)
     page.wait_for_selector("#connection >> text=The server does not answer")
     other.bring_to_front()
-    other.evaluate(MARK, "left ear")
+    drag(other, "left ear", 20, 15)
     other.wait_for_selector("#connection >> text=The server does not answer")
     page.close()
     page.context.set_offline(False)
