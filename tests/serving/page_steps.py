@@ -77,10 +77,12 @@ def place_of(page, key: str) -> tuple[float, float]:
 
 
 def drag(page, key: str, dx: float, dy: float) -> None:
+    """Drag a point. Points may lie on one another: on top is the one under the mouse, or else the selected one."""
     on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.dot')?.dataset.key"
 
     def taken() -> tuple[float, float] | None:
-        page.focus(f'.dot[data-key="{key}"]')  # points may lie on one another; the selected one is on top
+        page.mouse.move(0, 0)
+        page.focus(f'.dot[data-key="{key}"]')
         x, y = place_of(page, key)
         if page.evaluate(on_top, [x, y]) != key:
             return None
