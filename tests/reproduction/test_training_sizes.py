@@ -169,6 +169,22 @@ def test_a_matcher_is_counted_too():
     assert found.memory().copies == 0 and found.memory().activations > found.memory().weights / 2
 
 
+def test_a_matcher_that_is_trained_on_some_keypoints_of_each_object_is_counted_with_as_many():
+    face = Category("face", tuple(Keypoint(f"point {number}") for number in range(106)), noun="face")
+    few = Category("face", face.keypoints[:24], noun="face")
+    config = MatcherConfig("capeformer", VisionConfig("resnet50"))  # tells at most 100 keypoints apart
+    found = training_size(config, MatcherTrainConfig(batch=2, most_keypoints=24), {face: 1})
+    assert found == training_size(config, MatcherTrainConfig(batch=2, most_keypoints=24), {few: 1})
+    with pytest.raises(InputError, match="at most 100 keypoints"):
+        training_size(config, MatcherTrainConfig(batch=2), {face: 1})
+
+
+def test_pomnet_is_counted_which_asks_for_the_valid_keypoints():
+    found = training_size(MatcherConfig("pomnet", VisionConfig("resnet50")), MatcherTrainConfig(batch=2), {PET: 1})
+    more = training_size(MatcherConfig("pomnet", VisionConfig("resnet50")), MatcherTrainConfig(batch=4), {PET: 1})
+    assert 0 < found.rest_macs and found.memory().activations < more.memory().activations
+
+
 def test_hours_are_work_by_speed_and_near_a_published_time(llama_8b):
     """LocLLM (its README): three days on four RTX 3090 for 12 epochs of COCO's 149,813 people, five questions each,
     with DINOv2-L and Vicuna-7B; within a factor of two."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental import _config as meta
 
 from ..models.counting import count_macs, count_parameters
 from ..models.fewshot.fewshot_model import FewShotModel
@@ -93,7 +94,8 @@ def match_of(
                 given["example_points"] = torch.zeros(count, shots, keypoints, 2)
         if model.config.takes_text:
             given["phrases"] = torch.zeros(count, keypoints, model.phrase_width)
-        return model.match(features(count), torch.ones(count, keypoints, dtype=torch.bool), Prompt(**given))
+        with meta.patch(meta_nonzero_assume_all_nonzero=True):  # for POMNet, which asks which keypoints are valid
+            return model.match(features(count), torch.ones(count, keypoints, dtype=torch.bool), Prompt(**given))
 
     return run
 

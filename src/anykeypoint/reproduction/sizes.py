@@ -191,9 +191,12 @@ def _generative_size(
 
 
 def _matching_size(model: nn.Module, recipe: RunConfig, objects: Mapping[Category, int]) -> TrainingSize:
-    keypoints = round(sum(len(kind) * count for kind, count in objects.items()) / sum(objects.values()))
+    most = getattr(recipe, "most_keypoints", 0) or max(map(len, objects))
+    lengths = {kind: min(len(kind), most) for kind in objects}  # an episode's keypoints
+    keypoints = round(sum(lengths[kind] * count for kind, count in objects.items()) / sum(objects.values()))
     shots, by_example = recipe.shots, getattr(model.config, "takes_examples", True)
     head = count_macs(match_of(model, 1, shots, keypoints, encoded=True))
+    kept = kept_of(model, match_of(model, recipe.batch, shots, max(lengths.values())), recipe.precision == "bf16")
     return TrainingSize(
         recipe=recipe,
         parameters=count_parameters(model),
@@ -204,5 +207,5 @@ def _matching_size(model: nn.Module, recipe: RunConfig, objects: Mapping[Categor
         rest_macs=head,
         encoder_trains=trains(model.encoder),
         weight_macs=head,
-        kept=kept_of(model, match_of(model, recipe.batch, shots, max(map(len, objects))), recipe.precision == "bf16"),
+        kept=kept,
     )
