@@ -186,6 +186,13 @@ def test_a_misspelt_point_gets_the_nearest_name(folder):
         to_example(read_marked(points({"nose": [1, 2], "left aer": [3, 4]})), CAT)
 
 
+def test_two_points_of_a_file_that_are_one_of_the_category_are_refused(folder):
+    with pytest.raises(
+        InputError, match=r"'left_ear' and 'Left ear', which are both 'left ear' of 'object'; leave one"
+    ):
+        to_example(read_marked(points({"left_ear": [1, 2], "nose": [5, 6], "Left ear": [3, 4]})), CAT)
+
+
 def test_names_that_differ_by_an_underscore_alone_keep_their_places(folder):
     category = Category.from_text("left_eye; left eye")
     example = to_example(read_marked(points({"left eye": [1, 2], "left_eye": [3, 4]})), category)

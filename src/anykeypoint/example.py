@@ -179,12 +179,12 @@ def marked_category(marked: Sequence[MarkedPicture], noun: str | None = None) ->
 def to_example(marked: MarkedPicture, category: Category) -> Example:
     """The example of a category; points of it that the file does not have are not marked.
 
-    Raises InputError for a marked point that the category does not have.
+    Raises InputError for a marked point that the category does not have, and for two that are the same one.
     """
     names = unique_names(category.names)
     exact = {name: i for i, name in enumerate(names)}
     known = {plain_text(name): i for i, name in enumerate(names)}
-    points = np.full((len(category), 2), np.nan)
+    points, taken = np.full((len(category), 2), np.nan), dict[int, str]()
     for name, place in marked.places.items():
         row = exact.get(name, known.get(plain_text(name)))
         if row is None:
@@ -192,7 +192,12 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
                 f"{marked.file} has a point {name!r}, but {category.name!r} has none of that name"
                 f"{near_names(name, category.names)}; it has {', '.join(category.names)[:200]}."
             )
-        points[row] = place
+        if row in taken:
+            raise InputError(
+                f"{marked.file} has {taken[row]!r} and {name!r}, which are both {names[row]!r} of {category.name!r}; "
+                "leave one out."
+            )
+        taken[row], points[row] = name, place
     return Example(marked.picture, points, marked.box, category)
 
 

@@ -48,6 +48,8 @@ def test_adapt_writes_a_model_that_predict_needs_no_category_for(work, capsys):
     objects = read_coco(work / "one" / ANNOTATIONS, work / "one" / IMAGES).objects
     code, out, _ = run(capsys, "predict", objects[0].image, "--model", work / "mine")
     assert code == 0 and all(name in out for name in objects[0].category.names)
+    code, out, err = run(capsys, "predict", objects[0].image, "--model", work / "mine", "--noun", "cat")
+    assert (code, out) == (2, "") and "mine has its own category; leave --noun out" in err
     code, _, err = run(capsys, "adapt", *given)
     assert code == 2 and "holds a model already" in err
 

@@ -228,9 +228,13 @@ def test_fitting_asks_about_own_and_other_kinds_and_weighs_objects_alike(tmp_pat
     assert all(shown == 1 for _, shown in model.asked)
 
 
-def test_too_few_points_are_refused_with_the_numbers(dataset):
+def test_too_few_points_are_refused_with_the_numbers_before_the_model_is_asked(dataset):
+    class Unasked(CatModel):
+        def presence_cues(self, *args, **options):
+            raise AssertionError("asked")
+
     with pytest.raises(InputError, match=r"takes 20 visible points and 20 that are hidden.* there are 14 and 28"):
-        fit_presence(CatModel(), dataset, ["text"])
+        fit_presence(Unasked(), dataset, ["text"])
     with pytest.raises(InputError, match="no distribution of places"):
         fit_presence(SimpleNamespace(prompts=("text",)), dataset)
     with pytest.raises(InputError, match="'both' is none that this model takes"):

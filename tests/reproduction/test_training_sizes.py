@@ -182,7 +182,7 @@ def test_a_matcher_that_is_trained_on_some_keypoints_of_each_object_is_counted_w
 def test_pomnet_is_counted_which_asks_for_the_valid_keypoints():
     found = training_size(MatcherConfig("pomnet", VisionConfig("resnet50")), MatcherTrainConfig(batch=2), {PET: 1})
     more = training_size(MatcherConfig("pomnet", VisionConfig("resnet50")), MatcherTrainConfig(batch=4), {PET: 1})
-    assert 0 < found.rest_macs and found.memory().activations < more.memory().activations
+    assert found.rest_macs > 0 and found.memory().activations < more.memory().activations
 
 
 def test_hours_are_work_by_speed_and_near_a_published_time(llama_8b):

@@ -58,9 +58,10 @@ def run(
     print_left_out(dataset)
     loaded = load_model(model, device)
     prompts, chosen = None if prompt is None else [prompt], {"max_per_category": max_per_category, "seed": seed}
+    # The presence comes first, as labels that have too little for it are refused before the model is asked.
+    curves = fit_presence(loaded, dataset, prompts, **chosen, progress=console.track) if presence else []
     fitted = fit_temperatures(loaded, dataset, prompts, **chosen, progress=console.track)
     parts: dict[str, Any] = {"temperature": with_temperatures(loaded.config.temperature, fitted)}
-    curves = fit_presence(loaded, dataset, prompts, **chosen, progress=console.track) if presence else []
     if curves:
         parts["presence"] = with_presence(loaded.config.presence, curves)
     write_calibrated(folder, out, **parts)

@@ -159,6 +159,8 @@ def run(
     for note in dict.fromkeys(one.note for one in marked if one.note):
         console.note(note)
     own = None if model is None or category or keypoints or marked else own_category(model)
+    if own and noun is not None:
+        raise InputError(f"--noun names what is asked for, but {model} has its own category; leave --noun out.")
     chosen = own or choose_category(category, keypoints, noun, marked)
     prediction = prediction_options(strategy, seed, cumulative, density, grid, descriptions, mirror, fine, presence)
     if no_words and not marked:

@@ -69,13 +69,13 @@ def fit_presence(
     dataset: the labelled objects, of several kinds, or with hidden or absent points.
     prompts, max_per_category, seed: as in `temperatures.fit_temperatures`.
 
-    Raises InputError for a prompt that the model does not take, for a model without a distribution, and where there are
-    too few points that are visible, or that are not.
+    Raises InputError for a prompt that the model does not take, for a model without a distribution, and, before the
+    model is asked, where there are too few points that are visible, or that are not.
     """
     if not hasattr(model, "presence_cues"):
         raise InputError("This model has no distribution of places, so there is no presence to fit; take another.")
-    chosen = prompts_to_fit(model, prompts)
-    return [_fit(model, dataset, prompt, max_per_category, seed, progress or no_progress) for prompt in chosen]
+    asked = {prompt: _questions(dataset, prompt, max_per_category, seed) for prompt in prompts_to_fit(model, prompts)}
+    return [_fit(model, prompt, *questions, progress or no_progress) for prompt, questions in asked.items()]
 
 
 def with_presence(own: Presence, fitted: Sequence[FittedPresence]) -> Presence:
@@ -96,14 +96,31 @@ class _Recorder:
         return Prediction(np.column_stack([unknown, unknown]), unknown)
 
 
-def _fit(
-    model: Any, dataset: Dataset, prompt: str, max_per_category: int | None, seed: int, progress: Progress
-) -> FittedPresence:
+def _questions(
+    dataset: Dataset, prompt: str, max_per_category: int | None, seed: int
+) -> tuple[list[Query], list[Query]]:
+    """The queries about objects' own points, and about those of another kind."""
     config = EvaluationConfig(protocol=PROTOCOLS[prompt], max_per_category=max_per_category, seed=seed)
     protocol = EvaluationProtocol.parse(config.protocol)
     dataset, pairs, _ = chosen_pairs(dataset, config, protocol)
     own = queries_of(dataset, pairs, config, protocol)
     others = foreign_queries(own, dataset.categories, protocol, None, seed)
+    visible = sum(int((query.item.visibility == 2).sum()) for query in own)
+    _check_enough(prompt, visible, sum(len(query.category) for query in (*own, *others)) - visible)
+    return own, others
+
+
+def _check_enough(prompt: str, visible: int, others: int) -> None:
+    """InputError for fewer points of either sort than are fitted."""
+    if min(visible, others) < _LEAST:
+        raise InputError(
+            f"To fit the presence by {prompt} takes {_LEAST} visible points and {_LEAST} that are hidden, absent or of "
+            f"another kind of object, but there are {visible} and {others}; add objects, or other kinds."
+        )
+
+
+def _fit(model: Any, prompt: str, own: list[Query], others: list[Query], progress: Progress) -> FittedPresence:
+    protocol = EvaluationProtocol.parse(PROTOCOLS[prompt])
     recorder = _Recorder(model)
 
     def cues_of(query: Query) -> np.ndarray | None:
@@ -137,12 +154,7 @@ def fitted_curve(prompt: str, values: np.ndarray, labels: np.ndarray, weights: n
     """
     parts = (labels == 2, (labels == 0) | (labels == 1), labels == -1)
     visible = parts[0]
-    if min(int(visible.sum()), int((~visible).sum())) < _LEAST:
-        raise InputError(
-            f"To fit the presence by {prompt} takes {_LEAST} visible points and {_LEAST} that are hidden, absent or of "
-            f"another kind of object, but there are {int(visible.sum())} and {int((~visible).sum())}; add objects, or "
-            "other kinds."
-        )
+    _check_enough(prompt, int(visible.sum()), int((~visible).sum()))
     used = [0, 1, 2, 3, 4] if np.isfinite(values).all() else [0, 1, 3]  # without scores
     factors = np.zeros(5)
     factors[used] = _logistic(values[:, used], visible.astype(float), weights / weights.mean())
