@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from anykeypoint.evaluation.protocols import EvaluationProtocol
 from anykeypoint.evaluation.queries import Query, predict_query
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.registry import fingerprint, parse
+from anykeypoint.images import read_picture
 from anykeypoint.library.lookup import category as library_category
 from anykeypoint.models.folders import model_digest
 from anykeypoint.models.loading import find
@@ -164,6 +166,33 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(dataset, tmp_path):
     assert len(rest.asked) == 7
     files = [(tmp_path / name / run.PREDICTIONS).read_bytes() for name in ("whole", "cut")]
     assert files[0] == files[1]
+
+
+def test_pictures_that_cannot_be_read_are_named_together_after_all_others_are_answered(source, tmp_path):
+    shutil.copytree(source, tmp_path / "data")
+    dataset = read_coco(tmp_path / "data" / ANNOTATIONS, tmp_path / "data" / IMAGES)
+    broken = sorted({item.image for item in dataset.objects})[:2]
+    whole = {image: image.read_bytes() for image in broken}
+    for image in broken:
+        image.write_bytes(whole[image][:80])
+
+    class Reader(Oracle):
+        """Reads the picture, as any model does."""
+
+        def predict(self, image, category, **more):
+            read_picture(image)
+            return super().predict(image, category, **more)
+
+    lost = sum(item.image in broken for item in dataset.objects)
+    model = Reader(dataset)
+    with pytest.raises(InputError, match=rf"^2 of the pictures cannot be read \(.*{broken[0].name}.*start again"):
+        run.evaluate(model, dataset, tmp_path / "out")
+    assert len(model.asked) == len(dataset.objects) - lost
+    for image, content in whole.items():
+        image.write_bytes(content)
+    model = Reader(dataset)
+    assert run.evaluate(model, dataset, tmp_path / "out")["category_mean"]["pck@0.2"] == 100
+    assert len(model.asked) == lost
 
 
 @pytest.mark.parametrize(

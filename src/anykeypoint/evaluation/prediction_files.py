@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, first_few
+from ..images import read_picture
 from .protocols import EvaluationProtocol
 from .queries import EvaluatedModel, Prediction, Query, QueryKey, predict_query
 from .run_folder import SCHEMA_VERSION, Progress, check_schema, whole_lines, write_text
@@ -50,7 +51,8 @@ def predict_all(
 
     options: further arguments of the model's `predict`.
     title: heading of the progress bar, which only the first process shows.
-    Raises InputError with the object's id where the model refuses a query or predicts another number of points.
+    Raises InputError with the object's id where the model refuses a query or predicts another number of points. Where
+    it is a picture that cannot be read, all other queries are answered first, and the error names all such pictures.
     """
     by_key = {query.key: query for query in queries}
     done: dict[QueryKey, Prediction] = {}
@@ -59,15 +61,25 @@ def predict_all(
     workers.wait()  # every process has read the files before one writes to them
     own = path if workers.count == 1 else path.with_suffix(f".{workers.rank}{path.suffix}")
     left = [query for query in queries if query.key not in done][workers.rank :: workers.count]
+    unread: dict[Path, str] = {}
     with own.open("a", encoding="utf-8") as lines:
         for query in progress(left, title) if workers.rank == 0 else left:
             try:
                 prediction = predict_query(model, query, protocol, options)
             except InputError as error:
-                raise InputError(f"Object {query.item.id} ({query.item.image}): {error}") from error
+                if not (bad := _unread_pictures(query)):
+                    raise InputError(f"Object {query.item.id} ({query.item.image}): {error}") from error
+                unread |= bad
+                continue
             done[query.key] = prediction
             lines.write(_line(query, prediction))
             lines.flush()
+    if unread:
+        raise InputError(
+            f"{len(unread)} of the pictures cannot be read ({first_few(list(map(str, unread)), 10)}): "
+            f"{next(iter(unread.values())).rstrip('.')}; mend them or leave their objects out, and start again, as the "
+            "answers about the others are kept."
+        )
     workers.wait()
     if workers.rank == 0:
         for file in _worker_files(path):
@@ -80,6 +92,17 @@ def predict_all(
     if workers.rank:
         done = _read(path, by_key, protocol)
     return [done[query.key] for query in queries]
+
+
+def _unread_pictures(query: Query) -> dict[Path, str]:
+    """The pictures of a query that cannot be read, each with the reason."""
+    found = {}
+    for item in (query.item, *query.examples):
+        try:
+            read_picture(item.image)
+        except InputError as error:
+            found[item.image] = str(error)
+    return found
 
 
 def _worker_files(path: Path) -> list[Path]:
