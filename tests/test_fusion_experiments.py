@@ -80,7 +80,7 @@ SMALL, GTE = "swinv2-s", "gte-base-en-v1.5"
 GRAPHCAPE, CAPEX = ("graphcape", SMALL, None, 8, "1-shot"), ("capex", SMALL, GTE, 8, "text-pairs")
 FLF, DLF = ("flf", SMALL, GTE, 8, "both"), ("dlf", SMALL, GTE, 8, "both")
 MATCHERS = {
-    ("table-2", "CapeX-CLIP"): ("capex", "swinv2-t", "clip", 16, "text-pairs"),
+    ("table-2", "CapeX-CLIP"): ("capex", SMALL, "clip", 8, "text-pairs"),
     ("table-2", "CapeX-S"): CAPEX,
     ("table-4", "POMNet"): ("pomnet", "resnet50", None, 16, "1-shot"),
     ("table-4", "CapeFormer-S"): ("capeformer", SMALL, None, 8, "1-shot"),
