@@ -121,6 +121,17 @@ def test_a_bad_edge_is_named_and_costs_no_object(put, tmp_path, edges):
     assert not data.skipped
 
 
+def test_points_at_places_that_mean_not_labelled_are_told_and_kept_wherever_labels_are_read(put, tmp_path):
+    lost = {"keypoints": [10, 10, 2, 40, 40, 2, -1, -1, 2]}
+    data = read(f"coco:{put('x.json', coco(lost, {}, lost))}", tmp_path)
+    assert data.notes == (
+        "2 labelled points lie at (-1, -1), which is how tools say 'not labelled'; taken as labelled: mend the labels "
+        "with `data check --fix`.",
+    )
+    assert [item.points[2].tolist() for item in data.objects] == [[-1, -1], [9, 11], [-1, -1]]
+    assert not read(f"coco:{put('x.json', coco({}, {'keypoints': [0, 0, 0, 40, 40, 2, 9, 9, 2]}))}", tmp_path).notes
+
+
 # --- pictures ------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from ..errors import InputError
 from .coco import from_document
 from .dataset import Dataset, check_faults
 from .document import Labels
+from .faults.doubts import doubts
 from .form import LabelForm, Written, file_digest
 from .losses import lost
 from .phrases import LIBRARY, in_phrases
@@ -119,6 +120,7 @@ def read(
     else:
         data = from_document(labels.document(), _named_file(spec), folder, allow_missing)
     data = _with_reader(data, labels, folder)
+    data = replace(data, notes=(*data.notes, *doubts(data.objects)))
     check_faults(data.faults, strict, left=bool(data.objects))
     check_faults(data.supplied, strict)
     return in_phrases(data, phrases, labels.categories, path)
