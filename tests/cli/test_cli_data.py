@@ -188,6 +188,18 @@ def test_half_of_each_category_is_taken(made, tmp_path, capsys):
     assert not {entry["id"] for entry in drawn[0]} & {entry["id"] for entry in drawn[1]}
 
 
+def test_pictures_with_objects_on_two_sides_are_counted(made, tmp_path, capsys):
+    folder, options = made
+    labels = json.loads((folder / "labels.json").read_text())
+    for i in range(6):  # each picture shows the other kind too
+        labels["annotations"].append(labels["annotations"][i] | {"id": 6 + i, "category_id": 1 - i % 2})
+    (folder / "labels.json").write_text(json.dumps(labels))
+    said = "Pictures with objects in more than one part: 6."
+    for way in (["--by", "category", "--shares", ".5,0,.5"], ["--by", "group", "--shares", ".5,0,.5"]):
+        _, _, err = run(capsys, "split", *options, *way, "-o", tmp_path / way[1])
+        assert (said in err) is (way[1] == "category")
+
+
 def test_mp100_is_put_together_and_what_is_missing_is_listed(tmp_path, capsys):
     sources, out = tmp_path / "sources", tmp_path / "out"
     (sources / "coco").mkdir(parents=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anykeypoint.data.parts import hold_out, merge, take_share
+from anykeypoint.data.parts import hold_out, in_several, merge, take_share
 from anykeypoint.data.splits import split
 from anykeypoint.errors import InputError
 from anykeypoint.forms.mp100 import HELD_OUT, supercategory
@@ -157,6 +157,14 @@ def test_files_of_one_data_set_are_put_together_and_others_are_refused():
     other["annotations"][0]["keypoints"] = [1, 2, 2]
     with pytest.raises(InputError, match="annotations of the id 0 that differ in 'keypoints'"):
         merge([whole, other])
+
+
+def test_a_picture_in_two_parts_is_counted_whatever_its_ids_are():
+    whole = document([-1] * 6)
+    assert in_several(take_share(whole, 0.5, 0, per_category=False)) == 0
+    again = document([-1] * 2)
+    again["images"][0]["id"] = 77
+    assert in_several([whole, again, again]) == 2
 
 
 # --- shares --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..configs.checks import near_names
 from ..errors import InputError
+from ..forms.reading import picture_key
 
 _SAME = {  # list of a document -> the fields in which entries of one id must agree
     "images": ("file_name",),
@@ -90,6 +92,12 @@ def take_share(
         taken |= {ordered[i] for i in order[:count].tolist()}
     halves = [[e for e in document["annotations"] if (e["id"] in taken) is wanted] for wanted in (True, False)]
     return part(document, halves[0], whole=True), part(document, halves[1], whole=True)
+
+
+def in_several(parts: Sequence[Mapping[str, list]]) -> int:
+    """The number of pictures, by their names, that have objects in more than one of these parts."""
+    counts = Counter(name for one in parts for name in {picture_key(str(e["file_name"])) for e in one["images"]})
+    return sum(count > 1 for count in counts.values())
 
 
 def merge(documents: Sequence[Mapping[str, list]]) -> dict[str, list]:

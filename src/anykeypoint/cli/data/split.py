@@ -72,6 +72,7 @@ def run(
     for one, name in itertools.product(spec, parts):
         check_output(_place(out, name), one, pictures_of(one, images))
     _write(parts, out)
+    _tell_shared(list(parts.values()), 2 if hold_out is not None else len(parts))
     if by == "group" and hold_out is None and share is None:
         alone = sum(entry.get("group") is None for entry in document["images"])
         if alone:
@@ -129,6 +130,18 @@ def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part
         train, test = hold_out(document, chosen, supercategory)
         parts |= {f"{'+'.join(chosen)}_train": train, f"{'+'.join(chosen)}_test": test}
     return parts
+
+
+def _tell_shared(parts: "list[Part]", together: int) -> None:
+    """Note pictures that are in more than one of the parts that belong together, so many after one another."""
+    from ...data.parts import in_several
+
+    shared = max(in_several(parts[start : start + together]) for start in range(0, len(parts), together))
+    if shared:
+        console.note(
+            f"Pictures with objects in more than one part: {shared}. A model is then measured on pictures that it has "
+            "seen; --by group keeps each picture whole."
+        )
 
 
 def _place(out: Path, name: str) -> Path:
