@@ -432,6 +432,44 @@ def test_a_path_that_leads_out_of_the_folder_means_the_file_of_its_name_there(go
         assert "broken entry" in kinds(good, tmp_path)
 
 
+def moved(folder, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "a.png").rename(folder / name)
+
+
+@pytest.mark.parametrize("gone", ["cam1/a.png", "../cam1/a.png", "C:\\cam1\\A.PNG"])
+@pytest.mark.parametrize("named", ["cam2/a.png", "cam2\\a.png", "gone/a.png"])
+def test_a_file_of_another_picture_is_not_taken_for_one_that_is_missing(good, tmp_path, gone, named):
+    moved(tmp_path, "cam2/a.png")
+    good["images"][0]["file_name"] = gone
+    good["images"].append({"id": 9, "file_name": named, "width": 200, "height": 160})
+    good["annotations"][1]["image_id"] = 9
+    (fault,) = [fault for fault in examine(good, tmp_path).faults if fault.where == "image 1"]
+    whose = "may be gone/a.png as well" if named.startswith("gone") else "is another entry's"
+    assert f"cam2/a.png, which has its name, {whose}" in fault.text
+    assert mended(good, tmp_path) == good
+
+
+def test_a_file_of_another_suffix_that_is_listed_itself_is_not_taken(good, tmp_path):
+    good["images"][0]["file_name"] = "b.jpg"
+    assert kinds(good, tmp_path) == ["picture missing"] and mended(good, tmp_path) == good
+
+
+def test_one_missing_picture_that_is_listed_twice_is_still_found_elsewhere(good, tmp_path):
+    moved(tmp_path, "deep/a.png")
+    good["images"][0]["file_name"] = "in/a.png"
+    good["images"].append({**good["images"][0], "id": 9, "file_name": "./in/a.png"})
+    assert mended(good, tmp_path)["images"][0]["file_name"] == "deep/a.png"
+
+
+@pytest.mark.parametrize("name", ["wrong\\a.png", "WRONG\\A.PNG", ".\\wrong\\a.jpg"])
+def test_a_missing_picture_of_windows_is_found_elsewhere(good, tmp_path, name):
+    moved(tmp_path, "deep/i/a.png")
+    good["images"][0]["file_name"] = name
+    assert kinds(good, tmp_path) == ["picture elsewhere"]
+    assert mended(good, tmp_path)["images"][0]["file_name"] == "deep/i/a.png"
+
+
 def test_true_as_visibility_is_a_point_that_is_labelled(good, tmp_path):
     good["annotations"][0]["keypoints"][2] = True
     assert "visibility" in kinds(good, tmp_path)

@@ -1,6 +1,8 @@
 """Faults of a document's pictures: file names, files and sizes."""
 
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..reading import leaves_folder, picture_key, tails
@@ -11,15 +13,11 @@ from .findings import Findings
 def images(found: Findings) -> None:
     """Faults of file names and sizes; fills `sizes` and `stated`."""
     first: dict[str, tuple[int, dict[str, Any]]] = {}  # a picture -> id and entry of its first mention
+    elsewhere = _Elsewhere(found)
     for place, identity, entry in found.entries("images"):
         key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
-        if (
-            isinstance(name, str)
-            and leaves_folder(name)
-            and len(meant := _candidates(found, entry, Path((tails(name) or [""])[0]))) == 1
-        ):
-            found.sizes[identity] = None
-            _found_elsewhere(found, meant[0], f"{name} is a path of another folder", where, key)
+        if isinstance(name, str) and leaves_folder(name) and elsewhere.files(entry):
+            _not_at_its_path(found, elsewhere, entry, f"{name} is a path of another folder", where, key)
             continue
         if not isinstance(name, str) or not name or leaves_folder(name):
             found.say("broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key)
@@ -30,8 +28,7 @@ def images(found: Findings) -> None:
         _twice(found, first.setdefault(picture_key(name), (identity, entry)), identity, entry, key)
         path = found.pictures.path(name)
         if not found.pictures.has(name):
-            found.sizes[identity] = None
-            _missing_picture(found, entry, path, where, key)
+            _not_at_its_path(found, elsewhere, entry, f"{name} is missing", where, key)
             continue
         stored = found.pictures.size(path)
         if stored is None:
@@ -64,25 +61,64 @@ def _twice(
     found.faults.append(Fault("picture twice", "", f"image {identity}", text, key, (identity, before), (), agree))
 
 
-def _missing_picture(found: Findings, entry: dict, path: Path, where: str, key: tuple[str, int]) -> None:
-    """A picture that is not at its path: is there one file of its name, and of its size where stated, elsewhere?"""
-    name, candidates = entry["file_name"], _candidates(found, entry, path)
-    if len(candidates) == 1:
-        _found_elsewhere(found, candidates[0], f"{name} is missing", where, key)
+# --- files that are not at their paths -----------------------------------------------------------------------------
+
+
+class _Elsewhere:
+    """The files of the folder that may be pictures of other paths."""
+
+    def __init__(self, found: Findings) -> None:
+        self._pictures = found.pictures
+        self._named: set[Path] = set()  # the files that entries name
+        self._lost: dict[Path, set[str]] = defaultdict(set)  # a file -> the other pictures that it may be
+        entries = [entry for entry in found.document["images"] if isinstance(entry, dict)]
+        for entry in entries:
+            name = entry.get("file_name")
+            if not isinstance(name, str) or not name:
+                continue
+            if not leaves_folder(name) and self._pictures.has(name):
+                self._named.add(self._pictures.path(name))
+            else:
+                for file in self.files(entry):
+                    self._lost[file].add(picture_key(name))
+
+    def files(self, entry: Mapping[str, Any]) -> list[Path]:
+        """The files that have a picture's name, and its size where that is stated."""
+        index, stated = self._pictures.below, (entry.get("width"), entry.get("height"))
+        path = PurePosixPath((tails(entry["file_name"]) or [""])[0])
+        files = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
+        if None not in stated:  # pictures of different data sets often have the same numbers as names
+            files = [file for file in files if self._pictures.size(file) == stated]
+        return files
+
+    def claim(self, file: Path, name: str) -> str:
+        """What says that a file is, or may be, another picture than that of a name; "" for nothing."""
+        if file in self._named:
+            return "is another entry's"
+        others = sorted(self._lost[file] - {picture_key(name)})
+        return f"may be {others[0]} as well" if others else ""
+
+
+def _not_at_its_path(
+    found: Findings, elsewhere: _Elsewhere, entry: dict, what: str, where: str, key: tuple[str, int]
+) -> None:
+    """A picture that is not at its path: is there one file of its name, and of its size where stated, elsewhere?
+
+    A file that another entry names, or may mean too, is not taken: the objects of two pictures would be put on one.
+    """
+    name, files = entry["file_name"], elsewhere.files(entry)
+    found.sizes[entry["id"]] = None
+    free = [file for file in files if not elsewhere.claim(file, name)]
+    here = [file.relative_to(found.pictures.folder).as_posix() for file in free or files[:1]]
+    if len(free) == 1:
+        found.say("picture elsewhere", where, f"{what}, but there is {here[0]}", key, "", here[0])
+        return
+    if free or not files:
+        also = f"; {len(files)} files elsewhere have its name and size" if files else ""
     else:
-        also = f"; {len(candidates)} files elsewhere have its name and size" if candidates else ""
-        found.say("picture missing", where, f"{name} is missing{also}", key)
-
-
-def _candidates(found: Findings, entry: dict, path: Path) -> list[Path]:
-    """The files of the folder that have a picture's name, and its size where that is stated."""
-    index, stated = found.pictures.below, (entry.get("width"), entry.get("height"))
-    candidates = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
-    if None not in stated:  # pictures of different data sets often have the same numbers as names
-        candidates = [other for other in candidates if found.pictures.size(other) == stated]
-    return candidates
-
-
-def _found_elsewhere(found: Findings, place: Path, what: str, where: str, key: tuple[str, int]) -> None:
-    here = place.relative_to(found.pictures.folder).as_posix()
-    found.say("picture elsewhere", where, f"{what}, but there is {here}", key, "", here)
+        also = f", and {here[0]}, which has its name, {elsewhere.claim(files[0], name)}"
+    if leaves_folder(name):
+        found.unusable["images"].add(entry["id"])
+        found.say("broken entry", where, f"{what}{also}", key, sure=False)
+    else:
+        found.say("picture missing", where, f"{what}{also}", key)
