@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from anykeypoint.errors import InputError
+from anykeypoint.forms.coco import from_document
 from anykeypoint.forms.faults.changes import take_back
 from anykeypoint.forms.faults.doctor import examine
 from anykeypoint.forms.faults.repair import mend
@@ -204,6 +205,15 @@ def test_a_picture_whose_objects_are_left_out_is_none_without_objects(put, tmp_p
 
 
 # --- what --fix must not leave out ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("others", [[None], ["b.png", "c.png"]])
+def test_objects_of_an_id_that_several_pictures_have_are_read_from_none_of_them(put, tmp_path, others):
+    document = json.loads(put("x.json", coco({})).read_text())
+    document["images"] = [{"id": 1, "file_name": name} for name in others] + document["images"]
+    data = from_document(document, tmp_path / "x.json", tmp_path)
+    assert not data.objects and any("appears twice" in sentence for sentence in data.faults)
+    assert not sum(sums.objects for sums in examine(document, tmp_path).counts.values())
 
 
 @pytest.mark.parametrize("name", ["/home/me/set/a.png", "C:\\set\\a.png", "\\\\server\\set\\A.PNG"])

@@ -190,13 +190,11 @@ def _pictures(entries: list, path: Path, rules: Rules, faults: list[str]) -> dic
             where = entry_of(entry, f"{path}: images[{index}]")
             identity = _id(entry, "id", where)
             where = f"{path}: image {identity}"
-            before = pictures.get(identity)
+            before, again = pictures.get(identity), identity in pictures
             pictures[identity] = None  # until it is sure to be good
-            if before is not None:
-                raise InputError(
-                    f"{where} appears twice, as {before.file_name} and {str(entry.get('file_name'))[:200]}; give every "
-                    "image its own id."
-                )
+            if again:
+                names = "" if before is None else f", as {before.file_name} and {str(entry.get('file_name'))[:200]}"
+                raise InputError(f"{where} appears twice{names}; give every image its own id.")
             picture = _picture(entry, where, rules.sized)
             first = same.setdefault(picture_key(picture.file_name), picture)
             pictures[identity] = picture if rules.by_picture else first
