@@ -361,6 +361,28 @@ def test_one_box_that_reaches_out_is_no_matter_of_order(good, tmp_path):
     assert kinds(data, tmp_path) == ["box outside"]
 
 
+def test_a_box_of_two_corners_among_others_is_left_to_a_person(good, tmp_path):
+    for item in spread(good)["annotations"][:2]:
+        item |= {"keypoints": triples([110 + item["id"], 90, 150, 100, 170, 120]), "bbox": [100, 80, 180, 130]}
+    for item in good["annotations"]:
+        item["area"] = 777
+    found = [fault for fault in examine(good, tmp_path).faults if fault.kind == "box outside"]
+    assert [fault.where for fault in found] == ["annotation 1", "annotation 2"]
+    assert all(
+        not fault.sure and "as x1, y1, x2, y2 its numbers [100, 80, 180, 130] fit" in fault.text for fault in found
+    )
+    assert mended(good, tmp_path)["annotations"][:2] == good["annotations"][:2]
+
+
+def test_an_object_beside_its_picture_is_left_to_a_person_and_not_said_to_be_mended(good, tmp_path):
+    good["annotations"][0] |= {"keypoints": triples([20, -130, 60, -100, 70, -90]), "bbox": [10, -140, 90, 70]}
+    result = mend(good, tmp_path)
+    assert result.mended == {} and result.left == {"box outside": 1, "points outside the picture": 1}
+    assert result.document == good
+    good["annotations"][0]["keypoints"] = triples(POINTS)
+    assert mend(good, tmp_path).mended == {"box outside": 1, "area": 1}
+
+
 @pytest.mark.parametrize("area", [0, 1, 90 * 70 * 3])
 def test_an_area_that_cannot_be_the_objects_becomes_the_boxs(good, tmp_path, area):
     data = copy.deepcopy(good)

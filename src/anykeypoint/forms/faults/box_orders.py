@@ -2,10 +2,10 @@
 
 Every box x1, y1, x2, y2 holds its points when it is read as x, y, width, height too, so that single boxes seldom give
 themselves away: those that then reach out of their picture do, and many together that are far too large on the right
-and below. Places are in image pixels.
+and below. Where a file has both orders, those that reach out are left to a person. Places are in image pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,11 +117,25 @@ def _order(boxes: _Boxes) -> str | None:
     return others[0] if len(others) == 1 else None  # where two fit, only a person can tell
 
 
+def may_be_corners(box: Sequence[float], points: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether one box may be x1, y1, x2, y2 among others: as x, y, width, height it reaches out, and so it fits.
+
+    points: [N, 2], the labelled ones of its object. size: (width, height) of its picture.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    one = _Boxes([0], *(np.array([row], dtype=float) for row in (box, low, high, size)))
+    return bool((_reaching_out(one) & one.fits(_CORNERS)).any())
+
+
 def _reaches_out(boxes: _Boxes) -> bool:
-    """Whether many boxes reach out of their pictures as x, y, width, height, on a side where the two orders differ."""
-    c = boxes.corners(_COCO)
-    out = (c[:, 2:] > boxes.sizes + SLACK) & _differ(boxes, _OFFSET)
-    return bool(out.any(axis=1).mean() >= _OUT)
+    """Whether many boxes reach out of their pictures."""
+    return bool(_reaching_out(boxes).mean() >= _OUT)
+
+
+def _reaching_out(boxes: _Boxes) -> np.ndarray:
+    """Which boxes [N] reach out of their pictures as x, y, width, height, on a side where the two orders differ."""
+    out = boxes.corners(_COCO)[:, 2:] > boxes.sizes + SLACK
+    return (out & _differ(boxes, _OFFSET)).any(axis=1)
 
 
 def _differ(boxes: _Boxes, share: float) -> np.ndarray:

@@ -40,6 +40,7 @@ class Findings:
     stated: id of a picture -> (width, height) in pixels as the labels state them, where they do.
     left_out: reason -> number of objects that readers leave out for it, without a fault.
     boxless: index of each object with points but without a box, and the box of its points.
+    maybe_corners: index of each object whose box may be x1, y1, x2, y2 among boxes x, y, width, height.
     labelled: id of a category -> index, points [K, 2] and width of the box of each object that has points and a box.
     """
 
@@ -54,6 +55,7 @@ class Findings:
         self.stated: dict[Any, tuple[int, int]] = {}
         self.left_out: Counter[str] = Counter()
         self.boxless: list[tuple[int, tuple[float, float, float, float]]] = []
+        self.maybe_corners: set[int] = set()
         self.labelled: dict[Any, list[tuple[int, np.ndarray, float]]] = defaultdict(list)
 
     def say(

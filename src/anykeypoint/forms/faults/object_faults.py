@@ -1,6 +1,7 @@
 """Faults of a document's objects: their points and boxes, one by one. K is the number of keypoints."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..dataset import CROWD, IGNORED, POINTLESS, UNLABELLED
 from ..document import box_round, within
 from ..outlines import read_outline
 from ..reading import plain_number
-from . import coincidences
+from . import box_orders, coincidences
 from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, chosen_names, naming
 
@@ -124,8 +125,9 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
 def _box(
     found: Findings, entry: dict, points: np.ndarray, image: Any, kind: Any, where: str, key: tuple[str, int]
 ) -> list[float] | None:
-    """The box of an annotation as written, None for one that is none, and its faults; also where the points lie.
+    """The box of an annotation as written, and its faults; None for one that is none, or may be x1, y1, x2, y2.
 
+    The faults are also those of where the points lie; fills `maybe_corners`.
     points: [K, 2], NaN where not labelled.
     image, kind: ids of its picture and category.
     """
@@ -152,14 +154,30 @@ def _box(
     if size is not None and (x < -SLACK or y < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK):
         counts.outside += 1
         text = f"has a box from ({x:g}, {y:g}) to ({x + w:g}, {y + h:g}) in a picture of {size[0]} x {size[1]} pixels"
-        found.say("box outside", where, text, key, counts.name, size)
+        turned = bool(labelled.any()) and box_orders.may_be_corners(numbers, points[labelled], size)
+        text += f", but as x1, y1, x2, y2 its numbers {values} fit picture and points" if turned else ""
+        cut = None if turned else _cut(numbers, points[labelled], size)
+        found.maybe_corners |= {key[1]} if turned else set()
+        found.say("box outside", where, text, key, counts.name, cut, sure=cut is not None)
     low, high = np.array([x, y]), np.array([x + w, y + h])
     off = labelled & ((points < low - SLACK) | (points > high + SLACK)).any(axis=1)
     if off.any():
         found.say("points outside the box", where, f"has {chosen_names(labels, off)} outside its box", key, counts.name)
     if labelled.any():
         found.labelled[kind].append((key[1], points, w))
-    return numbers
+    return None if key[1] in found.maybe_corners else numbers
+
+
+def _cut(box: Sequence[float], points: np.ndarray, size: tuple[int, int]) -> list[float] | None:
+    """A box cut to its picture, or where it lies beside it one round the points; None where those do so too.
+
+    points: [N, 2], the labelled ones. size: (width, height) of the picture in pixels.
+    """
+    for x, y, w, h in (box, box_round(points)) if len(points) else (box,):
+        low, high = np.clip([x, y], 0, size), np.clip([x + w, y + h], 0, size)
+        if (high > low).all():
+            return [*map(float, low), *map(float, high - low)]
+    return None
 
 
 def _made(points: np.ndarray, size: tuple[int, int] | None) -> tuple[float, float, float, float]:
@@ -194,7 +212,8 @@ def _constant_area(found: Findings) -> None:
         box = entry.get("bbox") if isinstance(entry, dict) else None
         numbers = [plain_number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
         area = plain_number(entry.get("area")) if isinstance(entry, dict) else math.nan
-        if numbers and np.isfinite([*numbers, area]).all() and min(numbers[2:]) > 0 and area > 0:
+        known = bool(numbers) and place not in found.maybe_corners
+        if known and np.isfinite([*numbers, area]).all() and min(numbers[2:]) > 0 and area > 0:
             places.append(place)
             areas.append(area)
             boxes.append(tuple(numbers))

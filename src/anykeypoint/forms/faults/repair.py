@@ -297,13 +297,8 @@ def _box(entry: Entry, _: Any) -> bool:
     return bool(len(points))
 
 
-def _cut(entry: Entry, size: tuple[int, int]) -> bool:
-    x, y, w, h = entry.value["bbox"]
-    low, high = np.clip([x, y], 0, size), np.clip([x + w, y + h], 0, size)
-    if (high <= low).any():
-        return _box(entry, None)  # the whole box lies outside the picture
-    entry.set("bbox", [*map(float, low), *map(float, high - low)])
-    return True
+def _other_box(entry: Entry, box: list[float]) -> None:
+    entry.set("bbox", box)
 
 
 def _area(entry: Entry, box: list[float] | None) -> None:
@@ -324,5 +319,5 @@ _MENDERS: dict[str, Callable[[Entry, Any], bool | None]] = {
     "num_keypoints": _count,
     "area": _area,
     "box": _box,
-    "box outside": _cut,
+    "box outside": _other_box,
 }
