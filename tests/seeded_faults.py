@@ -205,6 +205,7 @@ COCO: dict[str, Injector] = {
     "picture elsewhere": Injector(("picture elsewhere",), _moved_picture),
     "picture in a folder above": Injector(("picture elsewhere",), _picture_above, costs=True),
     "picture's size": Injector(("picture's size",), _picture(width=SIZE[1], height=SIZE[0])),
+    "picture without a size": Injector(("picture's size",), _picture(width=0, height=None)),
     "picture twice": Injector(("picture twice",), _picture_again),
     "picture out of the folder": Injector(("broken entry",), _picture(file_name="../gone.png"), costs=True),
     "broken entry": Injector(("broken entry",), lambda d, rng: d["annotations"].append(["no object"])),

@@ -80,7 +80,7 @@ BROKEN = {  # kind -> section, index and what is changed
     "unknown category": ("annotations", 0, {"category_id": "cat"}),
     "picture missing": ("images", 0, {"file_name": "gone.png"}),
     "picture elsewhere": ("images", 0, {"file_name": "in/A.PNG"}),
-    "picture's size": ("images", 0, {"width": 80, "height": 100}),
+    "picture's size": ("images", 0, {"width": 0, "height": None}),
     "names of points": ("categories", 0, {"keypoints": ["nose", "eye", "Eye", "left ear", "right ear", "x", "y"]}),
     "number of points": ("annotations", 0, {"keypoints": [1, 2, 2]}),
     "coordinates": ("annotations", 0, {"keypoints": points({0: float("nan")}), "num_keypoints": 6}),

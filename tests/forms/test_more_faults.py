@@ -454,6 +454,44 @@ def test_a_path_that_leads_out_of_the_folder_means_the_file_of_its_name_there(go
         assert "broken entry" in kinds(good, tmp_path)
 
 
+@pytest.mark.parametrize("sides", [(0, 0), (None, None), (-1, 160), ("?", []), (200, None), (199, 160.6)])
+def test_a_size_that_is_none_or_rounded_is_that_of_the_file(good, tmp_path, sides):
+    data = copy.deepcopy(good)
+    data["images"][0] |= dict(zip(("width", "height"), sides, strict=True))
+    assert kinds(data, tmp_path) == ([] if sides == (None, None) else ["picture's size"])
+    assert (mended(data, tmp_path) == good) == (sides != (None, None))
+
+
+@pytest.mark.parametrize("sides", [(160, 200), (100, 80), (400, 320.0), (400, None), (200, 150)])
+def test_a_size_that_points_may_have_been_set_in_is_left_to_a_person(good, tmp_path, sides):
+    good["images"][0] |= dict(zip(("width", "height"), sides, strict=True))
+    (fault,) = examine(good, tmp_path).faults
+    assert fault.kind == "picture's size" and not fault.sure
+    assert mended(good, tmp_path) == good
+
+
+def test_points_and_boxes_in_a_frame_that_is_larger_than_the_file_are_left_as_they_are(good, tmp_path):
+    good["images"][0] |= {"width": 400, "height": 320}
+    for item in good["annotations"]:
+        if item["image_id"] == 1:
+            item |= {"keypoints": triples([300, 250, 300, 250, 330 + item["id"], 280]), "bbox": [250, 200, 120, 100]}
+            item["area"] = 12000
+    found = kinds(good, tmp_path)
+    assert "sentinel" not in found and "box outside" in found
+    assert mended(good, tmp_path) == good
+
+
+@pytest.mark.parametrize("first", [{"width": 200, "height": 160}, {}, {"width": None, "height": None}])
+def test_a_picture_under_two_ids_in_two_sizes_stays_two(good, tmp_path, first):
+    good["images"][0] = {"id": 1, "file_name": "a.png", **first}
+    good["images"].append({"id": 9, "file_name": "a.png", "width": 400, "height": 320})
+    good["annotations"][1]["image_id"] = 9
+    assert sorted(kinds(good, tmp_path)) == ["picture twice", "picture's size"]
+    fixed = mended(good, tmp_path)
+    assert len(fixed["images"]) == 3 and fixed["annotations"] == good["annotations"]
+    assert fixed["images"][2] == good["images"][2]
+
+
 def moved(folder, name):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / "a.png").rename(folder / name)

@@ -163,7 +163,7 @@ def _read(found: Findings) -> _Boxes | None:
         values = [plain_number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
         if not values or not np.isfinite(values).all() or min(values[2:]) <= 0:
             continue
-        size = found.extent(entry)
+        size = found.reach(entry)
         places.append(at)
         numbers.append(values)
         low.append(points.min(axis=0))

@@ -38,6 +38,7 @@ class Findings:
     bases: id of a category -> the index that its skeleton counts from.
     sizes: id of a picture -> (width, height) in pixels; None if its file is missing.
     stated: id of a picture -> (width, height) in pixels as the labels state them, where they do.
+    in_doubt: ids of pictures whose file has another size than the labels state, which may be the frame of the points.
     left_out: reason -> number of objects that readers leave out for it, without a fault.
     boxless: index of each object with points but without a box, and the box of its points.
     maybe_corners: index of each object whose box may be x1, y1, x2, y2 among boxes x, y, width, height.
@@ -53,6 +54,7 @@ class Findings:
         self.bases: dict[Any, int] = {}
         self.sizes: dict[Any, tuple[int, int] | None] = {}
         self.stated: dict[Any, tuple[int, int]] = {}
+        self.in_doubt: set[int] = set()
         self.left_out: Counter[str] = Counter()
         self.boxless: list[tuple[int, tuple[float, float, float, float]]] = []
         self.maybe_corners: set[int] = set()
@@ -84,6 +86,13 @@ class Findings:
         if type(image) is not int:
             return None
         return self.sizes.get(image) or self.stated.get(image)
+
+    def reach(self, entry: Mapping[str, Any]) -> tuple[int, int] | None:
+        """The `extent` of an annotation's picture; where that is in doubt, the larger width and height of the two."""
+        size, image = self.extent(entry), entry.get("image_id")
+        if size is None or image not in self.in_doubt or image not in self.stated:
+            return size
+        return max(size[0], self.stated[image][0]), max(size[1], self.stated[image][1])
 
     def entries(self, section: str) -> list[tuple[int, Any, dict[str, Any]]]:
         """Index, id and entry of each entry of a section that has an id of its own; the others are faults."""

@@ -1,17 +1,18 @@
 """Faults of a document's pictures: file names, files and sizes."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..reading import leaves_folder, picture_key, tails
+from ..reading import leaves_folder, picture_key, plain_number, tails
 from .fault import Fault
-from .findings import Findings
+from .findings import SLACK, Findings
 
 
 def images(found: Findings) -> None:
-    """Faults of file names and sizes; fills `sizes` and `stated`."""
+    """Faults of file names and sizes; fills `sizes`, `stated` and `in_doubt`."""
     first: dict[str, tuple[int, dict[str, Any]]] = {}  # a picture -> id and entry of its first mention
     elsewhere = _Elsewhere(found)
     for place, identity, entry in found.entries("images"):
@@ -22,25 +23,40 @@ def images(found: Findings) -> None:
         if not isinstance(name, str) or not name or leaves_folder(name):
             found.say("broken entry", where, f"has no path inside the folder as file_name, but {str(name)[:60]!r}", key)
             continue
-        stated = (entry.get("width"), entry.get("height"))
-        if all(type(side) is int and side > 0 for side in stated):
-            found.stated[identity] = stated
+        stated, path = _stated(entry), found.pictures.path(name)
+        if all(stated):
+            found.stated[identity] = (int(stated[0]), int(stated[1]))
+        stored = found.pictures.size(path) if found.pictures.has(name) else None
+        if stored is not None and _in_doubt(stated, stored):
+            found.in_doubt.add(identity)
         _twice(found, first.setdefault(picture_key(name), (identity, entry)), identity, entry, key)
-        path = found.pictures.path(name)
+        found.sizes[identity] = stored
         if not found.pictures.has(name):
             _not_at_its_path(found, elsewhere, entry, f"{name} is missing", where, key)
-            continue
-        stored = found.pictures.size(path)
-        if stored is None:
-            found.sizes[identity] = None
+        elif stored is None:
             found.say("picture missing", where, f"{name} is no readable picture", key)
-            continue
-        found.sizes[identity] = stored
-        if stated not in ((None, None), stored):
+        elif (entry.get("width"), entry.get("height")) not in ((None, None), stored):
             turned = ", so it was labelled lying on its side" if stated == stored[::-1] else ""
-            size = f"{str(stated[0])[:20]} x {str(stated[1])[:20]}"
+            size = f"{str(entry.get('width'))[:20]} x {str(entry.get('height'))[:20]}"
             text = f"{name} is {stored[0]} x {stored[1]} pixels, but the labels say {size}{turned}"
-            found.say("picture's size", where, text, key, "", stored)
+            found.say("picture's size", where, text, key, "", stored, identity not in found.in_doubt)
+
+
+def _stated(entry: Mapping[str, Any]) -> tuple[float, float]:
+    """(width, height) as an entry states them; 0 for what is no size, such as null or a text."""
+    numbers = [plain_number(entry.get(key)) for key in ("width", "height")]
+    width, height = (number if 0 < number < math.inf else 0.0 for number in numbers)
+    return width, height
+
+
+def _in_doubt(stated: tuple[float, float], stored: tuple[int, int]) -> bool:
+    """Whether a picture may be turned or scaled since the points were set: they may lie in the frame that is stated.
+
+    stated: 0 for a side that is not. stored: of the file.
+    """
+    if stated == stored[::-1]:
+        return stated != stored
+    return any(side and abs(side - real) > SLACK for side, real in zip(stated, stored, strict=True))
 
 
 def _twice(
@@ -54,11 +70,11 @@ def _twice(
     if before == identity:
         return
     shared = (set(entry) & set(other)) - {"id", "file_name"}
-    agree = all(entry[one] == other[one] for one in shared)
-    text = f"is the picture of image {before}, {other['file_name']}"
-    if not agree:
-        text += f", with another {min(one for one in shared if entry[one] != other[one])}"
-    found.faults.append(Fault("picture twice", "", f"image {identity}", text, key, (identity, before), (), agree))
+    if found.in_doubt & {identity, before}:  # the size that only one states may be the frame of its points
+        shared |= {"width", "height"}
+    differ = [one for one in sorted(shared) if entry.get(one) != other.get(one)]
+    text = f"is the picture of image {before}, {other['file_name']}" + (f", with another {differ[0]}" if differ else "")
+    found.faults.append(Fault("picture twice", "", f"image {identity}", text, key, (identity, before), (), not differ))
 
 
 # --- files that are not at their paths -----------------------------------------------------------------------------
@@ -84,10 +100,10 @@ class _Elsewhere:
 
     def files(self, entry: Mapping[str, Any]) -> list[Path]:
         """The files that have a picture's name, and its size where that is stated."""
-        index, stated = self._pictures.below, (entry.get("width"), entry.get("height"))
+        index, stated = self._pictures.below, _stated(entry)
         path = PurePosixPath((tails(entry["file_name"]) or [""])[0])
         files = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
-        if None not in stated:  # pictures of different data sets often have the same numbers as names
+        if all(stated):  # pictures of different data sets often have the same numbers as names
             files = [file for file in files if self._pictures.size(file) == stated]
         return files
 

@@ -55,7 +55,7 @@ def _places(found: Findings) -> dict[Place, list[Point]]:
     """The places that may be sentinels, with the points there."""
     places: dict[Place, list[Point]] = defaultdict(list)
     for at, entry, _ in _objects(found):
-        size = found.extent(entry)
+        size = found.reach(entry)
         values = entry["keypoints"]
         for i in range(0, len(values), 3):
             x, y, v = values[i : i + 3]
@@ -117,7 +117,7 @@ def _corners(found: Findings, points: list[Point], others: bool) -> list[Point]:
             certain += [(at, i) for i in own]
         elif _far(entry, own[0]):
             likely.append((at, own[0]))
-        elif _clear(entry, own[0], found.extent(entry)):
+        elif _clear(entry, own[0], found.reach(entry)):
             possible.append((at, own[0]))
     if likely and len(certain) + len(likely) + others >= _FEW:
         certain += likely
@@ -164,7 +164,7 @@ def _unlabelled(found: Findings, at: int, own: list[int]) -> list[Rewrite]:
     rewrites = [Rewrite(at, "keypoints", values)]
     if "num_keypoints" in entry and entry["num_keypoints"] != len(after):
         rewrites.append(Rewrite(at, "num_keypoints", len(after)))
-    box, size = entry.get("bbox"), found.extent(entry)
+    box, size = entry.get("bbox"), found.reach(entry)
     numbers = np.array([plain_number(value) for value in box] if isinstance(box, list) else [])
     if len(after) and len(after) < len(before) and len(numbers) == 4:
         for rule in (box_round, _tight, _hull):
