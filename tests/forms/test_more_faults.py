@@ -243,6 +243,55 @@ def test_zeros_in_many_objects_of_large_animals_are_not_labelled(good, tmp_path)
     assert kinds(good, tmp_path) == []
 
 
+def in_pictures(good, tmp_path, *rows, count=6):
+    """An object in each of some pictures of its own: rows of numbers x, y, of which those that are no zero move."""
+    for i in range(count):
+        Image.new("RGB", (200, 160)).save(tmp_path / f"{i}.png")
+    good["images"] = [{"id": i, "file_name": f"{i}.png", "width": 200, "height": 160} for i in range(count)]
+    good["categories"][0]["keypoints"] = list("abcd"[: len(rows)])
+    more = {"num_keypoints": len(rows), "bbox": [0, 0, 199, 159], "area": 199 * 159}
+    good["annotations"] = [
+        entry(i, image_id=i, keypoints=triples([x and x + i for row in rows for x in row]), **more)
+        for i in range(count)
+    ]
+    return good
+
+
+CORNERS = {"one other point": [(47, 43), (0, 0)], "beside a side": [(5, 61), (30, 101), (101, 120), (0, 0)]}
+
+
+@pytest.mark.parametrize("rows", CORNERS.values(), ids=CORNERS)
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_point_that_is_in_the_corner_in_one_picture_after_another_is_not_labelled(good, tmp_path, rows, sized):
+    data = in_pictures(good, tmp_path, *rows)
+    for picture in data["images"] if not sized else ():
+        picture |= {"file_name": f"gone/x{picture['id']}.png", "width": None, "height": None}
+    found = [fault for fault in examine(data, tmp_path).faults if fault.kind == "sentinel"]
+    assert len(found) == 1 and "6 labelled points at (0, 0)" in found[0].text
+    assert all(item["keypoints"][-3:] == [0, 0, 0] for item in mended(data, tmp_path)["annotations"])
+
+
+def test_corners_of_one_picture_or_of_two_or_of_a_scene_that_stands_still_may_be_true(good, tmp_path):
+    for row in CORNERS.values():
+        assert "sentinel" not in kinds(in_pictures(good, tmp_path, *row, count=2), tmp_path)
+        data = in_pictures(good, tmp_path, *row)
+        for item in data["annotations"]:
+            item["image_id"] = item["id"] % 2
+        assert "sentinel" not in kinds(data, tmp_path)
+        data = in_pictures(good, tmp_path, *row)
+        for item in data["annotations"]:
+            item["keypoints"] = data["annotations"][0]["keypoints"]
+        assert "sentinel" not in kinds(data, tmp_path)
+
+
+def test_corners_of_sheets_and_of_parts_that_the_picture_cuts_off_are_no_fault(good, tmp_path):
+    assert kinds(in_pictures(good, tmp_path, (0, 0), (188, 2), (3, 150)), tmp_path) == []
+    data = in_pictures(good, tmp_path, (47, 43), (0, 0))
+    for item in data["annotations"][:3]:
+        item["keypoints"][3 + item["id"] % 2] = 20
+    assert kinds(data, tmp_path) == []
+
+
 def test_the_same_corner_of_a_sheet_in_every_scan_is_no_fault(good, tmp_path):
     for item in good["annotations"]:
         i = item["id"]

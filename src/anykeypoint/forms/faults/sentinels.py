@@ -4,7 +4,7 @@ Which places do is judged for the file as a whole, because a true point may lie 
 number of keypoints; places are in image pixels.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -108,7 +108,8 @@ def _corners(found: Findings, points: list[Point], others: bool) -> list[Point]:
     A point there is one for certain if its object has another there or a box that does not reach the corner. If it is
     farther from the nearest other point than these are from one another, it is one where the file has a second such
     point or another sentinel; and if its object's other points keep clear of both sides of that corner, where the file
-    has two more. Where three are sentinels, the others are too.
+    has two more. A point that is there in three pictures is one too, whatever its distance (`_again_and_again`). Where
+    three are sentinels, the others are too.
     """
     certain, likely, possible = [], [], []
     for at, own in _by_object(points).items():
@@ -117,13 +118,50 @@ def _corners(found: Findings, points: list[Point], others: bool) -> list[Point]:
             certain += [(at, i) for i in own]
         elif _far(entry, own[0]):
             likely.append((at, own[0]))
-        elif _clear(entry, own[0], found.reach(entry)):
+        elif (size := found.reach(entry)) and len(_others(entry, own[0])) >= 2 and all(_clear(entry, own[0], size)):
             possible.append((at, own[0]))
     if likely and len(certain) + len(likely) + others >= _FEW:
         certain += likely
     if possible and len(certain) + len(possible) >= _MANY:
         certain += possible
-    return points if len(certain) >= _MANY else sorted(certain)
+    certain = sorted({*certain, *_again_and_again(found, points)})
+    return points if len(certain) >= _MANY else certain
+
+
+def _again_and_again(found: Findings, points: list[Point]) -> list[Point]:
+    """Those of the points at (0, 0) whose name is there in three or more pictures while the other points move.
+
+    A part that is cut off by the picture is at its sides more often than just in the corner, and where the other points
+    reach both sides of the corner, as those of a sheet that fills its scan do, the corner is a place like any other.
+    """
+    named: dict[tuple[int, int], list[Point]] = defaultdict(list)  # category and index of a point -> where it is
+    for at, i in points:
+        entry = found.document["annotations"][at]
+        if any(_clear(entry, i, found.reach(entry))):
+            named[entry["category_id"], i].append((at, i))
+    many = {one: own for one, own in named.items() if len(own) >= _MANY}
+    at_sides = _at_sides(found, set(many))
+    chosen = []
+    for one, own in many.items():
+        entries = [found.document["annotations"][at] for at, _ in own]
+        pictures = {str(entry.get("image_id")) for entry in entries}
+        places = {_others(entry, i).tobytes() for entry, (_, i) in zip(entries, own, strict=True)}
+        if min(len(pictures), len(places)) >= _MANY and at_sides[one] < len(own):
+            chosen += own
+    return chosen
+
+
+def _at_sides(found: Findings, wanted: set[tuple[int, int]]) -> Counter[tuple[int, int]]:
+    """How often points are labelled on the left or upper side of the picture, but not in the corner.
+
+    wanted: category and index of each such point.
+    """
+    counts: Counter[tuple[int, int]] = Counter()
+    for _, entry, labels in _objects(found) if wanted else ():
+        for i in range(len(labels)):
+            x, y, v = map(plain_number, entry["keypoints"][3 * i : 3 * i + 3])
+            counts[entry["category_id"], i] += v > 0 and (x == 0) != (y == 0)
+    return counts
 
 
 def _beyond_box(entry: Mapping[str, Any]) -> bool:
@@ -139,10 +177,16 @@ def _far(entry: Mapping[str, Any], own: int) -> bool:
     return len(places) >= 2 and bool(np.hypot(*places.T).min() > np.hypot(*np.ptp(places, axis=0)))
 
 
-def _clear(entry: Mapping[str, Any], own: int, size: tuple[int, int] | None) -> bool:
-    """Whether all other labelled points keep clear of the left and upper side of a picture of that size."""
+def _clear(entry: Mapping[str, Any], own: int, size: tuple[int, int] | None) -> tuple[bool, bool]:
+    """Whether all other labelled points keep clear of the left, and of the upper side of the picture.
+
+    size: of the picture; where it is not known, that of the points stands for it.
+    """
     places = _others(entry, own)
-    return size is not None and len(places) >= 2 and bool((places.min(axis=0) > _CLEAR * np.array(size)).all())
+    if not len(places):
+        return False, False
+    left, upper = places.min(axis=0) > _CLEAR * (places.max(axis=0) if size is None else np.array(size))
+    return bool(left), bool(upper)
 
 
 def _others(entry: Mapping[str, Any], own: int) -> np.ndarray:
