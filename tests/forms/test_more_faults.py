@@ -579,6 +579,31 @@ def test_a_missing_picture_of_windows_is_found_elsewhere(good, tmp_path, name):
     assert mended(good, tmp_path)["images"][0]["file_name"] == "deep/i/a.png"
 
 
+@pytest.mark.parametrize(
+    ("value", "written"), [(3, 2), (0.25, 2), (1.5, 2), (None, 0), (False, 0), (-1, 0), (np.inf, 2)]
+)
+def test_a_visibility_with_one_meaning_is_written_as_coco_has_it(good, tmp_path, value, written):
+    good["annotations"][0]["keypoints"][2] = value
+    assert mended(good, tmp_path)["annotations"][0]["keypoints"][2] == written
+
+
+@pytest.mark.parametrize("value", [120, 4, 3.5, -7, "visible", [2]])
+def test_a_visibility_that_may_be_a_coordinate_is_left_to_a_person(good, tmp_path, value):
+    good["annotations"][0]["keypoints"][2] = value
+    good["annotations"][0]["keypoints"][5] = 3
+    good["annotations"][0] |= {"num_keypoints": 7, "bbox": None}
+    found = examine(good, tmp_path).faults
+    assert [(fault.kind, fault.sure) for fault in found] == [("visibility", False)] * 2
+    assert mended(good, tmp_path) == good
+
+
+def test_all_x_before_all_y_is_left_to_a_person(good, tmp_path):
+    for item in good["annotations"]:
+        x, y, v = (item["keypoints"][i::3] for i in range(3))
+        item["keypoints"] = [*x, *y, *v]
+    assert mended(good, tmp_path) == good and mend(good, tmp_path).left["visibility"] == 10
+
+
 def test_true_as_visibility_is_a_point_that_is_labelled(good, tmp_path):
     good["annotations"][0]["keypoints"][2] = True
     assert "visibility" in kinds(good, tmp_path)

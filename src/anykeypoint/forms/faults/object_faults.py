@@ -15,6 +15,7 @@ from ..reading import plain_number
 from . import box_orders, coincidences
 from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, chosen_names, naming
+from .sentinels import is_sentinel
 
 EDGE = 2.0  # pixels that a box's sides may be short for an object's area, because boxes are often rounded
 
@@ -106,8 +107,12 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
         return None
     table = np.array([plain_number(value) for value in values]).reshape(-1, 3)
     bad = ~np.isin(table[:, 2], (0, 1, 2))
+    clear = all(_means_visibility(values[3 * i + 2]) for i in np.flatnonzero(bad))
     for i in np.flatnonzero(bad):
-        found.say("visibility", where, f"has the visibility {values[3 * i + 2]!r} at {labels[i]!r}", key, name, int(i))
+        text = f"has the visibility {repr(values[3 * i + 2])[:40]} at {labels[i]!r}"
+        found.say("visibility", where, text, key, name, int(i), sure=clear)
+    if not clear:  # the object cannot be used, and what else is wrong with it may come from the order of its numbers
+        return None
     table[bad, 2] = 0
     # Points that are not labelled count too, because readers refuse their coordinates as well.
     lost = ~np.isfinite(table[:, :2]).all(axis=1)
@@ -120,6 +125,16 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
         text = f"says num_keypoints {str(entry['num_keypoints'])[:20]}, but {labelled} are labelled"
         found.say("num_keypoints", where, text, key, name, labelled)
     return np.where(table[:, 2:] > 0, table[:, :2], np.nan)
+
+
+def _means_visibility(value: Any) -> bool:
+    """Whether a value can stand for a visibility: null, NaN, true or false, a number from 0 to 3, or one like -1.
+
+    Where numbers stand in another order, such as all x before all y, a coordinate stands in its place.
+    """
+    if type(value) not in (int, float):
+        return value is None or isinstance(value, bool)
+    return not np.isfinite(plain_number(value)) or 0 <= value <= 3 or is_sentinel(value, value)
 
 
 def _box(
