@@ -77,7 +77,7 @@ BROKEN = {  # kind -> section, index and what is changed
     "broken entry": ("images", 0, {"file_name": "../gone.png"}),
     "id twice": ("annotations", 1, {"id": 10}),
     "unknown picture": ("annotations", 0, {"image_id": 99}),
-    "unknown category": ("annotations", 0, {"category_id": "cat"}),
+    "unknown category": ("annotations", 0, {"category_id": "dog"}),
     "picture missing": ("images", 0, {"file_name": "gone.png"}),
     "picture elsewhere": ("images", 0, {"file_name": "in/A.PNG"}),
     "picture's size": ("images", 0, {"width": 0, "height": None}),

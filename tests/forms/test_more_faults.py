@@ -142,6 +142,51 @@ def test_ids_that_are_texts_become_numbers_and_keep_their_objects(good, tmp_path
     assert found == [good["images"][item["image_id"] - 1]["file_name"] for item in good["annotations"]]
 
 
+@pytest.mark.parametrize("name", ["i/p.0.png", "./i/p.0.png", "i\\p.0.png", "i/p.0", "p.0.png", "p.0"])
+def test_the_file_name_of_one_picture_as_image_id_means_that_picture(good, tmp_path, name):
+    moved(tmp_path, "i/p.0.png")
+    good["images"][0]["file_name"] = "i/p.0.png"
+    data = copy.deepcopy(good)
+    for item in data["annotations"]:
+        if item["image_id"] == 1:
+            item["image_id"] = name
+    assert kinds(data, tmp_path) == ["id as text"] and mended(data, tmp_path) == good
+    listed = {**data["images"][0], "id": 9}
+    assert mended({**data, "images": [*data["images"], listed]}, tmp_path) == good  # still one picture
+    for other in ("j/p.0.png", "i/p.0.jpg"):
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (200, 160)).save(tmp_path / other)
+        more = {**data, "images": [*data["images"], {**listed, "file_name": other}]}
+        full = name.removeprefix("./").replace("\\", "/")
+        clear = full == "i/p.0.png" or full == ("i/p.0" if other[0] == "j" else "p.0.png")
+        assert ("unknown picture" in kinds(more, tmp_path)) != clear
+
+
+@pytest.mark.parametrize("name", ["j/p.0.png", "i/P.0.png", "p", "0.png", "x/i/p.0.png", ""])
+def test_another_name_as_image_id_means_no_picture(good, tmp_path, name):
+    moved(tmp_path, "i/p.0.png")
+    good["images"][0]["file_name"] = "i/p.0.png"
+    good["annotations"][1]["image_id"] = name
+    assert kinds(good, tmp_path) == ["unknown picture"]
+
+
+def test_digits_that_are_no_id_but_the_name_of_a_file_mean_that_file(good, tmp_path):
+    moved(tmp_path, "0001.png")
+    good["images"][0] |= {"file_name": "0001.png", "id": 7}
+    for item in good["annotations"]:
+        item["image_id"] = "2" if item["image_id"] == 2 else "0001"
+    assert {item["image_id"] for item in mended(good, tmp_path)["annotations"]} == {2, 7}
+
+
+def test_the_name_of_one_category_as_category_id_means_that_category(good, tmp_path):
+    data = copy.deepcopy(good)
+    for item in data["annotations"]:
+        item["category_id"] = "thing"
+    assert kinds(data, tmp_path) == ["id as text"] and mended(data, tmp_path) == good
+    data["categories"].append({**data["categories"][0], "id": 2})
+    assert "unknown category" in kinds(data, tmp_path)
+
+
 @pytest.mark.parametrize("identity", [None, 1.5, True, [4], "", "obj-4"])
 def test_an_object_whose_id_is_none_gets_a_new_one(good, tmp_path, identity):
     data = copy.deepcopy(good)

@@ -6,13 +6,15 @@ each kind of value that it rewrote. Entries keep their places. K is the number o
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from ...category import plain_text
 from ...configs.doubled_keys import DoubledKeys, doubled_objects
 from ..category_entry import numbered
-from ..reading import whole_number
+from ..reading import picture_key, whole_number
 from ..skeletons import skeleton_bases, stated_base
 from .changes import SECTIONS
 from .fault import Fault, Rewrite
@@ -139,12 +141,43 @@ def _ids(writer: Rewriter) -> None:
             if whole is not None and type(identity) is not int:
                 writer.rewrite("id as text", section, place, "id", whole)
         if references:
+            ids = {entry.get("id") for _, entry in writer.entries(section) if type(entry.get("id")) is int}
+            called = _called(writer.entries(section))
             for place, entry in writer.entries("annotations"):
                 value, whole = entry.get(references), _whole(entry.get(references))
                 if whole is None:
                     whole = named.get(_name(value))
+                if isinstance(value, str) and whole not in ids:
+                    whole = called.get(picture_key(value) if section == "images" else value, whole)
                 if whole is not None and type(value) is not int:
                     writer.rewrite("id as text", "annotations", place, references, whole)
+
+
+def _called(entries: list[tuple[int, dict[str, Any]]]) -> dict[str, int]:
+    """What objects may call a picture or category in place of its id, where one alone has that name -> the id.
+
+    entries: of one section, with their indices.
+    A category is called by its name, and a picture by its path before its file's name, each also without its suffix. A
+    picture that is listed twice is the first of its entries, as it is for the reader.
+    """
+    ids: dict[str | int, int] = {}
+    levels: list[dict[str, set[str | int]]] = [defaultdict(set) for _ in range(4)]
+    for place, entry in entries:
+        file, name = entry.get("file_name"), entry.get("name")
+        if type(entry.get("id")) is not int:
+            continue
+        if isinstance(file, str) and file:
+            path = PurePosixPath(picture_key(file))
+            ids.setdefault(str(path), entry["id"])
+            for level, text in zip(levels, (path, path.parent / path.stem, path.name, path.stem), strict=True):
+                level[str(text)].add(str(path))
+        elif isinstance(name, str) and name:
+            ids[place] = entry["id"]
+            levels[0][name].add(place)
+    called: dict[str, int] = {}
+    for level in reversed(levels):
+        called |= {text: ids[owner] for text, (owner, *others) in level.items() if not others}
+    return called
 
 
 def _name(identity: Any) -> str:
