@@ -151,6 +151,15 @@ def test_a_part_that_comes_twice_costs_its_box(put):
     assert len(data.objects) == 1 and "a.png, box 0 has the part 'p9' twice" in data.faults[0]
 
 
+@pytest.mark.parametrize("score", ["n/a", "nan", ""])
+def test_a_score_that_is_no_number_costs_its_box_and_the_others_keep_theirs(put, score):
+    box = f"<box top='1' left='1' width='9' height='9' detection_score='{{}}'>{PARTS}</box>"
+    boxes = "".join(map(box.format, (0.25, score, 0.5)))
+    data = read(put("x.xml", f"<dataset><images><image file='a.png'>{boxes}</image></images></dataset>"))
+    assert [item.score for item in data.objects] == [0.25, 0.5] and len(data.faults) == 1
+    assert f"a.png, box 1, key 'detection_score', must be a finite number, but got {score!r}" in data.faults[0]
+
+
 def test_names_of_pictures_in_utf_8_are_found_though_the_file_says_another_encoding(put):
     data = read(put("x.xml", XML.format(PARTS).replace("a.png", "pics\\é.png"), "pics/é.png"))
     assert data.objects[0].image.name == "é.png"

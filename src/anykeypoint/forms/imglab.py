@@ -50,10 +50,11 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             image = labels.add_image(name, source=given, **sizes)
             for count, box in enumerate(picture.iterfind("box")):
                 with labels.catching(), labels.of_picture(image):
-                    if (found := _object(box, f"{where}, box {count}", labels)) is not None:
-                        objects.append((image, found[0] or word or LOOSE, *found[1:]))
+                    at = f"{where}, box {count}"
+                    if (found := _object(box, at, labels)) is not None:
                         score = box.get("detection_score")
-                        scores.append(None if score is None else number(score, "detection_score", where))
+                        scores.append(None if score is None else number(score, "detection_score", at))
+                        objects.append((image, found[0] or word or LOOSE, *found[1:]))
     used: dict[str, set[str]] = {}
     for _, kind, points, _ in objects:
         used.setdefault(kind, set()).update(points)
