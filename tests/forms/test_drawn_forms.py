@@ -248,6 +248,30 @@ def test_a_file_of_which_no_region_can_be_read_says_why(put):
         read(f"via:{folder / 'via.json'}", folder)
 
 
+@pytest.mark.parametrize("entry", [{"regions": None}, {"regions": []}, {"regions": {}}, {}])
+def test_an_entry_without_regions_is_a_picture_without_objects(put, entry):
+    folder = put(a_png=0, b_png=0, via_json=via(*REGIONS) | {"b.png100": {"filename": "b.png", **entry}})
+    data = read(f"via:{folder / 'via.json'}", folder)
+    assert [item.image.name for item in data.objects] == ["a.png"] and not data.faults
+    assert [path.name for path in data.empty] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"filename": None, "regions": REGIONS}, "'b', key 'filename', must name a picture, but got 'None'"),
+        ({"regions": REGIONS}, "'b', key 'filename', must name a picture, but got 'None'"),
+        ({"filename": "b.png", "regions": 3}, "'b', key 'regions', must be a list, but got '3'"),
+        (7, "'b' must be a JSON object with 'filename', but got '7'"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_costs_itself(put, entry, words):
+    folder = put(a_png=0, b_png=0, via_json=via(*REGIONS) | {"b": entry})
+    data = read(f"via:{folder / 'via.json'}", folder)
+    assert [item.image.name for item in data.objects] == ["a.png"] and not data.empty
+    assert len(data.faults) == 1 and words in data.faults[0]
+
+
 def test_projects_exports_of_version_1_and_csv_are_the_same_labels(put):
     regions = [*REGIONS[:2], rectangle(10, 12, 70, 50, object="1")]
     plain = via(*regions)

@@ -55,7 +55,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     Regions of other kinds are left out and counted. Raises InputError where the attributes cannot be told apart.
     """
     labels = Labels()
-    entries = _from_csv(path, labels) if path.suffix.lower() == ".csv" else _from_json(path)
+    entries = _from_csv(path, labels) if path.suffix.lower() == ".csv" else _from_json(path, labels)
     pictures: dict[str, list[Region]] = {}  # file name -> its regions
     broken: set[str] = set()  # file names of pictures with a region that cannot be read
     for where, name, regions in entries:
@@ -89,25 +89,38 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 # --- the two kinds of files ----------------------------------------------------------------------------------------
 
 
-def _from_json(path: Path) -> list[tuple[str, str, list[Any]]]:
-    """Name for errors, file name and regions of each entry of a project or of an export."""
+def _from_json(path: Path, labels: Labels) -> list[tuple[str, str, list[Any]]]:
+    """Name for errors, file name and regions of each entry of a project or of an export; without regions there are [].
+
+    labels: collects the faults of entries.
+    """
     data = read_json(path)
     if isinstance(data, dict) and isinstance(data.get(METADATA), dict):
         data = data[METADATA]
-    if not isinstance(data, dict) or not all(isinstance(one, dict) and "regions" in one for one in data.values()):
+    if not isinstance(data, dict) or (data and not any(map(_is_entry, data.values()))):
         raise InputError(
             f"{path} is no file of VGG Image Annotator 2, which has a 'filename' and 'regions' for each picture; save "
             "the project, or export the annotations as JSON or CSV (not in COCO's form, which coco:FILE reads)."
         )
     entries = []
     for key, one in data.items():
-        regions, name = one["regions"], one.get("filename")
-        if isinstance(regions, dict):  # VIA 1 numbers them
-            regions = list(regions.values())
-        if not isinstance(regions, list) or not isinstance(name, str) or not name:
-            raise InputError(f"{path}: {key!r} must have a text as 'filename' and a list as 'regions'.")
-        entries.append((f"{path}: {key!r}", name, regions))
+        where = f"{path}: {key!r}"
+        with labels.catching():
+            if not isinstance(one, dict):
+                raise InputError(f"{where} must be a JSON object with 'filename', but got {str(one)[:40]!r}.")
+            name, regions = one.get("filename"), one.get("regions")
+            if not isinstance(name, str) or not name:
+                raise InputError(f"{where}, key 'filename', must name a picture, but got {str(name)[:40]!r}.")
+            if isinstance(regions, dict):  # VIA 1 numbers them
+                regions = list(regions.values())
+            if regions is not None and not isinstance(regions, list):
+                raise InputError(f"{where}, key 'regions', must be a list, but got {str(regions)[:40]!r}.")
+            entries.append((where, name, regions or []))
     return entries
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and ("regions" in value or "filename" in value)
 
 
 def _from_csv(path: Path, labels: Labels) -> list[tuple[str, str, list[Any]]]:
