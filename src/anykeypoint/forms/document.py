@@ -49,6 +49,7 @@ class Labels:
     info: the document's `info`, where it says what skeletons count from (see `skeletons`) and which model answered.
     rest: the other keys of a COCO file, such as `info` and `licenses`.
     bare: ids of pictures with an object that was left out: if no other is left they are not pictures without objects.
+    unplaced: ids of missing pictures without whose size the places of their objects are not known; see `placed`.
     pairs: those that the data set lists itself, by the ids of their annotations.
     """
 
@@ -61,6 +62,7 @@ class Labels:
     info: dict[str, Any] = field(default_factory=lambda: {KEY: 0})
     rest: dict[str, Any] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)
+    unplaced: set[int] = field(default_factory=set)
     pairs: list[ListedPair] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,13 @@ class Labels:
         """The COCO document; its lists and entries are shared, not copied."""
         lists = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
         return {"info": self.info, **lists}
+
+    def placed(self) -> dict[str, Any]:
+        """The `document` without the objects whose places are not known (see `unplaced`)."""
+        if not self.unplaced:
+            return self.document()
+        known = [entry for entry in self.annotations if entry["image_id"] not in self.unplaced]
+        return {**self.document(), "annotations": known}
 
     @property
     def model(self) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..errors import InputError
 from ..images import SUFFIXES, picture_size
@@ -18,18 +18,6 @@ def pictures_below(folder: Path) -> dict[str, list[Path]]:
             index[path.name.lower()].append(path)
             index[path.stem.lower()].append(path)
     return index
-
-
-def size_where_there(path: Path, why: str) -> tuple[int, int] | None:
-    """(width, height) of a picture in pixels; None where there is no file, whose objects are left out later.
-
-    why: what needs the size. Raises InputError for a file that is no readable picture: without its size the places of
-    its objects would be wrong, and nothing would leave them out.
-    """
-    size = picture_size(path)
-    if size is None and path.is_file():
-        raise InputError(f"{path} is no readable picture, and {why}; mend or leave out that picture.")
-    return size
 
 
 class Pictures:
@@ -59,6 +47,24 @@ class Pictures:
         if path not in self._sizes:
             self._sizes[path] = picture_size(path)
         return self._sizes[path]
+
+    def size_needed(self, name: str, why: str) -> tuple[int, int] | None:
+        """(width, height) in pixels of a picture without whose size the places of its objects are not known.
+
+        name: relative to the folder. Where it is missing and one other file can be it, which `data check --fix` then
+            names, the size is that file's; None where no file or several can be it.
+        why: what needs the size. Raises InputError for a file that is no readable picture: nothing would leave its
+            objects out.
+        """
+        path = self.path(name)
+        if self.has(name) and self.size(path) is None:
+            raise InputError(f"{path} is no readable picture, and {why}; mend or leave out that picture.")
+        files = [path] if self.has(name) else self.namesakes(path)
+        return self.size(files[0]) if len(files) == 1 else None
+
+    def namesakes(self, path: PurePath) -> list[Path]:
+        """The files in the folder and below it with the name of a missing picture, or else its stem, in any case."""
+        return self.below.get(path.name.lower(), []) or self.below.get(path.stem.lower(), [])
 
     @cached_property
     def below(self) -> dict[str, list[Path]]:

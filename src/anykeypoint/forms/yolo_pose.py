@@ -22,7 +22,7 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels
 from .faults.sentinels import is_sentinel
 from .form import LabelForm
-from .pictures import picture_size, size_where_there
+from .pictures import Pictures, picture_size
 from .reading import find_picture, is_absolute, leaves_folder, number, read_text, tails
 from .writing import beside_pictures, by_picture, needed_size, point_labels
 from .yolo_config import SPLITS, PoseConfig, read_config
@@ -133,7 +133,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     if missing := [part for part in chosen if part not in config.splits]:
         has = ", ".join(config.splits) or "none"
         raise InputError(f"{path} has no split {missing[0]!r}; it has {has}.")
-    labels = Labels(faults=[*config.faults], notes=[*config.notes])
+    labels, pictures = Labels(faults=[*config.faults], notes=[*config.notes]), Pictures(images)
     kinds = _add_categories(labels, config)
     known: set[str] = set()
     for entry in dict.fromkeys(entry for part in chosen for entry in config.splits[part]):
@@ -141,7 +141,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if name in known:
                 continue
             known.add(name)
-            _add_objects(labels, config, kinds, name, file, images)
+            _add_objects(labels, config, kinds, name, file, pictures)
     if not known:
         if not chosen:
             raise InputError(f"{path} has none of the keys {', '.join(SPLITS)}, which say where the pictures are.")
@@ -174,22 +174,23 @@ def _add_categories(labels: Labels, config: PoseConfig) -> dict[int, tuple[int, 
 
 
 def _add_objects(
-    labels: Labels, config: PoseConfig, kinds: Mapping[int, tuple[int, int]], name: str, file: Path, images: Path
+    labels: Labels, config: PoseConfig, kinds: Mapping[int, tuple[int, int]], name: str, file: Path, pictures: Pictures
 ) -> None:
     """Add a picture and the objects of its label file."""
-    size = picture_size(images / name)
-    image = labels.add_image(name, **({} if size is None else {"width": size[0], "height": size[1]}))
+    stored = pictures.size(pictures.path(name))
+    image = labels.add_image(name, **({} if stored is None else {"width": stored[0], "height": stored[1]}))
     if not file.is_file():
         return
     with labels.catching(), labels.of_picture(image):
-        size_where_there(images / name, _WHY)
+        size = pictures.size_needed(name, _WHY)
+        if size is None:  # any size serves, as the objects are left out
+            labels.unplaced.add(image)
         for count, line in enumerate(read_text(file).splitlines(), start=1):
             with labels.catching():
                 cells = line.split()
                 if len(cells) == _BOX:
                     labels.leave_out("boxes without keypoints")
                 elif cells:
-                    # Of a missing picture, whose objects are left out, any size serves.
                     _add_object(labels, config, kinds, image, size or (1, 1), cells, f"{file}: line {count}")
 
 

@@ -146,7 +146,7 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
     from ...forms.faults.repair import count_from_one, mend
     from ...io import write_bytes
 
-    mended = mend(labels.document(), pictures)
+    mended = mend(labels.placed(), pictures)
     whole = {**labels.rest, **{key: value for key, value in mended.document.items() if value != {}}}
     whole, counted = count_from_one(whole)
     write_bytes(out, _json(whole))
@@ -160,6 +160,8 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
     left = mended.left | ({"cannot be read": len(labels.faults)} if labels.faults else {})
     for kind, count in left.items():
         print(f"  left as it is: {count} x {kind}")
+    if unplaced := len(labels.annotations) - len(labels.placed()["annotations"]):
+        print(f"  left out: {unplaced} objects of missing pictures, without whose size their places are not known")
     if left and not mended.mended:
         print("  nothing of what was found can be mended without a person")
 

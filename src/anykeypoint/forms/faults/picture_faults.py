@@ -100,9 +100,8 @@ class _Elsewhere:
 
     def files(self, entry: Mapping[str, Any]) -> list[Path]:
         """The files that have a picture's name, and its size where that is stated."""
-        index, stated = self._pictures.below, _stated(entry)
-        path = PurePosixPath((tails(entry["file_name"]) or [""])[0])
-        files = index.get(path.name.lower(), []) or index.get(path.stem.lower(), [])
+        stated = _stated(entry)
+        files = self._pictures.namesakes(PurePosixPath((tails(entry["file_name"]) or [""])[0]))
         if all(stated):  # pictures of different data sets often have the same numbers as names
             files = [file for file in files if self._pictures.size(file) == stated]
         return files
