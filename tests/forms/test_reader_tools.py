@@ -93,6 +93,60 @@ def test_a_broken_deeplabcut_table_is_refused(put, old, new, message):
     refuse(*put("dlc", ONE.replace(old, new)), message)
 
 
+OTHER = """scorer,you,you,you,you
+bodyparts,{},{},nose,nose
+coords,x,y,y,x
+labeled-data/film/img2.png,1,2,4,3
+"""
+
+
+def test_tables_that_were_joined_into_one_file_are_each_read_by_their_own_header(put):
+    pictures = "labeled-data/film/img1.png", "labeled-data/film/img2.png"
+    first = "".join(ONE.splitlines(keepends=True)[:4])
+    data = read(*put("dlc", first + OTHER.format("tail", "tail"), *pictures))
+    assert [item.points.tolist() for item in data.objects] == [[[10.5, 20], [30, 40]], [[3, 4], [1, 2]]]
+    assert len(data.categories) == 1 and not data.skipped
+    data = read(*put("dlc", first + OTHER.format("ear", "ear"), *pictures))
+    assert [item.category.names for item in data.objects] == [["nose", "tail", "ear"]] * 2
+    assert [item.visibility.tolist() for item in data.objects] == [[2, 2, 0], [2, 0, 2]]
+
+
+def test_a_joined_table_whose_header_cannot_be_read_costs_itself(put):
+    text = ONE.replace("NaN", "4") + OTHER.replace("coords,x,y,y,x", "coords,x,y,y,z")
+    data = read(*put("dlc", text, "labeled-data/film/img1.png", "labeled-data/film/img2.png"))
+    assert [item.image.name for item in data.objects] == ["img1.png", "img2.png"]
+    assert len(data.faults) == 1 and "header 2, line 'coords', has 'z' in column 5" in data.faults[0]
+
+
+def test_individuals_with_the_same_parts_in_another_order_are_one_category(put):
+    heads = "scorer,me,me,me,me,me,me,me,me\nindividuals,a,a,a,a,b,b,b,b\n"
+    parts = "bodyparts,nose,nose,tail,tail,tail,tail,nose,nose\ncoords,x,y,x,y,x,y,x,y\n"
+    data = read(*put("dlc", heads + parts + "film/a.png,1,2,3,4,30,40,10,20\n", "film/a.png"))
+    assert [item.points.tolist() for item in data.objects] == [[[1, 2], [3, 4]], [[10, 20], [30, 40]]]
+    assert len(data.categories) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE.replace(",", ", "),
+        ONE.replace("scorer", "Scorer").replace("x,y,x,y", "X,Y,X,Y"),
+        ONE.replace("scorer,", "scorer,Unnamed: 1_level_0,")
+        .replace("bodyparts,", "bodyparts,Unnamed: 1_level_1,")
+        .replace("coords,", "coords,Unnamed: 1_level_2,")
+        .replace("film/", "film,"),
+    ],
+)
+def test_header_lines_are_known_with_blanks_in_capitals_and_as_pandas_calls_columns_without_a_name(put, text):
+    pictures = [f"labeled-data/film/img{i}.png" for i in (1, 2)]
+    (item, _) = read(*put("dlc", text.replace("NaN", "4"), *pictures)).objects
+    assert item.points.tolist() == [[10.5, 20], [30, 40]] and item.category.names == ["nose", "tail"]
+
+
+def test_a_header_line_without_likelihoods_is_not_taken_for_predictions(put):
+    refuse(*put("dlc", ONE.replace("x,y,x,y", "x,y,x,z")), r"has 'z' in column 5 where .* has x and y only; export the")
+
+
 def test_real_deeplabcut_and_lightning_pose_tables_are_read(shared):
     samples = shared / "data" / "samples"
     for path, points in (("deeplabcut/CollectedData_Mackenzie.csv", 5), ("lightning_pose/CollectedData.csv", 17)):

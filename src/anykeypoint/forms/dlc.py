@@ -1,13 +1,16 @@
 """DeepLabCut's labelled data, read and written: `CollectedData_SCORER.csv`, of one animal or several; .h5 is read too.
 
 Lightning Pose writes the same. The table has three or four header lines (scorer, individuals, bodyparts, coords), then
-one line per picture, in image pixels. An empty or NaN cell is a point that is not labelled. The table has neither boxes
-nor a name for the animal: boxes are put round the points, and the name comes from the specification, `dlc/mouse:FILE`.
+one line per picture, in image pixels. An empty or NaN cell is a point that is not labelled. Where several tables were
+joined into one file, header lines come again, and each holds for the rows below it. The table has neither boxes nor a
+name for the animal: boxes are put round the points, and the name comes from the specification, `dlc/mouse:FILE`.
 """
 
 import csv
 import io
 import math
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ from .reading import find_picture, is_missing, picture_key, read_table, tails
 from .writing import by_picture, one_kind, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+_NO_NAME = re.compile(r"Unnamed: \d+_level_\d+")  # what pandas writes above a column without a name
 
 
 class _Animal(NamedTuple):
@@ -35,58 +39,84 @@ class _Animal(NamedTuple):
 Columns = dict[str, dict[str, tuple[int, int]]]  # individual -> body part -> columns of its x and y
 
 
+class _Table(NamedTuple):
+    """Header lines and the rows below them: columns, the number of columns before the first, rows with their names."""
+
+    columns: Columns
+    start: int
+    rows: list[tuple[str, list[str]]]
+
+
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """The labels of a table.
+    """The labels of a file.
 
     word: the name of the animal, "object" by default.
-    Individuals with the same body parts are one category. Individuals with other parts than the first (DeepLabCut's
-    "single") have a category of their own, named after the individual. A picture's group is its folder, which has the
-    name of the video.
+    Individuals with the same body parts, in any order, are one category. Individuals with other parts than the first
+    (DeepLabCut's "single") have a category of their own, named after the individual. A picture's group is its folder,
+    which has the name of the video.
     """
-    rows = read_frame(path) if path.suffix.lower() in HDF5 else read_table(path)
-    headers = {}
-    while rows and rows[0][0] in _HEADERS:
-        line = rows.pop(0)
-        headers[line[0]] = line
-    if "bodyparts" not in headers or "coords" not in headers:
-        raise InputError(
-            f"{path} does not begin with DeepLabCut's lines scorer, bodyparts and coords; export it again."
-        )
-    columns, start = _columns(headers, path)
     labels = Labels()
-    kinds: dict[tuple[str, ...], int] = {}  # body parts -> category
-    for individual, parts in columns.items():
-        if tuple(parts) not in kinds:
-            name = (word or "object") if not kinds else individual
-            kinds[tuple(parts)] = labels.add_category(name, list(parts))
+    tables = list(_tables(read_frame(path) if path.suffix.lower() in HDF5 else read_table(path), path, labels))
+    if not tables:
+        raise InputError(labels.faults[0])
+    known: dict[str, dict[str, None]] = {}  # individual -> its body parts in all tables
+    for individual, parts in ((name, parts) for table in tables for name, parts in table.columns.items()):
+        known.setdefault(individual, {}).update(dict.fromkeys(parts))
+    kinds: dict[frozenset[str], tuple[int, list[str]]] = {}  # body parts -> category and their order
+    for individual, parts in known.items():
+        if frozenset(parts) not in kinds:
+            name = (word or "object") if not kinds else individual or "single"
+            kinds[frozenset(parts)] = labels.add_category(name, list(parts)), list(parts)
+    owners = {individual: kinds[frozenset(parts)] for individual, parts in known.items()}
+    orders = {individual: order for individual, (_, order) in owners.items()}
     animals: dict[tuple[str, str], _Animal] = {}  # picture in the table and individual -> what the last row has of it
-    for count, row in enumerate(rows, start=1):
-        with labels.catching():
-            _read_row(labels, animals, row, columns, start, images, f"{path}: row {count} under the header")
+    for table in tables:
+        for where, row in table.rows:
+            with labels.catching():
+                _read_row(labels, animals, row, table, orders, images, where)
     for (_, individual), (image, points, _) in animals.items():
         labelled = np.isfinite(points[:, 0])
-        if labelled.any() or len(columns) == 1:  # of several individuals, most are in few of the pictures
-            labels.add_object(image, kinds[tuple(columns[individual])], points, np.where(labelled, 2, 0))
+        if labelled.any() or len(known) == 1:  # of several individuals, most are in few of the pictures
+            labels.add_object(image, owners[individual][0], points, np.where(labelled, 2, 0))
     return labels
+
+
+def _tables(lines: Iterable[list[str]], path: Path, labels: Labels) -> Iterator[_Table]:
+    """The tables of a file, which has more than one where several were joined; one that cannot be read is a fault."""
+    blocks: list[tuple[dict[str, list[str]], list[list[str]]]] = [({}, [])]  # header lines, rows
+    for line in lines:
+        key = line[0].strip().lower()
+        if key not in _HEADERS:
+            blocks[-1][1].append(line)
+            continue
+        if blocks[-1][1]:
+            blocks.append(({}, []))
+        blocks[-1][0][key] = ["" if _NO_NAME.fullmatch(cell.strip()) else cell.strip() for cell in line]
+    for count, (headers, rows) in enumerate(blocks, start=1):
+        which = "" if len(blocks) == 1 else f" {count}"
+        with labels.catching():
+            columns, start = _columns(headers, str(path) if len(blocks) == 1 else f"{path}: header{which}")
+            named = [(f"{path}: row {i} under the header{which}", row) for i, row in enumerate(rows, start=1)]
+            yield _Table(columns, start, named)
 
 
 def _read_row(
     labels: Labels,
     animals: dict[tuple[str, str], _Animal],
     row: list[str],
-    columns: Columns,
-    start: int,
+    table: _Table,
+    orders: dict[str, list[str]],
     images: Path,
     where: str,
 ) -> None:
     """Put the animals of a row into `animals`. One that an earlier row has too is replaced, and that is a fault.
 
-    columns, start: from `_columns`.
+    orders: individual -> the body parts of its category, of which the table may lack some.
     images: the folder of the pictures.
     where: the row, named in errors.
     """
-    picture = "/".join(cell.replace("\\", "/").strip("/") for cell in row[:start])
-    cells = 1 + max(i for parts in columns.values() for places in parts.values() for i in places)
+    picture = "/".join(cell.strip().replace("\\", "/").strip("/") for cell in row[: table.start])
+    cells = 1 + max(i for parts in table.columns.values() for places in parts.values() for i in places)
     if len(row) != cells:
         raise InputError(f"{where} has {len(row)} cells, but the header has {cells}.")
     if "." not in picture:
@@ -95,12 +125,14 @@ def _read_row(
     name = find_picture(images, tails(picture))
     group = str(tail.parent) if len(tail.parts) > 1 else None
     image = labels.add_image(name, source=picture, group=group)
-    for individual, parts in columns.items():
+    for individual, parts in table.columns.items():
         with labels.catching(), labels.of_picture(image):
-            points = np.array([[_cell(row[i], where, part) for i in places] for part, places in parts.items()])
+            found = {part: [_cell(row[i], where, part) for i in places] for part, places in parts.items()}
+            points = np.array([found.get(part, (math.nan, math.nan)) for part in orders[individual]])
             finite = np.isfinite(points)
             if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:
-                raise InputError(f"{where} has only one of x and y for {list(parts)[odd[0]]!r}; fill or empty both.")
+                lacking = orders[individual][odd[0]]
+                raise InputError(f"{where} has only one of x and y for {lacking!r}; fill or empty both.")
             key = (picture_key(picture), individual)
             before = animals.get(key)
             animals[key] = _Animal(image, points, where)
@@ -108,31 +140,36 @@ def _read_row(
                 raise InputError(f"{before.where} has the picture of a later row, {picture}, which counts; remove one.")
 
 
-def _columns(headers: dict[str, list[str]], path: Path) -> tuple[Columns, int]:
-    """The columns of each point, and the number of columns before the first one."""
-    coords, parts = headers["coords"], headers["bodyparts"]
+def _columns(headers: dict[str, list[str]], where: str) -> tuple[Columns, int]:
+    """The columns of each point, and the number of columns before the first one. where: the table, named in errors."""
+    if "bodyparts" not in headers or "coords" not in headers:
+        raise InputError(
+            f"{where} does not begin with DeepLabCut's lines scorer, bodyparts and coords; export it again."
+        )
+    coords, parts = [cell.lower() for cell in headers["coords"]], headers["bodyparts"]
     start = 1
     while start < len(coords) and coords[start] == "":
         start += 1
     individuals = headers.get("individuals") or [""] * len(coords)
     if len({len(coords), len(parts), len(individuals)}) > 1 or start == len(coords):
-        raise InputError(f"{path} has header lines of different lengths; export it again.")
+        raise InputError(f"{where} has header lines of different lengths; export it again.")
     places: dict[str, dict[str, dict[str, int]]] = {}  # individual -> body part -> axis -> column
     for i in range(start, len(coords)):
         if coords[i] not in ("x", "y"):
+            predicted = "; a table with likelihoods holds predictions" if "likelihood" in coords else ""
             raise InputError(
-                f"{path}, line 'coords', has {coords[i]!r} in column {i + 1} where labelled data has x and y only; "
-                "a table with likelihoods holds predictions."
+                f"{where}, line 'coords', has {headers['coords'][i]!r} in column {i + 1} where labelled data has x and "
+                f"y only{predicted}; export the labelled data."
             )
         place = places.setdefault(individuals[i], {}).setdefault(parts[i], {})
         if coords[i] in place:
-            raise InputError(f"{path} has two columns {coords[i]!r} of {parts[i]!r}; remove one.")
+            raise InputError(f"{where} has two columns {coords[i]!r} of {parts[i]!r}; remove one.")
         place[coords[i]] = i
     columns: Columns = {}
     for individual, table in places.items():
         for part, place in table.items():
             if len(place) != 2:
-                raise InputError(f"{path} has only one of the columns x and y of {part!r}; export it again.")
+                raise InputError(f"{where} has only one of the columns x and y of {part!r}; export it again.")
             columns.setdefault(individual, {})[part] = (place["x"], place["y"])
     return columns, start
 
