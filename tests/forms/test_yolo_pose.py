@@ -91,6 +91,19 @@ def test_a_picture_with_an_empty_label_file_or_none_has_no_object(put):
     assert [path.name for path in data.empty] == ["c.png", "d.png"] and len(data.objects) == 2
 
 
+def test_a_split_of_which_no_picture_has_a_label_file_is_told_and_has_no_pictures_without_objects(put, tmp_path):
+    files = {**PAIR, "images/val/c.png": "", "labels/validation/b.txt": LINE}
+    del files["labels/val/b.txt"]
+    data = read(put(files))
+    assert [item.image.name for item in data.objects] == ["a.png"] and not data.empty
+    words = f"split val, none of whose 2 pictures has a label file, as {tmp_path / 'labels' / 'val' / 'b.txt'} would be"
+    assert len(data.faults) == 1 and words in data.faults[0]
+    with pytest.raises(InputError, match="none of whose 2 pictures has a label file"):
+        read(put(files), strict=True)
+    data = read(put({**files, "labels/val/b.txt": ""}))
+    assert [path.name for path in data.empty] == ["b.JPG", "c.png"] and not data.faults
+
+
 @pytest.mark.parametrize(
     "names",
     [["ear", "tail"], {0: ["ear", "tail"]}, {"0": ["ear", "tail"]}, {"beast": ["ear", "tail"]}, [["ear", "tail"]]],

@@ -135,13 +135,20 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"{path} has no split {missing[0]!r}; it has {has}.")
     labels, pictures = Labels(faults=[*config.faults], notes=[*config.notes]), Pictures(images)
     kinds = _add_categories(labels, config)
-    known: set[str] = set()
-    for entry in dict.fromkeys(entry for part in chosen for entry in config.splits[part]):
-        for name, file in _pictures(config, entry, images, labels):
-            if name in known:
-                continue
-            known.add(name)
-            _add_objects(labels, config, kinds, name, file, pictures)
+    entries = dict.fromkeys(entry for part in chosen for entry in config.splits[part])
+    listed = {entry: list(_pictures(config, entry, images, labels)) for entry in entries}
+    known: dict[str, int] = {}  # file name below `images` -> id of the picture
+    for part in chosen:
+        found = [pair for entry in config.splits[part] for pair in listed[entry]]
+        for name, file in found:
+            if name not in known:
+                known[name] = _add_objects(labels, config, kinds, name, file, pictures)
+        if found and not any(file.is_file() for _, file in found):
+            labels.bare |= {known[name] for name, _ in found}  # they are not known to be without objects
+            labels.faults.append(
+                f"{path} has the split {part}, none of whose {len(found)} pictures has a label file, as {found[0][1]} "
+                "would be; put the labels there, or an empty file for a picture without objects."
+            )
     if not known:
         if not chosen:
             raise InputError(f"{path} has none of the keys {', '.join(SPLITS)}, which say where the pictures are.")
@@ -175,12 +182,12 @@ def _add_categories(labels: Labels, config: PoseConfig) -> dict[int, tuple[int, 
 
 def _add_objects(
     labels: Labels, config: PoseConfig, kinds: Mapping[int, tuple[int, int]], name: str, file: Path, pictures: Pictures
-) -> None:
-    """Add a picture and the objects of its label file."""
+) -> int:
+    """Add a picture and the objects of its label file; returns the picture's id."""
     stored = pictures.size(pictures.path(name))
     image = labels.add_image(name, **({} if stored is None else {"width": stored[0], "height": stored[1]}))
     if not file.is_file():
-        return
+        return image
     with labels.catching(), labels.of_picture(image):
         size = pictures.size_needed(name, _WHY)
         if size is None:  # any size serves, as the objects are left out
@@ -192,6 +199,7 @@ def _add_objects(
                     labels.leave_out("boxes without keypoints")
                 elif cells:
                     _add_object(labels, config, kinds, image, size or (1, 1), cells, f"{file}: line {count}")
+    return image
 
 
 def _add_object(
