@@ -68,6 +68,23 @@ def test_paths_of_another_machine_mean_what_is_below_the_data_set(put, home):
     assert [item.image.name for item in data.objects] == ["a.png"] and not data.skipped
 
 
+@pytest.mark.parametrize("before", ["datasets/mine/", "data/", "../mine/", "~/mine/", "./data/"])
+def test_paths_from_where_the_training_was_started_mean_what_is_below_the_data_set(put, before):
+    data = read(put({**PAIR, "l.txt": f"{before}images/train/a.png\nimages/val/b.JPG\n"}, train="l.txt", val=None))
+    assert [item.image.name for item in data.objects] == ["a.png", "b.JPG"] and not data.skipped and not data.faults
+    folders = {split: f"{before}images/{split}" for split in ("train", "val")}
+    data = read(put(PAIR, **folders))
+    assert [item.image.name for item in data.objects] == ["a.png", "b.JPG"] and not data.skipped and not data.faults
+
+
+def test_lines_from_two_places_that_lead_to_one_picture_are_not_taken(put):
+    here = {"images/a.png": "", "labels/a.txt": LINE, "l.txt": "1/images/a.png\n2/images/a.png\n"}
+    with pytest.raises(InputError, match="would all be images"):
+        read(put(here, train="l.txt", val=None))
+    same = {**here, "l.txt": "images/a.png\n./images/a.png\n"}
+    assert len(read(put(same, train="l.txt", val="l.txt")).objects) == 1
+
+
 def test_paths_of_another_machine_that_lead_to_one_place_are_not_taken(put):
     here = {"images/a.png": "", "labels/a.txt": LINE, "l.txt": "/of/1/images/a.png\n/of/2/images/a.png\n"}
     with pytest.raises(InputError, match="has no picture in its splits"):

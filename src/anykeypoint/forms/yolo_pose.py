@@ -45,37 +45,42 @@ def label_file(picture: Path) -> Path:
 
 
 def _place(config: PoseConfig, entry: str) -> Path:
-    """The folder or list that an entry of a split means; `../` is also read as Roboflow writes it, for "here"."""
+    """The folder or list that an entry of a split means.
+
+    Where it is not there, `../` is also read as Roboflow writes it, for "here", and the ends of the path are tried, for
+    one of another machine or one that began where the training was started.
+    """
     plain = entry.replace("\\", "/")
     first = config.root / plain
-    if first.exists() or not is_absolute(entry):
-        return first if first.exists() or not plain.startswith("../") else config.root / plain[3:]
     others = {end for one in chain.from_iterable(config.splits.values()) if one != entry for end in tails(one)}
-    ends = [config.root / end for end in tails(entry) if end not in others]  # of two splits it would be neither
-    return next((end for end in ends if end.exists() or label_file(end / "x").parent.is_dir()), first)
+    ends = [end for end in tails(entry) if end not in others]  # of two splits it would be neither
+    places = [first, *([config.root / plain[3:]] if plain.startswith("../") else []), *map(config.root.joinpath, ends)]
+    return next((place for place in places if place.exists() or label_file(place / "x").parent.is_dir()), first)
 
 
-def _listed(config: PoseConfig, place: Path, line: str) -> Path:
-    """The picture of a line of a list; "./" is where the list is. place: the list."""
+def _listed(config: PoseConfig, place: Path, line: str) -> tuple[Path, str]:
+    """The picture of a line of a list, and the line where the picture was searched for by it, as in `_place`, or "".
+
+    place: the list, which is where "./" is.
+    """
     plain = line.replace("\\", "/")
     first = place.parent / plain if plain.startswith("./") else config.root / plain
-    if first.exists() or not is_absolute(line):
-        return first
-    ends = [config.root / end for end in tails(line)]
-    return next((end for end in ends if end.exists() or label_file(end).is_file()), first)
+    ends = [first, *(config.root / end for end in tails(line))]
+    found = next((end for end in ends if end.exists() or label_file(end).is_file()), first)
+    return found, line if is_absolute(line) or found != first else ""
 
 
 def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> Iterator[tuple[str, Path]]:
     """The file name below `images`, and the label file, of each picture of an entry of a split, in order."""
-    place, lines = _place(config, entry), []
+    place, found = _place(config, entry), []
     if place.is_file():
         if place.suffix.lower() in SUFFIXES:
             raise InputError(f"{config.path} has the picture {entry} as a split; give its folder, or a list.")
         lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
         found = [_listed(config, place, line) for line in lines]
     elif place.is_dir():
-        found = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        used = {label_file(path) for path in found}
+        paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        found, used = [(path, "") for path in paths], {label_file(path) for path in paths}
         own = label_file(place / "x").parent
         for path in sorted(own.rglob("*.txt")) if own.is_dir() else ():
             if path not in used and path.name not in _OTHERS:
@@ -90,10 +95,10 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
             names = [f"{before}{stem}{suffix}" for before in ("", f"{entry}/") for suffix in SUFFIXES]
             yield find_picture(images, names), text
         return
-    for path, line in zip(found, lines or [""] * len(found), strict=True):
+    for path, line in found:
         names = [path.relative_to(folder).as_posix() for folder in (images, place, config.root) if _below(path, folder)]
         name = find_picture(images, [name for name in names if not leaves_folder(name)] or [path.name])
-        if is_absolute(line):
+        if line:
             labels.found_by(name, line)
         yield name, label_file(path)
 
