@@ -206,6 +206,13 @@ def test_a_folder_of_pts_is_faces_named_by_the_library(tmp_path):
         read(f"pts:{tmp_path}", tmp_path / "pictures")
 
 
+def test_a_pts_file_in_another_form_of_unicode_is_that_of_its_picture(tmp_path):
+    Image.new("RGB", (60, 40)).save(tmp_path / "\u00e9.png")
+    rows = "\n".join("10 12" for _ in range(9))
+    (tmp_path / "e\u0301.pts").write_text(f"version: 1\nn_points: 9\n{{\n{rows}\n}}\n")
+    assert len(read(f"pts:{tmp_path}", tmp_path).objects) == 1
+
+
 def test_the_fingerprint_is_of_what_is_read_and_how(tmp_path):
     file = tmp_path / "a.json"
     file.write_text("1")

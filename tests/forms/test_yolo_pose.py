@@ -1,5 +1,7 @@
 """Ultralytics' pose data: every layout of its pictures, names and numbers that people have, and what we write."""
 
+from unicodedata import normalize
+
 import numpy as np
 import pytest
 import yaml
@@ -106,6 +108,21 @@ def test_labels_whose_pictures_are_elsewhere_take_the_folder_given(put, tmp_path
 def test_a_picture_with_an_empty_label_file_or_none_has_no_object(put):
     data = read(put({**PAIR, "images/train/c.png": "", "labels/train/c.txt": "\n", "images/train/d.png": ""}))
     assert [path.name for path in data.empty] == ["c.png", "d.png"] and len(data.objects) == 2
+
+
+@pytest.mark.parametrize(("picture", "text"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("folder", ["", "été/"])
+def test_a_label_file_in_another_form_of_unicode_is_that_of_its_picture(put, picture, text, folder):
+    names = f"images/{folder}é.png", f"labels/{folder}é.txt"
+    files = {normalize(picture, names[0]): "", normalize(text, names[1]): LINE, "l.txt": f"./images/{folder}é.png\n"}
+    for train in ("images", "l.txt"):
+        data = read(put(files, train=train, val=None))
+        assert len(data.objects) == 1 and not data.skipped and not data.faults
+
+
+def test_a_label_file_in_another_form_of_unicode_than_its_folder_is_found(put):
+    files = {f"images/{normalize('NFC', 'été/é')}.png": "", f"labels/{normalize('NFC', 'été')}/e\u0301.txt": LINE}
+    assert len(read(put(files, train="images", val=None)).objects) == 1
 
 
 def test_a_split_of_which_no_picture_has_a_label_file_is_told_and_has_no_pictures_without_objects(put, tmp_path):

@@ -13,7 +13,7 @@ from ..images import SUFFIXES
 from ..library.lookup import category as library_category
 from .document import Labels
 from .form import NOUN, LabelForm
-from .reading import read_text
+from .reading import find_picture, read_text
 from .writing import point_labels
 
 FIRST = 1  # number of the first pixel of a row and of a column in .pts files
@@ -50,8 +50,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 kinds[key] = labels.add_category(kind, point_labels(known), known.skeleton)
             stem = file.relative_to(path).with_suffix("").as_posix()
             names = [stem + suffix for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
-            name = next((name for name in names if (images / name).is_file()), names[0])
-            labels.add_object(labels.add_image(name), kinds[key], points - FIRST, np.full(len(points), 2))
+            image = labels.add_image(find_picture(images, names))
+            labels.add_object(image, kinds[key], points - FIRST, np.full(len(points), 2))
     labels.notes.append(f"{path}: places in .pts files count from {FIRST}, so {FIRST} pixel was taken off x and y.")
     return labels
 

@@ -23,7 +23,7 @@ from .document import Labels
 from .faults.sentinels import is_sentinel
 from .form import LabelForm
 from .pictures import Pictures, picture_size
-from .reading import find_picture, is_absolute, leaves_folder, number, read_text, tails
+from .reading import find_picture, is_absolute, leaves_folder, number, read_text, spelled, tails
 from .writing import beside_pictures, by_picture, needed_size, point_labels
 from .yolo_config import SPLITS, PoseConfig, read_config
 
@@ -42,6 +42,17 @@ def label_file(picture: Path) -> Path:
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     return Path(*parts, picture.stem + ".txt")
+
+
+def _stored(config: PoseConfig, picture: Path) -> Path:
+    """The `label_file` of a picture as it is spelled on the disk: macOS may keep either in another form of Unicode."""
+    file = label_file(picture)
+    for folder in (config.root, file.parent):
+        if file.is_relative_to(folder):
+            found = folder / spelled(folder, file.relative_to(folder).as_posix())
+            if found.is_file():
+                return found
+    return file
 
 
 def _place(config: PoseConfig, entry: str) -> Path:
@@ -66,7 +77,7 @@ def _listed(config: PoseConfig, place: Path, line: str) -> tuple[Path, str]:
     plain = line.replace("\\", "/")
     first = place.parent / plain if plain.startswith("./") else config.root / plain
     ends = [first, *(config.root / end for end in tails(line))]
-    found = next((end for end in ends if end.exists() or label_file(end).is_file()), first)
+    found = next((end for end in ends if end.exists() or _stored(config, end).is_file()), first)
     return found, line if is_absolute(line) or found != first else ""
 
 
@@ -80,7 +91,7 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
         found = [_listed(config, place, line) for line in lines]
     elif place.is_dir():
         paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found, used = [(path, "") for path in paths], {label_file(path) for path in paths}
+        found, used = [(path, "") for path in paths], {_stored(config, path) for path in paths}
         own = label_file(place / "x").parent
         for path in sorted(own.rglob("*.txt")) if own.is_dir() else ():
             if path not in used and path.name not in _OTHERS:
@@ -100,7 +111,7 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
         name = find_picture(images, [name for name in names if not leaves_folder(name)] or [path.name])
         if line:
             labels.found_by(name, line)
-        yield name, label_file(path)
+        yield name, _stored(config, path)
 
 
 def _below(path: Path, folder: Path) -> bool:
