@@ -37,7 +37,7 @@ def labels(folder: Path, names: list[str], shift: float = 0.0) -> Path:
 def pictures(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8)).save(folder / name)
+        Image.new("RGB", (10, 10)).save(folder / name)
 
 
 @pytest.mark.parametrize("spelling", ["i/a.png", "./i/a.png", "i\\a.png", "i//a.png", "i/./a.png"])
@@ -158,7 +158,7 @@ def test_names_that_lead_to_one_file_are_refused_by_name_and_cost_no_other_pictu
         tasks = []
         for i, name in enumerate(["aaaaaaaa-1.png", "bbbbbbbb-1.png", "cccccccc-2.png"]):
             value = {"x": 20, "y": 20, "width": 1, "keypointlabels": ["nose"]}
-            size = {"original_width": 8, "original_height": 8}
+            size = {"original_width": 10, "original_height": 10}
             result = [{"id": "k", "type": "keypointlabels", "to_name": "image", "value": value, **size}]
             tasks.append({"id": i, "data": {"image": f"/data/upload/1/{name}"}, "annotations": [{"result": result}]})
         file.write_text(json.dumps(tasks))
@@ -177,11 +177,11 @@ PART = "<image file='a.png'><box top='1' left='1' width='5' height='5'><part nam
 
 def test_an_entry_that_lists_a_picture_again_is_told_and_the_objects_of_both_count(tmp_path):
     pictures(tmp_path, "a.png")
-    point = {"type": "keypointlabels", "to_name": "image", "original_width": 8, "original_height": 8}
+    point = {"type": "keypointlabels", "to_name": "image", "original_width": 10, "original_height": 10}
     tasks = [
         {"id": i, "data": {"image": "a.png"}, "annotations": [{"result": [{"id": "r", **point, "value": value}]}]}
         for i in (1, 2)
-        for value in [{"x": 25 * i, "y": 25, "keypointlabels": ["nose"]}]
+        for value in [{"x": 20 * i, "y": 20, "keypointlabels": ["nose"]}]
     ]
     files = {
         "labelstudio": json.dumps(tasks),
@@ -214,7 +214,7 @@ def test_entries_of_one_name_and_id_whose_pictures_differ_in_size_are_two_pictur
 def test_an_upload_is_found_by_its_whole_name_before_the_name_without_its_digits(tmp_path):
     pictures(tmp_path, "aaaaaaaa-1.png", "1.png")
     value = {"x": 25, "y": 50, "width": 1, "keypointlabels": ["nose"]}
-    region = {"id": "k", "type": "keypointlabels", "original_width": 8, "original_height": 8, "value": value}
+    region = {"id": "k", "type": "keypointlabels", "original_width": 10, "original_height": 10, "value": value}
     names = ("aaaaaaaa-1.png", "bbbbbbbb-1.png")
     tasks = [{"id": n, "data": {"image": f"/data/upload/1/{n}"}, "annotations": [{"result": [region]}]} for n in names]
     (tmp_path / "l.json").write_text(json.dumps(tasks))

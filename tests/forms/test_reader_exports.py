@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from anykeypoint.errors import InputError
-from anykeypoint.forms.registry import read
+from anykeypoint.forms.faults.doctor import examine
+from anykeypoint.forms.registry import load, read
 
 NAN = np.nan
 
@@ -232,3 +233,23 @@ def test_labels_that_come_as_results_of_their_own_belong_to_the_region_of_their_
 def test_a_region_of_a_turned_picture_is_refused(tmp_path):
     with pytest.raises(InputError, match="region 'b' was drawn on the picture turned by 90"):
         exported(tmp_path, task([FACE[1] | {"image_rotation": 90}]))
+
+
+@pytest.mark.parametrize("states", [(3200, 2400), (1600, 2400)])
+def test_percentages_are_of_the_picture_and_a_region_that_states_another_size_is_told(tmp_path, states):
+    other = dict(zip(("original_width", "original_height"), states, strict=True))
+    odd = {**FACE[1], "value": {**FACE[1]["value"], "x": 25, "y": 75}, "parentID": "a", **other}
+    found = exported(tmp_path, task([FACE[0], FACE[2], odd]))
+    document = load(f"labelstudio:{tmp_path / 'export.json'}", tmp_path).document()
+    sizes = [fault.text for fault in examine(document, tmp_path).faults if fault.kind == "picture's size"]
+    np.testing.assert_allclose(found.objects[0].points, [[880, 108], [400, 900]])
+    assert "1 regions state another size" in found.notes[0]
+    assert sizes == [f"1.jpg is 1600 x 1200 pixels, but the labels say {states[0]} x {states[1]}"]
+
+
+def test_a_region_that_was_drawn_on_the_lying_picture_keeps_its_places_and_check_tells(tmp_path):
+    lying = {**FACE[1], "original_width": 1200, "original_height": 1600}
+    found = exported(tmp_path, task([lying]))
+    np.testing.assert_allclose(found.objects[0].points, [[637.2, 131.2]])
+    document = load(f"labelstudio:{tmp_path / 'export.json'}", tmp_path).document()
+    assert "lying on its side" in examine(document, tmp_path).faults[0].text

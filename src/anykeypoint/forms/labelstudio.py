@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..images import picture_size
 from .document import Answer, Labels, NamedObject
 from .form import NOUN, LabelForm
 from .labelstudio_pictures import picture_file
-from .labelstudio_regions import by_task_picture, objects_of
+from .labelstudio_regions import by_task_picture, objects_of, stated_size
 from .labelstudio_tasks import setup_text, tasks_text
-from .reading import number, read_json
+from .reading import read_json
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
 _SIZE = ("width", "height")
@@ -51,14 +52,14 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
             for address, drawn in by_task_picture(task["data"], regions, where, labels):
-                first = next((region for region in drawn if "original_width" in region), {})
-                sizes = {key: int(number(first.get(f"original_{key}"), key, where)) for key in _SIZE if first}
                 name = picture_file(address, images)
+                size = picture_size(images / name)
+                sizes = dict(zip(_SIZE, stated_size(drawn, size) or (), strict=False))
                 if labels.knows(name, address):
                     labels.count_note("tasks show a picture of an earlier task, and the objects of all count")
                 image = labels.add_image(name, source=address, **sizes, group=None if group is None else str(group))
                 with labels.of_picture(image):
-                    found = objects_of(drawn, word or LOOSE, labels, where, answered)
+                    found = objects_of(drawn, word or LOOSE, labels, where, answered, size)
                 for kind, points, box, answer in found:
                     if answer is not None:
                         answers[len(objects)] = answer

@@ -10,6 +10,7 @@ picture a region was drawn on.
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isfinite
@@ -35,6 +36,8 @@ VISIBILITY = {
 RECTANGLES, POINTS = ("rectanglelabels", "rectangle"), ("keypointlabels", "keypoint")  # types of regions that are read
 ABOUT = ("labels", "choices", "relation")  # types of results about regions
 
+SIZE = ("original_width", "original_height")  # what regions state of their picture, in pixels
+
 Region = dict[str, Any]  # a result of an annotation
 
 
@@ -48,7 +51,12 @@ class Object(NamedTuple):
 
 
 def objects_of(
-    regions: Sequence[Region], loose: str, labels: Labels, where: str, answered: bool = False
+    regions: Sequence[Region],
+    loose: str,
+    labels: Labels,
+    where: str,
+    answered: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> list[Object]:
     """The objects of a picture.
 
@@ -57,6 +65,8 @@ def objects_of(
     labels: counts regions that are left out, and collects faults; an object with one is left out.
     where: the task, named in faults.
     answered: a model gave them, so that their scores are its confidences.
+    size: (width, height) of the upright picture in pixels, which places are percentages of; None takes what each
+        region states, as does a region that was drawn on the picture lying on its side.
     """
     # With the control tag Labels, the label of a plain rectangle or point is a result of its own with the same id.
     named = {
@@ -64,7 +74,9 @@ def objects_of(
         for region in regions
         if region.get("type") == "labels" and isinstance(region.get("value"), dict)
     }
-    picture = _Picture(loose, labels, where, named, chosen_visibility(regions, labels), related(regions), answered)
+    picture = _Picture(
+        loose, labels, where, named, chosen_visibility(regions, labels), related(regions), answered, size
+    )
     for region in regions:
         if region.get("type") in RECTANGLES:
             picture.add_rectangle(region)
@@ -84,7 +96,7 @@ class _Picture:
     named: id of a region -> the `value` of the result that labels it.
     chosen: id of a region -> the visibility that choices give it.
     joined: id of a region -> ids of the regions that relations join it to.
-    answered: as in `objects_of`.
+    answered, size: as in `objects_of`.
     boxes: id of a rectangle -> its label, and x, y, w, h in image pixels.
     points: id of a rectangle, of one of several joined points, or "" -> points of the object.
     bad: keys of `boxes` and `points` with a fault; their objects are left out.
@@ -99,6 +111,7 @@ class _Picture:
     chosen: dict[str, int]
     joined: dict[str, set[str]]
     answered: bool
+    size: tuple[int, int] | None
     boxes: dict[str, tuple[str, list[float]]] = field(default_factory=dict)
     points: dict[str, NamedPoints] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
@@ -215,10 +228,33 @@ class _Picture:
             raise InputError(
                 f"{at} was drawn on the picture turned by {str(region['image_rotation'])[:9]}; set it upright."
             )
-        wide, high = (number(region.get(key), key, at) for key in ("original_width", "original_height"))
+        wide, high = (number(region.get(key), key, at) for key in SIZE)
         if min(wide, high) <= 0:
             raise InputError(f"{at} was drawn on a picture of {wide:g} x {high:g} pixels; export the task again.")
+        if self.size is not None and not _same_sides((wide, high), self.size):
+            self.labels.count_note(
+                "regions state another size than their picture has, of which their percentages were taken"
+            )
+            wide, high = self.size
         return value, wide, high, at
+
+
+def stated_size(regions: Sequence[Region], size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """(width, height) that regions state of their picture: the first that is not its `size`, otherwise the first.
+
+    size: of the picture in pixels, None where it is not known. None where no region states one.
+    """
+    stated: list[tuple[int, int]] = []
+    for region in regions:
+        with suppress(InputError):  # the region's own fault
+            wide, high = (int(number(region.get(key), key, "")) for key in SIZE)
+            stated.append((wide, high))
+    return next((one for one in stated if one != size), stated[0] if stated else None)
+
+
+def _same_sides(stated: tuple[float, float], size: tuple[int, int]) -> bool:
+    """Whether a region was drawn on a picture of that size, upright or lying."""
+    return stated in (size, size[::-1])
 
 
 def _label(value: dict, key: str, at: str) -> str:
