@@ -152,6 +152,9 @@ def test_a_region_of_no_picture_costs_itself_and_a_picture_without_a_size_its_ob
     data = read(f"labelstudio:{file}", tmp_path)
     assert [item.points.tolist() for item in data.objects] == [[[48, 32]]]
     assert ["task 7, region 'tail'" in data.faults[0], "task 9 has no 'data'" in data.faults[1]] == [True, True]
+    listed = put("x.json", export(pair, region("nose", 50), region("tail", 25, to_name=["left"])))
+    data = read(f"labelstudio:{listed}", tmp_path)
+    assert len(data.objects) == 1 and "region 'tail', was drawn on \"['left']\", which is none" in data.faults[0]
     pages = export({"pages": ["a.png", "b.png"]}, region("nose", 50, item_index=0), region("tail", 25, item_index=7))
     assert len(read(f"labelstudio:{put('x.json', pages)}", tmp_path).objects) == 1
     sizeless = export({"image": "a.png"}, region("nose", 50, original_width=0))

@@ -324,7 +324,7 @@ def by_task_picture(
     if not pictures and not pages:
         raise InputError(f"{where}, key 'data', must name one picture, best under 'image', but has none.")
     parts: dict[str, list[Region]] = {name: [] for name in [*pictures.values(), *chain.from_iterable(pages.values())]}
-    tags = {region.get("to_name") for region in regions if region.get("type") != "relation"}
+    tags = {str(region.get("to_name")) for region in regions if region.get("type") != "relation"}
     for region in regions:
         if region.get("type") == "relation":
             for part in parts.values():
