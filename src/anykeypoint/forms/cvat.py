@@ -24,6 +24,7 @@ from ..geometry import turned_hull
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
+from .point_names import check_spellings, name_key
 from .reading import find_picture, number, picture_key, read_xml
 from .writing import by_picture, check_names, json_text, needed_size, point_labels, xml_text
 
@@ -69,8 +70,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
     for entry in labels.categories:
-        places = {name: place for place, name in enumerate(entry["keypoints"])}
-        pairs = [[places.get(name) for name in pair] for pair in edges.get(entry["name"], ())]
+        places = {name_key(name): place for place, name in enumerate(entry["keypoints"])}
+        pairs = [[places.get(name_key(name)) for name in pair] for pair in edges.get(entry["name"], ())]
         entry["skeleton"] = [pair for pair in pairs if None not in pair]
     labels.notes += _not_read(root, path)
     return labels
@@ -166,11 +167,12 @@ def _with_boxes(
     objects: list[Object] = []
     owners = Counter([*groups, *(group for group, *_ in skeletons if group != NO_GROUP)])
     for group, label, points, own in [*skeletons, *((group, "", points, None) for group, points in groups.items())]:
-        if label and group == NO_GROUP:  # a skeleton without a group has no `<box>`
-            objects.append((label, points, own))
-            continue
         here = boxes.get(group, [])
         with labels.catching():
+            check_spellings(points, where + (f", skeleton {label!r}," if label else ""))
+            if label and group == NO_GROUP:  # a skeleton without a group has no `<box>`
+                objects.append((label, points, own))
+                continue
             if here and (len(here) > 1 or owners[group] > 1):
                 raise InputError(
                     f"{where} has {len(here)} boxes and {owners[group]} objects "

@@ -18,6 +18,7 @@ from ..configs.checks import near_names
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .dataset import UNREADABLE, ListedPair
+from .point_names import one_spelling, renamed
 from .reading import picture_key, text_of, whole_number
 from .skeletons import KEY
 
@@ -231,8 +232,10 @@ class Labels:
         orders: category name -> names of its points in order. Points that it does not list come behind those, in the
             order of their first appearance. A point that an object lacks is not labelled.
         answers: place of an object in `objects` -> what a model said of it besides.
+        A name in several spellings is one point, which is noted (see `point_names`).
         """
-        names = {kind: dict.fromkeys(order) for kind, order in orders.items()}
+        objects, names, read_as, notes = one_spelling(objects, orders, lambda i: self.images[i - 1]["file_name"])
+        self.notes += notes
         for _, kind, points, _ in objects:
             names.setdefault(kind, {}).update(dict.fromkeys(points))
         used = {kind for _, kind, _, _ in objects}
@@ -240,7 +243,8 @@ class Labels:
         for place, (image, kind, points, box) in enumerate(objects):
             table = np.array([points.get(name, (0.0, 0.0, 0)) for name in names[kind]], dtype=np.float64).reshape(-1, 3)
             answer = Answer() if answers is None else answers.get(place, Answer())
-            sure = [answer.confidences.get(name) for name in names[kind]] if answer.confidences else None
+            known = renamed(answer.confidences, read_as.get(kind))
+            sure = [known.get(name) for name in names[kind]] if known else None
             more = {"score": answer.score, "keypoint_confidence": sure}
             self.add_object(image, ids[kind], table[:, :2], table[:, 2].astype(int), box, **more)
 

@@ -15,6 +15,7 @@ from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
+from .point_names import check_spellings
 from .reading import find_picture, number, read_xml, tails
 from .writing import by_picture, check_names, point_labels, xml_text
 
@@ -90,6 +91,7 @@ def _object(box: Element, where: str, labels: Labels) -> tuple[str, NamedPoints,
             what = f"the part {name!r} twice" if name else "a part without a name"
             raise InputError(f"{where} has {what}; give each part of a box its own name.")
         points[name] = (_place(part, "x", where), _place(part, "y", where), 2)
+    check_spellings(points, where)
     return (box.findtext("label") or "").strip(), points, sides
 
 

@@ -21,6 +21,7 @@ from ..geometry import turned_hull
 from ..images import SUFFIXES
 from .document import Answer, Labels, NamedPoints
 from .hidden import HIDDEN_WORDS, plain_word
+from .point_names import check_spellings
 from .reading import number, plain_number
 from .tying import holding
 
@@ -124,7 +125,10 @@ class _Picture:
             self.labels.leave_out("rectangles without points")
         objects = []
         for key, points in self.points.items():
-            if key not in self.bad:
+            if key in self.bad:
+                continue
+            with self.labels.catching():
+                check_spellings(points, f"{self.where}, object {key!r}," if key else self.where)
                 kind, box = self.boxes.get(key, (self.loose, None))
                 answer = Answer(self.scores.get(key), self.sure.get(key, {})) if self.answered else None
                 objects.append(Object(kind, points, box, answer))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from .document import Labels, NamedObject, NamedPoints
+from .point_names import check_spellings
 
 NO_TIE = ""  # of shapes that name no object
 
@@ -124,4 +125,5 @@ def _named(points: Sequence[DrawnPoint]) -> NamedPoints:
                 "and tie its points to it."
             )
         named[point.name] = (point.x, point.y, point.visibility)
+    check_spellings(named, f"The object of {points[0].where}")
     return named
