@@ -12,6 +12,7 @@ from anykeypoint import cli
 from anykeypoint.errors import InputError
 from anykeypoint.forms.labelstudio_pictures import picture_address, picture_file, upload_name
 from anykeypoint.forms.labelstudio_tasks import setup_text
+from anykeypoint.forms.picture_search import PictureSearch
 from anykeypoint.forms.registry import convert, form_of, read
 
 NAN = float("nan")
@@ -138,13 +139,13 @@ def test_a_prefix_makes_addresses_that_are_read_back(made, tmp_path):
 )
 def test_a_picture_is_found_by_every_address_that_label_studio_gives_it(made, value):
     images, _ = made
-    assert picture_file(value, images) == "my cow (1).jpg"
+    assert picture_file(value, PictureSearch(images)) == "my cow (1).jpg"
 
 
 def test_an_upload_that_may_be_of_two_files_is_not_taken_for_either(made):
     images, _ = made
     Image.new("RGB", (9, 9)).save(images / "my cow [1].jpg")
-    assert picture_file("/data/upload/3/5d289c4a-my_cow_1.jpg", images) == "my_cow_1.jpg"
+    assert picture_file("/data/upload/3/5d289c4a-my_cow_1.jpg", PictureSearch(images)) == "my_cow_1.jpg"
     assert upload_name(" Kuh 1 (groß).JPG") == "Kuh_1_groß.JPG"
     assert picture_address("a b.jpg", "") == "a b.jpg"
 

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 from . import coco
 from .document import Labels, json_objects
 from .form import LabelForm
-from .reading import find_picture, tails
+from .picture_search import PictureSearch
+from .reading import tails
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -15,16 +16,17 @@ def read(path: Path, images: Path, selection: str = "") -> Labels:
     selection: see `coco.read`.
     The folder of a picture is its video, which becomes its group.
     """
-    labels = coco.read(path, images, selection)
+    labels, search = coco.read(path, images, selection), PictureSearch(images)
     for entry in json_objects(labels.images):
         name = entry.get("file_name")
         if not isinstance(name, str):
             continue
         parts = PurePosixPath(name.replace("\\", "/")).parts
-        entry["file_name"] = find_picture(images, tails(name))
+        entry["file_name"] = search.find(tails(name), name)
         labels.found_by(entry["file_name"], name)
         if len(parts) > 1:
             entry.setdefault("group", "/".join(parts[-3:-1]))
+    labels.notes += search.notes()
     return labels
 
 

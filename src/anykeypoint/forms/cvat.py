@@ -24,8 +24,9 @@ from ..geometry import turned_hull
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
+from .picture_search import PictureSearch
 from .point_names import check_spellings, name_key
-from .reading import find_picture, number, picture_key, read_xml
+from .reading import number, picture_key, read_xml
 from .writing import by_picture, check_names, json_text, needed_size, point_labels, xml_text
 
 LOOSE = "object"  # category of loose points without a box
@@ -50,7 +51,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(f"{path} has the root <{root.tag}>; CVAT's XML has <annotations>.")
     if root.find("track") is not None:
         raise InputError(f"{path} holds tracks, so is CVAT's XML for video; export it 'for images'.")
-    labels = Labels()
+    labels, search = Labels(), PictureSearch(images)
     objects: list[NamedObject] = []
     names = Counter(picture_key(_name(picture)) for picture in root.findall("image"))
     for count, picture in enumerate(root.findall("image")):
@@ -61,12 +62,13 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 raise InputError(f"{where} has no key 'name'; export the task again.")
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             again = names[picture_key(name)] > 1
-            place = find_picture(images, _places(picture, name, again))
+            place = search.find(_places(picture, name, again), name)
             if labels.knows(place, source := _source(picture, name, again)):
                 labels.count_note("entries list a picture again, and the objects of all count")
             image = labels.add_image(place, source=source, **size)
             with labels.of_picture(image):
                 objects += [(image, *entry) for entry in _objects(picture, where, word or LOOSE, labels)]
+    labels.notes += search.notes()
     labels.add_named_objects(objects, _point_orders(root))
     edges = dict(_edges(root))
     for entry in labels.categories:

@@ -21,7 +21,8 @@ from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
-from .reading import find_picture, is_missing, picture_key, read_table, tails
+from .picture_search import PictureSearch
+from .reading import is_missing, picture_key, read_table, tails
 from .writing import by_picture, one_kind, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
@@ -69,11 +70,13 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             kinds[frozenset(parts)] = labels.add_category(name, list(parts)), list(parts)
     owners = {individual: kinds[frozenset(parts)] for individual, parts in known.items()}
     orders = {individual: order for individual, (_, order) in owners.items()}
+    search = PictureSearch(images)
     animals: dict[tuple[str, str], _Animal] = {}  # picture in the table and individual -> what the last row has of it
     for table in tables:
         for where, row in table.rows:
             with labels.catching():
-                _read_row(labels, animals, row, table, orders, images, where)
+                _read_row(labels, animals, row, table, orders, search, where)
+    labels.notes += search.notes()
     for (_, individual), (image, points, _) in animals.items():
         labelled = np.isfinite(points[:, 0])
         if labelled.any() or len(known) == 1:  # of several individuals, most are in few of the pictures
@@ -106,13 +109,13 @@ def _read_row(
     row: list[str],
     table: _Table,
     orders: dict[str, list[str]],
-    images: Path,
+    search: PictureSearch,
     where: str,
 ) -> None:
     """Put the animals of a row into `animals`. One that an earlier row has too is replaced, and that is a fault.
 
     orders: individual -> the body parts of its category, of which the table may lack some.
-    images: the folder of the pictures.
+    search: finds the pictures.
     where: the row, named in errors.
     """
     picture = "/".join(cell.strip().replace("\\", "/").strip("/") for cell in row[: table.start])
@@ -122,7 +125,7 @@ def _read_row(
     if "." not in picture:
         raise InputError(f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions.")
     tail = PurePosixPath(picture)
-    name = find_picture(images, tails(picture))
+    name = search.find(tails(picture), picture)
     group = str(tail.parent) if len(tail.parts) > 1 else None
     image = labels.add_image(name, source=picture, group=group)
     for individual, parts in table.columns.items():

@@ -15,8 +15,9 @@ from ..errors import InputError
 from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
+from .picture_search import PictureSearch
 from .point_names import check_spellings
-from .reading import find_picture, number, read_xml, tails
+from .reading import number, read_xml, tails
 from .writing import by_picture, check_names, point_labels, xml_text
 
 LOOSE = "object"  # category of boxes without a label
@@ -34,7 +35,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     root = read_xml(path)
     if root.tag != "dataset" or root.find("images") is None:
         raise InputError(f"{path} has the root <{root.tag}>; imglab's XML has <dataset> with <images>.")
-    labels = Labels()
+    labels, search = Labels(), PictureSearch(images)
     objects: list[NamedObject] = []
     scores: list[float | None] = []  # of each of them, where a detector found the box
     for place, picture in enumerate(root.iterfind("images/image")):
@@ -45,7 +46,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 raise InputError(f"{where} has no key 'file'; save the file with imglab again.")
             where = f"{path}: {given}"
             sizes = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
-            name = find_picture(images, [*tails(given), *_mended(given)])
+            name = search.find([*tails(given), *_mended(given)], given)
             if labels.knows(name, given):
                 labels.count_note("entries list a picture again, and the objects of all count")
             image = labels.add_image(name, source=given, **sizes)
@@ -64,6 +65,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     for key in _NOT_READ:
         if count := sum(box.get(key, "0") not in ("0", "unknown") for box in boxes):
             labels.notes.append(f"{path}: '{key}' of {count} boxes is not read.")
+    labels.notes += search.notes()
     labels.add_named_objects(objects, orders)
     for entry, score in zip(labels.annotations, scores, strict=True):
         if score is not None:

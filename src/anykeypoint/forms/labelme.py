@@ -17,7 +17,8 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
 from .hidden import HIDDEN, is_hidden_word, says_hidden
-from .reading import find_picture, leaves_folder, number, read_json
+from .picture_search import PictureSearch
+from .reading import leaves_folder, number, read_json
 from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 from .writing import beside_pictures, by_picture, check_names, json_text, needed_size, point_labels
 
@@ -35,7 +36,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     files = label_files(path)
     if not files:
         raise InputError(f"{path} has no JSON file in it; give the folder that labelme saved its files in.")
-    labels = Labels()
+    labels, search = Labels(), PictureSearch(images)
     objects: list[NamedObject] = []
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     sources: dict[int, Path] = {}  # image id -> the file that labels it
@@ -45,7 +46,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
                 labels.leave_out("JSON files that are not labelme's")
                 continue
-            image = _add_picture(labels, data, file, path, images)
+            image = _add_picture(labels, data, file, path, search)
             if image in sources:
                 raise InputError(f"{file} labels the picture of {sources[image]} again; remove one of the two files.")
             sources[image] = file
@@ -54,6 +55,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
             with labels.of_picture(image):
                 objects += _objects(image, data["shapes"], str(file), word or LOOSE, labels)
+    labels.notes += search.notes()
     labels.add_named_objects(objects, orders)
     return labels
 
@@ -68,7 +70,7 @@ def folder_of(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path, images: Path) -> int:
+def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path, search: PictureSearch) -> int:
     """Add the picture of a file, which it names relative to itself, and return its id."""
     name = data.get("imagePath")
     if not isinstance(name, str) or not name:
@@ -78,14 +80,14 @@ def _add_picture(labels: Labels, data: Mapping[str, Any], file: Path, root: Path
     place = posixpath.normpath(below / plain)  # "../pictures/a.png" of a folder of JSON files beside one of pictures
     own = file.with_suffix(plain.suffix).name  # a file that was renamed together with its picture
     all_names = [place, str(plain), str(below / plain.name), str(below / own)]
-    names = [name for name in all_names if not leaves_folder(name)]
+    names = [one for one in all_names if not leaves_folder(one)]
     sizes = {}
     for key, ours in (("imageWidth", "width"), ("imageHeight", "height")):
         if data.get(key) is not None:
             sizes[ours] = int(number(data[key], key, str(file)))
     group = data.get("group")
     return labels.add_image(
-        find_picture(images, names), source=place, **sizes, group=None if group is None else str(group)
+        search.find(names, name, free=True), source=place, **sizes, group=None if group is None else str(group)
     )
 
 

@@ -16,6 +16,7 @@ from .form import NOUN, LabelForm
 from .labelstudio_pictures import picture_file
 from .labelstudio_regions import by_task_picture, objects_of, stated_size
 from .labelstudio_tasks import setup_text, tasks_text
+from .picture_search import PictureSearch
 from .reading import read_json
 
 LOOSE = "object"  # name of objects without a rectangle, and of rectangles without a label
@@ -33,7 +34,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     tasks = read_json(path)
     if not isinstance(tasks, list):
         raise InputError(f"{path} must hold a list of tasks; export from Label Studio as JSON.")
-    labels = Labels()
+    labels, search = Labels(), PictureSearch(images)
     orders: dict[str, dict[str, None]] = {}  # category -> names of its points in order
     objects: list[NamedObject] = []
     answers: dict[int, Answer] = {}  # place in `objects` -> what a model said of it
@@ -52,7 +53,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
             for address, drawn in by_task_picture(task["data"], regions, where, labels):
-                name = picture_file(address, images)
+                name = picture_file(address, search)
                 size = picture_size(images / name)
                 sizes = dict(zip(_SIZE, stated_size(drawn, size) or (), strict=False))
                 if labels.knows(name, address):
@@ -64,6 +65,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                     if answer is not None:
                         answers[len(objects)] = answer
                     objects.append((image, kind, points, box))
+    labels.notes += search.notes()
     labels.add_named_objects(objects, orders, answers)
     return labels
 

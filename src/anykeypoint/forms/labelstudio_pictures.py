@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ..images import SUFFIXES
-from .reading import find_picture, tails
+from .picture_search import PictureSearch
+from .reading import tails
 
 _HASH = re.compile(r"^[0-9a-f]{8}-")  # an upload puts 8 digits before the name
 _NOT_KEPT = re.compile(r"[^-\w.]")  # characters that an upload takes out of a name, after blanks became underscores
@@ -22,10 +23,11 @@ def picture_address(name: str, prefix: str) -> str:
     return prefix + quote(name, safe="/") if prefix else name
 
 
-def picture_file(value: str, images: Path) -> str:
+def picture_file(value: str, search: PictureSearch) -> str:
     """The file name of a picture, relative to the folder of the pictures.
 
     value: an address of Label Studio's server or a path.
+    search: finds the pictures.
     An upload's name comes without its hash, and as the file in the folder whose name became that of the upload, if
     there is one such file alone.
     """
@@ -35,10 +37,11 @@ def picture_file(value: str, images: Path) -> str:
     path = local[0] if local else unquote(parts.path) if elsewhere else value
     ends = tails(path) or [""]
     bare = _HASH.sub("", ends[-1])
-    name = find_picture(images, [*ends, bare])
-    if not elsewhere or os.path.isfile(images / name):
+    upload = elsewhere and bare != ends[-1]  # whose folder is a number of the server's
+    name = search.find([*ends, bare], bare if upload else path)
+    if not elsewhere or os.path.isfile(search.images / name):
         return name
-    renamed = _renamed_by_upload(images).get(bare, []) if bare != ends[-1] else []
+    renamed = _renamed_by_upload(search.images).get(bare, []) if upload else []
     return renamed[0] if len(renamed) == 1 else bare
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import InputError
 from .document import Labels
 from .form import NOUN, LabelForm
-from .reading import find_picture, tails
+from .picture_search import PictureSearch
+from .reading import tails
 
 _DIGITS = 9  # frame numbers with fewer digits than this, leading zeros included, are tried
 
@@ -36,17 +37,18 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         project = sleap_io.load_slp(str(path))
     except Exception as error:  # the package and HDF5 below it raise many types of errors
         raise InputError(f"{path} cannot be read as a SLEAP project: {str(error).splitlines()[0]}.") from error
-    labels = Labels()
+    labels, search = Labels(), PictureSearch(images)
     kinds: dict[int, int] = {}  # identity of a skeleton -> its category
     for skeleton in project.skeletons:
         name = (word or "object") if len(project.skeletons) == 1 else str(skeleton.name or word or "object")
         mirrored = skeleton.symmetry_inds or None  # a project without symmetries says nothing about sides
         kinds[id(skeleton)] = labels.add_category(name, list(skeleton.node_names), skeleton.edge_inds, mirrored)
     for frame in project.labeled_frames:
-        names = _pictures(frame.video, int(frame.frame_idx))
+        names, source = _pictures(frame.video, int(frame.frame_idx)), _source(frame.video, int(frame.frame_idx))
+        named = source if isinstance(frame.video.filename, list | tuple) else names[0]
         image = labels.add_image(
-            find_picture(images, names),
-            source=_source(frame.video, int(frame.frame_idx)),
+            search.find(names, named),
+            source=source,
             group=str(PurePosixPath("/".join(names[0].split("/")[-2:])).parent),  # the folder, or the video
         )
         for instance in frame.instances:
@@ -56,6 +58,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             points = np.asarray(instance.numpy(), dtype=np.float64)[:, :2]
             visibility = np.where(np.isfinite(points).all(axis=1), 2, 0)
             labels.add_object(image, kinds[id(instance.skeleton)], points, visibility)
+    labels.notes += search.notes()
     return labels
 
 

@@ -18,8 +18,9 @@ from ..images import SUFFIXES
 from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
+from .picture_search import PictureSearch
 from .pictures import Pictures
-from .reading import decimal_point, find_picture, number, read_text, tails
+from .reading import decimal_point, number, read_text, tails
 from .writing import needed_size, one_kind, picture_name
 
 _KEY = re.compile(r"\s*([A-Za-z]+3?)\s*=\s*(.*?)\s*$")
@@ -60,7 +61,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     counts = Counter(one.stated for one in specimens if one.stated != "0")
     if not counts:
         raise InputError(f"{path} has no landmarks (lines LM=N with N lines 'x y'); digitise at least one specimen.")
-    labels, pictures = Labels(), Pictures(images)
+    labels, pictures, search = Labels(), Pictures(images), PictureSearch(images)
     most = counts.most_common(1)[0][0]
     total = int(number(most, "LM", specimens[0].where))
     kind = labels.add_category(word or "object", [f"landmark {i}" for i in range(1, total + 1)])
@@ -76,7 +77,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             if not given:
                 raise InputError(f"{one.where} has no IMAGE=, so its picture is not known; add the line.")
             names = tails(given)  # some tools write the picture's name without its suffix
-            file = find_picture(images, [*names, *(names[-1] + end for end in _ENDS if "." not in names[-1])])
+            file = search.find([*names, *(names[-1] + end for end in _ENDS if "." not in names[-1])], given)
             group = name if name and not name.isdecimal() else None
             image = labels.add_image(file, source=given, group=group)
             if one.stated == "0":
@@ -97,6 +98,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             labels.add_object(image, kind, points, np.where(np.isfinite(points[:, 0]), 2, 0), scale=scale)
             if numbered:
                 labels.annotations[-1]["id"] = int(name)
+    labels.notes += search.notes()
     return labels
 
 

@@ -17,7 +17,8 @@ from ..errors import InputError
 from .document import Labels, NamedObject
 from .form import LabelForm
 from .hidden import is_hidden_word, says_hidden, speaks_of_hiding
-from .reading import find_picture, number, read_json, read_table, tails
+from .picture_search import PictureSearch
+from .reading import number, read_json, read_table, tails
 from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 
 LOOSE = "object"  # category of objects whose rectangle names none
@@ -74,14 +75,16 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
         raise InputError(labels.faults[0])
     given, loose = _word(word)
     roles = _roles(pictures, given, path)
+    search = PictureSearch(images)
     objects: list[NamedObject] = []
     for name, regions in pictures.items():
         with labels.catching():
-            image = labels.add_image(find_picture(images, tails(name)), source=name)
+            image = labels.add_image(search.find(tails(name), name), source=name)
             with labels.of_picture(image):
                 objects += _objects(image, regions, roles, f"{path}: {name}", loose, labels)
             if name in broken:
                 labels.bare.add(image)
+    labels.notes += search.notes()
     labels.add_named_objects(objects, {})
     return labels
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..picture_search import named_outside
 from ..reading import leaves_folder, picture_key, plain_number, tails
 from .fault import Fault
 from .findings import SLACK, Findings
@@ -125,10 +126,13 @@ def _not_at_its_path(
     found.sizes[entry["id"]] = None
     free = [file for file in files if not elsewhere.claim(file, name)]
     here = [file.relative_to(found.pictures.folder).as_posix() for file in free or files[:1]]
-    if len(free) == 1:
+    outside = named_outside(found.pictures.folder, name) if len(free) == 1 else None
+    if len(free) == 1 and outside is None:
         found.say("picture elsewhere", where, f"{what}, but there is {here[0]}", key, "", here[0])
         return
-    if free or not files:
+    if outside is not None:
+        also = f", and {outside} is not in the pictures' folder"
+    elif free or not files:
         also = f"; {len(files)} files elsewhere have its name and size" if files else ""
     else:
         also = f", and {here[0]}, which has its name, {elsewhere.claim(files[0], name)}"

@@ -18,6 +18,7 @@ from ...forms.labelstudio_controls import Controls
 from ...forms.labelstudio_pictures import picture_file
 from ...forms.labelstudio_regions import RECTANGLES, Object, by_task_picture, objects_of
 from ...forms.labelstudio_tasks import regions_of
+from ...forms.picture_search import PictureSearch
 from ...forms.reading import plain_number
 from ...geometry import Box, turned_hull
 from ...images import read_picture
@@ -75,7 +76,7 @@ class LabelStudioProject:
 
     def file(self, address: Any) -> Path:
         """The file that an address means; InputError where the folder has none."""
-        name = picture_file(address, self.pictures) if isinstance(address, str) else ""
+        name = picture_file(address, PictureSearch(self.pictures)) if isinstance(address, str) else ""
         if not name or not (self.pictures / name).is_file():
             raise InputError(
                 f"There is no file for {str(address)[:120]!r} in the folder of --pictures, and nothing is fetched; "

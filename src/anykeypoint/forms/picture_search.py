@@ -1,0 +1,82 @@
+"""The files of pictures whose labels were made in another place: found by the end of their path, and told.
+
+Labels name a picture by the path that it had for their tool: `C:\\data\\a.jpg`, or `labeled-data/v/img01.png` where the
+folder given is `v` itself. A file of the same end is taken for it. Where the bare name alone agrees, and the folder
+that the labels name is not there, that is noted, as many folders have an `img01.png`; it is not taken where another
+file is as likely, or is the named one.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from .pictures import pictures_below
+from .reading import find_picture, is_absolute, picture_key, spelled
+
+
+class PictureSearch:
+    """Finds the pictures of one label file, and counts what was found by its bare name alone.
+
+    images: the folder of the pictures.
+    """
+
+    def __init__(self, images: Path) -> None:
+        self.images = images
+        self._bare: dict[str, str] = {}  # path in the labels -> the file that was taken for it
+        self._paths: dict[str, set[str]] = {}  # file -> all paths that it was taken for
+
+    def find(self, names: Sequence[str], named: str, free: bool = False) -> str:
+        """What `find_picture` finds, unless another file may be meant.
+
+        names: file names relative to the folder that the picture may have, the likeliest first.
+        named: the path that the labels give it.
+        free: any of the names may be meant, wherever another file lies; the bare name is noted all the same.
+        """
+        found = find_picture(self.images, names)
+        named = named.replace("\\", "/")
+        folder, own = PurePosixPath(named).parent.name, PurePosixPath(found).parent.name or self._folder
+        self._paths.setdefault(found, set()).add(picture_key(named))
+        if folder in ("", "..", own) or not os.path.isfile(self.images / found):
+            return found
+        if not (free or is_absolute(named)) and (named_outside(self.images, named) or self._several(found)):
+            return names[0]
+        self._bare.setdefault(named, found)
+        return found
+
+    def notes(self) -> list[str]:
+        """A sentence with the number of pictures that were found by their bare names alone, if there are any.
+
+        A file that was taken for several paths is `Labels.leave_out_confused`'s.
+        """
+        told = [(named, found) for named, found in self._bare.items() if len(self._paths[found]) == 1]
+        if not told:
+            return []
+        named, found = told[0]
+        return [
+            f"{len(told)} pictures were found by their bare names alone, as {self.images} has no folder that the "
+            f"labels name (the first is {found} for {named})."
+        ]
+
+    @cached_property
+    def _folder(self) -> str:
+        return self.images.resolve().name
+
+    @cached_property
+    def _below(self) -> dict[str, list[Path]]:
+        return pictures_below(self.images)
+
+    def _several(self, found: str) -> bool:
+        return len(self._below.get(PurePosixPath(found).name.lower(), ())) > 1
+
+
+def named_outside(images: Path, name: str) -> Path | None:
+    """The file that a path leads to from a folder above that of the pictures, where it is no file of theirs."""
+    if is_absolute(name):
+        return None
+    root = images.resolve()
+    for above in root.parents:
+        place = above / spelled(above, name)
+        if os.path.isfile(place) and not place.resolve().is_relative_to(root):
+            return place
+    return None

@@ -1,0 +1,88 @@
+"""Pictures found by the end of their path: a bare name alone is told, and not taken where it may be another."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from anykeypoint.errors import InputError
+from anykeypoint.forms.faults.doctor import examine
+from anykeypoint.forms.faults.repair import mend
+from anykeypoint.forms.registry import load, read
+
+BARE = "were found by their bare names alone"
+
+
+def pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20)).save(folder / name)
+
+
+def labels(folder, form, name):
+    """A label file of one picture with one point, beside no picture of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    value = {"x": 5, "y": 5, "keypointlabels": ["nose"]}
+    region = {"id": "a", "type": "keypointlabels", "original_width": 20, "original_height": 20, "value": value}
+    point = {"shape_attributes": {"name": "point", "cx": 1, "cy": 1}, "region_attributes": {"part": "nose"}}
+    shape = {"label": "nose", "points": [[1, 1]], "shape_type": "point"}
+    texts = {
+        "dlc": f"scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n{name},1,1\n",
+        "tps": f"LM=1\n1 1\nIMAGE={name}\nID=0\n",
+        "imglab": f"<dataset><images><image file='{name}'><box top='1' left='1' width='9' height='9'>"
+        "<part name='nose' x='1' y='1'/></box></image></images></dataset>",
+        "cvat": f'<annotations><image id="0" name="{name}"><points label="nose" points="1,1"/></image></annotations>',
+        "via": json.dumps({"k": {"filename": name, "size": 1, "regions": [point]}}),
+        "labelme": json.dumps({"shapes": [shape], "imagePath": name}),
+        "labelstudio": json.dumps([{"id": 1, "data": {"image": name}, "annotations": [{"result": [region]}]}]),
+    }
+    file = folder / ("labels.xml" if form in ("imglab", "cvat") else "labels.json")
+    file.write_text(texts[form])
+    return f"{form}:{file}"
+
+
+TAILS = pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "via", "labelstudio"])
+
+
+@pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "via", "labelstudio", "labelme"])
+@pytest.mark.parametrize("name", ["cat/1.png", "C:\\data\\1.png", "/home/me/data/1.png"])
+def test_a_picture_that_is_found_by_its_bare_name_alone_is_told(tmp_path, form, name):
+    pictures(tmp_path / "mine", "1.png")
+    data = read(labels(tmp_path / "mine", form, name), tmp_path / "mine")
+    assert [item.image.name for item in data.objects] == ["1.png"]
+    (note,) = [note for note in data.notes if BARE in note]
+    assert note.startswith("1 pictures") and "1.png for " in note
+
+
+@TAILS
+@pytest.mark.parametrize("name", ["1.png", "video/1.png", "C:\\data\\video\\1.png"])
+def test_nothing_is_told_where_the_folder_agrees(tmp_path, form, name):
+    pictures(tmp_path, "video/1.png")
+    data = read(labels(tmp_path, form, name), tmp_path / "video")
+    assert len(data.objects) == 1 and not [note for note in data.notes if BARE in note]
+
+
+@TAILS
+def test_a_bare_name_is_not_taken_where_the_named_picture_is_in_another_folder(tmp_path, form):
+    pictures(tmp_path, "labeled-data/v/1.png", "labeled-data/w/1.png")
+    spec = labels(tmp_path, form, "labeled-data/v/1.png")
+    with pytest.raises(InputError, match=r"labeled-data/v/1\.png"):
+        read(spec, tmp_path / "labeled-data" / "w")
+    document = load(spec, tmp_path / "labeled-data" / "w").document()
+    faults = [fault for fault in examine(document, tmp_path / "labeled-data" / "w").faults if "picture" in fault.kind]
+    assert [fault.kind for fault in faults] == ["picture missing"] and "is not in the pictures' folder" in faults[
+        0
+    ].text
+    fixed = mend(document, tmp_path / "labeled-data" / "w").document
+    assert fixed["images"][0]["file_name"] == "labeled-data/v/1.png"
+    for good in ("labeled-data/v", "labeled-data", "."):
+        assert read(spec, tmp_path / good).objects[0].image.resolve() == tmp_path / "labeled-data" / "v" / "1.png"
+
+
+@TAILS
+def test_a_bare_name_is_not_taken_where_several_files_have_it(tmp_path, form):
+    pictures(tmp_path / "mine", "1.png", "dog/1.png")
+    with pytest.raises(InputError, match=r"cat/1\.png"):
+        read(labels(tmp_path, form, "cat/1.png"), tmp_path / "mine")
+    absolute = read(labels(tmp_path, form, "C:\\cat\\1.png"), tmp_path / "mine")
+    assert absolute.objects[0].image == tmp_path / "mine" / "1.png"
