@@ -26,7 +26,10 @@ def labels(folder, form, name):
     region = {"id": "a", "type": "keypointlabels", "original_width": 20, "original_height": 20, "value": value}
     point = {"shape_attributes": {"name": "point", "cx": 1, "cy": 1}, "region_attributes": {"part": "nose"}}
     shape = {"label": "nose", "points": [[1, 1]], "shape_type": "point"}
+    image, category = {"id": 1, "file_name": name}, {"id": 1, "name": "cat", "keypoints": ["nose"], "skeleton": []}
+    thing = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2], "bbox": [1, 1, 9, 9]}
     texts = {
+        "coco": json.dumps({"images": [image], "annotations": [thing], "categories": [category]}),
         "dlc": f"scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\n{name},1,1\n",
         "tps": f"LM=1\n1 1\nIMAGE={name}\nID=0\n",
         "imglab": f"<dataset><images><image file='{name}'><box top='1' left='1' width='9' height='9'>"
@@ -86,3 +89,26 @@ def test_a_bare_name_is_not_taken_where_several_files_have_it(tmp_path, form):
         read(labels(tmp_path, form, "cat/1.png"), tmp_path / "mine")
     absolute = read(labels(tmp_path, form, "C:\\cat\\1.png"), tmp_path / "mine")
     assert absolute.objects[0].image == tmp_path / "mine" / "1.png"
+
+
+EVERY = ["coco", "dlc", "tps", "imglab", "cvat", "via", "labelme", "labelstudio"]
+
+
+@pytest.mark.parametrize("form", EVERY)
+@pytest.mark.parametrize("file", ["my pic.png", "a dir/pic%C3%A4.png"])
+def test_a_name_that_is_quoted_as_in_an_address_is_the_picture(tmp_path, form, file):
+    pictures(tmp_path, file.replace("%C3%A4", "\u00e4"))
+    quoted = file.replace(" ", "%20")
+    data = read(labels(tmp_path, form, quoted), tmp_path, strict=True)
+    assert [item.image for item in data.objects] == [tmp_path / file.replace("%C3%A4", "\u00e4")] and not data.notes
+    document = load(labels(tmp_path, form, quoted), tmp_path).document()
+    assert not [fault for fault in examine(document, tmp_path).faults if "picture" in fault.kind]
+
+
+@pytest.mark.parametrize("form", EVERY)
+def test_a_picture_with_the_quoted_name_itself_comes_first_and_no_quoting_leaves_the_folder(tmp_path, form):
+    pictures(tmp_path / "mine", "my pic.png", "my%20pic.png", "../1.png")
+    found = read(labels(tmp_path, form, "my%20pic.png"), tmp_path / "mine").objects[0].image
+    assert found == tmp_path / "mine" / "my%20pic.png"
+    with pytest.raises(InputError):
+        read(labels(tmp_path, form, "..%2F1.png"), tmp_path / "mine")

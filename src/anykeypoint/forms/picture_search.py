@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from .pictures import pictures_below
 from .reading import find_picture, is_absolute, picture_key, spelled
@@ -34,8 +35,7 @@ class PictureSearch:
         free: any of the names may be meant, wherever another file lies; the bare name is noted all the same.
         """
         found = find_picture(self.images, names)
-        named = named.replace("\\", "/")
-        folder, own = PurePosixPath(named).parent.name, PurePosixPath(found).parent.name or self._folder
+        folder, own = _folder_of(named), _folder_of(found) or self._folder
         self._paths.setdefault(found, set()).add(picture_key(named))
         if folder in ("", "..", own) or not os.path.isfile(self.images / found):
             return found
@@ -60,7 +60,7 @@ class PictureSearch:
 
     @cached_property
     def _folder(self) -> str:
-        return self.images.resolve().name
+        return picture_key(self.images.resolve().name)
 
     @cached_property
     def _below(self) -> dict[str, list[Path]]:
@@ -68,6 +68,11 @@ class PictureSearch:
 
     def _several(self, found: str) -> bool:
         return len(self._below.get(PurePosixPath(found).name.lower(), ())) > 1
+
+
+def _folder_of(name: str) -> str:
+    """The name of the folder that a path has a picture in, in one spelling; "" where it has none."""
+    return PurePosixPath(picture_key(unquote(name))).parent.name
 
 
 def named_outside(images: Path, name: str) -> Path | None:

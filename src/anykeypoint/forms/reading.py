@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+from urllib.parse import unquote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -244,10 +245,14 @@ def spelled(images: Path, name: str) -> str:
     """A file name as it is spelled in a folder: as given, or with "/" for "\\" and another normal form of Unicode.
 
     images: the folder of the pictures.
-    name: relative to it. Returned as given where no spelling of it exists.
+    name: relative to it. Returned as given where no spelling of it exists. One that is quoted as in an address
+        (my%20picture.jpg) is read as that where there is no file of its own.
     """
     key = picture_key(name)
-    for spelling in dict.fromkeys((name, key, unicodedata.normalize("NFD", key))):
+    spellings = [name, key, unicodedata.normalize("NFD", key)]
+    if "%" in key and not leaves_folder(plain := picture_key(unquote(key))):
+        spellings += [plain, unicodedata.normalize("NFD", plain)]
+    for spelling in dict.fromkeys(spellings):
         if os.path.isfile(images / spelling):
             return spelling
     return name
