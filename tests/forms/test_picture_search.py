@@ -44,10 +44,10 @@ def labels(folder, form, name):
     return f"{form}:{file}"
 
 
-TAILS = pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "via", "labelstudio"])
+TAILS = pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "cvat", "via", "labelstudio"])
 
 
-@pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "via", "labelstudio", "labelme"])
+@pytest.mark.parametrize("form", ["dlc", "tps", "imglab", "cvat", "via", "labelstudio", "labelme"])
 @pytest.mark.parametrize("name", ["cat/1.png", "C:\\data\\1.png", "/home/me/data/1.png"])
 def test_a_picture_that_is_found_by_its_bare_name_alone_is_told(tmp_path, form, name):
     pictures(tmp_path / "mine", "1.png")
@@ -80,6 +80,13 @@ def test_a_bare_name_is_not_taken_where_the_named_picture_is_in_another_folder(t
     assert fixed["images"][0]["file_name"] == "labeled-data/v/1.png"
     for good in ("labeled-data/v", "labeled-data", "."):
         assert read(spec, tmp_path / good).objects[0].image.resolve() == tmp_path / "labeled-data" / "v" / "1.png"
+
+
+@TAILS
+def test_a_path_of_another_machine_whose_picture_is_not_there_is_missing_by_its_name(tmp_path, form):
+    pictures(tmp_path / "mine", "2.png")
+    with pytest.raises(InputError, match=r"1 of the pictures .* are not in .*1\.png"):
+        read(labels(tmp_path, form, "D:\\data\\1.png"), tmp_path / "mine")
 
 
 @TAILS

@@ -26,7 +26,7 @@ from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
 from .picture_search import PictureSearch
 from .point_names import check_spellings, name_key
-from .reading import number, picture_key, read_xml
+from .reading import number, picture_key, read_xml, tails
 from .writing import by_picture, check_names, json_text, needed_size, point_labels, xml_text
 
 LOOSE = "object"  # category of loose points without a box
@@ -116,9 +116,11 @@ def _places(picture: Element, name: str, again: bool) -> list[str]:
     """
     task, subset = picture.get("task_id"), picture.get("subset")
     folders = [] if task is None else [f"{before}{task}" for before in ("", "t", "task", "task_", "task-", "Task_")]
-    own = [f"{folder}/{name}" for folder in [*folders, *([subset] if subset else [])]]
+    whole, *ends = tails(name) or [name]
+    own = [f"{folder}/{whole}" for folder in [*folders, *([subset] if subset else [])]]
     own += [f"images/{place}" for place in own]
-    return [*own, name, f"images/{name}"] if again else [name, f"images/{name}", *own]
+    plain = [whole, f"images/{whole}"]
+    return [*own, *plain, *ends] if again else [*plain, *own, *ends]
 
 
 def _objects(picture: Element, where: str, loose: str, labels: Labels) -> list[Object]:
