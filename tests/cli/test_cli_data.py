@@ -106,6 +106,21 @@ def test_view_convert_and_split_write_what_they_say(made, tmp_path, capsys):
     assert [len({item.group for item in part.objects}) for part in parts] == [1, 1, 1]
 
 
+def test_a_sheet_is_drawn_without_a_picture_that_is_cut_off_and_names_it(made, tmp_path, capsys):
+    folder, options = made
+    pictures = sorted({item.image for item in read(options[0], folder).objects})
+    whole = {path: path.read_bytes() for path in pictures}
+    pictures[0].write_bytes(whole[pictures[0]][: len(whole[pictures[0]]) // 2])
+    lost = sum(item.image == pictures[0] for item in read(options[0], folder).objects)
+    code, out, error = run(capsys, "view", *options, "-o", tmp_path / "sheet.png", "--per-category", 9)
+    assert code == 0 and f"{6 - lost} of 6 objects" in out and (tmp_path / "sheet.png").is_file()
+    assert f"left out: {lost} (picture cannot be read)" in error and error.count(str(pictures[0])) == 1
+    for path, data in whole.items():
+        path.write_bytes(data[: len(data) // 2])
+    code, _, error = run(capsys, "view", *options, "-o", tmp_path / "other.png")
+    assert code == 2 and str(pictures[0].parent) in error and not (tmp_path / "other.png").exists()
+
+
 def test_a_split_takes_ids_as_texts_for_the_numbers_that_they_are(made, tmp_path, capsys):
     """Taken as written, the category "1" would be another one than 1, on the other side of the split."""
     folder, _ = made

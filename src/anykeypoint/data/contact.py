@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +12,7 @@ from ..drawing.shapes import DARK
 from ..drawing.text import fitting
 from ..errors import InputError
 from ..forms.dataset import Dataset, LabelledObject
+from ..forms.reading import catching
 from ..geometry import square_crop
 from ..images import crop_pixels, read_picture
 from ..pose import Pose
@@ -43,11 +45,19 @@ def choose(dataset: Dataset, per_category: int, most: int, seed: int = 0) -> lis
     return [item for item in dataset.objects if item.id in chosen]
 
 
-def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: int | None = None) -> Image.Image:
-    """The sheet as an RGB image. Below each object stand its category, its id, its numbers of points and its file.
+class Sheet(NamedTuple):
+    """A sheet as an RGB image, the objects on it, and a sentence for each object whose picture cannot be read."""
 
-    Hidden points are drawn like visible ones. Raises InputError where there is no object, and for pictures that cannot
-    be read.
+    picture: Image.Image
+    objects: list[LabelledObject]
+    faults: list[str]
+
+
+def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: int | None = None) -> Sheet:
+    """The sheet. Below each object stand its category, its id, its numbers of points and its file.
+
+    Hidden points are drawn like visible ones. An object whose picture cannot be read is left out. Raises InputError
+    where there is no object, and where no picture can be read.
 
     objects: the objects, row by row.
     side: width of a cell in pixels.
@@ -55,7 +65,14 @@ def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: i
     """
     if not objects:
         raise InputError("There is no labelled object to show; check the data with `data check`.")
-    cells = [_cell(item, side) for item in objects]
+    faults: list[str] = []
+    drawn: list[tuple[LabelledObject, Image.Image]] = []
+    for item in objects:
+        with catching(faults):
+            drawn.append((item, _cell(item, side)))
+    if not drawn:
+        raise InputError(faults[0])
+    shown, cells = [item for item, _ in drawn], [cell for _, cell in drawn]
     columns = columns or max(1, min(len(cells), round(np.sqrt(len(cells) * 1.5))))
     font = ImageFont.load_default(size=max(10.0, side / 26))
     step = sum(font.getmetrics()) * 1.1
@@ -64,7 +81,7 @@ def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: i
     heights = [max(cells[i].height for i in row) + caption + _GAP for row in rows]
     sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, sum(heights) + _GAP), DARK)
     pen = ImageDraw.Draw(sheet)
-    for i, (item, cell) in enumerate(zip(objects, cells, strict=True)):
+    for i, (item, cell) in enumerate(drawn):
         left, top = _GAP + i % columns * (side + _GAP), _GAP + sum(heights[: i // columns])
         sheet.paste(cell, (left, top))
         hidden = int((item.visibility == 1).sum())
@@ -73,7 +90,7 @@ def contact_sheet(objects: Sequence[LabelledObject], side: int = 420, columns: i
         for row, text in enumerate((f"{item.category.name}, {item.id}: {counts}", item.image.name)):
             place = (left, top + cell.height + _GAP // 2 + (row + 0.5) * step)
             pen.text(place, fitting(text, font, side) or str(item.id), font=font, fill=_TEXT_COLOUR, anchor="lm")
-    return sheet
+    return Sheet(sheet, shown, faults)
 
 
 def _cell(item: LabelledObject, side: int) -> Image.Image:

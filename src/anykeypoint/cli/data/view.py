@@ -7,7 +7,7 @@ import typer
 
 from ...errors import InputError
 from .. import console, options
-from ..left_out import print_left_out
+from ..left_out import print_faults, print_left_out
 from .paths import check_output
 
 
@@ -24,7 +24,7 @@ def run(
 ) -> None:
     """Draw a contact sheet of labelled objects with their points and names.
 
-    Objects whose picture is missing are left out and counted.
+    Objects whose picture is missing or cannot be read are left out and counted.
     """
     from ...data.contact import choose, contact_sheet, with_labels
     from ...drawing.overlay import save_picture
@@ -40,6 +40,9 @@ def run(
         chosen = [with_labels(item) for item in chosen]
     with console.waiting("drawing"):
         sheet = contact_sheet(chosen)
-    save_picture(sheet, out)
-    print(f"Written to {out}: {len(chosen)} of {len(dataset.objects)} objects")
+    save_picture(sheet.picture, out)
+    print(f"Written to {out}: {len(sheet.objects)} of {len(dataset.objects)} objects")
     print_left_out(dataset)
+    if sheet.faults:
+        console.note(f"left out: {len(sheet.faults)} (picture cannot be read)")
+        print_faults(list(dict.fromkeys(sheet.faults)))
