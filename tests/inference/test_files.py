@@ -132,7 +132,20 @@ def test_a_file_in_utf_16_is_read_and_an_empty_box_is_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2,3", "1,2,3,x", "1,2,0,0", "1,2,-3,4", "nan,1,1,1", "inf,1,1,1", "boxes.txt", "", "1,2,3,4,5"]
+    "text",
+    [
+        "1,2,3",
+        "1,2,3,x",
+        "1,2,0,0",
+        "1,2,-3,4",
+        "nan,1,1,1",
+        "inf,1,1,1",
+        "boxes.txt",
+        "",
+        "1,2,3,4,5",
+        ".1,.1,.5,.5",
+        "0,0,1,1",
+    ],
 )
 def test_a_wrong_box_is_refused_with_one_sentence(text):
     with pytest.raises(InputError) as caught:
@@ -162,6 +175,8 @@ def test_a_wrong_box_is_refused_with_one_sentence(text):
         ("b.csv", "image,x,y,w,h\na,1,2,0,0\n"),
         ("b.csv", 'image,x,y,w,h\n"a,1,2,3,4\n'),
         ("b.json", "\xff\xfe"),
+        ("b.json", '{"a": [[10, 10, 50, 50], [0.1, 0.2, 0.5, 0.5]]}'),
+        ("b.csv", "image,x,y,w,h\na,0.1,0.1,0.5,0.5\n"),
     ],
 )
 def test_a_wrong_box_file_is_refused_with_one_sentence(tmp_path, name, text):
@@ -169,6 +184,12 @@ def test_a_wrong_box_file_is_refused_with_one_sentence(tmp_path, name, text):
     with pytest.raises(InputError) as caught:
         read_boxes(tmp_path / name)
     assert "b." in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_shares_of_the_picture_are_refused_and_told_to_be_pixels():
+    with pytest.raises(InputError, match=r"in pixels, but \.1,\.1,\.5,\.5 all lie between 0 and 1 like shares"):
+        read_boxes(".1,.1,.5,.5")
+    assert read_boxes("0,0,1,1.5").everywhere == (0, 0, 1, 1.5)
 
 
 def test_a_missing_box_file_is_refused():
@@ -193,7 +214,7 @@ def test_names_that_cannot_be_told_apart_are_refused(photos):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.text(min_size=1), st.lists(st.tuples(*[st.floats(0.1, 1e6)] * 4), max_size=3), max_size=4))
+@given(st.dictionaries(st.text(min_size=1), st.lists(st.tuples(*[st.floats(1.5, 1e6)] * 4), max_size=3), max_size=4))
 def test_a_json_box_file_round_trips(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("boxes") / "b.json"
     path.write_text(json.dumps(table))

@@ -203,16 +203,24 @@ def _boxes_of_poses(reader: csv.DictReader, path: Path) -> Boxes:
 
 
 def _box(values: Sequence[Any], what: str) -> Box:
-    """A box from four numbers or texts of numbers; true, null and lists are refused. what: the subject of the error."""
+    """A box from four numbers or texts of numbers; true, null, lists and shares of the picture are refused.
+
+    what: the subject of the error.
+    """
     try:
         if any(isinstance(value, bool) or not isinstance(value, int | float | str) for value in values):
             raise ValueError
-        numbers = [float(value) for value in values]
-        return check_box(numbers)  # type: ignore[arg-type]
+        box = check_box([float(value) for value in values])  # type: ignore[arg-type]
     except (InputError, ValueError, OverflowError):
         raise InputError(
             f"{what} must be four numbers x,y,w,h with w or h above 0 and neither below, but got {_short(values)}."
         ) from None
+    if all(0 <= value <= 1 for value in box):
+        raise InputError(
+            f"{what} must be x,y,w,h in pixels, but {_short(values)} all lie between 0 and 1 like shares of the "
+            "picture; multiply them by its width and height."
+        )
+    return box
 
 
 def _kind(value: Any) -> str:
