@@ -123,6 +123,13 @@ def test_json_and_csv_say_the_same(tmp_path):
     assert read_boxes(tmp_path / "b.json").by_file["c.jpg"] == [(1, 2, 3, 4), (5, 6, 7, 8.5)]
 
 
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_table_of_spreadsheets_with_semicolons_or_tabs_and_decimal_commas(tmp_path, sign):
+    rows = ["image x y w h", "a.jpg 1,5 2 3 4", "a.jpg 5 6 7 8,5"]
+    (tmp_path / "b.csv").write_text("\r\n".join(row.replace(" ", sign) for row in rows))
+    assert read_boxes(tmp_path / "b.csv").by_file == {"a.jpg": [(1.5, 2, 3, 4), (5, 6, 7, 8.5)]}
+
+
 def test_a_file_in_utf_16_is_read_and_an_empty_box_is_none(tmp_path):
     entries = [{"id": i, "image_id": 1, "bbox": box} for i, box in enumerate([[1, 2, 3, 4], [], None])]
     text = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": entries})

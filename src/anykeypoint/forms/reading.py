@@ -87,8 +87,7 @@ def read_table(path: Path) -> list[list[str]]:
     """
     data = read_bytes(path)
     text = text_of(data, str(path)) if data.startswith(_UTF_16) else data.decode("utf-8-sig", "surrogateescape")
-    first = text.lstrip().partition("\n")[0]
-    parting = "," if "," in first else next((sign for sign in ";\t" if sign in first), ",")
+    parting = parting_sign(text)
     before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline
     try:
         rows = [row for row in csv.reader(io.StringIO(text), strict=True, delimiter=parting) if row]
@@ -103,6 +102,12 @@ def read_table(path: Path) -> list[list[str]]:
     if parting == ",":
         return rows
     return [[decimal_point(cell) for cell in row] for row in rows]
+
+
+def parting_sign(table: str) -> str:
+    """What parts the cells of a CSV table: a comma where its first line has one, otherwise a semicolon or tab there."""
+    first = table.lstrip().partition("\n")[0]
+    return "," if "," in first else next((sign for sign in ";\t" if sign in first), ",")
 
 
 def read_xml(path: Path) -> Element:

@@ -14,7 +14,7 @@ from ..configs.doubled_keys import strict_json
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..forms.poses import BOX_COLUMNS
-from ..forms.reading import picture_key, text_of, whole_number
+from ..forms.reading import decimal_point, parting_sign, picture_key, text_of, whole_number
 from ..forms.walk import is_crowd
 from ..geometry import Box, check_box
 
@@ -72,7 +72,8 @@ def read_boxes(source: str | Path) -> Boxes:
 
     A JSON file holds {"a.jpg": [x, y, w, h], "b.jpg": [[x, y, w, h], ...]}, or is one of COCO's with images and
     annotations, whose regions of a crowd and objects without a box are left out; a CSV file has the header
-    image,x,y,w,h and one line per box, or is a table that `predict` wrote. Raises InputError for anything else, naming
+    image,x,y,w,h and one line per box, or is a table that `predict` wrote, also with semicolons and decimal commas, as
+    spreadsheets write them (`forms.reading.read_table`). Raises InputError for anything else, naming
     the entry.
     """
     path = Path(source)
@@ -160,7 +161,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _csv_boxes(text: str, path: Path) -> Boxes:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=parting_sign(text))
     columns = ["image", "x", "y", "w", "h"]
     if set(_OF_PREDICT) <= set(reader.fieldnames or ()):
         return _boxes_of_poses(reader, path)
@@ -210,7 +211,8 @@ def _box(values: Sequence[Any], what: str) -> Box:
     try:
         if any(isinstance(value, bool) or not isinstance(value, int | float | str) for value in values):
             raise ValueError
-        box = check_box([float(value) for value in values])  # type: ignore[arg-type]
+        numbers = [float(decimal_point(value) if isinstance(value, str) else value) for value in values]
+        box = check_box(numbers)  # type: ignore[arg-type]
     except (InputError, ValueError, OverflowError):
         raise InputError(
             f"{what} must be four numbers x,y,w,h with w or h above 0 and neither below, but got {_short(values)}."
