@@ -3,8 +3,9 @@
 from pathlib import Path, PurePosixPath
 
 from ..category import plain_text
-from .document import Labels, json_objects, load_document, select, split_names, whole_id
+from .document import Labels, json_objects, load_document, whole_id
 from .form import LabelForm
+from .selecting import select, split_names
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..errors import InputError
 from . import coco
-from .document import Labels, json_objects, select
+from .document import Labels, json_objects
 from .form import CHOICE, LabelForm
 from .reading import number, read_json
+from .selecting import select
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:

@@ -17,11 +17,12 @@ from ..geometry import Box
 from . import walk
 from .areas import box_area
 from .dataset import CROWD, IGNORED, UNLABELLED, Dataset, LabelledObject, check_faults
-from .document import MARGIN, Labels, box_round, load_document, select, within
+from .document import MARGIN, Labels, box_round, load_document, within
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
 from .pictures import Pictures, picture_size
 from .reading import spelled
+from .selecting import select
 from .skeletons import with_base, written_edges
 from .walk import Edges, Kept, Picture, Rules
 from .writing import by_picture, json_text, picture_name, point_labels

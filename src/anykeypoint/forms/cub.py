@@ -10,9 +10,10 @@ import numpy as np
 
 from ..category import plain_text
 from ..errors import InputError
-from .document import Labels, split_names
+from .document import Labels
 from .form import LabelForm
 from .reading import number, read_text
+from .selecting import split_names
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:

@@ -1,8 +1,8 @@
 """A COCO document in memory: what every label form is turned into before its objects are read.
 
 A document is a mapping with the lists `images`, `annotations` and `categories` of COCO's keypoint format. `Labels`
-builds one; `load_document` opens a file that is one already; `select` keeps some of its categories. Whether the
-entries make sense is decided later, in one place: `walk.walk`.
+builds one; `load_document` opens a file that is one already. Whether the entries make sense is decided later, in one
+place: `walk.walk`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..category import plain_text
-from ..configs.checks import near_names
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from .dataset import UNREADABLE, ListedPair
@@ -334,52 +332,6 @@ def load_document(annotations: str | Path) -> dict[str, Any]:
         if not isinstance(data.get(key), list):
             raise InputError(f"{path} has no list under {key!r}; a COCO file has images, annotations and categories.")
     return data
-
-
-# --- choosing categories -------------------------------------------------------------------------------------------
-
-
-def select(
-    labels: Labels, selection: str, path: Path, names_of: Callable[[dict[str, Any]], set[str]] | None = None
-) -> Labels:
-    """Keep the categories that a selection names, and the annotations of these; the labels are changed in place.
-
-    selection: names separated by commas, compared as `plain_text`.
-    path: the label file, named in the InputError for a name that no category has.
-    names_of: the names that a category may be chosen by, in plain text; `own_names` by default.
-    """
-    wanted = split_names(selection)
-    known: set[str] = set()
-    ids: set[int | None] = set()
-    categories = []
-    for entry in json_objects(labels.categories):
-        names = (names_of or own_names)(entry)
-        known |= names
-        if names & wanted:
-            ids.add(whole_id(entry, "id"))
-            categories.append(entry)
-    if unknown := sorted(wanted - known):
-        listed = ", ".join(" ".join(name.split()) for name in sorted(known - {""})[:80])
-        near = near_names(unknown[0], known)
-        raise InputError(f"{path} has no category or group {unknown[0]!r}{near}; known are {listed}.")
-    labels.categories = categories
-    everything = json_objects(labels.annotations)
-    labels.annotations = [entry for entry in everything if whole_id(entry, "category_id") in ids]
-    # A picture all of whose objects were not chosen is no picture without objects.
-    left = {whole_id(entry, "image_id") for entry in everything}
-    left -= {whole_id(entry, "image_id") for entry in labels.annotations} | {None}
-    labels.images = [entry for entry in json_objects(labels.images) if whole_id(entry, "id") not in left]
-    return labels
-
-
-def own_names(entry: Mapping[str, Any]) -> set[str]:
-    """The name of a category and the name of its group (`supercategory`), in plain text."""
-    return {plain_text(str(entry.get(key, ""))) for key in ("name", "supercategory")}
-
-
-def split_names(selection: str) -> set[str]:
-    """The names of a selection that are separated by commas, in plain text."""
-    return {plain_text(name) for name in selection.split(",") if name.strip()}
 
 
 def json_objects(entries: Iterable[Any]) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ from ..geometry import Box
 from ..library.lookup import MP100, category, mp100_categories
 from . import walk
 from .dataset import CROWD, UNLABELLED, Dataset, check_faults
-from .document import Labels, json_objects, load_document, own_names, select
+from .document import Labels, json_objects, load_document
 from .form import LabelForm
+from .selecting import own_names, select
 from .walk import Edges, Kept, Picture, Rules
 
 PAIRS, CAPELLM = "pairs", "capellm"  # the two released loaders: of the few-shot family, and of CapeLLM and LocLLM
