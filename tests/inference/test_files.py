@@ -358,6 +358,26 @@ def test_a_box_outside_the_picture_is_an_error_of_that_file(photos):
     assert "20 x 10" in results[1].error
 
 
+@pytest.mark.parametrize(
+    ("box", "told"),
+    [
+        ((10, 2, 18, 9), True),  # in 20 x 10 pixels it would end at 28, 11
+        ((2, 1, 16, 8), False),
+        ((2, 1, 18.5, 9), False),  # a little beyond the edge, as detectors give them
+        ((10, 2, 25, 9), False),  # outside either way
+        ((10, 2, 9, 9), False),  # no two corners
+        (None, False),
+    ],
+)
+def test_a_box_that_lies_in_its_picture_only_as_two_corners_is_told(photos, box, told):
+    boxes = None if box is None else Boxes(everywhere=box)
+    (result,) = predict_files(Centre(), [photos / "b.jpg"], CATEGORY, boxes)
+    assert result.error is None and len(result.poses) == 1 and (result.note is not None) == told
+    if told:
+        assert "b.jpg: 1 of 1 boxes (the first is 10,2,18,9) reach out of the picture of 20 x 10" in result.note
+        assert result.poses[0].box == box
+
+
 def test_boxes_that_fit_nothing_are_refused_before_the_first_file(photos):
     with pytest.raises(InputError):
         predict_files(Centre(), find_images(photos), CATEGORY, Boxes(by_file={"z.jpg": []}))

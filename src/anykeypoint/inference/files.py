@@ -19,6 +19,8 @@ from ..pose import Explanation, Pose
 from .box_files import Boxes
 from .many import OneByOne, answer, in_batches
 
+REACH = 0.05  # share of a picture's side that a box may reach beyond it before its numbers are doubted
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,8 @@ class Result:
     poses: one per box; empty where there is an error.
     error: one sentence that says why there are no poses; None where all went well.
     explanations: one per pose, where they were requested.
-    note: one sentence about a picture in which a detector found nothing, which is no error.
+    note: one sentence about a picture in which a detector found nothing, or about given boxes that are corners by their
+        looks, which is no error.
     """
 
     path: Path
@@ -228,13 +231,31 @@ def _planned(path: Path, places: Sequence[Box | None] | Search | None, max_pixel
             boxes = [(one.box, {"box_score": one.score, "box_word": one.word}) for one in detections]
             note = None if detections else f"{path}: {missed}"
         else:
-            boxes, note = [(box, {}) for box in places], None
+            boxes, note = [(box, {}) for box in places], _corners(path, places, picture.size)
         for box, _ in boxes:
             if box is not None:
                 check_overlap(box, picture.size, str(path))
         return _Planned(path, picture, boxes, note=note)
     except Exception as error:
         return _Planned(path, error=_sentence(path, error))
+
+
+def _corners(path: Path, boxes: Sequence[Box | None], size: tuple[int, int]) -> str | None:
+    """A sentence about boxes that reach out of a picture of `size` as x,y,w,h, and lie in it as two corners."""
+    (width, height), most = size, 1 + REACH
+    odd = [
+        (x, y, w, h)
+        for x, y, w, h in (box for box in boxes if box is not None)
+        if (x + w > most * width or y + h > most * height) and 0 <= x < w <= width and 0 <= y < h <= height
+    ]
+    if not odd:
+        return None
+    first = ",".join(f"{value:g}" for value in odd[0])
+    return (
+        f"{path}: {len(odd)} of {len(boxes)} boxes (the first is {first}) reach out of the picture of {width} x "
+        f"{height} pixels as x,y,w,h, as which they were taken, but lie in it as x1,y1,x2,y2; if they are "
+        "that, give x,y,w,h."
+    )
 
 
 def _asked(
