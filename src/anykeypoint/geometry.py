@@ -97,8 +97,9 @@ def turned_hull(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     x, y, w, h = box
     turn = np.deg2rad(degrees)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])  # clockwise, as y points down
-    corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) - pivot
-    places = corners @ matrix.T + pivot
+    with np.errstate(over="ignore", invalid="ignore"):  # of a box beyond every picture, which is refused elsewhere
+        corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) - pivot
+        places = corners @ matrix.T + pivot
     low, high = places.min(axis=0), places.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 

@@ -187,6 +187,7 @@ def test_a_file_name_may_not_leave_the_images_folder(read, name):
         ({"annotations__0__bbox": [1, 1, 4, -4]}, "annotation 10.*'bbox'.*above 0"),
         ({"annotations__0__bbox": [1, 1, 4]}, "annotation 10.*'bbox'.*four numbers"),
         ({"annotations__0__bbox": [1, float("nan"), 4, 4]}, "annotation 10.*'bbox'.*finite"),
+        ({"annotations__0__bbox": [1, 1, 1e308, 4]}, "annotation 10.*'bbox'.*at most 1e\\+09, but has '1e\\+308'"),
         ({"annotations__0__area": "large"}, "annotation 10.*'area'.*finite"),
         ({"annotations__0__area": -1}, "annotation 10.*'area'.*below 0"),
         ({"annotations__0__image_id": 9}, "annotation 10.*image_id 9"),

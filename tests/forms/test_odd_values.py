@@ -255,3 +255,46 @@ def test_a_detectors_category_without_keypoints_is_counted_and_kept(put, tmp_pat
     report = examine(document, tmp_path)
     assert not report.faults and report.left_out == {"of a category without keypoints": 1}
     assert mend(document, tmp_path).document == document
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", ["coco", "labelme", "labelstudio", "dlc", "cvat"])
+def test_a_place_beyond_every_picture_costs_its_object_and_can_be_mended(put, tmp_path, form):
+    far = 1e308
+    Image.new("RGB", (96, 64)).save(tmp_path / "b.png")
+    size = {"original_width": 96, "original_height": 64}
+    objects = [
+        {"id": i, "image_id": i, "category_id": 1, "keypoints": [x, 5, 2, 20, 25, 2]} for i, x in ((1, far), (2, 10))
+    ]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "annotations": objects,
+        "categories": [{"id": 1, "name": "cat", "keypoints": ["nose", "tail"], "skeleton": []}],
+    }
+    texts = {
+        "coco": json.dumps(document),
+        "labelstudio": json.dumps(
+            [
+                {"id": name, "data": {"image": name}, "annotations": [{"result": [region("nose", x, **size)]}]}
+                for name, x in (("a.png", far), ("b.png", 5))
+            ]
+        ),
+        "dlc": f"scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\na.png,{far},1\nb.png,1,1\n",
+        "cvat": cvat(
+            *(f'<image id="{i}" name="{i}.png">{CAT.format("", x, "")}</image>' for i, x in (("a", far), ("b", 5)))
+        ),
+    }
+    if form == "labelme":
+        for name, x in (("a", far), ("b", 5)):
+            shape = {"label": "nose", "points": [[x, 5]], "shape_type": "point"}
+            put(f"{name}.json", json.dumps({"shapes": [shape], "imagePath": f"{name}.png"}))
+        spec = f"labelme:{tmp_path}"
+    else:
+        spec = f"{form}:{put('labels', texts[form])}"
+    data = read(spec, tmp_path)
+    assert [item.image.name for item in data.objects] == ["b.png"]
+    assert "annotation 1, key 'keypoints', must hold finite numbers of at most 1e+09" in data.faults[0]
+    convert(data, tmp_path, "coco")
+    document = load(spec, tmp_path).document()
+    assert "coordinates" in [fault.kind for fault in examine(document, tmp_path).faults]
+    json.dumps(mend(document, tmp_path).document, allow_nan=False)

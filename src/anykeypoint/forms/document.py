@@ -290,8 +290,9 @@ def box_round(points: np.ndarray, least: float = MIN_MARGIN) -> tuple[float, flo
     points: [N, 2]. Their bounding box grows on all sides by `MARGIN` of its longer side, at least by `least` pixels.
     """
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = max(least, MARGIN * float((high - low).max())) or MIN_MARGIN  # all points in one place are no box
-    (x, y), (w, h) = low - margin, high - low + 2 * margin
+    with np.errstate(over="ignore", invalid="ignore"):  # places beyond every picture are refused later
+        margin = max(least, MARGIN * float((high - low).max())) or MIN_MARGIN  # all points in one place are no box
+        (x, y), (w, h) = low - margin, high - low + 2 * margin
     return float(x), float(y), float(w), float(h)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..category import Category, Keypoint, spoken
 from ..errors import InputError
-from ..geometry import Box
+from ..geometry import LARGEST, Box
 from ..library.lookup import lent
 from .category_entry import CategoryEntry, category_entry, usable_edges
 from .dataset import LISTED_TWICE, NO_IMAGE, POINTLESS, UNREADABLE, Dataset, LabelledObject
@@ -320,7 +320,7 @@ def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.nda
             f"{where}, key 'keypoints', must hold 3 numbers for each of the {len(category)} keypoints of "
             f"{category.name!r}, but got {got}."
         )
-    table = np.array(numbers_of(values, "keypoints", where)).reshape(-1, 3)
+    table = np.array(numbers_of(values, "keypoints", where, LARGEST)).reshape(-1, 3)
     if not np.isin(table[:, 2], (0, 1, 2)).all():
         odd = table[~np.isin(table[:, 2], (0, 1, 2)), 2][0]
         raise InputError(f"{where}, key 'keypoints', has the visibility {odd:g}; it must be 0, 1 or 2.")
@@ -333,20 +333,21 @@ def box_of(entry: Mapping, where: str) -> Box:
     values = entry.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
         raise InputError(f"{where}, key 'bbox', must be four numbers [x, y, w, h], but got {values!r}.")
-    x, y, w, h = numbers_of(values, "bbox", where)
+    x, y, w, h = numbers_of(values, "bbox", where, LARGEST)
     return x, y, w, h
 
 
-def numbers_of(values: list, key: str, where: str) -> list[float]:
-    """The values as floats; InputError, naming `key`, for one that is no finite number."""
+def numbers_of(values: list, key: str, where: str, most: float = math.inf) -> list[float]:
+    """The values as floats; InputError, naming `key`, for one that is no finite number or lies beyond `most`."""
     numbers = []
     for value in values:
         try:
             number = float(value) if type(value) in (int, float) else math.nan
         except OverflowError:
             number = math.inf
-        if not math.isfinite(number):
-            raise InputError(f"{where}, key {key!r}, must hold finite numbers, but has {str(value)[:40]!r}.")
+        if not math.isfinite(number) or abs(number) > most:
+            kind = f"finite numbers{'' if most == math.inf else f' of at most {most:.0e}'}"
+            raise InputError(f"{where}, key {key!r}, must hold {kind}, but has {str(value)[:40]!r}.")
         numbers.append(number)
     return numbers
 

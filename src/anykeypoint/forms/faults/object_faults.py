@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...geometry import LARGEST
 from ..areas import box_area, is_filler, stated_areas
 from ..dataset import CROWD, IGNORED, POINTLESS, UNLABELLED
 from ..document import box_round, within
@@ -115,7 +116,7 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
         return None
     table[bad, 2] = 0
     # Points that are not labelled count too, because readers refuse their coordinates as well.
-    lost = ~np.isfinite(table[:, :2]).all(axis=1)
+    lost = ~(np.abs(table[:, :2]) <= LARGEST).all(axis=1)
     for i in np.flatnonzero(lost):
         text = f"has {labels[i]!r} at {values[3 * i : 3 * i + 2]}, which is no place"
         found.say("coordinates", where, text, key, name, int(i))
