@@ -181,6 +181,16 @@ def test_a_category_is_read_from_a_file(tmp_path, suffix):
     assert category(path).names == category(str(path)).names == ["nose", "größe"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_that_windows_saved_is_read_and_bytes_that_are_no_text_are_told(tmp_path, encoding):
+    path = tmp_path / "cat.yaml"
+    path.write_bytes("name: cat\r\nkeypoints: [nose, größe]\r\n".encode(encoding))
+    assert category(path).names == ["nose", "größe"]
+    path.write_bytes("name: kätze\nkeypoints: [nose]\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"cat\.yaml: it is not UTF-8 text \(byte 7\); save it as UTF-8\.$"):
+        category(path)
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"- [}"])
 def test_a_file_that_is_no_category_is_named(tmp_path, content):
     for suffix in (".json", ".yaml"):

@@ -18,7 +18,7 @@ from .configs.checks import near_names
 from .configs.doubled_keys import strict_json, strict_yaml
 from .configs.typed import split_points
 from .errors import InputError, ReadingWarning, first_line
-from .io import as_path
+from .io import as_path, text_of
 from .sides.mirroring import mirrored_pairs, unpaired
 
 MAX_KEYPOINTS = 256  # largest number of keypoints in a category
@@ -240,7 +240,7 @@ class Category:
         """
         path = as_path(path, "A category file")
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = text_of(path.read_bytes(), "it")
             data = strict_json(text) if path.suffix.lower() == ".json" else strict_yaml(text)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise InputError(f"Cannot read the category file {path}: {first_line(error)}.") from error

@@ -18,9 +18,10 @@ from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
-from .forms.reading import picture_key, text_of
+from .forms.reading import picture_key
 from .geometry import Box, check_box
 from .images import ImageSource, check_source
+from .io import text_of
 from .library.lookup import as_category
 from .pose import unique_names
 

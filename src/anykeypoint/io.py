@@ -1,5 +1,6 @@
-"""Files written whole or not at all, and the schema versions of files that we write."""
+"""Files written whole or not at all, the text of files, and the schema versions of files that we write."""
 
+import codecs
 import os
 import secrets
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how a file in UTF-16 begins
 
 
 class NotWritten(InputError):
@@ -23,6 +26,17 @@ def as_path(path: Any, what: str) -> Path:
     if "\0" in text:
         raise InputError(f"{what} cannot have a zero byte in its path, but got {text!r:.80}.")
     return Path(text)
+
+
+def text_of(data: bytes, what: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Windows' tools save it.
+
+    what: the file, named in the error.
+    """
+    try:
+        return data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

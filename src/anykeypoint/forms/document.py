@@ -15,9 +15,10 @@ import numpy as np
 
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
+from ..io import text_of
 from .dataset import UNREADABLE, ListedPair
 from .point_names import one_spelling, renamed
-from .reading import picture_key, text_of, whole_number
+from .reading import picture_key, whole_number
 from .skeletons import KEY
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this

@@ -3,7 +3,6 @@
 Nothing is written and nothing is fetched. Every function that refuses something raises InputError and names the file.
 """
 
-import codecs
 import csv
 import io
 import math
@@ -20,9 +19,9 @@ from xml.parsers import expat
 
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
+from ..io import UTF_16, text_of
 
 MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
 
 
@@ -55,17 +54,6 @@ def read_text(path: Path, otherwise: str = "") -> str:
         return data.decode(otherwise, "replace")
 
 
-def text_of(data: bytes, what: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Windows' tools save it.
-
-    what: the file, named in the error.
-    """
-    try:
-        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-
-
 def read_json(path: Path) -> Any:
     """The JSON value that a label file holds.
 
@@ -86,7 +74,7 @@ def read_table(path: Path) -> list[list[str]]:
     write them in many countries, and a comma in a number is its decimal point.
     """
     data = read_bytes(path)
-    text = text_of(data, str(path)) if data.startswith(_UTF_16) else data.decode("utf-8-sig", "surrogateescape")
+    text = text_of(data, str(path)) if data.startswith(UTF_16) else data.decode("utf-8-sig", "surrogateescape")
     parting = parting_sign(text)
     before = csv.field_size_limit(MAX_BYTES)  # the library's limit of 128 KiB is too small for a cell with an outline
     try:

@@ -14,9 +14,10 @@ from ..configs.doubled_keys import strict_json
 from ..configs.typed import split_commas
 from ..errors import InputError, first_line
 from ..forms.poses import BOX_COLUMNS
-from ..forms.reading import decimal_point, parting_sign, picture_key, text_of, whole_number
+from ..forms.reading import decimal_point, parting_sign, picture_key, whole_number
 from ..forms.walk import is_crowd
 from ..geometry import Box, check_box
+from ..io import text_of
 
 _OF_PREDICT = ("image", "object", *BOX_COLUMNS[:4])  # columns of its table that are read here
 MAX_BYTES = 64 * 2**20  # size limit of a box file
