@@ -409,6 +409,44 @@ def test_labels_without_boxes_get_those_of_their_points(good, tmp_path):
     assert [tuple(item["bbox"]) for item in fixed["annotations"]] == [read[i] for i in range(1, 6)]
 
 
+NO_BOXES = [
+    ([[50, 40], [90, 70]], "is not four numbers in a row"),
+    ([[50, 40, 90, 70, 1]], "is not four numbers in a row"),
+    ({"a": 50, "b": 40}, "is not four numbers in a row"),
+    ("50 40 90 70", "is not four numbers in a row"),
+    ([50, 40, 90, 70, 1], "has 5 numbers, not four"),
+    ([50, 40, None, 70], "is not four finite numbers"),
+    ([50, 40, -90, 70], "has a width or height below 0"),
+    ([50, 40, 0, 0], "has no width or height"),
+]
+
+
+@pytest.mark.parametrize(("box", "text"), NO_BOXES)
+def test_what_is_no_box_is_told_for_what_it_is(good, tmp_path, box, text):
+    good["annotations"][0]["bbox"] = box
+    (fault,) = [fault for fault in examine(good, tmp_path).faults if fault.kind == "box"]
+    assert fault.text == f"has the box {box!r}, which {text}"
+
+
+NO_POINTS = [
+    ("40,40,2,80,60,2,120,100,1", "its points as a text, '40,40,2,80,60,2,120,100,1'"),
+    ({"x": [1, 2, 2]}, "its points by names that are not its category's, {'x': [1, 2, 2]}"),
+    (7, "its points in no list, 7"),
+    ([[1, 2, 2], [3, 4, 2]], "2 rows of points"),
+    ([[1, 2, 2], [3, 4, 2], [5]], "3 rows of points, not all of them x, y, v"),
+    ([1, 2, 2, 3], "4 numbers"),
+    ([1, 2, 2] * 4, "4 points"),
+    (None, "no points"),
+]
+
+
+@pytest.mark.parametrize(("points", "text"), NO_POINTS)
+def test_what_are_no_points_is_told_for_what_it_is(good, tmp_path, points, text):
+    good["annotations"][0]["keypoints"] = points
+    (fault,) = [fault for fault in examine(good, tmp_path).faults if fault.kind == "number of points"]
+    assert fault.text == f"has {text}, but 'thing' names 3"
+
+
 def test_a_box_without_a_width_is_legal(good, tmp_path):
     good["annotations"][0] |= {"keypoints": triples([60, 50, 60, 70, 60, 100]), "bbox": [60, 45, 0, 60], "area": 3600}
     assert kinds(good, tmp_path) == [] and len(read_coco_text(good, tmp_path).objects) == 5

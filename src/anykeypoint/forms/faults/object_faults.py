@@ -101,10 +101,8 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
     name, labels = found.counts[kind].name, found.names[kind]
     values = entry.get("keypoints")
     if not isinstance(values, list) or len(values) != 3 * len(labels) or not labels:
-        got = "no points"
-        if isinstance(values, list):
-            got = f"{len(values)} numbers" if len(values) % 3 else f"{len(values) // 3} points"
-        found.say("number of points", where, f"has {got}, but {name!r} names {len(labels)}", key, name)
+        text = f"has {_points_as_written(values, len(labels))}, but {name!r} names {len(labels)}"
+        found.say("number of points", where, text, key, name)
         return None
     table = np.array([plain_number(value) for value in values]).reshape(-1, 3)
     bad = ~np.isin(table[:, 2], (0, 1, 2))
@@ -126,6 +124,18 @@ def _points(found: Findings, entry: dict, kind: Any, where: str, key: tuple[str,
         text = f"says num_keypoints {str(entry['num_keypoints'])[:20]}, but {labelled} are labelled"
         found.say("num_keypoints", where, text, key, name, labelled)
     return np.where(table[:, 2:] > 0, table[:, :2], np.nan)
+
+
+def _points_as_written(values: Any, count: int) -> str:
+    """What an annotation has in place of x, y, v for each of its points, a phrase. count: of these points."""
+    if values in (None, [], {}, ""):
+        return "no points"
+    if not isinstance(values, list):
+        kind = {str: "as a text", dict: "by names that are not its category's"}.get(type(values), "in no list")
+        return f"its points {kind}, {repr(values)[:40]}"
+    if any(isinstance(row, list | dict) for row in values):
+        return f"{len(values)} rows of points" + (", not all of them x, y, v" if len(values) == count else "")
+    return f"{len(values)} numbers" if len(values) % 3 else f"{len(values) // 3} points"
 
 
 def _means_visibility(value: Any) -> bool:
@@ -159,14 +169,11 @@ def _box(
         if labelled.any():
             found.boxless.append((key[1], _made(points[labelled], size)))
         return None
-    numbers = [plain_number(value) for value in values] if isinstance(values, list) else []
-    sides = numbers[2:]
-    if len(numbers) != 4 or not np.isfinite(numbers).all() or min(sides) < 0 or max(sides) == 0:
+    if wrong := _no_box(values):
         if labelled.any():  # readers leave an object without points out, whatever its box
-            text = f"has the box {str(values)[:60]}, which has no width or height"
-            found.say("box", where, text, key, counts.name)
+            found.say("box", where, f"has the box {repr(values)[:60]}, which {wrong}", key, counts.name)
         return None
-    x, y, w, h = numbers
+    x, y, w, h = numbers = [plain_number(value) for value in values]
     if size is not None and (x < -SLACK or y < -SLACK or x + w > size[0] + SLACK or y + h > size[1] + SLACK):
         counts.outside += 1
         text = f"has a box from ({x:g}, {y:g}) to ({x + w:g}, {y + h:g}) in a picture of {size[0]} x {size[1]} pixels"
@@ -182,6 +189,20 @@ def _box(
     if labelled.any():
         found.labelled[kind].append((key[1], points, w))
     return None if key[1] in found.maybe_corners else numbers
+
+
+def _no_box(values: Any) -> str:
+    """Why a value is no box x, y, w, h, a phrase; "" for one that is."""
+    if not isinstance(values, list) or any(isinstance(value, list | dict) for value in values):
+        return "is not four numbers in a row"
+    if len(values) != 4:
+        return f"has {len(values)} numbers, not four"
+    numbers = [plain_number(value) for value in values]
+    if not np.isfinite(numbers).all():
+        return "is not four finite numbers"
+    if min(numbers[2:]) < 0:
+        return "has a width or height below 0"
+    return "has no width or height" if max(numbers[2:]) == 0 else ""
 
 
 def _cut(box: Sequence[float], points: np.ndarray, size: tuple[int, int]) -> list[float] | None:
