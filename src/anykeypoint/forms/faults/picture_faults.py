@@ -132,10 +132,10 @@ def _not_at_its_path(
         return
     if outside is not None:
         also = f", and {outside} is not in the pictures' folder"
-    elif free or not files:
-        also = f"; {len(files)} files elsewhere have its name and size" if files else ""
-    else:
+    elif len(files) == 1:
         also = f", and {here[0]}, which has its name, {elsewhere.claim(files[0], name)}"
+    else:
+        also = f"; {len(files)} files elsewhere have its name and size" if files else ""
     if leaves_folder(name):
         found.unusable["images"].add(entry["id"])
         found.say("broken entry", where, f"{what}{also}", key, sure=False)
