@@ -409,6 +409,23 @@ def test_labels_without_boxes_get_those_of_their_points(good, tmp_path):
     assert [tuple(item["bbox"]) for item in fixed["annotations"]] == [read[i] for i in range(1, 6)]
 
 
+BOXES = [
+    [[51, 41, 90, 70]],
+    [["51", "41", "90", "70"]],
+    {"x1": 51, "y1": 41, "x2": 141, "y2": 111},
+    {"xmin": "51", "ymin": 41, "xmax": 141, "ymax": 111},
+    {"left": 51, "top": 41, "right": 141, "bottom": 111},
+    {"left": 51, "top": 41, "w": 90, "h": 70},
+]
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_a_box_in_a_list_or_by_the_names_of_its_corners_is_put_in_a_row(good, tmp_path, box):
+    data = copy.deepcopy(good)
+    data["annotations"][0]["bbox"] = box
+    assert mended(data, tmp_path) == good and "shape of values" in kinds(data, tmp_path)
+
+
 NO_BOXES = [
     ([[50, 40], [90, 70]], "is not four numbers in a row"),
     ([[50, 40, 90, 70, 1]], "is not four numbers in a row"),

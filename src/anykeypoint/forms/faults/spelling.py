@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1, "none": 0, "null": 0}
 _NUMERIC = {"images": ("width", "height"), "annotations": ("bbox", "keypoints", "area", "num_keypoints")}
 _BOX_KEYS = (("x", "left"), ("y", "top"), ("width", "w"), ("height", "h"))
+_CORNER_KEYS = (("x1", "xmin", "left"), ("y1", "ymin", "top"), ("x2", "xmax", "right"), ("y2", "ymax", "bottom"))
 _VISIBILITY = ("v", "visibility", "visible")
 
 
@@ -251,14 +252,30 @@ def _shapes(writer: Rewriter, place: int, entry: Mapping[str, Any], labels: Sequ
     flat = flat_points(values, labels) if labels and isinstance(values, list | dict) else None
     if flat is not None:
         writer.rewrite("shape of values", "annotations", place, "keypoints", flat)
-    box = entry.get("bbox")
-    if isinstance(box, dict):
-        sides = [next((box[key] for key in keys if key in box), None) for keys in _BOX_KEYS]
-        if len(box) == 4 and None not in (numbers := [_plain(side) for side in sides]):
-            writer.rewrite("shape of values", "annotations", place, "bbox", numbers)
+    box = flat_box(entry.get("bbox"))
+    if box is not None:
+        writer.rewrite("shape of values", "annotations", place, "bbox", box)
     polygons = flat_polygons(entry.get("segmentation"))
     if polygons is not None:
         writer.rewrite("shape of values", "annotations", place, "segmentation", polygons)
+
+
+def flat_box(value: Any) -> list | None:
+    """A box in another shape as x, y, width, height in a row; None if it is in a row already, or could mean several.
+
+    value: four numbers by names, which may be those of two corners; or one row in a list.
+    """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and len(value[0]) == 4:
+        numbers = [_plain(number) for number in value[0]]
+        return None if None in numbers else numbers
+    if not isinstance(value, dict) or len(value) != 4:
+        return None
+    for names in (_BOX_KEYS, _CORNER_KEYS):
+        numbers = [_plain(next((value[key] for key in keys if key in value), None)) for keys in names]
+        if None not in numbers:
+            x, y, right, lower = numbers
+            return numbers if names is _BOX_KEYS else [x, y, right - x, lower - y]
+    return None
 
 
 def flat_points(values: list | dict, labels: Sequence[Any]) -> list | None:
