@@ -179,6 +179,7 @@ def _box(
         text = f"has a box from ({x:g}, {y:g}) to ({x + w:g}, {y + h:g}) in a picture of {size[0]} x {size[1]} pixels"
         turned = bool(labelled.any()) and box_orders.may_be_corners(numbers, points[labelled], size)
         text += f", but as x1, y1, x2, y2 its numbers {values} fit picture and points" if turned else ""
+        text += ", whose size the labels state otherwise" if image in found.in_doubt else ""
         cut = None if turned or image in found.in_doubt else _cut(numbers, points[labelled], size)
         found.maybe_corners |= {key[1]} if turned else set()
         found.say("box outside", where, text, key, counts.name, cut, sure=cut is not None)
