@@ -33,6 +33,20 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def hide() -> Callable[[Path], None]:
+    """A function that hides files in a folder: what macOS puts beside each on other drives, and copies of tools."""
+
+    def hidden(folder: Path) -> None:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+            copy = path.parent / ".kept" / path.name
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+
+    return hidden
+
+
+@pytest.fixture
 def other_precision() -> Iterator[Callable[[], None]]:
     """Accelerate keeps the precision of a process's first run and refuses another one: the test begins without, leaves
     none, and calls this before each further run in another one."""

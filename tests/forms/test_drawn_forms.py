@@ -47,6 +47,13 @@ def named(item):
 # --- labelme -------------------------------------------------------------------------------------------------------
 
 
+def test_hidden_files_are_no_labels_of_labelme(put, hide):
+    folder = put(a_png=0, a_json=page(BOX, shape("nose", (20, 30))))
+    hide(folder)
+    data = read(f"labelme:{folder}")
+    assert len(data.objects) == 1 and not data.faults and not data.skipped
+
+
 def test_corners_come_in_any_order_and_points_go_by_group(put):
     other = shape("beast", (50, 1), (90, 1), (90, 60), (50, 60), group=2, kind="rectangle")
     shapes = [shape("nose", (20.5, 30)), BOX, shape("nose", (60, 20), group=2), other, shape("tail", (70, 50))]

@@ -200,6 +200,16 @@ def soco(tmp_path):
     return root
 
 
+def test_hidden_files_are_no_pairs(soco, spair71k, hide):
+    (spair71k / "Layout" / "large" / "test.txt").unlink()
+    specs = f"soco:{soco}", f"spair:{spair71k}"
+    before = [listed(read(spec)) for spec in specs]
+    hide(soco)
+    hide(spair71k)
+    assert [listed(read(spec)) for spec in specs] == before
+    assert not any(read(spec).faults for spec in specs)
+
+
 def test_soco_has_the_pairs_of_a_set_by_the_names_of_their_points(soco):
     data = read(f"soco:{soco}")
     assert listed(data) == [("car/car_1", "car_2", ["front wheel"])]

@@ -206,6 +206,15 @@ def test_a_folder_of_pts_is_faces_named_by_the_library(tmp_path):
         read(f"pts:{tmp_path}", tmp_path / "pictures")
 
 
+def test_hidden_files_are_no_pts_files(tmp_path, hide):
+    picture(tmp_path, "cat_1.png")
+    rows = "\n".join("10 12" for _ in range(9))
+    (tmp_path / "cat_1.pts").write_text(f"version: 1\nn_points: 9\n{{\n{rows}\n}}\n")
+    hide(tmp_path)
+    data = read(f"pts:{tmp_path}", tmp_path)
+    assert len(data.objects) == 1 and not data.faults
+
+
 def test_a_pts_file_in_another_form_of_unicode_is_that_of_its_picture(tmp_path):
     Image.new("RGB", (60, 40)).save(tmp_path / "\u00e9.png")
     rows = "\n".join("10 12" for _ in range(9))

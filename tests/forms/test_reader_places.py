@@ -185,6 +185,13 @@ def test_carfusions_lines_are_points_of_cars_with_their_visibility(street):
     assert first.box[0] < 254.76 and first.box[0] + first.box[2] > 335.11
 
 
+def test_hidden_files_are_no_labels_of_carfusion(street, hide):
+    before = read(f"carfusion:{street}")
+    hide(street)
+    after = read(f"carfusion:{street}")
+    assert len(after.objects) == len(before.objects) and after.faults == before.faults
+
+
 def test_sequences_of_carfusion_are_chosen_and_only_their_labels_are_the_fingerprint(street):
     assert {item.group for item in read(f"carfusion/car_penn1:{street}").objects} == {"car_penn1"}
     refuse("no sequence 'car butler9'; there are car craig1, car penn1", f"carfusion/car_butler9:{street}")

@@ -125,6 +125,22 @@ def test_a_label_file_in_another_form_of_unicode_than_its_folder_is_found(put):
     assert len(read(put(files, train="images", val=None)).objects) == 1
 
 
+def test_hidden_files_are_no_pictures_and_no_labels(put, tmp_path, hide):
+    spec = put(PAIR)
+    hide(tmp_path)
+    data = read(spec)
+    assert [item.image.name for item in data.objects] == ["a.png", "b.JPG"]
+    assert not data.empty and not data.skipped and not data.faults
+
+
+def test_a_hidden_copy_is_not_where_a_missing_picture_is(put, tmp_path, hide):
+    spec = put({**PAIR, "l.txt": "./images/train/a.png\n"}, train="l.txt", val=None)
+    hide(tmp_path / "images")
+    (tmp_path / "images" / "train" / "a.png").unlink()
+    (fault,) = examine(load(spec).document(), tmp_path).faults
+    assert fault.text.endswith("a.png is missing")
+
+
 def test_a_split_of_which_no_picture_has_a_label_file_is_told_and_has_no_pictures_without_objects(put, tmp_path):
     files = {**PAIR, "images/val/c.png": "", "labels/validation/b.txt": LINE}
     del files["labels/val/b.txt"]

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..library.lookup import category as library_category
 from .document import Labels
 from .form import LabelForm
-from .reading import find_picture, number, read_text
+from .reading import files_below, find_picture, number, read_text
 from .writing import point_labels
 
 _COLUMNS = ("x", "y", "point", "car", "visibility")
@@ -54,7 +54,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 def files(path: Path, word: str) -> list[Path]:
     """The label files of the sequences that the word names, of all if it names none."""
-    listed = sorted(path.rglob("gt/*.txt")) if path.is_dir() else []
+    listed = files_below(path, "**/gt/*.txt")
     if not listed:
         raise InputError(f"{path} has no folder gt with .txt files; give the folder with CarFusion's sequences.")
     wanted = {plain_text(part) for part in word.split(",") if part.strip()}

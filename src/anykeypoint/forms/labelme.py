@@ -18,7 +18,7 @@ from .document import Labels, NamedObject
 from .form import NOUN, LabelForm
 from .hidden import HIDDEN, is_hidden_word, says_hidden
 from .picture_search import PictureSearch
-from .reading import leaves_folder, number, read_json
+from .reading import files_below, leaves_folder, number, read_json
 from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 from .writing import beside_pictures, by_picture, check_names, json_text, needed_size, point_labels
 
@@ -62,7 +62,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 def label_files(path: Path, word: str = "") -> list[Path]:
     """The JSON files in a folder and below it, in order; the path itself where it is a file."""
-    return sorted(entry for entry in path.rglob("*.json") if entry.is_file()) if path.is_dir() else [path]
+    return files_below(path, "**/*.json") if path.is_dir() else [path]
 
 
 def folder_of(path: Path) -> Path:

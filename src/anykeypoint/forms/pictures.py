@@ -7,14 +7,14 @@ from pathlib import Path, PurePath
 
 from ..errors import InputError
 from ..images import SUFFIXES, picture_size
-from .reading import spelled
+from .reading import files_below, spelled
 
 
 def pictures_below(folder: Path) -> dict[str, list[Path]]:
     """The pictures in a folder and below it, by their names and also by their stems, in lower case."""
     index: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+    for path in files_below(folder):
+        if path.suffix.lower() in SUFFIXES:
             index[path.name.lower()].append(path)
             index[path.stem.lower()].append(path)
     return index

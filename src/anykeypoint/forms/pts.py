@@ -13,7 +13,7 @@ from ..images import SUFFIXES
 from ..library.lookup import category as library_category
 from .document import Labels
 from .form import NOUN, LabelForm
-from .reading import find_picture, read_text
+from .reading import files_below, find_picture, read_text
 from .writing import point_labels
 
 FIRST = 1  # number of the first pixel of a row and of a column in .pts files
@@ -32,7 +32,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     """
     if not path.is_dir():
         raise InputError(f"There is no folder {path}; give the folder with the .pts files.")
-    files = sorted(path.rglob("*.pts"))
+    files = files_below(path, "**/*.pts")
     if not files:
         raise InputError(f"There is no .pts file in {path}; give the folder with the labels.")
     labels = Labels()

@@ -28,6 +28,15 @@ _NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrog
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
+def files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """The files of a folder that match, in order, without hidden ones and those in hidden folders.
+
+    macOS puts a hidden "._a.jpg" beside "a.jpg" on drives of other systems, and programs keep copies in hidden folders.
+    """
+    found = (path for path in folder.glob(pattern) if path.is_file()) if folder.is_dir() else ()
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a label file; InputError if it cannot be read or is larger than `MAX_BYTES`."""
     try:

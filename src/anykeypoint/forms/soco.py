@@ -19,7 +19,7 @@ from .dataset import ListedPair
 from .document import Labels
 from .form import LabelForm
 from .pair_files import corner_box, file_name, json_object, list_of, place_of
-from .reading import whole_number
+from .reading import files_below, whole_number
 
 SETS = {"intra": "intra", "cross": "cross", "train": "trainsplits/train", "test": "trainsplits/test"}
 SIDES = ("src", "trg")  # the example and the query
@@ -102,7 +102,7 @@ def files(path: Path, word: str) -> list[Path]:
     if unknown := sorted(set(wanted) - set(known)):
         near = near_names(unknown[0], [*SETS, *known])
         raise InputError(f"{folder} has no category {unknown[0]!r}{near}; known are {', '.join(known)}.")
-    return [file for name in known if not wanted or name in wanted for file in sorted((folder / name).glob("*.json"))]
+    return [file for name in known if not wanted or name in wanted for file in files_below(folder / name, "*.json")]
 
 
 def _pair(file: Path) -> _SocoPair:

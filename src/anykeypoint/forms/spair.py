@@ -20,7 +20,7 @@ from .dataset import ListedPair
 from .document import Labels
 from .form import LabelForm
 from .pair_files import corner_box, file_name, json_object, list_of, place_of
-from .reading import leaves_folder, read_text
+from .reading import files_below, leaves_folder, read_text
 
 SPLITS, SIZES = ("test", "trn", "val"), ("large", "small")  # the first of each is taken if none is named
 NO_FILE = "pairs of the layout without a file"
@@ -103,7 +103,7 @@ def _places(entry: Mapping[str, Any], file: Path) -> dict[str, tuple[float, floa
 def _numbers(path: Path, category: str) -> list[str]:
     """The numbers of the points that any picture of a category shows, in order."""
     shown: set[str] = set()
-    for file in sorted((path / "ImageAnnotation" / category).glob("*.json")):
+    for file in files_below(path / "ImageAnnotation" / category, "*.json"):
         try:
             shown |= set(_places(json_object(file), file))
         except InputError:
@@ -135,7 +135,7 @@ def _pair_files(path: Path, split: str, size: str, labels: Labels) -> list[Path]
     if not layout.is_file():
         if size != SIZES[0]:
             raise InputError(f"{path} has no Layout/{size}/{split}.txt; leave {size!r} out to take all pairs.")
-        return sorted(folder.glob("*.json"))
+        return files_below(folder, "*.json")
     files = []
     for line in read_text(layout).splitlines():
         name = line.strip()

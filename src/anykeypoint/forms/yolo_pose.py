@@ -23,7 +23,7 @@ from .document import Labels
 from .faults.sentinels import is_sentinel
 from .form import LabelForm
 from .pictures import Pictures, picture_size
-from .reading import find_picture, is_absolute, leaves_folder, number, read_text, spelled, tails
+from .reading import files_below, find_picture, is_absolute, leaves_folder, number, read_text, spelled, tails
 from .writing import beside_pictures, by_picture, needed_size, point_labels
 from .yolo_config import SPLITS, PoseConfig, read_config
 
@@ -90,15 +90,15 @@ def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> I
         lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
         found = [_listed(config, place, line) for line in lines]
     elif place.is_dir():
-        paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        paths = [path for path in files_below(place) if path.suffix.lower() in SUFFIXES]
         found, used = [(path, "") for path in paths], {_stored(config, path) for path in paths}
         own = label_file(place / "x").parent
-        for path in sorted(own.rglob("*.txt")) if own.is_dir() else ():
+        for path in files_below(own, "**/*.txt"):
             if path not in used and path.name not in _OTHERS:
                 labels.leave_out("label files without a picture")
     else:
         own = label_file(place / "x").parent
-        texts = sorted(path for path in own.rglob("*.txt") if path.name not in _OTHERS) if own.is_dir() else []
+        texts = [path for path in files_below(own, "**/*.txt") if path.name not in _OTHERS]
         if not texts:
             labels.leave_out(f"split without its folder {entry}")
         for text in texts:
