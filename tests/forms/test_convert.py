@@ -135,6 +135,21 @@ def test_labels_come_back_from_every_form(source, form, tmp_path):
     assert ("hidden" in told) == ("visibility" not in KEPT[form])
 
 
+@pytest.mark.parametrize("kind", ["odd_cat", "odd_cat "])
+@pytest.mark.parametrize("form", writable_forms())
+def test_names_with_blanks_round_them_come_back_in_their_order(source, form, kind, tmp_path):
+    labels, images = source
+    data = json.loads(labels.read_text())
+    data["categories"][0] |= {"name": kind, "keypoints": ["tail ", " nose", "left ear "]}
+    labels.write_text(json.dumps(data))
+    save(convert(read(f"coco/odd cat:{labels}", images), images, form).content, tmp_path / "out")
+    after = read(f"{form}:{tmp_path / 'out' / 'data.yaml' if form == 'yolo' else tmp_path / 'out'}", images)
+    assert len(after.objects) == 3 and not after.faults
+    names = [[point.label or point.name for point in item.category.keypoints] for item in after.objects]
+    if form != "tps":
+        assert [[name.strip() for name in one] for one in names] == [["tail", "nose", "left ear"]] * 3
+
+
 @pytest.mark.parametrize("form", writable_forms())
 def test_writing_is_the_same_every_time(source, form):
     labels, images = source

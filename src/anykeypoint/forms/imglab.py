@@ -130,7 +130,7 @@ def _orders(comment: str) -> dict[str, list[str]]:
     known = data.get("keypoints") if isinstance(data, dict) else None
     if not isinstance(known, dict):
         return {}
-    return {str(kind): [str(name) for name in order] for kind, order in known.items() if isinstance(order, list)}
+    return {kind.strip(): [str(name) for name in order] for kind, order in known.items() if isinstance(order, list)}
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             sources[image] = file
             known = data.get("keypoints")  # of another tool it may be anything, which is ignored
             for kind, order in known.items() if isinstance(known, dict) else ():
-                orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
+                names = [str(name).strip() for name in order] if isinstance(order, list) else []  # as labels of shapes
+                orders.setdefault(kind.strip(), {}).update(dict.fromkeys(names))
             with labels.of_picture(image):
                 objects += _objects(image, data["shapes"], str(file), word or LOOSE, labels)
     labels.notes += search.notes()
