@@ -60,6 +60,22 @@ def test_what_is_not_read_is_counted_by_name(put):
     assert len(data.notes) == 1 and "COMMENT= of 1 specimens is not read" in data.notes[0]
 
 
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a\r\n", "\x1a" + ONE.replace("ID=4", "ID=5")])
+def test_the_sign_that_dos_ends_a_text_with_is_no_landmark(put, end):
+    data = read(put("x.tps", ONE + end))
+    assert [item.points.tolist() for item in data.objects] == [[[10, 10], [20.5, 20]]] * (1 + end.count("LM="))
+    assert data.objects[0].scale == 0.01 and not data.faults and not data.notes
+
+
+def test_lines_under_other_keys_are_no_landmarks(put):
+    circle = "CIRCLES=1\nRADII=5.0\n40 40\n"
+    data = read(put("x.tps", ONE + circle + ONE.replace("IMAGE=", circle + "IMAGE=").replace("ID=4", "ID=5")))
+    assert [item.points.tolist() for item in data.objects] == [[[10, 10], [20.5, 20]]] * 2
+    assert data.skipped == {"lines under RADII=": 2} and not data.faults
+    lacking = "LM=2\n1 1\nCIRCLES=1\nRADII=5.0\n40 40\nIMAGE=a.png\nID=6\n"
+    assert "says LM=2 and has 1 lines of landmarks" in read(put("x.tps", ONE + lacking)).faults[0]
+
+
 def test_missing_landmarks_are_not_labelled(put):
     text = "LM=3\n-1 -1\nNA NA\n1 60\nIMAGE=a.png\nID=wing_7\n"
     (item,) = read(put("x.tps", text)).objects

@@ -28,6 +28,8 @@ _READ = ("IMAGE", "ID", "SCALE")
 _ENDS = (*SUFFIXES, *map(str.upper, SUFFIXES))
 _CODE_PAGE = "cp1252"  # of tpsDig on Windows, for paths and comments that are not ASCII
 _WHY = "TPS counts from the bottom of the picture"
+_CURVES = ("CURVES", "OUTLINES", "POINTS")  # keys above places of semilandmarks
+_END = "\x1a"  # ^Z, which DOS and some of its programs put at the end of a text
 _MISSING = "NA"  # what geomorph writes for a missing landmark
 
 
@@ -39,14 +41,14 @@ class Specimen:
     rows: the lines of its landmarks.
     stated: the number of landmarks that it says it has.
     keys: the other keys in upper case, with their values.
-    curves: number of lines of curves and outlines, which are not landmarks.
+    others: what lines are that are not landmarks -> how many there are.
     """
 
     where: str
     stated: str
     rows: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
-    curves: int = 0
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
@@ -70,8 +72,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     names = [one.keys.get("ID", "") for one in specimens]
     numbered = all(name.isdecimal() for name in names) and len(set(names)) == len(names)
     for one, name in zip(specimens, names, strict=True):
-        for _ in range(one.curves):
-            labels.leave_out("points of curves and outlines (semilandmarks)")
+        for what in one.others.elements():
+            labels.leave_out(what)
         with labels.catching():
             given = one.keys.get("IMAGE", "")
             if not given:
@@ -103,10 +105,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def _specimens(path: Path) -> Iterator[Specimen]:
-    """The specimens of a file, with their lines sorted by what they belong to."""
+    """The specimens of a file, with their lines sorted by what they belong to: landmarks are those under LM=."""
     current: Specimen | None = None
-    curves = False  # whether lines of places belong to a curve
-    for count, line in enumerate(read_text(path, _CODE_PAGE).splitlines(), start=1):
+    above = ""  # the key above lines that are no landmarks, such as POINTS or RADII
+    for count, line in enumerate(read_text(path, _CODE_PAGE).replace(_END, "\n").splitlines(), start=1):
         if not line.strip():
             continue
         found = _KEY.match(line)
@@ -120,15 +122,16 @@ def _specimens(path: Path) -> Iterator[Specimen]:
                 yield current
             stated = found.group(2) if found else ""
             stated = str(int(stated)) if stated.isdecimal() else stated  # 03 is 3
-            current, curves = Specimen(f"{path}: line {count}", stated), False
+            current, above = Specimen(f"{path}: line {count}", stated), ""
         elif current is None:
             raise InputError(f"{path} does not begin with LM=N but with {line[:40]!r}; give a TPS file.")
         elif found:
-            curves = key in ("CURVES", "OUTLINES", "POINTS")
-            if not curves:
+            above = key if key in _CURVES or current.rows or current.stated == "0" else ""
+            if key not in _CURVES:
                 current.keys.setdefault(key, found.group(2))
-        elif curves:
-            current.curves += 1
+        elif above:
+            what = "points of curves and outlines (semilandmarks)" if above in _CURVES else f"lines under {above}="
+            current.others[what] += 1
         else:
             current.rows.append(line)
     if current is not None:
