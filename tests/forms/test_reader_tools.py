@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -490,6 +491,25 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(put, tmp_path):
         refuse(f"{form}:{tmp_path / 'none'}", tmp_path, "no label file")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     refuse(f"labelstudio:{tmp_path / 'bytes'}", tmp_path, "not UTF-8")
+
+
+FILES = ("coco", "labelstudio", "cvat", "dlc", "csv", "npz", "yolo", "tps", "imglab", "via")
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_a_folder_in_place_of_a_file_is_called_a_folder(tmp_path, form):
+    (tmp_path / "labels.v1").mkdir()
+    with pytest.raises(InputError, match=r"labels\.v1 is a folder where a label file is needed; give the file in it"):
+        read(f"{form}:{tmp_path / 'labels.v1'}", None if form == "yolo" else tmp_path)
+
+
+@pytest.mark.parametrize("form", [form for form in FILES if form != "npz"])
+def test_an_archive_is_called_one_and_a_spreadsheet_what_it_is(tmp_path, form):
+    for name, words in (("export.zip", "a ZIP archive; unpack it and give"), ("t.xlsx", "a spreadsheet in .* as CSV")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("labels.json", "{}")
+        with pytest.raises(InputError, match=rf"{name} is {words}"):
+            read(f"{form}:{tmp_path / name}", tmp_path)
 
 
 def test_a_box_round_points_holds_them_with_a_margin():

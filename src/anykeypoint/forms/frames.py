@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, first_line
-from .reading import MAX_BYTES
+from .reading import MAX_BYTES, check_is_file
 
 HDF5 = (".h5", ".hdf5", ".hdf")  # suffixes of such files, in lower case
 _SAY_CSV = "give the .csv that lies beside it"
@@ -29,8 +29,7 @@ def read_frame(path: Path) -> list[list[str]]:
         raise InputError(
             f"{path} is HDF5, which needs the package h5py; {_SAY_CSV}, or install anykeypoint with the extra 'h5'."
         ) from error
-    if not path.is_file():
-        raise InputError(f"There is no label file {path}; give the file that was exported.")
+    check_is_file(path)
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; {_SAY_CSV}.")
     try:

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from .document import Labels
 from .form import NOUN, LabelForm
-from .reading import MAX_BYTES
+from .reading import MAX_BYTES, check_is_file
 
 _NEEDED = ("images", "points", "names")
 _ALLOWED = (*_NEEDED, "boxes", "category")
@@ -68,8 +68,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an archive by name, once its headers are known to be harmless."""
-    if not path.is_file():
-        raise InputError(f"There is no label file {path}; give the .npz file.")
+    check_is_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

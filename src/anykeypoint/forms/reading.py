@@ -22,6 +22,8 @@ from ..errors import InputError
 from ..io import UTF_16, text_of
 
 MAX_BYTES = 512 << 20  # size limit of a label file in every form but COCO, whose own limit is in `document`
+_PACKED = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR"}
+_SPREADSHEETS = (".xlsx", ".ods", ".numbers")
 _NO_TEXT = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
 
 
@@ -40,13 +42,32 @@ def files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a label file; InputError if it cannot be read or is larger than `MAX_BYTES`."""
     try:
-        if not path.is_file():
-            raise InputError(f"There is no label file {path}; give the file that was exported.")
+        check_is_file(path)
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; export the labels in several files.")
-        return path.read_bytes()
+        return unpacked(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
+
+
+def check_is_file(path: Path) -> None:
+    """InputError where there is no file, or a folder in its place."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder where a label file is needed; give the file in it.")
+    if not path.is_file():
+        raise InputError(f"There is no label file {path}; give the file that was exported.")
+
+
+def unpacked(data: bytes, what: str) -> bytes:
+    """The bytes of a file; InputError where they are an archive, as some tools export.
+
+    what: the file, named in the error.
+    """
+    if kind := next((kind for sign, kind in _PACKED.items() if data.startswith(sign)), ""):
+        if what.lower().endswith(_SPREADSHEETS):
+            raise InputError(f"{what} is a spreadsheet in its program's own form; save it as CSV.")
+        raise InputError(f"{what} is a {kind} archive; unpack it and give the label file in it.")
+    return data
 
 
 def read_text(path: Path, otherwise: str = "") -> str:
