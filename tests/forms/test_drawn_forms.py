@@ -47,6 +47,16 @@ def named(item):
 # --- labelme -------------------------------------------------------------------------------------------------------
 
 
+def test_shapes_of_labelme_that_are_no_list_are_a_fault_of_their_file(put):
+    null = page() | {"shapes": None}
+    other = {"imagePath": "b.png"}
+    data = read(
+        f"labelme:{put(a_png=0, b_png=0, a_json=page(BOX, shape('nose', (20, 30))), b_json=null, c_json=other)}"
+    )
+    assert len(data.objects) == 1 and data.skipped["JSON files that are not labelme's"] == 1
+    assert len(data.faults) == 1 and "b.json, key 'shapes', must be a list, but got 'None'; save it" in data.faults[0]
+
+
 def test_hidden_files_are_no_labels_of_labelme(put, hide):
     folder = put(a_png=0, a_json=page(BOX, shape("nose", (20, 30))))
     hide(folder)
@@ -240,6 +250,16 @@ def test_an_attribute_without_which_names_repeat_is_a_tie_in_any_spelling_of_its
     regions = [*REGIONS[:2], rectangle(10, 12, 70, 50, object=1.0)]
     folder = put(a_png=0, via_json=via(*regions))
     assert [item.box for item in read(f"via:{folder / 'via.json'}", folder).objects] == [(10, 12, 70, 50)]
+
+
+def test_files_of_via_3_are_named_as_such(put):
+    project = {"project": {"pid": "x"}, "config": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}
+    lines = "# Exported using VGG Image Annotator\n# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,"
+    table = lines + 'spatial_coordinates,metadata\n"1_a","[""a.png""]",0,"[]","[1,20,30]","{""1"":""nose""}"\n'
+    folder = put(a_png=0, via_json=project, via_csv=table)
+    for name in ("via.json", "via.csv"):
+        with pytest.raises(InputError, match="VGG Image Annotator 3, whose files are not read; draw the points with"):
+            read(f"via:{folder / name}", folder)
 
 
 def test_a_file_without_points_says_what_it_has(put):

@@ -43,9 +43,12 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     for file in files:
         with labels.catching():
             data = read_json(file)
-            if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+            if not isinstance(data, dict) or "shapes" not in data:
                 labels.leave_out("JSON files that are not labelme's")
                 continue
+            if not isinstance(data["shapes"], list):
+                got = str(data["shapes"])[:40]
+                raise InputError(f"{file}, key 'shapes', must be a list, but got {got!r}; save it with labelme again.")
             image = _add_picture(labels, data, file, path, search)
             if image in sources:
                 raise InputError(f"{file} labels the picture of {sources[image]} again; remove one of the two files.")

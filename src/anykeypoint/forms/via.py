@@ -8,6 +8,7 @@ such as `visible` or `occluded` says whether a point is hidden.
 """
 
 from collections.abc import Container, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from .tying import NO_TIE, DrawnPoint, DrawnRectangle, tie_text, tied
 LOOSE = "object"  # category of objects whose rectangle names none
 METADATA = "_via_img_metadata"  # where a project has what an annotation export is
 _COLUMNS = ("filename", "region_count", "region_shape_attributes", "region_attributes")  # those of a CSV that are read
+_ONLY_2 = "whose files are not read; draw the points with VGG Image Annotator 2, or give labels in another form"
 MOST_ODD = 0.25  # share of points that may speak against what two attributes mean, as some points have faults
 # What users call the attributes where only points are drawn, so that rectangles cannot tell them apart.
 _NAMES = frozenset(
@@ -100,6 +102,8 @@ def _from_json(path: Path, labels: Labels) -> list[tuple[str, str, list[Any]]]:
     data = read_json(path)
     if isinstance(data, dict) and isinstance(data.get(METADATA), dict):
         data = data[METADATA]
+    if isinstance(data, dict) and {"project", "file", "metadata"} <= data.keys():
+        raise InputError(f"{path} is a project of VGG Image Annotator 3, {_ONLY_2}.")
     if not isinstance(data, dict) or (data and not any(map(_is_entry, data.values()))):
         raise InputError(
             f"{path} is no file of VGG Image Annotator 2, which has a 'filename' and 'regions' for each picture; save "
@@ -131,7 +135,12 @@ def _from_csv(path: Path, labels: Labels) -> list[tuple[str, str, list[Any]]]:
 
     labels: collects the faults of rows.
     """
-    head, *rows = read_table(path)
+    table = read_table(path)
+    if any(
+        "temporal_coordinates" in cell for row in takewhile(lambda row: row[0].startswith("#"), table) for cell in row
+    ):
+        raise InputError(f"{path} is a table of VGG Image Annotator 3, {_ONLY_2}.")
+    head, *rows = table
     head = [cell.lstrip("#").strip() for cell in head]
     if missing := [column for column in _COLUMNS if column not in head]:
         raise InputError(
