@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..io import text_of
 from .dataset import UNREADABLE, ListedPair
 from .point_names import one_spelling, renamed
-from .reading import check_is_file, picture_key, unpacked, whole_number
+from .reading import picture_key, read_bytes, whole_number
 from .skeletons import KEY
 
 MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a quarter of this
@@ -317,12 +317,7 @@ def load_document(annotations: str | Path) -> dict[str, Any]:
     """
     path = Path(annotations)
     try:
-        check_is_file(path)
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 30} GiB; split the annotations into several files.")
-        data = open_json(text_of(unpacked(path.read_bytes(), str(path)), str(path)), str(path))
-    except OSError as error:
-        raise InputError(f"Cannot read the annotations {path}: {error.strerror or error}.") from error
+        data = open_json(text_of(read_bytes(path, MAX_BYTES), str(path)), str(path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise

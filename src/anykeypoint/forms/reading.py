@@ -39,13 +39,13 @@ def files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a label file; InputError if it cannot be read or is larger than `MAX_BYTES`."""
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a label file; InputError if it cannot be read or is larger than `limit` bytes."""
     try:
         check_is_file(path)
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; export the labels in several files.")
-        return unpacked(path.read_bytes(), str(path))
+        if path.stat().st_size > limit:
+            raise InputError(f"{path} is larger than {limit >> 20} MiB; export the labels in several files.")
+        return _unpacked(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"Cannot read the labels {path}: {error.strerror or error}.") from error
 
@@ -58,7 +58,7 @@ def check_is_file(path: Path) -> None:
         raise InputError(f"There is no label file {path}; give the file that was exported.")
 
 
-def unpacked(data: bytes, what: str) -> bytes:
+def _unpacked(data: bytes, what: str) -> bytes:
     """The bytes of a file; InputError where they are an archive, as some tools export.
 
     what: the file, named in the error.
