@@ -74,7 +74,7 @@ def exchange(values, a, b):
 
 
 BROKEN = {  # kind -> section, index and what is changed
-    "broken entry": ("images", 0, {"file_name": "../gone.png"}),
+    "broken entry": ("images", 0, {"file_name": ""}),
     "id twice": ("annotations", 1, {"id": 10}),
     "unknown picture": ("annotations", 0, {"image_id": 99}),
     "unknown category": ("annotations", 0, {"category_id": "dog"}),

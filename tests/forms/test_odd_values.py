@@ -227,7 +227,8 @@ def test_a_path_of_another_machine_is_mended_where_one_file_is_meant(put, tmp_pa
     assert mended.document["images"][0]["file_name"] == "a.png" and mended.mended == {"picture elsewhere": 1}
     assert take_back(mended.document, mended.changes, "changes") == document
     document["images"][0]["file_name"] = name.replace("a.png", "gone.png").replace("A.PNG", "gone.png")
-    assert not mend(document, tmp_path).document["annotations"]
+    left = mend(document, tmp_path)  # with the wrong folder of pictures, all of them would go
+    assert left.document == document and left.left == {"broken entry": 1, "no object": 1}
 
 
 @pytest.mark.parametrize(("more", "info"), [([], {}), ([[1, 3]], {}), ([[0, 2]], {}), ([], {"skeleton_base": 1})])

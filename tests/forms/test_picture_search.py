@@ -119,3 +119,41 @@ def test_a_picture_with_the_quoted_name_itself_comes_first_and_no_quoting_leaves
     assert found == tmp_path / "mine" / "my%20pic.png"
     with pytest.raises(InputError):
         read(labels(tmp_path, form, "..%2F1.png"), tmp_path / "mine")
+
+
+def entries(*names):
+    return {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names, 1)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "keypoints": [5, 5, 2], "bbox": [1, 1, 9, 9]}
+            for i in range(1, len(names) + 1)
+        ],
+        "categories": [{"id": 1, "name": "cat", "keypoints": ["nose"], "skeleton": []}],
+    }
+
+
+def test_two_spellings_of_one_file_are_one_picture_to_the_reader_and_to_check(tmp_path):
+    pictures(tmp_path, "my pic.png")
+    document = entries("my pic.png", "my%20pic.png")
+    (fault,) = examine(document, tmp_path).faults
+    assert fault.kind == "picture twice" and "is the picture of image 1" in fault.text
+    (tmp_path / "l.json").write_text(json.dumps(document))
+    assert len({item.image for item in read(f"coco:{tmp_path / 'l.json'}", tmp_path).objects}) == 1
+    pictures(tmp_path, "my%20pic.png")
+    assert not examine(document, tmp_path).faults
+    assert len({item.image for item in read(f"coco:{tmp_path / 'l.json'}", tmp_path).objects}) == 2
+
+
+@pytest.mark.parametrize("name", ["up/my%20pic.png", "C:\\d\\my%20pic.png"])
+def test_a_quoted_name_is_found_elsewhere_too(tmp_path, name):
+    pictures(tmp_path, "x/my pic.png")
+    fixed = mend(entries(name), tmp_path)
+    assert fixed.document["images"][0]["file_name"] == "x/my pic.png" and len(fixed.document["annotations"]) == 1
+
+
+def test_paths_of_another_machine_stay_where_no_file_has_their_name(tmp_path):
+    document = entries("/home/u/a.png", "D:\\u\\b.png", "../c.png")
+    fixed = mend(document, tmp_path)
+    assert fixed.document == document and fixed.left == {"broken entry": 3, "no object": 1}
+    found = [fault.text for fault in examine(document, tmp_path).faults if fault.kind == "broken entry"]
+    assert all("no file here has its name" in text for text in found)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from .pictures import pictures_below
@@ -24,6 +25,7 @@ class PictureSearch:
 
     def __init__(self, images: Path) -> None:
         self.images = images
+        self._above = FoldersAbove(images)
         self._bare: dict[str, str] = {}  # path in the labels -> the file that was taken for it
         self._paths: dict[str, set[str]] = {}  # file -> all paths that it was taken for
 
@@ -39,7 +41,7 @@ class PictureSearch:
         self._paths.setdefault(found, set()).add(picture_key(named))
         if folder in ("", "..", own) or not os.path.isfile(self.images / found):
             return found
-        if not (free or is_absolute(named)) and (named_outside(self.images, named) or self._several(found)):
+        if not (free or is_absolute(named)) and (self._above.file(named) or self._several(found)):
             return names[0]
         self._bare.setdefault(named, found)
         return found
@@ -75,13 +77,30 @@ def _folder_of(name: str) -> str:
     return PurePosixPath(picture_key(unquote(name))).parent.name
 
 
-def named_outside(images: Path, name: str) -> Path | None:
-    """The file that a path leads to from a folder above that of the pictures, where it is no file of theirs."""
-    if is_absolute(name):
+class FoldersAbove:
+    """The folders above that of the pictures, in which the labels may name files of other data.
+
+    images: the folder of the pictures.
+    """
+
+    def __init__(self, images: Path) -> None:
+        self._root = images.resolve()
+        self._holds: dict[str, list[Path]] = {}  # what a path begins with -> the folders above that have such a thing
+
+    def file(self, name: str) -> Path | None:
+        """The file that a path leads to from a folder above, where it is none of the pictures."""
+        first = PurePosixPath(picture_key(name)).parts[:1]
+        if is_absolute(name) or not first:
+            return None
+        for above in self._holding(first[0]):
+            place = above / spelled(above, name)
+            if os.path.isfile(place) and not place.resolve().is_relative_to(self._root):
+                return place
         return None
-    root = images.resolve()
-    for above in root.parents:
-        place = above / spelled(above, name)
-        if os.path.isfile(place) and not place.resolve().is_relative_to(root):
-            return place
-    return None
+
+    def _holding(self, first: str) -> list[Path]:
+        if first not in self._holds:
+            names = {normalize(form, one) for one in (first, unquote(first)) for form in ("NFC", "NFD")}
+            above = self._root.parents
+            self._holds[first] = [folder for folder in above if any(os.path.lexists(folder / one) for one in names)]
+        return self._holds[first]

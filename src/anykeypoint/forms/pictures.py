@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePath
+from urllib.parse import unquote
 
 from ..errors import InputError
 from ..images import SUFFIXES, picture_size
@@ -63,8 +64,13 @@ class Pictures:
         return self.size(files[0]) if len(files) == 1 else None
 
     def namesakes(self, path: PurePath) -> list[Path]:
-        """The files in the folder and below it with the name of a missing picture, or else its stem, in any case."""
-        return self.below.get(path.name.lower(), []) or self.below.get(path.stem.lower(), [])
+        """The files in the folder and below it with the name of a missing picture, or else its stem, in any case.
+
+        A name that is quoted as in an address is also sought as the plain one.
+        """
+        quoted = PurePath(unquote(path.name))
+        names = (path.name, path.stem, quoted.name, quoted.stem)
+        return next((self.below[name.lower()] for name in names if name.lower() in self.below), [])
 
     @cached_property
     def below(self) -> dict[str, list[Path]]:

@@ -184,7 +184,7 @@ def _pictures(entries: list, path: Path, rules: Rules, faults: list[str]) -> dic
     A picture that is listed under several ids is one picture, by the name and group of its first entry.
     """
     pictures: dict[int, Picture | None] = {}
-    same: dict[str, Picture] = {}  # by `picture_key`
+    same: dict[str, Picture] = {}  # by `picture_key`, of the file where it is known
     for index, entry in enumerate(entries):
         with catching(faults):
             where = entry_of(entry, f"{path}: images[{index}]")
@@ -196,7 +196,8 @@ def _pictures(entries: list, path: Path, rules: Rules, faults: list[str]) -> dic
                 names = "" if before is None else f", as {before.file_name} and {str(entry.get('file_name'))[:200]}"
                 raise InputError(f"{where} appears twice{names}; give every image its own id.")
             picture = _picture(entry, where, rules.sized)
-            first = same.setdefault(picture_key(picture.file_name), picture)
+            name = picture.file_name if rules.place is None else rules.place(picture.file_name).as_posix()
+            first = same.setdefault(picture_key(name), picture)
             pictures[identity] = picture if rules.by_picture else first
     return pictures
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..picture_search import named_outside
+from ..picture_search import FoldersAbove
 from ..reading import leaves_folder, picture_key, plain_number, tails
 from .fault import Fault
 from .findings import SLACK, Findings
@@ -18,7 +18,7 @@ def images(found: Findings) -> None:
     elsewhere = _Elsewhere(found)
     for place, identity, entry in found.entries("images"):
         key, where, name = ("images", place), f"image {identity}", entry.get("file_name")
-        if isinstance(name, str) and leaves_folder(name) and elsewhere.files(entry):
+        if isinstance(name, str) and leaves_folder(name) and tails(name):
             _not_at_its_path(found, elsewhere, entry, f"{name} is a path of another folder", where, key)
             continue
         if not isinstance(name, str) or not name or leaves_folder(name):
@@ -30,7 +30,8 @@ def images(found: Findings) -> None:
         stored = found.pictures.size(path) if found.pictures.has(name) else None
         if stored is not None and _in_doubt(stated, stored):
             found.in_doubt.add(identity)
-        _twice(found, first.setdefault(picture_key(name), (identity, entry)), identity, entry, key)
+        same = picture_key(path.as_posix() if found.pictures.has(name) else name)
+        _twice(found, first.setdefault(same, (identity, entry)), identity, entry, key)
         found.sizes[identity] = stored
         if not found.pictures.has(name):
             _not_at_its_path(found, elsewhere, entry, f"{name} is missing", where, key)
@@ -81,38 +82,69 @@ def _twice(
 # --- files that are not at their paths -----------------------------------------------------------------------------
 
 
+_Sought = tuple[PurePosixPath, tuple[float, float]]  # the bare name of a picture, and its size as stated
+
+
 class _Elsewhere:
-    """The files of the folder that may be pictures of other paths."""
+    """The files of the folder that may be pictures of other paths.
+
+    above: the folders above, of which a path may be.
+    """
 
     def __init__(self, found: Findings) -> None:
+        self.above = FoldersAbove(found.pictures.folder)
         self._pictures = found.pictures
+        self._files: dict[_Sought, list[Path]] = {}
+        self._free: dict[_Sought, list[Path]] = {}
         self._named: set[Path] = set()  # the files that entries name
-        self._lost: dict[Path, set[str]] = defaultdict(set)  # a file -> the other pictures that it may be
-        entries = [entry for entry in found.document["images"] if isinstance(entry, dict)]
-        for entry in entries:
-            name = entry.get("file_name")
+        self._lost: dict[Path, list[str]] = defaultdict(list)  # a file -> other pictures that it may be, the first two
+        sought: dict[_Sought, list[str]] = defaultdict(list)  # the first two pictures that are sought by a name
+        for entry in found.document["images"]:
+            name = entry.get("file_name") if isinstance(entry, dict) else None
             if not isinstance(name, str) or not name:
                 continue
             if not leaves_folder(name) and self._pictures.has(name):
                 self._named.add(self._pictures.path(name))
-            else:
-                for file in self.files(entry):
-                    self._lost[file].add(picture_key(name))
+                continue
+            names, key = sought[_sought(entry)], picture_key(name)
+            if len(names) < 2 and key not in names:
+                names.append(key)
+        for one, names in sought.items():
+            for file in self._files_of(one):
+                known = self._lost[file]
+                known += [name for name in names if name not in known][: 2 - len(known)]
 
     def files(self, entry: Mapping[str, Any]) -> list[Path]:
         """The files that have a picture's name, and its size where that is stated."""
-        stated = _stated(entry)
-        files = self._pictures.namesakes(PurePosixPath((tails(entry["file_name"]) or [""])[0]))
-        if all(stated):  # pictures of different data sets often have the same numbers as names
-            files = [file for file in files if self._pictures.size(file) == stated]
-        return files
+        return self._files_of(_sought(entry))
+
+    def free(self, entry: Mapping[str, Any]) -> list[Path]:
+        """Those of the `files` of a picture that is not at its path that are no other picture, and may be none."""
+        one = _sought(entry)
+        if one not in self._free:
+            files = self._files_of(one)
+            self._free[one] = [file for file in files if file not in self._named and len(self._lost[file]) < 2]
+        return self._free[one]
 
     def claim(self, file: Path, name: str) -> str:
-        """What says that a file is, or may be, another picture than that of a name; "" for nothing."""
+        """What says that a file is, or may be, another picture than that of a name."""
         if file in self._named:
             return "is another entry's"
-        others = sorted(self._lost[file] - {picture_key(name)})
-        return f"may be {others[0]} as well" if others else ""
+        return f"may be {next(one for one in self._lost[file] if one != picture_key(name))} as well"
+
+    def _files_of(self, one: _Sought) -> list[Path]:
+        if one not in self._files:
+            name, stated = one
+            files = self._pictures.namesakes(name)
+            if all(stated):  # pictures of different data sets often have the same numbers as names
+                files = [file for file in files if self._pictures.size(file) == stated]
+            self._files[one] = files
+        return self._files[one]
+
+
+def _sought(entry: Mapping[str, Any]) -> _Sought:
+    """What a picture that is not at its path is sought by."""
+    return PurePosixPath((tails(entry["file_name"]) or [""])[-1]), _stated(entry)
 
 
 def _not_at_its_path(
@@ -124,9 +156,9 @@ def _not_at_its_path(
     """
     name, files = entry["file_name"], elsewhere.files(entry)
     found.sizes[entry["id"]] = None
-    free = [file for file in files if not elsewhere.claim(file, name)]
+    free = elsewhere.free(entry)
     here = [file.relative_to(found.pictures.folder).as_posix() for file in free or files[:1]]
-    outside = named_outside(found.pictures.folder, name) if len(free) == 1 else None
+    outside = elsewhere.above.file(name) if len(free) == 1 else None
     if len(free) == 1 and outside is None:
         found.say("picture elsewhere", where, f"{what}, but there is {here[0]}", key, "", here[0])
         return
@@ -135,9 +167,9 @@ def _not_at_its_path(
     elif len(files) == 1:
         also = f", and {here[0]}, which has its name, {elsewhere.claim(files[0], name)}"
     else:
-        also = f"; {len(files)} files elsewhere have its name and size" if files else ""
+        also = f"; {len(files)} files elsewhere may be it" if files else ""
     if leaves_folder(name):
         found.unusable["images"].add(entry["id"])
-        found.say("broken entry", where, f"{what}{also}", key, sure=False)
+        found.say("broken entry", where, what + (also or ", and no file here has its name"), key, sure=False)
     else:
         found.say("picture missing", where, f"{what}{also}", key)
