@@ -67,7 +67,18 @@ def cvat(folder, pictures):
     return f"cvat:{folder / 'l.xml'}"
 
 
-FORMS = pytest.mark.parametrize("write", [labelme, labelstudio, imglab, via, cvat])
+def dlc(folder, pictures):
+    """A table for each picture, joined into one file, as people join the tables of videos."""
+    lines = []
+    for picture, names in pictures.items():
+        heads = [(f"{name},{name}", "x,y", f"{x},{y}") for name, (x, y) in zip(names, PLACES, strict=False)]
+        parts, axes, places = (",".join(cells) for cells in zip(*heads, strict=True))
+        lines += ["scorer" + ",me,me" * len(heads), f"bodyparts,{parts}", f"coords,{axes}", f"{picture}.png,{places}"]
+    (folder / "l.csv").write_text("\n".join(lines))
+    return f"dlc:{folder / 'l.csv'}"
+
+
+FORMS = pytest.mark.parametrize("write", [labelme, labelstudio, imglab, via, cvat, dlc])
 
 
 def put(folder, write, pictures):

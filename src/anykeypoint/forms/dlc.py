@@ -18,10 +18,11 @@ import numpy as np
 
 from ..errors import InputError
 from .dataset import Dataset
-from .document import Labels
+from .document import Labels, NamedPoints
 from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
 from .picture_search import PictureSearch
+from .point_names import check_spellings, name_key
 from .reading import is_missing, picture_key, read_table, tails
 from .writing import by_picture, one_kind, point_labels
 
@@ -30,10 +31,10 @@ _NO_NAME = re.compile(r"Unnamed: \d+_level_\d+")  # what pandas writes above a c
 
 
 class _Animal(NamedTuple):
-    """An individual in a picture: the picture's id, points [K, 2] in image pixels, NaN where not labelled, and row."""
+    """An individual in a picture: the picture's id, the points that are labelled by body part, and the row."""
 
     image: int
-    points: np.ndarray
+    points: NamedPoints
     where: str
 
 
@@ -52,9 +53,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     """The labels of a file.
 
     word: the name of the animal, "object" by default.
-    Individuals with the same body parts, in any order, are one category. Individuals with other parts than the first
-    (DeepLabCut's "single") have a category of their own, named after the individual. A picture's group is its folder,
-    which has the name of the video.
+    Individuals with the same body parts, in any order and spelling, are one category. Individuals with other parts
+    than the first (DeepLabCut's "single") have a category of their own, named after the individual. A picture's group
+    is its folder, which has the name of the video.
     """
     labels = Labels()
     tables = list(_tables(read_frame(path) if path.suffix.lower() in HDF5 else read_table(path), path, labels))
@@ -63,24 +64,29 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     known: dict[str, dict[str, None]] = {}  # individual -> its body parts in all tables
     for individual, parts in ((name, parts) for table in tables for name, parts in table.columns.items()):
         known.setdefault(individual, {}).update(dict.fromkeys(parts))
-    kinds: dict[frozenset[str], tuple[int, list[str]]] = {}  # body parts -> category and their order
+    kinds: dict[frozenset[str], str] = {}  # what spellings of the body parts have in common -> category
+    orders: dict[str, list[str]] = {}  # category -> body parts in order
+    owners: dict[str, str] = {}  # individual -> category
     for individual, parts in known.items():
-        if frozenset(parts) not in kinds:
-            name = (word or "object") if not kinds else individual or "single"
-            kinds[frozenset(parts)] = labels.add_category(name, list(parts)), list(parts)
-    owners = {individual: kinds[frozenset(parts)] for individual, parts in known.items()}
-    orders = {individual: order for individual, (_, order) in owners.items()}
+        alike = frozenset(map(name_key, parts))
+        if alike not in kinds:
+            kinds[alike] = (word or "object") if not kinds else individual or "single"
+            orders[kinds[alike]] = list(parts)
+        owners[individual] = kinds[alike]
     search = PictureSearch(images)
     animals: dict[tuple[str, str], _Animal] = {}  # picture in the table and individual -> what the last row has of it
     for table in tables:
         for where, row in table.rows:
             with labels.catching():
-                _read_row(labels, animals, row, table, orders, search, where)
+                _read_row(labels, animals, row, table, search, where)
     labels.notes += search.notes()
-    for (_, individual), (image, points, _) in animals.items():
-        labelled = np.isfinite(points[:, 0])
-        if labelled.any() or len(known) == 1:  # of several individuals, most are in few of the pictures
-            labels.add_object(image, owners[individual][0], points, np.where(labelled, 2, 0))
+    several = len(known) > 1  # of whom most are in few of the pictures
+    objects = [
+        (image, owners[individual], points, None)
+        for (_, individual), (image, points, _) in animals.items()
+        if points or not several
+    ]
+    labels.add_named_objects(objects, orders)
     return labels
 
 
@@ -108,13 +114,11 @@ def _read_row(
     animals: dict[tuple[str, str], _Animal],
     row: list[str],
     table: _Table,
-    orders: dict[str, list[str]],
     search: PictureSearch,
     where: str,
 ) -> None:
     """Put the animals of a row into `animals`. One that an earlier row has too is replaced, and that is a fault.
 
-    orders: individual -> the body parts of its category, of which the table may lack some.
     search: finds the pictures.
     where: the row, named in errors.
     """
@@ -131,15 +135,15 @@ def _read_row(
     for individual, parts in table.columns.items():
         with labels.catching(), labels.of_picture(image):
             found = {part: [_cell(row[i], where, part) for i in places] for part, places in parts.items()}
-            points = np.array([found.get(part, (math.nan, math.nan)) for part in orders[individual]])
-            finite = np.isfinite(points)
-            if (odd := np.flatnonzero(finite[:, 0] != finite[:, 1])).size:
-                lacking = orders[individual][odd[0]]
-                raise InputError(f"{where} has only one of x and y for {lacking!r}; fill or empty both.")
+            labelled = {part: np.isfinite(place) for part, place in found.items()}
+            if odd := [part for part, (x, y) in labelled.items() if x != y]:
+                raise InputError(f"{where} has only one of x and y for {odd[0]!r}; fill or empty both.")
+            points = {part: (*found[part], 2) for part, there in labelled.items() if there.all()}
+            check_spellings(points, where)
             key = (picture_key(picture), individual)
             before = animals.get(key)
             animals[key] = _Animal(image, points, where)
-            if before is not None and np.isfinite(before.points).any():
+            if before is not None and before.points:
                 raise InputError(f"{before.where} has the picture of a later row, {picture}, which counts; remove one.")
 
 
