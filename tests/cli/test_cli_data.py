@@ -349,31 +349,6 @@ def test_what_fix_changed_is_a_table_that_undo_takes_back(made, tmp_path, capsys
     assert code == 2 and "does not fit the labels" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("found", ["a.JPG", "in/a.jpg", "a.png", None])
-@pytest.mark.parametrize("form", ["yolo", "tps"])
-def test_a_mended_copy_has_places_in_the_picture_that_was_found_elsewhere_or_none(capsys, tmp_path, form, found):
-    """Both forms need the size of the picture; one point lies at a quarter of the width and half of the height."""
-    for name in ("b.jpg", *([] if found is None else [found])):
-        path = tmp_path / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 40)).save(path)
-    if form == "yolo":
-        (tmp_path / "labels").mkdir()
-        for name in "ab":
-            (tmp_path / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.9 0.9 0.25 0.5 2\n")
-        (tmp_path / "list.txt").write_text("./images/a.jpg\n./images/b.jpg\n")
-        (tmp_path / "data.yaml").write_text("train: list.txt\nkpt_shape: [1, 3]\nnames: [lamp]\n")
-        spec = f"yolo:{tmp_path / 'data.yaml'}"
-    else:
-        (tmp_path / "x.tps").write_text("".join(f"LM=1\n20 20\nIMAGE={name}.jpg\n" for name in "ab"))
-        spec = f"tps:{tmp_path / 'x.tps'}"
-    folder = [] if form == "yolo" else ["--images", tmp_path / "images"]
-    _, out, _ = run(capsys, "check", spec, *folder, "--fix", tmp_path / "mended.json")
-    mended = json.loads((tmp_path / "mended.json").read_text())
-    assert [entry["keypoints"] for entry in mended["annotations"]] == [[20, 20, 2]] * (1 if found is None else 2)
-    assert ("left out: 1 objects of missing pictures, without whose size" in out) == (found is None)
-
-
 def test_a_fault_is_listed_with_its_picture_and_with_all_entries_that_it_concerns(made, tmp_path, capsys):
     folder, options = made
     labels = json.loads((folder / "labels.json").read_text())

@@ -50,6 +50,7 @@ class Labels:
     rest: the other keys of a COCO file, such as `info` and `licenses`.
     bare: ids of pictures with an object that was left out: if no other is left they are not pictures without objects.
     unplaced: ids of missing pictures without whose size the places of their objects are not known; see `placed`.
+    borrowed: ids of missing pictures whose objects are placed by the size of a file elsewhere, which may be another's.
     pairs: those that the data set lists itself, by the ids of their annotations.
     """
 
@@ -63,6 +64,7 @@ class Labels:
     rest: dict[str, Any] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)
     unplaced: set[int] = field(default_factory=set)
+    borrowed: set[int] = field(default_factory=set)
     pairs: list[ListedPair] = field(default_factory=list)
 
     def __post_init__(self) -> None:

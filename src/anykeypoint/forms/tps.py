@@ -94,6 +94,8 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             size = pictures.size_needed(file, _WHY)
             if size is None:  # any height serves, as the specimen is left out
                 labels.unplaced.add(image)
+            elif not pictures.has(file):
+                labels.borrowed.add(image)
             places = np.array([_place(row, i, one.where) for i, row in enumerate(one.rows, start=1)])
             points = np.column_stack([places[:, 0], (0 if size is None else size[1]) - places[:, 1]])
             scale = _scale(one.keys.get("SCALE"), labels)

@@ -208,6 +208,8 @@ def _add_objects(
         size = pictures.size_needed(name, _WHY)
         if size is None:  # any size serves, as the objects are left out
             labels.unplaced.add(image)
+        elif not pictures.has(name):
+            labels.borrowed.add(image)
         for count, line in enumerate(read_text(file).splitlines(), start=1):
             with labels.catching():
                 cells = line.split()

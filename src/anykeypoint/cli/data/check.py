@@ -147,6 +147,10 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
     from ...io import write_bytes
 
     mended = mend(labels.placed(), pictures)
+    there = {one["id"] for one in mended.document["images"] if labels.borrowed and pictures.has(one["file_name"])}
+    if unknown := labels.borrowed - there:  # the file whose size was taken is another picture
+        labels.unplaced |= unknown
+        mended = mend(labels.placed(), pictures)
     whole = {**labels.rest, **{key: value for key, value in mended.document.items() if value != {}}}
     whole, counted = count_from_one(whole)
     write_bytes(out, _json(whole))
