@@ -95,6 +95,29 @@ def test_paths_of_another_machine_that_lead_to_one_place_are_not_taken(put):
         read(put(here, train="l.txt", val=None))
 
 
+BARE = "were found by their bare names alone"
+
+
+@pytest.mark.parametrize("line", ["cam1/a.png", "/home/me/cam1/a.png", "C:\\set\\cam1\\a.png"])
+def test_a_line_whose_picture_is_found_by_its_bare_name_alone_is_told(put, line):
+    files = {"a.png": "", "a.txt": LINE, "images/b.png": "", "labels/b.txt": LINE}
+    data = read(put({**files, "l.txt": f"{line}\nimages/b.png\n"}, train="l.txt", val=None))
+    assert [item.image.name for item in data.objects] == ["a.png", "b.png"]
+    (note,) = [note for note in data.notes if BARE in note]
+    assert note.startswith("1 pictures") and f"a.png for {line}" in note
+    same = {**files, "l.txt": "x/images/b.png\n/home/me/images/b.png\na.png\n./images/b.png\n"}
+    labels = load(put(same, train="l.txt", val=None))
+    assert not [note for note in labels.all_notes() if BARE in note]
+
+
+def test_a_line_is_not_the_picture_of_a_bare_name_that_several_files_have(put):
+    files = {"a.png": "", "a.txt": LINE, "cam2/a.png": "", "cam2/a.txt": LINE, "images/b.png": "", "labels/b.txt": LINE}
+    spec = put({**files, "l.txt": "cam1/a.png\nimages/b.png\n"}, train="l.txt", val=None)
+    assert [item.image.name for item in read(spec, allow_missing=True).objects] == ["b.png"]
+    (fault,) = [fault for fault in examine(load(spec).document(), pictures_of(spec)).faults if "picture" in fault.kind]
+    assert fault.kind == "picture missing" and "cam1/a.png" in fault.text
+
+
 def test_the_split_for_validation_has_the_names_that_tools_give_it(put):
     for key in ("validation", "valid"):
         assert len(read(put(PAIR, "/val", val=None, **{key: "images/val"})).objects) == 1

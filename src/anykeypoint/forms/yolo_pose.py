@@ -22,6 +22,7 @@ from .dataset import Dataset, LabelledObject
 from .document import Labels
 from .faults.sentinels import is_sentinel
 from .form import LabelForm
+from .picture_search import PictureSearch
 from .pictures import Pictures, picture_size
 from .reading import files_below, find_picture, is_absolute, leaves_folder, number, read_text, spelled, tails
 from .writing import beside_pictures, by_picture, needed_size, point_labels
@@ -69,26 +70,31 @@ def _place(config: PoseConfig, entry: str) -> Path:
     return next((place for place in places if place.exists() or label_file(place / "x").parent.is_dir()), first)
 
 
-def _listed(config: PoseConfig, place: Path, line: str) -> tuple[Path, str]:
+def _listed(config: PoseConfig, place: Path, line: str, search: PictureSearch) -> tuple[Path, str]:
     """The picture of a line of a list, and the line where the picture was searched for by it, as in `_place`, or "".
 
     place: the list, which is where "./" is.
+    search: of the folder of the data set.
     """
     plain = line.replace("\\", "/")
     first = place.parent / plain if plain.startswith("./") else config.root / plain
     ends = [first, *(config.root / end for end in tails(line))]
     found = next((end for end in ends if end.exists() or _stored(config, end).is_file()), first)
+    if found != first and found.exists():
+        found = config.root / search.find(tails(line), line)
     return found, line if is_absolute(line) or found != first else ""
 
 
-def _pictures(config: PoseConfig, entry: str, images: Path, labels: Labels) -> Iterator[tuple[str, Path]]:
+def _pictures(
+    config: PoseConfig, entry: str, images: Path, labels: Labels, search: PictureSearch
+) -> Iterator[tuple[str, Path]]:
     """The file name below `images`, and the label file, of each picture of an entry of a split, in order."""
     place, found = _place(config, entry), []
     if place.is_file():
         if place.suffix.lower() in SUFFIXES:
             raise InputError(f"{config.path} has the picture {entry} as a split; give its folder, or a list.")
         lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
-        found = [_listed(config, place, line) for line in lines]
+        found = [_listed(config, place, line, search) for line in lines]
     elif place.is_dir():
         paths = [path for path in files_below(place) if path.suffix.lower() in SUFFIXES]
         found, used = [(path, "") for path in paths], {_stored(config, path) for path in paths}
@@ -123,7 +129,8 @@ def label_files(path: Path, word: str = "") -> list[Path]:
     config = read_config(path)
     chosen = [part.strip() for part in word.split(",") if part.strip()] or list(config.splits)
     entries = dict.fromkeys(entry for part in chosen for entry in config.splits.get(part, ()))
-    files = [file for entry in entries for _, file in _pictures(config, entry, config.root, Labels())]
+    labels, search = Labels(), PictureSearch(config.root)
+    files = [file for entry in entries for _, file in _pictures(config, entry, config.root, labels, search)]
     return [path, *(file for file in dict.fromkeys(files) if file.is_file())]
 
 
@@ -152,7 +159,9 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     labels, pictures = Labels(faults=[*config.faults], notes=[*config.notes]), Pictures(images)
     kinds = _add_categories(labels, config)
     entries = dict.fromkeys(entry for part in chosen for entry in config.splits[part])
-    listed = {entry: list(_pictures(config, entry, images, labels)) for entry in entries}
+    search = PictureSearch(config.root)
+    listed = {entry: list(_pictures(config, entry, images, labels, search)) for entry in entries}
+    labels.notes += search.notes()
     known: dict[str, int] = {}  # file name below `images` -> id of the picture
     for part in chosen:
         found = [pair for entry in config.splits[part] for pair in listed[entry]]
