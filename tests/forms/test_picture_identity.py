@@ -197,10 +197,46 @@ def test_an_entry_that_lists_a_picture_again_is_told_and_the_objects_of_both_cou
 
 def test_entries_that_cannot_be_told_apart_are_not_said_to_count(tmp_path):
     pictures(tmp_path, "a.png")
-    other = PART.format(4).replace("a.png", "s/a.png")
-    (tmp_path / "a.xml").write_text(f"<dataset><images>{PART.format(2)}{other}</images></dataset>")
+    one, other = (PART.format(x).replace("a.png", name) for x, name in ((2, "r/a.png"), (4, "s/a.png")))
+    (tmp_path / "a.xml").write_text(f"<dataset><images>{one}{other}</images></dataset>")
     found = load(f"imglab:{tmp_path / 'a.xml'}", tmp_path)
     assert not found.annotations and "would all be a.png" in found.faults[0] and not found.all_notes()
+
+
+@pytest.mark.parametrize("form", ["imglab", "cvat", "via", "dlc", "tps", "labelstudio"])
+@pytest.mark.parametrize("names", [("a.png", "s/a.png"), ("s/a.png", "a.png"), ("s/a.png", "a.png", "t/a.png")])
+def test_a_picture_that_the_labels_name_exactly_keeps_its_file_and_the_others_of_its_name_are_missing(
+    tmp_path, form, names
+):
+    """The x of each point is the length of its picture's name."""
+    pictures(tmp_path, "a.png")
+    entry = ENTRY.replace('id="0" ', "")
+    texts = {
+        "imglab": [PART.format(len(name)).replace("a.png", name) for name in names],
+        "cvat": [entry.format(len(name)).replace("a.png", name) for name in names],
+        "via": {
+            name: {"filename": name, "regions": [{"shape_attributes": shape, "region_attributes": {"part": "nose"}}]}
+            for name in names
+            for shape in [{"name": "point", "cx": len(name), "cy": 2}]
+        },
+        "dlc": ["scorer,me,me", "bodyparts,nose,nose", "coords,x,y", *(f"{name},{len(name)},2" for name in names)],
+        "tps": [f"LM=1\n{len(name)} 2\nIMAGE={name}" for name in names],
+        "labelstudio": [
+            {"id": i, "data": {"image": name}, "annotations": [{"result": [{"id": "r", **point, "value": value}]}]}
+            for i, name in enumerate(names)
+            for point in [{"type": "keypointlabels", "original_width": 10, "original_height": 10}]
+            for value in [{"x": 10 * len(name), "y": 20, "keypointlabels": ["nose"]}]
+        ],
+    }
+    around = {"imglab": "<dataset><images>{}</images></dataset>", "cvat": "<annotations>{}</annotations>"}
+    text = texts[form]
+    whole = json.dumps(text) if form in ("via", "labelstudio") else "\n".join(text)
+    (tmp_path / "file").write_text(around.get(form, "{}").replace("{}", whole))
+    data = read(f"{form}:{tmp_path / 'file'}", tmp_path)
+    assert [(item.image.name, item.points[0, 0]) for item in data.objects] == [("a.png", 5)]
+    assert data.skipped == {"image file missing": len(names) - 1}
+    (fault,) = data.faults
+    assert "s/a.png" in fault and "missing, as a.png of the folder is another picture" in fault
 
 
 def test_entries_of_one_name_and_id_whose_pictures_differ_in_size_are_two_pictures(tmp_path):

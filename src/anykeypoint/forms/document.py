@@ -16,7 +16,7 @@ import numpy as np
 from ..configs.doubled_keys import open_json
 from ..errors import InputError
 from ..io import text_of
-from .dataset import UNREADABLE, ListedPair
+from .dataset import NO_IMAGE, UNREADABLE, ListedPair
 from .point_names import one_spelling, renamed
 from .reading import picture_key, read_bytes, whole_number
 from .skeletons import KEY
@@ -25,6 +25,7 @@ MAX_BYTES = 2 << 30  # size limit of a COCO file; the largest public one has a q
 MARGIN = 0.1  # how far a box made from points reaches beyond them, as a share of its longer side
 MIN_MARGIN = 4.0  # smallest reach beyond them, in pixels
 
+_CONFUSED = "of pictures that cannot be told apart"
 _OBJECTS = ("boxes", "rectangles")  # what reasons begin with for which objects are left out, and not drawings
 
 NamedPoints = dict[str, tuple[float, float, int]]  # name of a point -> x, y in image pixels, and visibility
@@ -68,7 +69,7 @@ class Labels:
     pairs: list[ListedPair] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._image_ids: dict[str, int] = {}
+        self._image_ids: dict[tuple[str, str], int] = {}  # by the keys of the picture and of its name in the labels
         # Key of a picture -> the names in the labels that led to it, by their own keys.
         self._sources: dict[str, dict[str, str]] = {}
         self._made: list[dict[str, Any]] = []  # annotations whose box was put round their points
@@ -103,18 +104,20 @@ class Labels:
     def add_image(self, name: str, source: str = "", **more: Any) -> int:
         """The id of the picture `name`, which is listed once however it is spelled (see `reading.picture_key`).
 
+        One that several names in the labels lead to is listed for each of them, until `leave_out_confused`.
+
         name: its file name relative to the folder of the pictures.
         source: what the labels call it, with its task or video, where `name` was searched for; see `found_by`.
         more: further keys of its entry (width, height, group); those that are None are left out.
         """
-        key = picture_key(name)
+        keys = picture_key(name), picture_key(source or name)
         if source:
             self.found_by(name, source)
-        if key not in self._image_ids:
-            self._image_ids[key] = len(self.images) + 1
+        if keys not in self._image_ids:
+            self._image_ids[keys] = len(self.images) + 1
             known = {what: value for what, value in more.items() if value is not None}
-            self.images.append({"id": self._image_ids[key], "file_name": name, **known})
-        return self._image_ids[key]
+            self.images.append({"id": self._image_ids[keys], "file_name": name, **known})
+        return self._image_ids[keys]
 
     def found_by(self, name: str, source: str) -> None:
         """Remember what the labels call a picture that was searched for; see `leave_out_confused`."""
@@ -127,23 +130,40 @@ class Labels:
     def leave_out_confused(self, path: Path) -> None:
         """Leave out pictures that several names in the labels led to, with their objects: they cannot be told apart.
 
+        One that the labels call exactly as the folder does is that picture, and the others are missing.
         path: the label file, named in the faults.
         """
-        confused = {key: list(sources.values()) for key, sources in self._sources.items() if len(sources) > 1}
-        if not confused:
+        confused = {key: sources for key, sources in self._sources.items() if len(sources) > 1}
+        ids = self._image_ids
+        kept = {key: ids[key, key] for key, sources in confused.items() if key in sources and (key, key) in ids}
+        for key, sources in confused.items():
+            names = [name for own, name in sources.items() if own != key or key not in kept]
+            if key in kept:
+                more = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
+                self.faults.append(
+                    f"{path}: {names[0]}{more} missing, as {key} of the folder is another picture of the labels; put "
+                    "each file where the labels say."
+                )
+            else:
+                self.faults.append(
+                    f"{path}: {len(names)} pictures of the labels, such as {' and '.join(names[:2])}, would all be "
+                    f"{key} of the folder; keep their files in folders of their own."
+                )
+        reasons: dict[int | None, str] = {}  # id of a picture to leave out -> why its objects are
+        for entry in json_objects(self.images) if confused else ():
+            key, identity = picture_key(str(entry.get("file_name"))), whole_id(entry, "id")
+            if key in confused and identity != kept.get(key):
+                reasons[identity] = NO_IMAGE if key in kept else _CONFUSED
+        if not reasons:
             return
-        for key, names in confused.items():
-            self.faults.append(
-                f"{path}: {len(names)} pictures of the labels, such as {' and '.join(names[:2])}, would all be {key} "
-                "of the folder; keep their files in folders of their own."
-            )
-        entries = json_objects(self.images)
-        ids = {whole_id(entry, "id") for entry in entries if picture_key(str(entry.get("file_name"))) in confused}
-        self.images = [e for e in self.images if not isinstance(e, dict) or whole_id(e, "id") not in ids]
-        kept = [e for e in self.annotations if not isinstance(e, dict) or whole_id(e, "image_id") not in ids]
-        for _ in range(len(self.annotations) - len(kept)):
-            self.leave_out("of pictures that cannot be told apart")
-        self.annotations = kept
+        self.images = [e for e in self.images if not isinstance(e, dict) or whole_id(e, "id") not in reasons]
+        annotations, self.annotations = self.annotations, []
+        for entry in annotations:
+            reason = reasons.get(whole_id(entry, "image_id")) if isinstance(entry, dict) else None
+            if reason is None:
+                self.annotations.append(entry)
+            else:
+                self.leave_out(reason)
 
     def add_category(
         self,
