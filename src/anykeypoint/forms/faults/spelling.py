@@ -263,7 +263,7 @@ def _shapes(writer: Rewriter, place: int, entry: Mapping[str, Any], labels: Sequ
 def flat_box(value: Any) -> list | None:
     """A box in another shape as x, y, width, height in a row; None if it is in a row already, or could mean several.
 
-    value: four numbers by names, which may be those of two corners; or one row in a list.
+    value: four numbers by names, which may be those of two opposite corners; or one row in a list.
     """
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and len(value[0]) == 4:
         numbers = [_plain(number) for number in value[0]]
@@ -273,8 +273,9 @@ def flat_box(value: Any) -> list | None:
     for names in (_BOX_KEYS, _CORNER_KEYS):
         numbers = [_plain(next((value[key] for key in keys if key in value), None)) for keys in names]
         if None not in numbers:
-            x, y, right, lower = numbers
-            return numbers if names is _BOX_KEYS else [x, y, right - x, lower - y]
+            x, y, right, lower = numbers  # of two corners, either of which may come first
+            corners = [min(x, right), min(y, lower), abs(right - x), abs(lower - y)]
+            return numbers if names is _BOX_KEYS else corners
     return None
 
 
