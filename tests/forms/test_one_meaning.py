@@ -138,6 +138,16 @@ def test_a_box_in_a_list_or_by_the_names_of_its_corners_is_put_in_a_row(good, tm
     assert mended(data, tmp_path) == good and "shape of values" in kinds(data, tmp_path)
 
 
+def test_boxes_of_two_corners_are_turned_beside_some_that_name_their_corners(good, tmp_path):
+    true = spread(good)["annotations"]
+    data = copy.deepcopy(good)
+    for i, item in enumerate(data["annotations"]):
+        x, y, w, h = item["bbox"]
+        corners = [x, y, x + w, y + h]
+        item["bbox"] = dict(zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)) if i < 2 else corners
+    assert mended(data, tmp_path)["annotations"] == true
+
+
 NO_BOXES = [
     ([[50, 40], [90, 70]], "is not four numbers in a row"),
     ([[50, 40, 90, 70, 1]], "is not four numbers in a row"),

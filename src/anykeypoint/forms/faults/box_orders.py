@@ -2,7 +2,8 @@
 
 Every box x1, y1, x2, y2 holds its points when it is read as x, y, width, height too, so that single boxes seldom give
 themselves away: those that then reach out of their picture do, and many together that are far too large on the right
-and below. Where a file has both orders, those that reach out are left to a person. Places are in image pixels.
+and below. Where a file has both orders, those that reach out are left to a person. Boxes whose numbers have names have
+no say, for their order is known. Places are in image pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from ..reading import plain_number
 from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, naming
 from .sentinels import labelled
+from .spelling import NamedBox
 
 
 def _sides(boxes: np.ndarray) -> np.ndarray:
@@ -156,10 +158,11 @@ def _loose(boxes: _Boxes) -> bool:
 
 
 def _read(found: Findings) -> _Boxes | None:
-    """The boxes of all annotations that have labelled points and four finite numbers; None if there is none."""
+    """The boxes of all annotations that have labelled points and four finite numbers without names; None for none."""
+    named = {one.place for fault in found.faults for one in fault.rewrites if isinstance(one, NamedBox)}
     places, numbers, low, high, sizes = [], [], [], [], []
     for at, entry, points in _with_points(found):
-        box = entry.get("bbox")
+        box = None if at in named else entry.get("bbox")
         values = [plain_number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
         if not values or not np.isfinite(values).all() or min(values[2:]) <= 0:
             continue

@@ -8,6 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,6 +27,11 @@ _NUMERIC = {"images": ("width", "height"), "annotations": ("bbox", "keypoints", 
 _BOX_KEYS = (("x", "left"), ("y", "top"), ("width", "w"), ("height", "h"))
 _CORNER_KEYS = (("x1", "xmin", "left"), ("y1", "ymin", "top"), ("x2", "xmax", "right"), ("y2", "ymax", "bottom"))
 _VISIBILITY = ("v", "visibility", "visible")
+
+
+@dataclass(frozen=True)
+class NamedBox(Rewrite):
+    """A box in a row whose four numbers had names, so that nothing need be asked about their order."""
 
 
 def plain(document: Mapping[str, list]) -> tuple[dict[str, list], list[Fault]]:
@@ -65,7 +71,7 @@ class Rewriter:
 
     def __init__(self, document: Mapping[str, list]) -> None:
         self.document = {**document, **{section: list(document[section]) for section in SECTIONS}}
-        self._groups: dict[tuple[str, str, str, bool], list[tuple[int, Any, Any]]] = {}
+        self._groups: dict[tuple[str, str, str, bool], list[tuple[int, Any, Rewrite | None]]] = {}
 
     def entries(self, section: str) -> list[tuple[int, dict[str, Any]]]:
         """Index and entry of each JSON object of a section, as it is now."""
@@ -73,26 +79,31 @@ class Rewriter:
 
     def rewrite(self, kind: str, section: str, place: int, key: str, value: Any) -> None:
         """Give an entry's key another value, as a fault of this kind."""
-        self._note(kind, section, place, key, value, True)
-        self.document[section][place] = {**self.document[section][place], key: value}
+        self.put(kind, section, Rewrite(place, key, value))
+
+    def put(self, kind: str, section: str, rewrite: Rewrite) -> None:
+        """Rewrite a value of a section, as a fault of this kind."""
+        self._note(kind, section, rewrite.place, rewrite.key, rewrite)
+        entry = self.document[section][rewrite.place]
+        self.document[section][rewrite.place] = {**entry, rewrite.key: rewrite.value}
 
     def doubt(self, kind: str, section: str, place: int, key: str) -> None:
         """Note a fault of this kind whose right value only a person can know."""
-        self._note(kind, section, place, key, None, False)
+        self._note(kind, section, place, key, None)
 
-    def _note(self, kind: str, section: str, place: int, key: str, value: Any, sure: bool) -> None:
+    def _note(self, kind: str, section: str, place: int, key: str, rewrite: Rewrite | None) -> None:
         old = self.document[section][place].get(key)
-        self._groups.setdefault((kind, section, key, sure), []).append((place, old, value))
+        self._groups.setdefault((kind, section, key, rewrite is not None), []).append((place, old, rewrite))
 
     def faults(self) -> list[Fault]:
         """A fault for each kind and key, which names the first entries."""
         faults = []
         for (kind, section, key, sure), found in self._groups.items():
             where = naming(self.document, section, [place for place, _, _ in found])
-            have, old, value = "has" if len(found) == 1 else "have", found[0][1], found[0][2]
-            meaning = f"which is {str(value)[:40]}" if sure else "whose meaning is not clear"
+            have, old = "has" if len(found) == 1 else "have", found[0][1]
+            rewrites = tuple(rewrite for _, _, rewrite in found if rewrite is not None)
+            meaning = f"which is {str(rewrites[0].value)[:40]}" if sure else "whose meaning is not clear"
             text = f"{have} {key} spelled {'' if len(found) == 1 else 'like '}{str(old)[:40]!r}, {meaning}"
-            rewrites = tuple(Rewrite(place, key, new) for place, _, new in found) if sure else ()
             at = found[0][0] if len(found) == 1 else -1
             faults.append(Fault(kind, "", where, text, (section, at), None, rewrites, sure))
         return faults
@@ -252,9 +263,11 @@ def _shapes(writer: Rewriter, place: int, entry: Mapping[str, Any], labels: Sequ
     flat = flat_points(values, labels) if labels and isinstance(values, list | dict) else None
     if flat is not None:
         writer.rewrite("shape of values", "annotations", place, "keypoints", flat)
-    box = flat_box(entry.get("bbox"))
+    written = entry.get("bbox")
+    box = flat_box(written)
     if box is not None:
-        writer.rewrite("shape of values", "annotations", place, "bbox", box)
+        kind = NamedBox if isinstance(written, dict) else Rewrite
+        writer.put("shape of values", "annotations", kind(place, "bbox", box))
     polygons = flat_polygons(entry.get("segmentation"))
     if polygons is not None:
         writer.rewrite("shape of values", "annotations", place, "segmentation", polygons)
