@@ -55,6 +55,34 @@ def test_digits_that_are_no_id_but_the_name_of_a_file_mean_that_file(good, tmp_p
     assert {item["image_id"] for item in mended(good, tmp_path)["annotations"]} == {2, 7}
 
 
+def test_a_text_with_leading_zeros_is_the_name_of_a_file_before_it_is_the_id_of_another(good, tmp_path):
+    numbered(good, tmp_path, "000002.png", "000001.png")
+    data = copy.deepcopy(good)
+    for item in data["annotations"]:
+        item["image_id"] = {1: "000002", 2: "000001"}[item["image_id"]]
+    assert mended(data, tmp_path) == good
+    for item in data["annotations"]:
+        item["image_id"] = item["image_id"].replace("00000", "0000")  # no file has that name, so it is the id
+    assert [item["image_id"] for item in mended(data, tmp_path)["annotations"]] == [1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(("names", "text"), [(("2.png", "1.png"), "1"), (("i/01.png", "j/01.png"), "01")])
+def test_a_text_that_is_the_id_of_one_picture_and_the_name_of_others_is_left_to_a_person(good, tmp_path, names, text):
+    numbered(good, tmp_path, *names)
+    good["annotations"][1]["image_id"] = text
+    (fault,) = examine(good, tmp_path).faults
+    assert (fault.kind, fault.where, fault.sure) == ("id as text", "annotation 2", False)
+    assert mended(good, tmp_path) == good
+
+
+def test_a_text_that_is_the_very_id_of_a_picture_is_no_name_of_another(good, tmp_path):
+    numbered(good, tmp_path, "02.png", "01.png")
+    data = copy.deepcopy(good)
+    for item, key in [(one, "id") for one in data["images"]] + [(one, "image_id") for one in data["annotations"]]:
+        item[key] = f"0{item[key]}"
+    assert mended(data, tmp_path) == good
+
+
 def test_the_name_of_one_category_as_category_id_means_that_category(good, tmp_path):
     data = copy.deepcopy(good)
     for item in data["annotations"]:
@@ -247,6 +275,14 @@ def test_a_picture_under_two_ids_in_two_sizes_stays_two(good, tmp_path, first):
     fixed = mended(good, tmp_path)
     assert len(fixed["images"]) == 3 and fixed["annotations"] == good["annotations"]
     assert fixed["images"][2] == good["images"][2]
+
+
+def numbered(good, folder, *names):
+    """Give the pictures with the ids 1 and 2 other files."""
+    for image, old, new in zip(good["images"], ("a.png", "b.png"), names, strict=True):
+        (folder / new).parent.mkdir(exist_ok=True)
+        (folder / old).rename(folder / new)
+        image["file_name"] = new
 
 
 def moved(folder, name):

@@ -17,6 +17,7 @@ from . import box_orders, coincidences
 from .fault import Fault, Rewrite
 from .findings import SLACK, Findings, chosen_names, naming
 from .sentinels import is_sentinel
+from .spelling import id_number
 
 EDGE = 2.0  # pixels that a box's sides may be short for an object's area, because boxes are often rounded
 
@@ -84,7 +85,8 @@ def _owned(found: Findings, image: Any, kind: Any, listed: set[int], where: str,
         ("picture", image, found.unusable["images"]),
         ("category", kind, found.unusable["categories"]),
     ):
-        if type(identity) is int and identity in ids:  # what is wrong with it is a fault of its own
+        doubted = isinstance(identity, str) and id_number(identity) is not None  # `spelling` rewrites all others
+        if doubted or (type(identity) is int and identity in ids):  # what is wrong with it is a fault of its own
             found.left_out[f"{owner} that cannot be used"] += 1
             return False
     if type(image) is not int or image not in listed:

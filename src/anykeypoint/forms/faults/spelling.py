@@ -138,11 +138,12 @@ def _ids(writer: Rewriter) -> None:
     """Ids that are texts or have a decimal point, and the keys that refer to them."""
     for section, references in (("images", "image_id"), ("categories", "category_id"), ("annotations", "")):
         entries = writer.entries(section)
-        taken = {whole for _, entry in entries if (whole := _whole(entry.get("id"))) is not None}
+        written = [entry for _, entry in entries]
+        taken = {whole for entry in written if (whole := id_number(entry.get("id"))) is not None}
         following = max(taken, default=0) + 1
         named: dict[str, int] = {}  # an id that is no number -> the number that takes its place
         for place, entry in entries:
-            identity, whole = entry.get("id"), _whole(entry.get("id"))
+            identity, whole = entry.get("id"), id_number(entry.get("id"))
             name = "" if section == "annotations" else _name(identity)  # nothing refers to an object: any id will do
             if whole is None and name in named:
                 whole = named[name]
@@ -153,20 +154,38 @@ def _ids(writer: Rewriter) -> None:
             if whole is not None and type(identity) is not int:
                 writer.rewrite("id as text", section, place, "id", whole)
         if references:
+            texts = {entry["id"] for entry in written if isinstance(entry.get("id"), str)}
             ids = {entry.get("id") for _, entry in writer.entries(section) if type(entry.get("id")) is int}
             called = _called(writer.entries(section))
             for place, entry in writer.entries("annotations"):
-                value, whole = entry.get(references), _whole(entry.get(references))
+                value, whole = entry.get(references), id_number(entry.get(references))
                 if whole is None:
                     whole = named.get(_name(value))
-                if isinstance(value, str) and whole not in ids:
-                    whole = called.get(picture_key(value) if section == "images" else value, whole)
+                if isinstance(value, str) and value not in texts:
+                    name = picture_key(value) if section == "images" else value
+                    if _unclear(value, name, whole, ids, called):
+                        writer.doubt("id as text", "annotations", place, references)
+                        continue
+                    if whole not in ids or value != str(whole):
+                        owner = called.get(name)
+                        whole = whole if owner is None else owner
                 if whole is not None and type(value) is not int:
                     writer.rewrite("id as text", "annotations", place, references, whole)
 
 
-def _called(entries: list[tuple[int, dict[str, Any]]]) -> dict[str, int]:
-    """What objects may call a picture or category in place of its id, where one alone has that name -> the id.
+def _unclear(text: str, name: str, whole: int | None, ids: set[int], called: Mapping[str, int | None]) -> bool:
+    """Whether a text may be the id of one thing and the name of another.
+
+    text: as written; "7" is the id 7 unless one thing has that name, and "0007" is a name where things have it.
+    name: the text as a key of `called`. whole: the number that it means. ids: those that there are.
+    """
+    if whole not in ids or name not in called or called[name] == whole:
+        return False
+    return (text == str(whole)) == (called[name] is not None)
+
+
+def _called(entries: list[tuple[int, dict[str, Any]]]) -> dict[str, int | None]:
+    """What objects may call a picture or category in place of its id -> the id; None where several have that name.
 
     entries: of one section, with their indices.
     A category is called by its name, and a picture by its path before its file's name, each also without its suffix. A
@@ -186,7 +205,7 @@ def _called(entries: list[tuple[int, dict[str, Any]]]) -> dict[str, int]:
         elif isinstance(name, str) and name:
             ids[place] = entry["id"]
             levels[0][name].add(place)
-    called: dict[str, int] = {}
+    called: dict[str, int | None] = {text: None for level in levels for text in level}
     for level in reversed(levels):
         called |= {text: ids[owner] for text, (owner, *others) in level.items() if not others}
     return called
@@ -197,7 +216,7 @@ def _name(identity: Any) -> str:
     return str(identity) if isinstance(identity, str | float) and not isinstance(identity, bool) else ""
 
 
-def _whole(value: Any) -> int | None:
+def id_number(value: Any) -> int | None:
     """The whole number that a JSON value means, also for a text with a decimal point ("1.0")."""
     return whole_number(_numbers(value) if isinstance(value, str) else value)
 
