@@ -88,7 +88,9 @@ def put(folder, write, pictures):
 
 
 @FORMS
-@pytest.mark.parametrize(("usual", "other"), [("nose", "Nose"), ("left_ear", "left ear"), ("é", "e\u0301")])
+@pytest.mark.parametrize(
+    ("usual", "other"), [("nose", "Nose"), ("left_ear", "left ear"), ("é", "e\u0301"), ("nose", "\u200bno\ufeffse")]
+)
 def test_a_name_in_another_spelling_is_the_point_that_most_objects_name(tmp_path, write, usual, other):
     spec = put(tmp_path, write, {"1": [other, "tail"], "2": [usual, "tail"], "3": [usual, "tail"]})
     data = read(spec, tmp_path, strict=True)

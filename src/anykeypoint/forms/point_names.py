@@ -32,8 +32,13 @@ class OneSpelling(NamedTuple):
 
 @lru_cache(maxsize=1 << 16)
 def name_key(name: str) -> str:
-    """What the spellings of one name have in common: capitals, underscores, blanks and Unicode's form do not count."""
-    return plain_text(unicodedata.normalize("NFC", name))
+    """What the spellings of one name have in common.
+
+    Capitals, underscores, blanks, Unicode's form and signs that nobody sees, such as blanks without a width, do not
+    count.
+    """
+    seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")
+    return plain_text(unicodedata.normalize("NFC", seen))
 
 
 def check_spellings(names: Iterable[str], where: str) -> None:
