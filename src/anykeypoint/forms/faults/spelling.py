@@ -174,14 +174,11 @@ def _ids(writer: Rewriter) -> None:
 
 
 def _unclear(text: str, name: str, whole: int | None, ids: set[int], called: Mapping[str, int | None]) -> bool:
-    """Whether a text may be the id of one thing and the name of another.
+    """Whether a text such as "0007" may be the id 7 or one of several things of that name; "7" is the id 7.
 
-    text: as written; "7" is the id 7 unless one thing has that name, and "0007" is a name where things have it.
     name: the text as a key of `called`. whole: the number that it means. ids: those that there are.
     """
-    if whole not in ids or name not in called or called[name] == whole:
-        return False
-    return (text == str(whole)) == (called[name] is not None)
+    return whole in ids and text != str(whole) and called.get(name, whole) is None
 
 
 def _called(entries: list[tuple[int, dict[str, Any]]]) -> dict[str, int | None]:
