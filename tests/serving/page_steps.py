@@ -68,6 +68,7 @@ def hold_picture(page) -> None:
             route.fallback()
 
     page.route(f"**/v1/project/pictures/{current(page)}", held)
+    page.wait_for_timeout(500)  # an answer that was under way has come
 
 
 def place_of(page, key: str) -> tuple[float, float]:
