@@ -21,7 +21,6 @@ from .document import MARGIN, Labels, box_round, load_document, within
 from .form import CHOICE, LabelForm, file_digest
 from .losses import ALL
 from .pictures import Pictures, picture_size
-from .reading import spelled
 from .selecting import select
 from .skeletons import with_base, written_edges
 from .walk import Edges, Kept, Picture, Rules
@@ -82,8 +81,9 @@ def from_document(
 
     annotations: the file it came from, named in errors.
     """
-    boxes = _Boxes(images)
-    rules = Rules(partial(_keep, boxes), _category, lambda name: images / spelled(images, name), f"in {images}")
+    pictures = Pictures(images)
+    boxes = _Boxes(pictures)
+    rules = Rules(partial(_keep, boxes), _category, pictures.path, f"in {images}")
     data = walk.walk(document, annotations, rules, allow_missing)
     if not boxes.made:
         return data
@@ -95,16 +95,15 @@ def from_document(
 
 
 class _Boxes:
-    """Boxes for objects without one, and how many were made. images: the folder of the pictures."""
+    """Boxes for objects without one, and how many were made."""
 
-    def __init__(self, images: Path) -> None:
-        self.made = 0
-        self._folder, self._pictures = images, Pictures(images)
+    def __init__(self, pictures: Pictures) -> None:
+        self.made, self._pictures = 0, pictures
 
     def round(self, points: np.ndarray, name: str) -> Box:
         """The box x, y, w, h of the labelled points [N, 2], cut at its picture where the size is known."""
         self.made += 1
-        box, size = box_round(points, least=0), self._pictures.size(self._folder / spelled(self._folder, name))
+        box, size = box_round(points, least=0), self._pictures.size(self._pictures.path(name))
         return box if size is None else within(box, size, points)
 
 

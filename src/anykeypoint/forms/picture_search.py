@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from .pictures import pictures_below
+from .pictures import Pictures
 from .reading import find_picture, is_absolute, picture_key, spelled
 
 
@@ -21,10 +21,11 @@ class PictureSearch:
     """Finds the pictures of one label file, and counts what was found by its bare name alone.
 
     images: the folder of the pictures.
+    pictures: what is known of that folder.
     """
 
     def __init__(self, images: Path) -> None:
-        self.images = images
+        self.images, self.pictures = images, Pictures(images)
         self._above = FoldersAbove(images)
         self._bare: dict[str, str] = {}  # path in the labels -> the file that was taken for it
         self._paths: dict[str, set[str]] = {}  # file -> all paths that it was taken for
@@ -64,12 +65,8 @@ class PictureSearch:
     def _folder(self) -> str:
         return picture_key(self.images.resolve().name)
 
-    @cached_property
-    def _below(self) -> dict[str, list[Path]]:
-        return pictures_below(self.images)
-
     def _several(self, found: str) -> bool:
-        return len(self._below.get(PurePosixPath(found).name.lower(), ())) > 1
+        return len(self.pictures.below.get(PurePosixPath(found).name.lower(), ())) > 1
 
 
 def _folder_of(name: str) -> str:
@@ -84,7 +81,7 @@ class FoldersAbove:
     """
 
     def __init__(self, images: Path) -> None:
-        self._root = images.resolve()
+        self._images = images
         self._holds: dict[str, list[Path]] = {}  # what a path begins with -> the folders above that have such a thing
 
     def file(self, name: str) -> Path | None:
@@ -97,6 +94,10 @@ class FoldersAbove:
             if os.path.isfile(place) and not place.resolve().is_relative_to(self._root):
                 return place
         return None
+
+    @cached_property
+    def _root(self) -> Path:
+        return self._images.resolve()
 
     def _holding(self, first: str) -> list[Path]:
         if first not in self._holds:

@@ -19,7 +19,6 @@ from .dataset import Dataset
 from .document import Labels
 from .form import NOUN, LabelForm
 from .picture_search import PictureSearch
-from .pictures import Pictures
 from .reading import decimal_point, number, read_text, tails
 from .writing import needed_size, one_kind, picture_name
 
@@ -63,7 +62,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     counts = Counter(one.stated for one in specimens if one.stated != "0")
     if not counts:
         raise InputError(f"{path} has no landmarks (lines LM=N with N lines 'x y'); digitise at least one specimen.")
-    labels, pictures, search = Labels(), Pictures(images), PictureSearch(images)
+    labels, search = Labels(), PictureSearch(images)
     most = counts.most_common(1)[0][0]
     total = int(number(most, "LM", specimens[0].where))
     kind = labels.add_category(word or "object", [f"landmark {i}" for i in range(1, total + 1)])
@@ -91,10 +90,10 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                     f"{one.where} says LM={one.stated} and has {len(one.rows)} lines of landmarks, but most specimens "
                     f"have {total}; digitise the same landmarks in each."
                 )
-            size = pictures.size_needed(file, _WHY)
+            size = search.pictures.size_needed(file, _WHY)
             if size is None:  # any height serves, as the specimen is left out
                 labels.unplaced.add(image)
-            elif not pictures.has(file):
+            elif not search.pictures.has(file):
                 labels.borrowed.add(image)
             places = np.array([_place(row, i, one.where) for i, row in enumerate(one.rows, start=1)])
             points = np.column_stack([places[:, 0], (0 if size is None else size[1]) - places[:, 1]])
