@@ -68,7 +68,12 @@ def hold_picture(page) -> None:
             route.fallback()
 
     page.route(f"**/v1/project/pictures/{current(page)}", held)
-    page.wait_for_timeout(500)  # an answer that was under way has come
+    await_answers(page)
+
+
+def await_answers(page) -> None:
+    """Answers that were under way when a test began to hold or change them have come."""
+    page.wait_for_timeout(500)
 
 
 def place_of(page, key: str) -> tuple[float, float]:
