@@ -1,7 +1,8 @@
 """benchmarks/matching.py: the fusion paper's Table 5, with tiny networks in place of the published sizes; and
-benchmarks/half_precision.py: whom it asks, and its figures."""
+benchmarks/half_precision.py: whom it asks, and its figures; benchmarks/serve.py: pictures that no cache can know."""
 
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import tiny_encoders
 import tiny_trainees
 import torch
+from PIL import Image
 from torch import nn
 
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
@@ -109,3 +111,9 @@ def test_the_benchmark_of_training_compares_both_settings_on_the_same_pictures(m
     one, two = (found[name] for name in training_speed.SETTINGS)
     assert found["ratio"] == pytest.approx(two["prompts a second"] / one["prompts a second"])
     assert all(value >= 0 for value in (*one.values(), *two.values()))
+
+
+def test_no_two_pictures_that_a_server_is_measured_with_have_the_same_pixels(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    files = importlib.import_module("serve").pictures(50, 100)
+    assert len({Image.open(io.BytesIO(file)).tobytes() for file in files}) == 50

@@ -1,5 +1,7 @@
 """Which picture is answered next, kept up to date by what changed alone."""
 
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from anykeypoint.labelling.change_log import ChangeLog
 from anykeypoint.labelling.project import Project
 from anykeypoint.labelling.records import FoundPoint, Label, PointMark, StoredAnswer
 from anykeypoint.labelling.turns import FINE, Turns
+from anykeypoint.pose import Pose
 
 FOX = Category.from_text("nose\ntail", name="fox")
 BOX = (1.0, 2.0, 20.0, 20.0)
@@ -164,3 +167,23 @@ def test_numbers_of_a_project_are_counted_as_labels_change(start):
     assert project.counts() == (3, 1, 0) and project.examples() == {}
     project.close()
     assert Project(project.folder).counts() == (3, 1, 0)
+
+
+def test_the_thread_that_asks_the_model_ends_with_the_answer(start):
+    """Threads that stay would make those slower that answer a person, see `in_own_thread`."""
+    threads, finished = [], threading.Event()
+
+    class Centre:
+        def predict(self, image, category, **asked):
+            threads.append(threading.current_thread())
+            if len(threads) == 3:
+                finished.set()
+            half = np.full(2, 0.5)
+            return Pose(category.names, np.full((2, 2), 12.0), half, half > 0, image_size=(32, 24))
+
+    model = Centre(), "its weights"
+    answers = BackgroundAnswers(start(3), lambda: model)
+    answers.start()
+    assert finished.wait(30)
+    answers.stop()
+    assert len(set(threads)) == 3 and not any(thread.is_alive() for thread in threads)

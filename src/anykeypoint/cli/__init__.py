@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-SPIN_COUNT = "1000"  # number of checks before a waiting OpenMP thread sleeps; libgomp's own default is 300000
+SPIN_COUNT = "10000"  # number of checks before a waiting OpenMP thread sleeps; libgomp's own default is 300000
 WAIT_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # environment variables by which users choose how threads wait
 
 

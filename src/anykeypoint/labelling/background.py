@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..example import Example
+from ..inference.own_thread import in_own_thread
 from ..pose import Pose, unique_names
 from .doubt import doubt
 from .job import Answering
@@ -180,7 +182,7 @@ class BackgroundAnswers:
             number, key = found
             self._current = number
             try:
-                self.project.save_answer(number, self._answer(number, key))
+                self.project.save_answer(number, in_own_thread(partial(self._answer, number, key)))
             except Exception as error:  # one picture that cannot be answered costs no other one
                 if not isinstance(error, InputError):
                     _log.exception("Picture %d could not be answered", number)
@@ -205,7 +207,7 @@ class BackgroundAnswers:
     def prompt(self, number: int) -> dict[str, Any]:
         """The arguments `example` and `words` with which a picture is asked."""
         with self._job_lock:
-            job, labels = self._job_for(number), self.project.examples()
+            job, labels = in_own_thread(partial(self._job_for, number)), self.project.examples()
             shown = []
             for one in [int(name) for name in job.examples_of(str(number))]:
                 points = _shown_points(labels[one], labels, job.category)

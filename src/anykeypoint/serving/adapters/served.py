@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastapi import Request
 
 from ...configs.doubled_keys import strict_json
 from ...geometry import Box
+from ...inference.own_thread import in_own_thread
 from ...pose import Pose
 from ..answering import Answer, Question
 from ..refusals import Refusal
@@ -46,7 +48,8 @@ class ServedTool:
     async def poses(self, picture: Uploaded, boxes: Sequence[Box] = ()) -> list[Pose]:
         """The objects of a picture; of boxes that the tool names, one for each. Raises as `Service.ask` does."""
         model = self.model
-        questions = await asyncio.to_thread(self._questions, model, picture, boxes)
+        asking = partial(self._questions, model, picture, boxes)
+        questions = await asyncio.to_thread(in_own_thread, asking)
         texts = await self.service.ask(model, questions, _written)
         return [Pose.from_dict(json.loads(text)) for text in texts]
 
