@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 
 SETTINGS = {  # name -> environment of the measured process, set before torch loads
-    "default": {},
+    "default": {"GOMP_SPINCOUNT": "300000"},  # of libgomp
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
     "spin 100": {"GOMP_SPINCOUNT": "100"},

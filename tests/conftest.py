@@ -10,12 +10,10 @@ import pytest
 from hypothesis import settings
 
 import anykeypoint
-from anykeypoint import cli
 from anykeypoint.category import Category
 from anykeypoint.errors import InputError
 from anykeypoint.example import Example, marked_category, read_marked, to_example
 
-cli.limit_spinning()  # before torch is loaded: the tests share their cores with other work
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

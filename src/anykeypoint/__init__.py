@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 if sys.platform == "darwin":
     # Torch reads it when it is loaded: what Apple's GPUs lack is then computed on the CPU, and torch says so once.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+    # OpenMP reads it when torch is loaded: how often a thread that waits looks before it sleeps. With its own 300,000
+    # such threads hold the cores that the others need beside a busy process: a prediction takes many times as long.
+    os.environ["GOMP_SPINCOUNT"] = "10000"
 
 __version__ = "0.2.0"
 __all__ = [
