@@ -215,6 +215,17 @@ def test_pictures_with_objects_on_two_sides_are_counted(made, tmp_path, capsys):
         assert (said in err) is (way[1] == "category")
 
 
+def test_a_split_says_how_many_pictures_have_a_copy_on_another_side(made, tmp_path, capsys):
+    folder, options = made
+    (folder / "1.png").write_bytes((folder / "0.png").read_bytes())  # a lamp's picture is a hook's too
+    _, out, _ = run(capsys, "check", *options)
+    assert "One picture is a copy of another, byte for byte: 1.png of 0.png;" in out
+    said = "Pictures with a copy in another part, byte for byte, under another name: 1."
+    for by in ("category", "group"):  # both pictures are of one film
+        _, _, err = run(capsys, "split", *options, "--by", by, "--shares", ".5,0,.5", "-o", tmp_path / by)
+        assert (said in err) is (by == "category")
+
+
 def test_mp100_is_put_together_and_what_is_missing_is_listed(tmp_path, capsys):
     sources, out = tmp_path / "sources", tmp_path / "out"
     (sources / "coco").mkdir(parents=True)

@@ -94,9 +94,13 @@ def take_share(
     return part(document, halves[0], whole=True), part(document, halves[1], whole=True)
 
 
-def in_several(parts: Sequence[Mapping[str, list]]) -> int:
-    """The number of pictures, by their names, that have objects in more than one of these parts."""
-    counts = Counter(name for one in parts for name in {picture_key(str(e["file_name"])) for e in one["images"]})
+def in_several(parts: Sequence[Mapping[str, list]], copies: Mapping[str, str] | None = None) -> int:
+    """The number of pictures, by their names, that have objects in more than one of these parts.
+
+    copies: name of a picture -> name of another one that is the same picture.
+    """
+    names = [{str(entry["file_name"]) for entry in one["images"]} for one in parts]
+    counts = Counter(key for one in names for key in {picture_key((copies or {}).get(name, name)) for name in one})
     return sum(count > 1 for count in counts.values())
 
 

@@ -41,6 +41,7 @@ def run(
     ] = False,
 ) -> int:
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
+    from ...forms.copies import copies_note
     from ...forms.faults.doctor import examine_labels
     from ...forms.faults.visibilities import visibility_notes
     from ...forms.pictures import Pictures
@@ -61,7 +62,9 @@ def run(
     _read_headers(labels.document(), pictures)
     report = examine_labels(labels, pictures, allow_missing, label_files(spec))
     print(_sums(report))
-    notes = (guess_note(labels.document(), parse(spec)[2]), *visibility_notes(labels.document()))
+    document = labels.document()
+    notes = [guess_note(document, parse(spec)[2]), *visibility_notes(document)]
+    notes += [copies_note(document, pictures, None if everything else LISTED)]
     for note in (*labels.all_notes(), *notes):
         if note is not None:
             print(note)

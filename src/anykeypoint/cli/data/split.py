@@ -72,7 +72,9 @@ def run(
     for one, name in itertools.product(spec, parts):
         check_output(_place(out, name), one, pictures_of(one, images))
     _write(parts, out)
-    _tell_shared(list(parts.values()), 2 if hold_out is not None else len(parts))
+    _tell_shared(
+        list(parts.values()), 2 if hold_out is not None else len(parts), {pictures_of(one, images) for one in spec}
+    )
     if by == "group" and hold_out is None and share is None:
         alone = sum(entry.get("group") is None for entry in document["images"])
         if alone:
@@ -132,15 +134,27 @@ def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part
     return parts
 
 
-def _tell_shared(parts: "list[Part]", together: int) -> None:
-    """Note pictures that are in more than one of the parts that belong together, so many after one another."""
-    from ...data.parts import in_several
+def _tell_shared(parts: "list[Part]", together: int, folders: set[Path]) -> None:
+    """Note pictures that are in more than one of the parts that belong together, so many after one another.
 
-    shared = max(in_several(parts[start : start + together]) for start in range(0, len(parts), together))
-    if shared:
+    folders: of the pictures. Where it is one, files of other names that are the same picture are told, too.
+    """
+    from ...data.parts import in_several
+    from ...forms.copies import copies
+    from ...forms.pictures import Pictures
+
+    groups = [parts[start : start + together] for start in range(0, len(parts), together)]
+    if shared := max(map(in_several, groups)):
         console.note(
             f"Pictures with objects in more than one part: {shared}. A model is then measured on pictures that it has "
             "seen; --by group keeps each picture whole."
+        )
+    names = {str(entry["file_name"]): None for one in parts for entry in one["images"]}
+    same = copies(sorted(names), Pictures(folders.pop())) if len(folders) == 1 else {}
+    if (copied := max(in_several(group, same) - in_several(group) for group in groups)) > 0:
+        console.note(
+            f"Pictures with a copy in another part, byte for byte, under another name: {copied}. A model is then "
+            "measured on pictures that it has seen; `data check --all` names them, so that one of two can be left out."
         )
 
 
