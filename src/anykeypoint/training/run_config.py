@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ..configs.checks import check_choice, check_positive, check_share, check_whole
+from ..configs.checks import check_choice, check_positive, check_rate, check_share, check_whole
 from ..configs.strict import Config
 from ..configs.yaml_files import read_config
 from ..crops.augment import AugmentConfig
@@ -61,7 +61,10 @@ class RunConfig(Config):
     def __post_init__(self) -> None:
         check_choices(self, precision=PRECISIONS)
         check_options(self, check_whole, "epochs", "batch", "accumulate", "save_every", "keep")
-        check_whole(self.steps, "The recipe's steps", least=0)
+        for name in ("steps", "seed"):
+            check_whole(getattr(self, name), f"The recipe's {name}", least=0)
+        check_from_zero(self, "lr", "encoder_lr", "weight_decay", "clip")
+        check_options(self, check_rate, "ema")
         if self.sampling == "balanced" and self.steps < 1:
             raise InputError("sampling 'balanced' has no epochs; say how many optimiser steps with 'steps'.")
 

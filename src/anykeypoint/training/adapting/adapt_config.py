@@ -47,10 +47,11 @@ class AdaptConfig(Config):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("versions", "steps", "batch", "check_every", "examples"):
+        for name in ("versions", "steps", "batch", "check_every", "examples", "width", "fine"):
             check_whole(getattr(self, name), f"Adapting's {name}")
         check_whole(self.folds, "Adapting's folds", least=2)
-        check_whole(self.seed, "Adapting's seed", least=0)
+        for name in ("blocks", "seed"):
+            check_whole(getattr(self, name), f"Adapting's {name}", least=0)
         check_positive(self.rate, "Adapting's rate")
         check_positive(self.spread, "Adapting's spread")
         check_share(self.weight_decay, "Adapting's weight_decay")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ...configs.checks import check_whole
+from ...configs.checks import check_positive, check_whole
 from ...configs.strict import Config
 from ...errors import InputError
 from ..run_config import (
@@ -43,6 +43,15 @@ class GuideConfig(Config):
     sigma: float = 0.05
     read: float = 0.0
     alone: int = 0
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            check_whole(layer, "Each of the guide's layers", least=0)
+        check_whole(self.groups, "The guide's groups")
+        check_whole(self.alone, "The guide's alone", least=0)
+        check_positive(self.sigma, "The guide's sigma")
+        for name in ("weight", "read"):
+            check_positive(getattr(self, name), f"The guide's {name}", zero=True)
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ class GenerativeTrainConfig(RunConfig):
         check_choices(self, item=ITEMS, loss=LOSSES, sampling=SAMPLINGS, descriptions=DESCRIPTIONS)
         check_frozen_precision(self.frozen_precision, self.precision)
         check_options(self, check_whole, "pack")
-        check_shares(self, "describe", "replace", "noun", "made_up")
+        check_shares(self, "describe", "replace", "noun", "made_up", "warmup")
         check_from_zero(self, "sigma")
         if self.made_up and self.sampling != "balanced":
             raise InputError("made_up needs sampling 'balanced': an epoch is made of the data's own objects only.")

@@ -87,7 +87,7 @@ class KptLLMTrainConfig(GenerativeTrainConfig):
         super().__post_init__()
         check_options(self, check_whole, "asks")
         check_choices(self, learn_names=LEARN_NAMES)
-        check_from_zero(self, "words", "point")
+        check_from_zero(self, "words", "point", "prompt_lr")
         check_shares(self, "wrong")
         if self.guide.alone:
             raise InputError("guide.alone is CapeLLM's; start from a CapeLLM that was trained so, and leave it out.")
