@@ -1,6 +1,7 @@
 """`reproduce` from end to end: trainings that rows share, a run that was cut, pages, status and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -121,6 +122,33 @@ def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, caps
     rows = {row["row"]: row for row in json.loads((tmp_path / "out" / "toy-table-1.json").read_text())["rows"]}
     assert code == 1 and "'mode': out of memory." in err and "failed: out of memory" in printed
     assert rows["greedy search"]["figures"]["mpck"]["ours"]["value"] is not None and log_of(tmp_path / "out") == [1]
+
+
+def test_figures_of_labels_or_weights_that_changed_since_are_not_given_for_those_of_now(folder, tmp_path, capsys):
+    data, out = tmp_path / "own" / "data", tmp_path / "out"
+    shutil.copytree(folder / "data", data)
+    options = ("toy-table-2", "--scale", "field", "--items", 2, "-o", out)
+    assert run(capsys, data.parent, *options)[0] == 0
+
+    labels = json.loads((data / "annotations.json").read_text())
+    whole = json.dumps(labels)
+    labels["annotations"].pop()
+    (data / "annotations.json").write_text(json.dumps(labels))
+    code, printed, err = run(capsys, data.parent, *options)
+    assert code == 1 and "holds a training on other labels than" in err and "failed" in printed
+    (training,) = out.glob("trainings/*")
+    shutil.rmtree(training)
+    code, _, err = run(capsys, data.parent, *options)
+    assert code == 1 and "holds a measurement on other labels than" in err
+
+    (data / "annotations.json").unlink()  # what is done needs no labels any more, but the model is another one
+    code, _, err = run(capsys, data.parent, *options)
+    assert code == 1 and "holds a measurement of a model that was trained anew since" in err
+    (evaluation,) = out.glob("evaluations/*")
+    (data / "annotations.json").write_text(whole)
+    shutil.rmtree(evaluation)
+    shutil.rmtree(training)
+    assert run(capsys, data.parent, *options)[0] == 0
 
 
 def test_missing_data_stop_before_any_work_and_say_where_they_come_from(folder, tmp_path, capsys):

@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..evaluation.asked_phrases import evaluated_phrases
 from ..evaluation.density_comparison import RESULTS as DENSITY_RESULTS
+from ..evaluation.density_comparison import SETTINGS as DENSITY_SETTINGS
 from ..evaluation.density_comparison import DensityComparisonConfig, compare_densities
 from ..evaluation.evaluation_config import EvaluationConfig
-from ..evaluation.run import RESULTS, evaluate
+from ..evaluation.run import RESULTS, SETTINGS, evaluate
 from ..evaluation.run_folder import Progress
 from ..forms.phrases import FILE
 from ..forms.registry import fingerprint, read
@@ -72,6 +74,10 @@ class Measured:
         """Whether its results are there."""
         return self.results(out).is_file()
 
+    def weights(self, out: Path) -> str:
+        """The digest of the trained model's files; "" for a checkpoint, whose hash is in the folder's name."""
+        return "" if self.training is None else self.training.about(out).get("weights", "")
+
     def seconds(self, out: Path) -> float:
         """How long it took so far; time in which a run was killed is not known."""
         path = self.folder(out) / SECONDS
@@ -88,13 +94,32 @@ def measure(
 ) -> dict[str, Any]:
     """Measure what is not measured yet, and give the results. A run that was stopped goes on.
 
+    Raises InputError where the folder's measurement is of other labels or of another training's weights; of one that is
+    done the labels need not be here any more.
+
     places: where labels and pictures are. out: the output folder.
     device: that the model is loaded on. command: the command line, for the report. progress: shows a bar.
     """
     if not measured.is_done(out):
         with _timed(measured.folder(out) / SECONDS):
             _run(measured, places, out, device, command, progress)
-    return json.loads(measured.results(out).read_text(encoding="utf-8"))
+    results = json.loads(measured.results(out).read_text(encoding="utf-8"))
+    _check_same(measured, places, out, results["data_sha256"])
+    return results
+
+
+def _check_same(measured: Measured, places: Places, out: Path, labels: str) -> None:
+    """InputError for a measurement of other labels than there are now, or of a training that was run anew since."""
+    folder, spec = measured.folder(out), places.labels(measured.setting.test)
+    if not places.missing_files(measured.setting.test) and labels != fingerprint(spec):
+        raise InputError(
+            f"{folder} holds a measurement on other labels than {spec} has now; give another output folder or remove "
+            "it."
+        )
+    settings = folder / (DENSITY_SETTINGS if isinstance(measured.config, DensityComparisonConfig) else SETTINGS)
+    before = json.loads(settings.read_text(encoding="utf-8")).get("weights") if settings.is_file() else ""
+    if before and measured.weights(out) not in ("", before):
+        raise InputError(f"{folder} holds a measurement of a model that was trained anew since; remove it.")
 
 
 def _run(measured: Measured, places: Places, out: Path, device: str, command: str, progress: Progress) -> None:
@@ -104,7 +129,8 @@ def _run(measured: Measured, places: Places, out: Path, device: str, command: st
     config = replace(config, model=measured.model_name, data=fingerprint(spec))
     if isinstance(config, DensityComparisonConfig):
         model = load(path, device, config.dtype)
-        compare_densities(model, read(spec, images), folder, config, command=command, progress=progress)
+        known = {"command": command, "progress": progress, "weights": measured.weights(out)}
+        compare_densities(model, read(spec, images), folder, config, **known)
         return
     given = setting.ask.get("phrases")
     phrases = evaluated_phrases(path, given)
@@ -117,6 +143,7 @@ def _run(measured: Measured, places: Places, out: Path, device: str, command: st
         known_names=None if seen is None else seen.names,
         command=command,
         progress=progress,
+        weights=measured.weights(out),
     )
 
 

@@ -15,7 +15,7 @@ from .needs import Missing, missing_of
 from .places import Places
 from .settings import OWN, Setting
 from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
-from .trainings import Training, TrainingWay, train, training_of
+from .trainings import Training, TrainingWay, check_labels, train, training_of
 
 MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
 
@@ -211,7 +211,11 @@ def _run(
         return RowResult(row, COMPARED if settings else NOT_RUN, why if not settings else row.why)
     try:
         for _, training, _ in planned.parts:
-            if training is not None and not training.is_done(config.out):
+            if training is None:
+                continue
+            if training.is_done(config.out):
+                check_labels(training, config.places, config.out)
+            else:
                 _train(training, config, failed, say)
         found = []
         for setting, _, measured in planned.parts:

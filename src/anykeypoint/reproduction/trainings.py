@@ -7,7 +7,7 @@ them, and at the end `training.json` (how long it took). `run/model` is the mode
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -22,6 +22,7 @@ from ..forms.dataset import Dataset
 from ..forms.form import file_digest
 from ..forms.registry import fingerprint, read
 from ..io import write_bytes
+from ..models.folders import model_digest
 from ..models.loading import find, from_folder
 from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
@@ -75,6 +76,12 @@ class Training:
         digest = hashlib.sha256(json.dumps(self.decisive, sort_keys=True).encode()).hexdigest()
         return f"{self.configs.kind}-{digest[:10]}"
 
+    def chain(self) -> "Iterator[Training]":
+        """Itself, and the trainings that it starts from."""
+        yield self
+        if self.start is not None:
+            yield from self.start.chain()
+
     def folder(self, out: Path) -> Path:
         """Its folder in the output folder."""
         return out / "trainings" / self.name
@@ -84,7 +91,8 @@ class Training:
         return self.folder(out) / "run" / "model"
 
     def about(self, out: Path) -> dict[str, Any]:
-        """What is known of it: "seconds", "steps", "items" and "objects" where it is done, else {}."""
+        """What is known of it: "seconds", "steps", "items", "objects" and "weights", the digest of its model's files,
+        where it is done, else {}."""
         return _read(self.folder(out) / DONE)
 
     def is_done(self, out: Path) -> bool:
@@ -130,10 +138,12 @@ class TrainingWay:
 def train(training: Training, way: TrainingWay) -> Path:
     """Train what is not trained yet, and give the folder of the model.
 
-    Raises InputError where the labels are not those that the folder's training began with.
+    Raises InputError where the labels are not those that the folder's training began with; of a training that is done
+    they need not be here any more.
     """
     out, places = way.out, way.places
     if training.is_done(out):
+        check_labels(training, places, out)
         return training.model(out)
     folder, configs, setting = training.folder(out), training.configs, training.setting
     start = training.start and train(training.start, way)
@@ -143,7 +153,9 @@ def train(training: Training, way: TrainingWay) -> Path:
         configs.family.build(located(configs.model, places), configs.recipe.seed).save_pretrained(training.model(out))
     else:
         spec = places.labels(setting.train)
-        _check_labels(folder, spec, training)
+        check_labels(training, places, out)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / BEGUN, {"decided_by": training.decisive, "labels": fingerprint(spec)})
         words = wanted_phrases(configs.recipe, configs.model, origin)
         dataset = read(spec, places.images(setting.train_images), phrases=words)
         runs = {"pretrain": configs.pretrain, "run": configs.recipe}
@@ -154,8 +166,21 @@ def train(training: Training, way: TrainingWay) -> Path:
                     _run(training, way, dataset, recipe, folder / name, origin, fresh)
                 origin, fresh = folder / name / "model", False
         counts = {"objects": len(dataset.objects), **_counts(folder)}
-    _write(folder / DONE, {**_read(folder / BEGUN), **counts})
+    _write(folder / DONE, {**_read(folder / BEGUN), **counts, "weights": model_digest(training.model(out))})
     return training.model(out)
+
+
+def check_labels(training: Training, places: Places, out: Path) -> None:
+    """InputError where the folder of a training, or of one that it starts from, is of other labels than there are
+    now."""
+    for one in training.chain():
+        folder, spec = one.folder(out), places.labels(one.setting.train)
+        began = _read(folder / BEGUN).get("labels")
+        if began is not None and not places.missing_files(one.setting.train) and began != fingerprint(spec):
+            raise InputError(
+                f"{folder} holds a training on other labels than {spec} has now; give another output folder or remove "
+                "it."
+            )
 
 
 def weights_hash(name: str) -> str:
@@ -236,17 +261,6 @@ def _counts(folder: Path) -> dict[str, Any]:
         lines += [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     seconds = sum(line["crops"] / line["crops_per_second"] for line in lines if line["crops_per_second"])
     return {"steps": len(lines), "items": sum(line["crops"] for line in lines), "seconds": round(seconds, 1)}
-
-
-def _check_labels(folder: Path, spec: str, training: Training) -> None:
-    """Note which labels a training is on; InputError where it began on others."""
-    mine, theirs = fingerprint(spec), _read(folder / BEGUN).get("labels")
-    if theirs not in (None, mine):
-        raise InputError(
-            f"{folder} holds a training on other labels than {spec} has now; give another output folder or remove it."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / BEGUN, {"decided_by": training.decisive, "labels": mine})
 
 
 def _read(path: Path) -> dict[str, Any]:
