@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -159,8 +160,42 @@ def test_objects_without_points_in_the_crop_are_counted(tmp_path, objects):
 
 def test_a_run_with_other_settings_is_not_continued(tmp_path, objects):
     run(tmp_path, objects, tmp_path / "out", stop_after=2)
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match=r"other settings \(lr 0.001 there, 0.5 here\)"):
         run(tmp_path, objects, tmp_path / "out", replace(CONFIG, lr=0.5))
+
+
+def test_a_run_on_other_objects_or_labels_is_not_continued_however_far_it_is(tmp_path, objects):
+    """A finished run on other data was said to be one on these, and its model trained on them."""
+    others = [objects[:-1], [replace(objects[0], points=objects[0].points + 1), *objects[1:]]]
+    others.append([replace(objects[0], visibility=np.minimum(objects[0].visibility, 1)), *objects[1:]])
+    for stop_after in (2, CONFIG.steps):
+        run(tmp_path, objects, tmp_path / "out", stop_after=stop_after)
+        for other in others:
+            with pytest.raises(InputError, match="run on other objects or labels; give another output folder"):
+                run(tmp_path, other, tmp_path / "out")
+
+
+def test_a_run_of_another_model_is_not_continued(tmp_path, objects):
+    """The weights that train may have the same shapes, and yet be those of another model."""
+    run(tmp_path, objects, tmp_path / "out", stop_after=2)
+    model = tiny.capellm(tmp_path / "base", tuning="lora")
+    model.config = replace(model.config, crop_scale=2.0)
+    with pytest.raises(InputError, match=r"run of another model \(crop_scale .* there, 2.0 here\)"):
+        train(model, objects, CONFIG, tmp_path / "out")
+
+
+def test_a_run_goes_on_where_its_pictures_and_weights_were_moved(tmp_path, objects):
+    _, losses = run(tmp_path, objects, tmp_path / "whole", stop_after=3)
+    run(tmp_path, objects, tmp_path / "parts", stop_after=2)
+    folder = os.path.commonpath([os.path.dirname(item.image) for item in objects])
+    shutil.copytree(folder, tmp_path / "moved")
+    moved = [replace(item, image=str(tmp_path / "moved" / os.path.relpath(item.image, folder))) for item in objects]
+    shutil.move(tmp_path / "base", tmp_path / "weights")
+    (tmp_path / "elsewhere").mkdir()
+    model = tiny.capellm(tmp_path / "elsewhere" / "base", tuning="lora")
+    rest: list[float] = []
+    train(model, moved, CONFIG, tmp_path / "parts", on_step=lambda _, f: rest.append(f["loss"]), stop_after=3)
+    assert rest == losses[2:]
 
 
 def test_a_run_with_fewer_images_to_a_step_is_not_continued(tmp_path, objects):

@@ -13,11 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..category import Category
 from ..errors import InputError
-from ..forms.dataset import LabelledObject, picture_names
+from ..forms.dataset import LabelledObject, label_lines
 from ..io import write_bytes
 
 SCHEMA_VERSION = 1  # version of the files that this version of the library writes into the folder of a run
@@ -68,11 +66,8 @@ def claim(
     unset = {field.name for field in fields(config) if getattr(config, field.name) == field.default}
     decisive = {key: value for key, value in vars(config).items() if key not in unset & getattr(config, "later", set())}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    for item, name in zip(objects, picture_names(objects), strict=True):
-        row = [item.id, item.category_id, name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
-        digest.update(json.dumps(row).encode())
-    for key in sorted(categories):
-        digest.update(json.dumps([key, categories[key].to_dict()]).encode())
+    for line in label_lines(objects, categories):
+        digest.update(line)
     mine = {
         "schema_version": SCHEMA_VERSION,
         "hash": digest.hexdigest(),

@@ -5,8 +5,9 @@ visibility of a point is COCO's: 0 not labelled (its place becomes NaN here), 1 
 K is the number of keypoints.
 """
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ def picture_names(objects: Sequence[LabelledObject]) -> list[str]:
         return []
     folder = os.path.commonpath([os.path.dirname(item.image) for item in objects])
     return [Path(os.path.relpath(item.image, folder)).as_posix() for item in objects]
+
+
+def label_lines(objects: Sequence[LabelledObject], categories: Mapping[int, Category]) -> Iterator[bytes]:
+    """Lines for a hash of labels: each object with its picture, box and points, and each category in its words.
+
+    The folder that the pictures lie in has no part in it, so that data may be moved.
+    """
+    for item, name in zip(objects, picture_names(objects), strict=True):
+        row = [item.id, item.category_id, name, item.box, np.nan_to_num(item.points, nan=-1e9).tolist()]
+        yield json.dumps(row).encode()
+    for key in sorted(categories):
+        yield json.dumps([key, categories[key].to_dict()]).encode()
 
 
 def check_faults(faults: Sequence[str], strict: bool, left: bool = True) -> None:

@@ -1,16 +1,15 @@
 """What trainers on episodes share: parameter groups, learning rates and the plan of the run."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 
-from ..category import Category
 from ..data.episodes import LEAVE_OUT, EpisodeSampler
 from ..errors import InputError
-from ..forms.dataset import Dataset
+from ..forms.dataset import Dataset, LabelledObject
 from .episode_config import EpisodeTrainConfig
 from .rates import cosine_rate, step_rate
 from .trainer import MicroBatch, StepPlan, Trainer
@@ -26,8 +25,8 @@ class EpisodeTrainer(Trainer):
     episodes: EpisodeSampler  # is set by `prepare`
     steps: int
 
-    def categories(self) -> Iterable[Category]:
-        return (item.category for item in self.data.objects)
+    def trained_on(self) -> Sequence[LabelledObject]:
+        return self.data.objects
 
     def plan(self, accelerator: Accelerator) -> StepPlan:
         """The plan of a run of `episodes`. Raises InputError where the warm-up is longer than the run."""

@@ -4,12 +4,14 @@ All random numbers come from the seed and from the number of the sample, step or
 what the uninterrupted run would have drawn, and checkpoints hold no state of generators.
 """
 
+import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,8 +19,10 @@ from accelerate.utils import parse_flag_from_env
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..configs.strict import Config
 from ..configs.yaml_files import from_mapping
 from ..errors import InputError
+from ..forms.dataset import label_lines
 from ..models.seen_names import SeenNames
 from .checkpoints import newest_valid, save_checkpoint, step_of
 from .flips import flip_lines, say_flips
@@ -110,7 +114,8 @@ def run(
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     plan = trainer.prepare(accelerator, out)
     state = RunState.of(trainer)
-    start = _resume(trainer, out, plan, state)
+    made_of = _made_of(trainer, plan)
+    start = _resume(trainer, out, plan, state, made_of)
     main = accelerator.is_main_process
     if main:
         for line in say_flips(lines, out):
@@ -124,7 +129,7 @@ def run(
             values["lr"] = state.optimizer.param_groups[0]["lr"]
             log.step(step + 1, values)
             if main and ((step + 1) % config.save_every == 0 or step + 1 == plan.steps):
-                _save(trainer, out, step + 1, plan, state)
+                _save(trainer, out, step + 1, state, made_of)
             accelerator.wait_for_everyone()
             if on_step is not None:
                 on_step(step + 1, values)
@@ -222,24 +227,43 @@ def _batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
 # --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
-def _save(trainer: Trainer, out: Path, step: int, plan: StepPlan, state: RunState) -> None:
+def _save(trainer: Trainer, out: Path, step: int, state: RunState, made_of: Mapping[str, Any]) -> None:
     def write(folder: Path) -> None:
         for name, table in state.tensors.items():
             save_file({key: t.detach().contiguous() for key, t in table.items()}, folder / f"{name}.safetensors")
         torch.save(state.optimizer.state_dict(), folder / "optimizer.pt")  # is read with weights_only
         (folder / "config.json").write_text(json.dumps(trainer.config.to_dict()))
-        (folder / "plan.json").write_text(json.dumps({"images_per_step": plan.samples_per_step}))
+        (folder / "plan.json").write_text(json.dumps(made_of))
 
     save_checkpoint(out / "checkpoints", step, write, trainer.config.keep)
 
 
-def _resume(trainer: Trainer, out: Path, plan: StepPlan, state: RunState) -> int:
+def _made_of(trainer: Trainer, plan: StepPlan) -> dict[str, Any]:
+    """What decides a run beside its recipe, as checkpoints note it: the samples of a step, the model's description
+    without the places that its weights come from, and a hash of the labels."""
+    digest, objects = hashlib.sha256(), trainer.trained_on()
+    for line in label_lines(objects, {item.category_id: item.category for item in objects}):
+        digest.update(line)
+    for item in objects:
+        digest.update(bytes(item.visibility.tolist()))
+    described = trainer.model.config.to_dict() if isinstance(getattr(trainer.model, "config", None), Config) else {}
+    model = json.loads(json.dumps(_without_sources(described)))
+    return {"images_per_step": plan.samples_per_step, "model": model, "labels": digest.hexdigest()}
+
+
+def _without_sources(described: Any) -> Any:
+    if not isinstance(described, Mapping):
+        return described
+    return {key: _without_sources(value) for key, value in described.items() if key != "source"}
+
+
+def _resume(trainer: Trainer, out: Path, plan: StepPlan, state: RunState, made_of: Mapping[str, Any]) -> int:
     """Load the newest valid checkpoint into the state. Returns the number of steps that it has behind it."""
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = newest_valid(out / "checkpoints")
     if checkpoint is None:
         return 0
-    _check_same_run(trainer, out, checkpoint, plan)
+    _check_same_run(trainer, out, checkpoint, plan, made_of)
     with torch.no_grad():
         for name, table in state.tensors.items():
             saved = load_file(checkpoint / f"{name}.safetensors")
@@ -252,25 +276,43 @@ def _resume(trainer: Trainer, out: Path, plan: StepPlan, state: RunState) -> int
     return step_of(checkpoint)
 
 
-def _check_same_run(trainer: Trainer, out: Path, checkpoint: Path, plan: StepPlan) -> None:
+def _check_same_run(trainer: Trainer, out: Path, checkpoint: Path, plan: StepPlan, made_of: Mapping[str, Any]) -> None:
     """Raise InputError unless the checkpoint is of this run. Options that change nothing of what is learnt may differ.
 
-    So may the number of processes, if `accumulate` makes up for it: a step then takes the same samples.
+    So may the number of processes, if `accumulate` makes up for it: a step then takes the same samples. Checkpoints of
+    earlier versions do not say what their run is made of.
     """
     path = checkpoint / "config.json"
     config = type(trainer.config)
     written = {**config.earlier, **json.loads(path.read_text())}
     saved = from_mapping(config, written, str(path))  # keys that it lacks take their defaults
     changeable = [*trainer.changeable, "allow_unpaired"]
-    if (checkpoint / "plan.json").exists():  # checkpoints of early versions have none
+    theirs = json.loads((checkpoint / "plan.json").read_text()) if (checkpoint / "plan.json").exists() else {}
+    if theirs:
         changeable.append("accumulate")
-        images = json.loads((checkpoint / "plan.json").read_text())["images_per_step"]
+        images = theirs["images_per_step"]
         if images != plan.samples_per_step:
             raise InputError(
                 f"{out} holds a run with {images} images to a step, but batch x accumulate x processes is "
                 f"{plan.samples_per_step} now; set accumulate so that it is the same, or give another output folder."
             )
-    if replace(saved, **{name: getattr(trainer.config, name) for name in changeable}) != trainer.config:
+    before, now = saved.to_dict(), trainer.config.to_dict()
+    if changed := _changed(before, now, changeable):
         raise InputError(
-            f"{out} holds a run with other settings; give another output folder or the settings of that run."
+            f"{out} holds a run with other settings ({changed}); give another output folder or the settings of that "
+            "run."
         )
+    if changed := _changed(theirs.get("model", made_of["model"]), made_of["model"]):
+        raise InputError(
+            f"{out} holds a run of another model ({changed}); give another output folder or the model of that run."
+        )
+    if theirs.get("labels", made_of["labels"]) != made_of["labels"]:
+        raise InputError(
+            f"{out} holds a run on other objects or labels; give another output folder or the data of that run."
+        )
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:
+    """The keys whose values differ, with both values; "" where none does."""
+    keys = [key for key in dict.fromkeys([*before, *now]) if key not in but and before.get(key) != now.get(key)]
+    return ", ".join(f"{key} {before.get(key)!r} there, {now.get(key)!r} here" for key in keys)

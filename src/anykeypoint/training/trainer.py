@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..category import Category
+from ..forms.dataset import LabelledObject
 from .run_config import RunConfig
 
 
@@ -91,9 +92,13 @@ class Trainer:
     changeable: ClassVar[tuple[str, ...]] = ("save_every", "keep")
     collective: bool = False
 
+    def trained_on(self) -> Sequence[LabelledObject]:
+        """The labelled objects that are trained on."""
+        return ()
+
     def categories(self) -> Iterable[Category]:
         """The categories of the labelled objects that are trained on, each as often as one likes."""
-        return ()
+        return (item.category for item in self.trained_on())
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         """Move the model to its device and plan the run. It is called once, before all other methods.

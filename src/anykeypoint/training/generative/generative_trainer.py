@@ -1,6 +1,6 @@
 """What the trainers of CapeLLM and KptLLM share: samples, guidance, memory savings and learning rates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
-from ...category import Category
 from ...data.synthetic import SyntheticObject
 from ...errors import InputError
 from ...forms.dataset import LabelledObject
@@ -73,8 +72,8 @@ class GenerativeTrainer(Trainer):
         groups = self.groups if self.config.item == "group" else None
         return ObjectSampler(self.objects, self.config, self.weights, groups, self.anew)
 
-    def categories(self) -> Iterable[Category]:
-        return (item.category for item in self.objects)
+    def trained_on(self) -> Sequence[LabelledObject]:
+        return self.objects
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         keep_few_kernels()

@@ -1,6 +1,6 @@
 """Training of an image-text model to name marked places: "LLaVA*" of KptLLM's Table 1."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
-from ...category import Category
 from ...crops.augment import crop_placed, jitter, place
 from ...errors import InputError
 from ...forms.dataset import Dataset, LabelledObject
@@ -67,8 +66,8 @@ class ImageTextTrainer(Trainer):
             raise InputError("There is no labelled point to train on; check the data file.")
         self._epoch: tuple[int, np.ndarray] | None = None
 
-    def categories(self) -> Iterable[Category]:
-        return (item.category for item, _ in self.points)
+    def trained_on(self) -> Sequence[LabelledObject]:
+        return list({item.id: item for item, _ in self.points}.values())
 
     def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
         if self.config.frozen_precision == "bf16":

@@ -153,7 +153,8 @@ def _prepare(
             )
         if theirs != about:
             raise InputError(
-                f"{folder} holds features of other crops or another image encoder; remove it or use another."
+                f"{folder} holds features of other objects, other crops or another image encoder; remove it, or give "
+                "another output folder."
             )
         return
     sizes = (*objects, *shape())
