@@ -147,6 +147,15 @@ class Category:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def index_of(self, name: str) -> int | None:
+        """The index of the point of that name, or else of the only one that its data set calls so; None without one."""
+        wanted = plain_text(name)
+        for texts in ([point.name for point in self.keypoints], [point.label for point in self.keypoints]):
+            found = [index for index, text in enumerate(texts) if text and plain_text(text) == wanted]
+            if len(found) == 1:
+                return found[0]
+        return None
+
     @cached_property
     def unpaired(self) -> tuple[int, ...]:
         """Indices of the points whose name has a side and that are in no pair, those that stand alone included."""

@@ -49,7 +49,7 @@ EMPTY = {"images": [], "annotations": [], "categories": []}
         (lambda: Instruction.from_dict({"question": "{wording}", "wordings": ["x"], "anwser": "y"}), "answer"),
         (lambda: EvaluationProtocol.parse("1shot"), "1-shot"),
         (lambda: EvaluationProtocol.parse("identfy"), "identify"),
-        (lambda: sigmas("coc", ["nose"]), "coco"),
+        (lambda: sigmas("coc"), "coco"),
         (lambda: split(EMPTY, "categry", [0.7, 0.1, 0.2], 0), "category"),
         (lambda: pick_device("cudda"), "cuda"),
         (lambda: Category.from_dict({"keypoints": ["a"], "nuon": "cat"}), "noun"),

@@ -8,6 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from anykeypoint.category import Category, Keypoint
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.oks import STATISTICS, oks_matrices, oks_statistics, sigmas
 
@@ -120,27 +121,38 @@ def test_sigmas_come_from_a_list_or_by_the_names_of_points(tmp_path):
     file.write_text("[0.05, 0.1]")
     assert sigmas(str(file)).tolist() == [0.05, 0.1]
     file.write_text('{"left_ear": 0.3, "Nose": 0.2, "tail": 1}')
-    assert sigmas(str(file), ["nose", "left ear"]).tolist() == [0.2, 0.3]
+    assert sigmas(str(file), Category.from_text("nose; left ear")).tolist() == [0.2, 0.3]
+
+
+def test_sigmas_are_found_by_what_the_data_call_a_point_too(tmp_path):
+    """The library's words take the place of a file's, which a user never saw."""
+    file = tmp_path / "mine.json"
+    file.write_text('{"L_EarBase": 0.3, "nose": 0.2}')
+    points = (Keypoint("nose"), Keypoint("base of the left ear", label="L_EarBase"))
+    assert sigmas(str(file), Category("animal", points)).tolist() == [0.2, 0.3]
+    file.write_text('{"nose": 0.2}')
+    with pytest.raises(InputError, match="no sigma of the point 'L_EarBase'"):
+        sigmas(str(file), Category("animal", points))
 
 
 @pytest.mark.parametrize(
-    ("content", "names", "words"),
+    ("content", "category", "words"),
     [
         ("[0.1, 0]", None, "numbers above 0"),
         ("[0.1, true]", None, "numbers above 0"),
         ("[]", None, "numbers above 0"),
         ("3", None, "numbers above 0"),
-        ('{"nose": "a"}', ["nose"], "numbers above 0"),
-        ('{"nose": 0.1}', ["nose", "tail"], "no sigma of the point 'tail'"),
+        ('{"nose": "a"}', Category.from_text("nose;"), "numbers above 0"),
+        ('{"nose": 0.1}', Category.from_text("nose; tail"), "no sigma of the point 'tail'"),
         ('{"nose": 0.1}', None, "names of the points are not known"),
         ("{", None, "Cannot read the sigmas"),
     ],
 )
-def test_a_file_that_gives_no_sigmas_is_refused(tmp_path, content, names, words):
+def test_a_file_that_gives_no_sigmas_is_refused(tmp_path, content, category, words):
     file = tmp_path / "mine.json"
     file.write_text(content)
     with pytest.raises(InputError, match=words):
-        sigmas(str(file), names)
+        sigmas(str(file), category)
 
 
 def test_a_name_that_is_unknown_lists_the_known_ones_and_a_file_that_is_missing_is_named(tmp_path):

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anykeypoint.category import Category
+from anykeypoint.category import Category, Keypoint
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.crops.augment import CropPlacement
 from anykeypoint.errors import InputError
-from anykeypoint.forms.phrases import has_phrases, in_phrases, whose_words, words_of
+from anykeypoint.forms.phrases import has_phrases, in_phrases, listed_phrases, whose_words, words_of
 from anykeypoint.forms.registry import read
 from anykeypoint.geometry import Crop
 from anykeypoint.library.lookup import category
@@ -137,6 +137,17 @@ def test_a_file_of_phrases_that_does_not_fit_is_refused(labels, tmp_path, conten
     path.write_text(content)
     with pytest.raises(InputError, match=words):
         read(labels(VIEWERS), phrases=str(path))
+
+
+def test_a_file_of_phrases_may_call_points_as_their_data_do(tmp_path):
+    """The library's words take the place of a file's, which a user never saw; a point's own name goes first."""
+    points = (Keypoint("nose tip", label="P_1"), Keypoint("left ear", label="nose tip"), Keypoint("chin", label="P_3"))
+    path = tmp_path / "phrases.json"
+    path.write_text(json.dumps({"7": {"p_3": "third", "nose tip": "first", "left ear": "second"}}))
+    assert listed_phrases(path, {7: Category("animal", points)}) == {7: ["first", "second", "third"]}
+    path.write_text(json.dumps({"7": {"lft_ear": "second"}}))
+    with pytest.raises(InputError, match=r"phrase for 'lft ear', which 'animal' does not have \(near: left ear\)"):
+        listed_phrases(path, {7: Category("animal", points)})
 
 
 def test_members_of_a_joint_file_have_the_words_that_are_asked_for(labels, tmp_path):

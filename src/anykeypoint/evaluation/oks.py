@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..category import plain_text
+from ..category import Category
 from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_json
 from ..errors import InputError, first_line
@@ -30,15 +30,15 @@ STATISTICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75
 MAX_DETECTIONS = 20  # number of detections of a picture that count, the most confident ones
 
 
-def sigmas(name: str, keypoints: Sequence[str] | None = None) -> np.ndarray:
+def sigmas(name: str, category: Category | None = None) -> np.ndarray:
     """The sigmas (K,) of a data set or of a file, in the order of its keypoints.
 
     name: a data set of `oks_sigmas.json`, or the path of a .json file: a list of numbers, or name of a point -> number.
-    keypoints: the K names of the points, by which a file of names is put in order.
+    category: the K points, by whose names, or by what the data call them, a file of names is put in order.
     Raises InputError that lists the known data sets for another name, and for a file that does not fit.
     """
     if name.lower().endswith(".json"):
-        return _sigmas_of_file(Path(name), keypoints)
+        return _sigmas_of_file(Path(name), category)
     known = _shipped_sigmas()
     if name not in known:
         raise InputError(
@@ -48,18 +48,19 @@ def sigmas(name: str, keypoints: Sequence[str] | None = None) -> np.ndarray:
     return np.array(known[name])
 
 
-def _sigmas_of_file(path: Path, keypoints: Sequence[str] | None) -> np.ndarray:
+def _sigmas_of_file(path: Path, category: Category | None) -> np.ndarray:
     try:
         content = strict_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read the sigmas in {path}: {first_line(error)}.") from error
     if isinstance(content, dict):
-        content = {plain_text(name): value for name, value in content.items()}
-        if missing := [name for name in keypoints or () if plain_text(name) not in content]:
-            raise InputError(f"{path} has no sigma of the point {missing[0]!r}; name every point, or give a list.")
-        if keypoints is None:
+        if category is None:
             raise InputError(f"{path} has sigmas by name, but the names of the points are not known; give a list.")
-        content = [content[plain_text(name)] for name in keypoints]
+        placed = {category.index_of(name): value for name, value in content.items()}
+        if missing := [point for place, point in enumerate(category.keypoints) if place not in placed]:
+            name = missing[0].label or missing[0].name
+            raise InputError(f"{path} has no sigma of the point {name!r}; name every point, or give a list.")
+        content = [placed[place] for place in range(len(category))]
     fits = isinstance(content, list) and all(type(value) in (int, float) for value in content)
     if not fits or not content or not all(0 < value < math.inf for value in content):
         raise InputError(f"{path} must hold numbers above 0, as a list or by the names of points, but does not.")

@@ -232,7 +232,7 @@ def check_oks(name: str, objects: Sequence[LabelledObject]) -> np.ndarray:
     name: a data set or a file, see `oks.sigmas`.
     objects: the labelled objects, of which a file of names orders the points.
     """
-    values = sigmas(name, objects[0].category.names if objects else ())
+    values = sigmas(name, objects[0].category if objects else None)
     seen: set[tuple[str, ...]] = set()
     for item in objects:
         names = tuple(item.category.names)
@@ -244,7 +244,7 @@ def check_oks(name: str, objects: Sequence[LabelledObject]) -> np.ndarray:
                 f"The sigmas of {name!r} are for {len(values)} points, but {item.category.name!r} has "
                 f"{len(item.category)}; leave OKS out, or measure a part of the data."
             )
-        if not np.array_equal(sigmas(name, names), values):
+        if not np.array_equal(sigmas(name, item.category), values):
             raise InputError(
                 f"{name} gives the points of {item.category.name!r} other sigmas than those of "
                 f"{objects[0].category.name!r}; COCO's statistics take one list for all, so measure a part of the data."

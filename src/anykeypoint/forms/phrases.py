@@ -126,9 +126,11 @@ def _listed(listed: Mapping[str, Any], key: int, category: Category, path: str) 
         found = listed[name]
         if isinstance(found, list):
             return found
-        texts = {plain_text(str(point)): text for point, text in found.items()}
-        if unknown := sorted(set(texts) - {plain_text(point) for point in category.names}):
-            near = near_names(unknown[0], category.names)
+        places = {point: category.index_of(str(point)) for point in found}
+        if unknown := sorted(plain_text(str(point)) for point, place in places.items() if place is None):
+            known = [*category.names, *filter(None, (point.label for point in category.keypoints))]
+            near = near_names(unknown[0], known)
             raise InputError(f"{path} has a phrase for {unknown[0]!r}, which {category.name!r} does not have{near}.")
-        return [texts.get(plain_text(point), "") for point in category.names]
+        texts = {places[point]: text for point, text in found.items()}
+        return [texts.get(place, "") for place in range(len(category))]
     raise InputError(f"{path} has no phrases for {category.name!r} (id {key}); add them under its name or id.")
