@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_reports_name_pictures_of_one_base_name_apart(tmp_path):
     data = read(f"coco:{labels(tmp_path, ['a/1.png', 'b/1.png'])}", tmp_path)
     assert picture_names(data.objects) == ["a/1.png", "b/1.png"]
     assert picture_names(data.objects[:1]) == ["1.png"]
+
+
+def test_reports_name_pictures_of_absolute_and_relative_paths(tmp_path, monkeypatch):
+    """Data that are joined may have one folder of pictures by its whole path, and one from here."""
+    pictures(tmp_path, "a/1.png", "b/1.png")
+    first, second = read(f"coco:{labels(tmp_path, ['a/1.png', 'b/1.png'])}", tmp_path).objects
+    monkeypatch.chdir(tmp_path / "b")
+    assert picture_names([first, replace(second, image="1.png")]) == ["a/1.png", "b/1.png"]
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])

@@ -119,8 +119,9 @@ def picture_names(objects: Sequence[LabelledObject]) -> list[str]:
     """The names of the objects' pictures for reports: their paths from the folder that all of them are below."""
     if not objects:
         return []
-    folder = os.path.commonpath([os.path.dirname(item.image) for item in objects])
-    return [Path(os.path.relpath(item.image, folder)).as_posix() for item in objects]
+    paths = [os.path.abspath(item.image) for item in objects]  # joined data may mix absolute and relative ones
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
 def label_lines(objects: Sequence[LabelledObject], categories: Mapping[int, Category]) -> Iterator[bytes]:
