@@ -165,6 +165,13 @@ def test_missing_data_stop_before_any_work_and_say_where_they_come_from(folder, 
         (["toy-table-1", "--scale", "fields"], "--scale must be one of paper, field"),
         (["toy-table-1", "--items", "5"], "--items is for --scale field"),
         (["toy-table-1", "--epochs", "0"], "--epochs must be a whole number from 1"),
+        (["toy-table-1", "--seed", "-1"], "--seed must be a whole number from 0"),
+        (["toy-table-1", "--rows", " ; "], "--rows names no row, but got ' ; '"),
+        (["toy-table-1", "--model", "nowhere"], "There is no folder nowhere; give --model"),
+        (["toy-table-1", "--scale", "field", "-o", __file__], "is no folder that can be written to"),
+        (["toy-table-1", "--list", "--items", "5"], "--list runs nothing, so that --items changes nothing"),
+        (["toy-table-1", "--list", "--dry-run"], "--list runs nothing, so that --dry-run changes nothing"),
+        (["--list", "--rows", "gredy search"], "No row is called 'gredy search' (near: greedy search)"),
         ([], "Name at least one table"),
     ],
 )
@@ -191,6 +198,21 @@ def test_the_list_says_of_every_row_where_it_runs_and_what_it_needs(folder, tmp_
         "status": "published elsewhere",
         "why": "their page",
     }
+
+
+def test_the_list_is_of_the_rows_and_the_scale_that_are_asked_for(folder, tmp_path, capsys):
+    code, printed, _ = run(capsys, folder, "--list", "--scale", "field", "--rows", "mode; large", "toy-table-1")
+    assert code == 0 and printed.count("toy-table-1") == 2
+    assert "runs at field scale" in printed and "not run" in printed and "needs data" not in printed
+    code, printed, _ = run(capsys, folder, "--list", "--scale", "paper", "--rows", "mode")
+    assert code == 0 and "needs data mp100:nowhere1.json" in printed and "1 needs data" in printed
+
+
+def test_data_that_are_missing_at_field_scale_are_the_users_own(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "toy-table-1", "--scale", "field", "--data", str(tmp_path), "-o", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert "put labels of your own in COCO's form" in said and "COCO project" not in said and "--scale" not in said
 
 
 def test_a_dry_run_names_trainings_and_measurements_and_writes_nothing(folder, tmp_path, capsys):

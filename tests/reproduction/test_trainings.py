@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from anykeypoint import cli
 from anykeypoint.data.synthetic import write_dataset
 from anykeypoint.errors import InputError
-from anykeypoint.reproduction import launching
+from anykeypoint.reproduction import launching, table_run
 from anykeypoint.reproduction.configured import Length, for_processes, with_items
 from anykeypoint.reproduction.places import Places
+from anykeypoint.reproduction.table_run import ReproductionConfig, check_length
 from anykeypoint.reproduction.tables import read_tables
 from anykeypoint.reproduction.trainings import TrainingWay, train, training_of
 from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
@@ -98,6 +99,21 @@ def test_a_training_on_labels_that_changed_is_not_gone_on_with(toy, tmp_path):
     (folder / "begun.json").write_text('{"labels": "others"}')
     with pytest.raises(InputError, match="on other labels"):
         train(only, TrainingWay(Places(tmp_path / "data"), tmp_path / "out", quiet=True))
+
+
+def test_a_length_that_no_row_is_trained_for_is_refused(toy, tmp_path, monkeypatch):
+    def check(length, *rows):
+        paper = toy(list(rows))
+        monkeypatch.setattr(table_run, "paper_of", lambda table: paper)
+        config = ReproductionConfig(Places(tmp_path / "data"), tmp_path, "field", length)
+        check_length([paper.tables["table-1"]], config)
+
+    held_out = {"row": "shipped", "trained": "held_out", "held_out": "fast@held-out"}
+    for length, option in ((Length(items=3), "--items"), (Length(seed=3), "--seed")):
+        with pytest.raises(InputError, match=f"None of these rows is trained, so that {option} changes nothing"):
+            check(length, held_out)
+        check(length, held_out, {"row": "trained"})
+    check(Length(), held_out)
 
 
 def test_items_are_the_samples_of_all_steps_and_step_counts_keep_their_share():

@@ -53,13 +53,13 @@ def run(
         ),
     ] = Path("reproduced"),
     scale: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="paper: the paper's models and data; field: small models on the field data, the same items for every "
-            "row.",
+            help="paper, which is taken unless said: the paper's models and data; field: small models on the field "
+            "data, the same items for every row.",
         ),
-    ] = "paper",
+    ] = None,
     rows: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Only these rows, with ; between them; all by default.")
     ] = None,
@@ -96,19 +96,23 @@ def run(
     What is trained and measured already is not done again. Exit code 1 where a row failed.
     """
     from ..configs.checks import check_choice, check_whole
+    from ..io import check_folder
     from ..reproduction.configured import Length
     from ..reproduction.launching import processes_of
     from ..reproduction.places import Places
     from ..reproduction.settings import SCALES
-    from ..reproduction.table_run import ReproductionConfig, check_needs, check_rows
+    from ..reproduction.table_run import ReproductionConfig, check_length, check_needs, check_rows
     from ..reproduction.tables import all_tables, find_table
 
-    check_choice(scale, "--scale", SCALES)
-    for value, option in ((items, "--items"), (epochs, "--epochs")):
+    if scale is not None:
+        check_choice(scale, "--scale", SCALES)
+    for value, option, least in ((items, "--items", 1), (epochs, "--epochs", 1), (seed, "--seed", 0)):
         if value is not None:
-            check_whole(value, option)
-    if items is not None and (scale != "field" or epochs is not None):
-        raise InputError("--items is for --scale field, in the place of --epochs; leave one of them out.")
+            check_whole(value, option, least)
+    if items is not None and epochs is not None:
+        raise InputError("--items is in the place of --epochs; leave one of them out.")
+    if model is not None and not model.is_dir():
+        raise InputError(f"There is no folder {model}; give --model the folder with the published weights.")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("reproduce runs as one process; give accelerate's config file as --launch instead.")
     if launch is not None:
@@ -117,17 +121,33 @@ def run(
         os.environ["ACCELERATE_USE_CPU"] = "true"  # trainings too leave a GPU alone
     chosen = [find_table(name) for name in dict.fromkeys(tables or ())]
     places = Places(data, model)
+    names = tuple(name.strip() for name in (rows or "").split(";") if name.strip())
+    if rows is not None and not names:
+        raise InputError(f"--rows names no row, but got {rows!r}; leave it out for all rows.")
+    check_rows(chosen or list(all_tables().values()), names)
     if listed:
-        return print_list(chosen or list(all_tables().values()), places, json_file)
+        unused = {
+            "--items": items,
+            "--epochs": epochs,
+            "--seed": seed,
+            "--launch": launch,
+            "--dry-run": dry_run or None,
+        }
+        if given := [option for option, value in unused.items() if value is not None]:
+            raise InputError(f"--list runs nothing, so that {given[0]} changes nothing; leave it out.")
+        return print_list(chosen or list(all_tables().values()), places, names, scale, json_file)
     if not chosen:
         raise InputError("Name at least one table, such as capellm-table-9; --list shows all of them.")
     if json_file is not None:
         raise InputError("--json is for --list; the figures of a table are written as JSON anyway.")
-    names = tuple(name.strip() for name in (rows or "").split(";") if name.strip())
-    check_rows(chosen, names)
+    scale = scale or "paper"
+    if items is not None and scale != "field":
+        raise InputError("--items is for --scale field; leave it out, or take --epochs.")
+    check_folder(out)
     command = shlex.join(["anykeypoint", *sys.argv[1:]])
     length = Length(items, epochs, seed)
     config = ReproductionConfig(places, out, scale, length, names, device, console.is_quiet(), launch, command)
+    check_length(chosen, config)
     if dry_run:
         return print_plan(chosen, config)
     check_needs(chosen, config)
@@ -154,13 +174,16 @@ def run_tables(tables: "list[Table]", config: "ReproductionConfig") -> int:
     return 1 if failed else 0
 
 
-def print_list(tables: "list[Table]", places: "Places", json_file: Path | None) -> int:
-    """Print the status of every row, and write it as JSON where a file is given."""
+def print_list(
+    tables: "list[Table]", places: "Places", names: tuple[str, ...], scale: str | None, json_file: Path | None
+) -> int:
+    """Print the status of the rows of these names, of all where there are none, and write it as JSON where a file is
+    given."""
     from ..io import write_bytes
     from ..reproduction.status import statuses
     from ..reproduction.table_page import text_table
 
-    found = statuses(tables, places)
+    found = [one for one in statuses(tables, places, scale) if not names or one.row in names]
     print(text_table(("table", "row", "status"), [(one.table, one.row, one.status) for one in found]))
     counts: dict[str, int] = {}
     for one in found:

@@ -61,9 +61,10 @@ def _missing_data(setting: Setting, places: Places) -> Iterator[Missing]:
     for spec, images in parts:
         lacking = [*places.missing_files(spec), *_missing_members(spec, places)]
         if lacking:
-            yield Missing("data", spec, f"there is no {lacking[0]}; {_where(spec)}")
+            yield Missing("data", spec, f"there is no {lacking[0]}; {_where(spec, setting.scale)}")
         elif images and not (places.data / images).is_dir():
-            yield Missing("data", f"pictures of {spec}", f"there is no folder {places.data / images}; {_where(spec)}")
+            where = f"there is no folder {places.data / images}; {_where(spec, setting.scale)}"
+            yield Missing("data", f"pictures of {spec}", where)
 
 
 def _missing_members(spec: str, places: Places) -> list[Any]:
@@ -74,8 +75,10 @@ def _missing_members(spec: str, places: Places) -> list[Any]:
     return [file for file in (parse(member.spec)[2] for member in members(path)) if not file.exists()]
 
 
-def _where(spec: str) -> str:
-    """Where the labels of a form come from."""
+def _where(spec: str, scale: str) -> str:
+    """Where the labels of a form come from; at field scale they are the user's own."""
+    if scale == "field":
+        return "put labels of your own in COCO's form and their pictures there, or give another folder with --data"
     form = parse(spec)[0]
     if form == "joint":
         return "its list comes with the package (experiments/); copy it into the data folder, beside the data it names"

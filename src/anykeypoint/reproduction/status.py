@@ -25,22 +25,27 @@ class RowStatus:
     why: str
 
 
-def statuses(tables: Iterable[Table], places: Places) -> list[RowStatus]:
-    """The status of every row of the tables."""
-    return [RowStatus(table.id, row.name, *_status(table, row, places)) for table in tables for row in table.rows]
+def statuses(tables: Iterable[Table], places: Places, scale: str | None = None) -> list[RowStatus]:
+    """The status of every row of the tables. scale: one of SCALES, at which alone it is asked; None for any."""
+    scales = SCALES if scale is None else (scale,)
+    return [
+        RowStatus(table.id, row.name, *_status(table, row, places, scales)) for table in tables for row in table.rows
+    ]
 
 
-def _status(table: Table, row: Row, places: Places) -> tuple[str, str]:
+def _status(table: Table, row: Row, places: Places, scales: tuple[str, ...]) -> tuple[str, str]:
     if row.published:
         return "published elsewhere", row.published
     if not row.measured:
         return "not run", row.why or "these are values of a recipe, which a test compares with the configurations"
     what, missing = f"{table.id}, {row.name!r}", {}
-    for scale in SCALES:
+    for scale in scales:
         if settings := [one for one in row.settings.get(scale, ()) if one.measure != "hyperparameters"]:
             missing[scale] = _missing(settings, what, places)
             if not missing[scale]:
                 return f"runs at {scale} scale", _needs(missing, scale)
+    if not missing:
+        return "not run", row.why or f"it is not asked at {scales[0]} scale"
     scale = "paper" if "paper" in missing else "field"
     first = next((one for one in missing[scale] if one.kind == "data"), missing[scale][0])
     return f"needs {first.kind} {first.what}", _needs(missing) + (f"; not at field scale: {row.why}" if row.why else "")

@@ -139,6 +139,14 @@ def check_rows(tables: Sequence[Table], rows: Sequence[str]) -> None:
             raise InputError(f"No row is called {name!r}{near_names(name, known)}; the rows are {'; '.join(known)}.")
 
 
+def check_length(tables: Sequence[Table], config: ReproductionConfig) -> None:
+    """InputError where what is changed of the trainings changes nothing, as no row that is asked for trains."""
+    given = [f"--{name}" for name, value in vars(config.length).items() if value is not None]
+    parts = [part for table in tables for planned in plan_rows(table, config) for part in planned.parts]
+    if given and parts and not any(setting.trained == OWN for setting, _, _ in parts):
+        raise InputError(f"None of these rows is trained, so that {given[0]} changes nothing; leave it out.")
+
+
 def check_needs(tables: Sequence[Table], config: ReproductionConfig) -> None:
     """InputError that lists all that the rows need and that is not here, before any of them is run."""
     missing: dict[Missing, list[str]] = {}
@@ -157,9 +165,10 @@ def check_needs(tables: Sequence[Table], config: ReproductionConfig) -> None:
         listed = "; ".join(
             f"{one.sentence()} (for {first_few(list(dict.fromkeys(names)), 3)})" for one, names in missing.items()
         )
+        other = ", or take --scale field, which needs the field data and packaged weights alone"
         raise InputError(
-            f"Nothing was started, as this is missing: {listed}. Get it, choose other rows with --rows, or take "
-            "--scale field, which needs the field data and packaged weights alone."
+            f"Nothing was started, as this is missing: {listed}. Get it, or choose other rows with --rows"
+            f"{other if config.scale == 'paper' else ''}."
         )
 
 
