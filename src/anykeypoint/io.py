@@ -75,6 +75,14 @@ def check_new_folder(path: str | Path) -> None:
         raise InputError(f"{path} is there already and is no empty folder; give the name of a new folder.")
 
 
+def check_folder(path: str | Path) -> None:
+    """InputError where a folder of that name neither is there nor can be made, or cannot be written to."""
+    target = Path(path)
+    there = next(place for place in (target, *target.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"Cannot write {path}: {there} is no folder that can be written to; choose another place.")
+
+
 def write_folder(path: str | Path, files: Mapping[str, bytes | Path]) -> None:
     """Write a new folder so that it is there with all its files or not at all.
 

@@ -102,6 +102,32 @@ def test_held_out_objects_are_of_groups_that_are_not_trained_on(work):
         validation.hold_out(whole, 0.9, seed=0)
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.1, 2), (0.3, 6), (0.4, 8), (0.5, 10), (0.05, 1)])
+def test_the_share_that_is_held_out_is_the_one_that_was_asked_for(work, share, count):
+    whole = read_coco(work / "two" / ANNOTATIONS, work / "two" / IMAGES)
+    many = [replace(item, image=f"{n}_{item.image}", group=None) for n in range(2) for item in whole.objects][:20]
+    held = validation.hold_out(replace(whole, objects=many), share, seed=0)
+    assert len(held.objects) == count and f"{count} of 20 objects are held out" in held.note
+
+
+def test_a_share_of_less_than_an_object_is_refused(work):
+    whole = read_coco(work / "two" / ANNOTATIONS, work / "two" / IMAGES)
+    with pytest.raises(InputError, match=r"--held-out 0\.01 of 12 objects is less than one; give a larger share, or 0"):
+        validation.hold_out(whole, 0.01, seed=0)
+
+
+@pytest.mark.parametrize("verb", ["adapt", "train"])
+def test_labels_without_an_object_are_refused_before_a_model_is_loaded(work, capsys, verb):
+    labels = json.loads((work / "one" / ANNOTATIONS).read_text())
+    for entry in labels["annotations"]:
+        entry["keypoints"][2::3] = [0] * (len(entry["keypoints"]) // 3)
+    (work / "one" / "unlabelled.json").write_text(json.dumps(labels))
+    given = ["--data", f"coco:{work / 'one' / 'unlabelled.json'}", *data(work, "one")[2:]]
+    code, _, err = run(capsys, verb, *given, "-o", work / f"nothing {verb}")
+    assert code == 2 and "left out: 10 (no labelled point)" in err
+    assert f"There is no object to {verb} " in err and "unlabelled.json; `data check` says what is wrong" in err
+
+
 def test_the_last_line_says_what_became_of_loss_and_answers(tmp_path, capsys):
     lines = [json.dumps({"loss": value}) for value in np.linspace(3, 1, 20).tolist()]
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
@@ -112,11 +138,12 @@ def test_the_last_line_says_what_became_of_loss_and_answers(tmp_path, capsys):
     assert "neither better nor worse" in capsys.readouterr().out
 
 
-def test_a_place_that_no_folder_can_have_is_told_before_anything_is_adapted(work, capsys):
+def test_a_place_that_no_folder_can_have_is_told_before_anything_is_learnt(work, capsys):
     (work / "taken").write_text("no folder")
     for out in (work / "taken", work / "taken" / "mine"):
-        code, _, err = run(capsys, "adapt", "--data", f"coco:{work / 'none.json'}", "-o", out)
-        assert code == 2 and f"Cannot write {out}: {work / 'taken'} is no folder that can be written to" in err
+        for verb in ("adapt", "train"):
+            code, _, err = run(capsys, verb, "--data", f"coco:{work / 'none.json'}", "-o", out)
+            assert code == 2 and f"Cannot write {out}: {work / 'taken'} is no folder that can be written to" in err
 
 
 def test_points_that_no_picture_labels_are_named_as_nothing_has_taught_them(work, capsys):

@@ -37,6 +37,14 @@ def test_an_unknown_name_is_refused_with_the_near_ones_before_any_data_is_read(c
     assert ended.value.code == 2 and "near: graphcape" in capsys.readouterr().err
 
 
+def test_an_empty_description_is_no_description_of_the_default_model(tmp_path, capsys):
+    """It was trained as the paper's CapeLLM of eight billion parameters."""
+    (tmp_path / "empty.yaml").write_text("# to do\n")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--data", "coco:none.json", "-o", str(tmp_path), "--model", str(tmp_path / "empty.yaml")])
+    assert ended.value.code == 2 and "empty.yaml is empty; describe a model in it" in capsys.readouterr().err
+
+
 def test_the_recipe_of_a_file_with_model_and_recipe_is_its_recipe():
     both = yaml.safe_load((EXPERIMENTS / "fast.yaml").read_text())
     assert recipe_of(both) == both["recipe"] and recipe_of(both["recipe"]) == both["recipe"]

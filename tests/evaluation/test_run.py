@@ -322,6 +322,15 @@ def test_the_command_writes_the_files_and_says_the_figures(source, dataset, tmp_
     assert settings["weights"] == model_digest(find("fast"))
 
 
+def test_categories_of_one_object_each_have_no_interval_that_looks_certain(dataset, tmp_path):
+    said = {}
+    for most in (1, 2):
+        results = run.evaluate(Oracle(dataset), dataset, tmp_path / str(most), EvaluationConfig(max_per_category=most))
+        said[most] = summary(results)
+    assert "no interval, as no category has two objects" in said[1] and "95 %" not in said[1]
+    assert "95 % of pck@0.2 within 100.0 to 100.0" in said[2]
+
+
 def test_the_tables_have_a_line_per_category_and_per_object(dataset, tmp_path):
     results = run.evaluate(Oracle(dataset, off=0.12), dataset, tmp_path)
     with (tmp_path / run.PER_CATEGORY).open() as file:

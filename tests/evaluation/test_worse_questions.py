@@ -79,6 +79,10 @@ def test_the_model_gets_the_changed_box_and_the_labels_stay(dataset, tmp_path):
     ({"names": "typos", "protocol": "identify-names"}, "measures the data's own names"),
     ({"points": "occluded"}, "must be one of labelled, visible, hidden"),
     ({"points": "hidden", "protocol": "identify"}, "names all labelled points"),
+    ({"mirror": True, "protocol": "identify-names"}, "mirror changes nothing"),
+    ({"fine": False, "protocol": "identify-names"}, "fine changes nothing"),
+    ({"descriptions": "removed", "protocol": "identify"}, "descriptions changes nothing"),
+    ({"strategy": "sampling", "protocol": "identify"}, "strategy changes nothing"),
     ({"names": "no_such_words.yaml"}, "no_such_words.yaml"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_sentence(dataset, tmp_path, settings, says):

@@ -1,6 +1,5 @@
 """`anykeypoint adapt`: a matcher and some dozens of labelled pictures of one category in; a model of its points out."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 from ..errors import InputError
 from ..models.shipped import DEFAULT
 from . import console, options
-from .left_out import print_left_out
+from .left_out import check_left, print_left_out
 
 if TYPE_CHECKING:
     from ..forms.dataset import Dataset, LabelledObject
@@ -50,6 +49,7 @@ def run(
     """
     from ..configs.yaml_files import read_config
     from ..forms.registry import read
+    from ..io import check_folder
     from ..models.folders import model_type
     from ..models.loading import find
     from ..training.adapting.adapt import adapt, write
@@ -61,15 +61,14 @@ def run(
         config = replace(config, seed=seed)
     if (out / "config.json").exists():
         raise InputError(f"{out} holds a model already; give another folder, or remove it.")
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"Cannot write {out}: {there} is no folder that can be written to; choose another place.")
+    check_folder(out)
     if (kind := model_type(find(start))) not in (None, "matcher"):
         raise InputError(
             f"Adapting starts from a matcher, such as {DEFAULT}, but {start} is of type {kind}; give another."
         )
     dataset = read(data, images, allow_missing=allow_missing, strict=strict)
     print_left_out(dataset)
+    check_left(dataset, data, "to adapt to")
     objects = _of_category(dataset, category)
     with console.counting(_PARTS, "adapt") as (_, advance):
         model, report = adapt(load_model(start, device), objects, config, _Progress(advance))

@@ -328,9 +328,15 @@ def summary(results: dict[str, Any]) -> str:
         rows.append(("model, object mean", *(results["object_mean"][key] for key in HEADLINE)))
         low, high = results["interval"]["pck@0.2"]
         unit = "objects" if results["pairs"] == results["objects"] else "pairs"
+        alone = all(entry["objects"] == 1 for entry in results["per_category"].values())
+        interval = (
+            "no interval, as no category has two objects"
+            if alone
+            else f"95 % of pck@0.2 within {low:.1f} to {high:.1f}"
+        )
         last = (
             f"{results['pairs']} {unit}, {results['points']} points, {results['categories']} categories; "
-            f"category mean, 95 % of pck@0.2 within {low:.1f} to {high:.1f}"
+            f"category mean, {interval}"
         )
     width = max(len(row[0]) for row in rows)
     lines = [f"{row[0]:<{width}} " + " ".join(f"{_cell(value):>10}" for value in row[1:]) for row in rows]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from . import console
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ def print_left_out(dataset: "Dataset") -> None:
     for reason, count in dataset.skipped.items():
         console.note(f"left out: {count} ({reason})")
     print_faults(dataset.faults)
+
+
+def check_left(dataset: "Dataset", data: str, purpose: str) -> None:
+    """InputError where no object is left. data: the labels. purpose: of the objects, such as "to train on"."""
+    if not dataset.objects:
+        raise InputError(f"There is no object {purpose} in {data}; `data check` says what is wrong with the labels.")
 
 
 def print_faults(faults: "Sequence[str]") -> None:

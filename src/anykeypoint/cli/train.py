@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import console, options
-from .left_out import print_left_out
+from .left_out import check_left, print_left_out
 
 
 def run(
@@ -67,6 +67,7 @@ def run(
     """
     from ..configs.yaml_files import from_mapping, load_yaml
     from ..forms.registry import read
+    from ..io import check_folder
     from ..models.folders import model_type
     from ..models.loading import find, from_folder
     from ..training import trainable
@@ -74,6 +75,7 @@ def run(
     from ..training.progress import crop_counts
     from . import validation
 
+    check_folder(out)
     described, own_recipe = {}, {}
     if model is not None:
         described, own_recipe = trainable.parts(load_yaml(trainable.find_yaml(model)), str(model))
@@ -96,12 +98,11 @@ def run(
     words = trainable.wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
     print_left_out(dataset)
+    check_left(dataset, data, "to train on")
     if allow_unpaired:
         config = replace(config, allow_unpaired=True)
     share = held_out if held_out is not None else validation.SHARE if start is not None and new is None else 0.0
     held = validation.hold_out(dataset, share, config.seed)
-    if held.note:
-        console.note(held.note)
     dataset = held.data
     flip_lines((item.category for item in dataset.objects), config)  # refused before a model is built
     if start is None:
@@ -110,8 +111,8 @@ def run(
         built = from_folder(find(start))
         if new is not None:
             built = family.started(new, built, config.seed)
-    # Asked of the launcher's environment: accelerate's PartialState, built before the trainer's Accelerator, would make
-    # each process take itself for the only one where ACCELERATE_USE_CPU is set.
+    # Asked of the environment: accelerate's PartialState, built before the trainer's Accelerator, would make each
+    # process take itself for the only one where ACCELERATE_USE_CPU is set.
     main = int(os.environ.get("RANK", "0")) == 0
     before = validation.measured(built, held) if main else {}
     family.train(built, dataset, config, out, quiet=console.is_quiet())

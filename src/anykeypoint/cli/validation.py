@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ FILE = "validation.json"  # in the run's folder
 SHARE = 0.2  # of the objects, held out where a saved model is trained further
 MOST = 30  # objects that are asked for before and after
 _FEWEST = 10  # objects; of fewer none is held out
+_PARTS = 20  # into as many parts at most the objects are dealt, so that a share is met as well as in twentieths
 _LEFT = 3  # objects of a category that must be left to train on; of smaller ones none is held out
 _EVEN = 0.005  # change of the mean PCK that counts as none
 
@@ -44,7 +46,7 @@ class HeldOut:
 
 
 def hold_out(data: "Dataset", share: float, seed: int) -> HeldOut:
-    """Hold a share of the objects out; of very few objects none.
+    """Hold a share of the objects out, and say how; of very few objects none.
 
     share: from 0 to a half.
     Raises InputError for another share.
@@ -53,10 +55,20 @@ def hold_out(data: "Dataset", share: float, seed: int) -> HeldOut:
         raise InputError(f"--held-out must be a share from 0 to 0.5, but got {share}.")
     if not share or len(data.objects) < _FEWEST:
         few = f"With fewer than {_FEWEST} objects none is held out; nothing says whether the model gets better."
+        if share:
+            console.note(few)
         return HeldOut(data, (), {}, few if share else "")
-    fold_of, whole = fold_numbers(data.objects, round(1 / share), seed)
-    left = Counter(item.category_id for item, fold in zip(data.objects, fold_of, strict=True) if fold)
-    is_out = [not fold and left[item.category_id] >= _LEFT for item, fold in zip(data.objects, fold_of, strict=True)]
+    if share * len(data.objects) < 1:
+        raise InputError(
+            f"--held-out {share:g} of {len(data.objects)} objects is less than one; give a larger share, or 0 to train "
+            "on all."
+        )
+    most = min(_PARTS, len({str(item.image) for item in data.objects}))
+    part = Fraction(share).limit_denominator(most) or Fraction(1, most)
+    fold_of, whole = fold_numbers(data.objects, part.denominator, seed)
+    drawn_out = fold_of < part.numerator
+    left = Counter(item.category_id for item, out in zip(data.objects, drawn_out, strict=True) if not out)
+    is_out = [out and left[item.category_id] >= _LEFT for item, out in zip(data.objects, drawn_out, strict=True)]
     kept = [item for item, held in zip(data.objects, is_out, strict=True) if not held]
     out = [item for item, held in zip(data.objects, is_out, strict=True) if held]
     examples: dict[int, LabelledObject] = {}
@@ -67,6 +79,7 @@ def hold_out(data: "Dataset", share: float, seed: int) -> HeldOut:
     drawn = np.random.default_rng([seed, 13]).permutation(len(out))[:MOST]
     how = "whole groups" if whole else "of groups that are trained on too, as these are few"
     note = f"{len(out)} of {len(data.objects)} objects are held out ({how}); --held-out 0 trains on all."
+    console.note(note)
     return HeldOut(replace(data, objects=kept), [out[i] for i in sorted(drawn)], examples, note)
 
 

@@ -197,15 +197,16 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
             "among a category's names; take identify-names."
         )
     if untrained and not hasattr(model, "untrained"):
-        raise InputError("This model cannot be measured untrained, as it has no untrained(); leave the option out.")
+        raise InputError("A model of this kind cannot be measured untrained; leave the option out.")
+    if protocol.identifies and (options := _predict_options(config)):
+        option = next(iter(options)).replace("describe", "descriptions")
+        raise InputError(f"The protocol {config.protocol!r} names places: {option} changes nothing; leave it out.")
     if config.sides and protocol.identifies:
         raise InputError(f"Mirrored pictures are for points, but got the protocol {config.protocol!r}; leave them out.")
     if config.sides and config.mirror:
         raise InputError("The mean with the mirrored picture is the same for both; leave mirror out, or sides.")
     if config.fine and not protocol.examples:
-        raise InputError(
-            f"A second look compares with an example, but got the protocol {config.protocol!r}; leave it out."
-        )
+        raise InputError(f"A second look compares with an example, but got {config.protocol!r}; leave it out.")
     if config.oks is not None and (protocol.drawn or protocol.identifies):
         raise InputError(f"OKS is for the protocol text, but got {config.protocol!r}; leave it out.")
     return protocol

@@ -16,7 +16,7 @@ from typing import Any
 from ..category import Category
 from ..errors import InputError
 from ..forms.dataset import LabelledObject, label_lines
-from ..io import write_bytes
+from ..io import check_folder, write_bytes
 
 SCHEMA_VERSION = 1  # version of the files that this version of the library writes into the folder of a run
 Progress = Callable[[Iterable, str], Iterable]  # wraps an iterable of known length and a title, to show a bar
@@ -75,8 +75,7 @@ def claim(
         "objects": len(objects),
         "weights": weights,
     }
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file, but the results need a folder; give another name.")
+    check_folder(out)
     path = out / settings_name
     begun = any(any(out.glob(file)) for file in files)
     if not begun:

@@ -183,6 +183,8 @@ def parts(data: Any, origin: str) -> tuple[Any, Any]:
     """
     if not isinstance(data, dict):
         raise InputError(f"{origin} must be a mapping of settings, but got {data!r}.")
+    if not data:
+        raise InputError(f"{origin} is empty; describe a model in it, or leave it out.")
     if set(data) == {"model", "recipe"}:
         return data["model"], data["recipe"]
     return data, {}

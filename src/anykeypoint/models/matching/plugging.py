@@ -34,7 +34,7 @@ def plug_in(config: MatcherConfig, start: MatchingModel, seed: int = 0) -> Match
     if not issubclass(head_class(config.name), FusionHead) or not isinstance(start.head, GraphHead):
         raise InputError(
             f"A trained capex or graphcape can be plugged into flf and dlf, but got a {start.config.name} for "
-            f"{config.name}."
+            f"{config.name}; leave the new model's description out to train a saved model further."
         )
     _check_alike(config, start)
     host = "text" if start.config.takes_text else "image"
