@@ -251,6 +251,15 @@ def test_reports_that_share_nothing_are_refused(tmp_path):
         compare(a, a, rounds=0)
 
 
+def test_a_report_of_names_is_said_to_be_one(tmp_path):
+    a, b = write(tmp_path / "a", drawn_rows(1)), write(tmp_path / "b", drawn_rows(2))
+    named = json.loads((b / "results.json").read_text()) | {"semantics": {"exact": 40.0}}
+    (b / "results.json").write_text(json.dumps(named))
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(InputError, match=f"{b} measured names of points, and places alone are compared"):
+            compare(*pair)
+
+
 def test_a_folder_that_is_no_report_is_refused_by_name(tmp_path):
     whole = write(tmp_path / "whole", drawn_rows(1))
 

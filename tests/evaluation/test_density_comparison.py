@@ -288,6 +288,14 @@ def test_points_are_drawn_and_compared_beside_the_exact_density(dataset, tmp_pat
         compare_densities(model, dataset, tmp_path / "d", config)
 
 
+def test_a_model_that_words_cannot_ask_is_refused_before_it_is_asked(dataset, tmp_path):
+    model = Drawing(dataset)
+    model.prompts = ("example",)
+    with pytest.raises(InputError, match="compared by words, but this model answers to example; take another"):
+        compare_densities(model, dataset, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_language_model_encodes_each_object_once_for_its_density_and_all_points_drawn(dataset, tmp_path, monkeypatch):
     model, encoded = tiny.capellm(tmp_path / "model"), []
     draw_one = [model.predict(one.image, one.category, one.box, strategy="sampling", seed=3) for one in dataset.objects]

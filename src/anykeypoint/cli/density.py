@@ -28,7 +28,14 @@ def run(
             help="Sigma of the Gaussian, as a share of the crop; by default 2 cells of a heat map of 64 x 64.",
         ),
     ] = 2 / 64,
-    grid: Annotated[int | None, typer.Option(metavar="N", help="Compare on N x N cells; 100 by default.")] = None,
+    grid: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Compare on N x N cells; by default 100 of a language model, and those of its feature map of a "
+            "matcher.",
+        ),
+    ] = None,
     sampled: Annotated[
         int | None,
         typer.Option(

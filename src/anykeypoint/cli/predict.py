@@ -107,7 +107,12 @@ def run(
         bool, typer.Option("--density", help="Draw and write each keypoint's probability density.")
     ] = False,
     grid: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of cells on a side of a density; 100 by default.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of cells on a side of a density; by default 100 of a language model, and those of its feature "
+            "map of a matcher.",
+        ),
     ] = None,
     mirror: options.Mirror = False,
     fine: options.Fine = None,

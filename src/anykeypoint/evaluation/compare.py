@@ -125,13 +125,15 @@ def _read(folder: Path) -> Report:
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         check_schema(results, str(folder / RESULTS))
+        if results.get("semantics") is not None:
+            raise InputError(f"{folder} measured names of points, and places alone are compared; give another report.")
         rows = read_rows(folder / ROWS, METRICS)
         for key, kind in (("data_sha256", str), ("settings", dict), ("versions", dict)):
             if not isinstance(results[key], kind):
                 raise ValueError(f"{key!r} in {RESULTS} is of another kind")
         return results, rows
     except InputError:
-        raise  # a newer schema, which the other errors must not hide
+        raise  # a newer schema or names, which the other errors must not hide
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(".")
         raise InputError(

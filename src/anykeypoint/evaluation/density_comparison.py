@@ -126,6 +126,10 @@ def compare_densities(
     Raises InputError for a model without densities or confidences and for folders and files that cannot be used.
     """
     out, config, progress = Path(out), config or DensityComparisonConfig(), progress or no_progress
+    if "text" not in (prompts := getattr(model, "prompts", ("text",))):
+        raise InputError(
+            f"Densities are compared by words, but this model answers to {', '.join(prompts)}; take another."
+        )
     dataset = in_picture(with_box(dataset))
     objects = select(dataset.objects, config.max_per_category, config.seed)
     visible = [item for item in objects if (item.visibility == 2).any()]
