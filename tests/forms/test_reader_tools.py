@@ -370,6 +370,69 @@ def test_symmetries_of_a_sleap_project_are_its_pairs_and_without_any_the_names_d
     assert category.mirrored() == order
 
 
+@pytest.fixture
+def film(put, monkeypatch):
+    """Gives the labels of a project with a frame of each video, from them and the pictures that there are."""
+
+    def made(videos, *pictures, frame=7):
+        skeleton = SimpleNamespace(name="s", node_names=["head"], edge_inds=[], symmetry_inds=[])
+        frames = [
+            SimpleNamespace(video=video, frame_idx=frame, instances=[Instance([[place + 1, 2]], skeleton)])
+            for place, video in enumerate(videos)
+        ]
+        project = SimpleNamespace(skeletons=[skeleton], labeled_frames=frames)
+        monkeypatch.setitem(sys.modules, "sleap_io", SimpleNamespace(load_slp=lambda path: project))
+        spec, images = put("sleap/fly", "", *pictures)
+        data = read(spec, images, allow_missing=True)
+        return {item.image.relative_to(images).as_posix(): item.points[0, 0] for item in data.objects}, data
+
+    return made
+
+
+def in_package(number, source=None):
+    backend = SimpleNamespace(dataset=f"video{number}/video")
+    return SimpleNamespace(filename="flies.pkg.slp", backend=backend, source_video=source)
+
+
+def test_the_frames_of_a_sleap_package_are_those_of_the_videos_that_it_was_made_of(film):
+    videos = [SimpleNamespace(filename=f"C:\\films\\{name}.mp4") for name in ("one", "two")]
+    names = ["one/7.png", "two/0007.png"]
+    copies = [in_package(place, video) for place, video in enumerate(videos)]
+    assert film(copies, *names)[0] == {names[0]: 1, names[1]: 2}
+
+
+def test_the_videos_of_a_sleap_package_are_kept_apart_where_their_origin_is_not_known(film):
+    names = ["flies.pkg/video0/7.png", "flies.pkg/video1/7.png"]
+    assert film([in_package(0), in_package(1)], *names)[0] == {names[0]: 1, names[1]: 2}
+
+
+def test_two_sleap_videos_of_one_name_are_told_apart_by_their_folders(film):
+    videos = [SimpleNamespace(filename=f"/films/{day}/cam.mp4") for day in ("monday", "tuesday")]
+    assert film(videos, "monday/cam/7.png", "tuesday/cam/7.png")[0] == {
+        "monday/cam/7.png": 1,
+        "tuesday/cam/7.png": 2,
+    }
+
+
+def test_sleap_frames_that_are_no_pictures_are_counted_with_where_it_says_how_to_write_them(film):
+    found, data = film([SimpleNamespace(filename="/films/fly.mp4"), SimpleNamespace(filename="/films/bee.mp4")])
+    assert not found and any(
+        note.startswith("2 labelled frames of ") and note.endswith("docs/tools.md has the lines that write them.")
+        for note in data.notes
+    )
+    assert not any("labelled frames" in note for note in film([in_package(0)], "flies.pkg/video0/7.png")[1].notes)
+
+
+def test_what_sleap_exports_beside_its_project_is_refused_with_what_to_give(tmp_path, monkeypatch):
+    def load(path):
+        raise KeyError("object 'tracks_json' doesn't exist")
+
+    monkeypatch.setitem(sys.modules, "sleap_io", SimpleNamespace(load_slp=load))
+    (tmp_path / "flies.analysis.h5").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"cannot be read as a SLEAP project .* give the \.slp file, no export of it"):
+        read(f"sleap:{tmp_path / 'flies.analysis.h5'}", tmp_path)
+
+
 def test_sleap_without_its_package_is_refused_with_the_extra(put, monkeypatch):
     monkeypatch.setitem(sys.modules, "sleap_io", None)
     refuse(*put("sleap", ""), "sleap-io; install anykeypoint with the extra 'sleap'")
