@@ -78,7 +78,7 @@ def test_shares_are_kept_as_near_as_groups_allow():
         ("group", (0.7, 0.2), "three numbers"),
         ("group", (0.7, 0.2, 0.2), "sum to 1"),
         ("group", (1.2, -0.4, 0.2), "from 0"),
-        ("category", (0.4, 0.3, 0.3), "too few for 3 parts"),
+        ("category", (0.4, 0.3, 0.3), "too few categories for 3 parts, namely 2; .* split them --by group"),
     ],
 )
 def test_what_cannot_be_split_is_refused(by, shares, words):

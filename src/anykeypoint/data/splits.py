@@ -17,6 +17,10 @@ from .parts import part
 
 NAMES = ("train", "val", "test")
 WAYS = ("category", "group")
+_OTHERWISE = {  # what to do where there are too few of a kind
+    "category": "to divide the pictures of one kind, split them --by group",
+    "group": "give parts the share 0, as in --shares .8,.2,0, or part the objects, as by --share .8",
+}
 
 
 def split(document: Mapping[str, list], by: str, shares: Sequence[float], seed: int) -> list[dict[str, list]]:
@@ -72,7 +76,10 @@ def _assign(weights: Mapping[str, int], shares: Sequence[float], seed: int, by: 
     """
     parts = [number for number, share in enumerate(shares) if share > 0]
     if len(weights) < len(parts):
-        raise InputError(f"There are {len(weights)} different values of {by!r}, too few for {len(parts)} parts.")
+        kinds = {"category": "categories", "group": "groups of pictures"}[by]
+        raise InputError(
+            f"The labels have too few {kinds} for {len(parts)} parts, namely {len(weights)}; {_OTHERWISE[by]}."
+        )
     names = sorted(weights)
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     ordered = sorted(shuffled, key=lambda name: -weights[name])
