@@ -157,6 +157,41 @@ def test_real_deeplabcut_and_lightning_pose_tables_are_read(shared):
         assert [len(category) for category in dataset.categories.values()] == [points]
 
 
+@pytest.fixture
+def project(put, tmp_path):
+    """DeepLabCut's project of two videos whose animals are at x = 10 and 50, with a training made of their tables."""
+    head = "scorer,,,me,me\nbodyparts,,,nose,nose\ncoords,,,x,y\n"
+    rows = {video: f"labeled-data,{video},img1.png,{x},20\n" for video, x in (("film", 10), ("Käfig 2", 50))}
+    (tmp_path / "training-datasets").mkdir()
+    for video, row in rows.items():
+        put("dlc", "", f"labeled-data/{video}/img1.png")
+        put("dlc", head + row, name=f"labeled-data/{video}/CollectedData_me.csv")
+        put("dlc", "no table of pandas", name=f"labeled-data/{video}/CollectedData_me.h5")
+    put("dlc", head + "".join(rows.values()), name="training-datasets/CollectedData_me.csv")
+    return tmp_path
+
+
+def test_a_project_of_deeplabcut_is_the_tables_of_all_its_videos_with_their_pictures_beside_them(project):
+    for path in (project, project / "labeled-data"):
+        data = read(f"dlc/mouse:{path}", strict=True)
+        places = {item.image.relative_to(project).as_posix(): item.points[0].tolist() for item in data.objects}
+        assert places == {"labeled-data/film/img1.png": [10, 20], "labeled-data/Käfig 2/img1.png": [50, 20]}
+        assert {item.group for item in data.objects} == {"labeled-data/film", "labeled-data/Käfig 2"}
+        assert [category.noun for category in data.categories.values()] == ["mouse"]
+
+
+def test_the_pictures_of_one_table_of_a_project_are_found_from_its_place(project, monkeypatch):
+    for path in ("", "/CollectedData_me.csv"):
+        (item,) = read(f"dlc:{project}/labeled-data/film{path}", strict=True).objects
+        assert item.image == project / "labeled-data" / "film" / "img1.png"
+    monkeypatch.chdir(project / "labeled-data" / "film")
+    assert read("dlc:CollectedData_me.csv", strict=True).objects[0].image == item.image
+
+
+def test_a_folder_without_tables_of_deeplabcut_is_refused_with_what_to_give(tmp_path):
+    refuse(f"dlc:{tmp_path}", None, r"no CollectedData_SCORER.csv or .h5 .* give DeepLabCut's project, or a table")
+
+
 # --- CVAT ----------------------------------------------------------------------------------------------------------
 
 XML = """<?xml version="1.0"?>
@@ -559,7 +594,7 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(put, tmp_path):
 FILES = ("coco", "labelstudio", "cvat", "dlc", "csv", "npz", "yolo", "tps", "imglab", "via")
 
 
-@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize("form", [form for form in FILES if form != "dlc"])  # whose folder is a project
 def test_a_folder_in_place_of_a_file_is_called_a_folder(tmp_path, form):
     (tmp_path / "labels.v1").mkdir()
     with pytest.raises(InputError, match=r"labels\.v1 is a folder where a label file is needed; give the file in it"):

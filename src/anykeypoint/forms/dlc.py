@@ -2,8 +2,9 @@
 
 Lightning Pose writes the same. The table has three or four header lines (scorer, individuals, bodyparts, coords), then
 one line per picture, in image pixels. An empty or NaN cell is a point that is not labelled. Where several tables were
-joined into one file, header lines come again, and each holds for the rows below it. The table has neither boxes nor a
-name for the animal: boxes are put round the points, and the name comes from the specification, `dlc/mouse:FILE`.
+joined into one file, header lines come again, and each holds for the rows below it. A project's folder stands for the
+tables of all its videos. The table has neither boxes nor a name for the animal: boxes are put round the points, and the
+name comes from the specification, `dlc/mouse:FILE`.
 """
 
 import csv
@@ -23,10 +24,11 @@ from .form import NOUN, LabelForm
 from .frames import HDF5, read_frame
 from .picture_search import PictureSearch
 from .point_names import check_spellings, name_key
-from .reading import is_missing, picture_key, read_table, tails
+from .reading import files_below, is_missing, picture_key, read_table, tails
 from .writing import by_picture, one_kind, point_labels
 
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+_VIDEOS = "labeled-data"  # the folder of a project that has a folder for each video
 _NO_NAME = re.compile(r"Unnamed: \d+_level_\d+")  # what pandas writes above a column without a name
 
 
@@ -50,7 +52,7 @@ class _Table(NamedTuple):
 
 
 def read(path: Path, images: Path, word: str = "") -> Labels:
-    """The labels of a file.
+    """The labels of a file, or of all tables of a project's folder (see `label_files`).
 
     word: the name of the animal, "object" by default.
     Individuals with the same body parts, in any order and spelling, are one category. Individuals with other parts
@@ -58,7 +60,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     is its folder, which has the name of the video.
     """
     labels = Labels()
-    tables = list(_tables(read_frame(path) if path.suffix.lower() in HDF5 else read_table(path), path, labels))
+    tables = [table for file in label_files(path) for table in _tables(_lines(file), file, labels)]
     if not tables:
         raise InputError(labels.faults[0])
     known: dict[str, dict[str, None]] = {}  # individual -> its body parts in all tables
@@ -88,6 +90,37 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     ]
     labels.add_named_objects(objects, orders)
     return labels
+
+
+def label_files(path: Path, word: str = "") -> list[Path]:
+    """The file itself; of a folder the `CollectedData` of each video, the .h5 only where there is no .csv.
+
+    What DeepLabCut makes of them, in the folder "training-datasets", has the same rows again and is passed over.
+    """
+    if not path.is_dir():
+        return [path]
+    root = path / _VIDEOS if (path / _VIDEOS).is_dir() else path
+    tables = {file.with_suffix(""): file for file in files_below(root, "**/CollectedData*.h5")}
+    tables |= {file.with_suffix(""): file for file in files_below(root, "**/CollectedData*.csv")}
+    if not tables:
+        raise InputError(
+            f"{root} has no CollectedData_SCORER.csv or .h5 in it or below; give DeepLabCut's project, or a table."
+        )
+    return [tables[key] for key in sorted(tables)]
+
+
+def folder_of(path: Path) -> Path | None:
+    """The folder of the pictures: a project's, which "labeled-data" is in; None for a table that lies elsewhere."""
+    folder = path if path.is_dir() else path.parent
+    whole = folder.absolute()  # a table may be named from within its own folder
+    for above in (folder, *folder.parents, whole, *whole.parents):
+        if above.name == _VIDEOS:
+            return above.parent
+    return folder if path.is_dir() or (folder / _VIDEOS).is_dir() else None
+
+
+def _lines(path: Path) -> list[list[str]]:
+    return read_frame(path) if path.suffix.lower() in HDF5 else read_table(path)
 
 
 def _tables(lines: Iterable[list[str]], path: Path, labels: Labels) -> Iterator[_Table]:
@@ -227,9 +260,11 @@ def _name_lost(data: Dataset) -> list[str]:
 
 FORM = LabelForm(
     read,
-    "DeepLabCut's and Lightning Pose's labels (.csv, .h5)",
+    "DeepLabCut's and Lightning Pose's labels (.csv, .h5, or the project's folder)",
     NOUN,
     write=write,
     suffix=".csv",
+    pictures=folder_of,
+    files=label_files,
     also_lost=_name_lost,
 )
