@@ -118,6 +118,62 @@ def test_pictures_of_a_folder_stay_where_they_are(project, tmp_path):
     assert data.objects[0].image == photos / "more" / "b.png"
 
 
+def photographed(folder: Path, *names: str, shade: int = 0) -> Path:
+    """A folder of pictures that differ."""
+    for place, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture_bytes(shade + place))
+    return folder
+
+
+def test_pictures_of_a_folder_that_was_renamed_are_found_again_with_their_labels(project, tmp_path):
+    first, second = project.add_folder(photographed(tmp_path / "photos", "a.png", "more/b.png"))
+    further = project.add_object(second.id)
+    for picture in (first, second, further):
+        project.save_label(picture.id, label())
+    project.close()
+    os.rename(tmp_path / "photos", tmp_path / "Käfig 3")
+    again = Project(project.folder)
+    assert again.add_folder(tmp_path / "Käfig 3") == [] and len(again.pictures) == 3
+    places = ["a.png", "more/b.png", "more/b.png"]
+    assert [again.path(one) for one in again.pictures] == [tmp_path / "Käfig 3" / place for place in places]
+    assert again.notes == [f"2 pictures of the project were found again in {tmp_path / 'Käfig 3'}, with their labels."]
+    data = registry.read(f"coco:{again.folder / 'labels.json'}", tmp_path / "Käfig 3")
+    assert [item.image for item in data.objects] == [again.path(one) for one in again.pictures]
+    again = opened_again(again)
+    assert again.path(again.picture(second.id)).is_file() and again.label(second.id) == label(1)
+    again.close()
+
+
+def test_a_picture_of_the_name_and_size_of_one_that_is_gone_is_no_other_picture(project, tmp_path):
+    (old,) = project.add_folder(photographed(tmp_path / "one", "img0.png"))
+    project.save_label(old.id, label())
+    os.rename(tmp_path / "one", tmp_path / "away")
+    (new,) = project.add_folder(photographed(tmp_path / "two", "img0.png", shade=9))
+    assert new.id != old.id and project.label(new.id) == Label() and project.picture(old.id) == old
+
+
+def test_copies_of_one_picture_are_found_again_by_their_names(project, tmp_path):
+    for name in ("a.png", "b.png"):
+        photographed(tmp_path / "photos", name)
+    pictures = project.add_folder(tmp_path / "photos")
+    os.rename(tmp_path / "photos", tmp_path / "elsewhere")
+    project.add_folder(tmp_path / "elsewhere")
+    assert [project.path(project.picture(one.id)).name for one in pictures] == ["a.png", "b.png"]
+    assert len(project.pictures) == 2
+
+
+def test_how_many_pictures_are_gone_is_said_with_what_to_do(project, tmp_path):
+    project.tell_gone()
+    project.add_folder(photographed(tmp_path / "photos", "a.png", "b.png"))
+    project.tell_gone()
+    assert project.notes == []
+    os.rename(tmp_path / "photos", tmp_path / "elsewhere")
+    project.tell_gone()
+    (note,) = project.notes
+    assert note.startswith("2 of the pictures are not where they were") and "start with --pictures" in note
+
+
 def test_no_picture_is_stored_over_another(project):
     first, _ = project.store("a.png", picture_bytes(1))
     again, new = project.store("a.png", picture_bytes(1))

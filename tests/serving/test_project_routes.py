@@ -335,6 +335,15 @@ def test_pictures_of_a_folder_are_in_the_project_and_stay_where_they_are(tmp_pat
         photos / "a.png"
     )
     assert not (tmp_path / "project" / "images").exists()
+    photos.rename(tmp_path / "elsewhere")
+    for folders, said in (
+        ([], "1 of the pictures are not where"),
+        ([tmp_path / "elsewhere"], "1 pictures of the project were found again"),
+    ):
+        app = build_app(Service({"tiny": lambda: tiny_model}), project=tmp_path / "project", pictures=folders)
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            (note,) = client.get("/v1/project").json()["notes"]
+            assert note.startswith(said) and len(client.get("/v1/project/pictures").json()) == 1
 
 
 def test_a_picture_of_too_many_pixels_is_refused_by_its_header(serving, tmp_path, monkeypatch):

@@ -22,17 +22,17 @@ from typing import TypeVar
 
 from ..category import Category
 from ..errors import InputError
-from ..geometry import check_overlap
 from ..images import list_pictures, picture_size, read_picture
 from ..io import NotWritten, as_path, write_bytes
 from ..pose import unique_names
 from .change_log import ChangeLog
 from .merging import merged, same_content
+from .moved import FoundPicture, found_again, gone, mark_of, note_of_gone
 from .placing import free_place, safe_name
 from .project_dataset import CocoLabels
 from .project_files import FolderLock, line_of, read_json, write_json, write_lines
 from .project_reading import begin, pictures_of, records_of, renaming_of
-from .records import Label, PointMark, ProjectPicture, Renaming, StoredAnswer
+from .records import Label, ProjectPicture, Renaming, StoredAnswer, check_inside, renamed
 
 IMAGES = "images"
 LABELS = "labels.json"
@@ -151,8 +151,8 @@ class Project:
                 except OSError as error:
                     raise NotWritten(f"Cannot write {place}: {error.strerror}.") from error
                 write_bytes(place, data)
-            file = place.relative_to(self.folder).as_posix()
-            return self._added([(file, place.relative_to(self.folder / IMAGES).as_posix(), size)])[0]
+            file, inside = place.relative_to(self.folder).as_posix(), place.relative_to(self.folder / IMAGES).as_posix()
+            return self._added([FoundPicture(file, inside, size, mark_of(place))])[0]
 
     def _is_of_another(self, place: Path, size: tuple[int, int]) -> bool:
         """Whether a place without a file is that of another picture; one of the same size is that one, put back."""
@@ -162,7 +162,8 @@ class Project:
     def add_folder(self, folder: str | Path, recursive: bool = True) -> list[ProjectPicture]:
         """Add the pictures of a folder, which stay where they are; gives the new ones.
 
-        Raises InputError where the folder cannot be read. What is no readable picture is a note.
+        Pictures of the project whose files are gone, as their folder was renamed, are found again here, with their
+        labels. Raises InputError where the folder cannot be read. What is no readable picture is a note.
         """
         root, found = Path(os.path.abspath(as_path(folder, "A folder of pictures"))), []
         known = {str(self.path(picture)) for picture in self.pictures}
@@ -175,19 +176,40 @@ class Project:
                 continue
             inside = path.is_relative_to(self.folder)
             file = path.relative_to(self.folder).as_posix() if inside else str(path)
-            found.append((file, path.relative_to(root).as_posix(), size))
+            found.append(FoundPicture(file, path.relative_to(root).as_posix(), size, mark_of(path)))
         with self._lock:
+            self._move(found_again(gone(self.folder, self._pictures.values()), found), root)
             return [picture for picture, new in self._added(found) if new]
 
-    def _added(self, found: Iterable[tuple[str, str, tuple[int, int]]]) -> list[tuple[ProjectPicture, bool]]:
+    def tell_gone(self) -> None:
+        """Note how many pictures are not where they were."""
+        with self._lock:
+            self.notes += note_of_gone(self.folder, self._pictures.values())
+
+    def _move(self, places: Mapping[int, str], root: Path) -> None:
+        """Note and save where pictures are now. places: id -> file; root: the folder that they were found in."""
+        if not places:
+            return
+        for number, picture in self._pictures.items():
+            if picture.image_id in places:
+                self._pictures[number] = replace(picture, file=places[picture.image_id])
+                self.changes.mark(number)
+        self._by_file = {picture.file: picture for picture in self._pictures.values() if not picture.of}
+        self._lines = [line_of(picture.to_dict()) for picture in self._pictures.values()]
+        write_lines(self.folder / "pictures.json", "pictures", self._lines)
+        self._coco = CocoLabels(self.folder, self._category)  # which names pictures from the folder of all
+        self._write_coco(self._labels)
+        self.notes.append(f"{len(places)} pictures of the project were found again in {root}, with their labels.")
+
+    def _added(self, found: Iterable[FoundPicture]) -> list[tuple[ProjectPicture, bool]]:
         """The pictures of files with their names and sizes, and whether each is new; the list is saved once."""
         added: list[tuple[ProjectPicture, bool]] = []
         new: dict[str, ProjectPicture] = {}
         first = self._highest + 1
-        for file, name, size in found:
+        for file, name, size, mark in found:
             known = self._by_file.get(file) or new.get(file)
             if known is None:
-                new[file] = ProjectPicture(first + len(new), file, name, size)
+                new[file] = ProjectPicture(first + len(new), file, name, size, mark=mark)
             added.append((known or new[file], known is None))
         if new:
             self._append(list(new.values()))
@@ -233,8 +255,8 @@ class Project:
             coco = CocoLabels(self.folder, category)
             coco.text(self._pictures, self._labels, self._labels)  # whatever is wrong with it is known now
             before, self._category = self._category, category
-            renamed = [n for n, one in self._labels.items() if list(_renamed(one.points, moved)) != list(one.points)]
-            self._renaming = Renaming(moved if renamed else {}, {n: self._labels[n].revision for n in renamed})
+            touched = [n for n, one in self._labels.items() if list(renamed(one.points, moved)) != list(one.points)]
+            self._renaming = Renaming(moved if touched else {}, {n: self._labels[n].revision for n in touched})
             try:
                 self._write_state()
             except BaseException:
@@ -260,7 +282,7 @@ class Project:
         for number, revision in revisions.items():
             label = self._labels.get(number)
             if label is not None and label.revision == revision:  # otherwise it has been written already
-                self._save_label(number, replace(label, points=_renamed(label.points, moved), revision=revision + 1))
+                self._save_label(number, replace(label, points=renamed(label.points, moved), revision=revision + 1))
         if moved:
             self._renaming = Renaming()
             self._write_state()
@@ -295,7 +317,7 @@ class Project:
         with self._lock:
             self._finish_renaming()
             before, picture = self.label(number), self.picture(number)
-            _check_inside(label, picture)
+            check_inside(label, picture)
             if label.revision != before.revision:
                 raise InputError(f"{picture.name} was changed in another window; open it again to see what it is now.")
             if label.example and not (label.done and label.marked):
@@ -375,22 +397,3 @@ class Project:
         """labels.json, from what is in memory. changed: the pictures with another label than when it was written."""
         text = self._coco.text(self._pictures, self._labels, changed)
         write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
-
-
-def _renamed(points: Mapping[str, PointMark], moved: Mapping[str, str]) -> dict[str, PointMark]:
-    """Marks under the new names of their points. moved: old name -> new name."""
-    kept = {name: mark for name, mark in points.items() if name in moved or name not in moved.values()}
-    return {moved.get(name, name): mark for name, mark in kept.items()}
-
-
-def _check_inside(label: Label, picture: ProjectPicture) -> None:
-    """InputError for a point more than a pixel outside its picture, or a box wholly outside."""
-    for name, mark in label.points.items():
-        x, y = mark.place or (0.0, 0.0)
-        if not (-1 <= x <= picture.size[0] + 1 and -1 <= y <= picture.size[1] + 1):
-            raise InputError(
-                f"{picture.name} has {picture.size[0]} x {picture.size[1]} pixels, but the point {name!r} is at "
-                f"({x:g}, {y:g}); a point that is not in the picture is absent."
-            )
-    if label.box is not None:
-        check_overlap(label.box, picture.size, picture.name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..configs.checks import check_flag
 from ..errors import InputError
-from ..geometry import Box, check_box
+from ..geometry import Box, check_box, check_overlap
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2  # as COCO's visibility: not in the picture, there but hidden, visible
 
@@ -26,6 +26,7 @@ class ProjectPicture:
     size: (width, height) of the upright picture in pixels.
     of: of a further object, the id of its picture's first one; 0 of a first one.
     object: the number of the object in its picture, from 1.
+    mark: tells its file wherever it lies, see `moved.mark_of`; "" where an earlier version added it.
     """
 
     id: int
@@ -34,6 +35,7 @@ class ProjectPicture:
     size: tuple[int, int]
     of: int = 0
     object: int = 1
+    mark: str = ""
 
     @property
     def image_id(self) -> int:
@@ -42,15 +44,16 @@ class ProjectPicture:
 
     def to_dict(self) -> dict[str, Any]:
         """As pictures.json has it."""
-        further = {"of": self.of, "object": self.object} if self.of else {}
-        return {"id": self.id, "file": self.file, "name": self.name, "size": list(self.size), **further}
+        more: dict[str, Any] = {"of": self.of, "object": self.object} if self.of else {}
+        more |= {"mark": self.mark} if self.mark else {}
+        return {"id": self.id, "file": self.file, "name": self.name, "size": list(self.size), **more}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ProjectPicture":
         """Of an entry of pictures.json."""
         width, height = data["size"]
-        further = int(data.get("of", 0)), int(data.get("object", 1))
-        return cls(int(data["id"]), str(data["file"]), str(data["name"]), (int(width), int(height)), *further)
+        more = int(data.get("of", 0)), int(data.get("object", 1)), str(data.get("mark", ""))
+        return cls(int(data["id"]), str(data["file"]), str(data["name"]), (int(width), int(height)), *more)
 
 
 @dataclass(frozen=True)
@@ -192,3 +195,22 @@ class StoredAnswer:
 
 def _share(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def renamed(points: Mapping[str, PointMark], moved: Mapping[str, str]) -> dict[str, PointMark]:
+    """Marks under the new names of their points. moved: old name -> new name."""
+    kept = {name: mark for name, mark in points.items() if name in moved or name not in moved.values()}
+    return {moved.get(name, name): mark for name, mark in kept.items()}
+
+
+def check_inside(label: Label, picture: ProjectPicture) -> None:
+    """InputError for a point more than a pixel outside its picture, or a box wholly outside."""
+    for name, mark in label.points.items():
+        x, y = mark.place or (0.0, 0.0)
+        if not (-1 <= x <= picture.size[0] + 1 and -1 <= y <= picture.size[1] + 1):
+            raise InputError(
+                f"{picture.name} has {picture.size[0]} x {picture.size[1]} pixels, but the point {name!r} is at "
+                f"({x:g}, {y:g}); a point that is not in the picture is absent."
+            )
+    if label.box is not None:
+        check_overlap(label.box, picture.size, picture.name)

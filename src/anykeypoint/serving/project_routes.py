@@ -69,6 +69,7 @@ class ProjectDesk:
         self.service, self.project = service, Project(folder)
         for more in pictures:
             self.project.add_folder(more)
+        self.project.tell_gone()
         self.background = BackgroundAnswers(self.project, self.model)
         self.run = secrets.token_hex(4)  # tells the revisions of this run of the server from those of others
         self.files = PictureFiles(FILES_BYTES)
