@@ -54,6 +54,20 @@ def test_adapt_writes_a_model_that_predict_needs_no_category_for(work, capsys):
     assert code == 2 and "holds a model already" in err
 
 
+def test_predictions_of_an_adapted_model_call_the_points_as_its_labels_do(work, capsys):
+    labels = json.loads((work / "one" / ANNOTATIONS).read_text())
+    (kind,) = labels["categories"]
+    kind["keypoints"] = [f"{name.replace(' ', '_')}_{i}" for i, name in enumerate(kind["keypoints"])]
+    (work / "one" / "underscores.json").write_text(json.dumps(labels))
+    given = ["--data", f"coco:{work / 'one' / 'underscores.json'}", *data(work, "one")[2:]]
+    assert run(capsys, "adapt", *given, "--recipe", work / "small.yaml", "-o", work / "named")[0] == 0
+    picture = work / "one" / IMAGES / labels["images"][0]["file_name"]
+    written = work / "named.json", work / "named.csv"
+    assert run(capsys, "predict", picture, "--model", work / "named", "-o", written[0], "-o", written[1])[0] == 0
+    assert json.loads(written[0].read_text())["categories"][0]["keypoints"] == kind["keypoints"]
+    assert all(name in written[1].read_text() for name in kind["keypoints"])
+
+
 def test_of_several_categories_one_is_chosen(work, capsys):
     given = [*data(work, "two"), "--recipe", work / "small.yaml", "-o", work / "other"]
     code, _, err = run(capsys, "adapt", *given)

@@ -31,6 +31,7 @@ class Outputs:
     names: what each image is called in the tables.
     model: the name of the model, which COCO files state.
     ids: of labels, which the tables take over with the names of pictures and points; None where none are given.
+    points: what the tables call the points, as the labels do that a model was adapted with; None keeps their names.
     pictures: for each image the files to draw its poses into.
     densities: for each image the JSON file that gets all that its poses hold.
     panels: for each image the picture that gets a panel for each keypoint's density.
@@ -46,6 +47,7 @@ class Outputs:
     names: PictureNames | None = None
     model: str = ""
     ids: LabelIds | None = None
+    points: list[str] | None = None
     pictures: dict[Path, list[Path]] = field(default_factory=dict)
     densities: dict[Path, Path] = field(default_factory=dict)
     panels: dict[Path, Path] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Outputs:
     def _row(self, pose: Pose, path: Path) -> Pose:
         """A pose as the tables have it, which have no room for densities."""
         if self.ids is None:
-            return replace(pose, density=None)
+            return replace(pose, density=None, names=self.points or pose.names)
         ids = self.ids
         return replace(pose, density=None, image=ids.pictures[path], names=ids.points, category=ids.category)
 

@@ -153,6 +153,7 @@ def run(
     """Predict the keypoints of objects in pictures, from words, examples or both. Without -o a table is printed."""
     from ..example import read_marked, to_example
     from ..forms.label_ids import label_ids
+    from ..forms.writing import point_labels
     from ..images.limits import check_max_pixels
     from ..inference.box_files import read_boxes
     from ..inference.files import find_all_images, predict_files
@@ -190,6 +191,7 @@ def run(
     inputs += [path for one in marked for path in (one.picture, one.file)]
     ids = None if ids_from is None else label_ids(ids_from, paths, chosen)
     outputs = plan_outputs(output or (), paths, inputs, density, explain, name_pictures(images, paths), ids)
+    outputs.points = None if own is None else point_labels(own)
     if model is None:
         model = default_model(needed)
     else:
