@@ -12,7 +12,7 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms import mp100
 from anykeypoint.forms.carfusion import TWICE
 from anykeypoint.forms.dataset import NO_IMAGE, UNLABELLED
-from anykeypoint.forms.registry import fingerprint, load, parse, pictures_of, read
+from anykeypoint.forms.registry import fingerprint, load, parse, pictures_of, read, read_categories
 from anykeypoint.library.lookup import category
 
 
@@ -56,6 +56,29 @@ def refuse(message, spec, *arguments, **options):
 def test_a_form_that_does_not_know_its_pictures_asks_for_their_folder(tmp_path, form):
     file = put(tmp_path / "labels.json", document({1: ("lamp", "")}))
     refuse(r"where the pictures of .* are; give their folder too \(--images FOLDER\)", f"{form}:{file}")
+
+
+@pytest.mark.parametrize("stated", ["photos", "absolute"])
+def test_a_coco_file_that_states_its_folder_of_pictures_needs_no_other(tmp_path, stated):
+    info = {"pictures": str(tmp_path / "photos") if stated == "absolute" else stated}
+    file = put(tmp_path / "labels.json", {"info": info, **document({1: ("lamp", "")})}, tmp_path / "photos")
+    assert read(f"coco:{file}", strict=True).objects[1].image == tmp_path / "photos" / "1.png"
+
+
+@pytest.mark.parametrize("pictures", ["gone", "", 3, None])
+def test_a_coco_file_that_states_no_folder_that_is_there_asks_for_one(tmp_path, pictures):
+    file = put(tmp_path / "labels.json", {"info": {"pictures": pictures}, **document({1: ("lamp", "")})})
+    refuse(r"give their folder too \(--images FOLDER\)", f"coco:{file}")
+
+
+def test_roboflows_coco_files_lie_among_their_pictures(tmp_path):
+    file = put(tmp_path / "_annotations.coco.json", document({1: ("lamp", "")}), tmp_path)
+    assert read(f"coco:{file}", strict=True).objects[0].image == tmp_path / "0.png"
+
+
+def test_categories_are_read_without_pictures_where_the_place_of_the_file_does_not_tell(tmp_path):
+    file = put(tmp_path / "labels.json", document({1: ("lamp", "")}))
+    assert [kind.name for kind in read_categories(f"coco:{file}")] == ["lamp"]
 
 
 # --- MP-100 --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 Its skeletons count from 1 in COCO's own files and in ours, and from 0 in many others (see `skeletons`).
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,6 +27,10 @@ from .selecting import select
 from .skeletons import with_base, written_edges
 from .walk import Edges, Kept, Picture, Rules
 from .writing import by_picture, json_text, picture_name, point_labels
+
+_ROBOFLOW = "_annotations.coco.json"  # what Roboflow calls its files
+_HEAD = 1 << 16  # bytes at the start of a file in which `info` is looked for
+_INFO = re.compile(r'\s*\{\s*"info"\s*:\s*(\{.*)', re.DOTALL)
 
 
 def read(path: Path, images: Path, selection: str = "") -> Labels:
@@ -205,6 +211,24 @@ def _category(_: int, name: str, labels: list[str], edges: Edges) -> Category | 
     return walk.own_category(name, labels, edges) if labels else None
 
 
+def folder_of(path: Path) -> Path | None:
+    """The folder that `info.pictures` states, as labels.json of a project does; None where there is no such folder.
+
+    Only what a file begins with is looked at, as it may be large. Roboflow's files lie among their pictures.
+    """
+    if path.name == _ROBOFLOW:
+        return path.parent
+    try:
+        with path.open("rb") as file:
+            begun = _INFO.match(file.read(_HEAD).decode("utf-8", "replace"))
+        info = json.JSONDecoder().raw_decode(begun[1])[0] if begun else {}
+    except (OSError, ValueError, RecursionError):
+        return None
+    stated = info.get("pictures") if isinstance(info, dict) else None
+    folder = path.parent / stated if isinstance(stated, str) and stated else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def _digest(path: Path, word: str, _: Callable[[str], str]) -> str | None:
     """Without a word the file's own SHA-256, as the results of earlier versions have it."""
     return None if word else file_digest(path)
@@ -217,6 +241,7 @@ FORM = LabelForm(
     write=write,
     suffix=".json",
     holds=ALL,
+    pictures=folder_of,
     digest=_digest,
 )
 AP10K = LabelForm(read, "AP-10K (.json)", "species or families, parted by commas")

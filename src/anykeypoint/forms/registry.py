@@ -128,8 +128,9 @@ def read(
 
 def read_categories(spec: str) -> list[Category]:
     """The categories of a specification. No picture is opened, and none need be there."""
-    form = form_of(parse(spec)[0])
-    placed = form.join is not None or form.pictures is not None
+    name, _, path = parse(spec)
+    form = form_of(name)
+    placed = form.join is not None or (form.pictures is not None and form.pictures(path) is not None)
     return list(read(spec, None if placed else Path(), allow_missing=True).categories.values())
 
 
