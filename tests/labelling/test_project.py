@@ -414,6 +414,22 @@ def test_labels_go_out_in_every_form(project, form):
     assert written.content
 
 
+@pytest.mark.parametrize("form", ["yolo", "labelme", "cvat", "tps"])
+def test_a_picture_that_is_gone_costs_an_export_its_own_objects_alone(project, tmp_path, form):
+    pictures = project.add_folder(photographed(tmp_path / "photos", "a.png", "b.png"))
+    for picture in pictures:
+        project.save_label(picture.id, label())
+    os.remove(tmp_path / "photos" / "a.png")
+    written, _ = exported(project, form)
+    assert written.lost[0] == "1 objects whose pictures are not there any longer"
+    shown = written.content if isinstance(written.content, str) else " ".join(written.content)
+    assert "b." in shown and "a.png" not in shown
+    assert len(json.loads(exported(project, "coco")[0].content)["annotations"]) == 2
+    os.remove(tmp_path / "photos" / "b.png")
+    with pytest.raises(InputError, match=r"a\.png is not there, .* put it back, or leave out that picture"):
+        exported(project, form)
+
+
 def test_answers_go_out_where_they_are_asked_for(project):
     first, _ = project.store("a.png", picture_bytes(1))
     second, _ = project.store("b.png", picture_bytes(2))

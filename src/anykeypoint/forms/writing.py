@@ -48,6 +48,8 @@ def by_picture(data: Dataset, images: Path) -> dict[str, PictureLabels]:
 def needed_size(path: Path, why: str) -> tuple[int, int]:
     """(width, height) of a picture in pixels; InputError if it is no readable picture. why: what needs its size."""
     size = picture_size(path)
+    if size is None and not path.exists():
+        raise InputError(f"{path} is not there, and {why}; put it back, or leave out that picture.")
     if size is None:
         raise InputError(f"{path} is no readable picture, and {why}; mend or leave out that picture.")
     return size

@@ -1,5 +1,6 @@
 """The labels of a project in every form that labels are written in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -13,6 +14,7 @@ from .project_dataset import as_dataset, pictures_folder
 def exported(project: Project, form: str, with_answers: bool = False) -> tuple[Written, Path]:
     """The labels of a project in a form of `forms.registry.writable_forms`, and the folder that its pictures are in.
 
+    Where the form needs the pictures, objects of those that are gone are left out, which `lost` says.
     Raises InputError where there is nothing to write, and for what the form cannot hold.
     """
     pictures = {picture.id: picture for picture in project.pictures}
@@ -21,7 +23,15 @@ def exported(project: Project, form: str, with_answers: bool = False) -> tuple[W
     if not labelled.objects:
         other = "" if with_answers else ", or export the answers that nobody has looked at"
         raise InputError(f"There is no labelled object yet; finish a picture first{other}.")
-    return convert(labelled, root, form), root
+    try:
+        return convert(labelled, root, form), root
+    except InputError:
+        there = [item for item in labelled.objects if item.image.is_file()]
+        if not 0 < len(there) < len(labelled.objects):
+            raise
+        written = convert(replace(labelled, objects=there), root, form)
+        gone = f"{len(labelled.objects) - len(there)} objects whose pictures are not there any longer"
+        return Written(written.content, [gone, *written.lost]), root
 
 
 def dataset_of(project: Project, with_answers: bool = False) -> Dataset:
