@@ -126,6 +126,16 @@ def test_two_windows_change_one_picture_and_nothing_is_lost(client):
     assert client.get("/v1/project/pictures/1").json()["label"] == third["label"]
 
 
+def test_a_point_that_is_not_looked_for_is_kept_and_said_once(client):
+    settled(client)
+    points = {"nose": [30, 20, 2], "left eear": [20, 8, 2]}
+    answer = client.put("/v1/project/pictures/1/label", json={"points": points, "revision": 0}).json()
+    assert answer["label"]["points"] == points
+    (said,) = answer["said"]
+    assert said == "What is looked for has no point 'left eear' (near: left ear); it is kept, but no export has it."
+    assert client.put("/v1/project/pictures/1/label", json={"points": points, "revision": 1}).json()["said"] == []
+
+
 def test_only_pictures_that_changed_are_listed_again(client):
     settled(client)
     first = client.get("/v1/project/pictures")

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from ..configs.checks import near_names
 from ..errors import InputError
 from ..forms.registry import writable_forms
 from ..geometry import check_box
@@ -178,15 +179,25 @@ class ProjectDesk:
 
     def save(self, number: int, body: LabelBody) -> dict[str, Any]:
         """Save what a person says of a picture, and answer the others anew where that changes something."""
-        picture, label, said = self.picture(number), _label_of(body), []
+        picture, label = self.picture(number), _label_of(body)
+        said = self._unknown(number, label)
         if body.base is not None:
-            _, said = self.project.merge_label(number, label, _label_of(body.base))
+            said = [*self.project.merge_label(number, label, _label_of(body.base))[1], *said]
         elif body.revision != self.project.label(number).revision:
             raise Refusal(409, f"{picture.name} was changed in another window; this one shows it now.", "revision")
         else:
             self.project.save_label(number, replace(label, revision=body.revision))
         self.background.wake()
         return {**self.whole(number), "said": said}
+
+    def _unknown(self, number: int, label: Label) -> list[str]:
+        """A sentence where a label names points that the category lacks and the picture had not: perhaps misspelt."""
+        known = {*self.project.point_names, *self.project.label(number).points}
+        odd = [name for name in label.points if name not in known]
+        if not odd:
+            return []
+        near = near_names(odd[0], self.project.point_names)
+        return [f"What is looked for has no point {odd[0]!r}{near}; it is kept, but no export has it."]
 
 
 def project_router(service: ProjectService, project: Path | Project, pictures: Sequence[Path] = ()) -> APIRouter:
