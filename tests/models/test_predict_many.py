@@ -1,5 +1,7 @@
 """Several objects asked together: every family answers each of them as it answers it alone."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tiny
@@ -92,6 +94,19 @@ def test_the_other_families_answer_any_mix_as_each_alone_too(models, name, data)
     asked = data.draw(st.lists(queries(name, prompts), min_size=1, max_size=3))
     for query, answer in zip(asked, answered(models[name], asked), strict=True):
         same(answer, alone(models[name], query))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", [*MATCHERS, *OTHERS])
+def test_a_model_that_went_to_another_process_answers_as_before(models, tmp_path, name, dtype):
+    model = models[name]
+    if dtype == "bfloat16" and name != "few-shot":
+        model.save_pretrained(tmp_path)
+        model = ak.load(str(tmp_path), dtype=dtype)
+    example = None if name in ("capex", "capellm") else EXAMPLES[0]
+    query = ObjectQuery(PICTURES[0], FISH, BOXES[2], example)
+    before = alone(model, query)  # and what it keeps of the example is not in the way
+    same(alone(pickle.loads(pickle.dumps(model)), query), before)
 
 
 @pytest.mark.parametrize("name", MATCHERS)

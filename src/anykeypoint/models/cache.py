@@ -22,12 +22,9 @@ class BoundedCache:
         self._values: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies, which have a lock of their own."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies, in this process or another, which start empty: a value may be anything, and can be made again."""
+        return BoundedCache, (self.size,)
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key; `make` computes it where it is not kept."""
@@ -64,7 +61,7 @@ class CachingModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.cache = BoundedCache(self.cache_size)
-        self.register_load_state_dict_post_hook(lambda module, keys: module.cache.clear())
+        self.register_load_state_dict_post_hook(_forget)
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         self.cache.clear()
@@ -74,6 +71,11 @@ class CachingModule(nn.Module):
         """Switch between training and inference, with an empty cache in both."""
         self.cache.clear()
         return super().train(mode)
+
+
+def _forget(module: Any, _: Any) -> None:
+    """What a module does when its weights are loaded; a named function, so that models can go to other processes."""
+    module.cache.clear()
 
 
 def pixels_key(pixels: np.ndarray) -> bytes:

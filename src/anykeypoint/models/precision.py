@@ -64,9 +64,13 @@ def language_to_precision(language: Any, dtype: torch.dtype) -> None:
     halves = [layer.mlp for layer in layers[1:]]
     for part in halves:
         part.to(dtype)
-        part.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype), *inputs[1:]))
+        part.register_forward_pre_hook(partial(_first_cast, dtype))
     cast = {id(tensor) for part in halves for tensor in part.parameters()}
     for tensor in (*language.parameters(), *language.buffers()):
         if tensor.is_floating_point() and id(tensor) not in cast:
             tensor.data = tensor.data.float()
     language.layer_dtype = dtype
+
+
+def _first_cast(dtype: torch.dtype, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return inputs[0].to(dtype), *inputs[1:]
