@@ -47,20 +47,26 @@ def check_box(box: Box) -> Box:
     One side may be 0, as that of three points on a vertical line: the square of a crop has the longer side.
     """
     try:
-        if isinstance(box, str | bytes | dict | set):
+        if isinstance(box, str | bytes | dict | set) or np.ma.is_masked(box):
             raise TypeError
+        box = box.detach() if hasattr(box, "detach") else box  # type: ignore[attr-defined]  # a tensor with a gradient
         values = tuple(float(value) for value in box)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
         raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {box!r}.") from None
     if len(values) != 4 or not np.isfinite(values).all():
-        raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {list(box)}.")
+        raise InputError(f"A box must be four finite numbers x, y, w, h in pixels, but got {_shown(box)}.")
     if max(map(abs, values)) > LARGEST:
-        raise InputError(f"A box's numbers must not be beyond {LARGEST:.0e} pixels, but got {list(box)}.")
+        raise InputError(f"A box's numbers must not be beyond {LARGEST:.0e} pixels, but got {_shown(values)}.")
     if min(values[2:]) < 0 or max(values[2:]) <= 0:
         raise InputError(
-            f"A box must have a width or height above 0, and neither below, but got {list(box)}; give x, y, w, h."
+            f"A box must have a width or height above 0, and neither below, but got {_shown(values)}; give x, y, w, h."
         )
     return values  # type: ignore[return-value]
+
+
+def _shown(box: Any) -> list[Any]:
+    """The numbers of a box in a sentence: those of numpy and torch without their types."""
+    return [value.item() if hasattr(value, "item") else value for value in box]
 
 
 def check_overlap(box: Box, size: tuple[int, int], name: str = "the picture") -> Box:

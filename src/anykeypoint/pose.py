@@ -14,7 +14,7 @@ import numpy as np
 
 from .category import check_edges
 from .configs.checks import check_share
-from .density import Density, check_covariance, frozen_array
+from .density import Density, check_covariance, frozen_array, of_tensor
 from .density.presence import present_points
 from .errors import InputError, first_line
 from .geometry import Box, Crop, check_box, check_image_size
@@ -342,8 +342,8 @@ def _identified(value: Any, count: int) -> tuple[str | None, ...]:
 
 def _flags(value: Any, count: int) -> np.ndarray:
     try:
-        array = np.array(value)
-    except ValueError:  # rows of several lengths
+        array = np.array(of_tensor(value))
+    except (ValueError, RuntimeError, TypeError):  # rows of several lengths, or a tensor without numbers
         array = np.array(None)
     if array.dtype != bool or array.shape != (count,):
         raise InputError(

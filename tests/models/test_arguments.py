@@ -1,6 +1,7 @@
 """What the public methods take: several pictures, boxes and forms of a category; and what they say to anything else."""
 
 import io
+import warnings
 from functools import partial
 
 import numpy as np
@@ -45,6 +46,10 @@ WRONG = {
     "array": np.zeros((2, 3)),
     "texts": np.array(["a", "b"]),
     "tensor": torch.zeros(2, 2, 2, 2),
+    "masked array": np.ma.masked_array([[1, 2, 3]], mask=True),
+    "number in an array": np.array(5),
+    "gradient": torch.zeros(2, 5, 7, requires_grad=True),
+    "iterator": iter([object()]),
     "text file": io.StringIO("x"),
     "category": FISH,
     "example": EXAMPLE,
@@ -85,7 +90,9 @@ def fed(call, **given):
             if name in taken:
                 continue
             try:
-                call(**{argument: value})
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    call(**{argument: value})
             except Exception as error:
                 assert isinstance(error, ak.InputError), f"{argument}={name}: {error!r}"
                 sentence(error)
@@ -161,14 +168,14 @@ def test_the_public_functions_and_classes_answer_every_wrong_argument_with_a_sen
     texts = ("text", "blank", "zero byte")
     fed(lambda **given: ak.Keypoint(**{"name": "a", **given}), name=("text", "zero byte"), description=texts,
         label=texts, phrase=texts)  # fmt: skip
-    no_edges = ("empty list", "empty mapping", "blank", "none")
+    no_edges = ("empty list", "empty mapping", "blank")
     fed(lambda **given: ak.Category(**{"name": "a", "keypoints": FISH.keypoints, **given}), name=texts, keypoints=(),
-        skeleton=no_edges, pairs=no_edges, noun=("text", "zero byte"), alone=("empty list",))  # fmt: skip
+        skeleton=no_edges, pairs=(*no_edges, "none"), noun=("text", "zero byte"), alone=("empty list",))  # fmt: skip
     fed(ak.Category.from_text, text=("text",))
     fed(ak.Category.from_dict, data=())
     fed(ak.Category.from_file, path=())
     fed(FISH.only, rows=("set",))
-    unread = ("text", "blank", "zero byte", "bytes", "array", "texts", "tensor", "text file")  # refused when it is read
+    unread = ("text", "blank", "zero byte", "bytes", "array")  # paths and bytes are refused when they are read
     fed(lambda **given: ak.Example(**{"image": PICTURE, "points": [[1, 2]], **given}), image=unread,
         points=(), box=("none",), category=("none",))  # fmt: skip
     fed(lambda **given: ak.Detection(**{"box": BOX, "score": 0.5, "word": "a", **given}), box=(),
@@ -191,6 +198,15 @@ def test_a_pose_answers_every_wrong_argument_with_a_sentence():
 
 
 # --- forms of arguments --------------------------------------------------------------------------------------------
+
+
+def test_numbers_and_flags_of_numpy_are_taken_for_pythons(models):
+    asked = {"density": 7, "words": True, "mirror": False, "fine": True, "presence": 0.25}
+    of_numpy = {name: np.array(value)[()] for name, value in asked.items()}
+    one, other = (models["evidence"].predict(PICTURE, FISH, example=EXAMPLE, **given) for given in (asked, of_numpy))
+    assert one.to_dict() == other.to_dict()
+    one, other = (models["capellm"].predict(PICTURE, FISH, strategy="sampling", seed=of(3)) for of in (int, np.int64))
+    assert one.to_dict() == other.to_dict()
 
 
 @pytest.mark.parametrize("name", NAMES)

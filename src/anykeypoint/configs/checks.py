@@ -12,6 +12,12 @@ from typing import Any
 from ..errors import InputError
 
 
+def plain(value: Any) -> Any:
+    """A number or a flag of numpy as Python's own, which is what callers mean by it; anything else as it is."""
+    kind = type(value)  # by its name, as numpy is not imported for the command line's sake
+    return value.item() if kind.__module__ == "numpy" and kind.__name__ != "ndarray" else value
+
+
 def check_whole(value: Any, what: str, least: int = 1) -> int:
     """The value if it is an int (no bool) of at least `least`; InputError otherwise."""
     if type(value) is not int or value < least:

@@ -204,11 +204,31 @@ def disc_shares(crop: Crop, cells: int, point: np.ndarray, radius: float) -> np.
 def frozen_array(value: Any, what: str) -> np.ndarray:
     """A float64 copy that cannot be written to; InputError if it is not numbers. what: subject of the sentence."""
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
+        array = as_numbers(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{what} must be an array of numbers, but got {type(value).__name__}.") from error
     array.setflags(write=False)
     return array
+
+
+def as_numbers(value: Any) -> np.ndarray:
+    """A float64 copy of an array, of rows, or of a tensor of torch, wherever it is and whether it has a gradient.
+
+    What a masked array hides is NaN. Raises TypeError, ValueError, OverflowError or RuntimeError for anything else.
+    """
+    value = of_tensor(value)
+    if isinstance(value, np.ma.MaskedArray):
+        value = value.astype(np.float64).filled(np.nan)
+    return np.array(value, dtype=np.float64)
+
+
+def of_tensor(value: Any) -> Any:
+    """The numbers of a tensor of torch as an array; anything else as it is. Raises RuntimeError or TypeError for one
+    that has none at hand."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()  # numpy has no bfloat16
 
 
 def _first_patch(cells: np.ndarray) -> np.ndarray:

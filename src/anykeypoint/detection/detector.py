@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..configs import typed
-from ..configs.checks import check_share, check_whole
+from ..configs.checks import check_share, check_whole, plain
 from ..errors import InputError
 from ..images import ImageSource, UprightPicture, read_picture
 from .boxes import Detection, cut, suppress
@@ -77,7 +77,7 @@ def _enlarged(found: Detection, picture: UprightPicture) -> Detection:
 
 def check_most(most: int) -> int:
     """The greatest number of detections in a picture; InputError unless it is a whole number from 1."""
-    return check_whole(most, "The most detections in a picture")
+    return check_whole(plain(most), "The most detections in a picture")
 
 
 def split_words(words: str | Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..configs.checks import plain
 from ..errors import InputError
 
 MAX_PIXELS = 40_000_000  # number of pixels up to which a picture is read as it is; a larger one is read shrunk
@@ -14,6 +15,7 @@ def check_max_pixels(value: Any) -> int:
     """The number of pixels above which a picture is read shrunk, MAX_PIXELS for None; InputError unless it is whole."""
     if value is None:
         return MAX_PIXELS
+    value = plain(value)
     if type(value) is not int or value < 1:
         raise InputError(f"The limit of pixels must be a whole number from 1, but got {value!r}; give e.g. 40000000.")
     return value
@@ -32,7 +34,7 @@ def check_size(width: int, height: int, name: str) -> None:
 def check_ceiling(width: int, height: int, name: str) -> None:
     """InputError for a picture that is too large even to be read shrunk. name: subject of the sentence."""
     if min(width, height) < 1:
-        raise InputError(f"{name} has {width} x {height} pixels, but each side must be 1 or more; get the file again.")
+        raise InputError(f"{name} has {width} x {height} pixels, but each side must be 1 or more; give another.")
     if width * height > CEILING:
         raise InputError(
             f"{name} has {width} x {height} pixels, but at most {CEILING // 10**6} million are read, even shrunk; "

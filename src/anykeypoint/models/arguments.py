@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..category import Category, Keypoint
-from ..configs.checks import check_flag, check_whole, near_names
+from ..configs.checks import check_flag, check_whole, near_names, plain
+from ..density import as_numbers
 from ..errors import InputError
 from ..geometry import Box, check_box
 from ..images import ImageSource, UprightPicture, read_picture
@@ -71,11 +72,12 @@ def let_answer(model: Any, answer: str | None, called: str) -> None:
 
 def check_words(value: Any) -> bool | None:
     """Whether words are read, or None; InputError for anything else."""
-    return None if value is None else check_flag(value, "Whether words are read")
+    return None if value is None else check_flag(plain(value), "Whether words are read")
 
 
 def check_density(value: Any) -> bool | int:
     """True, False, or a number of cells on a side; InputError for anything else."""
+    value = plain(value)
     if not isinstance(value, bool) and check_whole(value, "A density's cells on a side") > MOST_CELLS:
         raise InputError(f"A density has at most {MOST_CELLS} cells on a side, but got {value!r:.80}; choose fewer.")
     return value
@@ -84,8 +86,8 @@ def check_density(value: Any) -> bool | int:
 def check_points(points: Any) -> tuple[np.ndarray, bool]:
     """The points to name [P, 2] in image pixels, and whether a single (x, y) was given; InputError for others."""
     try:
-        places = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+        places = as_numbers(points)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         places = np.array(np.nan)
     single = places.shape == (2,)
     places = places[None] if single else places
@@ -116,9 +118,12 @@ def is_several(box: Any, none: bool = False) -> bool:
     """
     if box is None:
         return False
-    if not isinstance(box, list | tuple) and not hasattr(box, "ndim"):
+    listed = isinstance(box, list | tuple)
+    if not listed and not (hasattr(box, "ndim") and box.ndim > 0):
+        if hasattr(box, "__next__"):  # it would be empty when it is read again
+            raise InputError(f"Boxes must be a list of x, y, w, h in pixels, but got {_kind(box)}; pass list(...).")
         check_box(box)  # says what a box is
-    if len(np.shape(box) if hasattr(box, "ndim") else (1,)) != 1 or len(box) == 0:
+    if (not listed and box.ndim > 1) or len(box) == 0:
         return True
     inner = [one is None or (hasattr(one, "__len__") and getattr(one, "ndim", 1) > 0) for one in box]
     if any(inner) and (not all(inner) or (not none and any(one is None for one in box))):

@@ -57,10 +57,10 @@ def check_inside(example: Example, size: tuple[int, int]) -> None:
     if off.any():
         rows = np.flatnonzero(off).tolist()
         named = [f"point {row}" if example.category is None else example.category.names[row] for row in rows]
-        x, y = example.points[rows[0]]
+        (x, y), lie = example.points[rows[0]], "lies" if len(rows) == 1 else "lie"
         raise InputError(
-            f"The example's picture has {size[0]} x {size[1]} pixels, but {first_few(named, 5)} lie outside, the first "
-            f"at ({x:g}, {y:g}); give points in pixels of that picture, NaN where not shown."
+            f"The example's picture has {size[0]} x {size[1]} pixels, but {first_few(named, 5)} {lie} outside, the "
+            f"first at ({x:g}, {y:g}); give points in pixels of that picture, NaN where not shown."
         )
 
 

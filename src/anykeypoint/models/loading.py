@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..configs.checks import check_choice, check_whole, near_names
+from ..configs.checks import check_choice, check_whole, near_names, plain
 from ..configs.lazy import resolve
 from ..errors import InputError
 from .device import pick_device
@@ -25,6 +25,7 @@ def load(name: str, device: str = "auto", dtype: str | torch.dtype = "float32", 
     if isinstance(dtype, torch.dtype):
         dtype = str(dtype).removeprefix("torch.")
     check_choice(dtype, "dtype", DTYPES)
+    image_size = plain(image_size)
     if image_size is not None and check_whole(image_size, "The image size of a model, in pixels,") > MOST_PIXELS:
         raise InputError(f"The image size of a model is at most {MOST_PIXELS} pixels, but got {image_size}.")
     place = pick_device(device)  # refused before the weights are read, which may take minutes

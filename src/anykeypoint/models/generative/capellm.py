@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...category import Category
-from ...configs.checks import check_flag, check_whole
+from ...configs.checks import check_flag, check_whole, plain
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...density.presence import PRESENT_FROM
 from ...errors import InputError
@@ -244,8 +244,8 @@ class CapeLLMView:
         """
         check_options("CapeLLM", others, OPTIONS)
         category, density = as_category(category), check_density(density)
-        check_whole(seed, "A seed", least=0)
-        check_flag(cumulative, "Whether it is asked cumulatively")
+        seed = check_whole(plain(seed), "A seed", least=0)
+        cumulative = check_flag(plain(cumulative), "Whether it is asked cumulatively")
         strategy_name = self.model.config.strategy if strategy is None else strategy
         check_describe(describe)
         self.model.warn_of_language(category)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...configs.checks import check_text, check_whole
+from ...configs.checks import check_text, check_whole, plain
 from ...decoding import DecodedPoints, Engine, Prefix
 from ...density.presence import PRESENT_FROM
 from ...errors import InputError
@@ -173,7 +173,7 @@ class KptLLMView:
         """
         check_options("KptLLM", others, OPTIONS)
         category, density = as_category(category), check_density(density)
-        check_whole(seed, "A seed", least=0)
+        seed = check_whole(plain(seed), "A seed", least=0)
         examples = check_examples(example, category)
         words = True if check_words(words) is None else words
         self._check_options(examples, words, describe, strategy, density)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...category import Category
-from ...configs.checks import check_flag, check_share
+from ...configs.checks import check_flag, check_share, plain
 from ...density.presence import PRESENT_FROM
 from ...density.temperature import tempered
 from ...errors import InputError
@@ -161,7 +161,7 @@ def question_of(
     check_options("A matcher", others, _OPTIONS)
     prompt, covered = prompt_for(model, category, example, words, describe)
     looked_at = _looked_at(model, example, fine)
-    mirror = check_flag(mirror, "Whether the mirrored picture is asked about too")
+    mirror = check_flag(plain(mirror), "Whether the mirrored picture is asked about too")
     check_share(presence, "The least presence of a present point")
     return MatcherQuestion(category, prompt, covered, looked_at, density, mirror, presence)
 
@@ -171,7 +171,7 @@ def _looked_at(model: Asked, example: Example | Sequence[Example] | None, fine: 
 
     Raises InputError for a second look that is requested without an example.
     """
-    wanted = model.config.fine if fine is None else check_flag(fine, "Whether a second look is taken")
+    wanted = model.config.fine if fine is None else check_flag(plain(fine), "Whether a second look is taken")
     if fine and example is None:
         raise InputError("A second look compares with an example; pass one, or leave fine out.")
     return as_examples(example) if wanted and example is not None else []
