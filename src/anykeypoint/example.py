@@ -20,7 +20,7 @@ from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
 from .forms.reading import picture_key
 from .geometry import Box, check_box
-from .images import ImageSource, check_source
+from .images import ImageSource, kept_source
 from .io import text_of
 from .library.lookup import as_category
 from .pose import unique_names
@@ -30,11 +30,13 @@ from .pose import unique_names
 class Example:
     """One object with its keypoints marked.
 
-    image: what `images.read_picture` takes.
+    image: what `images.read_picture` takes. Arrays, Pillow images and file objects are read at once, so that what is
+        done to them later does not change the example.
     points: [K, 2] in image pixels, NaN where a point is not marked.
     box: [x, y, w, h] of the object in image pixels; None for the whole picture.
     category: the names of the points (see `library.lookup.as_category`); None where only their places are known.
-    Raises InputError if no point is marked, or the category has another number of points.
+    Raises InputError if no point is marked, the category has another number of points, or a picture that is
+    read at once cannot be.
 
     >>> names = ["upper left", "upper right", "lower right", "lower left"]
     >>> corners = [[152, 96], [410, 96], [427, 418], [102, 420]]
@@ -51,7 +53,7 @@ class Example:
     category: Category | None = None
 
     def __post_init__(self) -> None:
-        check_source(self.image)
+        object.__setattr__(self, "image", kept_source(self.image))
         points = frozen_array(self.points, "An example's points")
         if points.ndim != 2 or points.shape[1] != 2:
             raise InputError(f"An example's points must be (K, 2) in pixels, but got {points.shape}.")

@@ -143,6 +143,38 @@ def test_a_limit_is_a_whole_number_of_pixels(most):
     assert "limit of pixels" in refusal(encoded(picture(4, 4), "PNG"), max_pixels=most)
 
 
+def test_a_limit_may_be_a_number_of_numpy():
+    assert read_picture(picture(40, 40), np.int64(400)).shrunk == 2
+
+
+# --- callers' pictures ---------------------------------------------------------------------------------------------
+
+
+def test_pixels_of_sixteen_bits_may_have_either_byte_first():
+    values = np.linspace(0, 60000, 12 * 9).astype(np.uint16).reshape(9, 12)
+    one, other = (read_picture(values.astype(order)).pixels for order in ("<u2", ">u2"))
+    assert one.tobytes() == other.tobytes()
+
+
+def test_pixels_that_are_masked_have_no_colour():
+    pixels = np.ma.masked_array(np.zeros((4, 5, 3), np.uint8), mask=False)
+    assert read_picture(pixels).size == (5, 4)
+    pixels[0, 0] = np.ma.masked
+    assert "masked pixels" in refusal(pixels)
+
+
+def test_a_file_that_was_closed_or_read_before_is_not_called_damaged_or_empty(tmp_path):
+    picture(4, 4).save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("rb") as file:
+        opened = Image.open(file)
+        file.seek(0, io.SEEK_END)
+        assert "seek(0)" in refusal(file)
+    closed = Image.open(tmp_path / "a.png")
+    closed.close()
+    for one in (opened, closed):
+        assert "was closed before its pixels were read" in refusal(one)
+
+
 # --- formats -------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from .formats import SUFFIXES
 from .limits import MAX_PIXELS
 from .listing import IN_SUBFOLDERS, FolderPictures, list_pictures
-from .opening import ImageSource, UprightPicture, check_source, picture_size, read_image, read_picture
+from .opening import ImageSource, UprightPicture, kept_source, picture_size, read_image, read_picture
 from .resampling import crop_pixels, warp_pixels
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "FolderPictures",
     "ImageSource",
     "UprightPicture",
-    "check_source",
     "crop_pixels",
+    "kept_source",
     "list_pictures",
     "picture_size",
     "read_image",

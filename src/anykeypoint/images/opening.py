@@ -169,6 +169,12 @@ def _read(source: Any, check: Check, max_pixels: int) -> UprightPicture:
     return _decode(from_array(source, check), "The array picture", check, max_pixels)
 
 
+def kept_source(source: ImageSource) -> ImageSource:
+    """A path or bytes as they are; anything else read now, as files are read once and arrays may be changed later."""
+    check_source(source)
+    return source if isinstance(source, str | os.PathLike | bytes) else read_picture(source)
+
+
 def check_source(source: Any) -> None:
     """InputError for what is no kind of picture; whether it can be read turns out when it is read."""
     kinds = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | UprightPicture
@@ -189,6 +195,8 @@ def _from_stream(stream: Any, name: str, check: Check, max_pixels: int) -> Uprig
         raise InputError(f"{name} cannot be read: {first_line(error)}; give a path or the bytes.") from error
     if not isinstance(data, bytes):
         raise InputError(f"{name} must be opened in binary mode ('rb'), but gives {type(data).__name__}.")
+    if not data:
+        raise InputError(f"{name} has nothing left to read; go back to its start with seek(0), or give the bytes.")
     return _from_bytes(data, name, check, max_pixels)
 
 
@@ -374,6 +382,8 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 def _damaged(name: str, error: Exception) -> InputError:
     """The error about a picture that cannot be decoded."""
+    if "closed" in str(error):  # a Pillow image of the caller's reads its file when its pixels are first needed
+        return InputError(f"{name} was closed before its pixels were read; open it again, or give its path.")
     if "truncated" in str(error).lower():
         return InputError(f"{name} is cut off: {_reason(error)}; get the file again.")
     return InputError(f"{name} is damaged and cannot be decoded: {_reason(error)}; get the file again.")

@@ -101,11 +101,13 @@ def from_array(source: Any, check: Callable[[int, int, str], None]) -> Image.Ima
     check: refuses a width and height.
     """
     values, what = (_plain(source), "A tensor picture") if _is_tensor(source) else (source, "An array picture")
+    if np.ma.is_masked(values):
+        raise InputError(f"{what} has masked pixels, whose colour is unknown; fill them, as in image.filled(255).")
     values = _channels_last(values, what, tensor=_is_tensor(source))
     check(values.shape[1], values.shape[0], "The array picture")
     if np.issubdtype(values.dtype, np.floating):
         values = _from_shares(values, what)
-    elif values.dtype == np.uint16:
+    elif values.dtype.newbyteorder("=") == np.uint16:  # files of other machines have the higher byte first
         values = to_8_bits(values)
     elif values.dtype != np.uint8:
         raise InputError(
