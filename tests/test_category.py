@@ -1,6 +1,7 @@
 """Categories in words: what may be in one, reading and writing them, left and right, and the library."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 import anykeypoint
 from anykeypoint.category import MAX_KEYPOINTS, MAX_TEXT, Category, Keypoint
-from anykeypoint.errors import InputError
-from anykeypoint.library.lookup import category, described, library_names
+from anykeypoint.errors import InputError, ReadingWarning
+from anykeypoint.library.lookup import as_category, category, described, library_names
 from anykeypoint.sides.mirroring import mirrored_pairs
 
 
@@ -275,6 +276,9 @@ def test_a_file_of_a_windows_editor_is_read_and_a_fault_is_named_with_its_line(t
     with pytest.raises(InputError, match=r"b\.yaml: .* in line 3") as caught:
         Category.from_file(tmp_path / "b.yaml")
     assert "\n" not in str(caught.value)
+    (tmp_path / "two.yaml").write_text("keypoints: [a]\n---\nkeypoints: [b]\n")
+    with pytest.raises(InputError, match="expected a single document in the stream, but found another document"):
+        Category.from_file(tmp_path / "two.yaml")
     with pytest.raises(InputError, match=r"none\.yaml: No such file or directory\.$"):
         Category.from_file(tmp_path / "none.yaml")
 
@@ -285,6 +289,29 @@ def test_edges_are_kept_as_tuples_of_plain_numbers_whatever_they_came_as():
     for edges in ([[0, 1]], np.array([[0, 1]])):
         one = Category("ears", points, skeleton=edges, pairs=edges)
         assert one == plain and hash(one) == hash(plain) and json.dumps(one.to_dict()) == json.dumps(plain.to_dict())
+
+
+def test_what_stands_alone_is_kept_as_a_tuple_whatever_it_came_as():
+    points = (Keypoint("left ear"), Keypoint("tail"))
+    one = Category("ears", points, alone=[np.int64(0)])
+    assert one.alone == (0,) and hash(one) == hash(Category("ears", points, alone=(0,)))
+    assert json.loads(json.dumps(one.to_dict()))["alone"] == [0]
+
+
+def test_rows_may_come_one_by_one_and_a_mask_is_no_rows():
+    whole = Category.from_text("nose; tail; left ear")
+    assert whole.only(i for i in (2, 0)).names == ["left ear", "nose"]
+    assert hash(whole.only(np.array([0]))) == hash(whole.only([0]))
+    with pytest.raises(InputError, match="must be indices"):
+        whole.only([True, False, True])
+
+
+def test_a_list_of_names_of_the_library_is_points_and_that_is_said():
+    with pytest.warns(ReadingWarning, match=r"names of points.*give \[ak\.category\('animal_face'\), \.\.\.\]"):
+        assert as_category(["animal_face", "human_face"]).names == ["animal_face", "human_face"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_category(["nose", "vest"])
 
 
 @pytest.mark.parametrize("value", [None, True, ["cat"]])

@@ -100,6 +100,11 @@ def test_anything_else_is_refused(wrong):
         Poses(wrong)
 
 
+def test_one_pose_is_told_to_be_put_into_a_list():
+    with pytest.raises(InputError, match=r"got one Pose; write \[it\]"):
+        Poses(pose())
+
+
 # --- pandas --------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8).filter(str.strip)
@@ -263,6 +268,12 @@ def test_a_plot_has_an_axes_for_each_picture(pictures):
     assert [axes.get_title() for axes in drawn] == [f"{i}.png: 2 objects" for i in range(3)]
     assert len([axes for axes in pictures[:1].plot().axes if axes.images]) == 1
     assert pictures.plot(columns=3).get_size_inches()[0] > pictures.plot(columns=1).get_size_inches()[0]
+
+
+@pytest.mark.parametrize("columns", [0, -1, 1.5, "2"])
+def test_a_plot_has_a_whole_number_of_columns(pictures, columns):
+    with pytest.raises(InputError, match="number of columns must be a whole number from 1"):
+        Poses(pictures).plot(columns=columns)
 
 
 def test_pictures_may_be_given(pictures):

@@ -111,8 +111,8 @@ class Category:
             known.add(key)
         for field in ("skeleton", "pairs"):
             edges = getattr(self, field)
-            check_edges(() if edges is None else edges, count, f"The {field} of {self.name!r}")
-            if edges is not None:
+            if edges is not None or field == "skeleton":
+                check_edges(edges, count, f"The {field} of {self.name!r}")
                 object.__setattr__(self, field, tuple((int(a), int(b)) for a, b in edges))
         if wrong := [i for i in self.alone if not 0 <= i < count]:
             raise InputError(
@@ -138,6 +138,7 @@ class Category:
         object.__setattr__(self, "keypoints", tuple(points))
         if not isinstance(self.alone, list | tuple) or not all(isinstance(i, Integral) for i in self.alone):
             raise InputError(f"What stands alone in {self.name!r} must be indices, but got {self.alone!r:.80}.")
+        object.__setattr__(self, "alone", tuple(map(int, self.alone)))
 
     @property
     def names(self) -> list[str]:
@@ -171,8 +172,10 @@ class Category:
 
     def only(self, rows: Sequence[int]) -> "Category":
         """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
-        if not isinstance(rows, Iterable) or not all(isinstance(i, Integral) and 0 <= int(i) < len(self) for i in rows):
+        given: list[Any] = list(rows) if _has_items(rows) else [None]
+        if not all(isinstance(i, Integral) and type(i) is not bool and 0 <= int(i) < len(self) for i in given):
             raise InputError(f"Rows of {self.name!r} must be indices from 0 to {len(self) - 1}, but got {rows!r:.80}.")
+        rows = [int(i) for i in given]
         places = {row: place for place, row in enumerate(rows)}  # old index -> new index
 
         def kept(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -272,14 +275,19 @@ class Category:
 
 def check_edges(edges: Iterable[Sequence[int]], count: int, what: str) -> None:
     """InputError unless each edge is a pair of two different indices below `count`. what: subject of the sentence."""
-    for edge in edges if isinstance(edges, Collection) else [edges]:
-        pair = list(edge) if isinstance(edge, Iterable) else [edge]
+    for edge in edges if isinstance(edges, Collection) and _has_items(edges) else [edges]:
+        pair = list(edge) if _has_items(edge) else [edge]
         whole = all(isinstance(i, Integral) and 0 <= int(i) < count for i in pair)
         if len(pair) != 2 or not whole or pair[0] == pair[1]:
             raise InputError(
                 f"{what} must hold pairs of two different indices from 0 to {count - 1}, but got "
-                f"{pair if isinstance(edge, Iterable) else edge!r:.80}."
+                f"{pair if _has_items(edge) else edge!r:.80}."
             )
+
+
+def _has_items(value: Any) -> bool:
+    """Whether something can be gone through; an array of a single number cannot, though its type says so."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def spoken(name: str) -> str:

@@ -37,7 +37,8 @@ def first_line(error: Exception) -> str:
         return error.strerror.rstrip(".")
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is not None and problem:
-        return f"{problem} in line {mark.line + 1}"
+        begun = getattr(error, "context", None) if problem.startswith("but ") else None
+        return f"{begun + ', ' if begun else ''}{problem} in line {mark.line + 1}"
     lines = str(error).splitlines()
     return lines[0].rstrip(".") if lines and lines[0] else type(error).__name__
 

@@ -40,10 +40,9 @@ class Poses(Sequence[Pose]):
     items: tuple[Pose, ...] = ()
 
     def __init__(self, items: Iterable[Pose] = ()) -> None:
-        try:
-            poses: tuple[Any, ...] = tuple(items)
-        except TypeError:
-            poses = (None,)
+        if not isinstance(items, Iterable):
+            raise InputError(f"Poses must be a list of Pose objects, but got one {type(items).__name__}; write [it].")
+        poses: tuple[Any, ...] = tuple(items)
         if odd := [one for one in poses if not isinstance(one, Pose)]:
             raise InputError(f"Poses must be a list of Pose objects, but got {type(odd[0]).__name__} among them.")
         object.__setattr__(self, "items", poses)

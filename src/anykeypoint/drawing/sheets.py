@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..configs.checks import check_whole
 from ..errors import InputError
 from ..forms.poses import PoseFields
 from ..images import ImageSource
@@ -113,7 +114,8 @@ def figure(pictures: Sequence[PictureOfPoses], columns: int | None = None) -> "F
 
     if not pictures:
         raise InputError("There is no pose to plot; pass one or more.")
-    columns = min(len(pictures), columns or math.ceil(math.sqrt(len(pictures))))
+    wanted = math.ceil(math.sqrt(len(pictures))) if columns is None else check_whole(columns, "The number of columns")
+    columns = min(len(pictures), wanted)
     rows = math.ceil(len(pictures) / columns)
     made = Figure(figsize=(4.5 * columns, 4.5 * rows), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False).ravel()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from typing import Any
 
 from ..category import Category, Keypoint, plain_text, spoken
 from ..configs.checks import near_names
-from ..errors import InputError
+from ..errors import InputError, ReadingWarning
 
 MP100 = "mp100/"  # prefix of the names of MP-100's categories
 # Nouns that may stand in a description of any object with the definition's points.
@@ -55,6 +56,7 @@ def as_category(value: Any) -> Category:
     """The category that a caller means.
 
     value: a `Category`; what `category` takes; or the names of the points, as in ["nose", "left ear tip"].
+    Warns with a ReadingWarning of a list that has names of the library alone, as it is read as points all the same.
     Raises InputError for anything else.
     """
     if isinstance(value, Category):
@@ -62,6 +64,13 @@ def as_category(value: Any) -> Category:
     if isinstance(value, str | os.PathLike):
         return category(value)
     if isinstance(value, list | tuple) and value and all(isinstance(one, str | Keypoint) for one in value):
+        if all(isinstance(one, str) and one in _known_names() for one in value):
+            warnings.warn(
+                f"{list(value)!r:.80} was read as the names of points, but all are categories of the library; for "
+                f"categories give [ak.category({value[0]!r}), ...].",
+                ReadingWarning,
+                stacklevel=2,
+            )
         return Category("object", tuple(one if isinstance(one, Keypoint) else Keypoint(one) for one in value))
     raise InputError(
         "A category must be a Category, a name of the library, or a list of the points' names as in ['nose', 'tail'], "
@@ -91,6 +100,11 @@ def names_for_people() -> list[str]:
         return bool(_FIELD.match(name)), one.noun.lower(), len(one), name
 
     return sorted(library_names(), key=order)
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    return frozenset(library_names())
 
 
 @cache
