@@ -173,7 +173,7 @@ class Category:
     def only(self, rows: Sequence[int]) -> "Category":
         """The category of some keypoints with the edges and pairs among them. rows: their indices, in the new order."""
         given: list[Any] = list(rows) if _has_items(rows) else [None]
-        if not all(isinstance(i, Integral) and type(i) is not bool and 0 <= int(i) < len(self) for i in given):
+        if not all(isinstance(i, Integral) and not isinstance(i, bool) and 0 <= int(i) < len(self) for i in given):
             raise InputError(f"Rows of {self.name!r} must be indices from 0 to {len(self) - 1}, but got {rows!r:.80}.")
         rows = [int(i) for i in given]
         places = {row: place for place, row in enumerate(rows)}  # old index -> new index

@@ -1,6 +1,7 @@
 """`anykeypoint.Client` against a server on a socket."""
 
 import http.server
+import json
 import threading
 
 import numpy as np
@@ -87,14 +88,66 @@ def test_what_cannot_be_sent_is_refused_here(served, tmp_path):
         with pytest.raises(InputError):
             served.predict(image, FISH)
     with pytest.raises(InputError, match="cannot be sent"):
-        served.identify(png(), [(float("nan"), 5)], FISH)
-    with pytest.raises(InputError, match="cannot be sent"):
-        served.predict(png(), FISH, box=(0, 0, float("inf"), 5))
-    for url in ("127.0.0.1:8000", "ftp://a", "http://", "http://a:b", "http://a?x=1", ""):
+        served.predict(png(), FISH, presence=float("nan"))
+    for points in ("x", [(float("nan"), 5)], (1, 2, 3), None):
+        with pytest.raises(InputError, match="Points to name"):
+            served.identify(png(), points, FISH)
+    for box in (5, "1,2,3,4", (0, 0, float("inf"), 5), [(0, 0, 5, 5)]):
+        with pytest.raises(InputError, match="A box must be"):
+            served.predict(png(), FISH, box=box)
+        with pytest.raises(InputError, match="A box must be"):
+            served.identify(png(), (1, 2), FISH, box=box)
+    for boxes in ((0, 0, 5, 5), [(0, 0, 5, 5), None], 5):
+        with pytest.raises(InputError, match=r"[Bb]ox"):
+            served.predict_boxes(png(), FISH, boxes)
+    for example in ("a.jpg", [None], served.predict(png(), FISH), (one for one in ())):
+        with pytest.raises(InputError, match="An example must be"):
+            served.predict(png(), FISH, example=example)
+        with pytest.raises(InputError, match="An example must be"):
+            served.keep_example(example, FISH)
+    for url in (
+        "127.0.0.1:8000",
+        "ftp://a",
+        "http://",
+        "http://a:b",
+        "http://a?x=1",
+        "",
+        "http://a#b",
+        "http://a b",
+        5,
+    ):
         with pytest.raises(InputError, match="URL"):
             Client(url)
+    with pytest.raises(InputError, match="user and password"):
+        Client("http://user:secret@127.0.0.1:8000")
+    for token in ("", "a b", "пароль", "a\nb", 5):
+        with pytest.raises(InputError, match="A token must be"):
+            Client("http://127.0.0.1:9", token)
+    for timeout in (0, -1, "5", None):
+        with pytest.raises(InputError, match="timeout"):
+            Client("http://127.0.0.1:9", timeout=timeout)
     with pytest.raises(ServerError, match="cannot be reached"):
         Client("http://127.0.0.1:9").categories()
+
+
+def test_a_clients_prompt_and_options_are_given_as_to_a_model(served, tiny_model, tmp_path):
+    (tmp_path / "fish.json").write_text(json.dumps(FISH.to_dict()))
+    expected = tiny_model.predict(tiny_matchers.picture(0), FISH).xy
+    for prompt in (FISH.names, tuple(FISH.keypoints), tmp_path / "fish.json", str(tmp_path / "fish.json")):
+        assert np.allclose(served.predict(tiny_matchers.picture(0), prompt).xy, expected, atol=1e-3)
+    options = {"presence": np.float64(0.5), "density": np.True_, "grid": np.int64(7)}
+    assert served.predict(png(), FISH, **options).density["nose"].grid.shape == (7, 7)
+
+
+def test_a_clients_pose_knows_its_picture(served, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    pose = served.predict(tmp_path / "a.png", FISH)
+    assert pose.image == str(tmp_path / "a.png") and pose.draw().size
+    assert served.predict(png(), FISH).image == ""
+
+
+def test_a_token_may_have_the_line_end_of_its_file(served):
+    assert Client(served.url, f"{TOKEN}\n").categories() == served.categories()
 
 
 @pytest.mark.parametrize("body", [b'"busy"', b"[]", b'{"error": "Busy."}'])

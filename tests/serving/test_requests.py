@@ -58,6 +58,12 @@ def test_numbers_that_are_none_are_refused(client):
         assert client.post("/v1/predict", files=form).status_code in (400, 422)
 
 
+def test_a_key_that_stands_twice_is_refused(client):
+    text = '{"keypoints": "nose", "boxes": [[0, 0, 9, 9]], "boxes": [[5, 5, 9, 9]]}'
+    form = {"image": ("a.png", png()), "request": (None, text)}
+    refused(client.post("/v1/predict", files=form), 422, "'boxes' twice", field="request")
+
+
 def test_a_box_that_lies_partly_outside_is_taken(client):
     assert ask(client, keypoints=WORDS, boxes=[[-20, -20, 60, 60]]).status_code == 200
 

@@ -2,27 +2,30 @@
 
 import http.client
 import json
+import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from ..category import Category
+from ..category import Category, Keypoint
+from ..configs.checks import check_positive, plain
 from ..errors import InputError, first_line
 from ..example import Example
-from ..geometry import Box
+from ..geometry import Box, check_box
 from ..images import ImageSource, read_image
 from ..images.limits import check_ceiling
 from ..images.opening import header_size
+from ..library.lookup import as_category
+from ..models.arguments import check_points, is_several
 from ..pose import Identified, Pose, unique_names
 
-Prompt = Category | str | None
+Prompt = Category | str | os.PathLike | Sequence[str | Keypoint] | None
 
 
 class ServerError(InputError):
@@ -58,9 +61,9 @@ class Client:
     """Asks a server where keypoints are.
 
     url: of the server, such as "http://127.0.0.1:8000".
-    token: that it needs; None for none.
+    token: that it needs, as its file has it; None for none.
     timeout: seconds for which an answer is waited for.
-    Raises InputError for a URL that is none.
+    Raises InputError for a URL that is none or has parts that would not be used, and for a token that cannot be sent.
 
     A client may be used from several threads. A picture is what `read_picture` takes, or one that `encode` kept.
 
@@ -70,17 +73,23 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None, timeout: float = 120.0) -> None:
-        parts = urlsplit(url)
+        text = url if isinstance(url, str) else ""
+        parts = urlsplit(text)
         try:
             port = parts.port
         except ValueError:
             port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or port == -1:
+        if parts.username is not None:
+            raise InputError(
+                "A server's URL must be without user and password, as they would not be sent; give token=."
+            )
+        unused = parts.query or parts.fragment or port == -1 or re.search(r"\s", text)
+        if parts.scheme not in ("http", "https") or not parts.hostname or unused:
             raise InputError(f"A server's URL must be as http://127.0.0.1:8000, but got {url!r:.80}.")
         self._https, self._host, self._port = parts.scheme == "https", parts.hostname, port
         self._start = parts.path.rstrip("/")
-        self.url, self.timeout = url, timeout
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.url, self.timeout = url, check_positive(plain(timeout), "A client's timeout in seconds")
+        self._headers = {} if token is None else {"Authorization": f"Bearer {_sendable(token)}"}
 
     def predict(
         self,
@@ -92,7 +101,7 @@ class Client:
         **options: Any,
     ) -> Pose:
         """Where the keypoints of one object are; see `predict_boxes`."""
-        boxes = None if box is None else [box]
+        boxes = None if box is None else [check_box(box)]
         return self.predict_boxes(image, category, boxes, example, words, **options)[0]
 
     def predict_boxes(
@@ -106,31 +115,39 @@ class Client:
     ) -> list[Pose]:
         """Where the keypoints of several objects of a picture are: a pose for each box, in order.
 
-        category: a Category, a name of the library, or keypoints as text where it holds ";" or ":" or several lines;
-            None takes the category of the first example, or the points of those that are kept.
+        category: a Category, a name of the library, a JSON or YAML file here, a list of names, or keypoints as text
+            where it holds ";" or ":" or several lines; None takes the category of the first example, or the points of
+            those that are kept.
         boxes: x, y, w, h in image pixels; None takes the whole picture.
         example: one or several; those with a category are given by its names, others by those of `category`.
         words: whether names and descriptions are read.
         options: density, grid, fine, mirror, noun, model, ..., as the server's openapi.json describes them.
-        Raises ServerError where the server refuses, and InputError for what cannot be sent.
+        A pose has the path of its picture as it is here. Raises ServerError where the server refuses, and InputError
+        for what cannot be sent.
         """
-        listed = [] if example is None else list(example) if isinstance(example, Sequence) else [example]
+        listed = [] if example is None else list(example) if isinstance(example, list | tuple) else [example]
+        for one in listed:
+            _check_example(one, Example | KeptOnServer)
+        category = _prompt(category)
         own = [one.category for one in listed if isinstance(one, Example)]
         category = own[0] if category is None and own else category
         request = {**_asked(category), **options}
         if boxes is not None:
-            request["boxes"] = [[float(value) for value in box] for box in boxes]
+            if not is_several(boxes):
+                raise InputError(f"Boxes must be a list of boxes x, y, w, h in pixels, but got {boxes!r:.80}.")
+            request["boxes"] = [check_box(box) for box in boxes]
         if words is not None:
             request["words"] = words
         kept = [one.id for one in listed if isinstance(one, KeptOnServer)]
-        along = [one for one in listed if not isinstance(one, KeptOnServer)]
+        along = [one for one in listed if isinstance(one, Example)]
         if kept:
             request["examples"] = kept
         if along:
             request["marked"] = [_marked(one, category) for one in along]
         files = [("example", _bytes(one.image)) for one in along]
         answer = self._ask("/v1/predict", image, request, files)
-        return [Pose.from_dict(pose) for pose in answer["poses"]]
+        path = os.fsdecode(image) if isinstance(image, str | os.PathLike) else ""
+        return [replace(Pose.from_dict(pose), image=path) for pose in answer["poses"]]
 
     def identify(
         self,
@@ -144,10 +161,9 @@ class Client:
 
         category: the names to choose from, as in `predict_boxes`; None leaves them to the model.
         """
-        places = np.atleast_2d(np.asarray(points, dtype=np.float64)).tolist()
-        request = {**_asked(category), "points": places, **options}
+        request = {**_asked(_prompt(category)), "points": check_points(points)[0].tolist(), **options}
         if box is not None:
-            request["box"] = [float(value) for value in box]
+            request["box"] = check_box(box)
         return [Identified(**one) for one in self._ask("/v1/identify", image, request)["names"]]
 
     def encode(self, image: ImageSource) -> KeptOnServer:
@@ -159,7 +175,8 @@ class Client:
 
         category: gives the names of the points where the example has none itself.
         """
-        answer = self._ask("/v1/examples", example.image, _marked(example, category))
+        _check_example(example, Example)
+        answer = self._ask("/v1/examples", example.image, _marked(example, _prompt(category)))
         return KeptOnServer(answer["example_id"], tuple(answer["names"]))
 
     def categories(self) -> dict[str, list[str]]:
@@ -240,26 +257,47 @@ def _part(boundary: str, name: str, kind: str, more: str = "") -> bytes:
 
 def _json(request: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(request, allow_nan=False).encode()
+        return json.dumps(request, allow_nan=False, default=_of_numpy).encode()
     except (TypeError, ValueError) as error:
         raise InputError(
             f"This cannot be sent to a server: {first_line(error)}; give finite numbers and text."
         ) from None
 
 
-def _asked(category: Prompt) -> dict[str, Any]:
+def _of_numpy(value: Any) -> Any:
+    """A number or flag of numpy as JSON can hold it. Raises TypeError for anything else."""
+    if (found := plain(value)) is value:
+        raise TypeError(f"{type(value).__name__} is nothing that JSON holds")
+    return found
+
+
+def _sendable(token: Any) -> str:
+    """A token without the line end of its file; InputError for one that no header can hold, which is not quoted."""
+    if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token.strip()):
+        raise InputError("A token must be text of letters, digits and signs of ASCII, without spaces; check its file.")
+    return token.strip()
+
+
+def _check_example(value: Any, kind: Any) -> None:
+    if not isinstance(value, kind):
+        raise InputError(f"An example must be an anykeypoint.Example, or one kept here, but got {value!r:.80}.")
+
+
+def _prompt(category: Prompt) -> Category | str | None:
+    """What is asked as it is sent: text that the server reads, or a category; files are read here."""
+    here = isinstance(category, str) and category.lower().endswith((".json", ".yaml", ".yml"))
+    return category if category is None or (isinstance(category, str) and not here) else as_category(category)
+
+
+def _asked(category: Category | str | None) -> dict[str, Any]:
     if category is None:
         return {}
     if isinstance(category, Category):
         return {"definition": category.to_dict()}
-    if not isinstance(category, str):
-        raise InputError(
-            f"A category must be a Category, a library name or keypoints in text, but got {category!r:.80}."
-        )
     return {"keypoints" if any(letter in category for letter in ";:\n") else "category": category}
 
 
-def _marked(example: Example, category: Prompt) -> dict[str, Any]:
+def _marked(example: Example, category: Category | str | None) -> dict[str, Any]:
     """The points of an example by name, as a server takes them."""
     known = example.category if example.category is not None else category
     if not isinstance(known, Category):

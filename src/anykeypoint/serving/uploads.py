@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from ..configs.doubled_keys import strict_json
 from ..errors import InputError
 from ..images import UprightPicture, read_picture
 from ..images.opening import header_size
@@ -82,7 +83,9 @@ def check(kind: type[Asked], text: bytes, part: str) -> Asked:
     if len(text) > JSON_BYTES:
         raise Refusal(413, f"The JSON of a request may have {JSON_BYTES} bytes; shorten it.", part or None)
     try:
-        return kind.model_validate_json(text)
+        read = kind.model_validate_json(text)
+        strict_json(text.decode())  # of a key that stands twice the last value would be taken in silence
+        return read
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(place) for place in first["loc"])
@@ -92,6 +95,8 @@ def check(kind: type[Asked], text: bytes, part: str) -> Asked:
         said = first["msg"][0].lower() + first["msg"][1:].rstrip(".")
         sentence = f"{field or part or 'The body'} cannot be used: {said}."
         raise Refusal(422, sentence, field or part or None) from None
+    except ValueError as error:
+        raise Refusal(422, f"The {part or 'body'} cannot be used: {error}.", part or None) from None
 
 
 def checked_size(data: bytes, limits: ServerLimits, field: str) -> tuple[int, int]:
