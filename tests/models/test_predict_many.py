@@ -109,6 +109,22 @@ def test_a_model_that_went_to_another_process_answers_as_before(models, tmp_path
     same(alone(pickle.loads(pickle.dumps(model)), query), before)
 
 
+@pytest.mark.parametrize("name", [*MATCHERS, *OTHERS])
+def test_torchs_default_precision_changes_no_answer(models, tmp_path, name):
+    model = models[name]
+    model.save_pretrained(tmp_path)
+    query = ObjectQuery(PICTURES[0], FISH, BOXES[2], None if name in ("capex", "capellm") else EXAMPLES[0])
+    before = alone(model, query)
+    if hasattr(model, "cache"):
+        model.cache.clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        same(alone(model, query), before)
+        same(alone(ak.load(str(tmp_path)), query), before)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("name", MATCHERS)
 def test_a_matcher_sees_the_objects_of_a_batch_together(models, name, monkeypatch):
     model = models[name]

@@ -25,8 +25,9 @@ def to_precision(module: nn.Module, dtype: torch.dtype) -> None:
     kept = getattr(module, "float32", ())
     for tensors in (module._parameters, module._buffers):
         for name, tensor in tensors.items():
-            if tensor is not None and tensor.is_floating_point() and name not in kept:
-                tensor.data = tensor.data.to(dtype)
+            if tensor is not None and tensor.is_floating_point():
+                # What stays float32 need not be it yet: torch's default, with which it was made, may be float64.
+                tensor.data = tensor.data.to(torch.float32 if name in kept else dtype)
     for part in module.children():
         to_precision(part, dtype)
 

@@ -127,7 +127,10 @@ class ImageEncoder(nn.Module):
                 f"Pictures to normalise must be uint8 or float32 of shape B H W 3, but got {images.dtype} "
                 f"{list(images.shape)}."
             )
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=images.device).view(3, 1, 1)
+            for values in (self.mean, self.std)
+        )
         return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
     def tokens(self, pixels: Tensor) -> Tensor:

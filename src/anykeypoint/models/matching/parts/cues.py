@@ -122,7 +122,7 @@ def centroids(heatmaps: Tensor) -> Tensor:
     mass = heatmaps.sum(dim=(-2, -1))
     x = (heatmaps.sum(dim=-2) * ticks).sum(dim=-1)
     y = (heatmaps.sum(dim=-1) * ticks).sum(dim=-1)
-    middle = torch.where(mass > 0, 0.0, 0.5)
+    middle = (mass <= 0).to(mass.dtype) / 2
     return torch.stack([x, y], dim=-1) / mass.clamp(min=1e-8)[..., None] + middle[..., None]
 
 
