@@ -9,7 +9,7 @@ pose.draw("out.png")
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .category import Category, Keypoint
 from .errors import InputError
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
     import torch
 
+    from .detection.boxes import Detection
     from .detection.detector import Detector
+    from .example import Example
+    from .images import read_picture
     from .models.fewshot.fewshot_model import FewShotModel
     from .models.generative.capellm import CapeLLM
     from .models.generative.kptllm import KptLLM
     from .models.matching.adapted.adapted_model import AdaptedModel
     from .models.matching.model import MatchingModel
+    from .pose import Pose
+    from .poses import Poses, show
+    from .serving.client import Client
 
 if sys.platform == "darwin":
     # Torch reads it when it is loaded: what Apple's GPUs lack is then computed on the CPU, and torch says so once.
@@ -53,6 +59,39 @@ __all__ = [
     "read_picture",
     "show",
 ]
+
+
+@overload
+def load(
+    name: Literal["accurate", "fast"] = "accurate",
+    device: str = "auto",
+    dtype: "str | torch.dtype" = "float32",
+    image_size: int | None = None,
+) -> "MatchingModel": ...
+
+
+@overload
+def load(
+    name: Literal["capellm-small"],
+    device: str = "auto",
+    dtype: "str | torch.dtype" = "float32",
+    image_size: int | None = None,
+) -> "CapeLLM": ...
+
+
+@overload
+def load(
+    name: Literal["kptllm-small"],
+    device: str = "auto",
+    dtype: "str | torch.dtype" = "float32",
+    image_size: int | None = None,
+) -> "KptLLM": ...
+
+
+@overload
+def load(
+    name: str, device: str = "auto", dtype: "str | torch.dtype" = "float32", image_size: int | None = None
+) -> "CapeLLM | KptLLM | MatchingModel | FewShotModel | AdaptedModel": ...
 
 
 def load(
@@ -147,10 +186,12 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+if not TYPE_CHECKING:  # type checkers have them from above, and would take any name for known
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'anykeypoint' has no attribute {name!r}")
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
