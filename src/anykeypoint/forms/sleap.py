@@ -97,7 +97,7 @@ def _source(video: Any, frame: int) -> str:
     """What the project calls a frame: the path of its picture, or that of its video and its number."""
     if isinstance(video.filename, list | tuple):
         return str(video.filename[frame])
-    return f"{video.filename}/{_inside(video)}/{frame}"
+    return "/".join(filter(None, (str(video.filename), _inside(video), str(frame))))
 
 
 FORM = LabelForm(read, "SLEAP projects (.slp), with the extra 'sleap'", NOUN)
