@@ -78,7 +78,12 @@ def test_a_folder_of_no_known_kind_is_refused(tmp_path, content, message, expect
 
 def test_a_folder_of_another_kind_than_expected_is_refused_before_it_is_loaded(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "matcher"}')
-    with pytest.raises(InputError, match="does not describe a capellm or cape-llm model"):
+    with pytest.raises(
+        InputError, match="a capellm or cape-llm model but one of the kind matcher, which cannot be taken"
+    ):
+        from_folder(tmp_path, expected="capellm")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="model; give a folder that this library saved"):
         from_folder(tmp_path, expected="capellm")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import InputError, first_line
 from ..forms.form import file_digest
+from .registry import MODEL_TYPES
 from .tensors import check_tensors
 
 
@@ -80,10 +81,9 @@ def check_type(folder: Path, allowed: Collection[str]) -> str:
     """The model_type of a folder's config.json; InputError where there is none, or one that is not allowed."""
     found = _read_config(folder).get("model_type")
     if found not in allowed:
-        raise InputError(
-            f"{folder / 'config.json'} does not describe a {' or '.join(allowed)} model; give a folder that this "
-            "library saved."
-        )
+        other = f" but one of the kind {found}, which cannot be taken here; give another model"
+        end = other if found in MODEL_TYPES else "; give a folder that this library saved"
+        raise InputError(f"{folder / 'config.json'} does not describe a {' or '.join(allowed)} model{end}.")
     return found
 
 
