@@ -68,6 +68,17 @@ def test_predictions_of_an_adapted_model_call_the_points_as_its_labels_do(work, 
     assert all(name in written[1].read_text() for name in kind["keypoints"])
 
 
+def test_label_files_of_one_animal_that_a_list_joins_are_one_category(work, capsys):
+    lines = [f'- {{data: "coco:one/{ANNOTATIONS}", images: one/{IMAGES}, name: {name}}}' for name in ("ana", "ben")]
+    (work / "lab.yaml").write_text("\n".join(lines))
+    given = ["--start", work / "start", "--recipe", work / "small.yaml", "-o", work / "joined"]
+    code, _, err = run(capsys, "adapt", "--data", f"joint:{work / 'lab.yaml'}", *given)
+    assert code == 0, err
+    assert json.loads((work / "joined" / "adapting.json").read_text())["objects"] == 20
+    code, _, err = run(capsys, "data", "convert", f"joint:{work / 'lab.yaml'}", "-o", work / "joined.json")
+    assert code == 2 and "puts several data sets together, each with its own pictures" in err
+
+
 def test_of_several_categories_one_is_chosen(work, capsys):
     given = [*data(work, "two"), "--recipe", work / "small.yaml", "-o", work / "other"]
     code, _, err = run(capsys, "adapt", *given)

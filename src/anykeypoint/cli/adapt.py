@@ -1,6 +1,6 @@
 """`anykeypoint adapt`: a matcher and some dozens of labelled pictures of one category in; a model of its points out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,26 +90,35 @@ class _Progress:
             self.done += 1
 
 
-def _of_category(dataset: "Dataset", name: str | None) -> "Sequence[LabelledObject]":
-    """The objects of the category that is wanted; InputError where its name is not the data's, or is needed."""
+def _of_category(dataset: "Dataset", name: str | None) -> "list[LabelledObject]":
+    """The objects of the category that is wanted; InputError where its name is not the data's, or is needed.
+
+    Categories of one name and the same points, as several label files of one animal have them, are one.
+    """
     from ..category import plain_text
     from ..configs.checks import near_names
 
-    known = {item.category_id: item.category.name for item in dataset.objects}
+    known = {item.category_id: item.category for item in dataset.objects}
+    kinds = {key: (plain_text(own.name), *map(plain_text, own.names)) for key, own in known.items()}
+    listed = ", ".join(sorted({own.name for own in known.values()})[:10])
     if name is None:
-        if len(known) > 1:
+        chosen = set(kinds)
+        if len(set(kinds.values())) > 1:
             raise InputError(
-                f"A model is adapted to one category, but the data have {len(known)}; give --category with one of "
-                f"{', '.join(sorted(set(known.values()))[:10])}."
+                f"A model is adapted to one category, but the data have {len(set(kinds.values()))}; give --category "
+                f"with one of {listed}."
             )
-        return dataset.objects
-    chosen = {key for key, own in known.items() if plain_text(own) == plain_text(name) or str(key) == name}
-    if len(chosen) != 1:
-        raise InputError(
-            f"The data have {'no' if not chosen else 'several'} categories called {name!r}"
-            f"{near_names(name, known.values())}; give one of {', '.join(sorted(set(known.values()))[:10])}, or its id."
-        )
-    return [item for item in dataset.objects if item.category_id in chosen]
+    else:
+        chosen = {key for key, own in known.items() if plain_text(own.name) == plain_text(name) or str(key) == name}
+        if len({kinds[key] for key in chosen}) != 1:
+            raise InputError(
+                f"The data have {'no' if not chosen else 'several'} categories called {name!r}"
+                f"{near_names(name, [own.name for own in known.values()])}; give one of {listed}, or its id."
+            )
+    objects = [item for item in dataset.objects if item.category_id in chosen]
+    return [
+        replace(item, category_id=one.category_id, category=one.category) for one in objects[:1] for item in objects
+    ]
 
 
 def report_text(report: "AdaptReport", before: str) -> str:

@@ -171,6 +171,8 @@ def pictures_of(spec: str, images: str | Path | None = None) -> Path:
         return Path(images)
     name, _, path = parse(spec)
     known = form_of(name).pictures
+    if form_of(name).join is not None:
+        raise InputError(f"{path} puts several data sets together, each with its own pictures; give one of its own.")
     folder = None if known is None else known(path)
     if folder is None and not path.exists():
         raise InputError(f"There is no label file {path}; check the path.")
