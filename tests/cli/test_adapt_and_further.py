@@ -79,6 +79,21 @@ def test_label_files_of_one_animal_that_a_list_joins_are_one_category(work, caps
     assert code == 2 and "puts several data sets together, each with its own pictures" in err
 
 
+def test_categories_of_one_name_with_other_points_are_told_apart_by_their_ids(work, capsys):
+    labels = json.loads((work / "one" / ANNOTATIONS).read_text())
+    (kind,) = labels["categories"]
+    kind["keypoints"] = [f"point {i}" for i in range(len(kind["keypoints"]))]
+    kind["skeleton"] = []
+    (work / "one" / "other.json").write_text(json.dumps(labels))
+    lines = [
+        f'- {{data: "coco:one/{name}", images: one/{IMAGES}, name: {name}}}' for name in (ANNOTATIONS, "other.json")
+    ]
+    (work / "two.yaml").write_text("\n".join(lines))
+    given = ["--data", f"joint:{work / 'two.yaml'}", "--start", work / "start", "-o", work / "neither"]
+    code, _, err = run(capsys, "adapt", *given)
+    assert code == 2 and f"2 ({kind['name']} with the points point 0, point 1, point 2 ...)" in err
+
+
 def test_of_several_categories_one_is_chosen(work, capsys):
     given = [*data(work, "two"), "--recipe", work / "small.yaml", "-o", work / "other"]
     code, _, err = run(capsys, "adapt", *given)

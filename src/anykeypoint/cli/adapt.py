@@ -100,7 +100,15 @@ def _of_category(dataset: "Dataset", name: str | None) -> "list[LabelledObject]"
 
     known = {item.category_id: item.category for item in dataset.objects}
     kinds = {key: (plain_text(own.name), *map(plain_text, own.names)) for key, own in known.items()}
-    listed = ", ".join(sorted({own.name for own in known.values()})[:10])
+    first = {kind: key for key, kind in reversed(kinds.items())}  # of categories that are one, the first
+    named = [own.name for own in known.values()]
+    listed = ", ".join(
+        known[key].name
+        if len({kind for kind in kinds.values() if kind[0] == kinds[key][0]}) == 1
+        # names alone do not tell these apart
+        else f"{key} ({known[key].name} with the points {', '.join(known[key].names[:3])} ...)"
+        for key in sorted(first.values(), key=lambda key: (known[key].name, key))[:10]
+    )
     if name is None:
         chosen = set(kinds)
         if len(set(kinds.values())) > 1:
@@ -113,9 +121,10 @@ def _of_category(dataset: "Dataset", name: str | None) -> "list[LabelledObject]"
         if len({kinds[key] for key in chosen}) != 1:
             raise InputError(
                 f"The data have {'no' if not chosen else 'several'} categories called {name!r}"
-                f"{near_names(name, [own.name for own in known.values()])}; give one of {listed}, or its id."
+                f"{near_names(name, named)}; give one of {listed}, or its id."
             )
-    objects = [item for item in dataset.objects if item.category_id in chosen]
+    wanted = {kinds[key] for key in chosen}
+    objects = [item for item in dataset.objects if kinds[item.category_id] in wanted]
     return [
         replace(item, category_id=one.category_id, category=one.category) for one in objects[:1] for item in objects
     ]
