@@ -144,6 +144,7 @@ def adapt(
     from pathlib import Path
 
     from .forms.registry import read
+    from .io import made_folder
     from .models.matching.model import MatchingModel
     from .training.adapting.adapt import adapt as adapted
     from .training.adapting.adapt import write
@@ -152,8 +153,9 @@ def adapt(
     started = load(start, device)
     if not isinstance(started, MatchingModel):
         raise InputError(f"Only a matcher can be adapted, but {start!r} is none; start from fast, or another matcher.")
+    folder = made_folder(out, "The folder of the new model")  # refused now, not when all is computed
     model, report = adapted(started, dataset.objects)
-    write(model, report, Path(out))
+    write(model, report, folder)
     return model
 
 

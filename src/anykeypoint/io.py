@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how a file in UTF-16 begins
 
@@ -66,6 +66,18 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise NotWritten(f"Cannot write {path}: there is no folder {target.parent}; make it first.") from None
     except OSError as error:
         raise NotWritten(f"Cannot write {path}: {(error.strerror or str(error)).rstrip('.')}.") from error
+
+
+def made_folder(path: Any, what: str) -> Path:
+    """A folder to write into, made where there is none; InputError where it cannot be. what: of the sentence."""
+    folder = as_path(path, what)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{what} must be a folder, but {folder} is a file; give another name.") from None
+    except OSError as error:
+        raise NotWritten(f"Cannot make the folder {folder}: {first_line(error)}.") from error
+    return folder
 
 
 def check_new_folder(path: str | Path) -> None:

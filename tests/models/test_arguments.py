@@ -162,6 +162,7 @@ def test_identify_answers_every_wrong_argument_with_a_sentence(models):
 def test_the_public_functions_and_classes_answer_every_wrong_argument_with_a_sentence():
     fed(lambda **given: ak.load(**{"name": "nowhere", **given}), name=(), device=(), dtype=(), image_size=())
     fed(lambda **given: ak.detector(**{"name": "nowhere", **given}), name=(), device=())
+    fed(lambda **given: ak.adapt(**{"data": "coco:nowhere.json", "out": "out", **given}), data=())
     fed(ak.category, name=())
     fed(ak.read_picture, source=("array",))
     fed(lambda **given: ak.read_picture(PICTURE, **given), max_pixels=("int", "huge", "none"))

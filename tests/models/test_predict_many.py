@@ -109,6 +109,14 @@ def test_a_model_that_went_to_another_process_answers_as_before(models, tmp_path
     same(alone(pickle.loads(pickle.dumps(model)), query), before)
 
 
+@pytest.mark.parametrize("name", ["capex", *OTHERS])
+def test_a_folder_that_a_model_cannot_be_saved_in_is_told(models, tmp_path, name):
+    (tmp_path / "file").touch()
+    for folder, words in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "model", "Cannot make"), (5, "path")):
+        with pytest.raises(ak.InputError, match=words):
+            models[name].save_pretrained(folder)
+
+
 @pytest.mark.parametrize("name", [*MATCHERS, *OTHERS])
 def test_torchs_default_precision_changes_no_answer(models, tmp_path, name):
     model = models[name]

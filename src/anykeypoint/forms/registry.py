@@ -183,7 +183,7 @@ def pictures_of(spec: str, images: str | Path | None = None) -> Path:
 
 def parse(spec: str) -> tuple[str, str, Path]:
     """FORM/WORD:FILE -> name of the form, word ("" if there is none) and path."""
-    before, colon, path = spec.partition(":")
+    before, colon, path = (spec if isinstance(spec, str) else "").partition(":")
     name, _, word = before.partition("/")
     form = form_of(name) if name in FORMS else None
     if form is not None and form.place is not None and not colon:

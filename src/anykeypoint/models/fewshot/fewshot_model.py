@@ -24,6 +24,7 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import MATCHER_CROP, Box, visible_in
 from ...images import ImageSource
+from ...io import made_folder
 from ...library.lookup import as_category
 from ...pose import Pose
 from ..arguments import Boxes, CategoryLike, check_density, check_options, check_words, for_each
@@ -278,8 +279,7 @@ class FewShotModel(PredictsMany, CachingModule):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder that `load` reads."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(folder, "A model's folder")
         config = replace(self.config, vision=self.encoder.saved_config())
         write_folder(folder, MODEL_TYPE, config.to_dict(), self.state_dict(), None)
 

@@ -21,6 +21,7 @@ from ...errors import InputError
 from ...geometry import Box
 from ...images import ImageSource
 from ...instructions import neutral
+from ...io import made_folder
 from ...library.lookup import as_category
 from ...pose import Identified
 from ..arguments import CategoryLike, check_points
@@ -70,8 +71,7 @@ class ImageTextNamer(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors, which holds the adapters alone; see `load`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(folder, "A model's folder")
         write_folder(folder, self.model_type, self.config.to_dict(), lora_state(self.model), None)
 
     def untrained(self) -> "ImageTextNamer":

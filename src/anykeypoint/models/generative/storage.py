@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...io import made_folder
 from ..folders import fill, read_settings, write_folder
 from ..seen_names import read_seen
 from ..towers.efficientnet import EfficientNetLite2
@@ -67,8 +68,7 @@ def save(model: Any, folder: str | Path, dtype: torch.dtype | None = None) -> No
 
     dtype: precision in which floating-point tensors are stored; None keeps theirs.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(folder, "A model's folder")
     write_folder(folder, model.model_type, model.config.to_dict(), changed_tensors(model), dtype)
     if model.seen_names is not None:
         model.seen_names.write(folder)

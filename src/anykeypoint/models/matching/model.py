@@ -19,6 +19,7 @@ from ...errors import InputError
 from ...example import Example
 from ...geometry import Box
 from ...images import ImageSource, read_picture
+from ...io import made_folder
 from ...library.lookup import as_category
 from ...pose import Explanation, Identified, Pose
 from ..arguments import Boxes, CategoryLike, for_each
@@ -59,8 +60,7 @@ class MatchingModel(PredictsMany, MatchingNetwork):
 
         dtype: the precision in which floating-point tensors are stored; None keeps theirs.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(folder, "A model's folder")
         vision = self.config.vision if as_published(self.config) else self.encoder.saved_config()
         config = replace(self.config, vision=vision, text=save_text(self.config.text, folder))
         write_folder(folder, MODEL_TYPE, config.to_dict(), self.saved_tensors(), dtype)

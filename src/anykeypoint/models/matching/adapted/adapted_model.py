@@ -27,6 +27,7 @@ from ....errors import InputError
 from ....example import Example
 from ....geometry import CONFIDENCE_RADIUS, Box, Crop, visible_in
 from ....images import ImageSource
+from ....io import made_folder
 from ....library.lookup import as_category
 from ....pose import Pose
 from ...arguments import Boxes, CategoryLike, check_density, check_options, check_words, for_each
@@ -180,8 +181,7 @@ class AdaptedModel(PredictsMany, CachingModule):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder that `load` reads."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = made_folder(folder, "A model's folder")
         write_folder(folder, MODEL_TYPE, self.config.to_dict(), self._saved(), None)
 
 
