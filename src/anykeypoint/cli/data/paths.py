@@ -27,11 +27,3 @@ def check_outside(out: Path, source: Path) -> None:
     """Raise InputError where the folder `out` is or lies in a folder of data that is read as a whole."""
     if out.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{out} is inside the data ({source}), which are never changed; write somewhere else.")
-
-
-def make_folder(out: Path) -> None:
-    """Make a folder and those above it; InputError where it cannot be made."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder {out}: {error.strerror or error}.") from error

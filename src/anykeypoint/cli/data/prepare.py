@@ -8,7 +8,7 @@ import typer
 
 from ...errors import InputError
 from .. import console
-from .paths import check_outside, make_folder
+from .paths import check_outside
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
     """Build MP-100's folders from the data sets they come from. What is missing is listed, and the exit code is 1."""
     from ...data.mp100_pictures import build, plan
     from ...data.registry import known_dataset
-    from ...io import write_bytes
+    from ...io import made_folder, write_bytes
 
     if name != "mp100":
         raise InputError(f"Only mp100 is put together from other data sets, but got {name!r}; write mp100.")
@@ -28,7 +28,7 @@ def run(
         raise InputError(f"There is no folder {sources}; give the one with the downloaded data sets.")
     check_outside(out, sources)
     folders = plan(sources)
-    make_folder(out)
+    made_folder(out, "The output folder")
     count = build(console.track(folders, "copying" if copy else "linking"), out, copy)
     print(f"{'folder':<26} {'source':<13} {'needed':>7} {'found':>7} {'missing':>8}")
     for folder in folders:

@@ -11,7 +11,7 @@ from ...configs.typed import split_commas
 from ...errors import InputError
 from .. import console, options
 from ..left_out import print_faults
-from .paths import check_output, make_folder
+from .paths import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,9 +166,9 @@ def _place(out: Path, name: str) -> Path:
 def _write(parts: "dict[str, Part]", out: Path) -> None:
     """Write each part as NAME.json and say what is in it."""
     from ...forms.skeletons import with_base
-    from ...io import write_bytes
+    from ...io import made_folder, write_bytes
 
-    make_folder(out)
+    made_folder(out, "The output folder")
     wide = max(5, *map(len, parts))
     for name, part in parts.items():
         write_bytes(
