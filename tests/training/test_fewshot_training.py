@@ -97,7 +97,7 @@ def test_a_fine_tuned_head_gets_rows_for_the_datas_categories_once(tmp_path, dat
     assert set(model.method.config.known) == known
     other = baseline("finetune")
     train(other, less, replace(CONFIG, steps=1, warmup=0), tmp_path / "second")
-    with pytest.raises(InputError, match="weights of another model"):
+    with pytest.raises(InputError, match="run of another model"):
         train(baseline("finetune"), less, CONFIG, tmp_path / "first")
     with pytest.raises(InputError, match="was not made to be trained on"):
         train(other, data, CONFIG, tmp_path / "third")
