@@ -139,6 +139,15 @@ def test_descriptions_can_be_given_otherwise_when_measuring(work, trained, capsy
     assert code == 0 and settings["strategy"] == "mode" and settings["descriptions"] == way
 
 
+def test_an_interrupted_verb_says_that_the_same_command_goes_on(work, trained, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anykeypoint.evaluation.run.evaluate", interrupted)
+    code, _, err = run(capsys, "evaluate", trained, *data(work), "--protocol", "text", "-o", tmp_path / "out")
+    assert code == 130 and "Interrupted; the same command goes on from here." in err
+
+
 def test_the_precision_reaches_the_model_and_is_a_setting_of_what_was_measured(work, trained, capsys, monkeypatch):
     options = ["--max-per-category", 1, "--dtype", "bfloat16", "-o", work / "half"]
     loaded, plain = [], anykeypoint.load

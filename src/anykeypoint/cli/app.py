@@ -37,10 +37,12 @@ class Verb:
 
     module: module of this package that has the verb's function `run`.
     summary: the line in the list of verbs, which is the first sentence of the function's docstring.
+    goes_on: whether the same command goes on where it was interrupted.
     """
 
     module: str
     summary: str
+    goes_on: bool = False
 
 
 DATA_VERBS = {
@@ -59,15 +61,21 @@ VERBS = {
     "predict": Verb("predict", "Predict the keypoints of objects in pictures, from words, examples or both."),
     "identify": Verb("identify", "Name the keypoint at a point of a picture, out of a category's names."),
     "categories": Verb("categories", "List the library's categories, or the points of one; or check them."),
-    "evaluate": Verb("evaluate", "Measure a model on labelled objects, with baselines on the same ones."),
-    "density": Verb("density", "Compare a model's densities with Gaussians of one width on labelled objects."),
+    "evaluate": Verb("evaluate", "Measure a model on labelled objects, with baselines on the same ones.", goes_on=True),
+    "density": Verb(
+        "density", "Compare a model's densities with Gaussians of one width on labelled objects.", goes_on=True
+    ),
     "calibrate": Verb(
         "calibrate",
         "Fit how sure a model is to labelled objects that it was not trained on, and write a copy of it that keeps it.",
     ),
-    "train": Verb("train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model."),
+    "train": Verb(
+        "train", "Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.", goes_on=True
+    ),
     "reproduce": Verb(
-        "reproduce", "Reproduce tables of the papers: train, measure, and put the figures beside the printed ones."
+        "reproduce",
+        "Reproduce tables of the papers: train, measure, and put the figures beside the printed ones.",
+        goes_on=True,
     ),
     "adapt": Verb("adapt", "Adapt a matcher to a new kind of object with 20 to 50 labelled pictures, in minutes."),
     "suggest": Verb("suggest", "Name the pictures of a folder that are worth labelling first, the best one first."),
@@ -123,7 +131,7 @@ def build_command(name: str, verb: Verb) -> Any:
     """Import a verb's module and build the command that parses its options."""
     function = import_module(f".{verb.module}", __package__).run
     single = typer.Typer(add_completion=False, **SETTINGS)
-    single.command(name, epilog=EXIT_CODES)(_with_volume(function))
+    single.command(name, epilog=EXIT_CODES)(_with_volume(function, verb.goes_on))
     return typer.main.get_command(single)
 
 
@@ -180,15 +188,23 @@ def _root(
     """Find keypoints of any object from words or an example."""
 
 
-def _with_volume(function: Callable[..., int | None]) -> Callable[..., None]:
-    """A verb's function with the options -q and -v beside its own, which exits with the code it returns."""
+def _with_volume(function: Callable[..., int | None], goes_on: bool) -> Callable[..., None]:
+    """A verb's function with the options -q and -v beside its own, which exits with the code it returns.
+
+    goes_on: as of a `Verb`.
+    """
 
     @functools.wraps(function)
     def command(quiet: bool, verbose: bool, **given: Any) -> None:
         if quiet and verbose:
             raise InputError("-q prints less and -v prints more; give one of them.")
         console.set_volume(quiet, verbose)
-        raise typer.Exit(function(**given) or 0)
+        try:
+            raise typer.Exit(function(**given) or 0)
+        except KeyboardInterrupt:
+            if goes_on:
+                console.note("Interrupted; the same command goes on from here.")
+            raise
 
     signature = inspect.signature(function, eval_str=True)
     volume = {"quiet": options.Quiet, "verbose": options.Verbose}
