@@ -7,6 +7,7 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError, first_few
 from ..example import Example
+from ..forms.faults.sentinels import is_sentinel
 from ..geometry import Crop
 
 SLACK = 1.0  # distance in pixels that a point may lie outside its picture, as labels are often rounded
@@ -48,12 +49,14 @@ def check_examples(example: Example | Sequence[Example] | None, category: Catego
 
 
 def check_inside(example: Example, size: tuple[int, int]) -> None:
-    """InputError for points of an example that lie more than SLACK outside its picture.
+    """InputError for points of an example that lie more than SLACK outside its picture, or at (-1, -1), which says that
+    a point is not labelled.
 
     size: width and height of the picture in pixels.
     """
     with np.errstate(invalid="ignore"):
         off = ((example.points < -SLACK) | (example.points > np.array(size) + SLACK)).any(axis=1) & example.marked
+    off |= [is_sentinel(x, y) for x, y in example.points.tolist()]
     if off.any():
         rows = np.flatnonzero(off).tolist()
         named = [f"point {row}" if example.category is None else example.category.names[row] for row in rows]

@@ -453,6 +453,7 @@ def test_half_precision_finds_about_the_same_places(models, tmp_path):
     [
         (lambda: Example(picture(), example().points + 60, category=FISH), r"90 x 70 pixels, but nose.* lie outside"),
         (lambda: Example(picture(), example().points * -1), r"point 0, point 1.*NaN where not shown"),
+        (lambda: Example(picture(), [*example().points[:4], (-1, -1)]), r"point 4 lies outside.*NaN where not shown"),
         (lambda: Example(picture(), example().points, box=(0, 0, 4, 4)), "lies in its crop"),
         (lambda: Example(picture(), [[1.0, 2.0]]), "1 points, but 'fish' has 5"),
         (lambda: replace(example(), category=Category.from_text("a;b;c;d;e", name="cat")), "'cat' names 'a' where"),
