@@ -103,7 +103,7 @@ def test_models_that_read_no_phrases_refuse_them(folder, made, tmp_path, capsys)
     assert code == 2 and "reads no phrases of keypoints" in err
     code, _, err = ran(capsys, "train", *made, "--start", tmp_path / "model", "--phrases", "file", "-o", tmp_path / "t")
     assert code == 2 and "graphcape reads no text" in err
-    (tmp_path / "llm.yaml").write_text("{}")
+    (tmp_path / "llm.yaml").write_text("language: {name: llama-3.1-8b}")
     code, _, err = ran(
         capsys, "train", *made, "--model", tmp_path / "llm.yaml", "--phrases", "file", "-o", tmp_path / "t"
     )

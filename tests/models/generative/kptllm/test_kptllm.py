@@ -31,7 +31,7 @@ def expected(model, task, k, shown=None):
     }[task]
     before = start(model, tiny.picture())
     if shown is not None:
-        before = torch.cat([before, token(model, shown.image, shown.points[k])], dim=1)
+        before = torch.cat([before, token(model, np.array(shown.image.pixels), shown.points[k])], dim=1)
     asked = ids(model, question)
     if model.config.identify_first:
         said = ids(model, f" {name}")
@@ -137,7 +137,7 @@ def test_a_token_answers_as_a_plain_pass_and_several_examples_with_their_mean(pl
     expected = np.zeros((2, len(CATEGORY), 2))
     for m, one in enumerate(shown):
         for k in range(len(CATEGORY)):
-            before = torch.cat([start(model, pixels), token(model, one.image, one.points[k])], dim=1)
+            before = torch.cat([start(model, pixels), token(model, np.array(one.image.pixels), one.points[k])], dim=1)
             asked = ids(model, EXAMPLE)
             if first:
                 asked = [*asked, *written(model, before, asked, ids(model, "\n"), LIMIT)[0], *ids(model, "\n")]
