@@ -124,18 +124,24 @@ def load(
 
 
 def adapt(
-    data: str, out: "str | Path", start: str = "accurate", images: "str | Path | None" = None, device: str = "auto"
+    data: str,
+    out: "str | Path",
+    start: str = "accurate",
+    images: "str | Path | None" = None,
+    device: str = "auto",
+    category: str | None = None,
 ) -> "AdaptedModel":
     """A matcher adapted to a new kind of object with 20 to 50 labelled pictures; it answers without examples.
 
-    data: the labels of one category, as "coco:FILE" or another form (`anykeypoint data list`).
+    data: the labels, as "coco:FILE" or another form (`anykeypoint data list`).
     out: the folder of the new model, which `load` reads; adapting.json in it says how near it comes to left-out labels.
     start: the matcher to start from: a shipped one, a folder or a hub id.
     images: the folder that file names in the labels are relative to, if the labels do not say it.
     device: "auto" takes a GPU where there is one.
+    category: the name or id of the category, where the labels have several.
 
-    Raises InputError where the labels cannot be used, or are of several categories or too few objects, and where the
-    model to start from is no matcher.
+    Raises InputError where the labels cannot be used, or are of several categories of which none is chosen, or of too
+    few objects, and where the model to start from is no matcher.
 
     >>> model = ak.adapt("coco:mine/labels.json", "mine/model", images="mine/pictures")
     >>> model.predict("examples/cat.jpg").names == model.category.names
@@ -148,13 +154,14 @@ def adapt(
     from .models.matching.model import MatchingModel
     from .training.adapting.adapt import adapt as adapted
     from .training.adapting.adapt import write
+    from .training.adapting.one_category import of_category
 
     dataset = read(data, None if images is None else Path(images))
     started = load(start, device)
     if not isinstance(started, MatchingModel):
         raise InputError(f"Only a matcher can be adapted, but {start!r} is none; start from fast, or another matcher.")
     folder = made_folder(out, "The folder of the new model")  # refused now, not when all is computed
-    model, report = adapted(started, dataset.objects)
+    model, report = adapted(started, of_category(dataset.objects, category) if dataset.objects else [])
     write(model, report, folder)
     return model
 

@@ -97,7 +97,7 @@ def test_categories_of_one_name_with_other_points_are_told_apart_by_their_ids(wo
 def test_of_several_categories_one_is_chosen(work, capsys):
     given = [*data(work, "two"), "--recipe", work / "small.yaml", "-o", work / "other"]
     code, _, err = run(capsys, "adapt", *given)
-    assert code == 2 and "the data have 2; give --category with one of" in err
+    assert code == 2 and "the data have 2; choose one as the category: " in err
     code, _, err = run(capsys, "adapt", *given, "--category", "griffin")
     assert code == 2 and "no categories called 'griffin'" in err
 

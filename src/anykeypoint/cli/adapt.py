@@ -13,7 +13,6 @@ from . import console, options
 from .left_out import check_left, print_left_out
 
 if TYPE_CHECKING:
-    from ..forms.dataset import Dataset, LabelledObject
     from ..training.adapting.adapt import AdaptReport
 
 _PARTS = 100  # of the whole work, for the bar
@@ -54,6 +53,7 @@ def run(
     from ..models.loading import find
     from ..training.adapting.adapt import adapt, write
     from ..training.adapting.adapt_config import AdaptConfig
+    from ..training.adapting.one_category import of_category
     from .choice import load_model
 
     config = AdaptConfig() if recipe is None else read_config(AdaptConfig, recipe)
@@ -69,7 +69,7 @@ def run(
     dataset = read(data, images, allow_missing=allow_missing, strict=strict)
     print_left_out(dataset)
     check_left(dataset, data, "to adapt to")
-    objects = _of_category(dataset, category)
+    objects = of_category(dataset.objects, category)
     with console.counting(_PARTS, "adapt") as (_, advance):
         model, report = adapt(load_model(start, device), objects, config, _Progress(advance))
     write(model, report, out)
@@ -88,46 +88,6 @@ class _Progress:
         while self.done < reached:
             self.advance()
             self.done += 1
-
-
-def _of_category(dataset: "Dataset", name: str | None) -> "list[LabelledObject]":
-    """The objects of the category that is wanted; InputError where its name is not the data's, or is needed.
-
-    Categories of one name and the same points, as several label files of one animal have them, are one.
-    """
-    from ..category import plain_text
-    from ..configs.checks import near_names
-
-    known = {item.category_id: item.category for item in dataset.objects}
-    kinds = {key: (plain_text(own.name), *map(plain_text, own.names)) for key, own in known.items()}
-    first = {kind: key for key, kind in reversed(kinds.items())}  # of categories that are one, the first
-    named = [own.name for own in known.values()]
-    listed = ", ".join(
-        known[key].name
-        if len({kind for kind in kinds.values() if kind[0] == kinds[key][0]}) == 1
-        # names alone do not tell these apart
-        else f"{key} ({known[key].name} with the points {', '.join(known[key].names[:3])} ...)"
-        for key in sorted(first.values(), key=lambda key: (known[key].name, key))[:10]
-    )
-    if name is None:
-        chosen = set(kinds)
-        if len(set(kinds.values())) > 1:
-            raise InputError(
-                f"A model is adapted to one category, but the data have {len(set(kinds.values()))}; give --category "
-                f"with one of {listed}."
-            )
-    else:
-        chosen = {key for key, own in known.items() if plain_text(own.name) == plain_text(name) or str(key) == name}
-        if len({kinds[key] for key in chosen}) != 1:
-            raise InputError(
-                f"The data have {'no' if not chosen else 'several'} categories called {name!r}"
-                f"{near_names(name, named)}; give one of {listed}, or its id."
-            )
-    wanted = {kinds[key] for key in chosen}
-    objects = [item for item in dataset.objects if kinds[item.category_id] in wanted]
-    return [
-        replace(item, category_id=one.category_id, category=one.category) for one in objects[:1] for item in objects
-    ]
 
 
 def report_text(report: "AdaptReport", before: str) -> str:
