@@ -63,9 +63,13 @@ def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_pat
     code, printed, err = run(capsys, folder, *options)
     assert code == 0, err
     assert log_of(out) == [1, 2, 3] and taken == [1, 2, 2, 3]  # step 2 was taken and not kept
-    assert len(list(out.glob("evaluations/*/results.json"))) == 2
+    assert len(list(out.glob("evaluations/capellm-*/results.json"))) == 2
 
     page = json.loads((out / "toy-table-1.json").read_text())
+    (trivial,), (beside,) = page["baselines"], out.glob("evaluations/baselines-*/results.json")
+    figures = {name: one["object_mean"]["pck@0.2"] for name, one in json.loads(beside.read_text())["baselines"].items()}
+    assert {"image_centre", "mean_position"} <= set(figures) and trivial["protocol"] == "text"
+    assert trivial["value"] == max(figures.values()) == figures[trivial["name"]]
     rows = {row["row"]: row for row in page["rows"]}
     first, second = rows["greedy search"], rows["mode"]
     assert first["models"] == second["models"] and first["evaluations"] != second["evaluations"]
@@ -81,6 +85,7 @@ def test_two_rows_share_a_training_that_goes_on_where_it_was_cut(folder, tmp_pat
     text = (out / "toy-table-1.md").read_text()
     assert "bootstrap interval over objects." in text and "No interval" not in text
     assert text.splitlines()[2].startswith("At field scale, which is another scale than the paper's")
+    assert f"The best trivial baselines on these objects have pck@0.2 {trivial['value']:.1f} (text: " in text
     assert "6 items" in text and "97.07" in text and "anykeypoint" in text and "It needs 80 GB." in text
     assert text.strip() in printed and "<table>" in (out / "toy-table-1.html").read_text()
 
@@ -144,7 +149,7 @@ def test_figures_of_labels_or_weights_that_changed_since_are_not_given_for_those
     (data / "annotations.json").unlink()  # what is done needs no labels any more, but the model is another one
     code, _, err = run(capsys, data.parent, *options)
     assert code == 1 and "holds a measurement of a model that was trained anew since" in err
-    (evaluation,) = out.glob("evaluations/*")
+    (evaluation,) = out.glob("evaluations/capellm-*")
     (data / "annotations.json").write_text(whole)
     shutil.rmtree(evaluation)
     shutil.rmtree(training)

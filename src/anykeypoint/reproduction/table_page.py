@@ -82,6 +82,7 @@ def _json(result: TableResult) -> bytes:
         "items": list(result.items),
         "seeds": list(result.seeds),
         "command": result.config.command,
+        "baselines": [vars(one) for one in result.trivial],
         "rows": rows,
     }
     return (json.dumps(whole, indent=1) + "\n").encode()
@@ -96,7 +97,7 @@ def _title(result: TableResult) -> str:
 
 def _sentences(result: TableResult) -> list[str]:
     """What stands above the table: the scale, contradictions of the paper, and how to read the columns."""
-    found = [_scale(result), *contradictions(result)]
+    found = [_scale(result), *_trivial(result), *contradictions(result)]
     if result.table.note:
         found.append(result.table.note)
     first = next((one.row.name for one in result.rows if one.status == MEASURED), None)
@@ -146,6 +147,18 @@ def _scale(result: TableResult) -> str:
         f"kinds of objects that no training saw; {items}. Our figures stand beside the paper's to compare how they "
         "change from row to row, not one by one."
     )
+
+
+def _trivial(result: TableResult) -> list[str]:
+    """The sentence about the trivial baselines on the same objects, where they are known."""
+    if not result.trivial:
+        return []
+    each = [f"{number(one.value, 1)} ({one.protocol}: {one.name.replace('_', ' ')})" for one in result.trivial]
+    metric = result.trivial[0].metric
+    return [
+        f"The best trivial baselines on these objects have {metric} {', '.join(each)}; rows below them compare recipes "
+        "where they begin."
+    ]
 
 
 def contradictions(result: TableResult) -> list[str]:

@@ -16,6 +16,7 @@ from .places import Places
 from .settings import OWN, Setting
 from .tables import MEAN, Row, Table, columns_of, paper_of, split_column
 from .trainings import Training, TrainingWay, check_labels, train, training_of
+from .trivial import Trivial, best_baselines
 
 MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
 
@@ -87,6 +88,7 @@ class TableResult:
 
     items: numbers of training items of the rows that train, without doubles; none where recipes say how long.
     seeds: of their trainings, without doubles.
+    trivial: at field scale the best trivial baselines on the same objects, known when all rows are done.
     """
 
     table: Table
@@ -94,6 +96,7 @@ class TableResult:
     rows: tuple[RowResult, ...]
     items: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
+    trivial: tuple[Trivial, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -200,6 +203,15 @@ def reproduce(
             first = one
         results.append(result)
         yield TableResult(table, config, tuple(results), items, seeds)
+    if config.scale == "field":
+        done = [one for one, result in zip(planned, results, strict=True) if result.status == MEASURED]
+        measured = [part for one in done for _, _, part in one.parts]
+        try:
+            trivial = tuple(best_baselines(measured, table.metrics, config.places, config.out, progress))
+        except Exception as error:  # the rows are not lost for it
+            say(f"the trivial baselines could not be measured: {first_line(error)}")
+        else:
+            yield TableResult(table, config, tuple(results), items, seeds, trivial)
 
 
 def _run(
