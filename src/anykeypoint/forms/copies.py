@@ -3,12 +3,12 @@
 A model that learnt from one of them has seen the others, so that a test on these overestimates it.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import first_few
+from .form import file_digest
 from .pictures import Pictures
 
 
@@ -25,11 +25,9 @@ def copies(names: Iterable[str], pictures: Pictures) -> dict[str, str]:
             of_length[path.stat().st_size].setdefault(path, name)
     found = {}
     for alike in of_length.values():
-        first: dict[bytes, str] = {}  # what a file holds -> the first name of such a file
+        first: dict[str, str] = {}  # what a file holds -> the first name of such a file
         for path, name in alike.items() if len(alike) > 1 else ():
-            with path.open("rb") as file:
-                other = first.setdefault(hashlib.file_digest(file, "sha256").digest(), name)
-            if other != name:
+            if (other := first.setdefault(file_digest(path), name)) != name:
                 found[name] = other
     return found
 

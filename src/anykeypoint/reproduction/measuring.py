@@ -110,12 +110,8 @@ def measure(
 
 def _check_same(measured: Measured, places: Places, out: Path, labels: str) -> None:
     """InputError for a measurement of other labels than there are now, or of a training that was run anew since."""
-    folder, spec = measured.folder(out), places.labels(measured.setting.test)
-    if not places.missing_files(measured.setting.test) and labels != fingerprint(spec):
-        raise InputError(
-            f"{folder} holds a measurement on other labels than {spec} has now; give another output folder or remove "
-            "it."
-        )
+    folder = measured.folder(out)
+    places.check_labels(measured.setting.test, labels, f"{folder} holds a measurement")
     settings = folder / (DENSITY_SETTINGS if isinstance(measured.config, DensityComparisonConfig) else SETTINGS)
     before = json.loads(settings.read_text(encoding="utf-8")).get("weights") if settings.is_file() else ""
     if before and measured.weights(out) not in ("", before):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..forms.registry import label_files, parse
+from ..errors import InputError
+from ..forms.registry import fingerprint, label_files, parse
 from ..models.sources.packages import fetched
 
 
@@ -35,6 +36,17 @@ class Places:
         if not path.exists():
             return [path]
         return [file for file in label_files(located) if not file.exists()]
+
+    def check_labels(self, spec: str, before: str | None, holds: str) -> None:
+        """InputError where the labels of a specification are here and are not those that something was done on.
+
+        before: their fingerprint then; None where nothing was done. holds: subject of the sentence, as "out/a holds a
+        training".
+        """
+        if before is not None and not self.missing_files(spec) and before != fingerprint(self.labels(spec)):
+            raise InputError(
+                f"{holds} on other labels than {self.labels(spec)} has now; give another output folder or remove it."
+            )
 
     def network(self, name: str) -> Path | None:
         """The folder of a network in `models`; None where there is none. name: its hub id, or its package's name."""

@@ -144,14 +144,15 @@ def _tell_shared(parts: "list[Part]", together: int, folders: set[Path]) -> None
     from ...forms.pictures import Pictures
 
     groups = [parts[start : start + together] for start in range(0, len(parts), together)]
-    if shared := max(map(in_several, groups)):
+    shared = [in_several(group) for group in groups]
+    if most := max(shared):
         console.note(
-            f"Pictures with objects in more than one part: {shared}. A model is then measured on pictures that it has "
+            f"Pictures with objects in more than one part: {most}. A model is then measured on pictures that it has "
             "seen; --by group keeps each picture whole."
         )
     names = {str(entry["file_name"]): None for one in parts for entry in one["images"]}
     same = copies(sorted(names), Pictures(folders.pop())) if len(folders) == 1 else {}
-    if (copied := max(in_several(group, same) - in_several(group) for group in groups)) > 0:
+    if (copied := max(in_several(group, same) - known for group, known in zip(groups, shared, strict=True))) > 0:
         console.note(
             f"Pictures with a copy in another part, byte for byte, under another name: {copied}. A model is then "
             "measured on pictures that it has seen; `data check --all` names them, so that one of two can be left out."
