@@ -143,6 +143,30 @@ def test_a_point_that_is_clicked_lies_in_its_picture_though_another_one_is_looke
     assert current(page) == second and known(page, "picture.id") == second
 
 
+def test_a_late_answer_of_the_server_does_not_take_away_the_point_that_is_being_named(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number, held = current(page), []
+
+    def hold(route):
+        if held:
+            return route.continue_()
+        return held.append((route, route.fetch()))
+
+    page.route("**/v1/project", hold)
+    seen(page, lambda: held, "the server has said what it had")
+    page.evaluate("import('./placing.js').then(({ addPoint }) => { addPoint([40, 50]); })")
+    page.wait_for_selector("#points input:focus")
+    page.keyboard.type("tail")
+    route, response = held[0]
+    route.fulfill(response=response)  # it does not know the point yet
+    page.wait_for_timeout(300)
+    page.keyboard.type(" root")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.dot[data-key="tail root"]')
+    until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
+
+
 def test_a_name_that_is_written_does_not_bring_back_the_picture_before(tiny):
     page, _ = tiny
     is_settled(page)

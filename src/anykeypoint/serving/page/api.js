@@ -16,6 +16,7 @@ const ENOUGH = 20000; // milliseconds after which a request that takes no time o
 let askForToken = async () => null;
 let reach = () => {};
 let elsewhere = () => {};
+let changes = 0; // of the category that the server has answered
 let project = ""; // identity of the project that the page shows; another one refuses what is meant for it
 
 /** told: a function that is called with whether the server answered, after each request. */
@@ -99,7 +100,11 @@ const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
   overview: async () => {
-    const found = await json(BASE, "GET", undefined, soon());
+    let before, found;
+    do { // what was asked before the category changed may not know its points yet
+      before = changes;
+      found = await json(BASE, "GET", undefined, soon());
+    } while (before !== changes);
     project = found.identity;
     return found;
   },
@@ -120,7 +125,11 @@ export const api = {
   identify: (id, x, y) => json(`${BASE}/pictures/${id}/identify`, "POST", { x, y }),
   densities: (id) => json(`${BASE}/pictures/${id}/density`),
   doubts: (text) => json(`${BASE}/category/doubts`, "POST", { text }),
-  setCategory: (change) => json(`${BASE}/category`, "PUT", change),
+  setCategory: async (change) => {
+    const found = await json(`${BASE}/category`, "PUT", change);
+    changes += 1;
+    return found;
+  },
   categories: async () => (await json("/v1/categories")).categories,
   forms: () => json(`${BASE}/forms`),
   lookAtExport: (form, answers) => json(`${BASE}/export?${query({ form, answers })}`),
