@@ -74,6 +74,23 @@ def test_fused_tokens_follow_the_equations():
     assert close(attention(lead, other, valid)[0], expected)
 
 
+@torch.no_grad()
+def test_the_similarities_of_a_fusion_start_as_its_graph_head_says():
+    def fresh(fusion, config, **start):
+        torch.manual_seed(0)
+        return fusion(replace(config, graph_head=GraphConfig(**start))).state_dict()
+
+    for kind, config in (
+        (FeatureFusion, FeatureFusionConfig(guest_width=768)),
+        (DecisionFusion, DecisionFusionConfig(example_width=768)),
+    ):
+        released, small = fresh(kind, config), fresh(kind, config, similarity_start=0.25)
+        changed = {name for name in small if not torch.equal(small[name], released[name])}
+        sides = {name for name in small if name.endswith(("proposals.token.weight", "proposals.query.weight"))}
+        assert changed == sides and len(sides) == (2 if kind is FeatureFusion else 4)
+        assert all(torch.equal(small[name], released[name] / 4) for name in sides)
+
+
 @pytest.mark.parametrize(("host", "direction"), [("text", "image_to_text"), ("image", "text_to_image")])
 @torch.no_grad()
 def test_plugged_in_it_changes_nothing_at_first(host, direction):

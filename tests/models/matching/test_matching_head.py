@@ -309,6 +309,21 @@ def test_proposals_on_a_grid_that_is_not_square_are_x_then_y():
     assert close(found.mean, found.peak) and float(found.mass) == pytest.approx(1)
 
 
+def test_a_similarity_starts_as_much_smaller_as_the_config_says_and_nothing_else_differs():
+    def fresh(start):
+        torch.manual_seed(0)
+        return GraphHead(GraphConfig(**SIZES, similarity_start=start)).eval()
+
+    released, small = fresh(1.0), fresh(0.25)
+    for name, weight in small.state_dict().items():
+        scaled = name in ("matcher.proposals.token.weight", "matcher.proposals.query.weight")
+        assert torch.equal(weight, released.state_dict()[name] * (0.25 if scaled else 1.0)), name
+    for gate in (released, small):
+        torch.nn.init.zeros_(gate.matcher.proposals.gate[-1].weight)
+    similarities = [each.locate(*inputs()).proposals.similarity for each in (released, small)]
+    assert close(similarities[0] / 16, similarities[1])
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +348,10 @@ def test_a_mask_that_does_not_fit_is_refused():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"width": 18}, {"heads": 3}, {"graph": "all"}, {"order": "sine"}, {"dropout": 1}, {"hidden": 0}, {"gates": 8}],
+    [
+        *({"width": 18}, {"heads": 3}, {"graph": "all"}, {"order": "sine"}, {"dropout": 1}, {"hidden": 0}),
+        *({"gates": 8}, {"similarity_start": 0}),
+    ],
 )
 def test_a_config_that_cannot_be_is_refused(wrong):
     with pytest.raises(InputError):

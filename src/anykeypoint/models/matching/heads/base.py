@@ -18,6 +18,7 @@ from ....configs.strict import Config
 from ....errors import InputError
 from ...maps import pool
 from ...towers.vision_config import VisionConfig
+from ..parts.proposals import ProposalGenerator
 from ..parts.skeleton import Skeleton
 
 HEATMAP_WEIGHT = 2.0  # weight of the loss of the similarity maps beside the losses of the points, as released
@@ -298,3 +299,6 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(parameter)
     for step in getattr(module, "steps", ()):
         nn.init.zeros_(step[-1].weight)
+    for part in module.modules():
+        if isinstance(part, ProposalGenerator):
+            part.begin()

@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....configs.checks import check_choice, check_rate, check_whole
+from ....configs.checks import check_choice, check_positive, check_rate, check_whole
 from ....configs.strict import Config
 from ....errors import InputError
 from ...towers.vision_config import VisionConfig
@@ -53,6 +53,9 @@ class GraphConfig(Config):
     graph: which of the two linear layers of the decoder's feed-forward blocks mix neighbours of the skeleton.
     order: code of a keypoint's position in the list of keypoints: none, fixed sines, or learnt.
     order_slots: length of the longest list of keypoints that has such a code.
+    similarity_start: what the first weights of both sides of the similarity are multiplied by; 1 as released. Those
+        similarities are so large that the sigmoids of the heat maps are 0 or 1 and hardly learn, which a long training
+        outlives and a short one does not. width^(-1/4) makes them products as scaled attention has them.
     """
 
     called = "The options of a matching head"
@@ -70,6 +73,7 @@ class GraphConfig(Config):
     graph: str = "pre"
     order: str = "none"
     order_slots: int = 100
+    similarity_start: float = 1.0
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -81,6 +85,7 @@ class GraphConfig(Config):
         check_rate(self.dropout, "A matching head's dropout")
         check_choice(self.graph, "A matching head's graph", GRAPHS)
         check_choice(self.order, "A matching head's order", ORDERS)
+        check_positive(self.similarity_start, "A matching head's similarity_start")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +125,7 @@ class GraphMatcher(nn.Module):
         super().__init__()
         c = config
         self.encoder = Encoder(c.width, c.heads, c.hidden, c.encoder_layers, c.dropout)
-        self.proposals = ProposalGenerator(c.width, c.gate)
+        self.proposals = ProposalGenerator(c.width, c.gate, c.similarity_start)
         self.decoder = Decoder(c.width, c.heads, c.hidden, c.decoder_layers, c.dropout, c.graph)
         self.graph = c.graph
 

@@ -28,13 +28,23 @@ class Proposals:
 
 
 class ProposalGenerator(nn.Module):
-    """Inner products of image tokens and prompt tokens, whose channels are weighted by a gate of their own."""
+    """Inner products of image tokens and prompt tokens, whose channels are weighted by a gate of their own.
 
-    def __init__(self, width: int, gate: int) -> None:
+    start: what the first weights of both sides are multiplied by, see `GraphConfig.similarity_start`.
+    """
+
+    def __init__(self, width: int, gate: int, start: float = 1.0) -> None:
         super().__init__()
+        self.start = start
         self.token = nn.Linear(width, width)
         self.query = nn.Linear(width, width)
         self.gate = nn.Sequential(nn.Linear(width, gate), nn.ReLU(), nn.Linear(gate, width))
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Bring newly drawn weights to where they start."""
+        for side in (self.token, self.query):
+            side.weight.mul_(self.start)
 
     def forward(self, tokens: Tensor, image: Tensor, grid: tuple[int, int]) -> Proposals:
         """Proposals in float32 or a finer precision.
