@@ -3,7 +3,7 @@
 import re
 
 from browser import Watched
-from page_steps import current, drag, is_saved, is_settled, known, label, pictures, place_of
+from page_steps import current, drag, is_saved, is_settled, known, label, pictures, place_of, say_points
 from waiting import until
 
 OTHER = "import('./pictures.js').then(({ open }) => open(%d))"
@@ -165,6 +165,22 @@ def test_a_late_answer_of_the_server_does_not_take_away_the_point_that_is_being_
     page.keyboard.press("Enter")
     page.wait_for_selector('.dot[data-key="tail root"]')
     until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
+
+
+def test_points_that_were_taken_are_not_refused_where_the_list_does_not_come(tiny):
+    page, _ = tiny
+    is_settled(page)
+    page.watched.allowed.append("Failed to load resource")
+    asked = []
+    page.route("**/v1/project/pictures?*", lambda route: asked.append(route) or route.abort())
+    say_points(page, "nose\ntail tip", "fox")
+    seen(page, lambda: asked, "the list was asked for")
+    page.wait_for_timeout(200)
+    assert page.locator("#category-refused").text_content() == ""
+    page.unroute_all()
+    page.wait_for_selector("#connection >> text=The server is back")
+    is_settled(page)
+    assert known(page, "project.category.keys") == ["nose", "tail tip"]
 
 
 def test_a_name_that_is_written_does_not_bring_back_the_picture_before(tiny):

@@ -133,17 +133,18 @@ function useText() {
 
 async function choose(change) {
   refuse("");
+  let project;
   try {
-    const project = await api.setCategory(change);
-    set({ project, densities: null, selected: null, mode: "look", creating: false, newNoun: null });
-    if (project.said.length) note(project.said.join(" "));
-    dialog.close();
-    at("stage").focus({ preventScroll: true }); // so that Enter finishes the picture, and does not open the dialog again
-    await refresh();
-    if (state.picture) await open(state.picture.id, true);
+    project = await api.setCategory(change);
   } catch (error) {
-    refuse(error.message);
+    return refuse(error.message);
   }
+  set({ project, densities: null, selected: null, mode: "look", creating: false, newNoun: null });
+  if (project.said.length) note(project.said.join(" "));
+  dialog.close();
+  at("stage").focus({ preventScroll: true }); // so that Enter finishes the picture, and does not open the dialog again
+  await refresh().catch(() => {}); // the server is away, which the page says; the list comes when it is back
+  return state.picture && open(state.picture.id, true);
 }
 
 let loaded = "";
