@@ -23,16 +23,41 @@ ak.Detection((0, 0, 1, 1), 0.5, "dog").wort
 ak.Example("a.jpg", pose.xy).marked
 ak.show(pose)
 """
+ANSWERS = """
+import numpy as np
+
+import anykeypoint as ak
+
+dog = ak.category("dog")
+for model in (ak.load(), ak.load("capellm-small"), ak.load("kptllm-small")):
+    reveal_type(model.predict("a.jpg", dog))
+    reveal_type(model.predict("a.jpg", dog, (0, 0, 9, 9), density=True))
+    reveal_type(model.predict("a.jpg", "dog", [[0, 0, 9, 9]]))
+    reveal_type(model.predict(["a.jpg"], dog))
+    model.predict("a.jpg", dog, box="0, 0, 9, 9")
+    model.predict("a.jpg")
+"""
+
+
+def checked(script: str, folder: Path, monkeypatch) -> tuple[str, list[str]]:
+    """What the type checker says of a script, and the types that it reveals, without their modules."""
+    api = pytest.importorskip("mypy.api")
+    monkeypatch.setenv("MYPYPATH", str(Path(ak.__file__).parents[1]))
+    (folder / "script.py").write_text(script, encoding="utf-8")
+    options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache"), "--strict"]
+    said, failed, _ = api.run([*options, str(folder / "script.py")])
+    assert not failed, failed
+    return said, [re.sub(r"\w+\.", "", kind) for kind in re.findall(r'Revealed type is "([^"]*)"', said)]
 
 
 def test_the_public_names_have_their_types_and_no_others(tmp_path, monkeypatch):
-    api = pytest.importorskip("mypy.api")
-    monkeypatch.setenv("MYPYPATH", str(Path(ak.__file__).parents[1]))
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache"), "--strict"]
-    said, failed, _ = api.run([*options, str(tmp_path / "script.py")])
-    assert not failed, failed
-    kinds = [kind.rsplit(".", 1)[-1] for kind in re.findall(r'Revealed type is "([^"]*)"', said)]
+    said, kinds = checked(SCRIPT, tmp_path, monkeypatch)
     assert kinds == ["MatchingModel", "MatchingModel", "KptLLM", "UprightPicture", "Pose"], said
     assert re.findall(r'has no attribute "(\w+)"', said) == ["xz", "Exemple", "wort"], said
     assert said.count("error:") == 3, said
+
+
+def test_one_object_gives_a_pose_and_several_give_lists(tmp_path, monkeypatch):
+    said, kinds = checked(ANSWERS, tmp_path, monkeypatch)
+    assert kinds == ["Pose", "Pose", "list[Pose]", "list[Any]"], said  # of all three models
+    assert said.count("error:") == 2, said

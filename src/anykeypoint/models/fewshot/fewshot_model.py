@@ -32,6 +32,7 @@ from ..batched import ObjectQuery, PredictsMany
 from ..cache import CachingModule, pixels_key
 from ..examples import as_examples
 from ..folders import fill, read_settings, write_folder
+from ..predicting import one_or_several
 from ..towers.image_encoder import ImageEncoder
 from ..towers.vision import build_encoder
 from ..towers.vision_config import VisionConfig
@@ -115,6 +116,7 @@ class FewShotModel(PredictsMany, CachingModule):
 
     # --- prediction --------------------------------------------------------------------------------------------------
 
+    @one_or_several
     def predict(
         self,
         image: ImageSource | Sequence[ImageSource],

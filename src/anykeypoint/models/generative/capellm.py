@@ -29,6 +29,7 @@ from ...instructions import Instruction, Point, Text, check_describe, instructio
 from ...library.lookup import as_category
 from ...pose import Pose
 from ..arguments import Boxes, CategoryLike, check_density, check_options, for_each
+from ..predicting import one_or_several
 from ..towers.image_encoder import ImageEncoder
 from ..view import ObjectCrop
 from . import storage
@@ -111,6 +112,7 @@ class CapeLLM(GenerativeModel):
         for cut, prefix in zip(cuts, self.prefix(self.normalised(cuts)).split(1), strict=True):
             yield CapeLLMView(self, cut, engine, engine.read(prefix))
 
+    @one_or_several
     def predict(
         self, image: ImageSource | Sequence[ImageSource], category: CategoryLike, box: Boxes = None, **options: Any
     ) -> Pose | list[Any]:

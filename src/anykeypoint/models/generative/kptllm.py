@@ -17,6 +17,7 @@ from ...images import ImageSource
 from ...library.lookup import as_category
 from ...pose import Identified, Pose
 from ..arguments import Boxes, CategoryLike, for_each
+from ..predicting import one_or_several
 from ..sources.llava import LlavaCheckpoint
 from ..view import ObjectCrop
 from . import storage
@@ -56,6 +57,7 @@ class KptLLM(KptLLMNetwork):
         for cut, features in zip(cuts, self.encoder(self.normalised(cuts)).split(1), strict=True):
             yield KptLLMView(self, cut, features, engine, engine.read(self.prefix_of(features)))
 
+    @one_or_several
     def predict(
         self,
         image: ImageSource | Sequence[ImageSource],

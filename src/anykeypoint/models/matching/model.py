@@ -26,6 +26,7 @@ from ..arguments import Boxes, CategoryLike, for_each
 from ..batched import ObjectQuery, PredictsMany
 from ..folders import fill, write_folder
 from ..precision import to_precision
+from ..predicting import one_or_several
 from ..seen_names import read_seen
 from ..towers.image_encoder import ImageEncoder
 from ..towers.place_words import place_width
@@ -90,6 +91,7 @@ class MatchingModel(PredictsMany, MatchingNetwork):
         features = self.encode_pixels(np.stack([crop.pixels for crop in crops])).split(1)
         return [MatchView(self, *one) for one in zip(features, crops, pictures, strict=True)]
 
+    @one_or_several
     def predict(
         self,
         image: ImageSource | Sequence[ImageSource],
