@@ -314,7 +314,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "calibrate": {
             *("model", "--data", "--images", "--output", "-o", "--prompt", "--max-per-category", "--seed"),
-            *("--allow-missing", "--strict", "--device", "--presence"),
+            *("--allow-missing", "--strict", "--device", "--dtype", "--presence"),
         },
         "train": {
             "--data",

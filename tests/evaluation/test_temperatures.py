@@ -114,6 +114,14 @@ def test_calibrate_writes_a_copy_of_the_model_with_its_temperatures(tmp_path, ca
     code, _, err = run(capsys, "calibrate", tmp_path / "model", *labels, "-o", out)
     assert code == 2 and "is there already" in err
 
+    half = tmp_path / "half"
+    code, _, _ = run(
+        capsys, "calibrate", tmp_path / "model", *labels, "--prompt", "text", "--dtype", "bfloat16", "-o", half
+    )
+    assert code == 0 and (half / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+    code, _, err = run(capsys, "calibrate", tmp_path / "model", *labels, "--dtype", "half", "-o", tmp_path / "none")
+    assert code == 2 and "half" in err
+
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_read(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:

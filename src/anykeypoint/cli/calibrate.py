@@ -34,6 +34,7 @@ def run(
     allow_missing: options.AllowMissing = False,
     strict: options.Strict = False,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> int:
     """Fit how sure a model is to labelled objects that it was not trained on, and write a copy of it that keeps it.
 
@@ -56,7 +57,7 @@ def run(
     phrases = evaluated_phrases(model, None)
     dataset = read(data, images, allow_missing=allow_missing, phrases=phrases, strict=strict)
     print_left_out(dataset)
-    loaded = load_model(model, device)
+    loaded = load_model(model, device, dtype)
     prompts, chosen = None if prompt is None else [prompt], {"max_per_category": max_per_category, "seed": seed}
     # The presence comes first, as labels that have too little for it are refused before the model is asked.
     curves = fit_presence(loaded, dataset, prompts, **chosen, progress=console.track) if presence else []
