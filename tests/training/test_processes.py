@@ -42,6 +42,7 @@ from dataclasses import replace
 from pathlib import Path
 from accelerate.state import AcceleratorState
 from torch.distributed.tensor import DTensor
+import torch
 import training.test_loop as t
 import training.test_processes as p
 from anykeypoint.cli import train
@@ -63,7 +64,8 @@ p.match(folder, p.MATCHER, folder / "matched")
 AcceleratorState._reset_state()  # accelerate keeps the first precision otherwise
 files |= {"images": folder / "more" / "images", "out": folder / "validated", "recipe": folder / "sharded.yaml"}
 train.run(f"coco:{folder / 'more' / 'annotations.json'}", **files, held_out=0.25)
-seen = {"whole": whole, "spread": first + rest, "shares": shares}
+group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+seen = {"whole": whole, "spread": first + rest, "shares": shares, "waits": group.options._timeout.total_seconds()}
 (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(seen))
 """
 
@@ -153,6 +155,10 @@ def test_spread_weights_change_no_figure_through_a_stop_and_a_resume(launched):
     assert whole.keys() == spread.keys()
     for name, tensor in whole.items():
         assert torch.allclose(spread[name], tensor, atol=1e-5), name
+
+
+def test_processes_wait_for_one_that_validates_for_hours(launched):
+    assert [json.loads(path.read_text())["waits"] for path in launched.glob("rank-*.json")] == [12 * 3600] * 2
 
 
 def test_the_verb_trains_on_all_processes_and_one_of_them_speaks(launched):

@@ -10,12 +10,13 @@ import math
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,6 +29,10 @@ from .checkpoints import newest_valid, save_checkpoint, step_of
 from .flips import flip_lines, say_flips
 from .progress import TrainingLog
 from .trainer import MicroBatch, StepPlan, Trainer
+
+# How long processes wait for each other. One of them validates before the training, and each computes features of its
+# own objects; torch gives up after ten minutes on GPUs.
+_PATIENCE = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,10 @@ def run(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     lines = flip_lines(trainer.categories(), config)
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    patience = InitProcessGroupKwargs(timeout=_PATIENCE)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.precision == "bf16" else "no", kwargs_handlers=[patience]
+    )
     plan = trainer.prepare(accelerator, out)
     state = RunState.of(trainer)
     made_of = _made_of(trainer, plan)
