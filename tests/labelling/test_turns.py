@@ -179,11 +179,13 @@ def test_the_thread_that_asks_the_model_ends_with_the_answer(start):
             if len(threads) == 3:
                 finished.set()
             half = np.full(2, 0.5)
-            return Pose(category.names, np.full((2, 2), 12.0), half, half > 0, image_size=(32, 24))
+            found = {"names": list(category.names), "xy": np.full((2, 2), 12.0), "confidence": half}
+            return Pose(**found, present=half > 0, presence=half, image_size=(32, 24))
 
     model = Centre(), "its weights"
     answers = BackgroundAnswers(start(3), lambda: model)
     answers.start()
     assert finished.wait(30)
     answers.stop()
+    assert answers.state().answered == 3
     assert len(set(threads)) == 3 and not any(thread.is_alive() for thread in threads)

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,9 +23,11 @@ from ..category import Category
 from ..errors import InputError
 from ..example import Example
 from ..inference.own_thread import in_own_thread
+from ..io import NotWritten
 from ..pose import Pose, unique_names
 from .doubt import doubt
 from .job import Answering
+from .kept import file_state
 from .project import Project
 from .records import HIDDEN, VISIBLE, FoundPoint, Label, StoredAnswer
 from .turns import FINE, Turns
@@ -72,13 +74,14 @@ class BackgroundAnswers:
         self._changed, self._stopped = threading.Condition(), False
         self._asking, self._current = 0, None
         self._turns, self._looking = Turns(project), threading.Lock()
-        self._asked_of: tuple[str, int] | None = None  # the model and the project's `asked_revision` of `_shared`
+        self._asked_of: tuple[Any, ...] | None = None  # what `_shared` is of, with the project's `asked_revision`
         self._shared = ""
         self._thread: threading.Thread | None = None
         self._job_lock = threading.Lock()
         self._job: Answering | None = None
         self._job_key = ""
         self._in_job: dict[tuple[str, int], Any] = {}  # what of a picture or an example the job has taken in
+        self._unread: dict[int, Hashable] = {}  # examples that could not be taken in -> the state of their files then
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -153,22 +156,28 @@ class BackgroundAnswers:
         """The text of what all answers depend on; computed anew where a part of it changed."""
         loaded = self.model()
         name, revision = "" if loaded is None else loaded[1], self.project.asked_revision
-        if self._asked_of != (name, revision):
+        unread = sorted(self._unread)
+        if self._asked_of != (name, revision, unread):
             category = self.project.category
             examples = sorted((number, label.revision) for number, label in self.project.examples().items())
             parts = [
                 None if loaded is None else loaded[1],
                 None if category is None else category.to_dict(),
                 examples,
+                *([unread] if unread else []),
             ]
             self._shared = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-            self._asked_of = name, revision
+            self._asked_of = name, revision, unread
         return self._shared
 
     def _next(self) -> tuple[int, str] | None:
         """The picture to answer next, and what its answer depends on; with FINE where a second look is taken."""
         if self._reason():
             return None
+        for number, state in list(self._unread.items()):  # an example whose file was put back
+            if self._file(number) != state:
+                self._unread.pop(number, None)
+                self._in_job.pop(("example", number), None)
         self.look()
         return self._turns.next(self.focus)
 
@@ -187,7 +196,8 @@ class BackgroundAnswers:
                 if not isinstance(error, InputError):
                     _log.exception("Picture %d could not be answered", number)
                 sentence = str(error) if isinstance(error, InputError) else f"The model failed: {type(error).__name__}."
-                self._turns.fail(number, key, sentence)
+                passing = isinstance(error, NotWritten) or not isinstance(error, InputError)
+                self._turns.fail(number, key, sentence, passing)
             finally:
                 self._current = None
 
@@ -196,7 +206,7 @@ class BackgroundAnswers:
     def _answer(self, number: int, key: str) -> StoredAnswer:
         """The answer of a picture. key: what it depends on; with FINE it has a second look."""
         with self._job_lock:
-            job = self._job_for(number)
+            job, _ = self._job_for(number)
             examples = job.examples_of(str(number))
             second = bool(examples) and bool(getattr(getattr(job.model, "config", None), "fine", False))
             ((_, pose),) = job.answer([str(number)], fine=second and key.endswith(FINE))
@@ -207,7 +217,7 @@ class BackgroundAnswers:
     def prompt(self, number: int) -> dict[str, Any]:
         """The arguments `example` and `words` with which a picture is asked."""
         with self._job_lock:
-            job, labels = in_own_thread(partial(self._job_for, number)), self.project.examples()
+            job, labels = in_own_thread(partial(self._job_for, number))
             shown = []
             for one in [int(name) for name in job.examples_of(str(number))]:
                 points = _shown_points(labels[one], labels, job.category)
@@ -223,8 +233,11 @@ class BackgroundAnswers:
         assert self._job is not None
         return f"{'words and ' if self._job.words else ''}example{'s' if len(examples) > 1 else ''} {names}"
 
-    def _job_for(self, number: int) -> Answering:
-        """The job with the examples as they are now, and with a picture."""
+    def _file(self, number: int) -> Hashable:
+        return file_state(self.project.path(self.project.picture(number)))
+
+    def _job_for(self, number: int) -> tuple[Answering, dict[int, Label]]:
+        """The job with the examples as they are now, and with a picture; and the labels of these examples."""
         loaded, category, project = self.model(), self.project.category, self.project
         if loaded is None or category is None:
             raise InputError("There is nothing to ask yet; wait for the model, and say which points to look for.")
@@ -233,30 +246,35 @@ class BackgroundAnswers:
             takes_words = {"text", "both"} & set(getattr(loaded[0], "prompts", ("text",)))
             words = self.words(loaded[0], category) if takes_words else None
             self._job, self._job_key = Answering(loaded[0], category, words=words), key
-            self._in_job = {}
+            self._in_job, self._unread = {}, {}
         job, labels = self._job, project.examples()
         for one in [int(name) for name in job.examples if int(name) not in labels]:
             job.remove_example(str(one))
             self._in_job.pop(("example", one), None)
+        for one in set(self._unread) - set(labels):
+            del self._unread[one]
         for one, label in labels.items():
             points = _shown_points(label, labels, category)
             state = (points.tobytes(), label.box)
             if self._in_job.get(("example", one)) == state:
                 continue
             self._in_job["example", one] = state
+            self._unread.pop(one, None)
             if str(one) in job.examples:
                 job.remove_example(str(one))
             if np.isfinite(points).any():
+                file = self._file(one)
                 try:
                     job.add_example(str(one), str(project.check_file(project.picture(one))), points, label.box)
                 except InputError as error:  # the others still answer
+                    self._unread[one] = file
                     sentence = f"An example is not used: {error}"
                     project.notes += [] if sentence in project.notes else [sentence]
         box = project.label(number).box
         if self._in_job.get(("picture", number), "none") != box:
             job.add_picture(str(number), str(project.check_file(project.picture(number))), box)
             self._in_job["picture", number] = box
-        return job
+        return job, labels
 
 
 def takes_examples(model: Any) -> bool:

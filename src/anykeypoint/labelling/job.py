@@ -384,7 +384,7 @@ class Answering:
             return _Encoded(image, box, None, np.zeros(0))
         crop = cut(picture, box, self._matcher.config)
         vector = pooled(self._matcher.features(crop.pixels)[0].float().cpu().numpy())
-        return _Encoded(image, box, replace(crop, pixels=crop.pixels[:0]), vector, pixels_key(crop.pixels))
+        return _Encoded(image, box, replace(crop, pixels=crop.pixels[:0].copy()), vector, pixels_key(crop.pixels))
 
     def _features(self, matcher: KeptMatcher, picture: _Encoded) -> Tensor:
         """The feature map [1, C, h, w] of a picture's crop."""

@@ -6,6 +6,7 @@ answer is out of date and all pictures are looked at; otherwise only those that 
 
 import hashlib
 import threading
+import time
 from bisect import bisect_left, insort
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .kept import file_state
 from .project import Project
 
 FINE = " fine"  # ends what was asked of an answer that had its second look
+RETRY = 60.0  # seconds after which what failed for a passing reason is asked again
 
 Rank = tuple[bool, bool, float, int]  # has a first answer; has an older one; -doubt; id
 
@@ -35,11 +37,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Failure:
-    """A picture that could not be answered: what was asked, the sentence that says why, and the state of its file."""
+    """A picture that could not be answered: what was asked, the sentence that says why, the state of its file, and the
+    time (`time.monotonic`) from which on it is asked again; None where it waits for its file."""
 
     asked: str
     sentence: str
     file: Hashable
+    again: float | None
 
 
 @dataclass(frozen=True)
@@ -121,18 +125,28 @@ class Turns:
             rough, _, _, number = self._order[0]
             return number, self._key(number) + (FINE if rough else "")
 
-    def fail(self, number: int, asked: str, sentence: str) -> None:
-        """A picture could not be answered. asked: as `next` gave it."""
+    def fail(self, number: int, asked: str, sentence: str, passing: bool = False) -> None:
+        """A picture could not be answered.
+
+        asked: as `next` gave it.
+        passing: whether the reason may go away by itself, as a full disk does; otherwise it lies with the file.
+        """
+        again = time.monotonic() + RETRY if passing else None
         with self._lock:
-            self._failed[number] = _Failure(asked.removesuffix(FINE), sentence, self._file(number))
+            self._failed[number] = _Failure(asked.removesuffix(FINE), sentence, self._file(number), again)
             self._project.changes.mark(number)
 
     def _file(self, number: int) -> Hashable:
         return file_state(self._project.path(self._project.picture(number)))
 
     def _try_again(self, number: int | None) -> None:
-        """A picture that could not be answered is asked again where its file is another one: it was put back."""
-        if number is None or number not in self._failed or self._failed[number].file == self._file(number):
+        """A picture that could not be answered is asked again where its file is another one, as it was put back, and
+        after a while where the reason may have passed."""
+        failure = None if number is None else self._failed.get(number)
+        if number is None or failure is None:
+            return
+        waits = failure.again is None or time.monotonic() < failure.again
+        if waits and failure.file == self._file(number):
             return
         del self._failed[number]
         self._project.changes.mark(number)

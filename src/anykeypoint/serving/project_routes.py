@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from ..configs.checks import near_names
@@ -23,7 +23,7 @@ from ..geometry import check_box
 from ..labelling.background import BackgroundAnswers
 from ..labelling.project import Project
 from ..labelling.records import Label, PointMark, ProjectPicture, StoredAnswer
-from .downloads import KINDS, download_of, forms_to_write, lost_in
+from .downloads import KINDS, chunks, download_of, forms_to_write, lost_in, size_of
 from .openapi import refusals
 from .picture_files import PictureFiles
 from .project_asking import FILES_BYTES, changed_category, densities_of, name_at
@@ -333,7 +333,11 @@ def _add_export(router: APIRouter, desk: ProjectDesk) -> None:
     def export(form: str, answers: bool = False) -> Response:
         """The labels in a form, as a file or as a ZIP of several; with `answers`, also what nobody has looked at."""
         name, kind, data = download_of(desk.project, _known(form), answers)
-        return Response(data, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        if isinstance(data, bytes):
+            return Response(data, media_type=kind, headers=headers)
+        headers["Content-Length"] = str(size_of(data))
+        return StreamingResponse(chunks(data), media_type=kind, headers=headers)
 
 
 def _known(form: str) -> str:
