@@ -96,6 +96,7 @@ def test_without_a_category_the_points_of_all_examples_are_asked_for(folder):
         ({"nose": [1]}, r"'nose' must be \[x, y\]"),
         ({"nose": [1, "2"]}, r"must be \[x, y\]"),
         ({"nose": [True, 2]}, r"must be \[x, y\]"),
+        ({"nose": [10**400, 2]}, r"must be \[x, y\]"),
         ({"nose": 3}, r"must be \[x, y\]"),
         ([[1, 2]], "must be a JSON object"),
         ({}, "must be a JSON object"),

@@ -18,7 +18,7 @@ from .configs.typed import split_paths
 from .density import frozen_array
 from .errors import InputError, first_line
 from .forms.poses import CSV_COLUMNS
-from .forms.reading import picture_key
+from .forms.reading import picture_key, plain_number
 from .geometry import Box, check_box
 from .images import ImageSource, kept_source
 from .io import text_of
@@ -318,7 +318,7 @@ def _place(value: Any, what: str) -> Place:
     """A place from its JSON form [x, y], or null for a point that is not marked."""
     if value is None:
         return (np.nan, np.nan)
-    numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [None]
-    if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
+    numbers = [plain_number(one) for one in value] if isinstance(value, list) and len(value) == 2 else [np.nan]
+    if not np.isfinite(numbers).all():
         raise InputError(f"{what} must be [x, y] in pixels, or null where it is not marked, but got {str(value)[:60]}.")
-    return (float(numbers[0]), float(numbers[1]))
+    return (numbers[0], numbers[1])

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from anykeypoint.density import Density
-from anykeypoint.geometry import Crop
-from anykeypoint.labelling.doubt import doubt, expected_error, most_unsure_first
+from anykeypoint.labelling.doubt import doubt, most_unsure_first
 from anykeypoint.pose import Pose
 
 
@@ -30,11 +28,3 @@ def test_points_that_could_not_be_asked_do_not_count():
 
 def test_the_most_unsure_come_first_and_equal_ones_by_name():
     assert most_unsure_first({"b": 0.2, "c": 0.7, "a": 0.2}) == ["c", "a", "b"]
-
-
-def test_the_expected_error_is_the_mean_distance_over_the_density():
-    grid = np.zeros((4, 4))
-    grid[0, 0] = grid[0, 3] = 0.5
-    density = Density(Crop(10, 20, 8), grid)
-    assert expected_error(density, np.array([11.0, 21.0])) == pytest.approx(0.5 * 0.75)
-    assert expected_error(density, np.array([14.0, 21.0])) == pytest.approx(0.375)

@@ -310,7 +310,17 @@ def test_a_damaged_label_is_kept_aside_and_said(project):
     again.close()
 
 
-@pytest.mark.parametrize("content", ['{"schema_version": 1, "points": {"nose": [1, 2]}}', "[]", '{"points": 3}', ""])
+HUGE = "1" + 400 * "0"  # a number that JSON allows and no float holds
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *('{"schema_version": 1, "points": {"nose": [1, 2]}}', "[]", '{"points": 3}', ""),
+        f'{{"schema_version": 1, "points": {{"nose": [{HUGE}, 2, 2]}}}}',
+        f'{{"schema_version": 1, "points": {{}}, "box": [1, 2, {HUGE}, 4]}}',
+    ],
+)
 def test_a_label_of_another_shape_is_damaged_too(project, content):
     picture, _ = project.store("a.png", picture_bytes())
     (project.folder / "labels").mkdir()

@@ -113,6 +113,8 @@ def test_a_program_that_was_stopped_loses_nothing_that_was_kept(encoder, folder,
     whole = looks_of(paths, encoder, kept)
     lines = (kept / "pictures.jsonl").read_text().splitlines(keepends=True)
     (kept / "pictures.jsonl").write_text("".join(lines[:3]) + lines[3][:20])  # cut in the middle of a line
+    with (kept / "pictures.jsonl").open("a") as out:
+        out.write('\n{"path": "odd"}\n[1]\n' + lines[3][:20])
     os.truncate(kept / "vectors.bin", 2 * whole.vectors.shape[1] * 4 + 7)
     for _ in range(2):
         counting = Counting(encoder)
@@ -131,6 +133,10 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(encoder, folder
     (kept / "about.json").write_text(json.dumps({**about, "schema_version": 99}))
     with pytest.raises(InputError, match="99"):
         looks_of(paths, encoder, kept)
+    for content in ('{"schema', "[1]"):
+        (kept / "about.json").write_text(content)
+        with pytest.raises(InputError, match="is damaged; remove"):
+            looks_of(paths, encoder, kept)
 
 
 def test_the_benchmark_chooses_pair_by_pair_what_is_chosen_at_once(tmp_path, monkeypatch):

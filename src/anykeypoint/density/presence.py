@@ -23,7 +23,6 @@ from ..configs.strict import Config
 from ..errors import InputError
 
 PRESENT_FROM = 0.5  # presence from which a point counts as present, unless a caller says otherwise
-CUES = ("entropy", "score")
 
 
 @dataclass(frozen=True)

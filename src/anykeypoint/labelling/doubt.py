@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..density import Density
 from ..pose import Pose
 
 _UNKNOWN = 1.0  # doubt of a point without a confidence: nothing speaks for it
@@ -21,18 +20,6 @@ def doubt(pose: Pose) -> float:
         return 1.0
     confidence = np.nan_to_num(pose.confidence[asked], nan=1 - _UNKNOWN)
     return float(1 - confidence.mean())
-
-
-def expected_error(density: Density, point: np.ndarray) -> float:
-    """The expected distance of a keypoint from a place, as a fraction of the crop's side.
-
-    density: its probabilities. point: [2] in image pixels.
-    """
-    count = len(density.grid)
-    places = (np.arange(count) + 0.5) / count
-    x, y = density.crop.normalise(point)
-    away = np.hypot(places[None, :] - x, places[:, None] - y)
-    return float((density.grid * away).sum() / density.grid.sum())
 
 
 def most_unsure_first(doubts: Mapping[str, float]) -> list[str]:

@@ -77,7 +77,12 @@ class _Kept:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / _ABOUT
         if place.exists():
-            theirs = json.loads(place.read_text())
+            try:
+                theirs = json.loads(place.read_bytes())
+            except ValueError:
+                theirs = None
+            if not isinstance(theirs, dict):
+                raise InputError(f"{place} is damaged; remove {folder}, so that the features are computed anew.")
             check_schema(theirs.get("schema_version"), SCHEMA_VERSION, str(place))
             if theirs != about:
                 raise InputError(f"{folder} holds features of another image encoder; remove it or use another folder.")
@@ -93,11 +98,11 @@ class _Kept:
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:
+                key, content, row = (entry["path"], entry["size"], entry["time"]), entry["content"], entry["row"]
+                self.count, self.width = max(self.count, row + 1), entry["width"]
+            except (ValueError, KeyError, TypeError):
                 continue
-            self.rows[entry["path"], entry["size"], entry["time"]] = entry["row"]
-            self.by_content[entry["content"]] = entry["row"]
-            self.count, self.width = max(self.count, entry["row"] + 1), entry["width"]
+            self.rows[key] = self.by_content[content] = row
 
     def vectors(self) -> np.ndarray:
         """[rows, D] float16, memory-mapped."""

@@ -4,13 +4,13 @@ Points go by the unique names of the category (`pose.unique_names`), so that a c
 order and no label changes its point. Coordinates are pixels of the upright picture.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..configs.checks import check_flag
 from ..errors import InputError
+from ..forms.reading import plain_number
 from ..geometry import Box, check_box, check_overlap
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2  # as COCO's visibility: not in the picture, there but hidden, visible
@@ -76,10 +76,10 @@ class PointMark:
             raise InputError(f"{what} must be [x, y, 0, 1 or 2], but got {str(value)[:60]}.")
         if visibility == ABSENT:
             return cls(None, ABSENT)
-        numbers = type(x) in (int, float) and type(y) in (int, float)
-        if not numbers or not (math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < 1e7):
+        place = plain_number(x), plain_number(y)
+        if not all(abs(number) < 1e7 for number in place):
             raise InputError(f"{what} must have a place of two numbers, but got {str(value)[:60]}.")
-        return cls((float(x), float(y)), visibility)
+        return cls(place, visibility)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class StoredAnswer:
 
     points: by name; a point that could not be asked is not among them.
     doubt: how unsure the answer is, higher for more; pictures are sorted by it.
-    asked: what the answer depends on, as text; another text means that it is out of date (see `answering`).
+    asked: what the answer depends on, as text; another text means that it is out of date (see `turns`).
     by: how it was asked, as in "words" or "example 3".
     """
 

@@ -193,4 +193,5 @@ def _asked(service: Submits, question: Question) -> Any:
     try:
         return future.result(WAIT)
     except TimeoutError:
+        future.cancel()  # nobody waits for it any more
         raise Refusal(503, "The model takes too long for this answer; try again later.", Retry_After="10") from None

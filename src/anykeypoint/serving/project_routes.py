@@ -200,7 +200,7 @@ class ProjectDesk:
         return [f"What is looked for has no point {odd[0]!r}{near}; it is kept, but no export has it."]
 
 
-def project_router(service: ProjectService, project: Path | Project, pictures: Sequence[Path] = ()) -> APIRouter:
+def project_router(service: ProjectService, project: Path, pictures: Sequence[Path] = ()) -> APIRouter:
     """The routes of a project.
 
     service: of the server, whose first model answers.
@@ -208,8 +208,7 @@ def project_router(service: ProjectService, project: Path | Project, pictures: S
     pictures: folders whose pictures are added; they stay where they are.
     Raises InputError where the folder is no project, or is open in another program.
     """
-    folder = project.folder if isinstance(project, Project) else project
-    desk = ProjectDesk(service, folder, pictures)
+    desk = ProjectDesk(service, project, pictures)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> Any:

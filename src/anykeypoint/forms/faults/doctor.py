@@ -1,4 +1,4 @@
-"""Everything that is wrong with labels at once: `examine` lists the faults, and `repair.repair` mends a copy.
+"""Everything that is wrong with labels at once: `examine` lists the faults, and `repair.mend` mends a copy.
 
 Nothing stops here: every fault is listed with its place, and counts per category say how much of a data set is there.
 Coordinates are image pixels.
