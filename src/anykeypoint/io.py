@@ -1,6 +1,7 @@
 """Files written whole or not at all, the text of files, and the schema versions of files that we write."""
 
 import codecs
+import hashlib
 import os
 import secrets
 import shutil
@@ -37,6 +38,12 @@ def text_of(data: bytes, what: str) -> str:
         return data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from anykeypoint.images import read_picture
 from anykeypoint.serving.answering import Question, answer_batch
 from anykeypoint.serving.bounded_store import BoundedStore
 from anykeypoint.serving.service import weights_hash
-from anykeypoint.serving.uploads import pixels_key
+from anykeypoint.serving.uploads import content_key
 
 
 def test_a_store_is_bounded_in_bytes_and_forgets_what_was_used_longest_ago():
@@ -55,10 +55,10 @@ def test_the_same_pixels_are_asked_once_and_other_files_of_them_too(serving):
 def test_every_part_of_a_question_counts():
     picture, other = read_picture(png(0)), read_picture(png(1))
     example, moved = tiny_matchers.example(1), tiny_matchers.example(2)
-    base = {"picture": picture, "pixels": pixels_key(picture), "category": Category.from_text("a; b")}
+    base = {"picture": picture, "pixels": content_key(picture), "category": Category.from_text("a; b")}
     changes = [
         {},
-        {"picture": other, "pixels": pixels_key(other)},
+        {"picture": other, "pixels": content_key(other)},
         {"category": Category.from_text("b; a")},
         {"category": Category.from_text("a; b: the second")},
         {"category": Category.from_text("a; b", noun="cat")},
@@ -78,7 +78,7 @@ def test_every_part_of_a_question_counts():
     ]
     assert len({Question(**{**base, **change}).key for change in changes}) == len(changes)
     assert Question(**base).key == Question(**{**base, "picture": read_picture(png(0))}).key
-    assert pixels_key(picture) != pixels_key(picture.mirrored())
+    assert content_key(picture) != content_key(picture.mirrored())
 
 
 def test_models_of_other_weights_have_other_hashes(tmp_path, tiny_model):
@@ -136,7 +136,7 @@ def test_no_answer_depends_on_its_batch_or_on_the_order_of_keypoints(tiny_model,
 
     def question(seed, category=fish):
         picture = read_picture(tiny_matchers.picture(seed))
-        return Question(picture, pixels_key(picture), category, **more)
+        return Question(picture, content_key(picture), category, **more)
 
     alone = answer_batch(tiny_model, [question(3)])[0]
     beside = answer_batch(tiny_model, [question(seed) for seed in (5, 3, 4)])[1]

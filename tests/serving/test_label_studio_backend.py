@@ -22,7 +22,7 @@ from anykeypoint.labelling.job import Answering
 from anykeypoint.serving.adapters.label_studio import label_studio_router
 from anykeypoint.serving.adapters.served import ServedTool
 from anykeypoint.serving.adapters.tool_adapter import Correction, ToolAdapter
-from anykeypoint.serving.uploads import pixels_key
+from anykeypoint.serving.uploads import content_key
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "examples"
@@ -191,7 +191,7 @@ def test_of_many_examples_those_that_look_most_like_the_picture_answer_as_on_the
             names.append(str(path))
             job.add_example(str(path), path, points)
             example = client.adapter.example(path, dict(zip(category.names, points, strict=True)), None)
-            client.adapter.correct(str(number), [Correction(example, pixels_key(read_picture(path)))])
+            client.adapter.correct(str(number), [Correction(example, content_key(read_picture(path)))])
         job.add_picture(f"as {path}", path)
     tasks = [{"id": number, "data": {"image": f"/data/upload/{number}.png"}} for number in (0, 6)]
     asked, plain = {}, client.service.ask
@@ -206,7 +206,7 @@ def test_of_many_examples_those_that_look_most_like_the_picture_answer_as_on_the
     for number in (0, 6):
         path = tmp_path / "photos" / f"{number}.png"
         wanted = job.examples_of(f"as {path}")
-        assert asked[pixels_key(read_picture(path))] == wanted and set(wanted) < set(names)
+        assert asked[content_key(read_picture(path))] == wanted and set(wanted) < set(names)
         assert (set(wanted) != set(names[1:])) == (number == 0), "of the first picture not the newest"
     examples = [client.adapter.examples[names.index(one)].example for one in wanted]
     expected = tiny_model.predict(path, category, example=examples)

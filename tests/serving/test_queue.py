@@ -18,7 +18,7 @@ from anykeypoint.serving.batching import BatchQueue
 from anykeypoint.serving.refusals import Refusal
 from anykeypoint.serving.server_limits import ServerLimits
 from anykeypoint.serving.server_metrics import ServerMetrics
-from anykeypoint.serving.uploads import pixels_key
+from anykeypoint.serving.uploads import content_key
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_what_waited_too_long_is_503_and_is_not_computed(serving, model):
 def test_a_client_that_went_away_is_not_computed(model):
     queue = BatchQueue(lambda name, questions: answer_batch(model, questions), ServerLimits(), ServerMetrics())
     picture = read_picture(png())
-    question = Question(picture, pixels_key(picture), Category.from_text("gone"))
+    question = Question(picture, content_key(picture), Category.from_text("gone"))
     (future,), (other,) = queue.submit("a", [question]), queue.submit("a", [question])
     assert future.cancel()
     queue.start()
@@ -166,7 +166,7 @@ def test_a_batch_that_fails_is_asked_one_by_one_and_for_want_of_memory_in_halves
 
     picture = read_picture(png())
     questions = [
-        Question(picture, pixels_key(picture), Category.from_text("bad" if i == 1 else f"p{i}")) for i in range(size)
+        Question(picture, content_key(picture), Category.from_text("bad" if i == 1 else f"p{i}")) for i in range(size)
     ]
     answers = answer_batch(Together(), questions)
     assert [type(answer).__name__ for answer in answers] == ["Pose", "PredictionFailed", *["Pose"] * (size - 2)]

@@ -1,6 +1,5 @@
 """`anykeypoint info`: versions, devices, threads, fetched weights, shipped models, and where disk space goes."""
 
-import hashlib
 import os
 import platform
 from collections.abc import Iterator
@@ -69,6 +68,7 @@ def _shipped() -> Iterator[tuple[str, str]]:
 
 
 def _weights() -> Iterator[tuple[str, str]]:
+    from ..io import file_digest
     from ..models.sources.packages import PACKAGES, cache_folder, fetched
 
     for name, package in PACKAGES.items():
@@ -77,7 +77,7 @@ def _weights() -> Iterator[tuple[str, str]]:
             continue
         folder = cache_folder() / name
         with console.waiting(f"hashing {name}"):
-            digest = _digest(folder / "model.safetensors")
+            digest = file_digest(folder / "model.safetensors")[:HASH_DIGITS]
         yield name, f"{_size(folder)}, SHA-256 of model.safetensors {digest}..., {folder}"
 
 
@@ -100,8 +100,3 @@ def _size(folder: Path) -> str:
     """The size of a folder's files in megabytes; links count as nothing."""
     total = sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
     return f"{total / 1e6:.0f} MB"
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:HASH_DIGITS]

@@ -53,14 +53,14 @@ class ToolOptions:
         from ..serving.adapters.served import ServedTool
         from ..serving.adapters.tool_adapter import Correction, ToolAdapter
         from ..serving.adapters.x_anylabeling import x_anylabeling_router
-        from ..serving.uploads import pixels_key
+        from ..serving.uploads import content_key
         from .predict import choose_category
 
         marked = [read_marked(text) for text in self.example]
         for note in dict.fromkeys(one.note for one in marked if one.note):
             console.note(note)
         chosen = choose_category(self.category, self.keypoints, self.noun, marked)
-        examples = [Correction(to_example(one, chosen), pixels_key(read_picture(one.picture))) for one in marked]
+        examples = [Correction(to_example(one, chosen), content_key(read_picture(one.picture))) for one in marked]
         search = None if self.detect is None else Search(detector(device=self.device), self.detect)
         tool = ServedTool(service, ToolAdapter(chosen, search, examples))
         made = {

@@ -6,7 +6,6 @@ known. Where the names do not identify a picture, its labels do: CarFusion's pic
 (flies and locusts), which are written as files.
 """
 
-import hashlib
 import os
 import shutil
 from collections import defaultdict
@@ -24,6 +23,7 @@ from ..forms.document import load_document
 from ..forms.faults.known import INSECTS, VEHICLES
 from ..forms.reading import plain_number
 from ..images import SUFFIXES, picture_size
+from ..io import file_digest
 from .deepposekit import Frame, Frames, installed, read_frames, write_frame
 
 # Words by which the path of a picture, in lower case, shows the data set that it is from.
@@ -272,14 +272,9 @@ def _find(name: str, entry: Mapping[str, Any], files: SourceFiles, words: tuple[
         return candidates[0] if candidates else NOWHERE
     size = (entry.get("width"), entry.get("height"))
     same_size = [path for path in candidates if picture_size(path) == size] if None not in size else candidates
-    if len(same_size) == 1 or (same_size and len({_digest(path) for path in same_size}) == 1):
+    if len(same_size) == 1 or (same_size and len({file_digest(path) for path in same_size}) == 1):
         return same_size[0]
     return SEVERAL
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _car_key(table: np.ndarray) -> tuple:

@@ -21,7 +21,7 @@ from . import page
 from .matched_rows import MeasuredRows, group_sums, match, ratio, read_rows
 from .page import INKS, UNKNOWN, number, paragraph, section
 from .report import TITLES, setting_text, sort_key
-from .run_folder import Progress, check_schema, no_progress
+from .run_folder import Progress, check_entry, finite_or_none, no_progress
 
 RESULTS, ROWS = "results.json", "per_object.csv"
 METRICS = ("pck@0.05", "pck@0.1", "pck@0.2", "mpck", "auc", "nme")
@@ -124,7 +124,7 @@ def _matched(a: str | Path, b: str | Path) -> tuple[Report, Report, MeasuredRows
 def _read(folder: Path) -> Report:
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        check_schema(results, str(folder / RESULTS))
+        check_entry(results, str(folder / RESULTS))
         if results.get("semantics") is not None:
             raise InputError(f"{folder} measured names of points, and places alone are compared; give another report.")
         rows = read_rows(folder / ROWS, METRICS)
@@ -202,11 +202,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _difference(a: float, b: float) -> dict[str, float | None]:
-    return {"a": _known(a), "b": _known(b), "difference": _known(b - a)}
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    return {"a": finite_or_none(a), "b": finite_or_none(b), "difference": finite_or_none(b - a)}
 
 
 def _source(folder: str | Path, results: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from ..images import read_picture
 from ..pose import Pose
 from .gaussians import METHODS, SAMPLED, gaussian_grid, measure, summarise
 from .kernel_density import kernel_density
-from .run_folder import SCHEMA_VERSION, Progress, check_schema, claim, no_progress, whole_lines, write_results
+from .run_folder import SCHEMA_VERSION, Progress, check_entry, claim, no_progress, whole_lines, write_results
 from .selection import NOT_DRAWN, category_labels, in_picture, select, with_box
 
 LINES, RESULTS, EXAMPLES, SETTINGS = "density.jsonl", "density.json", "examples.png", "density.settings.json"
@@ -239,7 +239,7 @@ def _read_lines(
     for number, text in enumerate(whole_lines(path), 1):
         try:
             line = json.loads(text)
-            check_schema(line, f"{path}, line {number},")
+            check_entry(line, f"{path}, line {number},")
             if line["keypoint"] not in wanted[line["id"]] or not ("left_out" in line or methods <= set(line)):
                 raise ValueError("the line belongs to another run")
         except InputError:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .run_folder import SCHEMA_VERSION, check_schema, whole_lines
+from .run_folder import SCHEMA_VERSION, check_entry, whole_lines
 
 FILE = "oks_matches.jsonl"
 AREAS = ("all", "medium", "large")  # sizes of objects, in COCO's order
@@ -62,7 +62,7 @@ def read_match_lines(path: Path) -> list[MatchLine]:
     """The lines of a file, none where there is no file. Raises InputError for a line of a newer schema."""
     lines = [json.loads(text) for text in whole_lines(path)]
     for number, line in enumerate(lines, 1):
-        check_schema(line, f"{path}, line {number},")
+        check_entry(line, f"{path}, line {number},")
     return lines
 
 

@@ -21,7 +21,7 @@ from ..errors import InputError, first_few
 from ..images import read_picture
 from .protocols import EvaluationProtocol
 from .queries import EvaluatedModel, Prediction, Query, QueryKey, predict_query
-from .run_folder import SCHEMA_VERSION, Progress, check_schema, whole_lines, write_text
+from .run_folder import SCHEMA_VERSION, Progress, check_entry, finite_or_none, whole_lines, write_text
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ def _line(query: Query, prediction: Prediction) -> str:
         entry["examples"] = list(examples)
     entry["category"] = query.category.name
     if prediction.names is None:
-        entry["points"] = [[_finite_or_none(x), _finite_or_none(y)] for x, y in prediction.xy]
+        entry["points"] = [[finite_or_none(x), finite_or_none(y)] for x, y in prediction.xy]
     else:
         entry["names"] = list(prediction.names)
-    entry["confidences"] = [_finite_or_none(value) for value in prediction.confidence]
+    entry["confidences"] = [finite_or_none(value) for value in prediction.confidence]
     if prediction.presence is not None:
-        entry["presences"] = [_finite_or_none(value) for value in prediction.presence]
+        entry["presences"] = [finite_or_none(value) for value in prediction.presence]
     return json.dumps(entry) + "\n"
 
 
@@ -134,7 +134,7 @@ def _read(path: Path, queries: Mapping[QueryKey, Query], protocol: EvaluationPro
     for number, line in enumerate(whole_lines(path), 1):
         try:
             entry = json.loads(line)
-            check_schema(entry, f"{path}, line {number},")
+            check_entry(entry, f"{path}, line {number},")
             key = entry["id"], tuple(entry.get("examples", ()))
             count = len(queries[key].category)
             confidence = _numbers(entry["confidences"])
@@ -155,7 +155,3 @@ def _read(path: Path, queries: Mapping[QueryKey, Query], protocol: EvaluationPro
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([math.nan if value is None else value for value in values], dtype=float)
-
-
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

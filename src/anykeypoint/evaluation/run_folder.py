@@ -6,6 +6,7 @@ of the library have none; they count as version 0 and are read like version 1, w
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -28,7 +29,12 @@ def no_progress(items: Iterable, title: str) -> Iterable:
     return items
 
 
-def check_schema(entry: Mapping[str, Any], what: str) -> None:
+def finite_or_none(value: float) -> float | None:
+    """A number as JSON can hold it: None for NaN and for infinite ones."""
+    return float(value) if math.isfinite(value) else None
+
+
+def check_entry(entry: Mapping[str, Any], what: str) -> None:
     """Raise InputError for a JSON object of a newer schema than this version of the library knows.
 
     what: subject of the error's sentence, such as the file's path.
@@ -87,7 +93,7 @@ def claim(
             f"{out} holds predictions of unknown settings, as {settings_name} is missing; give another folder."
         )
     theirs = _read_settings(path)
-    check_schema(theirs, str(path))
+    check_entry(theirs, str(path))
     if theirs.get("hash") != mine["hash"]:
         before = theirs.get("settings") if isinstance(theirs.get("settings"), dict) else {}
         changed = [key for key, value in vars(config).items() if before.get(key) != value]

@@ -16,11 +16,12 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..geometry import Box
+from ..io import file_digest
 from . import walk
 from .areas import box_area
 from .dataset import CROWD, IGNORED, UNLABELLED, Dataset, LabelledObject, check_faults
 from .document import MARGIN, Labels, box_round, load_document, within
-from .form import CHOICE, LabelForm, file_digest
+from .form import CHOICE, LabelForm
 from .losses import ALL
 from .pictures import Pictures, picture_size
 from .selecting import select

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import first_few
-from .form import file_digest
+from ..io import file_digest
 from .pictures import Pictures
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ..configs.checks import near_names
 from ..errors import InputError
+from ..io import file_digest
 from . import coco
 from .document import Labels
-from .form import LabelForm, file_digest
+from .form import LabelForm
 
 PARTS = ("test", "train", "val")  # the first is taken if none is named
 PLACE = "ANYKEYPOINT_FIELD"  # name of the environment variable with the folder

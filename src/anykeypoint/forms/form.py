@@ -1,6 +1,5 @@
 """What a label form is: its reader, a phrase about it, and what else it knows; each form's file has a `LabelForm`."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +72,3 @@ class LabelForm:
     interpret: Interpreter | None = None
     join: Callable[[Path, ReadOne, NamePictures], Dataset] | None = None
     digest: Callable[[Path, str, Callable[[str], str]], str | None] | None = None
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

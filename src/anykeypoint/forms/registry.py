@@ -16,11 +16,12 @@ from ..category import Category
 from ..configs.checks import near_names
 from ..configs.typed import is_drive
 from ..errors import InputError
+from ..io import file_digest
 from .coco import from_document
 from .dataset import Dataset, check_faults
 from .document import Labels
 from .faults.doubts import doubts
-from .form import LabelForm, Written, file_digest
+from .form import LabelForm, Written
 from .losses import lost
 from .phrases import LIBRARY, in_phrases
 from .pictures import Pictures

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import InputError, first_line
-from ..forms.form import file_digest
+from ..io import file_digest
 from .registry import MODEL_TYPES
 from .tensors import check_tensors
 

@@ -19,9 +19,8 @@ from accelerate.state import AcceleratorState
 from ..category import Category
 from ..errors import InputError
 from ..forms.dataset import Dataset
-from ..forms.form import file_digest
 from ..forms.registry import fingerprint, read
-from ..io import write_bytes
+from ..io import file_digest, write_bytes
 from ..models.folders import model_digest
 from ..models.loading import find, from_folder
 from ..training.episode_config import EpisodeTrainConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..images import read_picture
 from ..labelling.kept import file_state
 from .bounded_store import BoundedStore
-from .uploads import Uploaded, pixels_key
+from .uploads import Uploaded, content_key
 
 # A file that was written within this time before it was read may be written again without another time or size, as
 # file systems count time in steps of up to two seconds.
@@ -28,7 +28,7 @@ class PictureFiles:
         if before is not None and (found := self._kept.get((path, before))) is not None:
             return found
         picture = read_picture(path)
-        read = Uploaded(picture, pixels_key(picture))
+        read = Uploaded(picture, content_key(picture))
         if before is not None and before == file_state(path) and time.time_ns() - max(before[-2:]) > SETTLED:
             self._kept.put((path, before), read, read.size_in_memory)
         return read

@@ -26,7 +26,7 @@ from .bounded_store import BoundedStore
 from .refusals import Refusal
 from .server_limits import ServerLimits
 from .server_metrics import ServerMetrics
-from .uploads import pixels_key
+from .uploads import content_key
 
 _log = logging.getLogger(__name__)
 
@@ -237,7 +237,7 @@ def try_out(model: Any) -> None:
     """
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     picture = read_picture(np.kron(noise, np.ones((8, 8, 1), dtype=np.uint8)))
-    category, key = own_category(model) or Category.from_text("left corner; right corner"), pixels_key(picture)
+    category, key = own_category(model) or Category.from_text("left corner; right corner"), content_key(picture)
     prompts = getattr(model, "prompts", ("text",))
     if not {"text", "example", "both"} & set(prompts):
         return  # it names points and finds none

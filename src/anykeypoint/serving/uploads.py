@@ -37,7 +37,7 @@ class Uploaded:
         return 3 * self.picture.pixels.width * self.picture.pixels.height
 
 
-def pixels_key(picture: UprightPicture) -> bytes:
+def content_key(picture: UprightPicture) -> bytes:
     """A key that is equal for equal pixels in the same place of a picture of the same size."""
     place = repr((picture.size, picture.pixels.size, picture.shrunk, picture.corner))
     return hashlib.sha256(place.encode() + picture.pixels.tobytes()).digest()
@@ -166,7 +166,7 @@ class UploadDecoder:
                 picture = read_picture(data, self.limits.image_pixels)
             except InputError as error:
                 raise Refusal(422, _of_upload(error), field) from None
-            return Uploaded(picture, pixels_key(picture))
+            return Uploaded(picture, content_key(picture))
 
 
 @dataclass

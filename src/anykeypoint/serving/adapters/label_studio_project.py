@@ -23,7 +23,7 @@ from ...forms.reading import plain_number
 from ...geometry import Box, turned_hull
 from ...images import read_picture
 from ...pose import Pose
-from ..uploads import Uploaded, pixels_key
+from ..uploads import Uploaded, content_key
 from .served import entries, mapping
 from .tool_adapter import Correction, ToolAdapter, box_of, score_of
 
@@ -87,7 +87,7 @@ class LabelStudioProject:
     def picture(self, address: Any) -> Uploaded:
         """The picture of an address."""
         picture = read_picture(self.file(address), self.most)
-        return Uploaded(picture, pixels_key(picture))
+        return Uploaded(picture, content_key(picture))
 
     def learn(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Examples of what was submitted before this server was started: tasks come with their annotations."""
@@ -114,7 +114,7 @@ class LabelStudioProject:
                 path = self.file(address)
                 picture = read_picture(path, self.most)
                 _check_size(own, picture.size, path)
-                key = pixels_key(picture)
+                key = content_key(picture)
                 marked += [Correction(one, key) for each in found if (one := self._example(path, each, labels))]
         self.adapter.correct(str(annotation.get("id")), marked)
         return [*labels.faults, *labels.notes]
