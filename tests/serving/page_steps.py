@@ -9,6 +9,7 @@ from PIL import Image
 from waiting import until
 
 POINTS = "nose: the tip\nleft ear\nright ear\ntail tip"
+OTHER = "import('./pictures.js').then(({ open }) => open(%d))"
 
 
 def pictures(count: int = 3) -> list[dict]:
@@ -45,6 +46,17 @@ def label(folder: Path, number: int) -> dict:
 def current(page) -> int:
     """The id of the picture that is looked at."""
     return int(page.locator("[aria-current=true]").locator("..").get_attribute("data-id"))
+
+
+def another(page) -> int:
+    """The id of a picture that is not looked at."""
+    number = current(page)
+    return next(one for one in (1, 2, 3) if one != number)
+
+
+def seen(page, condition, what) -> None:
+    """`until`, while requests that the test holds come in."""
+    until(lambda: page.wait_for_timeout(20) or condition(), what)
 
 
 def is_saved(page) -> None:

@@ -3,21 +3,21 @@
 import re
 
 from browser import Watched
-from page_steps import current, drag, is_saved, is_settled, known, label, pictures, place_of, say_points
+from page_steps import (
+    OTHER,
+    another,
+    current,
+    drag,
+    is_saved,
+    is_settled,
+    known,
+    label,
+    pictures,
+    place_of,
+    say_points,
+    seen,
+)
 from waiting import until
-
-OTHER = "import('./pictures.js').then(({ open }) => open(%d))"
-
-
-def seen(page, condition, what) -> None:
-    """`until`, while requests that the test holds come in."""
-    until(lambda: page.wait_for_timeout(20) or condition(), what)
-
-
-def another(page) -> int:
-    """The id of a picture that is not looked at."""
-    number = current(page)
-    return next(one for one in (1, 2, 3) if one != number)
 
 
 def test_a_refusal_that_is_not_the_labels_fault_keeps_it(tiny):

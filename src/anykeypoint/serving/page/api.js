@@ -17,6 +17,7 @@ let askForToken = async () => null;
 let reach = () => {};
 let elsewhere = () => {};
 let changes = 0; // of the category that the server has answered
+const saves = new Map(); // id of a picture -> labels of it that the server has answered
 let project = ""; // identity of the project that the page shows; another one refuses what is meant for it
 
 /** told: a function that is called with whether the server answered, after each request. */
@@ -94,17 +95,23 @@ async function read(response, kind = "json") {
   }
 }
 
+/** What is at an address. What was asked before this window changed it may not know of that, and is asked again. */
+async function latest(path, more, id) {
+  const known = () => `${changes} ${saves.get(id)}`;
+  for (;;) {
+    const before = known();
+    const found = await json(path, "GET", undefined, more);
+    if (before === known()) return found;
+  }
+}
+
 const soon = (milliseconds = ENOUGH) => ({ within: milliseconds });
 
 const query = (values) => new URLSearchParams(values).toString();
 
 export const api = {
   overview: async () => {
-    let before, found;
-    do { // what was asked before the category changed may not know its points yet
-      before = changes;
-      found = await json(BASE, "GET", undefined, soon());
-    } while (before !== changes);
+    const found = await latest(BASE, soon());
     project = found.identity;
     return found;
   },
@@ -115,12 +122,16 @@ export const api = {
     return { entries: await read(response), revision: response.headers.get("X-Revision") };
   },
 
-  picture: (id) => json(`${BASE}/pictures/${id}`, "GET", undefined, soon()),
+  picture: (id) => latest(`${BASE}/pictures/${id}`, soon(), id),
   addObject: (id) => json(`${BASE}/pictures/${id}/objects`, "POST"),
-  pictureAhead: (id) => json(`${BASE}/pictures/${id}?${query({ ahead: true })}`),
+  pictureAhead: (id) => latest(`${BASE}/pictures/${id}?${query({ ahead: true })}`, {}, id),
 
   /** Save what differs between a label and the one that it was made of. */
-  save: (id, label, base) => json(`${BASE}/pictures/${id}/label`, "PUT", { ...label, base }, soon()),
+  save: async (id, label, base) => {
+    const found = await json(`${BASE}/pictures/${id}/label`, "PUT", { ...label, base }, soon());
+    saves.set(id, (saves.get(id) ?? 0) + 1);
+    return found;
+  },
 
   identify: (id, x, y) => json(`${BASE}/pictures/${id}/identify`, "POST", { x, y }),
   densities: (id) => json(`${BASE}/pictures/${id}/density`),
