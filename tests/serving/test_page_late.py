@@ -8,6 +8,8 @@ from page_steps import (
     current,
     is_saved,
     is_settled,
+    label,
+    place_of,
     seen,
 )
 from waiting import until
@@ -88,3 +90,35 @@ def test_a_picture_that_was_asked_for_before_a_point_was_renamed_has_the_new_nam
     page.evaluate("import('./placing.js').then(({ rename }) => rename('nose', 'snout'))")
     release(held)  # it has the name before
     assert page.evaluate(OPENED) == {"snout": [40, 50, 2]}
+
+
+def test_a_point_whose_name_was_written_just_now_goes_with_the_hand_that_drags_it(tiny):
+    """The hand takes the focus from the name, which is sent then; the answer comes while the point is held."""
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    page.evaluate(MARKS, FOUR)
+    is_saved(page)
+    page.fill('#points [data-key="nose"] input', "snout")
+    held = hold(page, "**/v1/project/category")
+    x, y = place_of(page, "nose")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    seen(page, lambda: held, "the new name is sent")
+    page.mouse.move(x + 20, y + 10)
+    with page.expect_response("**/v1/project/category") as answer:
+        release(held)
+    answer.value.finished()
+    page.evaluate("document.getElementById('try-now').click()")  # looks at the server now
+    page.wait_for_timeout(300)
+    assert page.locator(".dot").count() == 4, "what a hand holds is seen"
+    page.mouse.move(x + 40, y + 30)
+    page.mouse.up()
+    page.wait_for_selector('.dot[data-key="snout"]')
+    is_saved(page)
+    points = label(folder, number)["points"]
+    assert set(points) == {"snout", "left ear", "right ear", "tail tip"}
+    assert points["snout"][0] > 45 and points["snout"][1] > 55
+    page.keyboard.press("z")
+    is_saved(page)
+    assert label(folder, number)["points"] == {"snout": FOUR["nose"], **{k: v for k, v in FOUR.items() if k != "nose"}}

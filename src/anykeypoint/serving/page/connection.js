@@ -2,7 +2,7 @@
 // with growing pauses, and the page says when it is back.
 
 import { onElsewhere, onReach } from "./api.js";
-import { at, on, set, state } from "./state.js";
+import { at, letGo, on, set, state } from "./state.js";
 
 const FIRST = 1000, LONGEST = 30000; // milliseconds between two tries
 const SHOWN = 6000; // milliseconds for which the page says that the server is back
@@ -35,7 +35,7 @@ onReach((reached) => {
 });
 
 onElsewhere(async () => {
-  while (state.dragging) await new Promise((done) => setTimeout(done, 30)); // what a hand holds is kept too
+  await letGo(); // what a hand holds is kept too
   sessionStorage.setItem(MOVED, "yes");
   location.reload();
 });

@@ -155,6 +155,7 @@ async function follow() {
   try {
     const before = state.project?.answers;
     const project = await api.overview();
+    if (state.dragging) return followIn(SOON); // what a hand holds keeps its name
     set({ project });
     isBack();
     if (!before) saveLeftovers();

@@ -6,7 +6,7 @@ import { change, renameInHistory } from "./history.js";
 import { VISIBLE, withMark } from "./labels.js";
 import { pictureOf } from "./kept_pictures.js";
 import { basis, renameInUnsaved, save, say, saved, waiting, withoutSaving } from "./saving.js";
-import { at, keys, set, state } from "./state.js";
+import { at, keys, letGo, set, state } from "./state.js";
 
 /** The key of the point that the next click places; null where a click makes a new one. */
 export function nextToPlace() {
@@ -26,6 +26,7 @@ export async function changePoints(points, skeleton = null) {
   if (noun) change.noun = noun;
   if (skeleton) change.skeleton = skeleton;
   const project = await api.setCategory(change);
+  await letGo(); // what a hand holds keeps its name
   set({ project });
   return project.added;
 }

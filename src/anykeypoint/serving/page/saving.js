@@ -4,7 +4,7 @@
 import { Refused, api } from "./api.js";
 import { EMPTY } from "./labels.js";
 import { changesBetween, content, inWords, withChanges } from "./merging.js";
-import { at, on, set, state } from "./state.js";
+import { at, letGo, on, set, state } from "./state.js";
 
 const FIRST = 1500, LONGEST = 30000; // milliseconds between two tries
 const NEVER = [400, 404, 409, 413, 422]; // what the server answers where a label can never be saved as it is
@@ -143,7 +143,7 @@ async function send() {
 async function sent(id, label, base) {
   try {
     const whole = await api.save(id, label, content(base));
-    while (state.dragging) await new Promise((done) => setTimeout(done, 30)); // what a hand holds does not move
+    await letGo(); // what a hand holds does not move
     const newer = unsaved.get(id).label;
     const theirs = changesBetween(label, whole.label); // another window's
     if (newer === label) unsaved.delete(id);

@@ -44,6 +44,11 @@ export function set(changes) {
   for (const listener of told) listener();
 }
 
+/** Wait until a hand lets go of what it holds. */
+export async function letGo() {
+  while (state.dragging) await new Promise((done) => setTimeout(done, 30));
+}
+
 export const keys = () => (state.project?.category ? state.project.category.keys : []);
 
 /** The element of an id. */
