@@ -122,3 +122,19 @@ def test_a_point_whose_name_was_written_just_now_goes_with_the_hand_that_drags_i
     page.keyboard.press("z")
     is_saved(page)
     assert label(folder, number)["points"] == {"snout": FOUR["nose"], **{k: v for k, v in FOUR.items() if k != "nose"}}
+
+
+def test_an_answer_to_what_is_this_takes_no_focus_from_a_name_that_is_being_written(tiny):
+    """The rest of the name would be taken for shortcuts."""
+    page, _ = tiny
+    is_settled(page)
+    held = hold(page, "**/identify")
+    page.focus("#stage")
+    page.evaluate("import('./ask.js').then(({ askAt }) => { askAt([160, 120]); })")
+    seen(page, lambda: held, "it is asked")
+    page.fill('#points [data-key="nose"] input', "snou")
+    release(held)
+    page.wait_for_selector("#ask .choice")
+    page.keyboard.type("t")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#points [data-key="snout"]')

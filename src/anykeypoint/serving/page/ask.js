@@ -25,7 +25,9 @@ export async function askAt(place) {
   }
   if (mine !== number || state.picture?.id !== picture.id) return;
   show(place, ...content);
-  popover.querySelector("button")?.focus({ preventScroll: true });
+  if (document.activeElement === document.body || at("stage").contains(document.activeElement)) {
+    popover.querySelector("button")?.focus({ preventScroll: true }); // not away from a name that is being written
+  }
 }
 
 function choice({ name, probability }, place) {
