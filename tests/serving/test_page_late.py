@@ -8,6 +8,7 @@ from page_steps import (
     current,
     is_saved,
     is_settled,
+    known,
     label,
     place_of,
     seen,
@@ -138,3 +139,23 @@ def test_an_answer_to_what_is_this_takes_no_focus_from_a_name_that_is_being_writ
     page.keyboard.type("t")
     page.keyboard.press("Enter")
     page.wait_for_selector('#points [data-key="snout"]')
+
+
+def test_a_new_point_takes_no_focus_from_a_name_that_is_being_written(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    add = "(place) => { import('./placing.js').then(({ addPoint }) => { addPoint(place); }); }"
+    page.evaluate(add, [40, 50])
+    page.wait_for_selector("#points input:focus")
+    is_saved(page)
+    held = hold(page, "**/v1/project/category")
+    page.evaluate(add, [200, 100])
+    seen(page, lambda: held, "the second point is sent")
+    page.keyboard.type("tail")
+    release(held)
+    page.wait_for_selector('.dot[data-key="point 6"]')
+    page.keyboard.type(" root")
+    page.keyboard.press("Enter")
+    until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
+    assert known(page, "project.category.keys")[4:] == ["tail root", "point 6"]

@@ -73,6 +73,8 @@ async function added(id, place) {
   if (state.picture?.id !== id) return markIn(await pictureOf(id), key, place);
   change(withMark(state.picture.label, key, [...place, VISIBLE]));
   set({ selected: key });
+  const other = document.activeElement.closest("#points input");
+  if (other && other.value !== other.defaultValue) return undefined; // another name is being written
   toggleDrawer("panel", true); // its name is written there
   const input = document.querySelector(`#points [data-key="${CSS.escape(key)}"] input`);
   input?.focus({ preventScroll: true });
