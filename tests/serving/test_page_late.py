@@ -10,6 +10,7 @@ from page_steps import (
     is_settled,
     known,
     label,
+    pictures,
     place_of,
     seen,
 )
@@ -159,3 +160,38 @@ def test_a_new_point_takes_no_focus_from_a_name_that_is_being_written(tiny):
     page.keyboard.press("Enter")
     until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
     assert known(page, "project.category.keys")[4:] == ["tail root", "point 6"]
+
+
+def test_a_picture_that_was_taken_is_not_refused_where_the_list_does_not_come(tiny):
+    page, _ = tiny
+    is_settled(page)
+    page.watched.allowed.append("Failed to load resource")
+    asked = []
+    page.route("**/v1/project/pictures?since=*", lambda route: asked.append(route) or route.abort())
+    page.set_input_files("#file-input", pictures(4)[3:])
+    seen(page, lambda: asked, "the list was asked for")
+    page.unroute_all()
+    page.wait_for_selector("#list li >> nth=3")
+    assert page.inner_text("#refused") == ""
+
+
+DROPPED = """
+() => {
+  const picture = new File([new Uint8Array([1, 2, 3])], "a.txt");
+  const file = { isFile: true, fullPath: "/a.txt", file: (done) => done(picture) };
+  const folder = { fullPath: "/closed",
+    createReader: () => ({ readEntries: (done, failed) => failed(new DOMException("no")) }) };
+  const items = [file, folder].map((one) => ({ webkitGetAsEntry: () => one }));
+  const dataTransfer = { types: ["Files"], items, files: [] };
+  window.dispatchEvent(Object.assign(new Event("drop", { cancelable: true }), { dataTransfer }));
+}
+"""
+
+
+def test_a_folder_that_cannot_be_read_is_said_and_costs_no_other_file(tiny):
+    page, _ = tiny
+    is_settled(page)
+    page.watched.allowed.append("Failed to load resource")
+    page.evaluate(DROPPED)
+    page.wait_for_selector("#refused >> text=closed: it cannot be read")
+    page.wait_for_selector("#refused >> text=a.txt")

@@ -20,7 +20,7 @@ export async function send(entries) {
   if (!seen.length) return;
   while (!state.project) await new Promise((done) => setTimeout(done, 50)); // dropped before the page was ready
   at("refused").replaceChildren();
-  const wanted = seen.filter(([, name]) => !name.includes("/") || PICTURE.test(name));
+  const wanted = seen.filter(([file, name]) => !file || !name.includes("/") || PICTURE.test(name));
   passOver(seen.filter((one) => !wanted.includes(one)).map(([, name]) => name));
   if (!wanted.length) return;
   left += wanted.length;
@@ -45,7 +45,7 @@ async function sendOne(file, name) {
     const most = state.project.largest_upload;
     if (file.size > most) throw new Error(`it has ${megabytes(file.size)} MB, more than the ${megabytes(most)} MB that the server takes.`);
     const added = await uploaded(file, name);
-    await refreshSometimes();
+    await refreshSometimes().catch(() => {}); // the picture is there: the list comes when it is asked for again
     if (!state.picture) await open(added.id);
   } catch (error) {
     refuse(name, error.message);
@@ -119,12 +119,13 @@ async function filesOf(entry) {
   const name = entry.fullPath.replace(/^\//, "");
   if (entry.isFile) {
     const file = await new Promise((done) => entry.file(done, () => done(null)));
-    return [[file, name]]; // null where it is gone, which is said beside its name
+    return [[file, name]]; // null where it cannot be read, as with a folder, which is said beside its name
   }
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    const some = await new Promise((done) => reader.readEntries(done, () => done(null)));
+    if (!some) return [...found, [null, name]];
     if (!some.length) return found;
     for (const one of some) found.push(...(await filesOf(one)));
   }
