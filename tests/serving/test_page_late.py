@@ -6,6 +6,7 @@ from page_steps import (
     OTHER,
     another,
     current,
+    drag,
     is_saved,
     is_settled,
     known,
@@ -195,3 +196,41 @@ def test_a_folder_that_cannot_be_read_is_said_and_costs_no_other_file(tiny):
     page.evaluate(DROPPED)
     page.wait_for_selector("#refused >> text=closed: it cannot be read")
     page.wait_for_selector("#refused >> text=a.txt")
+
+
+def test_what_an_export_would_be_is_of_the_form_that_is_chosen(tiny):
+    """An older look may be answered after a newer one."""
+    page, _ = tiny
+    is_settled(page)
+    drag(page, "nose", 20, 20)
+    is_saved(page)
+    page.keyboard.press("x")
+    page.wait_for_selector("#export-go:not([disabled])")
+    forms = page.locator("#export-form option").evaluate_all("all => all.map((one) => one.value)")
+    name, held = page.locator("#export-look code").first, hold(page, f"**/export?form={forms[1]}*")
+    page.select_option("#export-form", forms[1])
+    seen(page, lambda: held, "the second form is looked at")
+    with page.expect_response(f"**/export?form={forms[2]}*") as later:
+        page.select_option("#export-form", forms[2])
+    until(lambda: name.inner_text() == later.value.json()["name"], "the third form")
+    with page.expect_response(f"**/export?form={forms[1]}*") as older:
+        release(held)
+    assert older.value.json()["name"] != later.value.json()["name"]
+    page.wait_for_timeout(200)
+    assert name.inner_text() == later.value.json()["name"]
+
+
+def test_an_export_that_fails_after_its_dialog_was_closed_is_said_on_the_page(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    drag(page, "nose", 20, 20)
+    is_saved(page)
+    page.keyboard.press("x")
+    page.wait_for_selector("#export-go:not([disabled])")
+    held = hold(page, "**/export/file?*")
+    page.click("#export-go")
+    seen(page, lambda: held, "the file is being made")
+    page.keyboard.press("Escape")
+    release(held, status=422, error="There is nothing to write.")
+    page.wait_for_selector("#refused >> text=There is nothing to write.")

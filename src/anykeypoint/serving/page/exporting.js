@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { saved } from "./saving.js";
 import { at, make, state } from "./state.js";
+import { note } from "./uploading.js";
 
 const dialog = at("export-dialog");
 
@@ -31,6 +32,8 @@ export async function showExport() {
   }
 }
 
+let looks = 0; // number of the last look, so that a late answer to an older one is not shown
+
 const refuse = (sentence) => {
   at("export-refused").textContent = sentence;
   at("export-go").disabled = true; // until it is known that there is something to export
@@ -38,10 +41,12 @@ const refuse = (sentence) => {
 const chosen = () => [at("export-form").value, at("export-answers").checked];
 
 async function look() {
+  const mine = (looks += 1);
   refuse("");
   try {
     await saved();
     const found = await api.lookAtExport(...chosen());
+    if (mine !== looks) return;
     const lines = [make("p", {}, `${found.objects} labelled object${found.objects === 1 ? "" : "s"} → `, make("code", {}, found.name))];
     if (found.lost.length) {
       lines.push(make("p", {}, "Not in it, as this form has no room:"), make("ul", {}, ...found.lost.map((one) => make("li", {}, one))));
@@ -51,6 +56,7 @@ async function look() {
     at("export-look").replaceChildren(...lines);
     at("export-go").disabled = false;
   } catch (error) {
+    if (mine !== looks) return;
     at("export-look").replaceChildren();
     refuse(error.message);
   }
@@ -64,6 +70,7 @@ async function download() {
     make("a", { href: url, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60000);
   } catch (error) {
-    refuse(error.message);
+    if (dialog.open) refuse(error.message);
+    else note(error.message);
   }
 }
