@@ -234,3 +234,32 @@ def test_an_export_that_fails_after_its_dialog_was_closed_is_said_on_the_page(ti
     page.keyboard.press("Escape")
     release(held, status=422, error="There is nothing to write.")
     page.wait_for_selector("#refused >> text=There is nothing to write.")
+
+
+def test_a_label_that_is_refused_when_another_picture_is_looked_at_is_not_said_below_that_one(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    second, held = another(page), hold(page, "**/label")
+    page.evaluate(MARKS, {"nose": [40, 50, 2]})
+    seen(page, lambda: held, "the label is sent")
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    release(held, status=422, error="a.png cannot have that.")
+    page.wait_for_selector("#refused >> text=a.png cannot have that.")
+    assert page.inner_text("#said") == ""
+
+
+def test_a_refusal_that_has_passed_is_no_longer_said_below_another_picture(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    second, held = another(page), hold(page, "**/label")
+    page.evaluate(MARKS, {"nose": [40, 50, 2]})
+    seen(page, lambda: held, "the label is sent")
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    release(held, status=507, error="No room is left.")
+    page.wait_for_selector("#said >> text=No room is left.")
+    is_saved(page)
+    until(lambda: page.inner_text("#said") == "", "nothing is said any longer")

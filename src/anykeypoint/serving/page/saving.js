@@ -149,6 +149,7 @@ async function sent(id, label, base) {
     if (newer === label) unsaved.delete(id);
     else unsaved.set(id, { label: { ...withChanges(newer, theirs), revision: whole.label.revision }, base: whole.label });
     keep();
+    if (refused) say("");
     refused = 0;
     const current = state.picture?.id === id;
     if (current) set({ picture: { ...whole, base: whole.label, label: waiting(id) || whole.label } });
@@ -168,7 +169,7 @@ async function sent(id, label, base) {
     keep();
     const known = await api.picture(id).catch(() => null);
     const there = known && same(known.label, label); // it was saved, but the answer was lost on the way
-    say(there ? "" : error.message);
+    tell(there ? "" : error.message, state.picture?.id === id);
     if (known && state.picture?.id === id) set({ picture: { ...known, base: known.label } });
     return true;
   }
