@@ -263,3 +263,19 @@ def test_a_refusal_that_has_passed_is_no_longer_said_below_another_picture(tiny)
     page.wait_for_selector("#said >> text=No room is left.")
     is_saved(page)
     until(lambda: page.inner_text("#said") == "", "nothing is said any longer")
+
+
+def test_a_box_is_begun_only_in_the_object_that_was_added(tiny):
+    """Another picture may be opened before the object is there."""
+    page, _ = tiny
+    is_settled(page)
+    second = another(page)
+    page.focus("#stage")
+    held = asked_late(page, 4)
+    page.keyboard.press("g")
+    seen(page, lambda: held, "the object is asked for")
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    release(held)
+    page.wait_for_timeout(200)
+    assert known(page, "mode") == "look" and current(page) == second

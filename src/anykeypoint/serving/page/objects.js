@@ -29,6 +29,7 @@ export async function addObject() {
     const added = await api.addObject(picture.id);
     await refresh();
     await open(added.id);
+    if (state.picture?.id !== added.id) return; // another one was opened meanwhile
     set({ mode: "box", creating: false, draft: null });
     at("stage").focus({ preventScroll: true });
   } catch (error) {
