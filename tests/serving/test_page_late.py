@@ -279,3 +279,16 @@ def test_a_box_is_begun_only_in_the_object_that_was_added(tiny):
     release(held)
     page.wait_for_timeout(200)
     assert known(page, "mode") == "look" and current(page) == second
+
+
+def test_the_first_picture_comes_though_the_server_was_away_when_it_was_asked_for(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    asked = []
+    page.route(re.compile(r"/v1/project/pictures/\d+$"), lambda route: asked.append(route) or route.abort())
+    page.reload()
+    seen(page, lambda: asked, "a picture was asked for")
+    page.unroute_all()
+    page.wait_for_selector("#connection >> text=The server is back")
+    page.wait_for_selector(".dot")

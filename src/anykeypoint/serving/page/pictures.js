@@ -17,6 +17,7 @@ const thumbs = new Map(); // id -> the address of its blob
 const visited = []; // ids in the order in which they were looked at
 let here = -1; // place in `visited`
 let opening = 0; // number of the last picture that was asked for
+let failed = 0; // number of the last one that did not come
 
 // --- opening a picture -----------------------------------------------------------------------------------------------
 
@@ -47,6 +48,7 @@ export async function open(id, keepWay = false) {
     }
   } catch (error) {
     if (mine !== opening) return;
+    failed = mine;
     if (isNew && state.picture?.id !== id) {
       visited.pop();
       here -= 1;
@@ -110,8 +112,8 @@ export function previous() {
   return undefined;
 }
 
-/** Whether a picture was asked for already. */
-export const isOpening = () => opening > 0;
+/** Whether a picture was asked for already, and may still come. */
+export const isOpening = () => opening > failed;
 
 export const canGoBack = () => here > 0;
 
