@@ -292,3 +292,18 @@ def test_the_first_picture_comes_though_the_server_was_away_when_it_was_asked_fo
     page.unroute_all()
     page.wait_for_selector("#connection >> text=The server is back")
     page.wait_for_selector(".dot")
+
+
+def test_where_a_point_may_be_is_refused_for_the_picture_that_is_looked_at_alone(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    second, held = another(page), hold(page, "**/density")
+    page.hover('#points [data-key="nose"]')
+    seen(page, lambda: held, "the density is asked for")
+    page.mouse.move(5, 5)
+    page.evaluate(OTHER % second)
+    until(lambda: current(page) == second, "another picture")
+    release(held, status=503, error="The model takes too long.")
+    page.wait_for_timeout(200)
+    assert page.inner_text("#said") == ""

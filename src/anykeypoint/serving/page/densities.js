@@ -22,9 +22,9 @@ async function fetchThem() {
     for (const [key, text] of Object.entries(found.densities)) {
       grids[key] = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
     }
-    if (state.picture?.id === id) set({ densities: { id, asked: wanted, crop: found.crop, cells: found.cells, grids } });
+    if (state.picture && asked() === wanted) set({ densities: { id, asked: wanted, crop: found.crop, cells: found.cells, grids } });
   } catch (error) {
-    if (error.status !== 0) say(error.message);
+    if (error.status !== 0 && state.picture?.id === id) say(error.message);
   } finally {
     fetching = null;
   }
