@@ -160,7 +160,7 @@ def test_a_new_point_takes_no_focus_from_a_name_that_is_being_written(tiny):
     page.keyboard.type(" root")
     page.keyboard.press("Enter")
     until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
-    assert known(page, "project.category.keys")[4:] == ["tail root", "point 6"]
+    until(lambda: known(page, "project.category.keys")[4:] == ["tail root", "point 6"], "it is shown under its name")
 
 
 def test_a_picture_that_was_taken_is_not_refused_where_the_list_does_not_come(tiny):
@@ -307,3 +307,25 @@ def test_where_a_point_may_be_is_refused_for_the_picture_that_is_looked_at_alone
     release(held, status=503, error="The model takes too long.")
     page.wait_for_timeout(200)
     assert page.inner_text("#said") == ""
+
+
+RENAMED = """
+fetch("/v1/project/category", { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(
+  { points: [["snout", "nose"], ["left ear", "left ear"], ["right ear", "right ear"], ["tail tip", "tail tip"]].map(
+    ([name, was]) => ({ name, was })) }) })
+"""
+
+
+def test_a_name_that_is_being_written_stays_where_it_is_when_another_window_renames_its_point(tiny):
+    """The rest of it would be written into the name of another point."""
+    page, _ = tiny
+    is_settled(page)
+    page.fill('#points [data-key="nose"] input', "muzz")
+    page.evaluate(RENAMED)
+    page.evaluate("document.getElementById('try-now').click()")  # looks at the server now
+    page.wait_for_selector('#points [data-key="snout"]')
+    page.keyboard.type("le")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#said >> text=“nose” is no longer the name of a point")
+    page.wait_for_selector('#points [data-key="nose"]', state="detached")
+    assert known(page, "project.category.keys") == ["snout", "left ear", "right ear", "tail tip"]

@@ -27,7 +27,7 @@ function show() {
   const before = rows.size;
   let lost = null; // the places of a row that is taken out with the focus, and of its control that has it
   for (const [key, row] of rows) {
-    if (!wanted.includes(key)) {
+    if (!wanted.includes(key) && !isWritten(row)) { // another window's change waits until the name is written
       if (row.contains(document.activeElement)) lost = [[...list.children].indexOf(row), controls(row).indexOf(document.activeElement)];
       row.remove();
       rows.delete(key);
@@ -46,6 +46,7 @@ function show() {
 
 const NAME = 1; // place of the name among a row's controls
 const controls = (row) => [...row.querySelectorAll("button, input")];
+const isWritten = (row) => controls(row)[NAME] === document.activeElement && document.activeElement.value !== row.dataset.key;
 
 /**
  * Focus a control of a row: of the point under its new name the one that had the focus, and after a point was removed

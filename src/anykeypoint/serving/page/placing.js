@@ -93,6 +93,7 @@ export function rename(key, name) {
   const wanted = name.trim();
   if (!wanted || wanted === key) return queue;
   return inTurn(async () => {
+    if (!keys().includes(key)) throw new Error(`“${key}” is no longer the name of a point; “${wanted}” was given to none.`);
     await changePoints(currentPoints().map((one) => (one.was === key ? { ...one, name: wanted } : one)));
     const given = keys()[currentPoints().findIndex((one) => one.name === wanted)] ?? wanted;
     const renamed = (label) => label && withName(label, key, given);
