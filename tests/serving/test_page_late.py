@@ -329,3 +329,16 @@ def test_a_name_that_is_being_written_stays_where_it_is_when_another_window_rena
     page.wait_for_selector("#said >> text=“nose” is no longer the name of a point")
     page.wait_for_selector('#points [data-key="nose"]', state="detached")
     assert known(page, "project.category.keys") == ["snout", "left ear", "right ear", "tail tip"]
+
+
+def test_a_choice_that_is_refused_after_its_dialog_was_closed_is_said_on_the_page(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    is_settled(page)
+    page.click("#open-category")
+    held = hold(page, "**/v1/project/category")
+    page.click("text=Look for these")
+    seen(page, lambda: held, "the choice is sent")
+    page.keyboard.press("Escape")
+    release(held, status=422, error="These are no points.")
+    page.wait_for_selector("#refused >> text=These are no points.")

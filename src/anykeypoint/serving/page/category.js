@@ -137,7 +137,7 @@ async function choose(change) {
   try {
     project = await api.setCategory(change);
   } catch (error) {
-    return refuse(error.message);
+    return dialog.open ? refuse(error.message) : note(error.message);
   }
   set({ project, densities: null, selected: null, mode: "look", creating: false, newNoun: null });
   if (project.said.length) note(project.said.join(" "));
