@@ -342,3 +342,17 @@ def test_a_choice_that_is_refused_after_its_dialog_was_closed_is_said_on_the_pag
     page.keyboard.press("Escape")
     release(held, status=422, error="These are no points.")
     page.wait_for_selector("#refused >> text=These are no points.")
+
+
+def test_a_key_that_is_pressed_twice_adds_one_object(tiny):
+    page, _ = tiny
+    is_settled(page)
+    held = hold(page, "**/objects")
+    page.focus("#stage")
+    page.keyboard.press("g")
+    page.keyboard.press("g")
+    seen(page, lambda: held, "the object is begun")
+    page.wait_for_timeout(200)
+    release(held)
+    until(lambda: known(page, "mode") == "box", "its box is drawn")
+    assert page.evaluate("fetch('/v1/project').then((one) => one.json()).then(({ pictures }) => pictures)") == 4

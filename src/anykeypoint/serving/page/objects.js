@@ -20,10 +20,13 @@ function objects() {
 /** What the picture of an entry is called, with the number of the object where it is not the first. */
 export const nameOf = (entry) => (entry.object > 1 ? `${entry.name}, object ${entry.object}` : entry.name);
 
+let adding = false; // a key that is pressed twice adds one object
+
 /** Begin another object of the picture: its box is drawn first. */
 export async function addObject() {
   const { picture } = state;
-  if (!picture) return;
+  if (!picture || adding) return;
+  adding = true;
   try {
     await saved();
     const added = await api.addObject(picture.id);
@@ -34,6 +37,8 @@ export async function addObject() {
     at("stage").focus({ preventScroll: true });
   } catch (error) {
     say(error.message);
+  } finally {
+    adding = false;
   }
 }
 
