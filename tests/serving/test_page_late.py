@@ -356,3 +356,19 @@ def test_a_key_that_is_pressed_twice_adds_one_object(tiny):
     release(held)
     until(lambda: known(page, "mode") == "box", "its box is drawn")
     assert page.evaluate("fetch('/v1/project').then((one) => one.json()).then(({ pictures }) => pictures)") == 4
+
+
+def test_pictures_that_are_still_to_be_sent_are_not_left_behind_unasked(tiny):
+    """Labels are kept in the browser; files cannot be."""
+    page, _ = tiny
+    is_settled(page)
+    page.click("#stage-hint")  # a browser asks only where a person was on the page
+    held = hold(page, "**/v1/project/pictures?name=*")
+    page.set_input_files("#file-input", pictures(4)[3:])
+    seen(page, lambda: held, "the picture is being sent")
+    asked = []
+    page.on("dialog", lambda dialog: asked.append(dialog.type) or dialog.dismiss())
+    page.close(run_before_unload=True)
+    seen(page, lambda: asked == ["beforeunload"], "the browser asks")
+    release(held)
+    page.wait_for_selector("#list li >> nth=3")

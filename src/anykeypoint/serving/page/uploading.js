@@ -80,6 +80,9 @@ export function note(text) {
   at("refused").append(entry);
 }
 
+// What was not sent is lost with the page, other than labels: the browser asks whether it is left.
+window.addEventListener("beforeunload", (event) => left && event.preventDefault());
+
 // --- choosing and dropping -------------------------------------------------------------------------------------------
 
 for (const [button, input] of [["add-pictures", "file-input"], ["add-folder", "folder-input"]]) {
