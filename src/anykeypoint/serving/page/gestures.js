@@ -22,7 +22,8 @@ stage.addEventListener("pointerdown", (event) => {
   if (!state.picture || event.button !== 0 || event.target.closest(".popover, #welcome button, #welcome input")) return;
   const from = placeOf(event);
   pointers.set(event.pointerId, from);
-  if (pointers.size === 2) {
+  stage.setPointerCapture(event.pointerId); // also where its point goes away: it is heard when it is lifted
+  if (pointers.size > 1) {
     cancelDrag();
     return;
   }
@@ -46,7 +47,6 @@ stage.addEventListener("pointerdown", (event) => {
     stage.focus({ preventScroll: true });
   }
   state.dragging = true;
-  stage.setPointerCapture(event.pointerId);
 });
 
 stage.addEventListener("pointermove", (event) => {
