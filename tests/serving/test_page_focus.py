@@ -208,3 +208,19 @@ def test_what_is_counted_is_heard_when_it_begins_and_when_it_ends(tiny):
         ["Answering: 2 of 3", "Pictures are being answered."],
         ["Everything is saved.", "Everything is saved."],
     ]
+
+
+def test_a_hint_is_not_put_there_again_with_each_move_of_a_point(tiny):
+    """It may be read out again then."""
+    page, _ = tiny
+    is_settled(page)
+    page.focus("#stage")
+    page.keyboard.press("b")
+    page.wait_for_selector("#stage-hint >> text=Draw a box")
+    stays = """async () => {
+      const { at, set, state } = await import("./state.js");
+      const before = at("stage-hint").firstChild;
+      set({ picture: state.picture });
+      return before === at("stage-hint").firstChild;
+    }"""
+    assert page.evaluate(stays)

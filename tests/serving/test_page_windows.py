@@ -153,4 +153,9 @@ def test_a_picture_that_is_gone_is_said_once(browser, serve):
         page.wait_for_selector("#welcome .refusal")
         until(lambda: page.locator("#centre, #panel").get_by_text(".png").count() == 1, "one sentence")
         assert page.inner_text("#said") == "" and page.inner_text("#answered-by") == ""
+        card = page.query_selector("#welcome .card")
+        with page.expect_response("**/v1/project"):
+            page.evaluate("document.getElementById('try-now').click()")  # looks at the server now
+        page.wait_for_timeout(200)
+        assert card.evaluate("(one) => one.isConnected"), "it is not read out again with each look at the server"
         watched.close()

@@ -76,7 +76,7 @@ function showHint() {
   else if (mode === "ask") hint = "Click a place to see which point it may be.";
   else if (picture?.object > 1 && !picture.label.box && !picture.label.done) hint = "No box yet: draw one (B), or say “No such object”.";
   else if (picture && project?.category && project.answers.reason) hint = project.answers.reason;
-  at("stage-hint").textContent = hint;
+  show("stage-hint", hint);
 }
 
 // --- the first steps -------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ function showWelcome() {
   const welcome = at("welcome");
   const stepNow = !state.project ? "wait" : !state.list.length && !state.project.pictures ? "drop"
     : state.gone ? "gone" : !state.project.category && state.mode === "look" ? "choose" : "";
-  if (welcome.dataset.step === stepNow && stepNow !== "gone") return;
+  if (welcome.dataset.step === stepNow && (stepNow !== "gone" || welcome.textContent === state.gone)) return;
   const inside = welcome.contains(document.activeElement);
   welcome.dataset.step = stepNow;
   welcome.hidden = !stepNow;
