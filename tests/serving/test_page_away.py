@@ -175,3 +175,31 @@ def test_a_server_without_a_project_costs_no_label(browser, starts, tmp_path):
     with starts(port):
         until(lambda: "nose" in label(folder, number)["points"], "it is saved when the project is back", 90)
         watched.close()
+
+
+def test_that_the_server_was_away_at_first_is_not_said_any_longer_when_it_is_back(browser, serve):
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        watched.allowed.append("Failed to load resource")
+        asked = []
+        watched.page.route("**/v1/project", lambda route: route.fallback() if asked else asked.append(route.abort()))
+        page = watched.open()
+        page.wait_for_selector("text=Drop your pictures here")
+        assert asked and page.inner_text("#said") == ""
+        watched.close()
+
+
+def test_what_a_server_that_was_started_again_found_is_said_though_the_one_before_found_as_much(tiny):
+    page, _ = tiny
+    is_settled(page)
+    notes = ["One label cannot be read."]
+
+    def told(route):
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "notes": notes})
+
+    page.route("**/v1/project", told)
+    page.wait_for_selector(f"#refused >> text={notes[0]}")
+    notes[:] = ["Three pictures are gone."]
+    page.wait_for_selector(f"#refused >> text={notes[0]}")
+    assert page.locator("#refused p").count() == 2

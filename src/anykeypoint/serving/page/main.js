@@ -24,7 +24,7 @@ import { followDensities } from "./densities.js";
 
 const SOON = 900, LATER = 4000; // milliseconds between two looks at the server
 let timer = 0;
-let noted = 0; // notes of the project that are shown already
+const noted = new Set(); // notes of the project that are shown already
 
 // --- buttons ---------------------------------------------------------------------------------------------------------
 
@@ -158,9 +158,12 @@ async function follow() {
     if (state.dragging) return followIn(SOON); // what a hand holds keeps its name
     set({ project });
     isBack();
-    if (!before) saveLeftovers();
-    for (const sentence of project.notes.slice(noted)) note(sentence);
-    noted = project.notes.length;
+    if (!before) {
+      say(""); // that it was away
+      saveLeftovers();
+    }
+    for (const sentence of project.notes.filter((one) => !noted.has(one))) note(sentence);
+    project.notes.forEach((one) => noted.add(one));
     soon = ["working", "refining"].includes(project.answers.state) || project.model.state === "loading";
     if (isOld(project)) await refresh();
     await followPicture();
