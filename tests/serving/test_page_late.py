@@ -159,7 +159,7 @@ def test_a_new_point_takes_no_focus_from_a_name_that_is_being_written(tiny):
     page.wait_for_selector('.dot[data-key="point 6"]')
     page.keyboard.type(" root")
     page.keyboard.press("Enter")
-    until(lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
+    seen(page, lambda: label(folder, number)["points"].get("tail root") == [40, 50, 2], "it is saved under its name")
     until(lambda: known(page, "project.category.keys")[4:] == ["tail root", "point 6"], "it is shown under its name")
 
 
