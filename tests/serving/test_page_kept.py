@@ -312,3 +312,22 @@ def test_an_export_that_is_cut_off_is_said_in_one_sentence(tiny):
     page.evaluate(CUT_OFF, "export/file")
     page.click("#export-go")
     page.wait_for_selector("#export-refused >> text=The server does not answer; try it again when it is back.")
+
+
+def test_a_point_that_gets_the_name_of_another_keeps_its_own_marks(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    drag(page, "left ear", 30, 20)
+    drag(page, "nose", -10, 15)
+    is_saved(page)
+    before = label(folder, number)["points"]
+    name = page.locator('#points [data-key="left ear"] input')
+    name.fill("nose")
+    name.press("Enter")
+    page.wait_for_selector('.dot[data-key="left ear"]', state="detached")
+    key = next(one for one in known(page, "project.category.keys") if one not in (*before, "right ear", "tail tip"))
+    points = known(page, "picture.label.points")
+    assert points["nose"] == before["nose"] and points[key] == before["left ear"]
+    is_saved(page)
+    assert label(folder, number)["points"] == points

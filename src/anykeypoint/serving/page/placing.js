@@ -94,8 +94,10 @@ export function rename(key, name) {
   if (!wanted || wanted === key) return queue;
   return inTurn(async () => {
     if (!keys().includes(key)) throw new Error(`“${key}” is no longer the name of a point; “${wanted}” was given to none.`);
+    const before = keys();
     await changePoints(currentPoints().map((one) => (one.was === key ? { ...one, name: wanted } : one)));
-    const given = keys()[currentPoints().findIndex((one) => one.name === wanted)] ?? wanted;
+    const isGiven = ({ name, was }) => name === wanted && !before.includes(was); // another point may have that name
+    const given = currentPoints().find(isGiven)?.was ?? wanted;
     const renamed = (label) => label && withName(label, key, given);
     renameInHistory(key, given);
     renameInUnsaved(renamed);
