@@ -139,15 +139,26 @@ def test_a_prefix_makes_addresses_that_are_read_back(made, tmp_path):
 )
 def test_a_picture_is_found_by_every_address_that_label_studio_gives_it(made, value):
     images, _ = made
-    assert picture_file(value, PictureSearch(images)) == "my cow (1).jpg"
+    assert picture_file(value, PictureSearch(images), "task 1") == "my cow (1).jpg"
 
 
 def test_an_upload_that_may_be_of_two_files_is_not_taken_for_either(made):
     images, _ = made
     Image.new("RGB", (9, 9)).save(images / "my cow [1].jpg")
-    assert picture_file("/data/upload/3/5d289c4a-my_cow_1.jpg", PictureSearch(images)) == "my_cow_1.jpg"
+    assert picture_file("/data/upload/3/5d289c4a-my_cow_1.jpg", PictureSearch(images), "task 1") == "my_cow_1.jpg"
     assert upload_name(" Kuh 1 (groß).JPG") == "Kuh_1_groß.JPG"
     assert picture_address("a b.jpg", "") == "a b.jpg"
+
+
+def test_an_address_that_is_none_costs_its_own_task_alone(made, tmp_path):
+    images, data = made
+    tasks = json.loads(convert(data, images, "labelstudio")[0])
+    tasks[0] |= {"id": 41, "data": {"image": "http://[bad/x.jpg"}}
+    (tmp_path / "t.json").write_text(json.dumps(tasks))
+    again = read(f"labelstudio:{tmp_path / 't.json'}", images)
+    assert [item.category.name for item in again.objects] == ["bell"]
+    (fault,) = again.faults
+    assert "task 41 has its picture at 'http://[bad/x.jpg', which is no address" in fault
 
 
 def test_the_setup_has_a_label_for_every_category_and_point_once(made):

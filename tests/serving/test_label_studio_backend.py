@@ -273,6 +273,15 @@ def test_a_picture_that_is_not_in_the_folder_costs_its_own_task_alone_and_is_nev
     assert alone.status_code == 422 and alone.json()["error"] == answer["errors"][0]
 
 
+def test_an_address_that_is_none_costs_its_own_task_alone(backend):
+    client, tasks = backend(), body("predict_after")["tasks"]
+    tasks.sort(key=lambda task: not task["annotations"])
+    tasks[0]["data"]["image"] = "http://[bad/x.jpg"
+    answer = post(client, "predict", tasks=tasks)
+    assert answer["results"][0] == [] and answer["results"][1]["result"] and not client.adapter.examples
+    assert len(answer["errors"]) == 1 and "which is no address" in answer["errors"][0]
+
+
 def test_an_upload_is_found_in_the_media_folder_by_its_path_or_by_its_own_name(backend, tmp_path):
     media = tmp_path / "media"
     (media / "upload" / "1").mkdir(parents=True)

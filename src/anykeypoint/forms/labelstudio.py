@@ -53,7 +53,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
             for kind, order in known.items() if isinstance(known, dict) else ():
                 orders.setdefault(kind, {}).update(dict.fromkeys(map(str, order) if isinstance(order, list) else ()))
             for address, drawn in by_task_picture(task["data"], regions, where, labels):
-                name = picture_file(address, search)
+                name = picture_file(address, search, where)
                 size = picture_size(images / name)
                 sizes = dict(zip(_SIZE, stated_size(drawn, size) or (), strict=False))
                 if labels.knows(name, address):

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from ..errors import InputError
 from ..images import SUFFIXES
 from .picture_search import PictureSearch
 from .reading import tails
@@ -23,15 +24,22 @@ def picture_address(name: str, prefix: str) -> str:
     return prefix + quote(name, safe="/") if prefix else name
 
 
-def picture_file(value: str, search: PictureSearch) -> str:
+def picture_file(value: str, search: PictureSearch, where: str) -> str:
     """The file name of a picture, relative to the folder of the pictures.
 
     value: an address of Label Studio's server or a path.
     search: finds the pictures.
+    where: the task, named in errors.
     An upload's name comes without its hash, and as the file in the folder whose name became that of the upload, if
-    there is one such file alone.
+    there is one such file alone. Raises InputError for an address whose server no address can have.
     """
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise InputError(
+            f"{where} has its picture at {value[:120]!r}, which is no address ({error}); correct it, or leave the task "
+            "out."
+        ) from error
     local = parse_qs(parts.query).get("d")
     elsewhere = bool(parts.scheme) or value.startswith("/")  # an address of the server
     path = local[0] if local else unquote(parts.path) if elsewhere else value

@@ -76,7 +76,7 @@ class LabelStudioProject:
 
     def file(self, address: Any) -> Path:
         """The file that an address means; InputError where the folder has none."""
-        name = picture_file(address, PictureSearch(self.pictures)) if isinstance(address, str) else ""
+        name = picture_file(address, PictureSearch(self.pictures), "The task") if isinstance(address, str) else ""
         if not name or not (self.pictures / name).is_file():
             raise InputError(
                 f"There is no file for {str(address)[:120]!r} in the folder of --pictures, and nothing is fetched; "
