@@ -139,7 +139,7 @@ def test_what_makes_an_object_hard_for_both_takes_no_part_in_the_interval(tmp_pa
 def test_how_many_are_drawn_at_once_changes_nothing(tmp_path, monkeypatch, cells):
     a, b = write(tmp_path / "a", drawn_rows(1, absent=0.2)), write(tmp_path / "b", drawn_rows(2))
     whole = flat(compare(a, b, rounds=40))
-    monkeypatch.setattr(module, "_CELLS", cells)
+    monkeypatch.setattr(module, "CELLS", cells)
     np.testing.assert_allclose(flat(compare(a, b, rounds=40)), whole)
 
 

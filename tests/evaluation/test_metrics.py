@@ -1,6 +1,7 @@
 """PCK: checked against a plain loop, and for what must not matter: order, batches, units."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -144,6 +145,35 @@ def test_the_bootstrap_interval_is_seeded_and_holds_the_mean():
 
 def test_without_spread_the_interval_is_the_mean():
     assert metrics.bootstrap_interval(np.array([0.25, 0.25, 0.75]), ["a", "a", "b"]) == (50, 50)
+
+
+def plain_bootstrap(values, categories, rounds):
+    """All rounds of a category drawn at once."""
+    rng, total = np.random.default_rng(0), np.zeros((rounds, values.shape[1]))
+    for label in sorted(set(categories)):
+        own = values[[row for row, other in enumerate(categories) if other == label]]
+        own = own[np.lexsort((*np.ones_like(own).T, *own.T))]
+        drawn = rng.integers(len(own), size=(rounds, len(own)))
+        total += np.stack([column[drawn].sum(axis=1) for column in own.T], axis=1) / len(own)
+    return total / len(set(categories))
+
+
+@pytest.mark.parametrize("cells", [1, 300, 1000, metrics.CELLS])
+def test_rounds_that_are_drawn_in_parts_are_those_that_are_drawn_at_once(cells, monkeypatch):
+    rng = np.random.default_rng(0)
+    values, labels = rng.random((400, 2)), ["a"] + ["b"] * 20 + ["c"] * 379
+    monkeypatch.setattr(metrics, "CELLS", cells)
+    found = metrics.bootstrap_means(values, labels, rounds=50)
+    np.testing.assert_array_equal(found, plain_bootstrap(values, labels, 50))
+
+
+def test_the_bootstrap_of_many_objects_holds_a_part_of_the_rounds_at_a_time():
+    scores = np.zeros(40_000)
+    tracemalloc.start()
+    metrics.bootstrap_interval(scores, ["a"] * len(scores), rounds=1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 1000 * len(scores) / 2
 
 
 def test_scores_and_labels_of_different_length_are_refused():

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..io import write_bytes
 from . import page
 from .matched_rows import MeasuredRows, group_sums, match, ratio, read_rows
+from .metrics import CELLS
 from .page import INKS, UNKNOWN, number, paragraph, section
 from .report import TITLES, setting_text, sort_key
 from .run_folder import Progress, check_entry, finite_or_none, no_progress
@@ -30,7 +31,6 @@ SIGN = np.array([1.0] * 5 + [-1.0])  # sign of a difference in which B is better
 LEVEL = 0.95  # probability that the interval covers
 MAIN = "pck@0.2"  # metric by which categories are ranked
 _OBJECT, _EXAMPLES = "object", "object and examples"
-_CELLS = 4_000_000  # number of objects drawn at once, which bounds the memory
 
 
 def compare(
@@ -176,7 +176,7 @@ def _resampled(
         group = np.unique(objects[rows], return_inverse=True)[1]
         count = int(group.max()) + 1
         columns = np.hstack(group_sums(np.where(both, differences, np.nan)[rows], group, count))
-        step = max(1, _CELLS // count)
+        step = max(1, CELLS // count)
         for first in range(0, rounds, step):
             size = min(step, rounds - first)
             drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]

@@ -18,6 +18,7 @@ THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 KEYS = (*(f"pck@{threshold:g}" for threshold in THRESHOLDS), "mpck")
 AUC_STEPS = 20  # number of thresholds under the curve: 0, 0.05 ... 0.95
 PAIR_KEYS = (*KEYS, "auc", "nme", "epe")
+CELLS = 4_000_000  # number of objects that a bootstrap draws at once, which bounds the memory
 _FLAT_SIDE = 1e6  # side in pixels that the released code takes for a box without an area
 
 
@@ -75,9 +76,12 @@ def bootstrap_means(
             for columns in (weights, weights * values)
         )
         order = np.lexsort((*counts.T, *sums.T))
-        drawn = order[rng.integers(len(order), size=(rounds, len(order)))]
-        for figure in range(values.shape[1]):  # one by one, which bounds the memory
-            total[:, figure] += sums[drawn, figure].sum(axis=1) / counts[drawn, figure].sum(axis=1)
+        step = max(1, CELLS // len(order))
+        for first in range(0, rounds, step):
+            drawn = order[rng.integers(len(order), size=(min(step, rounds - first), len(order)))]
+            for figure in range(values.shape[1]):
+                share = sums[drawn, figure].sum(axis=1) / counts[drawn, figure].sum(axis=1)
+                total[first : first + len(drawn), figure] += share
     return total / len(members)
 
 
