@@ -5,6 +5,7 @@ Many folders have an `img0001.png` of one size, so it is what a file holds that 
 
 import hashlib
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -56,17 +57,21 @@ def found_again(missing: Sequence[ProjectPicture], found: Sequence[FoundPicture]
 
     Of several that hold the same the one of the same name is meant; where that does not tell, none is.
     """
+    files: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for one in found:
+        for key in _keys(one):
+            files[key].append(one.file)
+    twins = Counter(key for picture in missing for key in _keys(picture))
     places: dict[int, str] = {}
     for picture in missing:
-        alike = [one for one in found if picture.mark and one.mark == picture.mark]
-        twins = [other for other in missing if other.mark == picture.mark]
-        if len(alike) > 1 or len(twins) > 1:
-            alike = [one for one in alike if _last(one.name) == _last(picture.name)]
-            twins = [other for other in twins if _last(other.name) == _last(picture.name)]
-        if len(alike) == 1 and len(twins) == 1:
-            places[picture.id] = alike[0].file
+        key, narrow = _keys(picture)
+        if len(files[key]) > 1 or twins[key] > 1:
+            key = narrow
+        if picture.mark and len(files[key]) == twins[key] == 1:
+            places[picture.id] = files[key][0]
     return places
 
 
-def _last(name: str) -> str:
-    return PurePosixPath(name).name
+def _keys(picture: ProjectPicture | FoundPicture) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a picture is looked up by: its mark alone, and its mark with the name of its file."""
+    return (picture.mark,), (picture.mark, PurePosixPath(picture.name).name)
