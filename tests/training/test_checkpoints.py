@@ -9,7 +9,15 @@ import time
 import pytest
 
 from anykeypoint.errors import InputError
-from anykeypoint.training.checkpoints import checkpoints, is_valid, newest_valid, save_checkpoint, step_of
+from anykeypoint.training import checkpoints as module
+from anykeypoint.training.checkpoints import (
+    checkpoints,
+    is_valid,
+    newest_valid,
+    remove_leftovers,
+    save_checkpoint,
+    step_of,
+)
 
 
 def write(text):
@@ -60,6 +68,59 @@ def test_a_failed_save_leaves_the_old_one(tmp_path):
     with pytest.raises(OSError):
         save_checkpoint(tmp_path, 2, full_disk, keep=1)
     assert step_of(newest_valid(tmp_path)) == 1
+
+
+def test_a_failed_save_leaves_nothing_on_the_full_disk(tmp_path):
+    def full_disk(folder):
+        (folder / "a.bin").write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError):
+        save_checkpoint(tmp_path, 2, full_disk, keep=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_saves_have_left_is_removed_and_what_is_being_saved_stays(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getpid(), os.getppid()):
+        (tmp_path / f".step-00000002.{process}").mkdir()
+        write("half")(tmp_path / f".step-00000002.{process}")
+    save_checkpoint(tmp_path, 1, write("one"), keep=1)
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f".step-00000002.{os.getppid()}", "step-00000001"}
+
+
+class Windows:
+    """`os` as Windows has it: no folder can be opened, and what is not open for writing cannot be synced."""
+
+    name = "nt"
+
+    def __init__(self):
+        self.synced, self.flags = [], {}
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def open(self, path, flags):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        handle = os.open(path, flags)
+        self.flags[handle] = path, flags
+        return handle
+
+    def fsync(self, handle):
+        path, flags = self.flags[handle]
+        if not flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(9, "Bad file descriptor")
+        self.synced.append(path.name)
+
+
+def test_checkpoints_are_saved_and_synced_on_windows(tmp_path, monkeypatch):
+    windows = Windows()
+    monkeypatch.setattr(module, "os", windows)
+    assert is_valid(save_checkpoint(tmp_path, 1, write("one"), keep=1))
+    assert windows.synced == ["a.bin", "b.bin", "complete.json"]
 
 
 def test_a_kill_during_a_save_leaves_a_valid_checkpoint(tmp_path):

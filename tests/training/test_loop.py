@@ -106,6 +106,14 @@ def test_a_killed_run_goes_on_from_its_newest_checkpoint(tmp_path, objects, one_
     assert steps[-1] == before + 2 and steps[before] in (before, before + 1)
 
 
+def test_a_run_removes_what_a_killed_save_has_left(tmp_path, objects):
+    left = tmp_path / "run" / "checkpoints" / f".step-00000009.{os.getpid()}"
+    left.mkdir(parents=True)
+    (left / "weights.safetensors").write_bytes(b"half")
+    run(tmp_path, objects, tmp_path / "run", CONFIG, stop_after=1)
+    assert not left.exists()
+
+
 def test_training_lowers_the_loss_on_what_it_sees(tmp_path, objects):
     config = replace(CONFIG, steps=30, made_up=0.0, guide=GuideConfig(), lr=2e-2, save_every=100, ema=0.0)
     _, losses = run(tmp_path, objects[:2], tmp_path / "out", config)

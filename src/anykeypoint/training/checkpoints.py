@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from ..errors import InputError
 
 _MANIFEST = "complete.json"  # sizes and hashes of all files of a checkpoint; written last
@@ -25,21 +27,36 @@ def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep
     scratch = folder / f".{target.name}.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    write(scratch)
-    files = {}
-    for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
-        files[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
-        _sync(path)
-    manifest = scratch / _MANIFEST
-    manifest.write_text(json.dumps({"step": step, "files": files}))
-    _sync(manifest)
-    _sync(scratch)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(scratch, target)
+    try:
+        write(scratch)
+        files = {}
+        for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
+            files[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
+            _sync(path)
+        manifest = scratch / _MANIFEST
+        manifest.write_text(json.dumps({"step": step, "files": files}))
+        _sync(manifest)
+        _sync(scratch)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(scratch, target)
+    except BaseException:  # such as a full disk, which the part that was written would keep full
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     _sync(folder)
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return target
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what saves that were killed have left in the folder of all checkpoints: each is as large as a checkpoint.
+
+    Those of processes that run are left, as they may be saving; this one must not be.
+    """
+    for scratch in folder.glob(".step-*.*"):
+        process = scratch.name.rpartition(".")[2]
+        if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -81,8 +98,10 @@ def _hash(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Have the operating system write a file or folder to disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Have the operating system write a file or folder to disk; Windows does not open folders."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows writes what is open for writing
     try:
         os.fsync(handle)
     finally:

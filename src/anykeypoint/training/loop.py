@@ -25,7 +25,7 @@ from ..configs.yaml_files import from_mapping
 from ..errors import InputError
 from ..forms.dataset import label_lines
 from ..models.seen_names import SeenNames
-from .checkpoints import newest_valid, save_checkpoint, step_of
+from .checkpoints import newest_valid, remove_leftovers, save_checkpoint, step_of
 from .flips import flip_lines, say_flips
 from .progress import TrainingLog
 from .trainer import MicroBatch, StepPlan, Trainer
@@ -126,6 +126,7 @@ def run(
     start = _resume(trainer, out, plan, state, made_of)
     main = accelerator.is_main_process
     if main:
+        remove_leftovers(out / "checkpoints")
         for line in say_flips(lines, out):
             if not quiet:
                 print(line, file=sys.stderr, flush=True)
