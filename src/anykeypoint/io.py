@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,14 @@ def made_folder(path: Any, what: str) -> Path:
     except OSError as error:
         raise NotWritten(f"Cannot make the folder {folder}: {first_line(error)}.") from error
     return folder
+
+
+def common_folder(folders: Iterable[str]) -> str | None:
+    """The folder that all of some folders, each absolute, are or lie below; None where they lie on several drives."""
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:  # on Windows alone
+        return None
 
 
 def check_new_folder(path: str | Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from ..category import Category
 from ..errors import InputError
 from ..geometry import Box
+from ..io import common_folder
 
 CROWD = "crowd"
 IGNORED = "marked as to be ignored"
@@ -116,12 +117,15 @@ def without_descriptions(category: Category) -> Category:
 
 
 def picture_names(objects: Sequence[LabelledObject]) -> list[str]:
-    """The names of the objects' pictures for reports: their paths from the folder that all of them are below."""
+    """The names of the objects' pictures for reports: their paths from the folder that all of them are below.
+
+    Whole paths where the pictures lie on several drives.
+    """
     if not objects:
         return []
     paths = [os.path.abspath(item.image) for item in objects]  # joined data may mix absolute and relative ones
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
+    folder = common_folder([os.path.dirname(path) for path in paths])
+    return [Path(path if folder is None else os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
 def label_lines(objects: Sequence[LabelledObject], categories: Mapping[int, Category]) -> Iterator[bytes]:

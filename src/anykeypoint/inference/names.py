@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..io import common_folder
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,11 @@ def name_pictures(sources: Sequence[str | Path], paths: Sequence[Path]) -> Pictu
     places = {path: os.path.abspath(path) for path in paths}
     alone = [os.path.dirname(place) for place in places.values() if not any(_within(place, one) for one in folders)]
     used = [one for one in folders if any(_within(place, one) for place in places.values())]
-    try:
-        start = os.path.commonpath([*used, *alone]) if places else os.getcwd()
-    except ValueError as error:
+    start = common_folder([*used, *alone]) if places else os.getcwd()
+    if start is None:
         raise InputError(
             "The pictures lie on several drives, so that no folder holds them all; predict each drive on its own."
-        ) from error
+        )
     names = {path: _text(os.path.relpath(place, start)).replace(os.sep, "/") for path, place in places.items()}
     return PictureNames(_as_given(start, sources), names)
 

@@ -15,10 +15,16 @@ def exported(project: Project, form: str, with_answers: bool = False) -> tuple[W
     """The labels of a project in a form of `forms.registry.writable_forms`, and the folder that its pictures are in.
 
     Where the form needs the pictures, objects of those that are gone are left out, which `lost` says.
-    Raises InputError where there is nothing to write, and for what the form cannot hold.
+    Raises InputError where there is nothing to write, where the pictures lie on several drives, and for what the form
+    cannot hold.
     """
     pictures = {picture.id: picture for picture in project.pictures}
     root = pictures_folder(project.folder, pictures)
+    if root is None:
+        raise InputError(
+            "The pictures lie on several drives, so that no folder holds them all, to which their names in labels are "
+            "relative; move them to one drive, or take labels.json of the project, which has their whole paths."
+        )
     labelled = dataset_of(project, with_answers)
     if not labelled.objects:
         other = "" if with_answers else ", or export the answers that nobody has looked at"

@@ -14,21 +14,25 @@ from ..forms import coco
 from ..forms.dataset import Dataset, LabelledObject
 from ..forms.document import box_round, within
 from ..forms.skeletons import with_base
+from ..io import common_folder
 from ..pose import unique_names
 from .records import ABSENT, VISIBLE, Label, ProjectPicture, StoredAnswer
 
 
-def pictures_folder(folder: Path, pictures: Mapping[int, ProjectPicture]) -> Path:
+def pictures_folder(folder: Path, pictures: Mapping[int, ProjectPicture]) -> Path | None:
     """The folder that file names in labels are relative to: the one that all pictures of a project lie below.
 
     folder: of the project.
+    None where the pictures lie on several drives.
     """
     parents = {os.path.dirname(folder / picture.file) for picture in pictures.values()}
     dropped = folder / "images"
     if not parents:
         return dropped
-    common = Path(os.path.commonpath(parents))
-    return dropped if common.is_relative_to(dropped) else common
+    common = common_folder(parents)
+    if common is None:
+        return None
+    return dropped if Path(common).is_relative_to(dropped) else Path(common)
 
 
 def _named_apart(category: Category) -> Category:
@@ -107,11 +111,12 @@ class CocoLabels:
     def text(self, pictures: Mapping[int, ProjectPicture], labels: Mapping[int, Label], changed: Iterable[int]) -> str:
         """The text of the file. Its file names are relative to `pictures_folder`, which `info.pictures` names.
 
+        Where there is no such folder they are relative to the project's, and whole paths of what lies elsewhere.
         changed: the pictures whose label is another one than at the last call; all with a label at the first.
         """
         self._outdated.update(changed)
         if self._rooted != len(pictures):
-            root, self._rooted = pictures_folder(self.folder, pictures), len(pictures)
+            root, self._rooted = pictures_folder(self.folder, pictures) or self.folder, len(pictures)
             if root != self._root:
                 self._root = root
                 self._outdated.update(labels)
@@ -139,7 +144,8 @@ class CocoLabels:
         if item is None:
             return None
         width, height = picture.size
-        name = item.image.relative_to(self._root).as_posix()
+        inside = item.image.is_relative_to(self._root)
+        name = (item.image.relative_to(self._root) if inside else item.image).as_posix()
         image = {"id": picture.image_id, "file_name": name, "width": width, "height": height}
         return _json(image), _json(coco.annotation(item, picture.image_id))
 
