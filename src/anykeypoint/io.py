@@ -95,6 +95,12 @@ def common_folder(folders: Iterable[str]) -> str | None:
         return None
 
 
+def check_new_file(path: str | Path, overwrite: bool) -> None:
+    """InputError where a file is there already that is not to be replaced."""
+    if Path(path).exists() and not overwrite:
+        raise InputError(f"{path} is there already; give another name, or --overwrite to replace it.")
+
+
 def check_new_folder(path: str | Path) -> None:
     """InputError where something is there already that is no empty folder."""
     target = Path(path)

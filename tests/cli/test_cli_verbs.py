@@ -366,6 +366,7 @@ def test_the_verbs_and_their_options_are_these():
             "--images",
             "--fix",
             "--all",
+            "--overwrite",
         },
         "data view": {"spec", "--images", "--output", "-o", "--per-category", "--most", "--seed", "--own-names"},
         "data convert": {
@@ -385,7 +386,7 @@ def test_the_verbs_and_their_options_are_these():
         },
         "data split": {
             *("spec", "--images", "--output", "-o", "--by", "--shares", "--seed"),
-            *("--hold-out", "--share", "--per-category"),
+            *("--hold-out", "--share", "--per-category", "--overwrite"),
         },
         "data prepare": {"name", "--sources", "--output", "-o", "--copy"},
         "data draw": {"out", "--count", "-n", "--poses", "--size", "--seed"},

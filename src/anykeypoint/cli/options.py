@@ -34,6 +34,7 @@ Images = Annotated[
 ]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Leave out objects whose picture is missing.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse labels with a fault; else these cost their objects.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 MaxPerCategory = Annotated[int | None, typer.Option(metavar="N", help="At most this many objects of each category.")]
 
 # --- models --------------------------------------------------------------------------------------------------------

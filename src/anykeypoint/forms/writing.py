@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, indent, tostring
 
 from ..category import Category
 from ..errors import InputError
-from ..io import check_new_folder, write_bytes, write_folder
+from ..io import check_new_file, check_new_folder, write_bytes, write_folder
 from .dataset import Dataset, LabelledObject
 from .form import Content
 from .pictures import picture_size
@@ -102,9 +102,9 @@ def beside_pictures(names: Iterable[str], suffix: str, what: str) -> dict[str, s
 
 def check_free(content: Content, out: Path, overwrite: bool = False) -> None:
     """InputError where something is there already that `save` would not replace; the arguments are those of `save`."""
-    if isinstance(content, str) and out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; give another name, or --overwrite to replace it.")
-    if not isinstance(content, str):
+    if isinstance(content, str):
+        check_new_file(out, overwrite)
+    else:
         check_new_folder(out)
 
 

@@ -39,6 +39,7 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="List every fault, not only the first few of a kind.")
     ] = False,
+    overwrite: options.Overwrite = False,
 ) -> int:
     """Count what there is of each category and list what is wrong with it. Exit code 1 if anything is wrong."""
     from ...forms.copies import copies_note
@@ -47,18 +48,20 @@ def run(
     from ...forms.pictures import Pictures
     from ...forms.registry import label_files, load, parse, pictures_of
     from ...forms.skeletons import guess_note
+    from ...io import check_new_file
 
     if fix is None and changes is not None:
         raise InputError("--changes lists what --fix changes; add --fix OUT.json.")
     if undo is not None:
-        return _undo(spec, images, undo, fix)
+        return _undo(spec, images, undo, fix, overwrite)
+    for out in (fix, changes):
+        if out is not None:
+            check_output(out, spec, pictures_of(spec, images))
+            check_new_file(out, overwrite)
     labels = load(spec, images)
     if images is not None and not images.is_dir() and not allow_missing:
         raise InputError(f"There is no folder {images} with the pictures; check --images, or give --allow-missing.")
     pictures = Pictures(pictures_of(spec, images))
-    for out in (fix, changes):
-        if out is not None:
-            check_output(out, spec, pictures.folder)
     _read_headers(labels.document(), pictures)
     report = examine_labels(labels, pictures, allow_missing, label_files(spec))
     print(_sums(report))
@@ -173,20 +176,22 @@ def _fix(labels: "Labels", pictures: "Pictures", out: Path, table: Path | None) 
         print("  nothing of what was found can be mended without a person")
 
 
-def _undo(spec: str, images: Path | None, table: Path, out: Path | None) -> int:
+def _undo(spec: str, images: Path | None, table: Path, out: Path | None, overwrite: bool) -> int:
     """Write the labels as they were before the changes of a table; print them where no file is given."""
     from ...forms.document import load_document
     from ...forms.faults.changes import read_changes, take_back
     from ...forms.registry import parse
-    from ...io import write_bytes
+    from ...io import check_new_file, write_bytes
 
     path = parse(spec)[2]
+    if out is not None:
+        check_output(out, spec, path.parent if images is None else images)
+        check_new_file(out, overwrite)
     made = read_changes(table)
     before = _json(take_back(load_document(path), made, str(table)))
     if out is None:
         print(before.decode(), end="")
         return 0
-    check_output(out, spec, path.parent if images is None else images)
     write_bytes(out, before)
     print(f"Written to {out}: the labels before the {len(made)} changes of {table}")
     return 0

@@ -47,7 +47,7 @@ def run(
             help="With labelstudio, what stands before the names of pictures, as in '/data/local-files/?d=photos/'.",
         ),
     ] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Write labels in another form, and say what that form has no room for."""
     from ...forms.registry import convert, form_of, pictures_of, read

@@ -51,26 +51,32 @@ def run(
         bool, typer.Option("--per-category", help="With --share: that share of each category's objects.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same parts.")] = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Split labels into train, val and test, whole categories or groups on one side. The parts are in COCO's form."""
     from ...data.parts import take_share
-    from ...data.splits import NAMES, split
+    from ...data.splits import split
     from ...forms.registry import pictures_of
+    from ...io import check_new_file
 
     if hold_out is not None and share is not None:
         raise InputError("Labels are split by --hold-out or by --share, but got both; split the parts of one again.")
     if per_category and share is None:
         raise InputError("--per-category says how --share is taken, but there is no --share; give it, as in 0.5.")
     numbers = _numbers(shares)
+    names = _names(hold_out, share)
+    for one, name in itertools.product(spec, names):
+        check_output(_place(out, name), one, pictures_of(one, images))
+    for name in names:  # all of them, before any is written: parts of two splits have objects in common
+        check_new_file(_place(out, name), overwrite)
     document = _document(spec, images)
     if hold_out is not None:
-        parts = _held_out(document, hold_out, spec)
+        divided = _held_out(document, hold_out, spec)
     elif share is not None:
-        parts = dict(zip(("part", "rest"), take_share(document, share, seed, per_category), strict=True))
+        divided = take_share(document, share, seed, per_category)
     else:
-        parts = dict(zip(NAMES, split(document, by, numbers, seed), strict=True))
-    for one, name in itertools.product(spec, parts):
-        check_output(_place(out, name), one, pictures_of(one, images))
+        divided = split(document, by, numbers, seed)
+    parts = dict(zip(names, divided, strict=True))
     _write(parts, out)
     _tell_shared(
         list(parts.values()), 2 if hold_out is not None else len(parts), {pictures_of(one, images) for one in spec}
@@ -87,6 +93,20 @@ def _numbers(shares: str) -> list[float]:
         return [float(share) for share in split_commas(shares)]
     except ValueError:
         raise InputError(f"Shares must be three numbers, as in .7,.1,.2, but got {shares!r}.") from None
+
+
+def _names(hold_out: str | None, share: float | None) -> list[str]:
+    """The names of the parts."""
+    from ...data.splits import NAMES
+
+    if hold_out is not None:
+        return [f"{'+'.join(chosen)}_{side}" for chosen in _chosen(hold_out) for side in ("train", "test")]
+    return ["part", "rest"] if share is not None else list(NAMES)
+
+
+def _chosen(names: str) -> list[list[str]]:
+    """The supercategories of --hold-out, those that are held out together in one list."""
+    return [[part.strip() for part in name.split("+")] for name in names.split(",")]
 
 
 def _document(specs: list[str], images: Path | None) -> dict[str, list]:
@@ -116,8 +136,8 @@ def _document(specs: list[str], images: Path | None) -> dict[str, list]:
     return documents[0] if len(documents) == 1 else merge(documents)
 
 
-def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part]":
-    """NAME_train and NAME_test for each supercategory, or several of them joined by "+"."""
+def _held_out(document: "Part", names: str, specs: list[str]) -> "list[Part]":
+    """The training and the test part for each supercategory, or several of them together."""
     from ...data.parts import hold_out
     from ...forms import mp100
     from ...forms.registry import parse
@@ -126,12 +146,7 @@ def _held_out(document: "Part", names: str, specs: list[str]) -> "dict[str, Part
         return str(entry.get("supercategory") or "")
 
     supercategory = mp100.supercategory if all(parse(spec)[0] == "mp100" for spec in specs) else of_file
-    parts = {}
-    for name in names.split(","):
-        chosen = [part.strip() for part in name.split("+")]
-        train, test = hold_out(document, chosen, supercategory)
-        parts |= {f"{'+'.join(chosen)}_train": train, f"{'+'.join(chosen)}_test": test}
-    return parts
+    return [part for chosen in _chosen(names) for part in hold_out(document, chosen, supercategory)]
 
 
 def _tell_shared(parts: "list[Part]", together: int, folders: set[Path]) -> None:
