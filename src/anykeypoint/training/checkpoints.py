@@ -1,6 +1,5 @@
 """Checkpoints that survive a kill at any moment: written in a temporary folder, synced to disk, then renamed."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import InputError
+from ..io import file_digest
 
 _MANIFEST = "complete.json"  # sizes and hashes of all files of a checkpoint; written last
 
@@ -31,7 +31,7 @@ def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep
         write(scratch)
         files = {}
         for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
-            files[str(path.relative_to(scratch))] = [path.stat().st_size, _hash(path)]
+            files[str(path.relative_to(scratch))] = [path.stat().st_size, file_digest(path)]
             _sync(path)
         manifest = scratch / _MANIFEST
         manifest.write_text(json.dumps({"step": step, "files": files}))
@@ -77,7 +77,7 @@ def is_valid(checkpoint: Path) -> bool:
     try:
         files = json.loads((checkpoint / _MANIFEST).read_text())["files"]
         return all(
-            (checkpoint / name).stat().st_size == size and _hash(checkpoint / name) == digest
+            (checkpoint / name).stat().st_size == size and file_digest(checkpoint / name) == digest
             for name, (size, digest) in files.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -90,11 +90,6 @@ def step_of(checkpoint: Path) -> int:
         return int(checkpoint.name.removeprefix("step-"))
     except ValueError as error:
         raise InputError(f"{checkpoint} is not a checkpoint folder; its name should be like step-00000200.") from error
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
