@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from page_steps import (
     OTHER,
     another,
@@ -372,3 +373,27 @@ def test_pictures_that_are_still_to_be_sent_are_not_left_behind_unasked(tiny):
     seen(page, lambda: asked == ["beforeunload"], "the browser asks")
     release(held)
     page.wait_for_selector("#list li >> nth=3")
+
+
+@pytest.mark.parametrize("call", ["overview()", "pictures('')", "picture(1)", "setCategory({ points: [], base: [] })"])
+def test_what_the_page_waits_for_counts_as_not_answered_after_a_while(tiny, call):
+    """A request that never ends would stop all others that wait for it."""
+    page, _ = tiny
+    limited = page.evaluate(
+        """async () => {
+          const { api } = await import("./api.js");
+          const plain = window.fetch;
+          const limited = [];
+          window.fetch = (path, options) => {
+            limited.push(options.signal instanceof AbortSignal);
+            return Promise.reject(new TypeError("not sent"));
+          };
+          try {
+            await api.CALL.catch(() => {});
+          } finally {
+            window.fetch = plain;
+          }
+          return limited[0];
+        }""".replace("CALL", call)
+    )
+    assert limited

@@ -13,6 +13,7 @@ export class Refused extends Error {
 }
 
 const ENOUGH = 20000; // milliseconds after which a request that takes no time on the server counts as not answered
+const LONGER = 3 * ENOUGH; // of one that takes some time, or brings much
 let askForToken = async () => null;
 let reach = () => {};
 let elsewhere = () => {};
@@ -118,7 +119,7 @@ export const api = {
 
   /** The pictures that changed since a revision of the list, and its revision now; since: "" gives all. */
   pictures: async (since) => {
-    const response = await request(`${BASE}/pictures?${query({ since })}`);
+    const response = await request(`${BASE}/pictures?${query({ since })}`, soon(LONGER));
     return { entries: await read(response), revision: response.headers.get("X-Revision") };
   },
 
@@ -137,7 +138,7 @@ export const api = {
   densities: (id) => json(`${BASE}/pictures/${id}/density`),
   doubts: (text) => json(`${BASE}/category/doubts`, "POST", { text }),
   setCategory: async (change) => {
-    const found = await json(`${BASE}/category`, "PUT", change);
+    const found = await json(`${BASE}/category`, "PUT", change, soon(LONGER));
     changes += 1;
     return found;
   },
@@ -152,7 +153,7 @@ export const api = {
   },
 
   /** A picture's pixels as a blob. side: of its longer side, 128, 512, 1024 or 2048. */
-  image: async (id, side) => read(await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(3 * ENOUGH)), "blob"),
+  image: async (id, side) => read(await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(LONGER)), "blob"),
 
   /** An export as a blob. */
   exported: async (form, answers) => read(await request(`${BASE}/export/file?${query({ form, answers })}`), "blob"),

@@ -12,6 +12,7 @@ const START = "anykeypoint-unsaved:"; // of the places in the browser where wind
 const own = Math.random().toString(36).slice(2, 10); // tells this window's place from those of others
 const unsaved = new Map(); // id of a picture -> { label, base }: its label, and that of the server which it was made of
 let sending = false;
+let held = 0; // changes of the points that are under way, during which no label is sent
 let refused = 0; // tries in a row that the server had no time for
 
 const place = () => `${START}${own}:${state.project.identity}`;
@@ -52,11 +53,11 @@ export async function saved() {
 
 /** Do something while no label is sent; those that change meanwhile are sent afterwards. */
 export async function withoutSaving(work) {
-  sending = true;
+  held += 1;
   try {
     return await work();
   } finally {
-    sending = false;
+    held -= 1;
     if (unsaved.size) send();
   }
 }
@@ -126,14 +127,14 @@ function withTheirs(ours, theirs) {
 }
 
 async function send() {
-  if (sending) return;
+  if (sending || held) return;
   sending = true;
   try {
-    while (unsaved.size) {
+    while (unsaved.size && !held) {
       const [id, { label, base }] = unsaved.entries().next().value;
       if (!(await sent(id, label, base))) return;
     }
-    set({ saving: "saved" });
+    if (!unsaved.size) set({ saving: "saved" });
   } finally {
     sending = false;
   }
