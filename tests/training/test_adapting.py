@@ -2,16 +2,21 @@
 
 import json
 from dataclasses import replace
+from itertools import accumulate
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import tiny_matchers
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 import anykeypoint as ak
 from anykeypoint import InputError
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.forms.coco import read_coco
+from anykeypoint.models.matching.adapted import templates
 from anykeypoint.models.matching.adapted.adapted_model import combined, points_of
 from anykeypoint.training.adapting import adapt as adapting
 from anykeypoint.training.adapting.adapt_config import AdaptConfig
@@ -67,6 +72,59 @@ def test_a_member_finds_on_other_pictures_what_its_pictures_have_in_common():
     found = points_of(combined(scores, None, 1.0, 0.0, 1)).numpy()
     near = shares_within(found, pictures.points[10:, 0].numpy(), pictures.sides[10:])
     assert near[1] == 1
+
+
+def peak(work):
+    """The most bytes that torch holds at a time of what is made meanwhile."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7, 24])
+def test_channels_that_are_measured_in_parts_are_scaled_as_when_all_are_measured_at_once(channels, monkeypatch):
+    maps = (3 * torch.randn(9, 3, channels, 5, 5) + 1).half()
+    rows = torch.tensor([0, 2, 3, 5, 7, 8])
+    plain = maps[rows].flatten(0, 1).float()
+    for cells in (1, 1000, 5000, 2**24):
+        monkeypatch.setattr(templates, "_CELLS", cells)
+        member = templates.Templates(templates.TemplateConfig(channels, 2))
+        member.standardise(maps, rows)
+        assert torch.equal(member.mean, plain.mean(dim=(0, 2, 3)))
+        assert torch.equal(member.deviation, plain.std(dim=(0, 2, 3)))
+
+
+def test_a_member_is_scaled_without_a_copy_of_all_maps(monkeypatch):
+    monkeypatch.setattr(templates, "_CELLS", 20_000)
+    maps = torch.ones(40, 3, 64, 8, 8, dtype=torch.float16)
+    member = templates.Templates(templates.TemplateConfig(64, 2))
+    assert peak(lambda: member.standardise(maps, torch.arange(40))) < maps.nbytes / 4
+
+
+def test_features_of_objects_are_those_of_each_by_itself(start, objects):
+    whole = picture_features(start, objects, 1, SMALL.augment, 0)
+    for number, item in enumerate(objects):
+        alone = picture_features(start, [item], 1, SMALL.augment, 0)
+        assert torch.equal(alone.maps[0], whole.maps[number]) and torch.equal(alone.points[0], whole.points[number])
+    assert torch.equal(whole.examples, whole.maps[:, 0])
+
+
+def test_features_are_held_once(start, objects, monkeypatch):
+    monkeypatch.setattr(start, "features", lambda crops, examples=False: torch.ones(len(crops), 256, 16, 16))
+    size = 2 * len(objects) * 2 * 256 * 16 * 16
+    assert size < peak(lambda: picture_features(start, objects, 2, SMALL.augment, 0)) < 1.5 * size
+
+
+def test_more_features_than_the_memory_holds_are_refused_before_a_picture_is_read(start, objects, monkeypatch):
+    gone = [replace(item, image=item.image.with_name(f"gone {item.id}.png")) for item in objects]
+    needed = 2 * picture_features(start, objects[:1], 1, SMALL.augment, 0).maps[0].nbytes * len(objects)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=needed - 1))
+    with pytest.raises(InputError, match=r"of 10 objects in 2 versions take \d\.\d GiB of memory, but \d\.\d GiB"):
+        adapting.adapt(start, gone, SMALL)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=needed))
+    with pytest.raises(InputError, match=r"gone 1\.png"):
+        adapting.adapt(start, gone, SMALL)
 
 
 def test_a_member_is_as_it_was_when_it_was_best_on_the_pictures_it_did_not_learn_from(monkeypatch):

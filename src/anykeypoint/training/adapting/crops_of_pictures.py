@@ -3,10 +3,12 @@
 Letters: N objects, V versions (crops) of each object, K keypoints, C channels, h x w cells of features.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -63,10 +65,11 @@ def picture_features(
     augment: random changes of the others.
     on_object: called after each object.
 
-    Raises InputError for a picture that cannot be read, and for features beyond float16.
+    Raises InputError for a picture that cannot be read, for features beyond float16, and where they do not fit into the
+    memory.
     """
-    maps, examples, points = [], [], []
-    config = model.config
+    config, points = model.config, []
+    maps, examples = _room(model, len(objects), versions)
     for number, item in enumerate(objects):
         pixels, places = [], []
         picture = read_picture(item.image)
@@ -80,19 +83,39 @@ def picture_features(
             )
             places.append(placement.labels(item.points, item.category))
         crops = model.encoder.normalise(torch.from_numpy(np.stack(pixels)).to(model.device))
-        maps.append(model.features(crops).half().cpu())
-        own = model.example_encoder is not None
-        examples.append(model.features(crops[:1], examples=True)[0].half().cpu() if own else maps[-1][0])
+        maps[number] = model.features(crops)
+        if model.example_encoder is not None:
+            examples[number] = model.features(crops[:1], examples=True)[0]
         points.append(np.stack(places))
-        if not torch.isfinite(maps[-1]).all():
+        if not torch.isfinite(maps[number]).all():
             raise InputError(
                 f"The features of object {item.id} are beyond float16; adapt a model with another image encoder."
             )
         if on_object is not None:
             on_object()
     return PictureFeatures(
-        torch.stack(maps),
-        torch.stack(examples),
+        maps,
+        examples,
         torch.from_numpy(np.stack(points)).float(),
         np.full(len(objects), 1 / config.crop_scale),
     )
+
+
+def _room(model: MatchingModel, count: int, versions: int) -> tuple[Tensor, Tensor]:
+    """Empty `maps` and `examples` of some objects; the examples are the plain crops' maps where one encoder makes both.
+
+    Raises InputError where the machine has less memory left than they take.
+    """
+    side = model.config.vision.image_size
+    black = model.encoder.normalise(torch.zeros(1, side, side, 3, dtype=torch.uint8, device=model.device))
+    sizes = [(count, versions, *model.features(black).shape[1:])]
+    if model.example_encoder is not None:
+        sizes.append((count, *model.features(black, examples=True).shape[1:]))
+    needed, free = 2 * sum(map(math.prod, sizes)), psutil.virtual_memory().available
+    if needed > free:  # the system would end the process without a word
+        raise InputError(
+            f"The features of {count} objects in {versions} versions take {needed / 2**30:.1f} GiB of memory, but "
+            f"{free / 2**30:.1f} GiB are free; adapt to fewer objects, or with fewer versions in the recipe."
+        )
+    maps, *own = (torch.empty(size, dtype=torch.float16) for size in sizes)
+    return maps, own[0] if own else maps[:, 0]

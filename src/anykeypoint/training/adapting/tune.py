@@ -40,7 +40,7 @@ def tuned_member(
     with torch.random.fork_rng():
         torch.manual_seed(int(rng.integers(2**31)))
         member = Templates(TemplateConfig(channels, count, **sizes))
-        member.standardise(pictures.maps[learnt].flatten(0, 1))
+        member.standardise(pictures.maps, torch.from_numpy(learnt))
         optimiser = torch.optim.AdamW(member.parameters(), config.rate, weight_decay=config.weight_decay)
         best, best_state = math.inf, member.state_dict()
         for step in range(config.steps):

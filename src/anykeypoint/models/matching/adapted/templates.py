@@ -11,12 +11,13 @@ trunk.
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn, ones, zeros
+from torch import Tensor, arange, nn, ones, zeros
 
 from ....configs.checks import check_rate, check_whole
 from ....configs.strict import Config
 
 _LEAST = 1e-4  # standard deviation below which a channel counts as constant
+_CELLS = 2**24  # cells of maps that are made float32 at once to be measured
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,19 @@ class Templates(nn.Module):
         self.norm = nn.LayerNorm(c.width)
         self.around = nn.Linear(c.width, c.points * c.fine**2)
 
-    def standardise(self, features: Tensor) -> None:
-        """From now on, scale each channel by its mean and deviation over these maps [N, C, h, w]."""
-        self.mean.copy_(features.float().mean(dim=(0, 2, 3)))
-        self.deviation.copy_(features.float().std(dim=(0, 2, 3)).clamp(min=_LEAST))
+    def standardise(self, maps: Tensor, rows: Tensor) -> None:
+        """From now on, scale each channel by its mean and deviation over the maps of some objects.
+
+        maps: [N, V, C, h, w], of V crops of each object.
+        rows: numbers of the objects.
+        Some channels at a time, which bounds the memory; two at least, as threads would share one and round otherwise.
+        """
+        channels, cells = maps.shape[2], len(rows) * maps[0, :, 0].numel()
+        parts = min(-(-channels * cells // _CELLS), max(channels // 2, 1))
+        for part in arange(channels).tensor_split(parts):
+            features = maps[:, :, part[0] : part[-1] + 1][rows].float()
+            self.mean[part] = features.mean(dim=(0, 1, 3, 4))
+            self.deviation[part] = features.std(dim=(0, 1, 3, 4)).clamp(min=_LEAST)
 
     def forward(self, features: Tensor) -> Tensor:
         """Feature maps [B, C, h, w] -> scores [B, K, h * r, w * r]."""
