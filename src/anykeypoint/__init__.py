@@ -8,6 +8,7 @@ pose.draw("out.png")
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -134,14 +135,16 @@ def adapt(
     """A matcher adapted to a new kind of object with 20 to 50 labelled pictures; it answers without examples.
 
     data: the labels, as "coco:FILE" or another form (`anykeypoint data list`).
-    out: the folder of the new model, which `load` reads; adapting.json in it says how near it comes to left-out labels.
+    out: the folder of the new model, which `load` reads; no model may be in it. adapting.json in it says how near it
+        comes to left-out labels.
     start: the matcher to start from: a shipped one, a folder or a hub id.
     images: the folder that file names in the labels are relative to, if the labels do not say it.
     device: "auto" takes a GPU where there is one.
     category: the name or id of the category, where the labels have several.
 
-    Raises InputError where the labels cannot be used, or are of several categories of which none is chosen, or of too
-    few objects, and where the model to start from is no matcher.
+    Warns with a ReadingWarning of what is left out of the labels. Raises InputError where the labels cannot be used, or
+    are of several categories of which none is chosen, or of too few objects, where the model to start from is no
+    matcher, and where the folder holds a model or none can be written there.
 
     >>> model = ak.adapt("coco:mine/labels.json", "mine/model", images="mine/pictures")
     >>> model.predict("examples/cat.jpg").names == model.category.names
@@ -149,20 +152,17 @@ def adapt(
     """
     from pathlib import Path
 
-    from .forms.registry import read
-    from .io import made_folder
-    from .models.matching.model import MatchingModel
+    from .errors import ReadingWarning
     from .training.adapting.adapt import adapt as adapted
     from .training.adapting.adapt import write
-    from .training.adapting.one_category import of_category
+    from .training.adapting.beforehand import objects_for
 
-    dataset = read(data, None if images is None else Path(images))
-    started = load(start, device)
-    if not isinstance(started, MatchingModel):
-        raise InputError(f"Only a matcher can be adapted, but {start!r} is none; start from fast, or another matcher.")
-    folder = made_folder(out, "The folder of the new model")  # refused now, not when all is computed
-    model, report = adapted(started, of_category(dataset.objects, category) if dataset.objects else [])
-    write(model, report, folder)
+    def say(sentence: str) -> None:
+        warnings.warn(sentence.strip(), ReadingWarning, stacklevel=5)  # the caller of this function
+
+    objects = objects_for(data, out, start, say, None if images is None else Path(images), category)
+    model, report = adapted(load(start, device), objects)
+    write(model, report, Path(out))
     return model
 
 

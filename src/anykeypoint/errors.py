@@ -25,7 +25,7 @@ class RenamedWarning(FutureWarning):
 
 
 class ReadingWarning(UserWarning):
-    """What the caller wrote could be meant in another way than it was read; the message says how it was read."""
+    """What the caller gave can be meant in another way than it was read, or was not all read; the message says how."""
 
 
 def first_line(error: Exception) -> str:

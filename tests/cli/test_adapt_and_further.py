@@ -8,10 +8,12 @@ import pytest
 import tiny_matchers
 import yaml
 
+import anykeypoint as ak
 from anykeypoint import InputError, cli
 from anykeypoint.cli import validation
 from anykeypoint.configs.yaml_files import from_mapping
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
+from anykeypoint.errors import ReadingWarning
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.training import trainable
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
@@ -166,6 +168,32 @@ def test_labels_without_an_object_are_refused_before_a_model_is_loaded(work, cap
     code, _, err = run(capsys, verb, *given, "-o", work / f"nothing {verb}")
     assert code == 2 and "left out: 10 (no labelled point)" in err
     assert f"There is no object to {verb} " in err and "unlabelled.json; `data check` says what is wrong" in err
+
+
+def test_python_refuses_a_folder_with_a_model_as_the_command_line_does(work, monkeypatch):
+    taken = work / "taken by a model"
+    taken.mkdir()
+    (taken / "config.json").write_text("{}")
+    monkeypatch.setattr(ak, "load", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(InputError, match="taken by a model holds a model already; give another folder, or remove it"):
+        ak.adapt("coco:none.json", taken)
+    assert (taken / "config.json").read_text() == "{}"
+
+
+def test_python_says_which_labels_were_left_out_as_the_command_line_does(work, capsys, monkeypatch):
+    labels = json.loads((work / "one" / ANNOTATIONS).read_text())
+    del labels["annotations"][0]["bbox"], labels["annotations"][3:]
+    labels["annotations"][1]["keypoints"] = [1, 2]
+    (work / "one" / "few.json").write_text(json.dumps(labels))
+    given = [f"coco:{work / 'one' / 'few.json'}", work / "few", work / "start", work / "one" / IMAGES]
+    with pytest.warns(ReadingWarning) as said, pytest.raises(InputError, match="needs 8 labelled objects or more"):
+        ak.adapt(*given)
+    assert {warning.filename for warning in said} == {__file__}
+    options = [text for pair in zip(("--data", "-o", "--start", "--images"), given, strict=True) for text in pair]
+    _, _, err = run(capsys, "adapt", *options)
+    sentences = [str(warning.message) for warning in said]
+    assert any("left out: 1 (" in sentence for sentence in sentences)
+    assert [line.strip() for line in err.splitlines()][: len(sentences)] == sentences
 
 
 def test_the_last_line_says_what_became_of_loss_and_answers(tmp_path, capsys):

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
 from ..models.shipped import DEFAULT
 from . import console, options
-from .left_out import check_left, print_left_out
 
 if TYPE_CHECKING:
     from ..training.adapting.adapt import AdaptReport
@@ -47,29 +45,15 @@ def run(
     the matcher that it started from with five of the pictures as examples.
     """
     from ..configs.yaml_files import read_config
-    from ..forms.registry import read
-    from ..io import check_folder
-    from ..models.folders import model_type
-    from ..models.loading import find
     from ..training.adapting.adapt import adapt, write
     from ..training.adapting.adapt_config import AdaptConfig
-    from ..training.adapting.one_category import of_category
+    from ..training.adapting.beforehand import objects_for
     from .choice import load_model
 
     config = AdaptConfig() if recipe is None else read_config(AdaptConfig, recipe)
     if seed is not None:
         config = replace(config, seed=seed)
-    if (out / "config.json").exists():
-        raise InputError(f"{out} holds a model already; give another folder, or remove it.")
-    check_folder(out)
-    if (kind := model_type(find(start))) not in (None, "matcher"):
-        raise InputError(
-            f"Adapting starts from a matcher, such as {DEFAULT}, but {start} is of type {kind}; give another."
-        )
-    dataset = read(data, images, allow_missing=allow_missing, strict=strict)
-    print_left_out(dataset)
-    check_left(dataset, data, "to adapt to")
-    objects = of_category(dataset.objects, category)
+    objects = objects_for(data, out, start, console.note, images, category, allow_missing, strict)
     with console.counting(_PARTS, "adapt") as (_, advance):
         model, report = adapt(load_model(start, device), objects, config, _Progress(advance))
     write(model, report, out)

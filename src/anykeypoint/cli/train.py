@@ -9,7 +9,6 @@ import typer
 
 from ..errors import InputError
 from . import console, options
-from .left_out import check_left, print_left_out
 
 
 def run(
@@ -66,6 +65,7 @@ def run(
     `accelerate launch -m anykeypoint.cli train ...` uses all GPUs.
     """
     from ..configs.yaml_files import from_mapping, load_yaml
+    from ..forms.left_out import check_left
     from ..forms.registry import read
     from ..io import check_folder
     from ..models.folders import model_type
@@ -97,8 +97,7 @@ def run(
         config = trainable.with_phrases(config, phrases)
     words = trainable.wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
-    print_left_out(dataset)
-    check_left(dataset, data, "to train on")
+    check_left(dataset, data, "to train on", console.note)
     if allow_unpaired:
         config = replace(config, allow_unpaired=True)
     share = held_out if held_out is not None else validation.SHARE if start is not None and new is None else 0.0
