@@ -110,6 +110,7 @@ def test_what_cannot_be_sent_is_refused_here(served, tmp_path):
         "ftp://a",
         "http://",
         "http://a:b",
+        "http://[a",
         "http://a?x=1",
         "",
         "http://a#b",

@@ -74,11 +74,11 @@ class Client:
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None, timeout: float = 120.0) -> None:
         text = url if isinstance(url, str) else ""
-        parts = urlsplit(text)
         try:
+            parts = urlsplit(text)
             port = parts.port
-        except ValueError:
-            port = -1
+        except ValueError:  # a host or a port that is none
+            parts, port = urlsplit(""), -1
         if parts.username is not None:
             raise InputError(
                 "A server's URL must be without user and password, as they would not be sent; give token=."
