@@ -3,37 +3,11 @@
 import json
 
 import pytest
+from data_verb import run
 from PIL import Image
 
-from anykeypoint import cli
 from anykeypoint.data.registry import known_datasets
 from anykeypoint.forms.registry import FORMS, read
-
-
-def run(capsys, *arguments):
-    """Exit code, standard output and standard error of one command line."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["data", *(str(argument) for argument in arguments)])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
-
-
-@pytest.fixture
-def made(tmp_path):
-    """Six labelled pictures of two kinds, one of them with a box outside its picture; the options that name them."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    images, annotations = [], []
-    for i in range(6):
-        Image.new("RGB", (60, 40), (40 * i, 90, 120)).save(folder / f"{i}.png")
-        images.append({"id": i, "file_name": f"{i}.png", "width": 60, "height": 40, "group": f"film {i // 2}"})
-        annotations.append({"id": i, "image_id": i, "category_id": i % 2, "bbox": [5, 5, 30, 30]})
-        annotations[-1] |= {"keypoints": [10, 12, 2, 20, 25, 1 + i % 2], "num_keypoints": 2}
-    annotations[0]["bbox"] = [5, 5, 90, 30]
-    categories = [{"id": i, "name": name, "keypoints": ["top", "bottom"]} for i, name in enumerate(("lamp", "hook"))]
-    labels = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "labels.json").write_text(json.dumps(labels))
-    return folder, [f"coco:{folder / 'labels.json'}", "--images", folder]
 
 
 def test_the_list_has_every_data_set_and_form(capsys):

@@ -1,41 +1,9 @@
 """`anykeypoint data split` and `data check`: files of an earlier run are not replaced, unless that is asked for."""
 
-import json
-
 import pytest
-from PIL import Image
+from data_verb import run
 
-from anykeypoint import cli
 from anykeypoint.forms import registry
-
-
-def run(capsys, *arguments):
-    """Exit code, standard output and standard error of one command line."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["data", *(str(argument) for argument in arguments)])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
-
-
-@pytest.fixture
-def made(tmp_path):
-    """Six labelled pictures of two kinds, one with a box outside its picture; their folder and the options."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    images, annotations = [], []
-    for i in range(6):
-        Image.new("RGB", (60, 40), (40 * i, 90, 120)).save(folder / f"{i}.png")
-        images.append({"id": i, "file_name": f"{i}.png", "width": 60, "height": 40, "group": f"film {i // 2}"})
-        annotations.append({"id": i, "image_id": i, "category_id": i % 2, "bbox": [5, 5, 30, 30]})
-        annotations[-1] |= {"keypoints": [10, 12, 2], "num_keypoints": 1}
-    annotations[0]["bbox"] = [5, 5, 90, 30]
-    kinds = (("lamp", "furniture"), ("car", "vehicle"))
-    categories = [
-        {"id": i, "name": name, "supercategory": above, "keypoints": ["top"]} for i, (name, above) in enumerate(kinds)
-    ]
-    labels = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "labels.json").write_text(json.dumps(labels))
-    return folder, [f"coco:{folder / 'labels.json'}", "--images", folder]
 
 
 def unread(*_):

@@ -114,7 +114,7 @@ def test_a_program_that_was_stopped_loses_nothing_that_was_kept(encoder, folder,
     lines = (kept / "pictures.jsonl").read_text().splitlines(keepends=True)
     (kept / "pictures.jsonl").write_text("".join(lines[:3]) + lines[3][:20])  # cut in the middle of a line
     with (kept / "pictures.jsonl").open("a") as out:
-        out.write('\n{"path": "odd"}\n[1]\n' + lines[3][:20])
+        out.write('\n{"path": "odd"}\n[1]\n' + lines[3].replace('"path": ', '"path": [1], "of": ') + lines[3][:20])
     os.truncate(kept / "vectors.bin", 2 * whole.vectors.shape[1] * 4 + 7)
     for _ in range(2):
         counting = Counting(encoder)

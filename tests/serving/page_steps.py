@@ -48,6 +48,15 @@ def current(page) -> int:
     return int(page.locator("[aria-current=true]").locator("..").get_attribute("data-id"))
 
 
+def open_export(page) -> None:
+    """Open the dialog of exports where a label is there to be exported."""
+    is_settled(page)
+    drag(page, "nose", 20, 20)
+    is_saved(page)
+    page.keyboard.press("x")
+    page.wait_for_selector("#export-go:not([disabled])")
+
+
 def another(page) -> int:
     """The id of a picture that is not looked at."""
     number = current(page)

@@ -12,6 +12,7 @@ from page_steps import (
     is_settled,
     known,
     label,
+    open_export,
     pictures,
     place_of,
     say_points,
@@ -304,11 +305,7 @@ def test_pixels_that_are_cut_off_are_fetched_again_when_the_server_is_back(tiny)
 
 def test_an_export_that_is_cut_off_is_said_in_one_sentence(tiny):
     page, _ = tiny
-    is_settled(page)
-    drag(page, "nose", 20, 20)
-    is_saved(page)
-    page.keyboard.press("x")
-    page.wait_for_selector("#export-go:not([disabled])")
+    open_export(page)
     page.evaluate(CUT_OFF, "export/file")
     page.click("#export-go")
     page.wait_for_selector("#export-refused >> text=The server does not answer; try it again when it is back.")

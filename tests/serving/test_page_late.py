@@ -7,11 +7,11 @@ from page_steps import (
     OTHER,
     another,
     current,
-    drag,
     is_saved,
     is_settled,
     known,
     label,
+    open_export,
     pictures,
     place_of,
     seen,
@@ -202,11 +202,7 @@ def test_a_folder_that_cannot_be_read_is_said_and_costs_no_other_file(tiny):
 def test_what_an_export_would_be_is_of_the_form_that_is_chosen(tiny):
     """An older look may be answered after a newer one."""
     page, _ = tiny
-    is_settled(page)
-    drag(page, "nose", 20, 20)
-    is_saved(page)
-    page.keyboard.press("x")
-    page.wait_for_selector("#export-go:not([disabled])")
+    open_export(page)
     forms = page.locator("#export-form option").evaluate_all("all => all.map((one) => one.value)")
     name, held = page.locator("#export-look code").first, hold(page, f"**/export?form={forms[1]}*")
     page.select_option("#export-form", forms[1])
@@ -224,11 +220,7 @@ def test_what_an_export_would_be_is_of_the_form_that_is_chosen(tiny):
 def test_an_export_that_fails_after_its_dialog_was_closed_is_said_on_the_page(tiny):
     page, _ = tiny
     page.watched.allowed.append("Failed to load resource")
-    is_settled(page)
-    drag(page, "nose", 20, 20)
-    is_saved(page)
-    page.keyboard.press("x")
-    page.wait_for_selector("#export-go:not([disabled])")
+    open_export(page)
     held = hold(page, "**/export/file?*")
     page.click("#export-go")
     seen(page, lambda: held, "the file is being made")

@@ -99,10 +99,11 @@ class _Kept:
             try:
                 entry = json.loads(line)
                 key, content, row = (entry["path"], entry["size"], entry["time"]), entry["content"], entry["row"]
-                self.count, self.width = max(self.count, row + 1), entry["width"]
+                count, width = max(self.count, row + 1), entry["width"]
+                self.rows[key] = self.by_content[content] = row
             except (ValueError, KeyError, TypeError):
                 continue
-            self.rows[key] = self.by_content[content] = row
+            self.count, self.width = count, width
 
     def vectors(self) -> np.ndarray:
         """[rows, D] float16, memory-mapped."""
