@@ -10,6 +10,7 @@ from PIL import Image
 from waiting import until
 
 from anykeypoint.category import Category
+from anykeypoint.errors import InputError
 from anykeypoint.io import NotWritten
 from anykeypoint.labelling import turns
 from anykeypoint.labelling.background import BackgroundAnswers
@@ -96,6 +97,22 @@ def test_a_picture_that_cannot_be_read_waits_for_its_file(project, answering, mo
     assert list(background.state().failed) == [2] and len(model.asked) == looked
     file.write_bytes(whole)
     until(lambda: background.state().answered == 3, "it was put back")
+
+
+def test_a_picture_that_was_put_back_while_it_was_being_read_is_asked_again(project, answering, monkeypatch):
+    file, check = project.path(project.picture(2)), project.check_file
+    whole = file.read_bytes()
+    file.write_bytes(b"half of a picture")
+
+    def checked(picture):
+        if picture.id == 2 and file.read_bytes() != whole:
+            file.write_bytes(whole)
+            raise InputError("No picture.")
+        return check(picture)
+
+    monkeypatch.setattr(project, "check_file", checked)
+    background = answering(Centre())
+    until(lambda: background.state().answered == 3, "the whole picture is answered")
 
 
 def test_an_example_whose_file_was_away_is_used_again(project, answering):

@@ -55,7 +55,7 @@ def left_in_order(turns) -> list[int]:
     found = []
     while (following := turns.next(None)) is not None:
         found.append(following[0])
-        turns.fail(*following, "It failed.")
+        turns.fail(*following, "It failed.", turns.file(following[0]))
         turns.update("model")
     return found
 
@@ -105,8 +105,8 @@ def test_another_model_or_box_asks_anew_and_forgets_what_failed(start):
     turns = Turns(project)
     turns.update("model")
     keys = keys_of(turns, project)
-    turns.fail(1, keys[1], "It failed.")
-    turns.fail(2, keys[2] + FINE, "It failed too.")
+    turns.fail(1, keys[1], "It failed.", turns.file(1))
+    turns.fail(2, keys[2] + FINE, "It failed too.", turns.file(2))
     turns.update("model")
     assert turns.failed == {1: "It failed.", 2: "It failed too."} and turns.next(None)[0] == 3
     before = project.changes.revision

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from browser import Watched
 from page_steps import (
     OTHER,
@@ -328,3 +329,24 @@ def test_a_point_that_gets_the_name_of_another_keeps_its_own_marks(tiny):
     assert points["nose"] == before["nose"] and points[key] == before["left ear"]
     is_saved(page)
     assert label(folder, number)["points"] == points
+
+
+@pytest.mark.parametrize(
+    ("key", "address", "dialog"), [("c", "**/v1/categories", "category"), ("x", "**/v1/project/forms", "export")]
+)
+def test_what_a_dialog_would_have_shown_is_not_missed_after_it_was_closed(tiny, key, address, dialog):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    page.reload()  # kinds are asked for once
+    page.wait_for_selector(".dot")
+    is_settled(page)
+    held = []
+    page.route(address, lambda route: held.append(route))
+    page.focus("#stage")
+    page.keyboard.press(key)
+    seen(page, lambda: held, "it was asked for")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(f"#{dialog}-dialog", state="hidden")
+    held[0].abort()
+    page.wait_for_selector("#connection >> text=The server does not answer")
+    assert page.locator("text=The server does not answer").count() == 1, "it is said once"

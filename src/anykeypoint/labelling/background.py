@@ -27,7 +27,6 @@ from ..io import NotWritten
 from ..pose import Pose, unique_names
 from .doubt import doubt
 from .job import Answering
-from .kept import file_state
 from .project import Project
 from .records import HIDDEN, VISIBLE, FoundPoint, Label, StoredAnswer
 from .turns import FINE, Turns
@@ -175,7 +174,7 @@ class BackgroundAnswers:
         if self._reason():
             return None
         for number, state in list(self._unread.items()):  # an example whose file was put back
-            if self._file(number) != state:
+            if self._turns.file(number) != state:
                 self._unread.pop(number, None)
                 self._in_job.pop(("example", number), None)
         self.look()
@@ -190,6 +189,7 @@ class BackgroundAnswers:
                     return
             number, key = found
             self._current = number
+            file = self._turns.file(number)
             try:
                 self.project.save_answer(number, in_own_thread(partial(self._answer, number, key)))
             except Exception as error:  # one picture that cannot be answered costs no other one
@@ -197,7 +197,7 @@ class BackgroundAnswers:
                     _log.exception("Picture %d could not be answered", number)
                 sentence = str(error) if isinstance(error, InputError) else f"The model failed: {type(error).__name__}."
                 passing = isinstance(error, NotWritten) or not isinstance(error, InputError)
-                self._turns.fail(number, key, sentence, passing)
+                self._turns.fail(number, key, sentence, file, passing)
             finally:
                 self._current = None
 
@@ -233,9 +233,6 @@ class BackgroundAnswers:
         assert self._job is not None
         return f"{'words and ' if self._job.words else ''}example{'s' if len(examples) > 1 else ''} {names}"
 
-    def _file(self, number: int) -> Hashable:
-        return file_state(self.project.path(self.project.picture(number)))
-
     def _job_for(self, number: int) -> tuple[Answering, dict[int, Label]]:
         """The job with the examples as they are now, and with a picture; and the labels of these examples."""
         loaded, category, project = self.model(), self.project.category, self.project
@@ -263,7 +260,7 @@ class BackgroundAnswers:
             if str(one) in job.examples:
                 job.remove_example(str(one))
             if np.isfinite(points).any():
-                file = self._file(one)
+                file = self._turns.file(one)
                 try:
                     job.add_example(str(one), str(project.check_file(project.picture(one))), points, label.box)
                 except InputError as error:  # the others still answer

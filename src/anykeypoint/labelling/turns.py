@@ -125,18 +125,20 @@ class Turns:
             rough, _, _, number = self._order[0]
             return number, self._key(number) + (FINE if rough else "")
 
-    def fail(self, number: int, asked: str, sentence: str, passing: bool = False) -> None:
+    def fail(self, number: int, asked: str, sentence: str, file: Hashable, passing: bool = False) -> None:
         """A picture could not be answered.
 
         asked: as `next` gave it.
+        file: the state of its file before it was read (`file`), as it may have been put back meanwhile.
         passing: whether the reason may go away by itself, as a full disk does; otherwise it lies with the file.
         """
         again = time.monotonic() + RETRY if passing else None
         with self._lock:
-            self._failed[number] = _Failure(asked.removesuffix(FINE), sentence, self._file(number), again)
+            self._failed[number] = _Failure(asked.removesuffix(FINE), sentence, file, again)
             self._project.changes.mark(number)
 
-    def _file(self, number: int) -> Hashable:
+    def file(self, number: int) -> Hashable:
+        """The state of the file of a picture; another one where the file was changed."""
         return file_state(self._project.path(self._project.picture(number)))
 
     def _try_again(self, number: int | None) -> None:
@@ -146,7 +148,7 @@ class Turns:
         if number is None or failure is None:
             return
         waits = failure.again is None or time.monotonic() < failure.again
-        if waits and failure.file == self._file(number):
+        if waits and failure.file == self.file(number):
             return
         del self._failed[number]
         self._project.changes.mark(number)

@@ -23,7 +23,7 @@ export async function chooseCategory() {
     library ??= await api.categories();
     showLibrary(at("library-search").value);
   } catch (error) {
-    refuse(error.message);
+    if (dialog.open) refuse(error.message);
   }
 }
 

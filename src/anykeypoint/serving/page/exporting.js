@@ -28,7 +28,7 @@ export async function showExport() {
     for (const one of await api.forms()) forms.append(make("option", { value: one.name }, `${one.name} – ${one.what}`));
     await look();
   } catch (error) {
-    refuse(error.message);
+    if (dialog.open) refuse(error.message);
   }
 }
 
@@ -56,7 +56,7 @@ async function look() {
     at("export-look").replaceChildren(...lines);
     at("export-go").disabled = false;
   } catch (error) {
-    if (mine !== looks) return;
+    if (mine !== looks || !dialog.open) return;
     at("export-look").replaceChildren();
     refuse(error.message);
   }
