@@ -89,6 +89,8 @@ def test_the_similarities_of_a_fusion_start_as_its_graph_head_says():
         sides = {name for name in small if name.endswith(("proposals.token.weight", "proposals.query.weight"))}
         assert changed == sides and len(sides) == (2 if kind is FeatureFusion else 4)
         assert all(torch.equal(small[name], released[name] / 4) for name in sides)
+        large = fresh(kind, config, token_start=20.0)
+        assert torch.equal(large["head.token_projection.weight"], 20 * released["head.token_projection.weight"])
 
 
 @pytest.mark.parametrize(("host", "direction"), [("text", "image_to_text"), ("image", "text_to_image")])

@@ -324,6 +324,31 @@ def test_a_similarity_starts_as_much_smaller_as_the_config_says_and_nothing_else
     assert close(similarities[0] / 16, similarities[1])
 
 
+def test_tokens_start_as_much_larger_as_the_config_says_and_nothing_else_differs():
+    def fresh(start):
+        torch.manual_seed(0)
+        return GraphHead(GraphConfig(**SIZES, token_start=start)).state_dict()
+
+    released, large = fresh(1.0), fresh(20.0)
+    for name, weight in large.items():
+        assert torch.equal(weight, released[name] * (20.0 if name == "token_projection.weight" else 1.0)), name
+
+
+def test_tokens_of_length_one_are_told_apart_behind_a_new_encoder_only_where_they_start_large():
+    def apart(start):
+        torch.manual_seed(0)
+        made = GraphHead(GraphConfig(image_width=12, token_width=384, token_start=start)).eval()
+        phrases = F.normalize(torch.randn(1, 8, 384), dim=-1)
+        query, valid = torch.randn(1, 12, 16, 16), torch.ones(1, 8, dtype=torch.bool)
+        image = made.image_projection(query)
+        code = grid_code(16, 16, 256, like=image)
+        tokens = made.token_projection(phrases)
+        tokens = made.matcher.encoder(image.flatten(2).transpose(1, 2), tokens, code, made.order(tokens), valid)[1]
+        return float(tokens.std(dim=1).mean())
+
+    assert apart(20.0) > 4 * apart(1.0)
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -350,7 +375,7 @@ def test_a_mask_that_does_not_fit_is_refused():
     "wrong",
     [
         *({"width": 18}, {"heads": 3}, {"graph": "all"}, {"order": "sine"}, {"dropout": 1}, {"hidden": 0}),
-        *({"gates": 8}, {"similarity_start": 0}),
+        *({"gates": 8}, {"similarity_start": 0}, {"token_start": 0}),
     ],
 )
 def test_a_config_that_cannot_be_is_refused(wrong):

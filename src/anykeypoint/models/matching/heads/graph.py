@@ -56,6 +56,9 @@ class GraphConfig(Config):
     similarity_start: what the first weights of both sides of the similarity are multiplied by; 1 as released. Those
         similarities are so large that the sigmoids of the heat maps are 0 or 1 and hardly learn, which a long training
         outlives and a short one does not. width^(-1/4) makes them products as scaled attention has them.
+    token_start: what the first weights of the token projection are multiplied by; 1 as released. Phrases have length
+        one, so that their tokens begin at a twentieth of the query's and are lost in the encoder's first sums: until a
+        long training has found them, all keypoints get one place. token_width^(1/2) gives them entries of about one.
     """
 
     called = "The options of a matching head"
@@ -74,6 +77,7 @@ class GraphConfig(Config):
     order: str = "none"
     order_slots: int = 100
     similarity_start: float = 1.0
+    token_start: float = 1.0
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -85,7 +89,8 @@ class GraphConfig(Config):
         check_rate(self.dropout, "A matching head's dropout")
         check_choice(self.graph, "A matching head's graph", GRAPHS)
         check_choice(self.order, "A matching head's order", ORDERS)
-        check_positive(self.similarity_start, "A matching head's similarity_start")
+        for name in ("similarity_start", "token_start"):
+            check_positive(getattr(self, name), f"A matching head's {name}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +181,8 @@ class GraphHead(MatchingHead):
         self.matcher = GraphMatcher(config)
         self.steps = nn.ModuleList(make_step(config.width) for _ in range(config.decoder_layers))
         initialise(self)
+        with torch.no_grad():
+            self.token_projection.weight.mul_(config.token_start)
 
     @classmethod
     def fit(cls, config: GraphConfig | None, sizes: EncoderSizes) -> GraphConfig:
