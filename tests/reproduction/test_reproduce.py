@@ -1,6 +1,7 @@
 """`reproduce` from end to end: trainings that rows share, a run that was cut, pages, status and what is refused."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -124,7 +125,7 @@ def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, caps
 
     monkeypatch.setattr(measuring, "evaluate", failing)
     code, printed, err = run(capsys, folder, "toy-table-1", "--scale", "field", "--items", 2, "-o", tmp_path / "out")
-    rows = {row["row"]: row for row in json.loads((tmp_path / "out" / "toy-table-1.json").read_text())["rows"]}
+    rows = {row["row"]: row for row in json.loads((tmp_path / "out" / "toy-table-1-items-2.json").read_text())["rows"]}
     assert code == 1 and "'mode': out of memory." in err and "failed: out of memory" in printed
     assert rows["greedy search"]["figures"]["mpck"]["ours"]["value"] is not None and log_of(tmp_path / "out") == [1]
 
@@ -154,6 +155,71 @@ def test_figures_of_labels_or_weights_that_changed_since_are_not_given_for_those
     shutil.rmtree(evaluation)
     shutil.rmtree(training)
     assert run(capsys, data.parent, *options)[0] == 0
+
+
+def page_of(out, name="toy-table-1"):
+    """The status of each row of a page, and the whole page."""
+    page = json.loads((out / f"{name}.json").read_text())
+    return {row["row"]: row["status"] for row in page["rows"]}, page
+
+
+def test_a_page_keeps_the_rows_of_earlier_runs_and_has_the_command_of_the_others(folder, tmp_path, capsys):
+    out, options = tmp_path / "out", ("toy-table-1", "--scale", "field", "-o", tmp_path / "out")
+    others = {"theirs": "published", "large": "not run"}
+    assert run(capsys, folder, *options, "--rows", "mode")[0] == 0
+    status, page = page_of(out)
+    assert status == {"greedy search": "not run yet", "mode": "measured", **others}
+    figure = page["rows"][1]["figures"]["mpck"]["ours"]
+    command = shlex.split(page["command_of_rest"])
+    assert "(not run yet)" in (out / "toy-table-1.md").read_text()
+    for ending in ("md", "html"):
+        assert "Rows that are not run yet are run by" in (out / f"toy-table-1.{ending}").read_text()
+
+    assert command[:3] == ["anykeypoint", "reproduce", "toy-table-1"] and command[-2:] == ["--rows", "greedy search"]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(command[1:])
+    status, page = page_of(out)
+    first, second = page["rows"][:2]
+    assert status == {"greedy search": "measured", "mode": "measured", **others} and page["command_of_rest"] == ""
+    assert second["figures"]["mpck"]["ours"] == figure and second["figures"]["mpck"]["change"]["value"] == (
+        pytest.approx(figure["value"] - first["figures"]["mpck"]["ours"]["value"])
+    )
+    assert "not run yet" not in (out / "toy-table-1.md").read_text()
+
+
+def test_another_length_or_seed_has_a_page_of_its_own_and_another_scale_another_folder(folder, tmp_path, capsys):
+    out, options = tmp_path / "out", ("toy-table-1", "--scale", "field", "-o", tmp_path / "out", "--rows", "mode")
+    assert run(capsys, folder, *options)[0] == 0
+    before = (out / "toy-table-1.json").read_bytes()
+    code, printed, _ = run(capsys, folder, *options, "--seed", 1, "--items", 2)
+    assert code == 0 and "toy-table-1-items-2-seed-1.md" in printed
+    assert (out / "toy-table-1.json").read_bytes() == before
+    page = page_of(out, "toy-table-1-items-2-seed-1")[1]
+    assert (page["seeds"], page["items"]) == ([1], [2]) and "--seed 1" in page["command_of_rest"]
+    code, _, err = run(capsys, folder, "toy-table-1", "-o", out)
+    assert code == 2 and "toy-table-1.json is this table at field scale" in err and "another output folder" in err
+
+
+def test_a_row_of_an_earlier_run_is_not_shown_with_figures_of_other_labels_or_another_model(folder, tmp_path, capsys):
+    data, out = tmp_path / "own" / "data", tmp_path / "out"
+    shutil.copytree(folder / "data", data)
+    options = ("toy-table-1", "--scale", "field", "--items", 2, "-o", out, "--rows")
+    assert run(capsys, data.parent, *options, "mode")[0] == 0
+    (training,) = out.glob("trainings/*")
+    done = json.loads((training / "training.json").read_text())
+    (training / "training.json").write_text(json.dumps({**done, "weights": "others"}))
+    assert run(capsys, data.parent, *options, "greedy search")[0] == 0
+    status, page = page_of(out, "toy-table-1-items-2")
+    assert (status["greedy search"], status["mode"]) == ("measured", "not run yet")
+    assert "trained anew since" in page["rows"][1]["why"] and page["rows"][1]["figures"]["mpck"]["ours"] is None
+
+    labels = json.loads((data / "annotations.json").read_text())
+    labels["annotations"].pop()
+    (data / "annotations.json").write_text(json.dumps(labels))
+    code, printed, _ = run(capsys, data.parent, *options, "greedy search")
+    status, page = page_of(out, "toy-table-1-items-2")
+    assert code == 1 and (status["greedy search"], status["mode"]) == ("failed", "not run yet")
+    assert "on other labels than" in page["rows"][1]["why"] and "(not run yet: " in printed
 
 
 def test_missing_data_stop_before_any_work_and_say_where_they_come_from(folder, tmp_path, capsys):

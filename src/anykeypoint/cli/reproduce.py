@@ -61,7 +61,11 @@ def run(
         ),
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these rows, with ; between them; all by default.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Run only these rows, with ; between them; all by default. Pages have those that were run before too.",
+        ),
     ] = None,
     items: Annotated[
         int | None,
@@ -101,6 +105,7 @@ def run(
     from ..reproduction.launching import processes_of
     from ..reproduction.places import Places
     from ..reproduction.settings import SCALES
+    from ..reproduction.table_page import check_pages
     from ..reproduction.table_run import ReproductionConfig, check_length, check_needs, check_rows
     from ..reproduction.tables import all_tables, find_table
 
@@ -150,6 +155,7 @@ def run(
     check_length(chosen, config)
     if dry_run:
         return print_plan(chosen, config)
+    check_pages(chosen, config)
     check_needs(chosen, config)
     return run_tables(chosen, config)
 

@@ -103,6 +103,11 @@ def measure(
     if not measured.is_done(out):
         with _timed(measured.folder(out) / SECONDS):
             _run(measured, places, out, device, command, progress)
+    return measured_before(measured, places, out)
+
+
+def measured_before(measured: Measured, places: Places, out: Path) -> dict[str, Any]:
+    """The results of a measurement that is done. places, out and errors as of `measure`."""
     results = json.loads(measured.results(out).read_text(encoding="utf-8"))
     _check_same(measured, places, out, results["data_sha256"])
     return results

@@ -5,25 +5,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import duration
+from ..errors import InputError, duration
 from ..evaluation import page as html
 from ..evaluation.gaussians import METHODS, SAMPLED
 from ..evaluation.oks import STATISTICS
 from ..evaluation.page import number
 from ..io import write_bytes
 from .figures import Figure
-from .table_run import COMPARED, FAILED, MEASURED, NOT_RUN, PUBLISHED, RowResult, TableResult
+from .table_run import (
+    COMPARED,
+    FAILED,
+    MEASURED,
+    NOT_RUN,
+    NOT_YET,
+    PUBLISHED,
+    ReproductionConfig,
+    RowResult,
+    TableResult,
+)
+from .tables import Table
 
 SCHEMA_VERSION = 1  # of the JSON file of a table
 _HEADER = ("row", "figure", "paper", "ours", "difference", "95 %", "change in the paper", "change in ours", "95 % ")
+_REST = "Rows that are not run yet are run by"
+
+
+def page_file(table: Table, config: ReproductionConfig, ending: str) -> Path:
+    """The file of a table's page: `OUT/TABLE.md`, or `OUT/TABLE-items-500-seed-1.md` where trainings are changed so."""
+    changed = [f"-{name}-{value}" for name, value in vars(config.length).items() if value is not None]
+    return config.out / f"{table.id}{''.join(changed)}.{ending}"
+
+
+def check_pages(tables: Sequence[Table], config: ReproductionConfig) -> None:
+    """InputError where the page of a table is there at another scale, which a page of this one would replace."""
+    for table in tables:
+        path = page_file(table, config, "json")
+        before = json.loads(path.read_text(encoding="utf-8"))["scale"] if path.is_file() else config.scale
+        if before != config.scale:
+            raise InputError(
+                f"{path} is this table at {before} scale, and {config.scale} scale would replace it; give another "
+                "output folder."
+            )
 
 
 def write_pages(result: TableResult) -> list[Path]:
-    """Write `OUT/TABLE.md`, `.html` and `.json`; gives their paths."""
-    out = result.config.out
-    out.mkdir(parents=True, exist_ok=True)
+    """Write the table as Markdown, HTML and JSON; gives their paths."""
+    result.config.out.mkdir(parents=True, exist_ok=True)
     files = {"md": markdown(result).encode(), "html": _html(result), "json": _json(result)}
-    paths = [out / f"{result.table.id}.{ending}" for ending in files]
+    paths = [page_file(result.table, result.config, ending) for ending in files]
     for path, content in zip(paths, files.values(), strict=True):
         write_bytes(path, content)
     return paths
@@ -36,7 +65,10 @@ def markdown(result: TableResult) -> str:
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _cells(result)]
     lines += ["", "| row | model | objects | training | measuring |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in _times(result)]
-    return "\n".join([*lines, "", f"`{result.config.command}`", ""])
+    lines += ["", f"`{result.config.command}`", ""]
+    if rest := _command_of_rest(result):
+        lines += [f"{_REST} `{rest}`", ""]
+    return "\n".join(lines)
 
 
 def _html(result: TableResult) -> bytes:
@@ -45,7 +77,10 @@ def _html(result: TableResult) -> bytes:
     times = html.table(
         "Models and times", ("row", "model", "objects", "training", "measuring"), _times(result), words=True
     )
-    return html.page(_title(result), *parts, times, html.paragraph(result.config.command))
+    commands = [html.paragraph(result.config.command)]
+    if rest := _command_of_rest(result):
+        commands.append(html.paragraph(f"{_REST} {rest}"))
+    return html.page(_title(result), *parts, times, *commands)
 
 
 def _json(result: TableResult) -> bytes:
@@ -82,6 +117,7 @@ def _json(result: TableResult) -> bytes:
         "items": list(result.items),
         "seeds": list(result.seeds),
         "command": result.config.command,
+        "command_of_rest": _command_of_rest(result),
         "baselines": [vars(one) for one in result.trivial],
         "rows": rows,
     }
@@ -89,6 +125,12 @@ def _json(result: TableResult) -> bytes:
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _command_of_rest(result: TableResult) -> str:
+    """The command line that runs the rows which are not run yet and can be; "" where there is none."""
+    rest = [one.row.name for one in result.rows if one.status == NOT_YET and not one.why]
+    return result.config.command_of(result.table, rest) if rest else ""
 
 
 def _title(result: TableResult) -> str:
@@ -201,6 +243,7 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
     lines = []
     said = {PUBLISHED: f" (published: {one.why})", FAILED: f" (failed: {one.why})", NOT_RUN: f" (not run: {one.why})"}
     said[COMPARED] = " (compared with the configurations, not run)"
+    said[NOT_YET] = f" (not run yet: {one.why})" if one.why else " (not run yet)"
     for column in result.columns:
         theirs, ours, changed = result.paper(one.row, column), one.figures.get(column), one.changes.get(column)
         if theirs is None and ours is None and lines:

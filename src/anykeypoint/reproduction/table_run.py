@@ -1,7 +1,11 @@
-"""Run the rows of a table: train what is not trained, measure what is not measured, and collect the figures."""
+"""Run the rows of a table: train what is not trained, measure what is not measured, and collect the figures.
 
+Rows that are not asked for are not run, but have their figures where an earlier run left them.
+"""
+
+import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -10,7 +14,7 @@ from ..errors import InputError, first_few, first_line
 from ..evaluation.run_folder import Progress, no_progress
 from .configured import Length
 from .figures import Figure, change, figure
-from .measuring import Measured, measure, measured_of
+from .measuring import Measured, measure, measured_before, measured_of
 from .needs import Missing, missing_of
 from .places import Places
 from .settings import OWN, Setting
@@ -19,6 +23,7 @@ from .trainings import Training, TrainingWay, check_labels, train, training_of
 from .trivial import Trivial, best_baselines
 
 MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED = "measured", "failed", "published", "not run", "compared"
+NOT_YET = "not run yet"
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,31 @@ class ReproductionConfig:
     launch: Path | None = None
     command: str = ""
 
+    def asks(self, row: Row) -> bool:
+        """Whether a row is to be run."""
+        return not self.rows or row.name in self.rows
+
+    def command_of(self, table: Table, rows: Sequence[str]) -> str:
+        """The command line that runs rows of a table as these are run."""
+        length = {f"--{name}": value for name, value in vars(self.length).items()}
+        given = {"--data": self.places.data, "--model": self.places.models, "-o": self.out, "--scale": self.scale}
+        given |= {**length, "--launch": self.launch, "--device": None if self.device == "auto" else self.device}
+        given["--rows"] = ";".join(rows)
+        words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+        return shlex.join(["anykeypoint", "reproduce", table.id, *words])
+
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row with its training and measurement on each split; none where it is not run."""
+    """A row with its training and measurement on each split.
+
+    parts: none where the row is not run.
+    why: why it cannot be run in the way that others are asked for; "" where it can.
+    """
 
     row: Row
     parts: tuple[tuple[Setting, Training | None, Measured], ...]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +83,8 @@ class RowResult:
     """What became of a row.
 
     row: the row.
-    status: MEASURED, FAILED, PUBLISHED, NOT_RUN or COMPARED.
-    why: why it failed or was not run; where a published figure is from.
+    status: MEASURED, FAILED, PUBLISHED, NOT_RUN, COMPARED or NOT_YET.
+    why: why it failed or was not run, or what is there cannot be shown; where a published figure is from.
     figures: column -> our figure.
     changes: column -> what it has more than the first row, on the objects that both were asked about.
     trainings: names of the trainings, or of the checkpoint, that it measures.
@@ -86,6 +109,7 @@ class RowResult:
 class TableResult:
     """The rows of a table, and how they came about.
 
+    rows: all of them, in the table's order.
     items: numbers of training items of the rows that train, without doubles; none where recipes say how long.
     seeds: of their trainings, without doubles.
     trivial: at field scale the best trivial baselines on the same objects, known when all rows are done.
@@ -121,17 +145,24 @@ def columns_at(table: Table, scale: str) -> tuple[str, ...]:
 def plan_rows(table: Table, config: ReproductionConfig) -> list[PlannedRow]:
     """The rows that are asked for, with their trainings and measurements. Raises InputError for settings that do not
     fit."""
-    paper, planned = paper_of(table), []
-    for row in table.rows:
-        if config.rows and row.name not in config.rows:
-            continue
-        what, parts = f"{table.id}, {row.name!r}", []
-        for setting in row.settings.get(config.scale, ()):
-            if setting.measure != "hyperparameters":
-                training = training_of(paper, row, setting, config.length)
-                parts.append((setting, training, measured_of(setting, training, what)))
-        planned.append(PlannedRow(row, tuple(parts)))
-    return planned
+    return [_plan(table, row, config) for row in table.rows if config.asks(row)]
+
+
+def _plan(table: Table, row: Row, config: ReproductionConfig) -> PlannedRow:
+    what, parts = f"{table.id}, {row.name!r}", []
+    for setting in row.settings.get(config.scale, ()):
+        if setting.measure != "hyperparameters":
+            training = training_of(paper_of(table), row, setting, config.length)
+            parts.append((setting, training, measured_of(setting, training, what)))
+    return PlannedRow(row, tuple(parts))
+
+
+def _plan_other(table: Table, row: Row, config: ReproductionConfig) -> PlannedRow:
+    """A row that is not asked for, and that --epochs, say, need not fit."""
+    try:
+        return _plan(table, row, config)
+    except InputError as error:
+        return PlannedRow(row, (), first_line(error).rstrip("."))
 
 
 def check_rows(tables: Sequence[Table], rows: Sequence[str]) -> None:
@@ -184,34 +215,51 @@ def reproduce(
     progress: Progress = no_progress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[TableResult]:
-    """Run the rows of a table one after another. Gives the table after each row, and at the end once more.
+    """Run the rows that are asked for one after another. Gives the whole table after each row, and at the end once
+    more; nothing where no row of it is asked for.
 
     progress: shows a bar over the objects that are measured.
     say: called with a line before each training and measurement.
     A row whose training or measurement fails has its sentence in the place of figures and does not stop the others.
     """
     failed: dict[str, str] = {}  # name of a training -> its error, so that no row tries it again
-    results: list[RowResult] = []
+    planned = [(_plan if config.asks(row) else _plan_other)(table, row, config) for row in table.rows]
+    if not any(config.asks(row) for row in table.rows):
+        return
+    rows: list[RowResult] = []
+    later: list[RowResult] = []  # what is there of the rows after these
     first: PlannedRow | None = None
-    planned = plan_rows(table, config)
-    own = [t.configs for one in planned for setting, t, _ in one.parts if t is not None and setting.trained == OWN]
-    items = tuple(sorted({configs.items for configs in own if configs.items}))
-    seeds = tuple(sorted({configs.recipe.seed for configs in own}))
-    for one in planned:
-        result = _run(one, first, table, config, failed, progress, say)
-        if first is None and result.status == MEASURED:
-            first = one
-        results.append(result)
-        yield TableResult(table, config, tuple(results), items, seeds)
+    for number, one in enumerate(planned):
+        trains = any(training is not None and not training.is_done(config.out) for _, training, _ in one.parts)
+        if run := config.asks(one.row):
+            rows.append(_run(one, first, table, config, failed, progress, say))
+        else:
+            rows.append(_found(one, first, table, config))
+        later = later[1:]
+        if first is None or (run and trains):  # their changes are from another row now, or their model is another
+            if first is None and rows[-1].status == MEASURED:
+                first = one
+            later = [_found(other, first, table, config) for other in planned[number + 1 :]]
+        yield _whole(table, config, planned, [*rows, *later])
     if config.scale == "field":
-        done = [one for one, result in zip(planned, results, strict=True) if result.status == MEASURED]
+        done = [one for one, result in zip(planned, rows, strict=True) if result.status == MEASURED]
         measured = [part for one in done for _, _, part in one.parts]
         try:
             trivial = tuple(best_baselines(measured, table.metrics, config.places, config.out, progress))
         except Exception as error:  # the rows are not lost for it
             say(f"the trivial baselines could not be measured: {first_line(error)}")
         else:
-            yield TableResult(table, config, tuple(results), items, seeds, trivial)
+            yield replace(_whole(table, config, planned, rows), trivial=trivial)
+
+
+def _whole(
+    table: Table, config: ReproductionConfig, planned: Sequence[PlannedRow], rows: Sequence[RowResult]
+) -> TableResult:
+    shown = [one for one, result in zip(planned, rows, strict=True) if result.status != NOT_YET]
+    own = [t.configs for one in shown for setting, t, _ in one.parts if t is not None and setting.trained == OWN]
+    items = tuple(sorted({configs.items for configs in own if configs.items}))
+    seeds = tuple(sorted({configs.recipe.seed for configs in own}))
+    return TableResult(table, config, tuple(rows), items, seeds)
 
 
 def _run(
@@ -223,13 +271,8 @@ def _run(
     progress: Progress,
     say: Callable[[str], None],
 ) -> RowResult:
-    row = planned.row
-    if row.published:
-        return RowResult(row, PUBLISHED, row.published)
-    if not planned.parts:
-        settings = row.settings.get(config.scale, ())
-        why = row.why or f"it is not asked at {config.scale} scale"
-        return RowResult(row, COMPARED if settings else NOT_RUN, why if not settings else row.why)
+    if (without := _without_run(planned, config)) is not None:
+        return without
     try:
         for _, training, _ in planned.parts:
             if training is None:
@@ -241,11 +284,41 @@ def _run(
         found = []
         for setting, _, measured in planned.parts:
             if not measured.is_done(config.out):
-                say(f"measuring {row.name} ({measured.name}, split {setting.split})")
+                say(f"measuring {planned.row.name} ({measured.name}, split {setting.split})")
             found.append(measure(measured, config.places, config.out, config.device, config.command, progress))
         return _collected(planned, found, first, table, config)
     except Exception as error:  # an error of torch or of a disk as well must not lose the other rows
-        return RowResult(row, FAILED, first_line(error).rstrip("."), trainings=_names(planned))
+        return RowResult(planned.row, FAILED, first_line(error).rstrip("."), trainings=_names(planned))
+
+
+def _found(planned: PlannedRow, first: PlannedRow | None, table: Table, config: ReproductionConfig) -> RowResult:
+    """What is there of a row that is not run, or not run yet."""
+    if (without := _without_run(planned, config)) is not None:
+        return without
+    try:
+        if not all(measured.is_done(config.out) for _, _, measured in planned.parts):
+            return RowResult(planned.row, NOT_YET)
+        for _, training, _ in planned.parts:
+            if training is not None:
+                check_labels(training, config.places, config.out)
+        found = [measured_before(measured, config.places, config.out) for _, _, measured in planned.parts]
+        return _collected(planned, found, first, table, config)
+    except Exception as error:
+        return RowResult(planned.row, NOT_YET, first_line(error).rstrip("."))
+
+
+def _without_run(planned: PlannedRow, config: ReproductionConfig) -> RowResult | None:
+    """The result of a row that there is nothing to run for; None for others."""
+    row = planned.row
+    if row.published:
+        return RowResult(row, PUBLISHED, row.published)
+    if planned.why:
+        return RowResult(row, NOT_YET, planned.why)
+    if planned.parts:
+        return None
+    settings = row.settings.get(config.scale, ())
+    why = row.why or f"it is not asked at {config.scale} scale"
+    return RowResult(row, COMPARED if settings else NOT_RUN, why if not settings else row.why)
 
 
 def _train(training: Training, config: ReproductionConfig, failed: dict[str, str], say: Callable[[str], None]) -> None:
