@@ -37,6 +37,27 @@ for model in (ak.load(), ak.load("capellm-small"), ak.load("kptllm-small")):
     model.predict("a.jpg", dog, box="0, 0, 9, 9")
     model.predict("a.jpg")
 """
+ADAPTED = """
+from pathlib import Path
+
+import numpy as np
+
+import anykeypoint as ak
+from anykeypoint.models.matching.adapted.adapted_model import AdaptedModel
+
+
+def answers(model: AdaptedModel) -> None:
+    reveal_type(model.predict("a.jpg"))
+    reveal_type(model.predict("a.jpg", ["beak"], (0, 0, 9, 9), density=True))
+    reveal_type(model.predict(Path("a.jpg"), None, [[0, 0, 9, 9]]))
+    reveal_type(model.predict("a.jpg", box=[[0, 0, 9, 9]]))
+    reveal_type(model.predict("a.jpg", box=np.zeros((2, 4))))
+    reveal_type(model.predict(["a.jpg"], ["beak"]))
+    model.predict("a.jpg", box="0, 0, 9, 9")
+
+
+reveal_type(ak.adapt("coco:labels.json", "out").predict("a.jpg"))
+"""
 
 
 def checked(script: str, folder: Path, monkeypatch) -> tuple[str, list[str]]:
@@ -61,3 +82,9 @@ def test_one_object_gives_a_pose_and_several_give_lists(tmp_path, monkeypatch):
     said, kinds = checked(ANSWERS, tmp_path, monkeypatch)
     assert kinds == ["Pose", "Pose", "list[Pose]", "list[Any]"], said  # of all three models
     assert said.count("error:") == 2, said
+
+
+def test_an_adapted_model_gives_the_same_and_needs_no_category(tmp_path, monkeypatch):
+    said, kinds = checked(ADAPTED, tmp_path, monkeypatch)
+    assert kinds == ["Pose", "Pose", "list[Pose]", "list[Pose]", "Any", "list[Any]", "Pose"], said
+    assert said.count("error:") == 1, said

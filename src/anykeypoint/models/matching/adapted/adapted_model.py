@@ -35,6 +35,7 @@ from ...batched import ObjectQuery, PredictsMany
 from ...cache import CachingModule
 from ...folders import fill, read_settings, write_folder
 from ...maps import cell_centres, peaks
+from ...predicting import one_or_several_of_own
 from ...towers.vision import build_encoder
 from ...view import ObjectCrop, density_of
 from ..heads.base import Prompt
@@ -134,6 +135,7 @@ class AdaptedModel(PredictsMany, CachingModule):
         grids = self(self.features(np.stack([crop.pixels for crop in crops]))).cpu().double().exp().numpy()
         return [AdaptedView(self, grid, crop) for grid, crop in zip(grids, crops, strict=True)]
 
+    @one_or_several_of_own
     def predict(
         self,
         image: ImageSource | Sequence[ImageSource],
