@@ -15,7 +15,7 @@ from anykeypoint.forms.dataset import NO_IMAGE
 from anykeypoint.forms.document import load_document
 from anykeypoint.forms.faults.doctor import examine
 from anykeypoint.forms.faults.fault import KINDS
-from anykeypoint.forms.faults.repair import repair
+from anykeypoint.forms.faults.repair import count_from_one, mend
 from anykeypoint.forms.pictures import picture_size
 from anykeypoint.library.lookup import category
 
@@ -216,27 +216,27 @@ def test_what_can_be_mended_is_mended_in_a_copy_that_can_be_read(good, tmp_path,
     section, index, edits = BROKEN[kind]
     data = broken(good, section, index, **edits)
     before = copy.deepcopy(data)
-    found = faults(data, tmp_path)
-    mended, done, _ = repair(data, found)
+    mended = mend(data, tmp_path)
+    written, _ = count_from_one(mended.document)
     assert repr(data) == repr(before)  # nan is not itself
-    assert kind in done and kind not in {fault.kind for fault in faults(mended, tmp_path)}
-    dataset = from_document(json.loads(json.dumps(mended, allow_nan=False)), tmp_path / "copy.json", tmp_path)
+    assert kind in mended.mended and kind not in {fault.kind for fault in faults(written, tmp_path)}
+    dataset = from_document(json.loads(json.dumps(written, allow_nan=False)), tmp_path / "copy.json", tmp_path)
     assert len(dataset.objects) >= 2
     assert dataset.categories[1].skeleton == ((0, 1), (5, 6))  # still the same points, wherever it counted from
 
 
 def test_what_only_a_person_can_tell_is_left_and_counted(good, tmp_path):
     data = broken(good, "annotations", 0, keypoints=points({0: 5}))
-    mended, done, left = repair(data, faults(data, tmp_path))
-    assert mended["annotations"] == data["annotations"]
-    assert not done and left == {"points outside the box": 1}
+    mended = mend(data, tmp_path)
+    assert mended.document["annotations"] == data["annotations"]
+    assert not mended.mended and mended.left == {"points outside the box": 1}
 
 
 def test_mending_a_box_keeps_the_points_in_it(good, tmp_path):
     data = broken(good, "annotations", 0, bbox=None)
-    mended, _, _ = repair(data, faults(data, tmp_path))
-    x, y, w, h = mended["annotations"][0]["bbox"]
-    places = np.array(mended["annotations"][0]["keypoints"]).reshape(-1, 3)[:, :2]
+    mended = mend(data, tmp_path).document["annotations"][0]
+    x, y, w, h = mended["bbox"]
+    places = np.array(mended["keypoints"]).reshape(-1, 3)[:, :2]
     assert (places >= (x, y)).all() and (places <= (x + w, y + h)).all()
 
 
@@ -265,11 +265,8 @@ def test_no_broken_value_stops_the_doctor_and_its_copy_can_always_be_read(good, 
                 entry[key] = value
         if number == 50:
             data[section][0] = value
-    for _ in range(8):
-        data, done, _ = repair(data, faults(data, tmp_path))
-        if not done:
-            break
-    assert not done  # what --fix writes has nothing more to mend
+    data = mend(data, tmp_path).document
+    assert not mend(data, tmp_path).mended, "what --fix writes has nothing more to mend"
     file = tmp_path / "mended.json"
     file.write_text(json.dumps(data, allow_nan=False))
     dataset = from_document(load_document(file), file, tmp_path, allow_missing=True)

@@ -9,7 +9,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Rewrite:
-    """A value that `repair` puts in the place of another: index of the entry in its section, key of it, new value."""
+    """A value that `mend` puts in the place of another: index of the entry in its section, key of it, new value."""
 
     place: int
     key: str
@@ -25,10 +25,10 @@ class Fault:
     where: the entry or entries, as in "annotation 12".
     text: what is wrong, a phrase that follows `where` in a sentence.
     key: section of the document and index in it, -1 where it concerns several entries.
-    value: what `repair` needs besides, such as the index of a point; depends on the kind.
+    value: what `mend` needs besides, such as the index of a point; depends on the kind.
     rewrites: the values that mend it, where they are known; the other faults of a report are those of a document in
         which these values are rewritten.
-    sure: whether `repair` can mend it, where it can mend faults of this kind.
+    sure: whether `mend` can mend it, where it can mend faults of this kind.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class FaultKind:
     kind: its name.
     means: what is wrong, a sentence.
     example: what a label file with this fault has.
-    fix: what `repair` does about it, a phrase; "" where only a person can know what is right.
+    fix: what `mend` does about it, a phrase; "" where only a person can know what is right.
     person: what is left for a person to do, a sentence.
     """
 
@@ -70,7 +70,7 @@ def fault_kinds() -> list[FaultKind]:
     return [FaultKind(**entry) for entry in yaml.safe_load(text)]
 
 
-# Kind of fault -> what `repair` does about it, a phrase; "" where only a person can know what is right.
+# Kind of fault -> what `mend` does about it, a phrase; "" where only a person can know what is right.
 KINDS: dict[str, str] = {kind.kind: kind.fix for kind in fault_kinds()}
 
 

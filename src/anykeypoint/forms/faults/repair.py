@@ -76,19 +76,6 @@ def count_from_one(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Ch
     return ledger.document, ledger.changes
 
 
-def repair(
-    document: Mapping[str, list], faults: Iterable[Fault]
-) -> tuple[dict[str, list], dict[str, int], dict[str, int]]:
-    """One round of `mend`: the copy, the number of mended faults by kind, and the number left as they are by kind.
-
-    document: the COCO document.
-    faults: those of `doctor.examine`.
-    """
-    ledger = Ledger(document)
-    mended, left = _once(ledger, faults)
-    return ledger.document, mended, left
-
-
 def _once(ledger: Ledger, faults: Iterable[Fault]) -> tuple[dict[str, int], dict[str, int]]:
     """Mend a document's faults; the numbers of mended and left faults by kind."""
     mended, left = Counter(), Counter()
