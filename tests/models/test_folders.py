@@ -1,7 +1,10 @@
 """Model folders: written whole, filled strictly, and read under the names of older versions."""
 
 import json
+import os
 import resource
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -71,3 +74,13 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_part_of_a_file(tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_save_removes_what_killed_saves_have_left_and_nothing_that_may_be_being_saved(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f".model.{gone.pid}", f".model.{os.getppid()}", ".model.99999999999999999999", f".other.{gone.pid}"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    write_folder(tmp_path, "made_up", {}, TENSORS, None)
+    assert {file.name for file in tmp_path.iterdir()} == {"config.json", "model.safetensors", *names[1:]}

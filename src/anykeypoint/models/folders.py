@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import InputError, first_line
 from ..io import file_digest
 from .registry import MODEL_TYPES
+from .scratch import remove_killed, scratch_of
 from .tensors import check_tensors
 
 
@@ -38,7 +39,8 @@ def write_folder(
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous().clone()
         kept[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-    scratch = folder / f".model.{os.getpid()}"
+    scratch = scratch_of(folder / "model")
+    remove_killed(folder, "model")
     try:
         save_file(kept, scratch, {"format": "pt"})
         scratch.chmod(0o644)  # safetensors lets only the owner read the files it writes

@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from ..errors import InputError
 from ..io import file_digest
+from ..models.scratch import remove_killed, scratch_of
 
 _MANIFEST = "complete.json"  # sizes and hashes of all files of a checkpoint; written last
 
@@ -24,7 +23,7 @@ def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step:08d}"
-    scratch = folder / f".{target.name}.{os.getpid()}"
+    scratch = scratch_of(target)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
@@ -49,14 +48,8 @@ def save_checkpoint(folder: Path, step: int, write: Callable[[Path], None], keep
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what saves that were killed have left in the folder of all checkpoints: each is as large as a checkpoint.
-
-    Those of processes that run are left, as they may be saving; this one must not be.
-    """
-    for scratch in folder.glob(".step-*.*"):
-        process = scratch.name.rpartition(".")[2]
-        if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            shutil.rmtree(scratch, ignore_errors=True)
+    """Remove what killed saves have left in the folder of all checkpoints; this process must not be saving one."""
+    remove_killed(folder, r"step-\d+", own=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ The file's metadata has under `anykeypoint` (JSON) how pictures are cropped and 
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from ...category import Category
 from ...density.temperature import tempered
 from ...errors import InputError
 from ...example import Example
+from ..scratch import remove_killed, scratch_of
 from .answering import prompt_for
 from .heads.base import Prompt
 from .model import MatchingModel
@@ -145,9 +147,13 @@ def export(model: MatchingModel, path: str | Path, prompt: str | None = None) ->
         )
     made = program.model_proto
     onnx.helper.set_model_props(made, {"anykeypoint": json.dumps(_facts(model, prompt))})
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    onnx.save(made, scratch)
-    os.replace(scratch, path)
+    scratch = scratch_of(path)
+    remove_killed(path.parent, re.escape(path.name))
+    try:
+        onnx.save(made, scratch)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
     return exported.names
 
 
