@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from tiny_matchers import matcher, picture
 
 from anykeypoint.configs.lazy import resolve
 from anykeypoint.detection.registry import DETECTORS
@@ -142,3 +144,32 @@ def test_no_answer_is_widened_on_the_device(tmp_path):
     sources = Path(pick_device.__code__.co_filename).parent.rglob("*.py")
     found = [str(path) for path in sources if re.search(r"\.double\(\)(\.[a-z]+\([^)]*\))*\.cpu\(\)", path.read_text())]
     assert found == []
+
+
+def test_without_docstrings_the_library_says_that_no_model_can_be_loaded(tmp_path):
+    """`python -OO`: transformers makes its classes from docstrings."""
+    (tmp_path / "a.png").write_bytes(b"")
+    loads = ["-c", "import anykeypoint as ak; print(ak.category('bird').name); ak.load('fast')"]
+    asks = ["-m", "anykeypoint", "predict", str(tmp_path / "a.png"), "--keypoints", "nose", "-o", str(tmp_path / "out")]
+    loading, asking = (
+        subprocess.run([sys.executable, "-OO", *one], capture_output=True, text=True) for one in (loads, asks)
+    )
+    sentence = (
+        "Models cannot be loaded under python -OO (PYTHONOPTIMIZE=2), which drops the docstrings that transformers "
+        "reads; take -O or none."
+    )
+    assert loading.stdout == "bird\n" and loading.stderr.splitlines()[-1].endswith(f"InputError: {sentence}")
+    assert (asking.returncode, asking.stderr) == (2, f"error: {sentence}\n")
+
+
+def test_without_assertions_a_model_answers_the_same(tmp_path):
+    """`python -O`, under which nothing may rest on them."""
+    matcher("capex", tmp_path).save_pretrained(tmp_path / "model")
+    Image.fromarray(picture(1)).save(tmp_path / "a.png")
+    code = "import sys, anykeypoint as ak; print(ak.load(sys.argv[1]).predict(sys.argv[2], ['nose', 'left ear']).xy)"
+    asked = ["-c", code, str(tmp_path / "model"), str(tmp_path / "a.png")]
+    plain, without = (
+        subprocess.run([sys.executable, *flags, *asked], capture_output=True, text=True, check=True).stdout
+        for flags in ([], ["-O"])
+    )
+    assert plain == without != ""
