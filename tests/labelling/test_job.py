@@ -107,7 +107,7 @@ def test_features_that_had_no_room_are_computed_again_and_answers_stay(model, mo
         job.add_example("p1", tiny_matchers.picture(1), POINTS[1])
     for (_, one), (_, other) in zip(small.answer(), large.answer(), strict=True):
         assert one.xy == pytest.approx(other.xy, abs=1e-6)
-    assert len(small._kept) == 1
+    assert len(small._kept) == 0 < len(large._kept)
 
 
 def test_a_file_that_is_gone_costs_its_own_answer_alone(model, tmp_path):
@@ -118,7 +118,6 @@ def test_a_file_that_is_gone_costs_its_own_answer_alone(model, tmp_path):
         Image.fromarray(tiny_matchers.picture(seed)).save(tmp_path / f"{seed}.png")
         job.add_picture(str(seed), tmp_path / f"{seed}.png")
     job.add_example("0", tmp_path / "0.png", POINTS[0])
-    job._kept.drop(("picture", str(tmp_path / "1.png")))
     (tmp_path / "1.png").unlink()
     answers = dict(job.answer(fine=True))
     assert isinstance(answers["1"], InputError) and "1.png" in str(answers["1"])

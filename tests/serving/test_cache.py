@@ -13,31 +13,8 @@ from test_uploads import refused
 from anykeypoint import Category
 from anykeypoint.images import read_picture
 from anykeypoint.serving.answering import Question, answer_batch
-from anykeypoint.serving.bounded_store import BoundedStore
 from anykeypoint.serving.service import weights_hash
 from anykeypoint.serving.uploads import content_key
-
-
-def test_a_store_is_bounded_in_bytes_and_forgets_what_was_used_longest_ago():
-    sizes = []
-    store = BoundedStore(10, changed=sizes.append)
-    assert store.put("a", 1, 4) and store.put("b", 2, 4)
-    assert store.get("a") == 1
-    assert store.put("c", 3, 4) and store.get("b") is None and store.get("a") == 1 and store.size == 8
-    assert not store.put("d", 4, 11) and store.get("c") == 3
-    assert store.put("a", 5, 1) and store.get("a") == 5 and store.size == 5 == sizes[-1] and max(sizes) <= 10
-
-
-def test_a_store_forgets_with_time(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    store = BoundedStore(10, seconds=5)
-    store.put("a", 1, 1)
-    store.put("b", 2, 1)
-    now[0] = 4.0
-    assert store.get("a") == 1
-    now[0] = 6.0
-    assert store.get("b") is None and store.get("a") == 1 and store.size == 1
 
 
 def test_the_same_pixels_are_asked_once_and_other_files_of_them_too(serving):

@@ -71,7 +71,7 @@ def test_what_is_kept_is_bounded_in_bytes(tmp_path, reads):
     paths = [write(tmp_path / f"{shade}.bmp", shade) for shade in range(3)]
     for path in (*paths, paths[2], paths[1], paths[0]):
         files.read(path)
-    assert reads == [*paths, paths[0]] and files._kept.size <= 2 * 3 * 20 * 10
+    assert reads == [*paths, paths[0]] and files._kept.held <= 2 * 3 * 20 * 10
 
 
 def test_a_file_that_is_gone_is_refused_though_it_was_kept(tmp_path, reads):

@@ -36,7 +36,7 @@ from ..geometry import Box, check_overlap
 from ..images import ImageSource, UprightPicture, read_picture
 from ..library.lookup import as_category
 from ..models.arguments import CategoryLike
-from ..models.cache import pixels_key
+from ..models.cache import BoundedCache, pixels_key
 from ..models.examples import check_inside
 from ..models.matching.adapted.adapted_model import AdaptedModel, combined, points_of
 from ..models.matching.heads.base import HeadOutput
@@ -50,7 +50,7 @@ from ..training.adapting.adapt import adapt
 from ..training.adapting.adapt_config import AdaptConfig
 from .discriminant import Discriminant, learnt
 from .doubt import doubt
-from .kept import LEAST, BytesCache, KeptMatcher, LearntOutput, file_state
+from .kept import LEAST, KeptMatcher, LearntOutput, file_state
 from .nearest import COUNT, chosen_examples, nearest_first, pooled
 
 FEWEST = 3  # examples from which on the discriminant of all of them counts
@@ -116,7 +116,7 @@ class Answering:
     ) -> None:
         self.category: Category = as_category(category)
         self.model, self.words, self.count = model, words, count
-        self._kept = BytesCache(most_bytes)
+        self._kept: BoundedCache[Any] = BoundedCache(most_bytes)
         self._matcher = KeptMatcher(model, self._kept) if isinstance(model, MatchingModel) else None
         self._pictures: dict[str, _Encoded] = {}
         self._examples: dict[str, _Shown] = {}

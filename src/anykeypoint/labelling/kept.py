@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +11,12 @@ from torch import Tensor
 
 from ..category import Category
 from ..example import Example
-from ..models.cache import pixels_key
+from ..models.cache import BoundedCache, pixels_key
 from ..models.matching.heads.base import HeadOutput, Prompt
 from ..models.matching.inputs import EncodedExample
 from ..models.matching.model import MatchingModel
 from ..models.matching.second_look import ExamplePatches
 
-Value = TypeVar("Value")
 LEAST = 1e-6  # probability below which a cell of the matcher's map counts as impossible
 
 
@@ -28,50 +27,6 @@ def file_state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-class BytesCache:
-    """Values by key; where they take more than `most` bytes together, the one that was used longest ago goes.
-
-    most: number of bytes; the last value is kept however large it is.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.held = most, 0
-        self._values: dict[Hashable, tuple[Any, int]] = {}
-
-    def find(self, key: Hashable) -> Any:
-        """The value of a key; None where it is not kept."""
-        if key not in self._values:
-            return None
-        self._values[key] = self._values.pop(key)  # at the end: the most recently used
-        return self._values[key][0]
-
-    def get(self, key: Hashable, make: Callable[[], Value], size: Callable[[Value], int]) -> Value:
-        """The value of a key; `make` computes it where it is not kept, and `size` says how many bytes it takes."""
-        value = self.find(key)
-        if value is None:
-            value = make()
-            self.put(key, value, size(value))
-        return value
-
-    def put(self, key: Hashable, value: Any, size: int) -> None:
-        """Keep a value, in place of an earlier one of that key."""
-        self.drop(key)
-        self._values[key] = value, size
-        self.held += size
-        while self.held > self.most and len(self._values) > 1:
-            self.drop(next(iter(self._values)))
-
-    def drop(self, key: Hashable) -> None:
-        """Forget a value, if it is kept."""
-        self.held -= self._values.pop(key, (None, 0))[1]
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +62,7 @@ class KeptMatcher:
         leaves the output as it is.
     """
 
-    def __init__(self, model: MatchingModel, kept: BytesCache) -> None:
+    def __init__(self, model: MatchingModel, kept: BoundedCache[Any]) -> None:
         self.model, self.kept = model, kept
         self.config, self.head, self.encoder = model.config, model.head, model.encoder
         self.asked: Sequence[Hashable] | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..images import read_picture
 from ..labelling.kept import file_state
-from .bounded_store import BoundedStore
+from ..models.cache import BoundedCache
 from .uploads import Uploaded, content_key
 
 # A file that was written within this time before it was read may be written again without another time or size, as
@@ -20,12 +20,12 @@ class PictureFiles:
     """
 
     def __init__(self, most: int) -> None:
-        self._kept: BoundedStore[Uploaded] = BoundedStore(most)
+        self._kept: BoundedCache[Uploaded] = BoundedCache(most)
 
     def read(self, path: Path) -> Uploaded:
         """The picture of a file with the key of its pixels. Raises InputError as `images.read_picture` does."""
         before = file_state(path)
-        if before is not None and (found := self._kept.get((path, before))) is not None:
+        if before is not None and (found := self._kept.find((path, before))) is not None:
             return found
         picture = read_picture(path)
         read = Uploaded(picture, content_key(picture))

@@ -14,11 +14,11 @@ from starlette.datastructures import UploadFile
 from ..category import Category
 from ..example import MarkedPicture
 from ..library.lookup import MP100, category, mp100_categories, names_for_people
+from ..models.cache import BoundedCache
 from ..pose import Identified, Pose
 from . import schemas
 from .answering import Answer, Question
 from .asking import boxes_of, category_of, examples_of, marks_of
-from .bounded_store import BoundedStore
 from .openapi import body_of, refusals
 from .refusals import Refusal
 from .service import Service, own_category
@@ -41,10 +41,10 @@ class Api:
         self.service = service
         self.decoder = UploadDecoder(limits, metrics)
         half = limits.kept_bytes // 2
-        self.pictures: BoundedStore[Uploaded] = BoundedStore(
+        self.pictures: BoundedCache[Uploaded] = BoundedCache(
             half, limits.keep_seconds, metrics.kept.labels("pictures").set
         )
-        self.examples: BoundedStore[tuple[MarkedPicture, Uploaded]] = BoundedStore(
+        self.examples: BoundedCache[tuple[MarkedPicture, Uploaded]] = BoundedCache(
             half, limits.keep_seconds, metrics.kept.labels("examples").set
         )
 
@@ -54,16 +54,16 @@ class Api:
             raise Refusal(422, "Send one picture, as the part image or by its image_id.", "image")
         if image_id is None:
             return await pictures.read(files[0], "image")
-        if (kept := self.pictures.get(image_id)) is None:
+        if (kept := self.pictures.find(image_id)) is None:
             raise Refusal(
                 404, f"There is no picture {image_id!r} here, perhaps not any more; upload it again.", "image_id"
             )
         return kept
 
-    def keep(self, store: BoundedStore[Any], value: Any, picture: Uploaded) -> str:
+    def keep(self, cache: BoundedCache[Any], value: Any, picture: Uploaded) -> str:
         """Keep something with its picture, and give it an id that cannot be guessed."""
         identity = secrets.token_urlsafe(16)
-        if not store.put(identity, value, picture.size_in_memory):
+        if not cache.put(identity, value, picture.size_in_memory):
             raise Refusal(413, "The picture is too large to be kept here; send it with each request.", "image")
         return identity
 
@@ -146,7 +146,7 @@ class Api:
             )
         marks = []
         for identity in asked.examples:
-            if (kept := self.examples.get(identity)) is None:
+            if (kept := self.examples.find(identity)) is None:
                 raise Refusal(
                     404, f"There is no example {identity!r} here, perhaps not any more; send it again.", "examples"
                 )

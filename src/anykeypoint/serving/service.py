@@ -19,10 +19,10 @@ from ..errors import InputError, first_line
 from ..example import Example
 from ..geometry import Box
 from ..images import ImageSource, read_picture
+from ..models.cache import BoundedCache
 from ..pose import Pose
 from .answering import Answer, Question, answer_batch
 from .batching import BatchQueue
-from .bounded_store import BoundedStore
 from .refusals import Refusal
 from .server_limits import ServerLimits
 from .server_metrics import ServerMetrics
@@ -73,10 +73,10 @@ class Service:
         self.hashes: dict[str, str] = {}
         self._loaders = dict(loaders)
         self._queue = BatchQueue(self._answers, self.limits, self.metrics)
-        self._kept: BoundedStore[bytes] = BoundedStore(
+        self._kept: BoundedCache[bytes] = BoundedCache(
             self.limits.cache_bytes, changed=self.metrics.kept.labels("answers").set
         )
-        self._views: BoundedStore[Any] = BoundedStore(
+        self._views: BoundedCache[Any] = BoundedCache(
             self.limits.view_bytes, self.limits.keep_seconds, self.metrics.kept.labels("features").set
         )
         self._began = time.monotonic()
@@ -136,7 +136,7 @@ class Service:
         what still waits is not computed.
         """
         keys = [(self.hashes[model], question.key) for question in questions]
-        found = [self._kept.get(key) for key in keys]
+        found = [self._kept.find(key) for key in keys]
         missing = [place for place, answer in enumerate(found) if answer is None]
         self.metrics.cache.labels("hit").inc(len(questions) - len(missing))
         self.metrics.cache.labels("miss").inc(len(missing))
@@ -178,7 +178,7 @@ class Service:
         if not pixels:
             return loaded.encode(image, box)
         key, picture = (self.hashes[model], pixels, box), read_picture(image)
-        if (view := self._views.get(key)) is None:
+        if (view := self._views.find(key)) is None:
             view = loaded.encode(picture, box)
             self._views.put(key, view, view.features.nbytes + 3 * picture.pixels.width * picture.pixels.height)
         return view

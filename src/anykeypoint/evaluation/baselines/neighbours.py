@@ -47,7 +47,7 @@ class NearestNeighbour:
         self.name = "nearest_neighbour" if prior else "nearest_neighbour_without_prior"
         self.encoder = encoder.eval()
         self.prior = prior
-        self.cache = BoundedCache(CACHE_SIZE)  # feature maps by file and box
+        self.cache: BoundedCache[Any] = BoundedCache(CACHE_SIZE)  # feature maps by file and box
 
     @classmethod
     def shipped(cls, prior: float = PRIOR_HEIGHT) -> "NearestNeighbour":

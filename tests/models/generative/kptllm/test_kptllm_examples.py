@@ -56,7 +56,7 @@ def test_an_example_is_looked_at_once_for_all_points_and_questions(place, monkey
     view = model.encode(tiny.picture(60, 40))
     answers = [view.predict(CATEGORY, example(), words=words).xy for words in (False, False, True)]
     assert len(looks) == 2 and np.array_equal(answers[0], answers[1])
-    model.cache.size = 1
+    model.cache.most = 1
     view.predict(CATEGORY, example(6), words=False)
     assert len(looks) == 3 and len(model.cache) == 1
     assert np.array_equal(view.predict(CATEGORY, example(), words=False).xy, answers[0]) and len(looks) == 4
