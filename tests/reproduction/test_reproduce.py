@@ -13,7 +13,7 @@ from anykeypoint.reproduction import tables
 from anykeypoint.reproduction.figures import Figure
 from anykeypoint.reproduction.places import Places
 from anykeypoint.reproduction.table_page import markdown
-from anykeypoint.reproduction.table_run import MEASURED, ReproductionConfig, RowResult, TableResult
+from anykeypoint.reproduction.table_run import MEASURED, ReproductionConfig, RowResult, TableResult, reproduce
 from anykeypoint.training.progress import TrainingLog
 
 
@@ -185,6 +185,10 @@ def test_a_page_keeps_the_rows_of_earlier_runs_and_has_the_command_of_the_others
         pytest.approx(figure["value"] - first["figures"]["mpck"]["ours"]["value"])
     )
     assert "not run yet" not in (out / "toy-table-1.md").read_text()
+    config = ReproductionConfig(Places(folder / "data"), out, "field")
+    begun = next(reproduce(tables.find_table("toy-table-1"), config))  # what is left of a run that is cut now
+    assert [row.status for row in begun.rows] == [*status.values()]
+    assert begun.rows[1].changes["mpck"].value == second["figures"]["mpck"]["change"]["value"]
 
 
 def test_another_length_or_seed_has_a_page_of_its_own_and_another_scale_another_folder(folder, tmp_path, capsys):
