@@ -1,7 +1,7 @@
 """Our files in the tools that people use, and theirs in ours. Each tool is driven where it is installed.
 
 None of them belongs to the packages that the tests need, so most tests are skipped: `pip install label-studio-sdk
-datumaro fiftyone supervision ultralytics dlib sleap-io pandas tables`, best each in an environment of its own.
+datumaro fiftyone supervision ultralytics dlib sleap-io movement pandas tables`, best each in an environment of its own.
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anykeypoint.forms.dlc_predictions import write_predictions
 from anykeypoint.forms.label_ids import label_ids
 from anykeypoint.forms.labelstudio_tasks import setup_text
 from anykeypoint.forms.poses import write_coco
@@ -289,6 +290,20 @@ def test_sleap_io_reads_our_table_of_deeplabcut(labels, tmp_path):
     (animal,) = frame.instances  # sleap-io puts the names into another order
     theirs = dict(zip(animal.skeleton.node_names, animal.numpy()[:, :2].tolist(), strict=True))
     assert theirs == dict(zip(NAMES, first.points.tolist(), strict=True))
+
+
+def test_movement_reads_predictions_as_deeplabcuts(tmp_path):
+    load_poses = pytest.importorskip("movement.io.load_poses", reason="movement is not installed")
+    places = np.array([[1.5, 2], [3, 4], [NAN, NAN], [7, 8]])
+    fields = {"names": NAMES, "confidence": [0.9, 0.4, NAN, 0.3], "present": [True, True, False, True]}
+    pose = Pose(xy=places, image_size=SIZE, image="b.png", **fields)
+    other = Pose(xy=places + 10, image_size=SIZE, image="b.png", **fields)
+    write_predictions([pose, other], tmp_path / "run.dlc.csv", NAMES, ["a.png", "b.png"], "fast")
+    found = load_poses.from_dlc_file(tmp_path / "run.dlc.csv", fps=30)
+    assert found.keypoints.values.tolist() == NAMES and found.individuals.values.tolist() == ["object1", "object2"]
+    assert np.isnan(found.position.values[0]).all() and found.sizes["time"] == 2
+    np.testing.assert_array_equal(found.position.values[1].transpose(2, 1, 0), [places, places + 10])
+    np.testing.assert_array_equal(found.confidence.values[1].T, [pose.confidence, other.confidence])
 
 
 def test_pandas_reads_our_table_of_deeplabcut_and_its_hdf5_comes_back(labels, images, tmp_path):

@@ -12,14 +12,16 @@ from ..drawing.explanations import draw_explanations
 from ..drawing.overlay import draw_poses, save_picture
 from ..drawing.panels import draw_densities
 from ..errors import InputError
+from ..forms.dlc_predictions import in_frame_order, write_predictions
 from ..forms.label_ids import LabelIds
 from ..forms.poses import write_coco, write_csv, write_json
 from ..inference.files import Result
 from ..inference.names import PictureNames
-from ..pose import Pose
+from ..pose import Pose, unique_names
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-TABLES: dict[str, Callable[..., None]] = {".json": write_coco, ".csv": write_csv}
+DLC = ".dlc.csv"
+TABLES: dict[str, Callable[..., None]] = {".json": write_coco, ".csv": write_csv, DLC: write_predictions}
 SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a killed run keeps what it had
 
 
@@ -27,11 +29,12 @@ SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a kill
 class Outputs:
     """Where poses are written: pictures as they come, tables at the end and every SAVE_EVERY seconds.
 
+    points: what the tables call the points: as the labels do that a model was adapted with, otherwise by their names.
     targets: what the user named, as it was typed.
     names: what each image is called in the tables.
     model: the name of the model, which COCO files state.
     ids: of labels, which the tables take over with the names of pictures and points; None where none are given.
-    points: what the tables call the points, as the labels do that a model was adapted with; None keeps their names.
+    frames: the images in the order of a video; empty unless a table has a row for each.
     pictures: for each image the files to draw its poses into.
     densities: for each image the JSON file that gets all that its poses hold.
     panels: for each image the picture that gets a panel for each keypoint's density.
@@ -43,11 +46,12 @@ class Outputs:
     count: number of their poses.
     """
 
+    points: list[str]
     targets: list[str] = field(default_factory=list)
     names: PictureNames | None = None
     model: str = ""
     ids: LabelIds | None = None
-    points: list[str] | None = None
+    frames: list[Path] = field(default_factory=list)
     pictures: dict[Path, list[Path]] = field(default_factory=dict)
     densities: dict[Path, Path] = field(default_factory=dict)
     panels: dict[Path, Path] = field(default_factory=dict)
@@ -67,9 +71,13 @@ class Outputs:
         """The sentence that says what was written where. images: number of those that did not fail."""
         poses = f"{self.count} pose{'' if self.count == 1 else 's'}"
         said = f"Written to {', '.join(self.targets)}: {poses} of {images} image{'' if images == 1 else 's'}."
+        if self.frames:
+            said += f" Row 0 of DeepLabCut's table is {self.frames[0].name}, its last {self.frames[-1].name}."
+            if len(self.poses) > len({pose.image for pose in self.poses}):
+                said += " Nothing is tracked: object1 of two rows may be two animals."
         if self.ids is not None:
             return f"{said} Ids and names are those of the labels."
-        if self.names is None or not self.tables:
+        if self.names is None or all(_ending(table) == DLC for table in self.tables):
             return said
         return f"{said} Names of pictures start at {self.names.start} (--images {self.names.start})."
 
@@ -92,17 +100,29 @@ class Outputs:
             self.save()
         return errors
 
-    def _stated(self) -> dict[str, Any]:
-        """What a COCO file states besides the poses."""
+    def _stated(self, ending: str) -> dict[str, Any]:
+        """What a table states besides the poses."""
+        if ending == DLC:
+            pictures = [self._picture(path) for path in self.frames]
+            points = self.points if self.ids is None else self.ids.points
+            return {"points": unique_names(points), "pictures": pictures, "scorer": self.model}
+        if ending == ".csv":
+            return {}
         ids = {} if self.ids is None else {"image_ids": self.ids.image_ids, "category_id": self.ids.category_id}
         return {"model": self.model, **ids}
+
+    def _picture(self, path: Path) -> str:
+        """What the tables call an image."""
+        if self.ids is not None:
+            return self.ids.pictures[path]
+        return str(path) if self.names is None else self.names.by_path[path]
 
     def _row(self, pose: Pose, path: Path) -> Pose:
         """A pose as the tables have it, which have no room for densities."""
         if self.ids is None:
-            return replace(pose, density=None, names=self.points or pose.names)
+            return replace(pose, density=None, names=self.points)
         ids = self.ids
-        return replace(pose, density=None, image=ids.pictures[path], names=ids.points, category=ids.category)
+        return replace(pose, density=None, image=self._picture(path), names=ids.points, category=ids.category)
 
     def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
         """A function for each file that a result is written to; each may raise InputError."""
@@ -126,8 +146,8 @@ class Outputs:
         errors = []
         for path in self.tables if self.finished else ():
             try:
-                suffix = path.suffix.lower()
-                TABLES[suffix](self.poses, path, **(self._stated() if suffix == ".json" else {}))
+                ending = _ending(path)
+                TABLES[ending](self.poses, path, **self._stated(ending))
             except InputError as error:
                 errors.append(str(error))
         self.saved = time.monotonic()
@@ -138,6 +158,7 @@ def plan_outputs(
     outputs: Sequence[str],
     paths: Sequence[Path],
     inputs: Sequence[Path],
+    points: list[str],
     density: bool,
     explain: bool = False,
     names: PictureNames | None = None,
@@ -148,15 +169,16 @@ def plan_outputs(
     outputs: what the user named: files, and folders that get a file of every kind.
     paths: the images.
     inputs: files that must not be overwritten.
+    points: what the tables call the points.
     density: the poses have densities, which are written too.
     explain: the results have explanations, which are drawn too.
     names: what the images are called in the tables; None keeps each pose's own name.
     ids: of labels, for the tables.
 
     Raises InputError for an output of no known kind, in a folder that does not exist, that would overwrite one of
-    `inputs`, or that has no room for densities or explanations.
+    `inputs`, or that has no room for densities, explanations or pictures of several folders.
     """
-    plan = Outputs(targets=list(outputs), names=names, ids=ids)
+    plan = Outputs(points, targets=list(outputs), names=names, ids=ids)
     for text in dict.fromkeys(outputs):
         path = Path(text)
         if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:
@@ -191,18 +213,25 @@ def _plan_folder(plan: Outputs, folder: Path, paths: Sequence[Path], density: bo
 
 def _plan_file(plan: Outputs, path: Path, text: str, paths: Sequence[Path]) -> None:
     """Add a file that the user named. text: its name as it was typed."""
-    suffix = path.suffix.lower()
-    if suffix in PICTURES:
+    ending = _ending(path)
+    if ending in PICTURES:
         if len(paths) != 1:
             raise InputError(f"{text} holds one picture, but {len(paths)} images were given; give a folder.")
         plan.pictures.setdefault(paths[0], []).append(path)
-    elif suffix in TABLES:
+    elif ending in TABLES:
         plan.tables.append(path)
+        if ending == DLC:
+            plan.frames = in_frame_order(paths)
     else:
         known = ", ".join((*PICTURES, *TABLES))
         raise InputError(f"An output must end in {known}, or in / for a folder, but got {text}.")
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {text}: there is no folder {path.parent}; make it first.")
+
+
+def _ending(path: Path) -> str:
+    """The end of an output's name that says what it is, in lower case: its suffix, but for DeepLabCut's tables two."""
+    return DLC if path.name.lower().endswith(DLC) else path.suffix.lower()
 
 
 def _check_clashes(plan: Outputs, inputs: Sequence[Path]) -> None:

@@ -146,7 +146,8 @@ def run(
             "--output",
             "-o",
             metavar="OUT",
-            help="Where to write: .png (one image), .json (COCO), .csv, or a folder for all of them; may be repeated.",
+            help="Where to write: .png (one image), .json (COCO), .csv, or a folder for all of them; .dlc.csv is the "
+            "table that DeepLabCut writes of a video, whose frames are the pictures of one folder. May be repeated.",
         ),
     ] = None,
 ) -> int:
@@ -190,8 +191,8 @@ def run(
     inputs = [*paths, *(Path(given) for given in (boxes, category, ids_from) if given)]
     inputs += [path for one in marked for path in (one.picture, one.file)]
     ids = None if ids_from is None else label_ids(ids_from, paths, chosen)
-    outputs = plan_outputs(output or (), paths, inputs, density, explain, name_pictures(images, paths), ids)
-    outputs.points = None if own is None else point_labels(own)
+    points = chosen.names if own is None else point_labels(own)
+    outputs = plan_outputs(output or (), paths, inputs, points, density, explain, name_pictures(images, paths), ids)
     if model is None:
         model = default_model(needed)
     else:

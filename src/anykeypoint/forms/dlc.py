@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -238,18 +238,32 @@ def write(data: Dataset, images: Path) -> str:
         raise InputError(f"A DeepLabCut table goes by names, but two points are called {min(twice)!r}; rename one.")
     by_image = {name: labels.objects for name, labels in by_picture(data, images).items() if labels.objects}
     most = max(map(len, by_image.values()))
-    columns = [(f"object{number}", label, axis) for number in range(1, most + 1) for label in labels for axis in "xy"]
+    rows = []
+    for name, items in by_image.items():
+        cells = [value for item in items for value in item.points.ravel().tolist()]
+        cells += [np.nan] * (2 * len(labels) * most - len(cells))
+        rows.append([name, *("" if np.isnan(value) else value for value in cells)])
+    return table_text("anykeypoint", labels, ("x", "y"), most, rows)
+
+
+def table_text(
+    scorer: str, points: Sequence[str], coords: Sequence[str], most: int, rows: Iterable[Sequence[str | float]]
+) -> str:
+    """A table of DeepLabCut's: three header lines, or four with the individuals object1, object2, ... of several.
+
+    scorer: who put the points there. points: their names. coords: the columns of each point.
+    most: number of individuals.
+    rows: what the row is of, then the cells of each individual, point by point.
+    """
+    columns = [(f"object{i}", point, coord) for i in range(1, most + 1) for point in points for coord in coords]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scorer", *["anykeypoint"] * len(columns)])
+    writer.writerow(["scorer", *[scorer] * len(columns)])
     if most > 1:
         writer.writerow(["individuals", *(column[0] for column in columns)])
     writer.writerow(["bodyparts", *(column[1] for column in columns)])
     writer.writerow(["coords", *(column[2] for column in columns)])
-    for name, items in by_image.items():
-        cells = [value for item in items for value in item.points.ravel().tolist()]
-        cells += [np.nan] * (len(columns) - len(cells))
-        writer.writerow([name, *("" if np.isnan(value) else value for value in cells)])
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -6,7 +6,6 @@ they round to what stands beside them. The `<comment>`, which dlib keeps, has th
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
@@ -17,7 +16,7 @@ from .document import Labels, NamedObject, NamedPoints
 from .form import NOUN, LabelForm
 from .picture_search import PictureSearch
 from .point_names import check_spellings
-from .reading import number, read_xml, tails
+from .reading import natural_key, number, read_xml, tails
 from .writing import by_picture, check_names, point_labels, xml_text
 
 LOOSE = "object"  # category of boxes without a label
@@ -60,7 +59,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
     used: dict[str, set[str]] = {}
     for _, kind, points, _ in objects:
         used.setdefault(kind, set()).update(points)
-    orders = {kind: sorted(used[kind], key=_natural) for kind in used} | _orders(root.findtext("comment") or "")
+    orders = {kind: sorted(used[kind], key=natural_key) for kind in used} | _orders(root.findtext("comment") or "")
     boxes = list(root.iter("box"))
     for key in _NOT_READ:
         if count := sum(box.get(key, "0") not in ("0", "unknown") for box in boxes):
@@ -113,12 +112,6 @@ def _mended(name: str) -> list[str]:
         return tails(name.encode("latin-1").decode("utf-8"))
     except UnicodeError:
         return []
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """What names are sorted by: numbers in them by their value."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def _orders(comment: str) -> dict[str, list[str]]:

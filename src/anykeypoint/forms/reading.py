@@ -245,6 +245,12 @@ def whole_number(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """What names are sorted by where numbers in them count by their value: "frame2" before "frame10"."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
 def leaves_folder(name: str) -> bool:
     """Whether a relative file name, read the POSIX or the Windows way, leads out of the folder it is relative to."""
     return ".." in {*PurePosixPath(name).parts, *PureWindowsPath(name).parts} or is_absolute(name)
