@@ -77,8 +77,8 @@ def test_label_files_of_one_animal_that_a_list_joins_are_one_category(work, caps
     code, _, err = run(capsys, "adapt", "--data", f"joint:{work / 'lab.yaml'}", *given)
     assert code == 0, err
     assert json.loads((work / "joined" / "adapting.json").read_text())["objects"] == 20
-    code, _, err = run(capsys, "data", "convert", f"joint:{work / 'lab.yaml'}", "-o", work / "joined.json")
-    assert code == 2 and "puts several data sets together, each with its own pictures" in err
+    code, _, err = run(capsys, "data", "check", f"joint:{work / 'lab.yaml'}")
+    assert code == 2 and "puts several data sets together, which are looked after one by one" in err
 
 
 def test_categories_of_one_name_with_other_points_are_told_apart_by_their_ids(work, capsys):

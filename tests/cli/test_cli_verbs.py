@@ -374,7 +374,7 @@ def test_the_verbs_and_their_options_are_these():
                 "--picture-prefix",
                 "--renumber",
             ),
-            "spec",
+            "specs",
             "--images",
             "--output",
             "-o",

@@ -20,7 +20,7 @@ import hashlib
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from ..category import Category
 from ..configs.checks import near_names
 from ..configs.doubled_keys import strict_yaml
 from ..errors import InputError
-from .dataset import Dataset, LabelledObject
+from .dataset import Dataset, LabelledObject, ListedPair
 from .document import Labels
 from .form import LabelForm, NamePictures, ReadOne
 from .reading import read_text
@@ -66,15 +66,28 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
 
 
 def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset:
-    """The objects of all members, in the file's order.
+    """The objects of all members of a file as one data set, see `joined`.
 
     path: the YAML file.
     read_one: reads a member from its specification and folder of pictures.
     pictures: the paths of the pictures that a specification's labels name, there or not.
+    Raises InputError for a member without a usable object, and for one with a picture that the `test` of any member
+    names.
+    """
+    listed = members(path)
+    data = joined(listed, read_one, f"{path}: ")
+    _check_apart(path, listed, data.objects, pictures)
+    return data
+
+
+def joined(listed: Sequence[JointMember], read_one: ReadOne, where: str = "") -> Dataset:
+    """The objects of data sets as those of one, in their order.
+
+    read_one: reads a member from its specification and folder of pictures.
+    where: what an error begins with.
     Ids of objects and of categories are numbered from 1 across the members. Each object keeps its category and points;
     its `source` is the name of the member, which also begins its group. Numbers of skipped objects, missing
-    pictures and faults are added up, and `weights` sum to 1. Raises InputError for a member without a usable object,
-    and for one with a picture that the `test` of any member names.
+    pictures and faults are added up, and `weights` sum to 1. Raises InputError for a member without a usable object.
     """
     objects: list[LabelledObject] = []
     categories: dict[int, Category] = {}
@@ -83,34 +96,55 @@ def read_joint(path: Path, read_one: ReadOne, pictures: NamePictures) -> Dataset
     supplied: list[str] = []
     notes: list[str] = []
     missing: list[str] = []
+    empty: list[Path] = []
+    pairs: list[ListedPair] = []
+    models: list[str] = []
     weights: dict[str, float] = {}
-    for member in members(path):
+    for member in listed:
         data = read_one(member.spec, member.images)
         if not data.objects:
-            raise InputError(f"{path}: {member.name!r} ({member.spec}) has no usable object; mend it or take it out.")
+            raise InputError(f"{where}{member.name!r} ({member.spec}) has no usable object; mend it or take it out.")
         ids = {old: len(categories) + place for place, old in enumerate(data.categories, start=1)}
         categories |= {ids[old]: category for old, category in data.categories.items()}
+        numbers = {item.id: len(objects) + place for place, item in enumerate(data.objects, start=1)}
         for item in data.objects:
             group = None if item.group is None else f"{member.name}/{item.group}"
-            kind, number = ids[item.category_id], len(objects) + 1
+            kind, number = ids[item.category_id], numbers[item.id]
             objects.append(replace(item, id=number, category_id=kind, group=group, source=member.name))
+        for pair in data.pairs:
+            if pair.example in numbers and pair.query in numbers:
+                pairs.append(replace(pair, example=numbers[pair.example], query=numbers[pair.query]))
         skipped.update(data.skipped)
         missing += data.missing
         faults += data.faults
         supplied += data.supplied
         notes += data.notes
+        empty += data.empty
+        models.append(data.model)
         weights[member.name] = float(len(data.objects)) if member.weight is None else member.weight
-    _check_apart(path, objects, pictures)
     total = math.fsum(weights.values())
     shares = {name: weight / total for name, weight in weights.items()}
-    said = {"faults": tuple(faults), "supplied": tuple(supplied), "notes": tuple(notes)}
-    return Dataset(objects, categories, dict(skipped), tuple(missing), shares, **said)
+    return Dataset(
+        objects,
+        categories,
+        dict(skipped),
+        tuple(missing),
+        shares,
+        faults=tuple(faults),
+        supplied=tuple(supplied),
+        notes=tuple(notes),
+        empty=tuple(empty),
+        model=models[0] if len(set(models)) == 1 else "",
+        pairs=tuple(pairs),
+    )
 
 
-def _check_apart(path: Path, objects: list[LabelledObject], pictures: NamePictures) -> None:
+def _check_apart(
+    path: Path, listed: Sequence[JointMember], objects: list[LabelledObject], pictures: NamePictures
+) -> None:
     """Raise InputError where an object's picture is one that the `test` of a member names."""
     tested: dict[str, JointMember] = {}  # path of a picture -> the member that is tested on it
-    for member in members(path):
+    for member in listed:
         if member.test is not None:
             try:
                 named = pictures(member.test, member.test_images or member.images)

@@ -10,14 +10,23 @@ from ..left_out import print_left_out
 from .paths import check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ...forms.form import Content
+    from ...forms.together import LabelFiles
 
 LISTED = 5  # number of files of a folder that are named
 NOTHING = "; nothing was written"  # what --dry-run adds
 
 
 def run(
-    spec: options.Labels,
+    specs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FORM:FILE",
+            help="The labels; `data list` shows the forms. Several become one, as does a list of them (joint:FILE).",
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -49,23 +58,24 @@ def run(
     ] = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write labels in another form, and say what that form has no room for."""
-    from ...forms.registry import convert, form_of, pictures_of, read
+    """Write labels in another form, and say what that form has no room for. Several label files become one."""
+    from ...forms.registry import convert, form_of
     from ...forms.renumber import renumber as renumbered
+    from ...forms.together import label_files_of
     from ...forms.writing import check_free, save
 
-    images = pictures_of(spec, images)
-    check_output(out, spec, images)
-    dataset = read(spec, images, allow_missing=allow_missing, strict=strict)
+    files = label_files_of(specs, images)
+    _check_outputs([out], files)
+    dataset = files.read(allow_missing, strict)
     if renumber:
         dataset, ids = renumbered(dataset)
         for old, new in ids.items():
             print(f"category {old} ({dataset.categories[new].name}) is now {new}")
-    content, lost = convert(dataset, images, to, picture_prefix)
+    content, lost = convert(dataset, files.images, to, picture_prefix)
     form = form_of(to)
     beside = {} if form.beside is None else {out.with_suffix(end): text for end, text in form.beside(dataset).items()}
+    _check_outputs([out, *beside], files)
     for path, text in {out: content, **beside}.items():
-        check_output(path, spec, images)
         check_free(text, path, overwrite)
     done = "Would be written" if dry_run else "Written"
     if not dry_run:
@@ -75,6 +85,8 @@ def run(
     print(f"{done} to {out}: {len(dataset.objects)} objects{_files(content)}{NOTHING if dry_run else ''}")
     for path in beside:
         print(f"{done} beside it: {path}")
+    if len(files.specs) > 1:
+        console.note(f"Names of pictures start at {files.images} (--images {files.images}).")
     if form.suffix and out.suffix.lower() != form.suffix:
         console.note(
             f"Files of the form {to} end in {form.suffix}, and some programs look for that; {out.name} does not."
@@ -84,6 +96,13 @@ def run(
     print_left_out(dataset)
     for thing in lost:
         print(f"not in it, as {to} has no room: {thing}")
+
+
+def _check_outputs(paths: "Iterable[Path]", files: "LabelFiles") -> None:
+    """Refuse each place to write to that `check_output` refuses for one of the label files."""
+    for path in paths:
+        for spec in files.specs:
+            check_output(path, spec, files.images)
 
 
 def _files(content: "Content") -> str:
