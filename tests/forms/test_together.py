@@ -65,6 +65,16 @@ def test_files_of_one_animal_become_one_file_with_one_category(lab, capsys):
     assert len(of_category(found, None)) == 2
 
 
+def test_edges_that_a_later_file_has_otherwise_are_told(lab, capsys):
+    kind = {"id": 7, "name": "mouse", "keypoints": POINTS, "skeleton": [[1, 3]]}
+    given = [labels(Path("ana.json"), ["a.png"]), labels(Path("ben.json"), ["b.png"], categories=[kind])]
+    code, said = convert(capsys, *given, "--images", "one", "-o", "all.json")
+    assert (
+        code == 0 and "The files have other edges between the points of 'mouse'; those of the first are kept." in said
+    )
+    assert json.loads(Path("all.json").read_text())["categories"][0]["skeleton"] == EDGES
+
+
 def test_a_list_of_files_with_folders_of_their_own_is_written_too(lab, capsys):
     groups = [{"id": 0, "file_name": "a.png", "group": "film"}]
     labels(Path("in/ana.json"), ["a.png"], images=groups)

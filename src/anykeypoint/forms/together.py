@@ -152,7 +152,13 @@ def _of_kinds(data: Dataset) -> Dataset:
         replace(item, category_id=ids[first[item.category_id]], category=data.categories[first[item.category_id]])
         for item in data.objects
     ]
-    return replace(data, objects=objects, categories={new: data.categories[old] for old, new in ids.items()})
+    other = [one.name for old, one in data.categories.items() if one.skeleton != data.categories[first[old]].skeleton]
+    notes = tuple(
+        f"The files have other edges between the points of {name!r}; those of the first are kept."
+        for name in dict.fromkeys(other)
+    )
+    categories = {new: data.categories[old] for old, new in ids.items()}
+    return replace(data, objects=objects, categories=categories, notes=data.notes + notes)
 
 
 def _difference(one: Sequence[str], other: Sequence[str]) -> str:
