@@ -62,11 +62,20 @@ async function showPixels(picture) {
   try {
     const bitmap = await createImageBitmap(await pixelsOf(picture.id, sideFor(picture.size)));
     if (state.picture.id === picture.id) set({ bitmap });
+    else bitmap.close();
   } catch (error) {
     if (state.picture.id !== picture.id) return;
     if (error.status === 0) throw error;
     set({ gone: error.message });
   }
+}
+
+let onStage = null; // the pixels that the stage draws
+
+/** Give back the pixels that are no longer drawn: a browser that is left to find them itself lets gigabytes pile up. */
+function giveBack() {
+  if (onStage !== state.bitmap) onStage?.close();
+  onStage = state.bitmap;
 }
 
 /** Fetch the pixels that did not come before the server was away. */
@@ -301,6 +310,7 @@ list.addEventListener("keydown", (event) => {
 });
 list.addEventListener("focusin", (event) => letReach(event.target.closest(".row")));
 
+on("bitmap", giveBack);
 on("list", show);
 on("away", loadBroken);
 on("away", showMissing);
