@@ -3,7 +3,10 @@
 import pytest
 from browser import Watched
 from page_steps import OTHER, add_pictures, current, known
+from PIL import Image
 from waiting import until
+
+from anykeypoint.labelling.project import Project
 
 BITMAPS = """
 (() => {
@@ -68,3 +71,63 @@ def test_pixels_that_come_when_another_picture_is_looked_at_are_given_back(count
     until(lambda: known(counted, "bitmap !== null"), "those of picture 4")
     until(lambda: counted.evaluate("openBitmaps()") == 1, "those of 2 and 3 are given back")
     assert current(counted) == 4 and known(counted, "bitmap.width") > 0
+
+
+MOST = 400  # small pictures that are kept
+THUMBS = """
+(() => {
+  const real = window.fetch;
+  window.late = null; // what small pictures wait for
+  window.came = 0;
+  window.fetch = async (path, options) => {
+    const response = await real(path, options);
+    if (!String(path).includes("side=128")) return response;
+    await window.late;
+    window.came += 1;
+    return response;
+  };
+})();
+"""
+PASS_ALL = """
+async () => {
+  const list = document.getElementById("pictures");
+  const frames = async () => { for (const _ of [1, 2]) await new Promise((done) => requestAnimationFrame(done)); };
+  while (list.scrollTop + list.clientHeight < list.scrollHeight - 1) {
+    list.scrollTop += list.clientHeight;
+    await frames();
+  }
+  list.scrollTop = 0;
+  await frames();
+}
+"""
+BLANK = """
+() => {
+  const frame = document.getElementById("pictures").getBoundingClientRect();
+  const inSight = (one) => one.bottom > frame.top && one.top < frame.bottom;
+  const all = [...document.querySelectorAll("#list img")].filter((one) => inSight(one.getBoundingClientRect()));
+  return all.filter((one) => !one.naturalWidth).length;
+}
+"""
+
+
+def test_small_pictures_that_are_in_sight_are_not_forgotten_for_those_that_were_passed(browser, serve, tmp_path):
+    """The last ones of a long list come when its beginning is looked at again already."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(MOST + 50):
+        Image.new("RGB", (8, 6), (number % 256, 90, 120)).save(photos / f"{number:03d}.png")
+    project = Project(tmp_path / "project")
+    project.add_folder(photos)
+    project.close()
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        watched.page.add_init_script(THUMBS)
+        page = watched.open()
+        until(lambda: page.locator("#list img[src^=blob] >> nth=4").count(), "the first small pictures")
+        page.evaluate("window.late = new Promise((come) => { window.letCome = come; }), null")
+        page.evaluate(PASS_ALL)
+        page.evaluate("letCome()")
+        page.wait_for_function("(all) => came === all", arg=MOST + 50)
+        until(lambda: page.evaluate(BLANK) == 0, "all that are in sight", seconds=10)
+        until(lambda: page.locator("#list img[src^=blob]").count() == MOST, "no more are held")
+        watched.close()

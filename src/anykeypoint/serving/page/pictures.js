@@ -265,25 +265,44 @@ function showCurrent() {
   letReach(row?.firstElementChild);
 }
 
+const inSight = new Set(); // ids of rows
+const fetching = new Set(); // ids of small pictures
+
 // Small pictures are fetched when their row comes into sight.
 const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) if (isIntersecting) loadThumb(Number(target.dataset.id));
+  for (const { target, isIntersecting } of entries) {
+    const id = Number(target.dataset.id);
+    if (!isIntersecting) inSight.delete(id);
+    else {
+      inSight.add(id);
+      loadThumb(id);
+    }
+  }
 }, { root: at("pictures"), rootMargin: "200px" });
 
 async function loadThumb(id) {
-  const image = rows.get(id)?.querySelector("img");
-  if (!image || image.src) return;
+  if (thumbs.has(id) || fetching.has(id)) return;
+  const image = rows.get(id).querySelector("img");
   image.classList.remove("broken");
+  fetching.add(id);
   try {
-    if (!thumbs.has(id)) {
-      const url = URL.createObjectURL(await api.image(id, THUMB));
-      thumbs.set(id, url);
-      if (thumbs.size > KEPT) forget(thumbs.keys().next().value);
-    }
-    image.src = thumbs.get(id);
+    image.src = URL.createObjectURL(await api.image(id, THUMB));
+    thumbs.set(id, image.src);
+    forgetOne();
   } catch {
     image.classList.add("broken");
+  } finally {
+    fetching.delete(id);
   }
+}
+
+/** Forget the small picture that came first of those whose rows are not in sight, where there are too many. */
+function forgetOne() {
+  const gone = thumbs.size > KEPT ? [...thumbs.keys()].find((id) => !inSight.has(id)) : undefined;
+  if (gone === undefined) return;
+  URL.revokeObjectURL(thumbs.get(gone));
+  thumbs.delete(gone);
+  rows.get(gone).querySelector("img").removeAttribute("src");
 }
 
 /** Those that did not come while the server was away are fetched now, where their rows are in sight. */
@@ -292,12 +311,6 @@ function loadBroken() {
     seen.unobserve(row);
     seen.observe(row);
   }
-}
-
-function forget(id) {
-  URL.revokeObjectURL(thumbs.get(id));
-  thumbs.delete(id);
-  rows.get(id)?.querySelector("img").removeAttribute("src");
 }
 
 list.addEventListener("keydown", (event) => {
