@@ -7,12 +7,14 @@ import { at, make, on, set, state } from "./state.js";
 import { toScreen } from "./view.js";
 
 const popover = at("ask");
+let of = null; // id of the picture that was asked about
 let number = 0; // of the question, so that a late answer to an older one is not shown
 
 /** Ask for the name of a place of the picture, in image pixels. */
 export async function askAt(place) {
   const mine = (number += 1);
   const { picture } = state;
+  of = picture.id;
   set({ mode: state.mode === "ask" ? "look" : state.mode, cross: null });
   show(place, make("p", { class: "faint" }, "What is this?"));
   let content;
@@ -61,4 +63,4 @@ export function closeAsk() {
   if (inside) at("stage").focus({ preventScroll: true });
 }
 
-on("bitmap", closeAsk);
+on("picture", () => state.picture?.id !== of && closeAsk());

@@ -6,7 +6,7 @@ import { EMPTY, percent } from "./labels.js";
 import { fetchList } from "./listing.js";
 import { basis, say, waiting } from "./saving.js";
 import { at, make, on, set, state } from "./state.js";
-import { fit } from "./view.js";
+import { fit, scale } from "./view.js";
 
 const THUMB = 128;
 const KEPT = 400; // small pictures that are kept
@@ -60,14 +60,34 @@ export async function open(id, keepWay = false) {
 /** Show a picture's pixels; where its file cannot be read, the stage says so, and nothing else does. */
 async function showPixels(picture) {
   try {
-    const bitmap = await createImageBitmap(await pixelsOf(picture.id, sideFor(picture.size)));
-    if (state.picture.id === picture.id) set({ bitmap });
-    else bitmap.close();
+    await bring(picture, sideFor(picture.size));
   } catch (error) {
     if (state.picture.id !== picture.id) return;
     if (error.status === 0) throw error;
     set({ gone: error.message });
   }
+}
+
+/** Put pixels onto the stage, unless another picture is looked at by then, or there are more pixels already. */
+async function bring(picture, side) {
+  const bitmap = await createImageBitmap(await pixelsOf(picture.id, side));
+  if (state.picture.id === picture.id && !(state.bitmap?.width >= bitmap.width)) set({ bitmap });
+  else bitmap.close();
+}
+
+let sharpening = ""; // what is being fetched
+
+/** Fetch more pixels of a picture that is enlarged, where the server has them. */
+async function sharpen() {
+  const { picture, bitmap } = state;
+  if (!bitmap || state.away) return;
+  const longest = Math.max(...picture.size);
+  const side = sideFor(picture.size, scale() * longest);
+  const wanted = `${picture.id} ${side}`;
+  if (Math.max(bitmap.width, bitmap.height) >= Math.min(side, longest) || sharpening === wanted) return;
+  sharpening = wanted;
+  await bring(picture, side).catch(() => {}); // those that are there stay
+  if (sharpening === wanted) sharpening = "";
 }
 
 let onStage = null; // the pixels that the stage draws
@@ -92,9 +112,12 @@ export function lookAhead() {
   return fetchAhead(coming.map((one) => [one.id, sideFor(one.size)]));
 }
 
-/** The smallest side that the server gives and that is sharp on this screen. */
-function sideFor(size) {
-  const wanted = Math.max(at("stage").clientWidth, at("stage").clientHeight) * (window.devicePixelRatio || 1);
+/**
+ * The smallest side that the server gives and that is sharp on this screen. shown: screen pixels of the longer side, at
+ * most; those of the stage for a picture that is not enlarged.
+ */
+function sideFor(size, shown = Math.max(at("stage").clientWidth, at("stage").clientHeight)) {
+  const wanted = shown * (window.devicePixelRatio || 1);
   return [512, 1024, 2048].find((side) => side >= Math.min(wanted, Math.max(...size))) || 2048;
 }
 
@@ -324,6 +347,7 @@ list.addEventListener("keydown", (event) => {
 list.addEventListener("focusin", (event) => letReach(event.target.closest(".row")));
 
 on("bitmap", giveBack);
+on("enlarged", sharpen);
 on("list", show);
 on("away", loadBroken);
 on("away", showMissing);

@@ -53,11 +53,14 @@ function paintPicture(pen) {
   pen.fillStyle = "#8884";
   pen.fillRect(x, y, w, h);
   if (state.bitmap) {
-    pen.imageSmoothingEnabled = scale() < 4;
+    pen.imageSmoothingEnabled = scale() < 4 || isCoarse();
     pen.imageSmoothingQuality = "high";
     pen.drawImage(state.bitmap, x, y, w, h);
   }
 }
+
+/** Whether the browser has fewer pixels than the picture: they are no squares that a person should see. */
+const isCoarse = () => state.bitmap.width < state.picture.size[0];
 
 /** The density of a point: its colour, as strong as the place is likely. */
 function paintDensity(pen, key) {
@@ -287,7 +290,7 @@ export function loupe(place) {
   const pen = glass.getContext("2d");
   const power = scale() * 3 * ratio;
   const [w, h] = state.picture.size;
-  pen.imageSmoothingEnabled = power < 8;
+  pen.imageSmoothingEnabled = power < 8 || isCoarse();
   pen.drawImage(state.bitmap, (side * ratio) / 2 - place[0] * power, (side * ratio) / 2 - place[1] * power, w * power, h * power);
   pen.strokeStyle = "#fff";
   pen.lineWidth = ratio;

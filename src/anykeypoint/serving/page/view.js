@@ -1,6 +1,6 @@
 // Where the picture lies on the stage: fitted into it, or enlarged and moved by hand.
 
-import { at, state } from "./state.js";
+import { at, set, state } from "./state.js";
 
 const SMALL = 640; // screen pixels of a stage that has no pixel to give away
 const MOST = 40; // screen pixels for one pixel of the picture
@@ -41,7 +41,8 @@ export function zoom(factor, x = stageSize()[0] / 2, y = stageSize()[1] / 2) {
   if (scale <= fittingScale() * 1.001) return fit();
   const ratio = scale / view.scale;
   Object.assign(view, { scale, x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio, fitted: false });
-  return keepInside();
+  keepInside();
+  return set({ enlarged: scale });
 }
 
 /** Move by screen pixels; does nothing where the whole picture is shown. */

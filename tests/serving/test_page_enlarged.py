@@ -1,0 +1,93 @@
+"""A picture that is enlarged on the page shows what the photo holds."""
+
+import pytest
+from browser import Watched
+from page_steps import current, known, seen
+from PIL import Image
+from waiting import until
+
+LARGEST = "Math.max(...['width', 'height'].map((side) => state.bitmap?.[side] ?? 0))"
+
+
+@pytest.fixture
+def large(browser, serve, tmp_path):
+    """A page that shows a photo of 2400 x 1600 pixels, and has a smaller one of 320 x 240."""
+    for name, size in (("large.jpg", (2400, 1600)), ("small.jpg", (320, 240))):
+        Image.effect_noise(size, 80).save(tmp_path / name)
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        page = watched.open()
+        page.set_input_files("#file-input", [tmp_path / "large.jpg", tmp_path / "small.jpg"])
+        page.locator(".row", has_text="large.jpg").click()
+        until(lambda: known(page, "picture?.name") == "large.jpg" and known(page, "bitmap !== null"), "its pixels")
+        yield page
+        watched.close()
+
+
+def longest(page) -> int:
+    """The longer side of what the stage draws, in pixels."""
+    return page.evaluate(f"import('./state.js').then(({{ state }}) => {LARGEST})")
+
+
+def test_a_picture_that_is_enlarged_has_all_pixels_that_the_server_gives(large):
+    assert longest(large) == 1024, "no more than this window shows of the whole picture"
+    asked = []
+    own = f"/{current(large)}/image?side="
+    large.on("request", lambda one: own in one.url and asked.append(one.url.partition(own)[2]))
+    large.focus("#stage")
+    for _ in range(4):
+        large.keyboard.press("+")
+    until(lambda: longest(large) == 2048, "the pixels that the server gives at most")
+    assert asked == ["2048"], "they are fetched once"
+    large.keyboard.press("0")
+    large.keyboard.press("+")
+    large.wait_for_timeout(200)
+    assert asked == ["2048"] and longest(large) == 2048, "they stay"
+
+
+def test_a_picture_of_few_pixels_is_not_fetched_again_when_it_is_enlarged(large):
+    large.locator(".row", has_text="small.jpg").click()
+    until(lambda: known(large, "picture.name") == "small.jpg" and longest(large) == 320, "all its pixels")
+    asked = []
+    own = f"/{current(large)}/image?side="
+    large.on("request", lambda one: own in one.url and asked.append(one.url.partition(own)[2]))
+    large.focus("#stage")
+    for _ in range(8):
+        large.keyboard.press("+")
+    large.wait_for_timeout(200)
+    assert asked == []
+
+
+def test_pixels_of_an_enlarged_picture_that_come_late_are_not_put_into_another(large):
+    held = []
+    large.route("**/image?side=2048", lambda route: held.append(route))
+    large.focus("#stage")
+    for _ in range(4):
+        large.keyboard.press("+")
+    seen(large, lambda: held, "more pixels were asked for")
+    first = current(large)
+    large.locator(".row", has_text="small.jpg").click()
+    until(lambda: current(large) != first and longest(large) == 320, "the other picture")
+    held[0].continue_()
+    large.wait_for_timeout(300)
+    assert longest(large) == 320
+
+
+def test_a_question_stays_open_when_more_pixels_come(large):
+    """What is there was asked about the place, which stays where it is."""
+    held = []
+    large.route("**/image?side=2048", lambda route: held.append(route))
+    large.route("**/identify", lambda route: route.fulfill(json={"names": [{"name": "nose", "probability": 1.0}]}))
+    large.focus("#stage")
+    for _ in range(4):
+        large.keyboard.press("+")
+    seen(large, lambda: held, "more pixels were asked for")
+    box = large.locator("#stage").bounding_box()
+    large.mouse.click(box["x"] + 200, box["y"] + 200)
+    large.wait_for_selector("#ask button >> text=nose")
+    held[0].continue_()
+    until(lambda: longest(large) == 2048, "they are there")
+    assert large.locator("#ask").is_visible()
+    large.locator(".row", has_text="small.jpg").click()
+    until(lambda: known(large, "picture.name") == "small.jpg", "another picture")
+    assert large.locator("#ask").is_hidden(), "it was of the other picture"
