@@ -1,10 +1,12 @@
 """Where the keyboard's focus is on the page: on one row of the list, and never lost with what closes."""
 
 import numpy as np
+import pytest
 from browser import Watched
 from page_steps import (
     add_pictures,
     current,
+    finish,
     hold_picture,
     image_place,
     is_saved,
@@ -38,6 +40,21 @@ def test_tab_stops_once_in_the_list_and_the_arrows_go_on(tiny):
     assert page.evaluate(number) == order[1]
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUSED) == "add-pictures"
+
+
+@pytest.mark.parametrize(
+    "pressed", ["#list li:not(:has([aria-current=true])) .row", "#next", "#points li:last-child [title=hidden]"]
+)
+def test_what_a_hand_has_pressed_leaves_enter_to_finish_the_picture(tiny, pressed):
+    page, folder = tiny
+    is_settled(page)
+    before = current(page)
+    page.locator(pressed).first.click()
+    if "[title" not in pressed:
+        until(lambda: current(page) != before and known(page, "bitmap !== null"), "another picture")
+    number = current(page)
+    finish(page)
+    until(lambda: label(folder, number).get("done"), "it is finished")
 
 
 def test_the_first_steps_hand_the_focus_on(browser, serve):

@@ -53,6 +53,11 @@ at("toggle-density").addEventListener("change", (event) => set({ density: event.
 
 at("list").addEventListener("click", () => toggleDrawer("list", false));
 
+// What a hand has pressed gives the focus to the picture, so that Enter finishes it; with the keyboard it stays.
+document.addEventListener("click", (event) => {
+  if (event.pointerType && event.target.closest("#list, #objects, .tools, .states")) at("stage").focus({ preventScroll: true });
+});
+
 function showTools() {
   const none = !state.picture;
   for (const id of ["add-point", "add-object", "mode-place", "mode-box", "mode-ask", "make-example", "finish"]) at(id).disabled = none;
