@@ -57,6 +57,20 @@ def test_what_a_hand_has_pressed_leaves_enter_to_finish_the_picture(tiny, presse
     until(lambda: label(folder, number).get("done"), "it is finished")
 
 
+def test_a_crosshair_is_there_for_the_keyboard_alone(tiny):
+    """In the middle of the picture it looked like the place where a point would be put."""
+    page, _ = tiny
+    is_settled(page)
+    page.click("#mode-place")
+    assert known(page, "mode") == "place" and known(page, "cross") is None
+    page.keyboard.press("ArrowRight")
+    assert known(page, "cross") is not None, "a key brings it"
+    page.keyboard.press("Escape")
+    for key in ("m", "b", "w"):
+        page.keyboard.press(key)
+        assert known(page, "cross") is not None, key
+
+
 def test_the_first_steps_hand_the_focus_on(browser, serve):
     with serve() as (url, _):
         watched = Watched(browser, url)

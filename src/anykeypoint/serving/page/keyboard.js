@@ -22,14 +22,14 @@ const picture = () => Boolean(state.picture);
 const selected = () => Boolean(state.picture && state.selected);
 const pointing = () => picture() && state.mode !== "look";
 
-/** Switch a mode on, or off where it is on. The crosshair is for those without a pointer. */
-export function switchMode(mode) {
+/** Switch a mode on, or off where it is on. event: of what was pressed; the crosshair is for those without a pointer. */
+export function switchMode(mode, event) {
   if (!state.picture) return;
   closeAsk();
   cancelDrag();
   const off = state.mode === mode;
   const stage = at("stage");
-  const cross = off ? null : toImage(stage.clientWidth / 2, stage.clientHeight / 2);
+  const cross = off || event.pointerType ? null : toImage(stage.clientWidth / 2, stage.clientHeight / 2);
   set({ mode: off ? "look" : mode, creating: !off && mode === "place" && !keys().length, cross: cross && clamped(cross) });
   stage.focus({ preventScroll: true });
 }
@@ -76,9 +76,9 @@ shortcut(["a"], "A", "The point is not in the picture", () => setVisibility(stat
 shortcut(["Delete", "Backspace"], "Delete", "Forget what you said of the point", () => forgetMark(state.selected), selected);
 shortcut(["z", "Mod+z"], "Z", "Undo", undo, picture);
 shortcut(["Shift+z", "Mod+Shift+z", "Mod+y"], "Shift Z", "Redo", redo, picture);
-shortcut(["m"], "M", "Mark points by clicking", () => switchMode("place"), picture);
+shortcut(["m"], "M", "Mark points by clicking", (event) => switchMode("place", event), picture);
 shortcut(["Shift+m"], "Shift M", "Add points by clicking them, and write the name of each", beginCreating, picture);
-shortcut(["b"], "B", "Draw a box round the object", () => switchMode("box"), picture);
+shortcut(["b"], "B", "Draw a box round the object", (event) => switchMode("box", event), picture);
 shortcut(["Shift+b"], "Shift B", "Take the box away", () => change({ ...state.picture.label, box: null }), picture);
 shortcut(["g"], "G", "Another object of this picture: draw its box first", addObject, picture);
 shortcut(["w"], "W", "What is this? At the selected point, or at a crosshair", ask, picture);
@@ -97,7 +97,7 @@ shortcut(["?"], "?", "This list", showHelp);
 function ask(event) {
   const one = ofDot(event) && point(state.selected);
   if (one && one.x !== null) askAt([one.x, one.y]);
-  else switchMode("ask");
+  else switchMode("ask", event);
 }
 
 let joined = null; // the first end of an edge
