@@ -33,6 +33,7 @@ def test_a_small_window_has_all_its_width_and_half_its_height_for_the_picture(ti
         shown = page.evaluate(fitted)
         left = min(width - shown[0], stage["height"] - shown[1])
         assert left <= 2 * MARGIN + 2, (width, height, shown)  # the frame's line besides
+        assert page.evaluate("document.body.scrollHeight <= innerHeight"), (width, height)
         beside = page.evaluate(
             """[...document.querySelectorAll(".tools button, .bar button")].filter((one) => one.checkVisibility())
               .map((one) => [one.id, one.getBoundingClientRect()])
@@ -48,6 +49,8 @@ def test_in_a_low_window_the_points_are_a_drawer(tiny):
     assert page.locator("#panel").is_hidden()
     page.click("#show-panel")
     assert page.locator("#points li").count() == 4 and page.locator("#panel").is_visible()
+    drawer, desk = (page.locator(one).bounding_box() for one in ("#panel", "#desk"))
+    assert (drawer["y"], drawer["height"]) == (desk["y"], desk["height"]), "it has all of the height"
     assert page.get_attribute("#show-panel", "aria-expanded") == "true"
     page.keyboard.press("Escape")
     assert page.locator("#panel").is_hidden()
