@@ -4,7 +4,19 @@ import json
 from dataclasses import replace
 
 from browser import Watched
-from page_steps import add_pictures, await_answers, current, finish, is_saved, is_settled, known, label
+from page_steps import (
+    POINTS,
+    add_pictures,
+    await_answers,
+    current,
+    drag,
+    finish,
+    is_saved,
+    is_settled,
+    known,
+    label,
+    say_points,
+)
 from waiting import until
 
 DOUBTFUL = """
@@ -116,6 +128,30 @@ def test_words_that_are_not_understood_are_doubted_beside_their_line(browser, se
         page.wait_for_selector('#points [data-key="right ear"]')
         assert page.locator(".doubt:visible").count() == 0
         watched.close()
+
+
+def test_marks_of_points_whose_lines_were_written_anew_are_said_to_be_kept(tiny):
+    """It looks like a renaming, but is another point, of which finished pictures have nothing."""
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    drag(page, "nose", 20, 15)
+    drag(page, "left ear", 20, 15)
+    is_saved(page)
+    said = page.locator("#refused .refusal")
+    say_points(page, "snout: the tip\nleft ear\nright ear\nend of the tail")
+    page.wait_for_selector("#refused >> text=“nose” is no longer looked for")
+    assert said.count() == 1 and "what 1 picture had of it is kept, and comes back with that name" in said.inner_text()
+    said.get_by_role("button").click()
+    say_points(page, "snout\nright ear")
+    page.wait_for_selector("#refused >> text=“left ear” is no longer looked for")
+    said.get_by_role("button").click()
+    say_points(page, POINTS)
+    page.wait_for_selector('.dot.mine[data-key="nose"]')
+    page.wait_for_selector('.dot.mine[data-key="left ear"]')
+    assert said.count() == 0 and set(label(folder, number)["points"]) == {"nose", "left ear"}
+    say_points(page, "snout\nright ear")
+    page.wait_for_selector("#refused >> text=“nose”, “left ear” are no longer looked for; what 1 picture had of them")
 
 
 def test_finished_pictures_do_not_come_again_before_they_are_saved(tiny):

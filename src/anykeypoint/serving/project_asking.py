@@ -23,6 +23,7 @@ from .refusals import Refusal
 
 CELLS = 32  # cells on a side of a density as it is shown
 NAMES = 3  # likeliest names that are given for a place
+LISTED = 3  # points that a sentence names
 WAIT = 120.0  # seconds for an answer of the model
 FILES_BYTES = 256 * 2**20  # of decoded pictures that are kept for further questions
 
@@ -54,13 +55,14 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
     try:
         if body.library is not None:
             chosen = of_library(body.library, "points")
-            return (chosen if noun is None else replace(chosen, noun=noun)), {}, []
+            return (chosen if noun is None else replace(chosen, noun=noun)), {}, _left_out(chosen, project)
         word = noun or (before.noun if before is not None else "object")
         if body.text is not None:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ReadingWarning)
                 chosen = Category.from_text(body.text, name=word, noun=word)
-            return _with_edges(chosen, before, {}), {}, [str(one.message) for one in caught]
+            notes = [str(one.message) for one in caught]
+            return _with_edges(chosen, before, {}), {}, notes + _left_out(chosen, project)
         assert body.points is not None
         points, rows = _together(body.points, body.base, before)
         chosen = Category(word, _keypoints(points, before, project.named_points()), noun=word)
@@ -76,6 +78,24 @@ def changed_category(body: CategoryChange, project: Project) -> tuple[Category, 
         return replace(chosen, skeleton=tuple(edges)), was, []
     except InputError as error:
         raise Refusal(422, str(error), given[0]) from None
+
+
+def _left_out(chosen: Category, project: Project) -> list[str]:
+    """A sentence where points that labels have are not looked for any longer, as one whose name was written anew."""
+    labels = project.labels()
+    marked = {name for label in labels.values() for name in label.points}
+    gone = marked.intersection(project.point_names).difference(unique_names(chosen.names))
+    names = [name for name in project.point_names if name in gone]
+    if not names:
+        return []
+    count = len({project.picture(number).image_id for number, one in labels.items() if not gone.isdisjoint(one.points)})
+    said = ", ".join(f"“{name}”" for name in names[:LISTED]) + (" …" if len(names) > LISTED else "")
+    verb, them, theirs = ("is", "it", "that name") if len(names) == 1 else ("are", "them", "those names")
+    where = f"{count} picture{'' if count == 1 else 's'}"
+    return [
+        f"{said} {verb} no longer looked for; what {where} had of {them} is kept, and comes back with {theirs}. "
+        "To rename a point, write its new name in the list of points."
+    ]
 
 
 def _together(
