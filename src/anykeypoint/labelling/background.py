@@ -215,7 +215,7 @@ class BackgroundAnswers:
         return stored(pose, key if second or key.endswith(FINE) else key + FINE, self._said(examples))
 
     def prompt(self, number: int) -> dict[str, Any]:
-        """The arguments `example` and `words` with which a picture is asked."""
+        """The arguments `category`, `example` and `words` with which a picture is asked, all of one moment."""
         with self._job_lock:
             job, labels = in_own_thread(partial(self._job_for, number))
             shown = []
@@ -223,7 +223,7 @@ class BackgroundAnswers:
                 points = _shown_points(labels[one], labels, job.category)
                 path = str(self.project.path(self.project.picture(one)))
                 shown.append(Example(path, points, labels[one].box, job.category))
-            return {"example": shown, "words": job.words}
+            return {"category": job.category, "example": shown, "words": job.words}
 
     def _said(self, examples: list[str]) -> str:
         """How a picture was asked, for people."""

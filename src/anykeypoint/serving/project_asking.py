@@ -156,20 +156,20 @@ def densities_of(
     service: Submits, background: BackgroundAnswers, files: PictureFiles, picture: ProjectPicture
 ) -> dict[str, Any]:
     """Where each point of a picture may be, as a page draws it: [N, N] bytes by name, and the square that they tile."""
-    category = _ready(background)
+    _ready(background)
     read = files.read(background.project.check_file(picture))
     box = background.project.label(picture.id).box
     asked = background.prompt(picture.id)
-    given = asked.get("example", ())
+    given = asked["example"]
     shown = [files.read(Path(one.image)) for one in given]
     question = Question(
         read.picture,
         read.key,
-        category,
+        asked["category"],
         box=box,
         examples=tuple(replace(one, image=each.picture) for one, each in zip(given, shown, strict=True)),
         example_keys=tuple(each.key for each in shown),
-        words=asked.get("words"),
+        words=asked["words"],
         options=(("density", CELLS),),
     )
     pose = _asked(service, question)
