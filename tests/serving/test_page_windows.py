@@ -60,6 +60,20 @@ def test_in_a_low_window_the_points_are_a_drawer(tiny):
     assert page.locator("#pictures").is_hidden()
 
 
+def test_a_drawer_does_not_lie_over_what_is_to_be_clicked(tiny):
+    page, _ = tiny
+    page.set_viewport_size({"width": 720, "height": 450})
+    is_settled(page)
+    page.click("#show-panel")
+    page.click("#add-point")
+    assert page.locator("#panel").is_hidden()
+    page.keyboard.press("Escape")
+    page.click("#show-panel")
+    page.click("#add-object")
+    until(lambda: page.locator("#mode-box").get_attribute("aria-pressed") == "true", "its box can be drawn")
+    assert page.locator("#panel").is_hidden()
+
+
 NAMES = """
 async ([places]) => {
   const { set, state, keys } = await import("./state.js");

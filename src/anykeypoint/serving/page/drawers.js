@@ -1,6 +1,6 @@
 // The list of pictures, and in a low window the list of points, lie over the picture and are opened by a button.
 
-import { at } from "./state.js";
+import { at, on, state } from "./state.js";
 
 const BUTTONS = { list: "show-list", panel: "show-panel" };
 
@@ -25,3 +25,4 @@ export function pullDrawer(name, content) {
 export const closeDrawers = () => toggleDrawer("list", false);
 
 at("stage").addEventListener("pointerdown", closeDrawers);
+on("mode", () => state.mode !== "look" && closeDrawers()); // what is to be clicked may lie under it
