@@ -74,6 +74,21 @@ def test_a_drawer_does_not_lie_over_what_is_to_be_clicked(tiny):
     assert page.locator("#panel").is_hidden()
 
 
+def test_what_is_refused_in_a_small_window_is_seen_while_the_list_is_closed(tiny):
+    page, _ = tiny
+    page.watched.allowed.append("Failed to load resource")
+    page.set_viewport_size({"width": 390, "height": 844})
+    is_settled(page)
+    page.set_input_files("#file-input", [{"name": "notes.txt", "mimeType": "image/png", "buffer": b"no picture"}])
+    page.wait_for_selector("#refused >> text=notes.txt is not a readable")
+    assert page.locator("#list").is_hidden() and page.locator("#add-pictures").is_hidden()
+    page.click("#show-list")
+    assert page.locator("#list").is_visible() and page.locator("#refused .refusal").is_visible()
+    page.click("#show-list")
+    page.locator("#refused").get_by_role("button").click()
+    assert page.locator("#pictures").is_hidden()
+
+
 NAMES = """
 async ([places]) => {
   const { set, state, keys } = await import("./state.js");
