@@ -15,6 +15,7 @@ from page_steps import (
     is_settled,
     known,
     label,
+    open_export,
     say_points,
 )
 from waiting import until
@@ -152,6 +153,14 @@ def test_marks_of_points_whose_lines_were_written_anew_are_said_to_be_kept(tiny)
     assert said.count() == 0 and set(label(folder, number)["points"]) == {"nose", "left ear"}
     say_points(page, "snout\nright ear")
     page.wait_for_selector("#refused >> text=“nose”, “left ear” are no longer looked for; what 1 picture had of them")
+
+
+def test_an_export_does_not_call_answers_labelled(tiny):
+    page, _ = tiny
+    open_export(page)
+    page.wait_for_selector("#export-look >> text=1 labelled object →")
+    page.check("#export-answers")
+    page.wait_for_selector("#export-look >> text=3 labelled or answered objects →")
 
 
 def test_finished_pictures_do_not_come_again_before_they_are_saved(tiny):

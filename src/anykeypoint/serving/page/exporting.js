@@ -47,7 +47,8 @@ async function look() {
     await saved();
     const found = await api.lookAtExport(...chosen());
     if (mine !== looks) return;
-    const lines = [make("p", {}, `${found.objects} labelled object${found.objects === 1 ? "" : "s"} → `, make("code", {}, found.name))];
+    const objects = `${found.objects} ${at("export-answers").checked ? "labelled or answered" : "labelled"} object${found.objects === 1 ? "" : "s"}`;
+    const lines = [make("p", {}, `${objects} → `, make("code", {}, found.name))];
     if (found.lost.length) {
       lines.push(make("p", {}, "Not in it, as this form has no room:"), make("ul", {}, ...found.lost.map((one) => make("li", {}, one))));
     }

@@ -42,7 +42,7 @@ export function showHelp() {
     make("ol", { class: "how" },
       make("li", {}, "Drop your pictures, and say what should be found."),
       make("li", {}, "Look at the first picture, and drag what is wrong."),
-      make("li", {}, "Press E: it becomes an example, and all others are answered anew."),
+      make("li", {}, "Press E or “Use as example”: it becomes an example, and all others are answered anew."),
       make("li", {}, "Go on with the picture that the model is least sure of, which comes next by itself.")),
     make("h3", {}, "Keys"),
     make("table", { class: "keys" }, make("tbody", {}, ...rows)),
