@@ -4,7 +4,7 @@ import copy
 import pickle
 import threading
 
-from anykeypoint.models.cache import BoundedCache
+from anykeypoint.models.bounded_cache import BoundedCache
 
 
 def test_a_cache_is_bounded_in_sizes_and_forgets_what_was_used_longest_ago():

@@ -117,7 +117,8 @@ def drag(page, key: str, dx: float, dy: float) -> None:
         page.mouse.down()
         if page.evaluate("document.activeElement.dataset.key") == key:
             return x, y
-        page.mouse.up()  # a sentence that came above the picture moved the point away from under the mouse
+        page.mouse.move(0, 0)  # a sentence that came above the picture moved the point away from under the mouse:
+        page.mouse.up()  # without this way it would be a click, which asks what is there
         return None
 
     x, y = until(taken, f"{key} in the hand")

@@ -36,7 +36,8 @@ from ..geometry import Box, check_overlap
 from ..images import ImageSource, UprightPicture, read_picture
 from ..library.lookup import as_category
 from ..models.arguments import CategoryLike
-from ..models.cache import BoundedCache, pixels_key
+from ..models.bounded_cache import BoundedCache
+from ..models.cache import pixels_key
 from ..models.examples import check_inside
 from ..models.matching.adapted.adapted_model import AdaptedModel, combined, points_of
 from ..models.matching.heads.base import HeadOutput

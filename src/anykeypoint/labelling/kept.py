@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..category import Category
 from ..example import Example
-from ..models.cache import BoundedCache, pixels_key
+from ..models.bounded_cache import BoundedCache
+from ..models.cache import pixels_key
 from ..models.matching.heads.base import HeadOutput, Prompt
 from ..models.matching.inputs import EncodedExample
 from ..models.matching.model import MatchingModel

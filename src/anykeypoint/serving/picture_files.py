@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..images import read_picture
 from ..labelling.kept import file_state
-from ..models.cache import BoundedCache
+from ..models.bounded_cache import BoundedCache
 from .uploads import Uploaded, content_key
 
 # A file that was written within this time before it was read may be written again without another time or size, as

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from ..category import Category
 from ..example import MarkedPicture
 from ..library.lookup import MP100, category, mp100_categories, names_for_people
-from ..models.cache import BoundedCache
+from ..models.bounded_cache import BoundedCache
 from ..pose import Identified, Pose
 from . import schemas
 from .answering import Answer, Question

@@ -19,7 +19,7 @@ from ..errors import InputError, first_line
 from ..example import Example
 from ..geometry import Box
 from ..images import ImageSource, read_picture
-from ..models.cache import BoundedCache
+from ..models.bounded_cache import BoundedCache
 from ..pose import Pose
 from .answering import Answer, Question, answer_batch
 from .batching import BatchQueue

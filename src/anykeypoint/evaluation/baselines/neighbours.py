@@ -22,7 +22,7 @@ from ...example import Example
 from ...geometry import CONFIDENCE_RADIUS, Box, square_crop
 from ...images import crop_pixels, read_picture
 from ...models import maps
-from ...models.cache import BoundedCache
+from ...models.bounded_cache import BoundedCache
 from .base import CROP_SCALE, BaselinePrediction, check_examples, example_box, transfer_points
 
 IMAGE_SIZE = 320  # side of the crop in pixels; a stride of 16 makes 20 x 20 cells of it
