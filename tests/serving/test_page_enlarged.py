@@ -29,14 +29,24 @@ def longest(page) -> int:
     return page.evaluate(f"import('./state.js').then(({{ state }}) => {LARGEST})")
 
 
+def sides_asked_for(page) -> list[str]:
+    """The sides in which the picture that is looked at is fetched from now on, as they come."""
+    asked = []
+    own = f"/{current(page)}/image?side="
+    page.on("request", lambda one: own in one.url and asked.append(one.url.partition(own)[2]))
+    return asked
+
+
+def enlarge(page, times: int = 4) -> None:
+    page.focus("#stage")
+    for _ in range(times):
+        page.keyboard.press("+")
+
+
 def test_a_picture_that_is_enlarged_has_all_pixels_that_the_server_gives(large):
     assert longest(large) == 1024, "no more than this window shows of the whole picture"
-    asked = []
-    own = f"/{current(large)}/image?side="
-    large.on("request", lambda one: own in one.url and asked.append(one.url.partition(own)[2]))
-    large.focus("#stage")
-    for _ in range(4):
-        large.keyboard.press("+")
+    asked = sides_asked_for(large)
+    enlarge(large)
     until(lambda: longest(large) == 2048, "the pixels that the server gives at most")
     assert asked == ["2048"], "they are fetched once"
     large.keyboard.press("0")
@@ -48,12 +58,8 @@ def test_a_picture_that_is_enlarged_has_all_pixels_that_the_server_gives(large):
 def test_a_picture_of_few_pixels_is_not_fetched_again_when_it_is_enlarged(large):
     large.locator(".row", has_text="small.jpg").click()
     until(lambda: known(large, "picture.name") == "small.jpg" and longest(large) == 320, "all its pixels")
-    asked = []
-    own = f"/{current(large)}/image?side="
-    large.on("request", lambda one: own in one.url and asked.append(one.url.partition(own)[2]))
-    large.focus("#stage")
-    for _ in range(8):
-        large.keyboard.press("+")
+    asked = sides_asked_for(large)
+    enlarge(large, 8)
     large.wait_for_timeout(200)
     assert asked == []
 
@@ -61,9 +67,7 @@ def test_a_picture_of_few_pixels_is_not_fetched_again_when_it_is_enlarged(large)
 def test_pixels_of_an_enlarged_picture_that_come_late_are_not_put_into_another(large):
     held = []
     large.route("**/image?side=2048", lambda route: held.append(route))
-    large.focus("#stage")
-    for _ in range(4):
-        large.keyboard.press("+")
+    enlarge(large)
     seen(large, lambda: held, "more pixels were asked for")
     first = current(large)
     large.locator(".row", has_text="small.jpg").click()
@@ -78,9 +82,7 @@ def test_a_question_stays_open_when_more_pixels_come(large):
     held = []
     large.route("**/image?side=2048", lambda route: held.append(route))
     large.route("**/identify", lambda route: route.fulfill(json={"names": [{"name": "nose", "probability": 1.0}]}))
-    large.focus("#stage")
-    for _ in range(4):
-        large.keyboard.press("+")
+    enlarge(large)
     seen(large, lambda: held, "more pixels were asked for")
     box = large.locator("#stage").bounding_box()
     large.mouse.click(box["x"] + 200, box["y"] + 200)

@@ -29,7 +29,8 @@ SAVE_EVERY = 30.0  # seconds between writings of the tables, so that even a kill
 class Outputs:
     """Where poses are written: pictures as they come, tables at the end and every SAVE_EVERY seconds.
 
-    points: what the tables call the points: as the labels do that a model was adapted with, otherwise by their names.
+    points: what the tables call the points: as labels do that are given or that a model was adapted with, otherwise by
+        their names.
     targets: what the user named, as it was typed.
     names: what each image is called in the tables.
     model: the name of the model, which COCO files state.
@@ -46,7 +47,7 @@ class Outputs:
     count: number of their poses.
     """
 
-    points: list[str]
+    points: Sequence[str]
     targets: list[str] = field(default_factory=list)
     names: PictureNames | None = None
     model: str = ""
@@ -104,8 +105,7 @@ class Outputs:
         """What a table states besides the poses."""
         if ending == DLC:
             pictures = [self._picture(path) for path in self.frames]
-            points = self.points if self.ids is None else self.ids.points
-            return {"points": unique_names(points), "pictures": pictures, "scorer": self.model}
+            return {"points": unique_names(self.points), "pictures": pictures, "scorer": self.model}
         if ending == ".csv":
             return {}
         ids = {} if self.ids is None else {"image_ids": self.ids.image_ids, "category_id": self.ids.category_id}
@@ -119,10 +119,8 @@ class Outputs:
 
     def _row(self, pose: Pose, path: Path) -> Pose:
         """A pose as the tables have it, which have no room for densities."""
-        if self.ids is None:
-            return replace(pose, density=None, names=self.points)
-        ids = self.ids
-        return replace(pose, density=None, image=self._picture(path), names=ids.points, category=ids.category)
+        row = replace(pose, density=None, names=self.points)
+        return row if self.ids is None else replace(row, image=self._picture(path), category=self.ids.category)
 
     def _writers(self, result: Result) -> Iterator[Callable[[], None]]:
         """A function for each file that a result is written to; each may raise InputError."""
@@ -169,7 +167,7 @@ def plan_outputs(
     outputs: what the user named: files, and folders that get a file of every kind.
     paths: the images.
     inputs: files that must not be overwritten.
-    points: what the tables call the points.
+    points: what the tables call the points where the labels of `ids` do not say it.
     density: the poses have densities, which are written too.
     explain: the results have explanations, which are drawn too.
     names: what the images are called in the tables; None keeps each pose's own name.
@@ -178,7 +176,7 @@ def plan_outputs(
     Raises InputError for an output of no known kind, in a folder that does not exist, that would overwrite one of
     `inputs`, or that has no room for densities, explanations or pictures of several folders.
     """
-    plan = Outputs(points, targets=list(outputs), names=names, ids=ids)
+    plan = Outputs(points if ids is None else ids.points, targets=list(outputs), names=names, ids=ids)
     for text in dict.fromkeys(outputs):
         path = Path(text)
         if text.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:

@@ -223,9 +223,9 @@ def reproduce(
     A row whose training or measurement fails has its sentence in the place of figures and does not stop the others.
     """
     failed: dict[str, str] = {}  # name of a training -> its error, so that no row tries it again
-    planned = [(_plan if config.asks(row) else _plan_other)(table, row, config) for row in table.rows]
     if not any(config.asks(row) for row in table.rows):
         return
+    planned = [(_plan if config.asks(row) else _plan_other)(table, row, config) for row in table.rows]
     rows: list[RowResult] = []
     later: list[RowResult] = []  # what is there of the rows after these
     first: PlannedRow | None = None

@@ -74,7 +74,7 @@ def run(
     content, lost = convert(dataset, files.images, to, picture_prefix)
     form = form_of(to)
     beside = {} if form.beside is None else {out.with_suffix(end): text for end, text in form.beside(dataset).items()}
-    _check_outputs([out, *beside], files)
+    _check_outputs(beside, files)
     for path, text in {out: content, **beside}.items():
         check_free(text, path, overwrite)
     done = "Would be written" if dry_run else "Written"
