@@ -1,7 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,20 +42,6 @@ def hide() -> Callable[[Path], None]:
             copy.write_bytes(path.read_bytes())
 
     return hidden
-
-
-@pytest.fixture
-def other_precision() -> Iterator[Callable[[], None]]:
-    """Accelerate keeps the precision of a process's first run and refuses another one: the test begins without, leaves
-    none, and calls this before each further run in another one."""
-    from accelerate.state import AcceleratorState
-
-    def forget() -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)
-
-    forget()
-    yield forget
-    forget()
 
 
 @pytest.fixture(scope="session")

@@ -134,13 +134,12 @@ def test_a_step_has_the_same_samples_on_another_number_of_processes():
         for_processes(recipe, 4, 3)
 
 
-def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_path, monkeypatch, other_precision):
+def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_path, monkeypatch):
     (tmp_path / "two.yaml").write_text("num_processes: 1\n")
     commands = []
 
     def run(command):
         commands.append(command)
-        other_precision()  # as in a process of its own
         with pytest.raises(SystemExit) as ended:
             cli.main(command[command.index("train") :])
         return SimpleNamespace(returncode=ended.value.code)

@@ -224,7 +224,7 @@ def test_the_size_of_the_features_is_said_and_must_fit_on_the_disk(tmp_path, dat
     assert not (tmp_path / str(needed - 1) / "features.npy").exists()
 
 
-def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, base, data, other_precision):
+def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, base, data):
     name = "efficientnet-lite2+clip-vit-b16"
     vision = VisionConfig(name, RANDOM, 64, "frozen", sizes=tiny_encoders.TINY[name])
     text = TextConfig("bert", tiny_matchers.text_encoder(base / "text"))
@@ -238,7 +238,6 @@ def test_a_matcher_on_the_joined_encoder_trains_on_cached_features(tmp_path, bas
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.encoder.state_dict().items())
     about = json.loads((tmp_path / "features" / "about.json").read_text())
     assert about["sizes"]["clip_scale"] == 0.8 and "precision" not in about
-    other_precision()
     train(model, data, replace(CACHED, precision="bf16"), tmp_path / "half", quiet=True)
     half = np.load(tmp_path / "half" / "features" / "features.npy")
     assert json.loads((tmp_path / "half" / "features" / "about.json").read_text())["precision"] == "bf16"

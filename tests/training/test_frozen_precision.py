@@ -25,8 +25,6 @@ from anykeypoint.training.generative.image_text_config import ImageTextTrainConf
 from anykeypoint.training.generative.kptllm_config import KptLLMTrainConfig, TaskWeights
 from anykeypoint.training.generative.memory import HalfLinear, frozen_linears, halve_frozen
 
-pytestmark = pytest.mark.usefixtures("other_precision")
-
 RECIPE = CapeLLMTrainConfig(item="object", pack=6, steps=3, accumulate=1, lr=1e-3, save_every=3)
 GUIDED = replace(RECIPE, loss="digits", sigma=0.02, checkpointing=True, guide=GuideConfig(layers=(0, 1), read=0.5))
 TASKS = KptLLMTrainConfig(

@@ -40,7 +40,6 @@ import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from pathlib import Path
-from accelerate.state import AcceleratorState
 from torch.distributed.tensor import DTensor
 import torch
 import training.test_loop as t
@@ -61,7 +60,6 @@ weights = {name: weight for name, weight in model.named_parameters() if isinstan
 shares = {name: [weight.requires_grad, weight.numel(), weight.to_local().numel()] for name, weight in weights.items()}
 t.run(folder, some, folder / "groups", p.GROUPS)
 p.match(folder, p.MATCHER, folder / "matched")
-AcceleratorState._reset_state()  # accelerate keeps the first precision otherwise
 files |= {"images": folder / "more" / "images", "out": folder / "validated", "recipe": folder / "sharded.yaml"}
 train.run(f"coco:{folder / 'more' / 'annotations.json'}", **files, held_out=0.25)
 group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))

@@ -1,15 +1,13 @@
 """The machine that a reproduction would run on: its devices, their memory, and how fast they multiply."""
 
 import os
-import time
 from dataclasses import dataclass
 
 import torch
 
+from ..training.product_speed import product_speed
 from .devices import Device
 from .sizes import GIB
-
-_SIDE = 1024  # of the matrices that are multiplied to see how fast a device is
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,4 @@ def _memory() -> float:
 
 def _speeds(device: str) -> tuple[float, float]:
     """TFLOPS of products of matrices in bfloat16 and in float32."""
-    return _speed(device, torch.bfloat16), _speed(device, torch.float32)
-
-
-def _speed(device: str, dtype: torch.dtype) -> float:
-    side = _SIDE * (8 if device == "cuda" else 1)
-    one = torch.ones(side, side, dtype=dtype, device=device)
-    best = float("inf")
-    for _ in range(3):  # the first one warms up
-        began = time.perf_counter()
-        (one @ one)[0, 0].item()
-        best = min(best, time.perf_counter() - began)
-    return 2 * side**3 / best / 1e12
+    return product_speed(device, torch.bfloat16), product_speed(device, torch.float32)

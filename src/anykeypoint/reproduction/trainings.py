@@ -14,8 +14,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from accelerate.state import AcceleratorState
-
 from ..category import Category
 from ..errors import InputError
 from ..forms.dataset import Dataset
@@ -229,7 +227,6 @@ def _run(
         if fresh and family.started is not None:
             model = family.started(config, model, recipe.seed)
     more = {"features": way.out / "features"} if family.shares_features else {}
-    AcceleratorState._reset_state(reset_partial_state=True)  # else accelerate refuses another precision than the last
     family.train(model, dataset, recipe, folder, quiet=way.quiet, **more)
 
 

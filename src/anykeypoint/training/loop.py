@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, parse_flag_from_env
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -27,6 +29,7 @@ from ..forms.dataset import label_lines
 from ..models.seen_names import SeenNames
 from .checkpoints import newest_valid, remove_leftovers, save_checkpoint, step_of
 from .flips import flip_lines, say_flips
+from .product_speed import slow_precision
 from .progress import TrainingLog
 from .trainer import MicroBatch, StepPlan, Trainer
 
@@ -87,6 +90,20 @@ class RunState:
             self.parameters[name].copy_(mean)
 
 
+@contextmanager
+def _state_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the precision of a process's first `Accelerator` for all others: a run neither takes nor leaves
+    one."""
+    before = dict(AcceleratorState._shared_state)
+    AcceleratorState._reset_state()
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state()
+        AcceleratorState._shared_state.update(before)
+
+
+@_state_of_its_own()
 def run(
     trainer: Trainer,
     out: Path,
@@ -130,6 +147,8 @@ def run(
         for line in say_flips(lines, out):
             if not quiet:
                 print(line, file=sys.stderr, flush=True)
+        if not quiet and (line := slow_precision(config.precision, accelerator.device.type)):
+            print(line, file=sys.stderr, flush=True)
     with trainer.context(), TrainingLog(out, plan.steps, start, main, quiet) as log:
         for step in range(start, plan.steps):
             state.set_rates(trainer.rate_factor(step))
