@@ -117,7 +117,7 @@ def drag(page, key: str, dx: float, dy: float) -> None:
         page.mouse.down()
         if page.evaluate("document.activeElement.dataset.key") == key:
             return x, y
-        page.mouse.move(0, 0)  # a sentence that came above the picture moved the point away from under the mouse:
+        page.mouse.move(0, 0)  # an answer that came in this instant moved the point away from under the mouse:
         page.mouse.up()  # without this way it would be a click, which asks what is there
         return None
 

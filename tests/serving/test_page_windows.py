@@ -74,6 +74,41 @@ def test_a_drawer_does_not_lie_over_what_is_to_be_clicked(tiny):
     assert page.locator("#panel").is_hidden()
 
 
+LEAST = 40  # CSS pixels of what a finger is to hit
+TARGETS = """
+(key) => [...document.querySelectorAll(`#points [data-key="${key}"] .states button`)].map((one) => {
+  one.scrollIntoView({ block: "nearest" });
+  const { left, top, width, height } = one.getBoundingClientRect();
+  const hit = document.elementFromPoint(left + width / 2, top + height / 2);
+  return [width, height, hit === one];
+})
+"""
+
+
+@pytest.mark.parametrize("size", [(390, 844), (360, 640), (768, 1024), (683, 384)], ids=str)
+def test_a_finger_takes_a_point_out_of_the_list_in_a_small_window(browser, serve, size):
+    with serve() as (url, _):
+        watched = Watched(browser, url, has_touch=True)
+        page = watched.open()
+        page.set_input_files("#file-input", pictures(1))
+        say_points(page)
+        page.wait_for_selector(".dot")
+        is_settled(page)
+        page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        if page.locator("#show-panel").is_visible():
+            page.tap("#show-panel")
+        targets = page.evaluate(TARGETS, "left ear")
+        assert len(targets) == 4, "visible, hidden, absent, and gone"
+        assert all(width >= LEAST and height >= LEAST and hit for width, height, hit in targets), targets
+        name = page.locator('#points [data-key="right ear"] .name')
+        assert name.evaluate("(one) => one.scrollWidth <= one.clientWidth"), "the names have room beside it"
+        page.tap("[aria-label='Remove the point left ear']")
+        until(lambda: page.locator("#points li").count() == 3, "it is gone")
+        assert page.locator('.dot[data-key="left ear"]').count() == 0
+        assert page.locator("#points input:focus").count() == 0, "no keyboard comes over the picture"
+        watched.close()
+
+
 def test_what_is_refused_in_a_small_window_is_seen_while_the_list_is_closed(tiny):
     page, _ = tiny
     page.watched.allowed.append("Failed to load resource")

@@ -6,7 +6,7 @@ import { at, letGo, on, set, state } from "./state.js";
 
 const FIRST = 1000, LONGEST = 30000; // milliseconds between two tries
 const SHOWN = 6000; // milliseconds for which the page says that the server is back
-const AWAY = "The server does not answer. Your work is kept in this browser, and you can go on with the pictures that are here; it is tried again by itself.";
+const AWAY = "The server does not answer; your work is kept in this browser.";
 const SAVING = "The server is back. What you did meanwhile is being saved.";
 const MOVED = "anykeypoint-moved"; // whether the page was opened anew as another project is served
 const ANOTHER = "Another project is served at this address now, and is shown; what the one before has not got yet is kept in this browser until it is served here again.";

@@ -46,6 +46,7 @@ const clicks = {
   "show-list": () => pullDrawer("list", "pictures"),
   "show-panel": () => pullDrawer("panel", "panel"),
   "try-now": () => follow(),
+  unsay: () => say(""),
 };
 for (const [id, run] of Object.entries(clicks)) at(id).addEventListener("click", run);
 at("toggle-names").addEventListener("change", (event) => set({ names: event.target.checked }));
@@ -141,7 +142,7 @@ function showProgress() {
   } else if (answers.state === "waiting") text = project.pictures && project.category ? answers.reason : "";
   else if (project.pictures && state.saving === "saved") text = "Everything is saved.";
   else if (project.pictures) [text, heard] = ["Saving …", at("progress-heard").textContent]; // as with each change
-  if (state.away) [text, share] = [sending ? text : "", 1]; // that it is away stands below
+  if (state.away) [text, share] = [sending ? text : "", 1]; // that it is away stands in its place
   show("progress", text);
   show("progress-heard", heard ?? text);
   at("progress").classList.toggle("failed", model.state === "failed");
