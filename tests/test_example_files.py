@@ -104,7 +104,7 @@ def test_without_a_category_the_points_of_all_examples_are_asked_for(folder):
         ({"images": [], "annotations": [], "categories": []}, "one object of a.png, but has none"),
         (
             {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1}], "categories": []},
-            "ValueError",
+            "annotation None must have a category_id of one of the categories, but there are none of that id",
         ),
     ],
 )
@@ -136,6 +136,52 @@ def test_an_example_is_the_one_object_of_its_picture_whatever_else_the_file_has(
     (folder / "poses.json").write_text(json.dumps(data))
     marked = read_marked("a.png:poses.json")
     assert marked.places["nose"] == (1.5, 2) and marked.skeleton == ((0, 1), (0, 2))
+
+
+def coco(**changes) -> dict:
+    """A file with one object of a.png; keys of its annotation and its category are changed."""
+    kind = {"id": 1, "name": "cat", "keypoints": ["nose", "left ear"], "skeleton": [[1, 2]]}
+    entry = {"id": 8, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [1, 2, 2, 5, 6, 2]}
+    for key, value in changes.items():
+        where, _, name = key.partition("_")
+        (kind if where == "kind" else entry)[name] = value
+    return {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [entry], "categories": [kind]}
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"kind_name": None}, "category 1, key 'name', must be a text, but got None"),
+        ({"kind_name": 5}, "category 1, key 'name', must be a text, but got 5"),
+        ({"kind_keypoints": [1, 2]}, r"category 1 \(cat\), key 'keypoints', must be a list of names"),
+        ({"kind_keypoints": ["nose", None]}, "must be a list of names"),
+        ({"entry_keypoints": [1, 2, 2]}, "annotation 8, key 'keypoints', must hold 3 numbers for each of the 2"),
+        (
+            {"entry_keypoints": [1, float("nan"), 2, 5, 6, 2]},
+            "must hold finite numbers .*, but has 'nan'",
+        ),
+        ({"entry_keypoints": [1, 2, 7, 5, 6, 2]}, "has the visibility 7; it must be 0, 1 or 2"),
+        ({"entry_bbox": "x"}, "annotation 8, key 'bbox', must be four numbers"),
+        ({"entry_iscrowd": "1"}, "annotation 8, key 'iscrowd', must be 0 or 1, but got '1'"),
+        ({"entry_category_id": 3}, "annotation 8 must have a category_id of one of the categories"),
+    ],
+)
+def test_a_value_that_labels_cannot_have_is_refused_with_the_sentence_of_the_labels(folder, changes, told):
+    with pytest.raises(InputError, match=told):
+        read_marked(points(coco(**changes)))
+
+
+def test_what_labels_go_without_costs_no_example(folder):
+    """A box that is an empty list, and edges that join no two points, which are told."""
+    marked = read_marked(points(coco(entry_bbox=[], kind_skeleton=[[1, 2], [1, 9], [2, 2]])))
+    assert marked.box is None and marked.skeleton == ((0, 1),)
+    assert "has the edge [1, 9], which joins no two indices" in marked.note and "[2, 2]" in marked.note
+    assert marked_category([marked]).skeleton == ((0, 1),)
+
+
+def test_labels_of_another_tool_are_refused_with_the_way_to_read_them(folder):
+    with pytest.raises(InputError, match="of another tool's labels `data convert` makes COCO"):
+        read_marked(points({"version": "5.5.0", "shapes": [], "imagePath": "a.png"}))
 
 
 def test_a_table_that_a_spreadsheet_saved_is_an_example(folder):

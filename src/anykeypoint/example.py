@@ -206,48 +206,47 @@ def to_example(marked: MarkedPicture, category: Category) -> Example:
 
 def _from_coco(picture: Path, file: Path) -> MarkedPicture:
     """The one object of a picture in a file of COCO keypoints."""
+    from .forms.category_entry import category_entry, usable_edges
     from .forms.document import json_objects, load_document, whole_id
     from .forms.skeletons import guess_note, skeleton_bases
+    from .forms.walk import box_of, keypoints_of
 
     data = load_document(file)
-    try:
-        names = {whole_id(image, "id"): image.get("file_name") for image in json_objects(data["images"])}
-        meant = _nearest(picture, [name for name in names.values() if isinstance(name, str)])
-        ids = {identity for identity, name in names.items() if name in meant and identity is not None}
-        entries = _objects_of([one for one in json_objects(data["annotations"]) if whole_id(one, "image_id") in ids])
-        _check_one(len(entries), picture, file)
-        (entry,) = entries
-        owner = whole_id(entry, "category_id")
-        (kind,) = [kind for kind in json_objects(data["categories"]) if whole_id(kind, "id") == owner]
-        rows = np.array(entry["keypoints"], dtype=np.float64).reshape(len(kind["keypoints"]), 3)
-        points = np.where(rows[:, 2:] > 0, rows[:, :2], np.nan)
-        first = skeleton_bases(data).by_category.get(owner, 0)  # type: ignore[arg-type]  # None has none
-        skeleton = tuple((int(a) - first, int(b) - first) for a, b in kind.get("skeleton") or ())
-        box = None if entry.get("bbox") is None else tuple(float(value) for value in entry["bbox"])
-        marked = _marked(picture, file, kind["keypoints"], points, box, kind["name"], skeleton)
-        return replace(marked, note=guess_note(data, file) or "")
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise InputError(
-            f"{file} is no file of COCO keypoints ({reason}); mend it, or give names and places."
-        ) from error
+    names = {whole_id(image, "id"): image.get("file_name") for image in json_objects(data["images"])}
+    meant = _nearest(picture, [name for name in names.values() if isinstance(name, str)])
+    ids = {i for i, name in names.items() if isinstance(name, str) and name in meant and i is not None}
+    entries = [one for one in json_objects(data["annotations"]) if whole_id(one, "image_id") in ids]
+    entries = _objects_of(entries, file)
+    _check_one(len(entries), picture, file)
+    (entry,) = entries
+    where, owner = f"{file}: annotation {whole_id(entry, 'id')}", whole_id(entry, "category_id")
+    kinds = [kind for kind in json_objects(data["categories"]) if whole_id(kind, "id") == owner]
+    if owner is None or len(kinds) != 1:
+        count = f"{len(kinds) or 'none'} of that id"
+        raise InputError(f"{where} must have a category_id of one of the categories, but there are {count}; mend it.")
+    kind = category_entry(kinds[0], f"{file}: category {owner}")
+    points, _ = keypoints_of(entry, kind.name, len(kind.labels), where)
+    box = None if entry.get("bbox") in (None, []) else box_of(entry, where)
+    skeleton, odd = usable_edges(kind, skeleton_bases(data).by_category.get(owner, 0), f"{file}: category {owner}")
+    marked = _marked(picture, file, kind.labels, points, box, kind.name, skeleton)
+    return replace(marked, note=" ".join(filter(None, (*odd, guess_note(data, file)))))
 
 
-def _objects_of(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _objects_of(entries: Sequence[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
     """The annotations of a picture that are objects of it: no crowds, and one of those under two ids of the picture.
 
     Those without a labelled point do not count where another has one.
     """
     from .forms.document import whole_id
+    from .forms.walk import is_flag
 
     first: dict[str, Any] = {}  # category and points -> the id of the picture's entry
     singles = []
     for entry in entries:
         same, image = str((whole_id(entry, "category_id"), entry.get("keypoints"))), whole_id(entry, "image_id")
         again = first.setdefault(same, image) != image
-        if not again and 1 not in (entry.get("iscrowd"), entry.get("ignore")):
+        where = f"{file}: annotation {whole_id(entry, 'id')}"
+        if not (again or is_flag(entry, "iscrowd", where) or is_flag(entry, "ignore", where)):
             singles.append(entry)
     return [entry for entry in singles if _has_points(entry)] or singles
 
@@ -320,5 +319,8 @@ def _place(value: Any, what: str) -> Place:
         return (np.nan, np.nan)
     numbers = [plain_number(one) for one in value] if isinstance(value, list) and len(value) == 2 else [np.nan]
     if not np.isfinite(numbers).all():
-        raise InputError(f"{what} must be [x, y] in pixels, or null where it is not marked, but got {str(value)[:60]}.")
+        other = "; of another tool's labels `data convert` makes COCO" if isinstance(value, str | dict) else ""
+        raise InputError(
+            f"{what} must be [x, y] in pixels, or null where it is not marked, but got {str(value)[:60]}{other}."
+        )
     return (numbers[0], numbers[1])

@@ -190,7 +190,7 @@ def _keep(boxes: _Boxes, entry: Mapping, picture: Picture, category: Category, w
         return CROWD
     if walk.is_flag(entry, "ignore", where):
         return IGNORED
-    points, visibility = walk.keypoints_of(entry, category, where)
+    points, visibility = walk.keypoints_of(entry, category.name, len(category), where)
     if not visibility.any():
         return UNLABELLED
     if entry.get("bbox") in (None, []):

@@ -228,7 +228,7 @@ def _keep(rules: str, official: bool, entry: Mapping, picture: Picture, kind: Ca
         raise InputError(f"{where}, key 'bbox', has a negative side: {entry['bbox']}; correct it or remove the object.")
     if entry.get("keypoints") is None:
         return UNLABELLED
-    points, visibility = walk.keypoints_of(entry, kind, where)
+    points, visibility = walk.keypoints_of(entry, kind.name, len(kind), where)
     area = walk.numbers_of([entry["area"]], "area", where)[0] if "area" in entry else None
     if area is not None and area <= 0:
         return NO_AREA

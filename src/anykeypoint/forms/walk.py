@@ -310,16 +310,16 @@ def is_flag(entry: Mapping, key: str, where: str) -> bool:
     return bool(value)
 
 
-def keypoints_of(entry: Mapping, category: Category, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """The points [K, 2] of an annotation in image pixels, NaN where not labelled, and their visibility [K]."""
+def keypoints_of(entry: Mapping, kind: str, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points [K, 2] of an annotation in image pixels, NaN where not labelled, and visibility [K]; K is `count`."""
     values = entry.get("keypoints")
     if isinstance(values, list) and values and all(isinstance(row, list) and len(row) == 3 for row in values):
         values = [value for row in values for value in row]  # rows [x, y, v] have one meaning
-    if not isinstance(values, list) or len(values) != 3 * len(category):
+    if not isinstance(values, list) or len(values) != 3 * count:
         got = f"{len(values)} numbers" if isinstance(values, list) else repr(values)
         raise InputError(
-            f"{where}, key 'keypoints', must hold 3 numbers for each of the {len(category)} keypoints of "
-            f"{category.name!r}, but got {got}."
+            f"{where}, key 'keypoints', must hold 3 numbers for each of the {count} keypoints of {kind!r}, "
+            f"but got {got}."
         )
     table = np.array(numbers_of(values, "keypoints", where, LARGEST)).reshape(-1, 3)
     if not np.isin(table[:, 2], (0, 1, 2)).all():
