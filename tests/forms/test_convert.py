@@ -213,3 +213,17 @@ def test_real_labels_come_back_from_label_studio(shared, tmp_path):
     for old, new in zip(before.objects, after.objects, strict=True):
         np.testing.assert_allclose(new.points, old.points, atol=1e-9)
         assert new.category.keypoints == old.category.keypoints  # the library's words are found again
+
+
+@pytest.mark.parametrize("form", ["yolo", "labelme"])
+@pytest.mark.parametrize("name", [".hidden.png", ".folder/a.png"])
+def test_a_hidden_picture_is_not_written_where_nobody_would_read_it_again(tmp_path, form, name):
+    folder = tmp_path / "more"
+    (folder / name).parent.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(folder / name)
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 20], "keypoints": [5, 6, 2]}
+    pictures, kinds = [{"id": 1, "file_name": name}], [{"id": 1, "name": "cat", "keypoints": ["nose"]}]
+    labels = {"images": pictures, "annotations": [entry], "categories": kinds}
+    (folder / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(InputError, match=rf"without hidden files and folders, but {name} is one; rename it"):
+        convert(read(f"coco:{folder / 'labels.json'}", folder), folder, form)

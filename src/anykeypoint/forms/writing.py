@@ -87,12 +87,15 @@ def one_kind(data: Dataset, what: str) -> Category:
 def beside_pictures(names: Iterable[str], suffix: str, what: str) -> dict[str, str]:
     """File name of each picture -> the same name with another suffix, for forms with a label file for each picture.
 
-    what: the form, as the sentence begins. Raises InputError where two pictures would have one label file.
+    what: the form, as the sentence begins. Raises InputError where two pictures would have one label file, and for a
+        hidden picture, which nobody who reads the folder finds (see `reading.files_below`).
     """
     places: dict[str, str] = {}
     owners: dict[str, str] = {}  # name of a label file -> its picture
     for name in names:
         place = PurePosixPath(name).with_suffix(suffix).as_posix()
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            raise InputError(f"{what} is read without hidden files and folders, but {name} is one; rename it.")
         if place in owners:
             raise InputError(f"{what} has one label file for {owners[place]} and {name}, {place}; rename one of them.")
         owners[place] = name
