@@ -1,8 +1,9 @@
 """A picture that is enlarged on the page shows what the photo holds."""
 
+import numpy as np
 import pytest
 from browser import Watched
-from page_steps import current, known, seen
+from page_steps import current, known, pictures, seen
 from PIL import Image
 from waiting import until
 
@@ -75,6 +76,51 @@ def test_pixels_of_an_enlarged_picture_that_come_late_are_not_put_into_another(l
     held[0].continue_()
     large.wait_for_timeout(300)
     assert longest(large) == 320
+
+
+SHOWN = """
+import("./state.js").then(({ state: { part } }) => {
+  const { width, height } = document.getElementById("canvas");
+  const row = document.getElementById("canvas").getContext("2d").getImageData(width / 2 - 40, height / 2, 80, 1).data;
+  const steps = Array.from({ length: 79 }, (_, x) => Math.abs(row[4 * x] - row[4 * x + 4]));
+  return { share: part ? part.bitmap.width / part.box[2] : 0, steepest: Math.max(...steps) };
+})
+"""
+
+
+def test_a_photo_of_more_pixels_than_the_page_holds_shows_its_own_where_it_is_enlarged(browser, serve, tmp_path):
+    """Lines of one pixel, which no picture of 2048 a side has, are black and white."""
+    lines = Image.new("L", (6000, 4000))
+    lines.paste(Image.fromarray(np.tile(np.uint8([0, 255]), (4000, 3000))))
+    lines.save(tmp_path / "lines.png")
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        watched.allowed.append("willReadFrequently")  # the test looks at the canvas more than once
+        page = watched.open()
+        page.set_input_files("#file-input", [tmp_path / "lines.png"])
+        until(lambda: known(page, "bitmap !== null"), "its pixels")
+        asked = []
+        page.on("request", lambda one: "/part?" in one.url and asked.append(one.url))
+        enlarge(page, 2)
+        page.wait_for_timeout(300)
+        assert asked == [], "the pixels of the whole are enough for this screen"
+        enlarge(page, 12)
+        until(lambda: page.evaluate(SHOWN)["share"] == 1, "all pixels of what is in sight")
+        until(lambda: page.evaluate(SHOWN)["steepest"] > 200, "they are on the screen")
+        before = known(page, "part.box")
+        box = page.locator("#stage").bounding_box()
+        page.mouse.move(box["x"] + 20, box["y"] + 300)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 300, box["y"] + 300)
+        page.mouse.move(box["x"] + 600, box["y"] + 300)
+        page.mouse.up()
+        until(lambda: known(page, "part.box") != before, "what came into sight is fetched")
+        until(lambda: page.evaluate(SHOWN)["steepest"] > 200, "and shown")
+        page.set_input_files("#file-input", [{**pictures(1)[0], "name": "b.png"}])
+        page.locator(".row", has_text="b.png").click()
+        until(lambda: known(page, "picture.name") == "b.png", "another picture")
+        assert known(page, "part") is None, "its pixels are of the other one"
+        watched.close()
 
 
 def test_a_question_stays_open_when_more_pixels_come(large):

@@ -30,7 +30,7 @@ PICTURES = 3
 PROJECT = "/v1/project"
 LABELS = [
     *(f"GET {PROJECT}{path}" for path in ("", "/pictures", "/forms", "/export", "/export/file")),
-    *(f"GET {PROJECT}/pictures/{{number}}{path}" for path in ("", "/image", "/density")),
+    *(f"GET {PROJECT}/pictures/{{number}}{path}" for path in ("", "/image", "/part", "/density")),
     f"PUT {PROJECT}/category",
     f"POST {PROJECT}/category/doubts",
     f"POST {PROJECT}/pictures",

@@ -259,6 +259,26 @@ def test_a_picture_is_shown_upright_and_no_larger(labelled, side):
     assert again.status_code == 304 and not again.content
 
 
+def test_a_part_of_a_picture_has_its_own_pixels_and_is_no_larger(labelled):
+    client, file = labelled, io.BytesIO()
+    picture = Image.new("RGB", (3000, 1500))
+    picture.paste("white", (2400, 900, 2500, 950))
+    picture.save(file, "PNG")
+    number = client.post("/v1/project/pictures?name=wide.png", content=file.getvalue()).json()["id"]
+
+    def part(*box):
+        asked = dict(zip(("left", "top", "width", "height"), box, strict=True))
+        return client.get(f"/v1/project/pictures/{number}/part", params=asked)
+
+    shown = Image.open(io.BytesIO(part(2300, 800, 400, 300).content))
+    assert shown.format == "JPEG" and shown.size == (400, 300)
+    white = np.argwhere(np.asarray(shown)[..., 0] > 128)
+    assert (*white.min(0), *white.max(0)) == (100, 100, 149, 199), "each pixel is where it was"
+    assert Image.open(io.BytesIO(part(0, 0, 3000, 1500).content)).size == (2048, 1024)
+    refused = part(2300, 800, 701, 300)
+    assert refused.status_code == 422 and "3000 x 1500" in refused.json()["error"]
+
+
 @pytest.mark.parametrize("form", writable_forms())
 def test_every_form_is_downloaded(labelled, form):
     client = labelled

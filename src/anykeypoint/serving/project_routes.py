@@ -29,7 +29,7 @@ from .picture_files import PictureFiles
 from .project_asking import FILES_BYTES, changed_category, densities_of, name_at
 from .project_schemas import CategoryChange, LabelBody, LabelContent, TouchedPlace, WrittenPoints
 from .refusals import Refusal
-from .shown_pictures import shown, tag
+from .shown_pictures import part, shown, tag
 from .uploads import checked_size
 from .word_doubts import WordDoubts, written_doubts
 
@@ -44,6 +44,8 @@ _DOWNLOAD: dict[int | str, Any] = {
 Meant = Annotated[str | None, Header(alias="X-Project", include_in_schema=False)]
 Since = Annotated[str, Query(max_length=40, description="an earlier X-Revision of this list")]
 Side = Annotated[int, Query(description="pixels of the longer side: 128, 512, 1024 or 2048")]
+Start = Annotated[int, Query(ge=0, lt=2**31, description="pixels of the picture as it is in its file")]
+Length = Annotated[int, Query(ge=1, lt=2**31, description="pixels of the picture as it is in its file")]
 
 
 class ProjectService(Protocol):
@@ -109,6 +111,11 @@ class ProjectDesk:
         """`shown_pictures.shown`."""
         with self.turns:
             return shown(path, side)
+
+    def part(self, path: Path, *box: int) -> bytes:
+        """`shown_pictures.part`, of a picture that is decoded once while a person moves about in it."""
+        with self.turns:
+            return part(self.files.read(path).picture, *box)
 
     def overview(self) -> dict[str, Any]:
         """What the page shows of the whole project."""
@@ -293,6 +300,13 @@ def _add_pictures(router: APIRouter, desk: ProjectDesk) -> None:
         if request.headers.get("if-none-match") == mark:
             return Response(status_code=304, headers=headers)
         return Response(desk.shown(desk.project.check_file(picture), side), media_type="image/jpeg", headers=headers)
+
+    @router.get("/pictures/{number}/part", response_class=Response, responses=_IMAGE)
+    def enlarged(number: int, left: Start, top: Start, width: Length, height: Length) -> Response:
+        """A part of the picture, upright, as JPEG: all its pixels, at most 2048 a side."""
+        path = desk.project.check_file(desk.picture(number))
+        data = desk.part(path, left, top, width, height)
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
     @router.put("/pictures/{number}/label")
     def save(number: int, body: LabelBody) -> dict[str, Any]:

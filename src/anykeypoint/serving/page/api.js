@@ -155,6 +155,10 @@ export const api = {
   /** A picture's pixels as a blob. side: of its longer side, 128, 512, 1024 or 2048. */
   image: async (id, side) => read(await request(`${BASE}/pictures/${id}/image?${query({ side })}`, soon(LONGER)), "blob"),
 
+  /** A part of a picture as a blob, with as many pixels as the server gives. Pixels of the picture as it is in its file. */
+  part: async (id, left, top, width, height) =>
+    read(await request(`${BASE}/pictures/${id}/part?${query({ left, top, width, height })}`, soon(LONGER)), "blob"),
+
   /** An export as a blob. */
   exported: async (form, answers) => read(await request(`${BASE}/export/file?${query({ form, answers })}`), "blob"),
 };

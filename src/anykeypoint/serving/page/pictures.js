@@ -39,7 +39,7 @@ export async function open(id, keepWay = false) {
     const sameFile = state.bitmap && state.picture?.image === picture.image; // another object of the same picture
     set({ picture: { ...picture, base, label: { ...EMPTY, ...label } } });
     if (other) {
-      set({ bitmap: sameFile ? state.bitmap : null, gone: "", selected: null, hovered: null, densities: null, cross: null, draft: null });
+      set({ bitmap: sameFile ? state.bitmap : null, part: sameFile ? state.part : null, gone: "", selected: null, hovered: null, densities: null, cross: null, draft: null });
       say("");
       fit();
       showCurrent();

@@ -2,6 +2,7 @@
 
 import { HIDDEN, ABSENT, WORDS, colour, percent, placed, point } from "./labels.js";
 import { placeNames } from "./names.js";
+import { isCoarse } from "./parts.js";
 import { at, keys, make, on, set, state } from "./state.js";
 import { refit, reveal, scale, toScreen } from "./view.js";
 
@@ -52,15 +53,23 @@ function paintPicture(pen) {
   const [w, h] = state.picture.size.map((side) => side * scale());
   pen.fillStyle = "#8884";
   pen.fillRect(x, y, w, h);
-  if (state.bitmap) {
-    pen.imageSmoothingEnabled = scale() < 4 || isCoarse();
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(state.bitmap, x, y, w, h);
-  }
+  if (state.bitmap) paintPixels(pen, x, y, scale(), 4);
 }
 
-/** Whether the browser has fewer pixels than the picture: they are no squares that a person should see. */
-const isCoarse = () => state.bitmap.width < state.picture.size[0];
+/**
+ * The pixels of the picture, with its corner at x, y. power: lengths of the pen for a pixel of the picture. squares: the
+ * power from which pixels are shown as squares, where the browser has all of them.
+ */
+function paintPixels(pen, x, y, power, squares) {
+  const { bitmap, part, picture } = state;
+  const paintOne = (pixels, [left, top, width, height]) => {
+    pen.imageSmoothingEnabled = power < squares || pixels.width < width;
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(pixels, x + left * power, y + top * power, width * power, height * power);
+  };
+  paintOne(bitmap, [0, 0, ...picture.size]);
+  if (part && isCoarse()) paintOne(part.bitmap, part.box);
+}
 
 /** The density of a point: its colour, as strong as the place is likely. */
 function paintDensity(pen, key) {
@@ -289,9 +298,7 @@ export function loupe(place) {
   glass.classList.toggle("right", sx < at("stage").clientWidth / 2);
   const pen = glass.getContext("2d");
   const power = scale() * 3 * ratio;
-  const [w, h] = state.picture.size;
-  pen.imageSmoothingEnabled = power < 8 || isCoarse();
-  pen.drawImage(state.bitmap, (side * ratio) / 2 - place[0] * power, (side * ratio) / 2 - place[1] * power, w * power, h * power);
+  paintPixels(pen, (side * ratio) / 2 - place[0] * power, (side * ratio) / 2 - place[1] * power, power, 8);
   pen.strokeStyle = "#fff";
   pen.lineWidth = ratio;
   pen.beginPath();
@@ -299,5 +306,5 @@ export function loupe(place) {
   pen.stroke();
 }
 
-on("picture others bitmap selected hovered names density densities cross draft project mode", draw);
+on("picture others bitmap part selected hovered names density densities cross draft project mode", draw);
 new ResizeObserver(draw).observe(at("stage"));

@@ -6,7 +6,8 @@ export const state = {
   picture: null, // the one that is looked at: GET /v1/project/pictures/N; its label is what is on the screen, its base the server's
   bitmap: null, // its pixels
   gone: "", // why it has none
-  enlarged: 1, // screen pixels for a pixel of the picture, when a hand enlarged it last
+  part: null, // what is in sight of a picture that is enlarged, with more pixels: { box: [left, top, width, height], bitmap }
+  enlarged: 1, // screen pixels for a pixel of the picture, when a hand enlarged or moved it last
   others: [], // the other objects of the picture, as `picture` is
   selected: null, // key of the selected point
   hovered: null, // key of the point under the pointer

@@ -51,6 +51,7 @@ export function pan(dx, dy) {
   view.x += dx;
   view.y += dy;
   keepInside();
+  if (dx || dy) set({ enlarged: view.scale });
 }
 
 /** Move an enlarged picture so that a place of it is in sight. */
