@@ -69,7 +69,7 @@ def run(
     from ..forms.registry import read
     from ..io import check_folder
     from ..models.folders import model_type
-    from ..models.loading import find, from_folder
+    from ..models.loading import find
     from ..training import trainable
     from ..training.flips import flip_lines
     from ..training.progress import crop_counts
@@ -105,9 +105,9 @@ def run(
     dataset = held.data
     flip_lines((item.category for item in dataset.objects), config)  # refused before a model is built
     if start is None:
-        built = family.build(new, config.seed)
+        built = trainable.new_model(family, new, config)
     else:
-        built = from_folder(find(start))
+        built = trainable.saved_model(find(start), config)
         if new is not None:
             built = family.started(new, built, config.seed)
     # Asked of the environment: accelerate's PartialState, built before the trainer's Accelerator, would make each

@@ -90,10 +90,10 @@ def as_saved(model: Any, config: "RunConfig", out: Path) -> Any:
     Sharded weights answer only when all processes ask together, and one process validates; frozen weights in bfloat16
     are rounded, which those of the folder are not.
     """
-    from ..models.loading import from_folder
+    from ..training.trainable import saved_model
 
     changed = getattr(config, "shard", False) or getattr(config, "frozen_precision", "fp32") != "fp32"
-    return from_folder(out / "model") if changed else model
+    return saved_model(out / "model", config) if changed else model
 
 
 def measured(model: Any, held: HeldOut) -> dict[str, list[float]]:

@@ -35,18 +35,22 @@ def load(name: str, device: str = "auto", dtype: str | torch.dtype = "float32", 
     return model
 
 
-def from_folder(path: str | Path, dtype: torch.dtype = torch.float32, expected: str | None = None) -> Any:
+def from_folder(
+    path: str | Path, dtype: torch.dtype = torch.float32, expected: str | None = None, keep_half: bool = False
+) -> Any:
     """The model of a folder, in eval mode, of the family that its config.json names.
 
     dtype: what the family's own `load` says of it.
     expected: the `model_type` that the model must have; None takes any family.
+    keep_half: of a family that has such, keep frozen weights as they are stored where that is half precision.
 
     Raises InputError for a folder that holds no model, or one of another family than expected, and for files that do
     not fit.
     """
     path = Path(path)
     allowed = [name for name, kind in MODEL_TYPES.items() if expected in (None, name, kind.gives)]
-    return resolve(MODEL_TYPES[check_type(path, allowed)].load)(path, dtype)
+    kind = MODEL_TYPES[check_type(path, allowed)]
+    return resolve(kind.load)(path, dtype, **({"keep_half": True} if keep_half and kind.keeps_half else {}))
 
 
 def find(name: str) -> Path:

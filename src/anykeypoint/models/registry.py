@@ -21,6 +21,7 @@ class ModelType:
     gives: the `model_type` of the model that `load` gives, where it is not that of the folder: models that research
         code published are read, but are saved as folders of this library.
     files: patterns of file names that a folder on the hub has beside config.json and model.safetensors.
+    keeps_half: whether `load` takes keep_half=, for trainings that keep frozen weights in half precision.
     """
 
     load: str
@@ -28,6 +29,7 @@ class ModelType:
     abilities: tuple[str, ...] = ()
     gives: str | None = None
     files: tuple[str, ...] = ()
+    keeps_half: bool = False
 
 
 MODEL_TYPES: dict[str, ModelType] = {
@@ -41,11 +43,13 @@ MODEL_TYPES: dict[str, ModelType] = {
         f"{_GENERATIVE}.capellm:load",
         ("strategy", "density", "describe", "cumulative", "order", "seed", "presence"),
         ("reword",),
+        keeps_half=True,
     ),
     "kptllm": ModelType(
         f"{_GENERATIVE}.kptllm:load",
         ("strategy", "density", "describe", "seed", "presence"),
         ("example", "identify", "own_words", "called", "reword"),
+        keeps_half=True,
     ),
     "cape-llm": ModelType(
         f"{_GENERATIVE}.released_capellm:load",
@@ -56,8 +60,9 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("adapter_config.json", "adapter_model.safetensors", "vision_model.safetensors"),
             *("mm_projector.safetensors", "tokenizer*"),
         ),
+        keeps_half=True,
     ),
-    "image_text": ModelType(f"{_GENERATIVE}.image_text:load", (), ("identify", "own_words")),
+    "image_text": ModelType(f"{_GENERATIVE}.image_text:load", (), ("identify", "own_words"), keeps_half=True),
     "llava": ModelType(
         f"{_GENERATIVE}.image_text:load_llava",
         (),
@@ -68,6 +73,7 @@ MODEL_TYPES: dict[str, ModelType] = {
             *("processor_config.json", "preprocessor_config.json", "chat_template*", "special_tokens_map.json"),
             "added_tokens.json",
         ),
+        keeps_half=True,
     ),
     "adapted": ModelType("anykeypoint.models.matching.adapted.adapted_model:load", ("density",)),
     "few_shot": ModelType("anykeypoint.models.fewshot.fewshot_model:load", ("density", "presence"), ("example",)),

@@ -5,7 +5,8 @@ LoRA (Hu et al. 2021) adds (alpha / r) B A x to the output of chosen linear laye
 dropout 0.05. Layers are chosen by role (q, k, v, ...), because every family of networks names them differently.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -108,7 +109,7 @@ def apply_lora(
     targets: roles of the layers that get an adapter.
     unused: beginnings of the names of layers that get none.
 
-    B starts at zero, so the output does not change. Adapters of layers in half precision are float32.
+    B starts at zero, so the output does not change. Layers in half precision get the adapters of float32 layers.
     Raises InputError for roles that the network does not have (naming those it has), and where it has adapters already.
     """
     from peft import LoraConfig, inject_adapter_in_model
@@ -121,11 +122,26 @@ def apply_lora(
     config = LoraConfig(
         r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=names, bias="none"
     )
-    inject_adapter_in_model(config, module, _ADAPTER)
-    for _, parameter in _adapter_parameters(module):
-        if parameter.dtype in (torch.float16, torch.bfloat16):  # small steps of training would be rounded away
-            parameter.data = parameter.data.float()
+    with _as_float32([module.get_submodule(name) for name in names]):
+        inject_adapter_in_model(config, module, _ADAPTER)
     return module.train(module.training)  # PEFT adds its dropout in training mode
+
+
+@contextmanager
+def _as_float32(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """A context in which layers in half precision have float32 weights without memory.
+
+    PEFT rounds new adapters to the precision of their layer, in which small steps of training would be lost too.
+    """
+    own = {layer: layer.weight for layer in layers if layer.weight.dtype in (torch.float16, torch.bfloat16)}
+    for layer, weight in own.items():
+        stand_in = torch.zeros((), dtype=torch.float32, device=weight.device).expand(weight.shape)
+        layer.weight = nn.Parameter(stand_in, requires_grad=False)
+    try:
+        yield
+    finally:
+        for layer, weight in own.items():
+            layer.weight = weight
 
 
 def target_names(module: nn.Module, targets: Iterable[str], unused: Iterable[str] = ()) -> list[str]:

@@ -20,11 +20,11 @@ from ..forms.dataset import Dataset
 from ..forms.registry import fingerprint, read
 from ..io import file_digest, write_bytes
 from ..models.folders import model_digest
-from ..models.loading import find, from_folder
+from ..models.loading import find
 from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
-from ..training.trainable import wanted_phrases
+from ..training.trainable import new_model, saved_model, wanted_phrases
 from .configured import Configured, Length, configured, for_processes, with_items
 from .launching import processes_of, run_launched
 from .needs import described, located
@@ -221,9 +221,9 @@ def _run(
         run_launched(way.launch, description, recipe, labels, origin, folder, way.quiet)
         return
     if origin is None:
-        model = family.build(config, recipe.seed)
+        model = new_model(family, config, recipe)
     else:
-        model = from_folder(origin)
+        model = saved_model(origin, recipe)
         if fresh and family.started is not None:
             model = family.started(config, model, recipe.seed)
     more = {"features": way.out / "features"} if family.shares_features else {}

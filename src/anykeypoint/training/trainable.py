@@ -18,6 +18,7 @@ from ..models.generative.image_text import ImageTextNamer
 from ..models.generative.image_text_config import ImageTextConfig
 from ..models.generative.kptllm import KptLLM
 from ..models.generative.kptllm_config import KptLLMConfig
+from ..models.loading import from_folder
 from ..models.matching.heads.registry import head_class
 from ..models.matching.matcher_config import MatcherConfig
 from ..models.matching.matcher_folder import MODEL_TYPE, read_config
@@ -40,7 +41,8 @@ class Family:
     keys: names of the options in a YAML file that describes such a model.
     described: called with such a file's mapping and the file's name; gives the model's config.
     recipe: class of the config of a training.
-    build: called with a model's config and a seed; gives a new model.
+    build: called with a model's config and a seed, and where a recipe has `frozen_precision` with keep_half=; gives a
+        new model.
     train: called with a model, the data, a recipe, the folder of the run, which it writes, and quiet=.
     starts_from: whether a new model can start from a saved one of this `model_type`; None where it cannot from any.
     shares_features: whether `train` takes features=, a folder of image features that several runs share.
@@ -51,7 +53,7 @@ class Family:
     keys: frozenset[str]
     described: Callable[[dict, str], Any]
     recipe: type
-    build: Callable[[Any, int], Any]
+    build: Callable[..., Any]
     train: Callable[..., Any]
     skipped: str
     starts_from: Callable[[str | None], bool] | None = None
@@ -133,6 +135,21 @@ SAVED = {
     ImageTextNamer.model_type: IMAGE_TEXT,
     "llava": IMAGE_TEXT,
 }
+
+
+def new_model(family: Family, config: Any, recipe: Any) -> Any:
+    """A new model of a config for a training; the recipe says how its frozen weights are kept, see `_kept`."""
+    return family.build(config, recipe.seed, **_kept(recipe))
+
+
+def saved_model(folder: Path, recipe: Any) -> Any:
+    """The model of a folder for a training; the recipe says how its frozen weights are kept, see `_kept`."""
+    return from_folder(folder, **_kept(recipe))
+
+
+def _kept(recipe: Any) -> dict[str, bool]:
+    """What loads a model without float32 copies of weights that its training keeps in half precision anyway."""
+    return {"keep_half": True} if getattr(recipe, "frozen_precision", "fp32") == "bf16" else {}
 
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"  # YAML files that come with the package

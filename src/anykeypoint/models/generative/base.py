@@ -99,13 +99,13 @@ class GenerativeModel(PredictsMany, nn.Module):
     # --- folders ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def build(cls, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32) -> Self:
+    def build(cls, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32, *, keep_half: bool = False) -> Self:
         """A new model in eval mode: pretrained encoder and language model, everything else random from the seed.
 
         config: of the class `config_class`.
-        dtype: precision of the language model.
+        dtype, keep_half: precision of the language model, see `build_language`.
         """
-        return storage.build(cls, config, seed, dtype)
+        return storage.build(cls, config, seed, dtype, keep_half)
 
     @classmethod
     def read_config(cls, folder: str | Path) -> Any:

@@ -334,9 +334,9 @@ class CapeLLMView:
         return answers
 
 
-def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> CapeLLM:
+def load(folder: str | Path, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> CapeLLM:
     """The CapeLLM of a folder that this library saved; see `storage.load`."""
-    return storage.load(CapeLLM, folder, dtype)
+    return storage.load(CapeLLM, folder, dtype, keep_half)
 
 
 def _checked_order(order: Sequence[int] | None, count: int) -> list[int]:

@@ -8,6 +8,7 @@ Letters: B pictures, S side of a crop in pixels, T tokens of an answer, P points
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,8 @@ from ...pose import Identified
 from ..arguments import CategoryLike, check_points
 from ..folders import fill, read_settings, write_folder
 from ..found_names import likeliest
-from ..sources.hub import load_model, load_processor
+from ..precision import keep_frozen_halves, load_unrounded
+from ..sources.hub import load_model, load_processor, stored_half
 from ..tuning import lora_state, tune
 from ..view import cut_object
 from .image_text_config import ImageTextConfig
@@ -55,19 +57,28 @@ class ImageTextNamer(nn.Module):
         self.prompt = self._chat()
 
     @classmethod
-    def build(cls, config: ImageTextConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> Self:
+    def build(
+        cls, config: ImageTextConfig, seed: int = 0, dtype: torch.dtype = torch.float32, *, keep_half: bool = False
+    ) -> Self:
         """A new model in eval mode; InputError where it cannot be had, or has no chat template.
 
         seed: of the adapters.
         dtype: precision of the weights.
+        keep_half: in float32, keep the weights of frozen linear layers as they are stored where that is half precision;
+            see `keep_frozen_halves`.
         """
         from transformers import AutoModelForImageTextToText
 
         processor = load_processor(config.source)
-        model = load_model(AutoModelForImageTextToText, config.source, dtype, trust_remote_code=False)
+        load = partial(load_model, AutoModelForImageTextToText, config.source, trust_remote_code=False)
+        keep_half = keep_half and dtype == torch.float32
+        network = load_unrounded(load, stored_half(config.source)) if keep_half else load(dtype)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return cls(config, model, processor).eval()
+            model = cls(config, network, processor).eval()
+        if keep_half:
+            keep_frozen_halves(network)
+        return model
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors, which holds the adapters alone; see `load`."""
@@ -224,22 +235,23 @@ class ImageTextNamer(nn.Module):
         }
 
 
-def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> ImageTextNamer:
+def load(folder: str | Path, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> ImageTextNamer:
     """The model of a folder of this library, in eval mode. A frozen one needs config.json alone:
     {"model_type": "image_text", "source": "llava-hf/llava-1.5-7b-hf"}.
 
-    dtype: precision of the weights.
+    dtype, keep_half: precision of the weights, see `ImageTextNamer.build`.
     """
     folder = Path(folder)
-    model = ImageTextNamer.build(ImageTextConfig.from_dict(read_settings(folder, ImageTextNamer.model_type)), 0, dtype)
+    config = ImageTextConfig.from_dict(read_settings(folder, ImageTextNamer.model_type))
+    model = ImageTextNamer.build(config, 0, dtype, keep_half=keep_half)
     if adapters := lora_state(model.model):
         fill(folder, adapters)
     return model.eval()
 
 
-def load_llava(folder: str | Path, dtype: torch.dtype = torch.float32) -> ImageTextNamer:
+def load_llava(folder: str | Path, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> ImageTextNamer:
     """A LLaVA of transformers as it was published, with our ring and question (Table 1, "LLaVA").
 
-    dtype: precision of the weights.
+    dtype, keep_half: precision of the weights, see `ImageTextNamer.build`.
     """
-    return ImageTextNamer.build(ImageTextConfig(str(folder)), 0, dtype)
+    return ImageTextNamer.build(ImageTextConfig(str(folder)), 0, dtype, keep_half=keep_half)

@@ -32,12 +32,14 @@ class KptLLM(KptLLMNetwork):
     prompts = ("text", "example", "both", "identify")
 
     @classmethod
-    def build(cls, config: KptLLMConfig, seed: int = 0, dtype: torch.dtype = torch.float32) -> Self:
+    def build(
+        cls, config: KptLLMConfig, seed: int = 0, dtype: torch.dtype = torch.float32, *, keep_half: bool = False
+    ) -> Self:
         """As every generative model's; one that starts from a LLaVA-1.5 also has its projector (Sec. 4.1.3).
 
-        dtype: precision of the language model.
+        dtype, keep_half: precision of the language model, see `build_language`.
         """
-        model = super().build(config, seed, dtype)
+        model = super().build(config, seed, dtype, keep_half=keep_half)
         if config.llava is not None and (checkpoint := LlavaCheckpoint.at(config.llava)) is not None:
             checkpoint.fill_projector(model.projection)
         return model
@@ -105,6 +107,6 @@ class KptLLM(KptLLMNetwork):
         return self.encode(image, box).identify(points, known, called)
 
 
-def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> KptLLM:
+def load(folder: str | Path, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> KptLLM:
     """The KptLLM of a folder that this library saved; see `storage.load`."""
-    return storage.load(KptLLM, folder, dtype)
+    return storage.load(KptLLM, folder, dtype, keep_half)

@@ -50,6 +50,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 def load(
     folder: str | Path,
     dtype: torch.dtype = torch.float32,
+    keep_half: bool = False,
     *,
     base: str | None = None,
     tokenizer: str | None = None,
@@ -58,7 +59,8 @@ def load(
     """The model of a released checkpoint, in eval mode.
 
     folder: with the files above.
-    dtype: precision of the language model; encoder and projection are float32, as in the released evaluation.
+    dtype, keep_half: precision of the language model, see `build_language`; encoder and projection are float32, as in
+        the released evaluation.
     base: folder or hub id of the base language model; None takes the one that the checkpoint names, relative to its
         folder.
     tokenizer: folder or hub id; None takes the checkpoint's, or else the one of the base language model's folder.
@@ -86,7 +88,7 @@ def load(
     adapters = read_released(folder / ADAPTERS) if config.language.tuning == "lora" else {}
     projection = read_released(folder / PROJECTION)
     # The language model is by far the largest part, so it is built when everything else has been read and checked.
-    model = CapeLLM(config, encoder, *build_language(config.language, dtype))
+    model = CapeLLM(config, encoder, *build_language(config.language, dtype, keep_half))
     load_lora_state(model.language, adapters)
     expected = {name: tuple(tensor.shape) for name, tensor in model.projection.state_dict().items()}
     check_tensors(expected, projection, f"The projection's weights in {folder / PROJECTION}")

@@ -27,15 +27,15 @@ from ..tuning import lora_state
 TOWERS = ("encoder", "language")
 
 
-def build(kind: Any, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
+def build(kind: Any, config: Any, seed: int = 0, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> Any:
     """A model in eval mode with pretrained towers, everything else random from the seed.
 
-    dtype: precision of the language model.
+    dtype, keep_half: precision of the language model, see `build_language`.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = build_encoder(config.vision)
-        language, tokenizer = build_language(config.language, dtype)
+        language, tokenizer = build_language(config.language, dtype, keep_half)
         model = kind(config, encoder, language, tokenizer)
     return model.eval()
 
@@ -79,10 +79,10 @@ def read_config(kind: Any, folder: Path) -> Any:
     return kind.config_class.from_dict(read_settings(folder, kind.model_type))
 
 
-def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32) -> Any:
+def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32, keep_half: bool = False) -> Any:
     """Rebuild a saved model in eval mode: the towers' base weights from where its config says, then the folder's.
 
-    dtype: precision of the language model.
+    dtype, keep_half: precision of the language model, see `build_language`.
 
     Raises InputError for a folder of another kind, and one that lists unknown, missing and wrongly shaped tensors.
     """
@@ -93,7 +93,7 @@ def load(kind: Any, folder: str | Path, dtype: torch.dtype = torch.float32) -> A
         encoder: ImageEncoder = encoder_from_model(EfficientNetLite2(), config.vision)
     else:
         encoder = build_encoder(config.vision)
-    language, tokenizer = build_language(config.language, dtype)
+    language, tokenizer = build_language(config.language, dtype, keep_half)
     model = kind(config, encoder, language, tokenizer)
     fill(folder, changed_tensors(model))
     model.seen_names = read_seen(folder)

@@ -4,6 +4,7 @@ Weights are read only from safetensors, and code in a repository is never run. t
 needed.
 """
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from typing import Any
 import torch
 
 from ...errors import InputError, first_few
+
+COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")  # tables that old files hold and networks compute
+_HALVES = {"BF16": torch.bfloat16, "F16": torch.float16}
 
 
 def load_config(source: str) -> Any:
@@ -103,6 +107,38 @@ def weight_files(source: str) -> list[Path]:
     if files := sorted(folder.glob("*.safetensors")):
         return files
     raise InputError(f"{source} has no safetensors weights; convert them to model.safetensors and give that folder.")
+
+
+def stored_half(source: str) -> torch.dtype | None:
+    """The half precision that all weights of a hub id or folder are stored in; None where there is no such one.
+
+    Reads the heads of the files that `load_model` reads, and no weight.
+    """
+    kinds: set[str] = set()
+    for file in _model_files(source):
+        with open_tensors(file) as tensors:
+            names = [name for name in tensors.keys() if not name.endswith(COMPUTED)]  # noqa: SIM118 - no mapping
+            kinds |= {tensors.get_slice(name).get_dtype() for name in names}
+    floating = {kind for kind in kinds if kind.startswith(("BF", "F"))}
+    return _HALVES.get(floating.pop()) if len(floating) == 1 else None
+
+
+def _model_files(source: str) -> list[Path]:
+    """The safetensors files that transformers reads of a hub id or folder; none where it has none of the usual name."""
+    from huggingface_hub import snapshot_download
+
+    whole, index = "model.safetensors", "model.safetensors.index.json"
+    folder = Path(_checked(source))
+    on_hub = not folder.is_dir()
+    with _one_sentence(source):
+        if on_hub:
+            folder = Path(snapshot_download(source, allow_patterns=[whole, index]))
+        if (folder / whole).is_file() or not (folder / index).is_file():
+            return [file for file in [folder / whole] if file.is_file()]
+        names = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
+        if on_hub:
+            folder = Path(snapshot_download(source, allow_patterns=names))
+    return [folder / name for name in names]
 
 
 def open_tensors(file: Path) -> Any:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ..tensors import check_tensors
-from .hub import load_config, load_model, load_state, open_tensors, read_config, weight_files
+from .hub import COMPUTED, load_config, load_model, load_state, open_tensors, read_config, weight_files
 
 MODEL_TYPES = ("llava", "llava_llama")  # `model_type` of such a checkpoint's config.json
 
@@ -41,7 +41,6 @@ _NAMES: dict[str, tuple[tuple[str, str], ...]] = {
         (r"(model\.(?:embed_tokens|layers|norm)\..+|lm_head\.weight)", r"\1"),
     ),
 }
-_COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")  # tables that old files hold and networks compute
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class LlavaCheckpoint:
         for file in weight_files(self.source):
             with open_tensors(file) as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - the reader of safetensors is no mapping
-                    if not name.endswith(_COMPUTED):
+                    if not name.endswith(COMPUTED):
                         part, ours = self._ours(name)
                         places[part][ours] = (file, name)
         return places

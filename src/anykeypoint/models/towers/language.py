@@ -4,6 +4,7 @@ Any decoder-only model with rotary positions and the usual layout (embed_tokens,
 named ones are those of CapeLLM's comparison (supplement, choice of LLM), and a small one that needs no account.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +14,9 @@ import torch
 from ...configs.checks import check_text, check_whole, near_names
 from ...configs.strict import Config
 from ...errors import InputError
-from ..precision import language_to_precision
+from ..precision import keep_frozen_halves, language_to_precision, load_unrounded
 from ..sources import packages
-from ..sources.hub import load_config, load_model, load_tokenizer
+from ..sources.hub import load_config, load_model, load_tokenizer, stored_half
 from ..sources.llava import LlavaCheckpoint
 from ..tuning import LoraOptions, check_tuning, tune
 
@@ -71,10 +72,14 @@ class LanguageConfig(Config):
             raise InputError(f"The lora field must be LoraOptions, but got {self.lora!r}.")
 
 
-def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+def build_language(
+    config: LanguageConfig, dtype: torch.dtype = torch.float32, keep_half: bool = False
+) -> tuple[Any, Any]:
     """(model, tokenizer) of `config`: a causal language model of transformers in eval mode, tuned as the config says.
 
     dtype: precision of the layers; see `language_to_precision`.
+    keep_half: in float32, keep the weights of frozen linear layers as they are stored where that is half precision; see
+        `keep_frozen_halves`.
 
     A tokenizer without a padding token pads with its end-of-text token, as the released CapeLLM does.
     Raises InputError where the model cannot be had, or does not have the layout that decoding relies on.
@@ -95,16 +100,22 @@ def build_language(config: LanguageConfig, dtype: torch.dtype = torch.float32) -
                 "give it one."
             )
         tokenizer.pad_token = tokenizer.eos_token
-    half = dtype != torch.float32
-    if llava is None:
+
+    def load(precision: torch.dtype | str) -> Any:
+        if llava is not None:
+            return llava.language(deepcopy(settings), precision)
+        return load_model(AutoModelForCausalLM, source, precision, config=deepcopy(settings), trust_remote_code=False)
+
+    if dtype != torch.float32:
         # Half precision reads the weights as they are stored, so that what stays float32 is not rounded first.
-        stored = "auto" if half else dtype
-        model = load_model(AutoModelForCausalLM, source, stored, config=settings, trust_remote_code=False)
-    else:
-        model = llava.language(settings, torch.float32 if half else dtype)
-    if half:
+        model = load("auto" if llava is None else torch.float32)
         language_to_precision(model, dtype)
-    tune(model, config.tuning, config.lora)
+        tune(model, config.tuning, config.lora)
+    else:
+        model = load_unrounded(load, stored_half(source) if keep_half and config.tuning != "full" else None)
+        tune(model, config.tuning, config.lora)
+        if keep_half:
+            keep_frozen_halves(model)
     return model.eval(), tokenizer
 
 

@@ -16,11 +16,12 @@ from ...forms.dataset import Dataset, LabelledObject
 from ...geometry import visible_in
 from ...images import read_picture
 from ...models.generative.image_text import ImageTextNamer
+from ...models.precision import fixed_linears
 from .. import loop
 from ..rates import cosine_rate
 from ..trainer import MicroBatch, StepPlan, Trainer
 from .image_text_config import ImageTextTrainConfig
-from .memory import fixed_linears, halve_frozen, recomputed_layers
+from .memory import halve_frozen, recomputed_layers
 
 
 def train(

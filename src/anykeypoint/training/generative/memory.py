@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ...decoding import packed_forward
 from ...errors import InputError
 from ...models.generative.base import GenerativeModel
 from ...models.generative.storage import changed_tensors
+from ...models.precision import HalfLinear, fixed_linears
 
 KERNELS = "64"  # of the 1024 that torch keeps otherwise, twice
 KERNEL_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
@@ -29,17 +29,6 @@ def keep_few_kernels() -> None:
     """
     for name in KERNEL_VARIABLES:
         os.environ.setdefault(name, KERNELS)
-
-
-class HalfLinear(nn.Linear):
-    """A frozen linear layer with weights in bfloat16. Where nothing is mixed, it computes in its input's precision."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """As of any linear layer."""
-        if torch.is_autocast_enabled(values.device.type):
-            return super().forward(values)
-        bias = None if self.bias is None else self.bias.to(values.dtype)
-        return F.linear(values, self.weight.to(values.dtype), bias)
 
 
 def halve_frozen(layers: Iterable[nn.Linear]) -> None:
@@ -61,31 +50,6 @@ def frozen_linears(model: GenerativeModel) -> list[nn.Linear]:
         for name, layer in fixed_linears(network).items()
         if f"{tower}.{name}.weight" not in saved
     ]
-
-
-def fixed_linears(network: nn.Module) -> dict[str, nn.Linear]:
-    """The linear layers of a network, by name, whose weights no training changes; adapters are none of them.
-
-    Nor is an output layer that has the weights of the embeddings, as mixed precision does not round these.
-    """
-    others = (part for part in network.modules() if type(part) is not nn.Linear)
-    shared = {id(parameter) for part in others for parameter in part.parameters(recurse=False)}
-    found = {}
-    for name, layer in _linear_layers(network):
-        parameters = list(layer.parameters(recurse=False))
-        fixed = not any(parameter.requires_grad or id(parameter) in shared for parameter in parameters)
-        if fixed and ".lora_" not in name:
-            found[name] = layer
-    return found
-
-
-def _linear_layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Linear]]:
-    """The linear layers of a network by name, but for those of parts that stay float32."""
-    if type(module) is nn.Linear:
-        yield name, module
-    elif not getattr(module, "stays_float32", False):
-        for key, part in module.named_children():
-            yield from _linear_layers(part, f"{name}.{key}" if name else key)
 
 
 @contextmanager
