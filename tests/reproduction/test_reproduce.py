@@ -6,14 +6,17 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from other_process import training_in
 from toy_tables import write_toy
 
 from anykeypoint import cli
 from anykeypoint.reproduction import tables
+from anykeypoint.reproduction.configured import Length
 from anykeypoint.reproduction.figures import Figure
 from anykeypoint.reproduction.places import Places
 from anykeypoint.reproduction.table_page import markdown
 from anykeypoint.reproduction.table_run import MEASURED, ReproductionConfig, RowResult, TableResult, reproduce
+from anykeypoint.reproduction.trainings import training_of
 from anykeypoint.training.progress import TrainingLog
 
 
@@ -128,6 +131,33 @@ def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, caps
     rows = {row["row"]: row for row in json.loads((tmp_path / "out" / "toy-table-1-items-2.json").read_text())["rows"]}
     assert code == 1 and "'mode': out of memory." in err and "failed: out of memory" in printed
     assert rows["greedy search"]["figures"]["mpck"]["ours"]["value"] is not None and log_of(tmp_path / "out") == [1]
+
+
+def test_a_row_that_another_process_trains_is_named_and_the_others_run(folder, tmp_path, capsys):
+    paper = tables.all_papers()[0]
+    (row,) = paper.tables["table-2"].rows
+    training = training_of(paper, row, row.settings["field"][0], Length(items=2))
+    out, options = tmp_path / "out", ("toy-table-2", "toy-table-1", "--scale", "field", "--items", 2)
+    with training_in(training.folder(out)) as other:
+        code, printed, err = run(capsys, folder, *options, "-o", out)
+        assert code == 1 and "toy-table-2, 'guided': Another process trains in" in " ".join(err.split())
+        assert f"(process {other.pid}, since" in " ".join(err.split()) and "failed: Another process trains" in printed
+        assert not (training.folder(out) / "run").exists()
+    assert page_of(out, "toy-table-1-items-2")[0]["greedy search"] == "measured"
+    assert page_of(out, "toy-table-2-items-2")[0]["guided"] == "failed"
+    assert run(capsys, folder, *options, "-o", out)[0] == 0 and training.is_done(out)
+
+
+def test_a_row_that_another_process_measures_is_named(folder, tmp_path, capsys):
+    out, options = tmp_path / "out", ("toy-table-1", "--scale", "field", "--items", 2, "--rows", "mode")
+    assert run(capsys, folder, *options, "-o", out)[0] == 0
+    (evaluation,) = out.glob("evaluations/capellm-*")
+    (evaluation / "results.json").unlink()
+    lines = (evaluation / "predictions.jsonl").read_bytes()
+    with training_in(evaluation):
+        code, _, err = run(capsys, folder, *options, "-o", out)
+    assert code == 1 and "'mode': Another process measures in" in " ".join(err.split())
+    assert (evaluation / "predictions.jsonl").read_bytes() == lines
 
 
 def test_figures_of_labels_or_weights_that_changed_since_are_not_given_for_those_of_now(folder, tmp_path, capsys):

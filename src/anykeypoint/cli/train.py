@@ -3,12 +3,16 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
 from . import console, options
+
+if TYPE_CHECKING:
+    from ..training.trainable import Family
+    from .validation import HeldOut
 
 
 def run(
@@ -71,11 +75,12 @@ def run(
     from ..models.folders import model_type
     from ..models.loading import find
     from ..training import trainable
+    from ..training.claims import check_unclaimed, claimed
     from ..training.flips import flip_lines
-    from ..training.progress import crop_counts
     from . import validation
 
     check_folder(out)
+    check_unclaimed(out)
     described, own_recipe = {}, {}
     if model is not None:
         described, own_recipe = trainable.parts(load_yaml(trainable.find_yaml(model)), str(model))
@@ -102,19 +107,28 @@ def run(
         config = replace(config, allow_unpaired=True)
     share = held_out if held_out is not None else validation.SHARE if start is not None and new is None else 0.0
     held = validation.hold_out(dataset, share, config.seed)
-    dataset = held.data
-    flip_lines((item.category for item in dataset.objects), config)  # refused before a model is built
-    if start is None:
-        built = trainable.new_model(family, new, config)
-    else:
-        built = trainable.saved_model(find(start), config)
-        if new is not None:
-            built = family.started(new, built, config.seed)
+    flip_lines((item.category for item in held.data.objects), config)  # refused before a model is built
+    with claimed(out):
+        if start is None:
+            built = trainable.new_model(family, new, config)
+        else:
+            built = trainable.saved_model(find(start), config)
+            if new is not None:
+                built = family.started(new, built, config.seed)
+        _train(family, built, held, config, out)
+    return 0
+
+
+def _train(family: "Family", built: Any, held: "HeldOut", config: Any, out: Path) -> None:
+    """Train a model on what is not held out, and say what became of it."""
+    from ..training.progress import crop_counts
+    from . import validation
+
     # Asked of the environment: accelerate's PartialState, built before the trainer's Accelerator, would make each
     # process take itself for the only one where ACCELERATE_USE_CPU is set.
     main = int(os.environ.get("RANK", "0")) == 0
     before = validation.measured(built, held) if main else {}
-    family.train(built, dataset, config, out, quiet=console.is_quiet())
+    family.train(built, held.data, config, out, quiet=console.is_quiet())
     if main:
         after = validation.measured(validation.as_saved(built, config, out), held) if held.objects else {}
         if after:
@@ -123,4 +137,3 @@ def run(
         trained, skipped = crop_counts(out)
         print(f"{skipped} of {trained + skipped} {family.skipped}.")
         print(f"Written to {out / 'model'}; the log of all steps is {out / 'log.jsonl'}")
-    return 0

@@ -23,6 +23,7 @@ from ..forms.registry import fingerprint, read
 from ..io import write_bytes
 from ..models.arguments import let_answer
 from ..models.loading import find, load
+from ..training.claims import claimed
 from .configured import asked
 from .places import Places
 from .settings import Setting
@@ -94,14 +95,14 @@ def measure(
 ) -> dict[str, Any]:
     """Measure what is not measured yet, and give the results. A run that was stopped goes on.
 
-    Raises InputError where the folder's measurement is of other labels or of another training's weights; of one that is
-    done the labels need not be here any more.
+    Raises InputError where the folder's measurement is of other labels or of another training's weights, and where
+    another process measures it; of one that is done the labels need not be here any more.
 
     places: where labels and pictures are. out: the output folder.
     device: that the model is loaded on. command: the command line, for the report. progress: shows a bar.
     """
     if not measured.is_done(out):
-        with _timed(measured.folder(out) / SECONDS):
+        with claimed(measured.folder(out), "measures"), _timed(measured.folder(out) / SECONDS):
             _run(measured, places, out, device, command, progress)
     return measured_before(measured, places, out)
 

@@ -21,6 +21,7 @@ from ..forms.registry import fingerprint, read
 from ..io import file_digest, write_bytes
 from ..models.folders import model_digest
 from ..models.loading import find
+from ..training.claims import claimed
 from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
@@ -135,23 +136,33 @@ class TrainingWay:
 def train(training: Training, way: TrainingWay) -> Path:
     """Train what is not trained yet, and give the folder of the model.
 
-    Raises InputError where the labels are not those that the folder's training began with; of a training that is done
-    they need not be here any more.
+    Raises InputError where the labels are not those that the folder's training began with, of which a training that is
+    done needs none any more, and where another process trains it.
     """
     out, places = way.out, way.places
     if training.is_done(out):
         check_labels(training, places, out)
         return training.model(out)
-    folder, configs, setting = training.folder(out), training.configs, training.setting
+    folder, setting = training.folder(out), training.setting
     start = training.start and train(training.start, way)
+    if setting.trained != UNTRAINED:
+        check_labels(training, places, out)
+    with claimed(folder):
+        if not training.is_done(out):  # by another process, meanwhile
+            _train(training, way, start)
+    return training.model(out)
+
+
+def _train(training: Training, way: TrainingWay, start: Path | None) -> None:
+    """Train, in a folder that is claimed; start: folder of the model that the training starts from, if it is one."""
+    out, places, folder = way.out, way.places, training.folder(way.out)
+    configs, setting = training.configs, training.setting
     origin = start or (find(training.start_folder) if training.start_folder else None)
     counts: dict[str, Any] = {}
     if setting.trained == UNTRAINED:
         configs.family.build(located(configs.model, places), configs.recipe.seed).save_pretrained(training.model(out))
     else:
         spec = places.labels(setting.train)
-        check_labels(training, places, out)
-        folder.mkdir(parents=True, exist_ok=True)
         _write(folder / BEGUN, {"decided_by": training.decisive, "labels": fingerprint(spec)})
         words = wanted_phrases(configs.recipe, configs.model, origin)
         dataset = read(spec, places.images(setting.train_images), phrases=words)
@@ -164,7 +175,6 @@ def train(training: Training, way: TrainingWay) -> Path:
                 origin, fresh = folder / name / "model", False
         counts = {"objects": len(dataset.objects), **_counts(folder)}
     _write(folder / DONE, {**_read(folder / BEGUN), **counts, "weights": model_digest(training.model(out))})
-    return training.model(out)
 
 
 def check_labels(training: Training, places: Places, out: Path) -> None:

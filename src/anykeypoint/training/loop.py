@@ -28,6 +28,7 @@ from ..errors import InputError
 from ..forms.dataset import label_lines
 from ..models.seen_names import SeenNames
 from .checkpoints import newest_valid, remove_leftovers, save_checkpoint, step_of
+from .claims import claimed
 from .flips import flip_lines, say_flips
 from .product_speed import slow_precision
 from .progress import TrainingLog
@@ -116,8 +117,8 @@ def run(
     Writes `out/log.jsonl` (a line per step with loss, its terms, learning rate, gradient norm and numbers of crops),
     the same as curves in `out/tensorboard` where TensorBoard is installed, `out/flips.txt` with what mirrored crops
     exchange, where the recipe flips, and at the end the model's folder `out/model`. Raises InputError when nothing is
-    trainable, when the checkpoint was made with other options, when a name has a side without a partner (`flips`), or
-    on a loss that is not finite.
+    trainable, when another process trains in `out`, when the checkpoint was made with other options, when a name has a
+    side without a partner (`flips`), or on a loss that is not finite.
 
     trainer: the model, its data and the options of the run.
     out: folder of the run; it is created.
@@ -133,6 +134,20 @@ def run(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("Nothing of the model is trainable: all of it has requires_grad off; build or load it anew.")
     lines = flip_lines(trainer.categories(), config)
+    with claimed(out):
+        _run(trainer, out, lines, on_step, stop_after, quiet)
+
+
+def _run(
+    trainer: Trainer,
+    out: Path,
+    lines: Sequence[str],
+    on_step: Callable[[int, dict[str, float]], None] | None,
+    stop_after: int | None,
+    quiet: bool,
+) -> None:
+    """See `run`; lines: what mirrored crops exchange, see `flip_lines`."""
+    model, config = trainer.model, trainer.config
     patience = InitProcessGroupKwargs(timeout=_PATIENCE)
     accelerator = Accelerator(
         mixed_precision="bf16" if config.precision == "bf16" else "no", kwargs_handlers=[patience]
