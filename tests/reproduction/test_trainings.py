@@ -145,10 +145,13 @@ def test_a_launched_training_is_a_command_that_gives_the_same_model(toy, tmp_pat
         return SimpleNamespace(returncode=ended.value.code)
 
     monkeypatch.setattr(launching.subprocess, "run", run)
-    (only,) = trainings(toy([{"row": "plain", "recipe": {"features": "live"}}]))
+    (only,) = trainings(toy([{"row": "plain"}]))
     places, folders = Places(tmp_path / "data"), []
     for launch in (None, tmp_path / "two.yaml"):
-        folders.append(train(only, TrainingWay(places, tmp_path / f"out {launch is None}", quiet=True, launch=launch)))
+        out = tmp_path / f"out {launch is None}"
+        folders.append(train(only, TrainingWay(places, out, quiet=True, launch=launch)))
+        (kept,) = out.glob("**/features.npy")
+        assert kept.parent.parent == out / "features"  # where all trainings of the folder find them
     ours, theirs = (load_file(folder / "model.safetensors") for folder in folders)
     assert len(commands) == 1 and str(tmp_path / "two.yaml") in commands[0]
     assert commands[0][commands[0].index("--num_processes") + 1] == "1"

@@ -1,6 +1,7 @@
 """Features that are computed once: the same as computed on the fly, and kept through stops."""
 
 import json
+import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -25,9 +26,11 @@ from anykeypoint.models.matching.matcher_config import MatcherConfig
 from anykeypoint.models.matching.model import build
 from anykeypoint.models.towers.text import TextConfig
 from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
+from anykeypoint.training.generative.capellm_config import CapeLLMTrainConfig
 from anykeypoint.training.matching.feature_cache import FixedCropSampler, compute_features
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig, ModalityDropout
 from anykeypoint.training.matching.matcher_trainer import train
+from anykeypoint.training.trainable import CAPELLM, MATCHER, shared_features
 
 LIVE = MatcherTrainConfig(sampling="balanced", steps=3, batch=4, lr=1e-3, warmup=1, versions=2)
 CACHED = replace(LIVE, features="cached")
@@ -202,6 +205,45 @@ def test_trainings_with_other_seeds_share_the_features(tmp_path, data):
     assert np.array_equal(first.version(3, 1).pixels, other.version(3, 1).pixels)
     drawn = [[int(plan.crop(0, at, 0).pixels.sum()) for at in range(12)] for plan in (first, other)]
     assert drawn[0] != drawn[1] and set(drawn[0]) == set(drawn[1])
+
+
+class Interrupted(Counter):
+    """The same, that calls a function before it computes a crop for the time that `at` says, counted from 0."""
+
+    def __init__(self, at, call):
+        super().__init__()
+        self.calls, self.at, self.call = 0, at, call
+
+    def __call__(self, crops):
+        self.calls += 1
+        if self.calls == self.at + 1:
+            self.call()
+        return super().__call__(crops)
+
+
+def test_a_run_that_begins_while_another_one_makes_the_files_waits_for_them(tmp_path, data):
+    plan, second, found = FixedCropSampler(data, CROPS, 2), Counter(), []
+    thread = threading.Thread(target=lambda: found.append(kept(plan, tmp_path / "both", second)))
+    found.append(kept(plan, tmp_path / "both", Interrupted(0, thread.start)))  # its first crop tells the size
+    thread.join()
+    assert second.crops % 2 == 0  # two of each object, and none for the size: it found the files
+    whole = kept(plan, tmp_path / "alone", Counter())
+    assert len(found) == 2 and all(np.array_equal(whole, maps) for maps in found)
+
+
+def test_a_run_leaves_out_what_another_one_has_computed_meanwhile(tmp_path, data):
+    plan, second = FixedCropSampler(data, CROPS, 2), Counter()
+    first = Interrupted(3, lambda: kept(plan, tmp_path, second))  # at its third object
+    assert np.array_equal(kept(plan, tmp_path, first), kept(plan, tmp_path, Counter()))
+    assert first.crops == 1 + 2 * 3 and second.crops == 2 * (8 - 2)
+
+
+def test_a_folder_of_features_is_for_recipes_that_keep_some(tmp_path):
+    assert shared_features(MATCHER, CACHED, tmp_path) == {"features": tmp_path}
+    assert shared_features(CAPELLM, CapeLLMTrainConfig(), None) == {}
+    for family, recipe in ((MATCHER, LIVE), (CAPELLM, CapeLLMTrainConfig())):
+        with pytest.raises(InputError, match="--features is for a matcher whose recipe has features: cached"):
+            shared_features(family, recipe, tmp_path)
 
 
 def test_features_beyond_half_precision_are_refused(tmp_path, data):

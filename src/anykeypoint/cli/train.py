@@ -60,6 +60,14 @@ def run(
             "better; by default 0.2 where a saved model is trained further, else 0.",
         ),
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the features of a recipe with features: cached in this folder, where trainings with the same "
+            "crops and image encoder share them; by default in the run's.",
+        ),
+    ] = None,
     strict: options.Strict = False,
 ) -> int:
     """Train a CapeLLM, a KptLLM, a matcher, a few-shot baseline or an image-text model.
@@ -100,6 +108,7 @@ def run(
     config = from_mapping(family.recipe, given_recipe, str(recipe or model))
     if phrases is not None:
         config = trainable.with_phrases(config, phrases)
+    shared = trainable.shared_features(family, config, features)
     words = trainable.wanted_phrases(config, new, None if start is None else find(start))
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
     check_left(dataset, data, "to train on", console.note)
@@ -115,11 +124,11 @@ def run(
             built = trainable.saved_model(find(start), config)
             if new is not None:
                 built = family.started(new, built, config.seed)
-        _train(family, built, held, config, out)
+        _train(family, built, held, config, out, shared)
     return 0
 
 
-def _train(family: "Family", built: Any, held: "HeldOut", config: Any, out: Path) -> None:
+def _train(family: "Family", built: Any, held: "HeldOut", config: Any, out: Path, shared: dict[str, Path]) -> None:
     """Train a model on what is not held out, and say what became of it."""
     from ..training.progress import crop_counts
     from . import validation
@@ -128,7 +137,7 @@ def _train(family: "Family", built: Any, held: "HeldOut", config: Any, out: Path
     # process take itself for the only one where ACCELERATE_USE_CPU is set.
     main = int(os.environ.get("RANK", "0")) == 0
     before = validation.measured(built, held) if main else {}
-    family.train(built, held.data, config, out, quiet=console.is_quiet())
+    family.train(built, held.data, config, out, quiet=console.is_quiet(), **shared)
     if main:
         after = validation.measured(validation.as_saved(built, config, out), held) if held.objects else {}
         if after:

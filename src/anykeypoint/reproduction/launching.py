@@ -46,6 +46,7 @@ def run_launched(
     labels: tuple[str, Path | None],
     start: Path | None,
     folder: Path,
+    features: Path | None = None,
     quiet: bool = False,
 ) -> None:
     """Run `train` in the processes of a config file, and wait for it; a run that was stopped goes on.
@@ -56,6 +57,7 @@ def run_launched(
     labels: FORM:FILE and the folder of the pictures.
     start: folder of the model to start from; None for none.
     folder: of the run, where the files of model and recipe are written too.
+    features: folder of the image features that several runs share; None for a run without such.
     Raises InputError where it fails; what it printed says why.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +70,8 @@ def run_launched(
         arguments += ["--images", str(labels[1])]
     if start is not None:
         arguments += ["--start", str(start)]
+    if features is not None:
+        arguments += ["--features", str(features)]
     if quiet:
         arguments.append("-q")
     before = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launch)]

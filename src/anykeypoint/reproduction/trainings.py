@@ -25,7 +25,7 @@ from ..training.claims import claimed
 from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
-from ..training.trainable import new_model, saved_model, wanted_phrases
+from ..training.trainable import new_model, saved_model, shared_features, wanted_phrases
 from .configured import Configured, Length, configured, for_processes, with_items
 from .launching import processes_of, run_launched
 from .needs import described, located
@@ -225,10 +225,12 @@ def _run(
     counts = Counter(item.category for item in dataset.objects)
     recipe = with_items(recipe, configs.items, items_of_epoch(recipe, counts), processes)
     config = located(configs.model, way.places)
+    cached = family.shares_features and recipe.features == "cached"
+    features = way.out / "features" if cached else None
     if way.launch is not None:
         labels = (way.places.labels(setting.train), way.places.images(setting.train_images))
         description = described(setting.model, configs.model, config) if fresh else None
-        run_launched(way.launch, description, recipe, labels, origin, folder, way.quiet)
+        run_launched(way.launch, description, recipe, labels, origin, folder, features, way.quiet)
         return
     if origin is None:
         model = new_model(family, config, recipe)
@@ -236,7 +238,7 @@ def _run(
         model = saved_model(origin, recipe)
         if fresh and family.started is not None:
             model = family.started(config, model, recipe.seed)
-    more = {"features": way.out / "features"} if family.shares_features else {}
+    more = shared_features(family, recipe, features)
     family.train(model, dataset, recipe, folder, quiet=way.quiet, **more)
 
 

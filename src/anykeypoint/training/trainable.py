@@ -147,6 +147,18 @@ def saved_model(folder: Path, recipe: Any) -> Any:
     return from_folder(folder, **_kept(recipe))
 
 
+def shared_features(family: Family, recipe: Any, folder: Path | None) -> dict[str, Path]:
+    """What `Family.train` takes for a folder of features that several runs share; {} for None.
+
+    Raises InputError for a folder where the recipe keeps no features.
+    """
+    if folder is None:
+        return {}
+    if not (family.shares_features and recipe.features == "cached"):
+        raise InputError("--features is for a matcher whose recipe has features: cached; leave it out.")
+    return {"features": folder}
+
+
 def _kept(recipe: Any) -> dict[str, bool]:
     """What loads a model without float32 copies of weights that its training keeps in half precision anyway."""
     return {"keep_half": True} if getattr(recipe, "frozen_precision", "fp32") == "bf16" else {}

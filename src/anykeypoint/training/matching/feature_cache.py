@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -28,6 +29,7 @@ from ...forms.dataset import Dataset, picture_names
 from ...io import write_bytes
 from ...models.tensors import float32_hash
 from ...models.towers.image_encoder import ImageEncoder
+from ..claims import LOCK
 
 ABOUT, DONE, MAPS = "about.json", "done.npy", "features.npy"
 FULL = "fp32"  # the precision that features have where their folder states none
@@ -84,7 +86,8 @@ def compute_features(
 ) -> np.ndarray:
     """Feature maps of all crops of all objects, N V C h w float16, memory-mapped from a file in `folder`.
 
-    The processes share the objects, and a run that was stopped computes only those that are missing. Raises InputError
+    The processes share the objects, and a run that was stopped computes only those that are missing; runs at the same
+    time may have one folder, as each writes the same. Raises InputError
     where the folder holds features of other crops, of another encoder or in another precision, where its disk has no
     room for them, and where a feature exceeds float16.
 
@@ -99,13 +102,16 @@ def compute_features(
     about = {**_about(sampler, encoder), **({} if precision == FULL else {"precision": precision})}
     if accelerator.is_main_process:
         objects = (len(sampler.objects), sampler.versions)
-        _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:], quiet)
+        with _alone(folder):
+            _prepare(folder, about, objects, lambda: features(_crops(sampler, 0)[:1]).shape[1:], quiet)
     accelerator.wait_for_everyone()
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = range(accelerator.process_index, len(sampler.objects), accelerator.num_processes)
     missing = [index for index in own if not done[index]]
     shown = bool(missing) and accelerator.is_main_process and not quiet
     for index in track(missing, "features", console=Console(stderr=True), disable=not shown):
+        if done[index]:  # by another run, meanwhile
+            continue
         computed = features(_crops(sampler, index)).half().cpu().numpy()
         if not np.isfinite(computed).all():
             raise InputError(
@@ -126,6 +132,12 @@ def shared_folder(root: Path, sampler: FixedCropSampler, encoder: ImageEncoder, 
     return root / hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
+def _alone(folder: Path) -> FileLock:
+    """A context for one process of the machine at a time: files that another one is filling must not be made anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / LOCK)
+
+
 def _crops(sampler: FixedCropSampler, index: int) -> np.ndarray:
     """The pixels of all crops of an object, V S S 3."""
     return np.stack([sampler.version(index, version).pixels for version in range(sampler.versions)])
@@ -141,7 +153,6 @@ def _prepare(
     shape: gives C, h and w.
     quiet: the size of the files is not said on stderr.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ABOUT
     if path.exists():
         theirs = json.loads(path.read_text())
