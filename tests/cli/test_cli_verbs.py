@@ -327,6 +327,7 @@ def test_the_verbs_and_their_options_are_these():
             "--phrases",
             "--allow-missing",
             "--allow-unpaired",
+            "--features",
             "--held-out",
             "--strict",
         },
