@@ -28,7 +28,6 @@ from anykeypoint.models.towers.language import LanguageConfig, build_language
 from anykeypoint.models.tuning import LoraOptions
 from anykeypoint.training.generative import capellm_trainer
 
-pytestmark = pytest.mark.usefixtures("other_precision")
 LORA = LoraOptions(r=2, alpha=4)
 
 
