@@ -109,7 +109,8 @@ def run(
     if phrases is not None:
         config = trainable.with_phrases(config, phrases)
     shared = trainable.shared_features(family, config, features)
-    words = trainable.wanted_phrases(config, new, None if start is None else find(start))
+    origin = None if start is None else find(start)
+    words = trainable.wanted_phrases(config, new, origin)
     dataset = read(data, images, allow_missing=allow_missing, phrases=words, strict=strict)
     check_left(dataset, data, "to train on", console.note)
     if allow_unpaired:
@@ -118,12 +119,7 @@ def run(
     held = validation.hold_out(dataset, share, config.seed)
     flip_lines((item.category for item in held.data.objects), config)  # refused before a model is built
     with claimed(out):
-        if start is None:
-            built = trainable.new_model(family, new, config)
-        else:
-            built = trainable.saved_model(find(start), config)
-            if new is not None:
-                built = family.started(new, built, config.seed)
+        built = trainable.model_for(family, new, origin, config)
         _train(family, built, held, config, out, shared)
     return 0
 

@@ -25,7 +25,7 @@ from ..training.claims import claimed
 from ..training.episode_config import EpisodeTrainConfig
 from ..training.generative.generative_config import GenerativeTrainConfig
 from ..training.run_config import RunConfig
-from ..training.trainable import new_model, saved_model, shared_features, wanted_phrases
+from ..training.trainable import keeps_features, model_for, shared_features, wanted_phrases
 from .configured import Configured, Length, configured, for_processes, with_items
 from .launching import processes_of, run_launched
 from .needs import described, located
@@ -225,21 +225,14 @@ def _run(
     counts = Counter(item.category for item in dataset.objects)
     recipe = with_items(recipe, configs.items, items_of_epoch(recipe, counts), processes)
     config = located(configs.model, way.places)
-    cached = family.shares_features and recipe.features == "cached"
-    features = way.out / "features" if cached else None
+    features = way.out / "features" if keeps_features(family, recipe) else None
     if way.launch is not None:
         labels = (way.places.labels(setting.train), way.places.images(setting.train_images))
         description = described(setting.model, configs.model, config) if fresh else None
         run_launched(way.launch, description, recipe, labels, origin, folder, features, way.quiet)
         return
-    if origin is None:
-        model = new_model(family, config, recipe)
-    else:
-        model = saved_model(origin, recipe)
-        if fresh and family.started is not None:
-            model = family.started(config, model, recipe.seed)
-    more = shared_features(family, recipe, features)
-    family.train(model, dataset, recipe, folder, quiet=way.quiet, **more)
+    model = model_for(family, config if fresh else None, origin, recipe)
+    family.train(model, dataset, recipe, folder, quiet=way.quiet, **shared_features(family, recipe, features))
 
 
 def items_of_epoch(recipe: RunConfig, counts: Mapping[Category, int]) -> int:

@@ -137,14 +137,26 @@ SAVED = {
 }
 
 
-def new_model(family: Family, config: Any, recipe: Any) -> Any:
-    """A new model of a config for a training; the recipe says how its frozen weights are kept, see `_kept`."""
-    return family.build(config, recipe.seed, **_kept(recipe))
+def model_for(family: Family, config: Any, start: Path | None, recipe: Any) -> Any:
+    """The model that a training begins with; the recipe says how its frozen weights are kept, see `_kept`.
+
+    config: of a new model; None where the saved one is trained further.
+    start: folder of the saved model, which a new one is built on; None for none.
+    """
+    if start is None:
+        return family.build(config, recipe.seed, **_kept(recipe))
+    model = saved_model(start, recipe)
+    return model if config is None else family.started(config, model, recipe.seed)
 
 
 def saved_model(folder: Path, recipe: Any) -> Any:
     """The model of a folder for a training; the recipe says how its frozen weights are kept, see `_kept`."""
     return from_folder(folder, **_kept(recipe))
+
+
+def keeps_features(family: Family, recipe: Any) -> bool:
+    """Whether a training keeps image features in a folder that several runs can share."""
+    return family.shares_features and recipe.features == "cached"
 
 
 def shared_features(family: Family, recipe: Any, folder: Path | None) -> dict[str, Path]:
@@ -154,7 +166,7 @@ def shared_features(family: Family, recipe: Any, folder: Path | None) -> dict[st
     """
     if folder is None:
         return {}
-    if not (family.shares_features and recipe.features == "cached"):
+    if not keeps_features(family, recipe):
         raise InputError("--features is for a matcher whose recipe has features: cached; leave it out.")
     return {"features": folder}
 

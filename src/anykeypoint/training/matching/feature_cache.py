@@ -87,9 +87,9 @@ def compute_features(
     """Feature maps of all crops of all objects, N V C h w float16, memory-mapped from a file in `folder`.
 
     The processes share the objects, and a run that was stopped computes only those that are missing; runs at the same
-    time may have one folder, as each writes the same. Raises InputError
-    where the folder holds features of other crops, of another encoder or in another precision, where its disk has no
-    room for them, and where a feature exceeds float16.
+    time may have one folder, as each writes the same. Raises InputError where the folder holds features of other crops,
+    of another encoder or in another precision, where its disk has no room for them, and where a feature exceeds
+    float16.
 
     sampler: the objects and their crops.
     encoder: the image encoder, whose weights and sizes identify the features.
