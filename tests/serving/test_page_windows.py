@@ -104,7 +104,7 @@ def test_a_finger_takes_a_point_out_of_the_list_in_a_small_window(browser, serve
         assert name.evaluate("(one) => one.scrollWidth <= one.clientWidth"), "the names have room beside it"
         page.tap("[aria-label='Remove the point left ear']")
         until(lambda: page.locator("#points li").count() == 3, "it is gone")
-        assert page.locator('.dot[data-key="left ear"]').count() == 0
+        until(lambda: page.locator('.dot[data-key="left ear"]').count() == 0, "and its dot, which is drawn next")
         assert page.locator("#points input:focus").count() == 0, "no keyboard comes over the picture"
         watched.close()
 
