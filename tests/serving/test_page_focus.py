@@ -178,6 +178,8 @@ def test_a_point_that_has_no_place_any_longer_hands_the_focus_to_the_picture(tin
     is_settled(page)
     number = current(page)
     hold_picture(page)
+    saves = []  # what the server answers to one has the model's places again
+    page.route(f"**/v1/project/pictures/{number}/label", lambda route: saves.append(route))
     page.evaluate(
         """import("./state.js").then(({ set, state }) => {
           const { label, answer } = state.picture;
@@ -189,6 +191,8 @@ def test_a_point_that_has_no_place_any_longer_hands_the_focus_to_the_picture(tin
     page.keyboard.press("a")
     page.wait_for_selector('.dot[data-key="nose"]', state="detached")
     assert page.evaluate(FOCUSED) == "stage"
+    until(lambda: page.wait_for_timeout(20) or saves, "the label is sent")
+    saves[0].continue_()
     is_saved(page)
     assert label(folder, number)["points"]["nose"][2] == 0
 
