@@ -3,8 +3,9 @@
     python benchmarks/data.py --data coco:labels.json --images photos/ --json data.json
 
 Loading: pictures per second of worker processes that decode with Pillow alone, that build training conversations
-(CapeLLM's recipe, with the shipped default or --model) and that build episodes (GraphCape's recipe, one example). Each
-loader's share of plain decoding within one round is the number to compare: files, disk and machine cancel out.
+(CapeLLM's recipe, with the shipped default or --model), that build episodes (GraphCape's recipe, one example) and that
+draw made-up objects. Each loader's share of plain decoding within one round is the number to compare: files, disk and
+machine cancel out.
 Without --data, made-up objects are written to a temporary folder as JPEG.
 
 Scoring: the predictions of MP-100's 60,000 pairs, with 17 points each, are read from JSON lines, and all are scored and
@@ -29,7 +30,7 @@ from torch.utils.data import DataLoader
 import anykeypoint as ak
 from anykeypoint.crops.batches import collate as collate_episodes
 from anykeypoint.data.episodes import EpisodeConfig, EpisodeSampler
-from anykeypoint.data.synthetic import write_dataset
+from anykeypoint.data.synthetic import draw_object, write_dataset
 from anykeypoint.evaluation.metrics import pair_means, score_pairs
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.forms.dataset import Dataset
@@ -84,12 +85,16 @@ def loaders(data: Dataset, model: CapeLLM, passes: int) -> dict[str, tuple[Items
         sequences = [sequence for of_one in built for sequence in of_one]
         return vars(collate_sequences(sequences, model.codec.base)) if sequences else None
 
-    def episodes(drawn: list) -> dict:
-        batch = collate_episodes(drawn)
+    def episodes(built: list) -> dict:
+        batch = collate_episodes(built)
         return {"examples": vars(batch.examples), "query": vars(batch.query), "common": batch.common}
+
+    def draw(index: int) -> int:
+        return draw_object(index, 0).image.width
 
     return {
         "decode": (Items(decode, count), sum, 1),
+        "drawing": (Items(draw, count), sum, 1),
         "conversations": (Items(converse, count), together, 1),
         "episodes": (Items(plan.episode, count // 2), episodes, 2),
     }

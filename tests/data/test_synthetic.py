@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import time
 from functools import cache
 
 import numpy as np
@@ -187,15 +186,6 @@ def test_a_creature_from_the_side_shows_the_eye_of_its_near_side():
                 found += 1
                 assert (points[f"{side} eye"][0] < tail[0][0]) == (side == "left")
     assert found > 5
-
-
-def test_a_picture_takes_less_than_a_fortieth_of_a_second():
-    taken = []
-    for kind in range(40):
-        start = time.process_time()
-        synthetic.draw_object(kind, 0)
-        taken.append(time.process_time() - start)
-    assert np.median(taken) < 0.04  # 0.017 where it was written; the slack is for slow machines
 
 
 @pytest.mark.parametrize("size", [0, 31, 1025])
