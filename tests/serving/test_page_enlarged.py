@@ -1,5 +1,7 @@
 """A picture that is enlarged on the page shows what the photo holds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from browser import Watched
@@ -88,16 +90,18 @@ import("./state.js").then(({ state: { part } }) => {
 """
 
 
+def lines(folder: Path) -> Path:
+    """A picture of 6000 x 4000 pixels whose lines of one pixel, which none of 2048 a side has, are black and white."""
+    Image.fromarray(np.tile(np.uint8([0, 255]), (4000, 3000))).save(folder / "lines.png")
+    return folder / "lines.png"
+
+
 def test_a_photo_of_more_pixels_than_the_page_holds_shows_its_own_where_it_is_enlarged(browser, serve, tmp_path):
-    """Lines of one pixel, which no picture of 2048 a side has, are black and white."""
-    lines = Image.new("L", (6000, 4000))
-    lines.paste(Image.fromarray(np.tile(np.uint8([0, 255]), (4000, 3000))))
-    lines.save(tmp_path / "lines.png")
     with serve() as (url, _):
         watched = Watched(browser, url)
         watched.allowed.append("willReadFrequently")  # the test looks at the canvas more than once
         page = watched.open()
-        page.set_input_files("#file-input", [tmp_path / "lines.png"])
+        page.set_input_files("#file-input", [lines(tmp_path)])
         until(lambda: known(page, "bitmap !== null"), "its pixels")
         asked = []
         page.on("request", lambda one: "/part?" in one.url and asked.append(one.url))
@@ -126,6 +130,21 @@ def test_a_photo_of_more_pixels_than_the_page_holds_shows_its_own_where_it_is_en
         page.locator(".row", has_text="b.png").click()
         until(lambda: known(page, "picture.name") == "b.png", "another picture")
         assert known(page, "part") is None, "its pixels are of the other one"
+        watched.close()
+
+
+def test_what_is_in_sight_of_a_large_photo_is_fetched_when_the_server_is_back(browser, serve, tmp_path):
+    with serve() as (url, _):
+        watched = Watched(browser, url)
+        watched.allowed += ["Failed to load resource", "willReadFrequently"]
+        page = watched.open()
+        page.set_input_files("#file-input", [lines(tmp_path)])
+        until(lambda: known(page, "bitmap !== null"), "its pixels")
+        page.route("**/part?*", lambda route: route.abort())
+        enlarge(page, 14)
+        until(lambda: known(page, "away"), "the server does not answer")
+        page.unroute_all()
+        until(lambda: page.evaluate(SHOWN)["share"] == 1, "all pixels of what is in sight, which nobody moved")
         watched.close()
 
 

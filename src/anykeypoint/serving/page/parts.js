@@ -50,7 +50,7 @@ async function fetchPart() {
       else bitmap.close();
     }
   } catch {
-    // the pixels that are there stay; it is tried again when the picture is moved
+    // the pixels that are there stay; it is tried again when the picture is moved or the server is back
   } finally {
     fetching = false;
   }
@@ -64,4 +64,4 @@ function giveBack() {
 }
 
 on("part", giveBack);
-on("enlarged bitmap", fetchPart);
+on("enlarged bitmap away", fetchPart);
