@@ -248,3 +248,30 @@ def test_the_answer_to_the_question_is_of_the_picture_that_was_asked_about(tiny)
     is_saved(page)
     assert not label(folder, first).get("done") and not label(folder, second).get("done")
     assert known(page, "picture.label.points") == {}
+
+
+def test_a_point_that_was_taken_out_by_a_slip_is_put_back_with_its_labels_and_edges(tiny):
+    page, folder = tiny
+    is_settled(page)
+    number = current(page)
+    joined = "import('./placing.js').then(({ toggleEdge }) => Promise.all(%s.map((pair) => toggleEdge(...pair))))"
+    page.evaluate(joined % json.dumps([["left ear", "right ear"], ["right ear", "nose"]]))
+    drag(page, "left ear", 25, 15)
+    is_saved(page)
+    before, marked = known(page, "project.category"), label(folder, number)["points"]["left ear"]
+    assert len(before["skeleton"]) == 2 and before["keys"].index("left ear") < len(before["keys"]) - 1
+    page.focus('#points [data-key="left ear"] input')
+    page.get_by_label("Remove the point left ear").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#said >> text=“left ear” is taken out of all pictures.")
+    assert page.locator('.dot[data-key="left ear"]').count() == 0
+    page.evaluate(joined % json.dumps([["nose", "tail tip"]]))
+    page.get_by_role("button", name="Put it back").click()
+    page.wait_for_selector('.dot.mine[data-key="left ear"]')
+    after = known(page, "project.category")
+    assert after["keys"] == before["keys"] and page.inner_text("#said") == ""
+    nose, tail = (before["keys"].index(one) for one in ("nose", "tail tip"))
+    edges = [{*edge} for edge in after["skeleton"]]
+    assert all({*edge} in edges for edge in [*before["skeleton"], [nose, tail]]) and len(edges) == 3
+    assert label(folder, number)["points"]["left ear"] == marked
+    assert page.evaluate("document.activeElement.id") == "stage", "Enter finishes the picture"

@@ -113,13 +113,33 @@ function withName(label, key, name) {
   return mark ? { ...label, points: { ...points, [name]: mark } } : label;
 }
 
-/** Take a point out of the category; what was marked of it stays in the project's files. */
+/** Take a point out of the category; what was marked of it stays in the project's files, and it can be put back. */
 export function remove(key) {
   return inTurn(async () => {
-    const points = currentPoints().filter((one) => one.was !== key);
+    const before = currentPoints();
+    const points = before.filter((one) => one.was !== key);
     if (!points.length) throw new Error("One point must stay; rename it, or choose other points.");
+    const gone = { row: keys().indexOf(key), edges: edgesByKey().filter((edge) => edge.includes(key)) };
     await changePoints(points);
     set({ selected: null });
+    if (gone.row < 0) return; // another window took it out before
+    say(`“${key}” is taken out of all pictures.`, ["Put it back", () => putBack(before[gone.row], gone)]);
+  });
+}
+
+const edgesByKey = () => state.project.category.skeleton.map((edge) => edge.map((row) => keys()[row]));
+
+/** Put a point back that was taken out: its labels come with it, and its edges to points that are still there. */
+function putBack({ was, name, description }, { row, edges }) {
+  say("");
+  at("stage").focus({ preventScroll: true }); // the button that was pressed is gone
+  return inTurn(async () => {
+    const points = currentPoints();
+    if (keys().includes(was)) return; // another window put it back before
+    points.splice(row, 0, { name, description });
+    const rows = new Map(points.map((one, place) => [one.was ?? was, place]));
+    const there = [...edgesByKey(), ...edges].filter((edge) => edge.every((end) => rows.has(end)));
+    await changePoints(points, there.map((edge) => edge.map((end) => rows.get(end))));
   });
 }
 

@@ -4,7 +4,7 @@
 import { Refused, api } from "./api.js";
 import { EMPTY } from "./labels.js";
 import { changesBetween, content, inWords, withChanges } from "./merging.js";
-import { at, letGo, on, set, state } from "./state.js";
+import { at, letGo, make, on, set, state } from "./state.js";
 
 const FIRST = 1500, LONGEST = 30000; // milliseconds between two tries
 const NEVER = [400, 404, 409, 413, 422]; // what the server answers where a label can never be saved as it is
@@ -186,7 +186,8 @@ function tell(sentence, current) {
   else if (sentence) set({ told: sentence });
 }
 
-/** Show a sentence below the picture; "" takes it away. */
-export function say(sentence) {
-  at("said").textContent = sentence;
+/** Show a sentence below the picture; "" takes it away. answer: [text of a button behind it, what that does]. */
+export function say(sentence, answer = null) {
+  at("said").replaceChildren(sentence);
+  if (answer) at("said").append(make("button", { onclick: answer[1] }, answer[0]));
 }
