@@ -4,7 +4,20 @@ import json
 
 import numpy as np
 from browser import Watched
-from page_steps import current, drag, image_place, is_saved, known, label, pictures, say_points, view_of
+from page_steps import (
+    OTHER,
+    current,
+    drag,
+    finish,
+    image_place,
+    is_saved,
+    is_settled,
+    known,
+    label,
+    pictures,
+    say_points,
+    view_of,
+)
 from waiting import until
 
 
@@ -59,3 +72,30 @@ def test_a_second_object_has_a_box_and_points_of_its_own(browser, serve):
         page.reload()
         page.wait_for_selector("#list li >> nth=1")
         watched.close()
+
+
+def test_the_other_objects_of_a_picture_come_before_a_less_sure_picture(tiny):
+    page, folder = tiny
+    is_settled(page)
+    *unsure, surest = [int(one) for one in known(page, "list.map((one) => one.id)")]
+    page.evaluate(OTHER % surest)
+    until(lambda: current(page) == surest, "the picture that the model is surest of")
+    page.keyboard.press("g")
+    until(lambda: known(page, "picture.object") == 2 and known(page, "mode") == "box", "its second object")
+    second = current(page)
+    draw_box(page, 40, 40, 280, 200)
+    is_saved(page)
+    is_settled(page)
+    page.evaluate(OTHER % surest)
+    until(lambda: current(page) == surest, "its first object")
+    before = [one for one in known(page, "list.map((one) => one.id)") if one not in (surest, second)]
+    assert sorted(before) == sorted(unsure) and len(before) == 2
+    assert known(page, "list[0].id") in unsure, "the model is less sure of another picture"
+    finish(page)
+    until(lambda: current(page) != surest, "another picture or object comes")
+    assert current(page) == second
+    page.wait_for_selector(".dot")
+    finish(page)
+    until(lambda: current(page) == before[0], "then the least sure picture")
+    is_saved(page)
+    assert label(folder, surest)["done"] and label(folder, second)["done"]

@@ -150,8 +150,8 @@ export const isOpening = () => opening > failed;
 export const canGoBack = () => here > 0;
 
 /**
- * The least sure picture that nobody has finished, one that cannot be answered after all others; where all are finished,
- * the one after this.
+ * What comes after a picture: its other objects that nobody has finished, then the least sure picture, one that cannot be
+ * answered after all others; where all are finished, the one after this.
  */
 export async function openLeastSure() {
   const left = unfinished();
@@ -162,8 +162,16 @@ export async function openLeastSure() {
   else if (state.away) say(NOT_HERE);
 }
 
-/** The other pictures that nobody has finished and that can be opened, the least sure first. */
-const unfinished = () => state.list.filter((one) => one.id !== state.picture?.id && !isFinished(one) && isHere(one));
+/**
+ * The other pictures that nobody has finished and that can be opened, the least sure first; before them the other objects
+ * of the picture that is looked at, which is in a person's mind already.
+ */
+function unfinished() {
+  const { picture, list } = state;
+  const left = list.filter((one) => one.id !== picture?.id && !isFinished(one) && isHere(one));
+  const isOther = (one) => Number(one.image !== picture?.image);
+  return left.sort((one, other) => isOther(one) - isOther(other));
+}
 
 /** Whether a picture can be opened: all can, while the server answers. */
 const isHere = (one) => !state.away || isKept(one.id);
