@@ -226,6 +226,11 @@ def test_an_unknown_category_lists_near_ones():
     ) as told:
         category("face")
     assert "chair" not in str(told.value)
+    with pytest.raises(
+        InputError, match=r"known are animal_body, .*field2_117_cat_face.*; or give .*--keypoints"
+    ) as told:
+        category("cat")
+    assert "cattle" not in str(told.value), "it is another word"
     with pytest.raises(InputError, match=r"known are .*animal_face") as told:
         category("zzz")
     assert "field_" not in str(told.value) and "field2_" not in str(told.value)

@@ -259,7 +259,7 @@ def test_a_category_is_given_in_several_forms(models):
     np.testing.assert_array_equal(points.xy, same.xy)
     found = ak.Example(PICTURE, [[1, 2], [3, 4]], category=["nose", "tail tip"])
     assert evidence.predict(PICTURE, ["nose", "tail tip"], example=found).names == ["nose", "tail tip"]
-    with pytest.raises(ak.InputError, match=r"no category 'nose; tail tip' .* or a list of the points' names"):
+    with pytest.raises(ak.InputError, match=r"no category 'nose; tail tip' .* or the names of the points"):
         evidence.predict(PICTURE, "nose; tail tip")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..category import Category, Keypoint, plain_text, spoken
 from ..configs.checks import near_names
 from ..errors import InputError, ReadingWarning
+from .broader import broader_kind
 
 MP100 = "mp100/"  # prefix of the names of MP-100's categories
 # Nouns that may stand in a description of any object with the definition's points.
@@ -42,14 +43,26 @@ def category(name: str | os.PathLike) -> Category:
     if text.startswith(MP100):
         return _load_mp100(_mp100_id(text.removeprefix(MP100)))
     if text not in library_names():
-        named = len(text) > 2  # fewer letters are part of nearly every name
-        near = [known for known in library_names() if named and (text.lower() in known or known in text.lower())]
-        hint = ", ".join(near or [known for known in library_names() if not _FIELD.match(known)])
+        general = [known for known in library_names() if not _FIELD.match(known)]
+        hint = ", ".join(_near(text) or general)
         raise InputError(
-            f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}, or "
-            "give a JSON/YAML file or a list of the points' names."
+            f"There is no category {text!r} in the library{near_names(text, library_names())}; known are {hint}; or "
+            "give a JSON/YAML file, or the names of the points (Category.from_text, --keypoints)."
         )
     return _load(text)
+
+
+def _near(text: str) -> list[str]:
+    """Names of the library that someone who wrote this may mean: those that share its words, and the general ones of
+    its kind of object, as animal_body is for a cat; those of a single data set last."""
+    kind, words = broader_kind(text), f" {plain_text(text)} "
+    found = []
+    for name in library_names():
+        own, of_one = f" {plain_text(name)} ", bool(_FIELD.match(name))
+        shares = bool(words.strip()) and (words in own or own in words)
+        if shares or (kind is not None and not of_one and broader_kind(_load(name).noun) == kind):
+            found.append((of_one, not shares, name))
+    return [name for _, _, name in sorted(found)]
 
 
 def as_category(value: Any) -> Category:
