@@ -162,6 +162,7 @@ def coco(**changes) -> dict:
         ),
         ({"entry_keypoints": [1, 2, 7, 5, 6, 2]}, "has the visibility 7; it must be 0, 1 or 2"),
         ({"entry_bbox": "x"}, "annotation 8, key 'bbox', must be four numbers"),
+        ({"entry_bbox": [3, 4, 0, 0]}, "annotation 8: A box must have a width or height above 0"),
         ({"entry_iscrowd": "1"}, "annotation 8, key 'iscrowd', must be 0 or 1, but got '1'"),
         ({"entry_category_id": 3}, "annotation 8 must have a category_id of one of the categories"),
     ],

@@ -226,10 +226,18 @@ def _from_coco(picture: Path, file: Path) -> MarkedPicture:
         raise InputError(f"{where} must have a category_id of one of the categories, but there are {count}; mend it.")
     kind = category_entry(kinds[0], f"{file}: category {owner}")
     points, _ = keypoints_of(entry, kind.name, len(kind.labels), where)
-    box = None if entry.get("bbox") in (None, []) else box_of(entry, where)
+    box = None if entry.get("bbox") in (None, []) else _box_at(where, box_of(entry, where))
     skeleton, odd = usable_edges(kind, skeleton_bases(data).by_category.get(owner, 0), f"{file}: category {owner}")
     marked = _marked(picture, file, kind.labels, points, box, kind.name, skeleton)
     return replace(marked, note=" ".join(filter(None, (*odd, guess_note(data, file)))))
+
+
+def _box_at(where: str, box: Box) -> Box:
+    """The box of an annotation, checked."""
+    try:
+        return check_box(box)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _objects_of(entries: Sequence[dict[str, Any]], file: Path) -> list[dict[str, Any]]:

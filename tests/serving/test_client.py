@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -151,22 +152,36 @@ def test_a_token_may_have_the_line_end_of_its_file(served):
     assert Client(served.url, f"{TOKEN}\n").categories() == served.categories()
 
 
-@pytest.mark.parametrize("body", [b'"busy"', b"[]", b'{"error": "Busy."}'])
-def test_a_refusal_of_a_proxy_is_a_server_error_too(body):
-    """It may be JSON of another shape, and say with a date when to try again."""
+@contextmanager
+def other_server(status, body, headers=()):
+    """The URL of a server of something else, which answers one request."""
 
-    class Proxy(http.server.BaseHTTPRequestHandler):
+    class Other(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(503)
-            self.send_header("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT")
+            self.send_response(status)
+            for header in headers:
+                self.send_header(*header)
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
-        threading.Thread(target=proxy.handle_request, daemon=True).start()
-        with pytest.raises(ServerError) as refused:
-            Client(f"http://127.0.0.1:{proxy.server_port}").categories()
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize("body", [b'"busy"', b"[]", b'{"error": "Busy."}'])
+def test_a_refusal_of_a_proxy_is_a_server_error_too(body):
+    """It may be JSON of another shape, and say with a date when to try again."""
+    date = ("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT")
+    with other_server(503, body, [date]) as url, pytest.raises(ServerError) as refused:
+        Client(url).categories()
     assert refused.value.status == 503 and refused.value.retry_after is None
+
+
+@pytest.mark.parametrize("body", [b'{"results": []}', b"[]", b"7"])
+def test_a_server_of_something_else_is_told_by_its_answer(body):
+    with other_server(200, body) as url, pytest.raises(ServerError, match=r"no server of any.*'categories'"):
+        Client(url).categories()

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -145,7 +145,7 @@ class Client:
         if along:
             request["marked"] = [_marked(one, category) for one in along]
         files = [("example", _bytes(one.image)) for one in along]
-        answer = self._ask("/v1/predict", image, request, files)
+        answer = self._ask("/v1/predict", {"poses"}, image, request, files)
         path = os.fsdecode(image) if isinstance(image, str | os.PathLike) else ""
         return [replace(Pose.from_dict(pose), image=path) for pose in answer["poses"]]
 
@@ -164,11 +164,12 @@ class Client:
         request = {**_asked(_prompt(category)), "points": check_points(points)[0].tolist(), **options}
         if box is not None:
             request["box"] = check_box(box)
-        return [Identified(**one) for one in self._ask("/v1/identify", image, request)["names"]]
+        answer = self._ask("/v1/identify", {"names"}, image, request)
+        return [Identified(**one) for one in answer["names"]]
 
     def encode(self, image: ImageSource) -> KeptOnServer:
         """Let the server keep a picture, to ask about it many times."""
-        return KeptOnServer(self._ask("/v1/encode", image, None)["image_id"])
+        return KeptOnServer(self._ask("/v1/encode", {"image_id"}, image, None)["image_id"])
 
     def keep_example(self, example: Example, category: Prompt = None) -> KeptOnServer:
         """Let the server keep an example, to ask with it many times.
@@ -176,20 +177,23 @@ class Client:
         category: gives the names of the points where the example has none itself.
         """
         _check_example(example, Example)
-        answer = self._ask("/v1/examples", example.image, _marked(example, _prompt(category)))
+        marked = _marked(example, _prompt(category))
+        answer = self._ask("/v1/examples", {"example_id", "names"}, example.image, marked)
         return KeptOnServer(answer["example_id"], tuple(answer["names"]))
 
     def categories(self) -> dict[str, list[str]]:
         """The library's categories: name -> the names of their points."""
-        return {one["name"]: one["keypoints"] for one in self._call("GET", "/v1/categories")["categories"]}
+        answer = self._call("GET", "/v1/categories", {"categories"})
+        return {one["name"]: one["keypoints"] for one in answer["categories"]}
 
     def progress(self) -> dict[str, Any]:
         """How far the server is: state is "loading", "ready" or "failed", step says more."""
-        return self._call("GET", "/readyz", accept=(200, 503))
+        return self._call("GET", "/readyz", {"state"}, accept=(200, 503))
 
     def _ask(
         self,
         path: str,
+        holds: Set[str],
         image: "ImageSource | KeptOnServer",
         request: Mapping[str, Any] | None,
         files: Sequence[tuple[str, bytes]] = (),
@@ -208,16 +212,18 @@ class Client:
             body.write(_part(boundary, "request", "application/json"))
             body.write(_json(request) + b"\r\n")
         body.write(f"--{boundary}--\r\n".encode())
-        return self._call("POST", path, body.getvalue(), f"multipart/form-data; boundary={boundary}")
+        return self._call("POST", path, holds, body.getvalue(), f"multipart/form-data; boundary={boundary}")
 
     def _call(
         self,
         method: str,
         path: str,
+        holds: Set[str],
         body: bytes | None = None,
         content_type: str | None = None,
         accept: Sequence[int] = (200, 201),
     ) -> Any:
+        """The server's answer. holds: the keys that it must have."""
         kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=self.timeout)
         headers = self._headers | ({} if content_type is None else {"Content-Type": content_type})
@@ -245,6 +251,10 @@ class Client:
                 answer.get("field"),
                 float(later) if later.isascii() and later.isdigit() else None,  # of a proxy it may be a date
             )
+        if not isinstance(answer, dict) or not holds <= answer.keys():
+            lacks = f"as its answer has no {sorted(holds)[0]!r}"
+            sentence = f"{self.url} is no server of anykeypoint, {lacks}; check the URL."
+            raise ServerError(sentence, response.status)
         return answer
 
 
