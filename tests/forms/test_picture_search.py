@@ -1,6 +1,7 @@
 """Pictures found by the end of their path: a bare name alone is told, and not taken where it may be another."""
 
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -119,6 +120,18 @@ def test_a_picture_with_the_quoted_name_itself_comes_first_and_no_quoting_leaves
     assert found == tmp_path / "mine" / "my%20pic.png"
     with pytest.raises(InputError):
         read(labels(tmp_path, form, "..%2F1.png"), tmp_path / "mine")
+
+
+@pytest.mark.skipif(os.sep != "/", reason="a backslash parts folders here")
+@pytest.mark.parametrize("form", EVERY)
+def test_a_file_whose_name_holds_a_backslash_is_the_picture(tmp_path, form):
+    """Archives that were made on Windows are unpacked to such names elsewhere."""
+    pictures(tmp_path / "mine", "cat\\1.png")
+    spec = labels(tmp_path, form, "cat\\1.png")
+    data = read(spec, tmp_path / "mine", strict=True)
+    assert [item.image for item in data.objects] == [tmp_path / "mine" / "cat\\1.png"]
+    document = load(spec, tmp_path / "mine").document()
+    assert not [fault for fault in examine(document, tmp_path / "mine").faults if "picture" in fault.kind]
 
 
 def entries(*names):

@@ -62,7 +62,7 @@ def read(path: Path, images: Path, word: str = "") -> Labels:
                 raise InputError(f"{where} has no key 'name'; export the task again.")
             size = {key: int(number(picture.get(key), key, where)) for key in ("width", "height") if picture.get(key)}
             again = names[picture_key(name)] > 1
-            place = search.find(_places(picture, name, again), name)
+            place = search.find(_places(picture, name, again), picture.get("name", ""))
             if labels.knows(place, source := _source(picture, name, again)):
                 labels.count_note("entries list a picture again, and the objects of all count")
             image = labels.add_image(place, source=source, **size)

@@ -162,7 +162,8 @@ def _read_row(
     if "." not in picture:
         raise InputError(f"{where} is called {picture!r}, no picture; give labelled data, not a video's predictions.")
     tail = PurePosixPath(picture)
-    name = search.find(tails(picture), picture)
+    written = "/".join(cell.strip().strip("/") for cell in row[: table.start])
+    name = search.find(tails(picture), written)
     group = str(tail.parent) if len(tail.parts) > 1 else None
     image = labels.add_image(name, source=picture, group=group)
     for individual, parts in table.columns.items():

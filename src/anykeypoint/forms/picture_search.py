@@ -14,7 +14,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from .pictures import Pictures
-from .reading import find_picture, is_absolute, picture_key, spelled
+from .reading import find_picture, is_absolute, leaves_folder, picture_key, spelled
 
 
 class PictureSearch:
@@ -37,6 +37,8 @@ class PictureSearch:
         named: the path that the labels give it.
         free: any of the names may be meant, wherever another file lies; the bare name is noted all the same.
         """
+        if "\\" in named and os.sep == "/" and not leaves_folder(named) and os.path.isfile(self.images / named):
+            return named  # archives made on Windows are unpacked to such names
         found = find_picture(self.images, names)
         folder, own = _folder_of(named), _folder_of(found) or self._folder
         self._paths.setdefault(found, set()).add(picture_key(named))
