@@ -102,10 +102,11 @@ def check_new_file(path: str | Path, overwrite: bool) -> None:
 
 
 def check_new_folder(path: str | Path) -> None:
-    """InputError where something is there already that is no empty folder."""
+    """InputError where something is there already that is no empty folder, or where no folder can be made."""
     target = Path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{path} is there already and is no empty folder; give the name of a new folder.")
+    check_folder(target)
 
 
 def check_folder(path: str | Path) -> None:

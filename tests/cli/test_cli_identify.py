@@ -108,6 +108,14 @@ def test_what_cannot_be_asked_ends_with_2_and_a_sentence(work, capsys, options, 
     assert code == 2 and out == "" and words in err and len(err.splitlines()) == 1
 
 
+def test_a_category_that_is_asked_for_is_not_overwritten(work, capsys):
+    file = work / "mine.json"
+    file.write_text('{"name": "cat", "keypoints": ["nose"]}')
+    options = ["--at", "1,2", "--category", file, "--json", file, "--model", work / "model"]
+    code, _, err = run(capsys, "identify", work / "cat.png", *options)
+    assert code == 2 and "would overwrite the category's file" in err and "nose" in file.read_text()
+
+
 def test_a_missing_picture_and_a_model_that_names_nothing_are_refused(work, capsys):
     code, _, err = run(capsys, "identify", work / "none.png", "--at", "1,2", "--model", work / "model")
     assert code == 2 and "There is no file" in err

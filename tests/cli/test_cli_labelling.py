@@ -41,6 +41,13 @@ def data(work) -> list:
     return ["--data", f"coco:{work / 'data' / ANNOTATIONS}", "--images", work / "data" / IMAGES]
 
 
+def test_a_place_that_cannot_be_written_is_known_before_anything_is_labelled(work, capsys):
+    (work / "file").write_text("")
+    options = ["--model", work / "nowhere", "-o", work / "file" / "report"]
+    code, _, err = run(capsys, "simulate-labelling", *data(work), *options)
+    assert code == 2 and "is no folder that can be written to; choose another place" in err
+
+
 def test_the_loop_is_played_in_all_ways_and_reported(work, capsys):
     out = work / "report"
     options = ["--model", work / "model", "--corrected", 2, "--every", 2, "-o", out]

@@ -266,6 +266,12 @@ def test_ids_that_cannot_be_taken_are_refused_before_loading(run, photos, loaded
         assert code == 2 and words in err and loaded == []
 
 
+def test_points_in_letters_of_several_bytes_are_no_file_with_too_long_a_name(run, photos):
+    names = [f"左耳尖{number}" for number in range(30)]
+    code, out, err = run("predict", "photos/a.jpg", "--keypoints", "; ".join(names))
+    assert code == 0 and names[29] in out, err
+
+
 def test_outputs_of_every_kind_at_once(run, photos):
     code, _, _ = run("predict", "photos/a.jpg", *POINTS, "-o", "x.png", "-o", "x.json", "-o", "x.csv", "-o", "new/x/")
     assert code == 0

@@ -36,6 +36,16 @@ def test_what_cannot_be_served_is_refused_before_anything_is_loaded(capsys, tmp_
         assert "Cannot listen at 127.0.0.1" in refused(capsys, "--port", taken.getsockname()[1])
 
 
+def test_two_models_that_clients_would_call_by_one_name_are_refused(capsys, tmp_path, monkeypatch):
+    """Each training writes a folder called model."""
+    for run in ("a", "b"):
+        (tmp_path / run / "model").mkdir(parents=True)
+    said = refused(capsys, "--model", tmp_path / "a" / "model", "--model", tmp_path / "b" / "model")
+    assert "Clients would call both" in said and "'model'; rename one of the two folders" in said
+    monkeypatch.chdir(tmp_path / "a" / "model")
+    assert "Clients would call both" in refused(capsys, "--model", ".", "--model", tmp_path / "b" / "model")
+
+
 def test_without_the_extra_the_command_to_install_it_is_said(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert "pip install 'anykeypoint[serve]'" in refused(capsys)

@@ -10,6 +10,7 @@ from tiny_matchers import matcher
 
 from anykeypoint import cli
 from anykeypoint.category import Category
+from anykeypoint.cli.evaluate import presence_lines
 from anykeypoint.density.presence import Presence, PresenceCurve
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
@@ -294,3 +295,10 @@ def test_calibrate_keeps_the_presence_that_it_fits(tmp_path, capsys):
     assert code == 2 and "--presence must be a number from 0 to 1" in err
     code, printed, _ = run(capsys, *asked[:-1], tmp_path / "model")
     assert code == 0 and "presence" not in printed, "a model that does not say it has no column"
+
+
+def test_a_report_without_a_visible_point_leaves_the_areas_out():
+    part = {"points": 4, "present": 25.0}
+    found = {"visible": {"points": 0, "present": None}, "hidden": part, "absent": {"points": 0, "present": None}}
+    lines = presence_lines({**found, "auroc": None, "foreign": part, "auroc_foreign": None, "foreign_objects": 2})
+    assert lines[0].endswith("25.0 % of those not visible (4 hidden)") and lines[1].endswith("(2 objects)")

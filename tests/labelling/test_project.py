@@ -453,6 +453,15 @@ def test_answers_go_out_where_they_are_asked_for(project):
     assert both[1]["keypoints"][:3] == [3, 4, 2] and both[1]["keypoint_confidence"] == [0.4, None, None]
 
 
+def test_an_answer_beside_the_picture_goes_out_as_the_page_shows_it(project):
+    picture, _ = project.store("a.png", picture_bytes(1))
+    width, height = picture.size
+    found = {"nose": FoundPoint((width + 3.0, 4.0), 0.4, 0.9), "left ear": FoundPoint((5.0, float(height)), 0.7, 0.9)}
+    project.save_answer(picture.id, StoredAnswer(found))
+    (entry,) = json.loads(exported(project, "coco", with_answers=True)[0].content)["annotations"]
+    assert entry["keypoints"][:6] == [0, 0, 0, 5, height, 2], "absent beside the picture, visible on its border"
+
+
 def test_nothing_to_export_is_said(project):
     with pytest.raises(InputError, match="no labelled object"):
         exported(project, "coco")

@@ -387,13 +387,17 @@ def presence_lines(found: dict[str, Any]) -> list[str]:
         )
         count = sum(part["points"] for part in unseen)
         mean = sum(part["points"] * part["present"] for part in unseen) / count
-        lines[0] += f", {mean:.1f} % of those not visible ({shares}; AUROC {found['auroc']:.3f})"
+        lines[0] += f", {mean:.1f} % of those not visible ({shares}{_area(found['auroc'])})"
     if found["foreign"]["points"]:
         lines.append(
             f"of another kind of object: {found['foreign']['present']:.1f} % of {found['foreign']['points']} points "
-            f"called present ({found['foreign_objects']} objects; AUROC {found['auroc_foreign']:.3f})"
+            f"called present ({found['foreign_objects']} objects{_area(found['auroc_foreign'])})"
         )
     return lines
+
+
+def _area(value: float | None) -> str:
+    return "" if value is None else f"; AUROC {value:.3f}"  # there is none without a visible point
 
 
 def _cell(value: str | float | None) -> str:

@@ -91,8 +91,9 @@ def run(
         raise InputError(f"identify takes one picture, but {image} is a folder; name a picture in it.")
     if not Path(image).is_file():
         raise InputError(f"There is no file {image}; check the path.")
-    if json is not None and json.resolve() == Path(image).resolve():
-        raise InputError(f"The output {json} would overwrite the picture; choose another place.")
+    for what, file in (("picture", image), ("category's file", category)):
+        if json is not None and file is not None and json.resolve() == Path(file).resolve():
+            raise InputError(f"The output {json} would overwrite the {what}; choose another place.")
     if json is not None and not json.parent.is_dir():
         raise InputError(f"Cannot write {json}: there is no folder {json.parent}; make it first.")
     needed = ["identify", *(["own_words"] if choice is None else []), *(["called"] if called is not None else [])]

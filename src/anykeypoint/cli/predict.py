@@ -1,5 +1,6 @@
 """`anykeypoint predict`: keypoints of objects in pictures, to a table, files or a folder."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -309,7 +310,7 @@ def choose_category(
             "PICTURE:FILE."
         )
     if keypoints is not None:
-        if len(keypoints) < 256 and Path(keypoints).is_file():
+        if os.path.isfile(keypoints):
             raise InputError(
                 f"--keypoints takes names, but {keypoints} is a file; give a definition as --category {keypoints}, or "
                 "write the names."

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,7 +123,7 @@ def run(
     tools, shown = tuple(tool or ()), tuple(example or ())
     asked = ToolOptions(tools, tuple(pictures or ()), category, keypoints, noun, shown, detect, device)
     asked.check()
-    service = Service({_shown(name): _loader(name, device, dtype) for name in names}, limits)
+    service = Service({called: _loader(name, device, dtype) for called, name in _by_shown(names).items()}, limits)
     allowed = [host, *(allow_host or ())]
     app = build_app(service, limits, token, allowed, project, pictures or (), asked.routers(service))
     sock = listen(host, port)
@@ -163,9 +164,17 @@ def read_token(path: Path | None) -> str | None:
     return None if token is None else token.strip()
 
 
-def _shown(name: str) -> str:
-    """What clients call a model: a folder by its own name, as its place is nobody's business."""
-    return Path(name).name if Path(name).exists() else name
+def _by_shown(names: Sequence[str]) -> dict[str, str]:
+    """What clients call a model -> the model: a folder by its own name, as its place is nobody's business."""
+    found: dict[str, str] = {}
+    for name in names:
+        called = Path(name).resolve().name if Path(name).exists() else name
+        if called in found:
+            raise InputError(
+                f"Clients would call both {found[called]} and {name} {called!r}; rename one of the two folders."
+            )
+        found[called] = name
+    return found
 
 
 def _loader(name: str, device: str, dtype: str) -> Any:

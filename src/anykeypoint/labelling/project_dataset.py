@@ -82,7 +82,8 @@ def _object_of(
     answer: StoredAnswer | None = None,
 ) -> LabelledObject | None:
     """The object of a picture; None where no point of it has a label. named: of `_named_apart`."""
-    points, confidence = _of_answer(StoredAnswer() if answer is None or label.done else answer, category)
+    shown = StoredAnswer() if answer is None or label.done else answer
+    points, confidence = _of_answer(shown, category, picture.size)
     _put_labels(label, category, points, confidence)
     labelled = points[:, 2] > 0
     if not labelled.any():
@@ -167,14 +168,17 @@ def _put_labels(label: Label, category: Category, rows: np.ndarray, sure: np.nda
             rows[k], sure[k] = [*(mark.place or (0.0, 0.0)), mark.visibility], np.nan
 
 
-def _of_answer(answer: StoredAnswer, category: Category) -> tuple[np.ndarray, np.ndarray]:
-    """[K, 3] x, y and COCO's visibility, and confidences [K]; a point that is more likely absent is not labelled."""
+def _of_answer(answer: StoredAnswer, category: Category, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """[K, 3] x, y and COCO's visibility, and confidences [K]. As on the page, a point that is more likely absent is not
+    labelled, nor one beside the picture of (width, height) pixels, where models may answer within a box.
+    """
     rows, sure = np.zeros((len(category), 3)), np.full(len(category), np.nan)
     for k, name in enumerate(unique_names(category.names)):
         found = answer.points.get(name)
         if found is None:
             continue
-        absent = found.presence is not None and found.presence < 0.5
+        inside = all(0 <= at <= side for at, side in zip(found.place, size, strict=True))
+        absent = not inside or (found.presence is not None and found.presence < 0.5)
         rows[k] = [*found.place, ABSENT if absent else VISIBLE]
         sure[k] = np.nan if found.confidence is None or absent else found.confidence
     return rows, sure
