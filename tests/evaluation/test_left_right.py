@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from anykeypoint.category import Category
-from anykeypoint.cli.evaluate import summary
+from anykeypoint.cli.evaluate_summary import summary
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.left_right import MirroredPictures, agreeing_points, exchanged_pairs

@@ -10,7 +10,7 @@ from tiny_matchers import matcher
 
 from anykeypoint import cli
 from anykeypoint.category import Category
-from anykeypoint.cli.evaluate import presence_lines
+from anykeypoint.cli.evaluate_summary import presence_lines
 from anykeypoint.density.presence import Presence, PresenceCurve
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation.evaluation_config import EvaluationConfig

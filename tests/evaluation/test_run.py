@@ -12,7 +12,7 @@ import pytest
 
 import anykeypoint
 from anykeypoint import cli
-from anykeypoint.cli.evaluate import summary
+from anykeypoint.cli.evaluate_summary import summary
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
 from anykeypoint.errors import InputError
 from anykeypoint.evaluation import metrics, run, selection
