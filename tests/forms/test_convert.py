@@ -200,7 +200,7 @@ def test_two_kinds_of_one_name_are_not_mixed_up_in_forms_that_go_by_names(source
     document["categories"][1]["name"] = "odd_cat"
     labels.write_text(json.dumps(document))
     dataset = read(f"coco:{labels}", images)
-    for form in ("cvat", "labelstudio"):
+    for form in ("cvat", "labelstudio", "csv"):
         with pytest.raises(InputError, match="two categories with other points are called 'odd_cat'"):
             convert(dataset, images, form)
 

@@ -221,6 +221,20 @@ def test_a_page_keeps_the_rows_of_earlier_runs_and_has_the_command_of_the_others
     assert begun.rows[1].changes["mpck"].value == second["figures"]["mpck"]["change"]["value"]
 
 
+def test_what_another_process_measured_meanwhile_is_in_the_table(folder, tmp_path):
+    table, places = tables.all_papers()[0].tables["table-1"], Places(folder / "data")
+    config = ReproductionConfig(places, tmp_path / "out", "field", quiet=True)
+    one, other = ("greedy search", "mode")
+    running = reproduce(table, replace(config, rows=(other,)))
+    begun = {row.row.name: row.status for row in next(running).rows}
+    assert begun[one] == "not run yet"
+    list(reproduce(table, replace(config, rows=(one,))))
+    *_, whole = running
+    rows = {row.row.name: row for row in whole.rows}
+    assert rows[one].status == rows[other].status == MEASURED and whole.trivial
+    assert not rows[one].changes and rows[other].changes, "its change is from the first row"
+
+
 def test_another_length_or_seed_has_a_page_of_its_own_and_another_scale_another_folder(folder, tmp_path, capsys):
     out, options = tmp_path / "out", ("toy-table-1", "--scale", "field", "-o", tmp_path / "out", "--rows", "mode")
     assert run(capsys, folder, *options)[0] == 0

@@ -15,7 +15,7 @@ from .document import Labels
 from .form import LabelForm
 from .poses import BOX_COLUMNS, CSV_COLUMNS, PRESENCE, csv_text
 from .reading import is_missing, number, read_table
-from .writing import picture_name, point_labels
+from .writing import check_names, picture_name, point_labels
 
 Place = tuple[float, float, int, float]  # x, y, visibility and confidence of a point
 
@@ -147,7 +147,11 @@ class _Rows:
 
 
 def write(data: Dataset, images: Path) -> str:
-    """The table that `predict` writes; the column for the confidence is empty for labels that a person drew."""
+    """The table that `predict` writes; the column for the confidence is empty for labels that a person drew.
+
+    Raises InputError where the names of categories or points do not tell them apart.
+    """
+    check_names(data, "A CSV table")
     rows = [
         _Rows(
             names=point_labels(item.category),

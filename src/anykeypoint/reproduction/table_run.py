@@ -241,15 +241,31 @@ def reproduce(
                 first = one
             later = [_found(other, first, table, config) for other in planned[number + 1 :]]
         yield _whole(table, config, planned, [*rows, *later])
+    rows = _read_again(planned, rows, table, config)
+    whole = _whole(table, config, planned, rows)
     if config.scale == "field":
         done = [one for one, result in zip(planned, rows, strict=True) if result.status == MEASURED]
         measured = [part for one in done for _, _, part in one.parts]
         try:
-            trivial = tuple(best_baselines(measured, table.metrics, config.places, config.out, progress))
+            trivial = best_baselines(measured, table.metrics, config.places, config.out, progress)
+            whole = replace(whole, trivial=tuple(trivial))
         except Exception as error:  # the rows are not lost for it
             say(f"the trivial baselines could not be measured: {first_line(error)}")
-        else:
-            yield replace(_whole(table, config, planned, rows), trivial=trivial)
+    yield whole
+
+
+def _read_again(
+    planned: Sequence[PlannedRow], rows: Sequence[RowResult], table: Table, config: ReproductionConfig
+) -> list[RowResult]:
+    """The rows with those that other processes have measured into the folder meanwhile."""
+    first: PlannedRow | None = None
+    again: list[RowResult] = []
+    for one, result in zip(planned, rows, strict=True):
+        found = _found(one, first, table, config) if result.status in (MEASURED, NOT_YET) else result
+        again.append(found if found.status == MEASURED else result)
+        if first is None and again[-1].status == MEASURED:
+            first = one
+    return again
 
 
 def _whole(

@@ -125,10 +125,20 @@ def test_it_can_be_asked_where_gradients_are_off(model):
 
 
 def test_examples_that_do_not_fit_are_refused(model):
-    with pytest.raises(InputError, match="2 points, but 3"):
+    with pytest.raises(InputError, match="2 points, but 'cat' has 3"):
         model.predict(noise(0), CATEGORY, box=BOX, example=Example(noise(0), POINTS[:2], BOX))
     with pytest.raises(InputError, match="one or more examples"):
         model.predict(noise(0), CATEGORY, box=BOX, example=[])
+
+
+def test_an_example_of_other_names_or_with_points_outside_its_picture_is_refused(model):
+    other = Example(noise(1), POINTS, BOX, category=["tail", "nose", "paw"])
+    with pytest.raises(InputError, match="names 'tail' where 'cat' has 'nose'"):
+        model.predict(noise(2), CATEGORY, BOX, example=other)
+    for place in ((-1.0, -1.0), (104.0, 40.0)):
+        points = np.vstack([POINTS[:2], [place]])
+        with pytest.raises(InputError, match="point 2 lies outside"):
+            model.predict(noise(2), CATEGORY, BOX, example=Example(noise(1), points, BOX))
 
 
 def test_an_evaluation_can_ask_it(model, tmp_path):

@@ -91,6 +91,11 @@ def test_a_head_without_such_a_decoder_is_refused():
         pass
 
 
+def test_an_explanation_is_of_the_picture_as_it_is(models):
+    with pytest.raises(InputError, match="An explanation is of the picture as it is"):
+        models["capex"].encode(picture(), BOX).explain(FISH, mirror=True)
+
+
 def test_a_sheet_has_a_row_per_keypoint_with_a_place_and_needs_its_picture(models, tmp_path):
     found = models["graphcape"].explain(picture(), FISH, BOX, example=example(hidden=(1,)))
     drawn = found.draw(tmp_path / "sheet.png", image=picture())

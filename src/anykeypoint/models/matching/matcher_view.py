@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...density.presence import PRESENT_FROM
 from ...density.temperature import tempered
+from ...errors import InputError
 from ...example import Example
 from ...geometry import Box, Crop
 from ...images import UprightPicture
@@ -104,10 +105,12 @@ class MatchView:
     ) -> Explanation:
         """How `predict` comes to its points: the same pose, and the stages on the way to it.
 
-        The arguments are those of `predict`. Raises InputError as `predict` does, and for a head without a decoder that
-        attends to the picture.
+        The arguments are those of `predict` but for mirror, as there is one way to the answer alone. Raises InputError
+        as `predict` does, for mirror, and for a head without a decoder that attends to the picture.
         """
         question = question_of(self.model, category, example, words, density, describe, fine=fine, **others)
+        if question.mirror:
+            raise InputError("An explanation is of the picture as it is, but got mirror=True; leave one of them out.")
         covered = question.covered
         with recorded_attention(self.model.head) as recorded:
             output = self._match(question)
