@@ -330,6 +330,34 @@ def test_a_label_of_another_shape_is_damaged_too(project, content):
     again.close()
 
 
+@pytest.mark.parametrize("name", ["project.json", "pictures.json", "labels/000001.json", "labels"])
+def test_a_disk_that_fails_is_one_sentence_and_changes_nothing(project, monkeypatch, name):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    project.close()
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+
+    def failing(plain):
+        def read(path, *more, **options):
+            if Path(path) == project.folder / name:
+                raise OSError(5, "Input/output error")
+            return plain(path, *more, **options)
+
+        return read
+
+    monkeypatch.setattr(Path, "read_text", failing(Path.read_text))
+    monkeypatch.setattr(os, "listdir", failing(os.listdir))
+    monkeypatch.setattr(os, "scandir", failing(os.scandir))
+    with pytest.raises(InputError, match=f"{name}: Input/output error; .*open it again") as caught:
+        Project(project.folder)
+    assert str(caught.value).count(". ") == 0
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
+    again = Project(project.folder)
+    assert again.label(picture.id) == label(1) and again.notes == []
+    again.close()
+
+
 @pytest.mark.parametrize("name", ["project.json", "pictures.json"])
 def test_a_damaged_list_is_one_sentence_and_changes_nothing(project, name):
     picture, _ = project.store("a.png", picture_bytes())

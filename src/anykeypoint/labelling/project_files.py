@@ -46,11 +46,26 @@ def write_lines(path: Path, key: str, lines: Iterable[str]) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+class NotRead(InputError):
+    """A file cannot be read, as the disk fails or its rights forbid it: what it holds may be whole."""
+
+
+def not_read(path: Path, error: OSError) -> NotRead:
+    """The error of a file or folder of a project that cannot be read."""
+    said = f"{first_line(error)}; nothing was changed, open it again when it can be read"
+    return NotRead(f"Cannot read the project's {path}: {said}.")
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """One file of a project without its version; InputError where it cannot be read or is of a newer library."""
+    """One file of a project without its version.
+
+    Raises NotRead where it cannot be read, and InputError where it is no JSON object or is of a newer library.
+    """
     try:
         data = strict_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise not_read(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Cannot read the project's {path}: {first_line(error)}.") from error
     if not isinstance(data, dict):
         raise InputError(f"The project's {path} must hold a JSON object, but holds {str(data)[:40]!r}.")

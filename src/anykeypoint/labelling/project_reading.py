@@ -1,11 +1,13 @@
 """What a project's folder holds when it is opened; what is damaged is kept aside, and costs as little as can be."""
 
+import os
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError
-from .project_files import read_json, set_aside
+from .project_files import NotRead, not_read, read_json, set_aside
 from .records import Label, ProjectPicture, Renaming, StoredAnswer
 
 Record = TypeVar("Record", Label, StoredAnswer)
@@ -44,15 +46,29 @@ def renaming_of(entry: object, file: Path) -> Renaming:
         raise InputError(f"{file} is damaged ({error}); put back an earlier copy of it.") from None
 
 
+def record_files(folder: Path) -> list[Path]:
+    """The files of records in a subfolder, none where it is missing; InputError where it cannot be listed."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise not_read(folder, error) from error
+    return [folder / name for name in names if fnmatch(name, "[0-9]*.json")]
+
+
 def records_of(folder: Path, read: Callable[[Mapping], Record], then: str, notes: list[str]) -> dict[int, Record]:
     """The records of a subfolder by the id of their picture; a damaged file is kept aside.
 
-    then: ends the sentence about such a file, which goes to `notes`. Raises InputError for one of a newer version.
+    then: ends the sentence about such a file, which goes to `notes`. Raises InputError for one of a newer version, and
+    for what cannot be read, which is not damaged.
     """
     found: dict[int, Record] = {}
-    for path in sorted(folder.glob("[0-9]*.json")):
+    for path in record_files(folder):
         try:
             number, data = int(path.stem), read_json(path)
+        except NotRead:
+            raise
         except ValueError as error:
             if "schema version" in str(error):
                 raise
