@@ -372,6 +372,21 @@ def test_a_damaged_list_is_one_sentence_and_changes_nothing(project, name):
     assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
 
 
+def test_labels_without_the_list_of_their_pictures_are_one_sentence_and_nothing_changes(project):
+    picture, _ = project.store("a.png", picture_bytes())
+    project.save_label(picture.id, label())
+    project.close()
+    for content in (None, '{"schema_version": 1}'):
+        (project.folder / "pictures.json").unlink()
+        if content is not None:
+            (project.folder / "pictures.json").write_text(content)
+        before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+        with pytest.raises(InputError, match=r"pictures\.json is .*; put back"):
+            Project(project.folder)
+        assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
+        (project.folder / "pictures.json").touch()
+
+
 @pytest.mark.parametrize("name", ["project.json", "pictures.json", "labels/000001.json"])
 def test_a_project_of_a_newer_version_is_refused(project, name):
     picture, _ = project.store("a.png", picture_bytes())

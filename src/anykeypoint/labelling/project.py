@@ -31,7 +31,7 @@ from .moved import FoundPicture, found_again, gone, mark_of, note_of_gone
 from .placing import free_place, safe_name
 from .project_dataset import CocoLabels
 from .project_files import FolderLock, line_of, read_json, write_json, write_lines
-from .project_reading import begin, pictures_of, records_of, renaming_of
+from .project_reading import begin, check_listed, pictures_of, records_of, renaming_of
 from .records import Label, ProjectPicture, Renaming, StoredAnswer, check_inside, renamed
 
 IMAGES = "images"
@@ -63,8 +63,8 @@ class Project:
         try:
             state = {} if new else read_json(self.folder / "project.json")
             listed = self.folder / "pictures.json"
-            entries = read_json(listed).get("pictures", []) if listed.exists() else []
-            self._pictures = pictures_of(entries, listed)
+            check_listed(listed)
+            self._pictures = pictures_of(read_json(listed).get("pictures") if listed.exists() else [], listed)
             self._by_file = {picture.file: picture for picture in self._pictures.values() if not picture.of}
             self._lines = [line_of(picture.to_dict()) for picture in self._pictures.values()]
             given = state.get("category")

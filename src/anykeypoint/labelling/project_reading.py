@@ -27,6 +27,12 @@ def begin(folder: Path) -> None:
         )
 
 
+def check_listed(file: Path) -> None:
+    """InputError where there is no pictures.json, but labels whose pictures it listed."""
+    if not file.exists() and record_files(file.parent / "labels"):
+        raise InputError(f"{file} is missing, though labels/ has labels; put back a copy of it, labels/ is as it was.")
+
+
 def pictures_of(entries: object, file: Path) -> dict[int, ProjectPicture]:
     """The pictures of pictures.json by id; InputError where it is damaged: without it no label has a picture."""
     try:
