@@ -574,8 +574,10 @@ def test_a_full_disk_leaves_no_label_with_an_old_name(project, monkeypatch):
 def test_another_picture_under_the_name_of_one_that_is_gone_is_another_picture(project):
     first, _ = project.store("a.png", picture_bytes())
     project.path(first).unlink()
-    other, new = project.store("a.png", picture_bytes(5, (40, 60)))
-    assert new and other.id != first.id and other.size == (40, 60)
+    project.save_label(first.id, label())
+    for shade, size in ((5, (40, 60)), (7, (60, 40))):
+        other, new = project.store("a.png", picture_bytes(shade, size))
+        assert new and other.id != first.id and other.size == size and project.label(other.id) == Label()
     again, new = project.store("a.png", picture_bytes())
     assert not new and again.id == first.id and project.path(first).exists(), "the first one was put back"
 

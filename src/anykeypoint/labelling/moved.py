@@ -4,6 +4,7 @@ Many folders have an `img0001.png` of one size, so it is what a file holds that 
 """
 
 import hashlib
+import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -24,10 +25,13 @@ class FoundPicture(NamedTuple):
     mark: str
 
 
-def mark_of(path: Path) -> str:
-    """What tells a file from others wherever it lies: a hash of its length, start and end; "" if it cannot be read."""
+def mark_of(source: Path | bytes) -> str:
+    """What tells a file from others wherever it lies: a hash of its length, start and end; "" if it cannot be read.
+
+    source: the file, or all that it holds.
+    """
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
             file.seek(0)
             start = file.read(_ENDS)

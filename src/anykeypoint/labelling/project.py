@@ -142,9 +142,9 @@ class Project:
             raise InputError(str(error).replace("The picture given as bytes", Path(inside).name)) from error
         size = picture_size(data)
         assert size is not None
-        digest = hashlib.sha256(data).digest()
+        digest, mark = hashlib.sha256(data).digest(), mark_of(data)
         with self._lock:
-            place, there = free_place(self.folder / IMAGES, inside, digest, lambda one: self._is_of_another(one, size))
+            place, there = free_place(self.folder / IMAGES, inside, digest, lambda at: self._is_another(at, size, mark))
             if not there:
                 try:
                     place.parent.mkdir(parents=True, exist_ok=True)
@@ -152,12 +152,12 @@ class Project:
                     raise NotWritten(f"Cannot write {place}: {error.strerror}.") from error
                 write_bytes(place, data)
             file, inside = place.relative_to(self.folder).as_posix(), place.relative_to(self.folder / IMAGES).as_posix()
-            return self._added([FoundPicture(file, inside, size, mark_of(place))])[0]
+            return self._added([FoundPicture(file, inside, size, mark)])[0]
 
-    def _is_of_another(self, place: Path, size: tuple[int, int]) -> bool:
-        """Whether a place without a file is that of another picture; one of the same size is that one, put back."""
+    def _is_another(self, place: Path, size: tuple[int, int], mark: str) -> bool:
+        """Whether a place without a file is that of another picture, and not of this one, which is put back."""
         known = self._by_file.get(place.relative_to(self.folder).as_posix())
-        return known is not None and known.size != size
+        return known is not None and (known.size != size or known.mark not in ("", mark))
 
     def add_folder(self, folder: str | Path, recursive: bool = True) -> list[ProjectPicture]:
         """Add the pictures of a folder, which stay where they are; gives the new ones.
