@@ -597,6 +597,27 @@ def test_a_new_picture_has_no_label_of_one_that_is_not_in_the_list_any_longer(pr
     once_more.close()
 
 
+def test_labels_json_that_could_not_be_written_is_written_with_the_next_save(project, monkeypatch):
+    picture, _ = project.store("a.png", picture_bytes())
+    before = project.save_label(picture.id, label())
+    changed = label(1, box=(5.0, 4.0, 40.0, 30.0))
+    plain, calls = os.fsync, []
+
+    def fills_up(number):
+        calls.append(number)
+        if len(calls) > 1:  # the label itself
+            raise OSError(28, "No space left on device")
+        plain(number)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    with pytest.raises(InputError, match="No space left on device"):
+        project.merge_label(picture.id, changed, before)
+    monkeypatch.undo()
+    project.merge_label(picture.id, changed, before)  # as a page sends it again
+    written = json.loads((project.folder / "labels.json").read_text())
+    assert written["annotations"][0]["bbox"] == [5, 4, 40, 30]
+
+
 @pytest.mark.parametrize("letter", ["a", "é", "狐", "🦊"])
 def test_a_long_name_is_shortened_whatever_its_letters(project, letter):
     picture, _ = project.store(f"{letter * 200}.png", picture_bytes())

@@ -35,7 +35,6 @@ from .project_reading import begin, check_listed, pictures_of, records_of, renam
 from .records import Label, ProjectPicture, Renaming, StoredAnswer, check_inside, renamed
 
 IMAGES = "images"
-LABELS = "labels.json"
 Record = TypeVar("Record", Label, StoredAnswer)
 
 
@@ -338,6 +337,8 @@ class Project:
             self._finish_renaming()
             current = self.label(number)
             together, said = merged(base, label, current, self.picture(number).name)
+            if self._coco.behind and same_content(together, current):
+                self._write_coco([])
             return (current if same_content(together, current) else self.save_label(number, together)), said
 
     def save_answer(self, number: int, answer: StoredAnswer) -> None:
@@ -395,5 +396,4 @@ class Project:
 
     def _write_coco(self, changed: Iterable[int]) -> None:
         """labels.json, from what is in memory. changed: the pictures with another label than when it was written."""
-        text = self._coco.text(self._pictures, self._labels, changed)
-        write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
+        self._coco.write(self._pictures, self._labels, changed)

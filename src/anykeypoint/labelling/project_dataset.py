@@ -14,9 +14,11 @@ from ..forms import coco
 from ..forms.dataset import Dataset, LabelledObject
 from ..forms.document import box_round, within
 from ..forms.skeletons import with_base
-from ..io import common_folder
+from ..io import common_folder, write_bytes
 from ..pose import unique_names
 from .records import ABSENT, VISIBLE, Label, ProjectPicture, StoredAnswer
+
+LABELS = "labels.json"
 
 
 def pictures_folder(folder: Path, pictures: Mapping[int, ProjectPicture]) -> Path | None:
@@ -108,6 +110,14 @@ class CocoLabels:
         self._root, self._rooted = folder, -1  # `pictures_folder`, and of how many pictures it is that
         self._entries: dict[int, tuple[str, str]] = {}  # id -> the JSON of its image and of its annotation
         self._outdated: set[int] = set()
+        self.behind = False  # whether the file lacks something, as it could not be written
+
+    def write(self, pictures: Mapping[int, ProjectPicture], labels: Mapping[int, Label], new: Iterable[int]) -> None:
+        """Write the file; NotWritten where it cannot be, which leaves it `behind`. new: as `changed` of `text`."""
+        self.behind = True
+        text = self.text(pictures, labels, new)
+        write_bytes(self.folder / LABELS, text.encode("utf-8", "backslashreplace"))
+        self.behind = False
 
     def text(self, pictures: Mapping[int, ProjectPicture], labels: Mapping[int, Label], changed: Iterable[int]) -> str:
         """The text of the file. Its file names are relative to `pictures_folder`, which `info.pictures` names.
