@@ -16,14 +16,14 @@ from anykeypoint.serving import uploads
 from anykeypoint.serving.server_limits import ServerLimits
 
 
-def call(app, receive, **headers):
-    """The status and JSON of POST /v1/predict, whose body `receive` gives."""
+def call(app, receive, method="POST", path="/v1/predict", **headers):
+    """The status and JSON of a request, whose body `receive` gives."""
     raw = {"host": "127.0.0.1", "content-type": "multipart/form-data; boundary=x", **headers}
     scope = {
         "type": "http",
-        "method": "POST",
-        "path": "/v1/predict",
-        "raw_path": b"/v1/predict",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in raw.items()],
         "client": ("127.0.0.1", 1),
@@ -79,6 +79,21 @@ def test_a_body_that_stops_coming_is_given_up(serving):
 
     status, body = call(serving(body_seconds=0.05).app, receive)
     assert status == 408 and "0.05 s" in body["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/project/pictures/1/label", "/v1/project/category"])
+def test_a_body_of_a_page_that_is_too_large_or_stops_coming_is_refused_as_any_other(serving, tmp_path, path):
+    client, parts = serving(project=tmp_path / "project", body_seconds=0.05, body_bytes=1000), []
+
+    async def receive():
+        if not parts:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": parts.pop(), "more_body": True}
+
+    for sent, expected, said in (([b'{"points": {'], 408, "0.05 s"), ([bytes(2000)], 413, "1000 bytes")):
+        parts[:] = sent
+        status, body = call(client.app, receive, "PUT", path, **{"content-type": "application/json"})
+        assert (status, said in body["error"]) == (expected, True), body
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])

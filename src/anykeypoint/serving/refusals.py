@@ -78,6 +78,8 @@ def add_handlers(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Refusal):  # of the body, which FastAPI read itself
+            return answer_to(error.__cause__, request_id(request))
         sentence = _SENTENCES.get(error.status_code, f"{error.detail}.")
         return JSONResponse(body_of(sentence, request_id(request)), error.status_code, error.headers)
 
