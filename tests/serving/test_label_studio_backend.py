@@ -211,10 +211,32 @@ def test_of_many_examples_those_that_look_most_like_the_picture_answer_as_on_the
     examples = [client.adapter.examples[names.index(one)].example for one in wanted]
     expected = tiny_model.predict(path, category, example=examples)
     assert np.allclose(places(answers[1]["result"], (40, 30)), expected.xy[expected.present], atol=1e-3)
-    (tmp_path / "photos" / "3.png").unlink()
-    client.adapter._vectors.clear()
-    again = post(client, "predict", tasks=tasks[1:])["results"]
-    assert all(again), "an example whose picture is gone costs no answer"
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_an_example_whose_picture_is_gone_costs_no_answer_and_is_used_when_it_is_put_back(
+    backend, category, tmp_path, caplog, count
+):
+    client, asked = backend(tmp_path), []
+    for number in range(count + 1):
+        Image.new("RGB", (40, 30), (20 * number, 90, 160)).save(tmp_path / f"{number}.png")
+    for number in range(count):
+        path = tmp_path / f"{number}.png"
+        example = client.adapter.example(path, {name: (5.0 + number, 6.0) for name in category.names}, None)
+        client.adapter.correct(str(number), [Correction(example, content_key(read_picture(path)))])
+    plain, tasks = client.service.ask, [{"id": 1, "data": {"image": f"/data/upload/{count}.png"}}]
+
+    async def ask(model, questions, write):
+        asked.append({Path(one.image).name for one in questions[0].examples})
+        return await plain(model, questions, write)
+
+    client.service.ask = ask
+    last = tmp_path / f"{count - 1}.png"
+    last.rename(tmp_path / "away")
+    assert all(post(client, "predict", tasks=tasks)["results"]) and last.name not in asked[0]
+    assert "1 examples are not used" in caplog.text and last.name in caplog.text
+    (tmp_path / "away").rename(last)
+    assert all(post(client, "predict", tasks=tasks)["results"]) and last.name in asked[1]
 
 
 def test_after_a_restart_the_examples_come_back_with_the_tasks(backend):
@@ -258,6 +280,7 @@ def test_two_rectangles_of_a_task_are_two_objects(backend):
         "/data/local-files/?d=../../../etc/passwd",
         "/data/local-files/?d=photos/../../pyproject.toml",
         "/data/upload/1/0a1b2c3d-missing.jpg",
+        "data:image/png;base64," + 5000 * "A",
         "",
         None,
         7,

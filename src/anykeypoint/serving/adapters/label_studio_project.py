@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ class LabelStudioProject:
     def file(self, address: Any) -> Path:
         """The file that an address means; InputError where the folder has none."""
         name = picture_file(address, PictureSearch(self.pictures), "The task") if isinstance(address, str) else ""
-        if not name or not (self.pictures / name).is_file():
+        if not name or not os.path.isfile(self.pictures / name):  # a name of any length
             raise InputError(
                 f"There is no file for {str(address)[:120]!r} in the folder of --pictures, and nothing is fetched; "
                 "give the folder that Label Studio serves, or its media folder."

@@ -5,6 +5,7 @@ queue, and writes the poses as what the tool calls rectangles and points.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class ToolAdapter:
         self.given = tuple(examples)
         self._corrected: dict[str, tuple[Correction, ...]] = {}
         self._lock, self._searching, self._looking = threading.Lock(), threading.Lock(), threading.Lock()
-        self._vectors: dict[Correction, np.ndarray | None] = {}  # what the examples look like
+        self._vectors: dict[Correction, np.ndarray] = {}  # what the examples look like
 
     # --- questions and answers ---------------------------------------------------------------------------------------
 
@@ -136,22 +137,32 @@ class ToolAdapter:
 
         look: as for `questions`. Without it, or where it does not say, the newest.
         """
-        every = self.examples
+        every = self._there()
         if look is None or picture is None or len(every) <= COUNT:
             return _newest(every)
         with self._looking:
             vector = look(picture, box, key)
-            known = {one: self._vectors[one] if one in self._vectors else self._looked_at(one, look) for one in every}
-            self._vectors = known
-        shown = [one for one, each in known.items() if each is not None]
+            looked = ((one, self._vectors.get(one)) for one in every if vector is not None)
+            each = ((one, self._looked_at(one, look) if seen is None else seen) for one, seen in looked)
+            self._vectors = known = {one: seen for one, seen in each if seen is not None}
+        shown = list(known)
         if vector is None or not shown:
             return _newest(every)
         vectors, points = np.stack([known[one] for one in shown]), np.stack([one.example.marked for one in shown])
         return [shown[number] for number in chosen_examples(vector, vectors, points)]
 
+    def _there(self) -> list[Correction]:
+        """The examples but those whose file is not where it was, which would let each answer fail."""
+        every = self.examples
+        gone = [one for one in every if _is_gone(one.example.image)]
+        if gone:
+            first = gone[0].example.image
+            _log.warning("%d examples are not used, as their pictures are gone (the first is %s)", len(gone), first)
+        return [one for one in every if one not in gone]
+
     @staticmethod
     def _looked_at(one: Correction, look: Look) -> np.ndarray | None:
-        """What an example looks like; None for one whose picture is gone, which answers nothing."""
+        """What an example looks like; None for one whose picture cannot be read, which answers nothing."""
         try:
             return look(one.example.image, one.example.box, b"")
         except InputError as error:
@@ -176,6 +187,11 @@ class ToolAdapter:
 def look_of(view: Any) -> np.ndarray:
     """What an object looks like. view: a matcher's, see `MatchingModel.encode`."""
     return pooled(view.features[0].float().cpu().numpy())
+
+
+def _is_gone(image: ImageSource) -> bool:
+    """Whether a picture is a file that is not there."""
+    return isinstance(image, str | os.PathLike) and not os.path.isfile(image)
 
 
 def _newest(every: Sequence[Correction]) -> list[Correction]:
