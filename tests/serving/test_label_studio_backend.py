@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import anykeypoint.serving.adapters.label_studio as label_studio
-from anykeypoint.errors import InputError
+from anykeypoint.errors import InputError, PredictionFailed
 from anykeypoint.example import Example
 from anykeypoint.forms.labelstudio_controls import read_controls
 from anykeypoint.images import read_picture
@@ -322,6 +322,23 @@ def test_what_was_drawn_on_another_picture_of_that_name_is_no_example(backend):
     answer = client.post(f"{URL}/webhook", json=event)
     assert answer.status_code == 422 and "1000 x 480" in answer.json()["error"]
     assert client.adapter.chosen() == []
+
+
+def test_a_failure_of_the_server_is_logged_and_its_reason_not_told(backend, monkeypatch, caplog):
+    client, plain = backend(), ServedTool.poses
+
+    async def failing(tool, picture, *more):
+        if picture.picture.size == SIZES[1]:
+            raise PredictionFailed("The prediction failed: no memory in /home/me.") from RuntimeError("no memory")
+        return await plain(tool, picture, *more)
+
+    monkeypatch.setattr(ServedTool, "poses", failing)
+    answer = post(client, "predict")
+    assert answer["results"][0] == [] and answer["results"][1]["result"]
+    assert len(answer["errors"]) == 1 and "its log has the reason" in answer["errors"][0]
+    assert "RuntimeError: no memory" in caplog.text
+    alone = client.post(f"{URL}/predict", json=body("predict", tasks=body("predict")["tasks"][:1]))
+    assert alone.status_code == 500 and "memory" not in alone.text
 
 
 def test_a_setup_without_the_category_s_labels_is_refused(backend):

@@ -8,6 +8,7 @@ import pytest
 import tiny_matchers
 from server_calls import png
 
+from anykeypoint.errors import PredictionFailed
 from anykeypoint.serving.adapters.served import ServedTool
 from anykeypoint.serving.adapters.tool_adapter import ToolAdapter
 from anykeypoint.serving.adapters.x_anylabeling import x_anylabeling_router
@@ -88,6 +89,18 @@ def test_rectangles_that_were_drawn_are_the_objects(remote, tiny_model):
 def test_a_refusal_has_a_status_a_code_and_a_sentence(remote, changes, status, code):
     error = ask(remote, status, **changes)
     assert error["code"] == code and error["message"].endswith(".")
+
+
+def test_a_failure_of_the_server_is_logged_and_its_reason_not_told(remote, monkeypatch, caplog):
+    async def failing(*_):
+        raise PredictionFailed("The prediction failed: RuntimeError: no memory in /home/me.") from RuntimeError(
+            "no memory"
+        )
+
+    monkeypatch.setattr(ServedTool, "poses", failing)
+    error = ask(remote, 500)
+    assert "its log has the reason" in error["message"] and "memory" not in error["message"]
+    assert "RuntimeError: no memory" in caplog.text
 
 
 def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(serving):

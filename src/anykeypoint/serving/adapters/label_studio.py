@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ...errors import InputError
+from ...errors import InputError, PredictionFailed
 from ...forms.labelstudio_controls import Controls, read_controls
 from ...forms.labelstudio_tasks import setup_of
 from ...geometry import Box
@@ -32,7 +32,6 @@ SECONDS = 80  # for a request; Label Studio gives up after 100
 TOGETHER = 8  # tasks whose pictures are in memory at once
 ANSWERS = refusals(400, 401, 403, 408, 413, 422, 429, 503)
 XML = {"application/xml": {"schema": {"type": "string"}}}
-_SAID = (InputError, Refusal)  # errors whose text is for users
 
 
 class LabelStudio:
@@ -80,10 +79,10 @@ class LabelStudio:
                 faults.append(Refusal(503, "There was no time for the other tasks; ask again.", Retry_After="1"))
                 break
         for fault in faults:
-            _log.warning("Label Studio: %s", fault, exc_info=None if isinstance(fault, _SAID) else fault)
+            _log.warning("Label Studio: %s", fault, exc_info=None if _is_said(fault) else fault)
         if faults and not any(results):
             raise faults[0]
-        said = [str(fault) if isinstance(fault, _SAID) else FAILED for fault in faults]
+        said = [str(fault) if _is_said(fault) else FAILED for fault in faults]
         return JSONResponse({"results": results, "errors": said})
 
     async def webhook(self, request: Request) -> Response:
@@ -131,6 +130,11 @@ class LabelStudio:
         poses = await self.tool.poses(picture, boxes)
         regions = regions_of_poses(poses, category, controls)
         return {"result": regions, "score": max(map(score_of, poses), default=0.0)}
+
+
+def _is_said(fault: BaseException) -> bool:
+    """Whether the text of an error is for users."""
+    return isinstance(fault, InputError | Refusal) and not isinstance(fault, PredictionFailed)
 
 
 def label_studio_router(tool: ServedTool, pictures: Path) -> APIRouter:

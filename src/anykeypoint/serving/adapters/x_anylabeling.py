@@ -7,6 +7,7 @@ status that fits, so that X-AnyLabeling shows it, and the body that its document
 import base64
 import binascii
 import io
+import logging
 import re
 from typing import Any
 
@@ -14,15 +15,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
-from ...errors import InputError
+from ...errors import InputError, PredictionFailed
 from ...forms.reading import plain_number
 from ...geometry import Box
 from ...pose import Pose
 from ..openapi import object_body, refusals
-from ..refusals import Refusal
+from ..refusals import FAILED, Refusal
 from ..uploads import UploadDecoder
 from .served import ServedTool, json_of
 from .tool_adapter import box_of, score_of
+
+_log = logging.getLogger(__name__)
 
 _URI = re.compile(r"data:[\w/+.-]*;base64,")
 WIDGETS = [
@@ -72,6 +75,9 @@ class XAnyLabeling:
         except Refusal as refusal:
             code = "INVALID_IMAGE" if refusal.field == "image" else "INFERENCE_ERROR"
             return _refused(refusal.status, code, refusal.sentence, refusal.headers)
+        except PredictionFailed as error:
+            _log.error("Request %s failed", request.state.request_id, exc_info=error.__cause__)
+            return _refused(500, "INFERENCE_ERROR", FAILED)
         except InputError as error:
             return _refused(422, "INFERENCE_ERROR", str(error))
         shapes = [shape for number, pose in enumerate(poses, start=1) for shape in self._shapes(pose, number, least)]
