@@ -37,6 +37,22 @@ def test_only_the_server_s_own_names_are_answered(guarded, host, allowed):
     assert answer.status_code == 200 if allowed else refused(answer, 403, "host", field="Host")
 
 
+@pytest.mark.parametrize("given", ["lab.example:8443", "Lab.example", "[fd00::5]", "[fd00::5]:8000", "fd00::5"])
+def test_a_name_of_the_server_may_be_given_with_its_port_or_brackets(serving, given):
+    client = serving(StandIn(), hosts=[given])
+    mine, other = (
+        ("[fd00::5]:8000", "[fd00::6]:8000") if "fd00" in given else ("lab.example:8443", "other.example:8443")
+    )
+    assert client.get("/healthz", headers={"host": mine}).status_code == 200
+    refused(client.get("/healthz", headers={"host": other}), 403, "'fd00::6'" if "fd00" in given else "'other.example'")
+
+
+def test_the_scheme_of_a_token_may_be_in_small_letters(guarded):
+    for scheme in ("bearer", "BEARER"):
+        assert guarded.get("/metrics", headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200
+        refused(guarded.get("/metrics", headers={"authorization": f"{scheme} {TOKEN}x"}), 401, "Bearer")
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [

@@ -72,7 +72,7 @@ class Gate:
         token: str | None = None,
     ) -> None:
         self.app, self.limits, self.metrics, self.token = app, limits, metrics, token
-        self.hosts = {host.lower() for host in (*LOOPBACK, *hosts)}
+        self.hosts = {_name_of(host) for host in (*LOOPBACK, *hosts)}
         self.under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,9 +120,10 @@ class Gate:
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         values = dict(headers)
         host = values.get("host", "")
-        if "*" not in self.hosts and _name_of(host) not in self.hosts:
+        name = _name_of(host)
+        if "*" not in self.hosts and name not in self.hosts:
             raise Refusal(
-                403, f"This server does not answer to the host {host[:80]!r}; name it with --allow-host.", "Host"
+                403, f"This server does not answer to the host {name[:80]!r}; name it with --allow-host.", "Host"
             )
         origin = values.get("origin")
         if origin is not None and urlsplit_host(origin) != host.lower():
@@ -184,15 +185,20 @@ def urlsplit_host(origin: str) -> str | None:
 
 
 def _name_of(host: str) -> str:
-    """The name in a header Host, without the port and without the brackets of IPv6."""
+    """The name in a header Host or of --allow-host, without the port and without the brackets of IPv6."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    return (host if host.count(":") > 1 else host.partition(":")[0]).lower()  # IPv6 may be given without brackets
 
 
 def _bearer(authorization: str) -> str:
-    """A header Authorization with the password of Basic, which Label Studio sends, as a bearer's token."""
+    """A header Authorization with the password of Basic, which Label Studio sends, as a bearer's token.
+
+    The scheme may be in small letters or capitals (RFC 9110).
+    """
     scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return f"Bearer {value}"
     if scheme.lower() != "basic":
         return authorization
     try:
