@@ -248,6 +248,8 @@ def test_a_model_that_cannot_be_asked_so_is_refused(dataset, tmp_path):
         run.evaluate(ImageCentre(), dataset, tmp_path, settings("1-shot"))
     with pytest.raises(InputError, match="OKS is for the protocol text"):
         run.evaluate(Copier(), dataset, tmp_path, settings("1-shot", oks="coco"))
+    with pytest.raises(InputError, match="OKS is for the protocol text, but got 'text-megakpt'"):  # repeats objects
+        run.evaluate(ImageCentre(), dataset, tmp_path, settings("text-megakpt", episodes=3, oks="coco"))
 
 
 def test_a_perfect_answer_has_an_oks_of_a_hundred_and_other_sigmas_are_refused(dataset, tmp_path, monkeypatch):

@@ -207,7 +207,7 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
         raise InputError("The mean with the mirrored picture is the same for both; leave mirror out, or sides.")
     if config.fine and not protocol.examples:
         raise InputError(f"A second look compares with an example, but got {config.protocol!r}; leave it out.")
-    if config.oks is not None and (protocol.drawn or protocol.identifies):
+    if config.oks is not None and (protocol.drawn or protocol.pairing or protocol.identifies):
         raise InputError(f"OKS is for the protocol text, but got {config.protocol!r}; leave it out.")
     return protocol
 
