@@ -82,3 +82,13 @@ def test_what_cannot_be_measured_is_said(dataset, tmp_path):
     naming = SimpleNamespace(prompts=("identify",))
     with pytest.raises(InputError, match="'identify-names' names all labelled points; leave out which points count"):
         run.evaluate(naming, dataset, tmp_path / "c", EvaluationConfig(protocol="identify-names", points="visible"))
+
+
+@pytest.mark.parametrize(("option", "says"), [({"oks": "coco"}, "OKS"), ({"attention": True}, "Attention")])
+@pytest.mark.parametrize("points", ["visible", "hidden"])
+def test_what_is_of_all_labelled_points_is_refused_for_a_part_of_them(dataset, tmp_path, option, says, points):
+    model = SeesVisible(dataset)
+    model.explain = model.predict
+    with pytest.raises(InputError, match=f"{says} is of all labelled points, but got the points '{points}'; leave"):
+        run.evaluate(model, dataset, tmp_path, EvaluationConfig(points=points, **option))
+    assert model.asked == 0

@@ -19,6 +19,19 @@ from .run_folder import Progress
 from .scoring import Measurement, ScoringTargets
 
 
+def check_points(config: EvaluationConfig, protocol: EvaluationProtocol) -> None:
+    """InputError where visible or hidden points alone are to count in what is of all labelled points."""
+    if config.points == "labelled":
+        return
+    if protocol.identifies:
+        raise InputError(f"The protocol {config.protocol!r} names all labelled points; leave out which points count.")
+    for what, asked in (("OKS", config.oks is not None), ("Attention", config.attention)):
+        if asked:
+            raise InputError(
+                f"{what} is of all labelled points, but got the points {config.points!r}; leave one of the two out."
+            )
+
+
 def measure_points(
     dataset: Dataset,
     pairs: Sequence[Pair],

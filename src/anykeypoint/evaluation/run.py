@@ -34,7 +34,7 @@ from .metrics import KEYS
 from .naming import measure_names
 from .oks_matches import FILE as MATCHES
 from .other_kinds import foreign_queries
-from .points import measure_points
+from .points import check_points, measure_points
 from .prediction_files import Workers, predict_all
 from .presence_figures import measure_presence
 from .protocols import EvaluationProtocol, draw_pairs
@@ -179,8 +179,7 @@ def _check(model: EvaluatedModel, config: EvaluationConfig, untrained: bool) -> 
     check_whole(config.foreign, "The number of objects that are asked about another kind", 0)
     check_names(config, protocol)
     check_boxes(config)
-    if config.points != "labelled" and protocol.identifies:
-        raise InputError(f"The protocol {config.protocol!r} names all labelled points; leave out which points count.")
+    check_points(config, protocol)
     if config.attention:
         check_attention(model, protocol)
     if config.strategy is not None:
