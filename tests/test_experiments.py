@@ -48,6 +48,8 @@ def test_a_row_of_the_tables_is_a_valid_configuration(row):
     model, runs, measure, ask = configured(row)
     instruction(model.instruction)
     assert runs[1].instruction == "" and all(0 < figure < 100 for figure in row.paper.values())
+    if row.settings["paper"][0].pretrain:
+        assert runs[0].frozen_precision == runs[1].frozen_precision, "both must fit the paper's cards"
     if measure == "evaluate":
         ask = EvaluationConfig(**ask)
         assert check_describe(ask.descriptions) and (ask.strategy is None or Strategy.parse(ask.strategy))

@@ -114,6 +114,7 @@ def test_the_page_names_the_columns_without_an_interval_and_what_the_others_are_
     assert "interval over objects, that of AP and AR over pictures." in whole and "40.0 to 60.0" in whole
     known = said(AP=(50.0, 40.0, 60.0))
     assert "No interval" not in known and "bootstrap interval over pictures." in known
+    assert "| 0.354 |" in said(attention_distance=(0.3541, 0.34, 0.37)), "a share of the box's side has three digits"
 
 
 def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, capsys, monkeypatch):

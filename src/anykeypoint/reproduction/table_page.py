@@ -248,7 +248,8 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
         theirs, ours, changed = result.paper(one.row, column), one.figures.get(column), one.changes.get(column)
         if theirs is None and ours is None and lines:
             continue
-        digits = 3 if column == "nme" or ("/" in column and column.partition("/")[0] in (*METHODS, SAMPLED)) else 1
+        is_share = "/" in column and column.partition("/")[0] in (*METHODS, SAMPLED)
+        digits = 3 if is_share or column in ("nme", "attention_distance") else 1
         name = f"{one.row.name}{said.get(one.status, '')}" if not lines else ""
         known = ours is not None and ours.value is not None and isinstance(theirs, int | float)
         moved = None if first is None or one is first else _paper_change(result, first, one, column)
