@@ -8,7 +8,7 @@ import pytest
 import tiny_trainees
 import torch
 import yaml
-from tiny_matchers import FISH, config, example, matcher, picture
+from tiny_matchers import FISH, SIDE, config, example, matcher, picture, text_encoder
 
 from anykeypoint import cli
 from anykeypoint.data.synthetic import ANNOTATIONS, IMAGES, write_dataset
@@ -16,6 +16,10 @@ from anykeypoint.errors import InputError
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.models.matching.model import MatchingModel, build
 from anykeypoint.models.matching.plugging import plug_in
+from anykeypoint.models.towers.text import TextConfig
+from anykeypoint.models.towers.vision_config import RANDOM, VisionConfig
+from anykeypoint.reproduction.configured import configured
+from anykeypoint.reproduction.tables import find_table
 from anykeypoint.training.matching.matcher_config import MatcherTrainConfig
 from anykeypoint.training.matching.matcher_trainer import train
 
@@ -139,6 +143,23 @@ def test_what_does_not_fit_is_refused_in_a_sentence(starts):
         plug_in(replace(described("flf", folder), head=replace(described("flf", folder).head, graph_head=other)), capex)
     with pytest.raises(InputError, match="must lead in the fusion, which is direction: image_to_text"):
         plug_in(described("flf", folder, frozen=True), capex)
+
+
+@pytest.mark.parametrize("row", find_table("fusion-plug-and-play").rows, ids=lambda row: row.name)
+def test_every_row_of_plug_and_play_starts_at_field_scale(row, tmp_path):
+    """On random encoders of few layers, whose maps and phrases are as wide as the field's."""
+    (setting,) = row.settings["field"]
+    start = next(one for one in find_table("fusion-table-4").rows if setting.start.endswith(f"/{one.name}"))
+    sizes = {"embedding_size": 8, "hidden_sizes": (8, 12, 16, 328), "depths": (1, 1, 1, 1)}
+    words = TextConfig("bert", text_encoder(tmp_path / "encoder", width=384))
+
+    def tiny(whole):
+        vision = VisionConfig("resnet50", RANDOM, SIDE, "frozen", sizes=sizes)
+        return replace(whole, vision=vision, text=None if whole.text is None else words)
+
+    trained = build(tiny(configured(start.settings["field"][0], start.name).model))
+    made = plug_in(tiny(configured(setting, row.name).model), trained)
+    assert made.config.head.frozen and made.config.head.graph_head.similarity_start == 0.25
 
 
 def test_the_verb_starts_a_fusion_from_a_saved_capex(starts, data, tmp_path, capsys):
