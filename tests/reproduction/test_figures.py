@@ -15,7 +15,7 @@ from anykeypoint.evaluation.evaluation_config import EvaluationConfig
 from anykeypoint.evaluation.gaussians import gaussian_grid
 from anykeypoint.evaluation.oks_matches import FILE as MATCHES
 from anykeypoint.evaluation.oks_matches import drawn_pictures
-from anykeypoint.evaluation.run import RESULTS, evaluate
+from anykeypoint.evaluation.run import PER_OBJECT, RESULTS, evaluate
 from anykeypoint.forms.coco import read_coco
 from anykeypoint.geometry import square_crop
 from anykeypoint.pose import Pose
@@ -187,6 +187,22 @@ def test_intervals_and_changes_are_those_of_drawing_object_after_object(dataset,
     assert (moved.low, moved.high) == pytest.approx((low, high), abs=1e-8)
     values = [figure(folder, results_of(folder), metric, mean).value for folder in folders]
     assert moved.value == pytest.approx(values[1] - values[0], abs=1e-8)
+
+
+def test_measurements_with_other_examples_are_compared_object_by_object(tmp_path):
+    """1-shot with two pairs of the first object, and 5-shot: no pair is in both."""
+    asked = {
+        "1-shot": [("1", "2", 0.2), ("1", "3", 0.6), ("2", "1", 0.5)],
+        "5-shot": [("1", "2 3 4 5 6", 0.9), ("2", "1 3 4 5 6", 0.6)],
+    }
+    for name, rows in asked.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RESULTS).write_text('{"data_sha256": "x"}')
+        lines = [f"{one},{examples},cat,3,{pck}" for one, examples, pck in rows]
+        (tmp_path / name / PER_OBJECT).write_text("\n".join(["id,examples,category,points,pck@0.2", *lines]) + "\n")
+    moved = change(tmp_path / "1-shot", tmp_path / "5-shot", "pck@0.2", "category_mean")
+    assert moved.value == pytest.approx(100 * ((0.9 - 0.4) + (0.6 - 0.5)) / 2)
+    assert (moved.low, moved.high) == pytest.approx((10, 50))
 
 
 # --- COCO's statistics ---------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ def change(first: Path, second: Path, metric: str, mean: str) -> Figure | None:
     """How much more the second measurement has than the first, on the objects that both were asked about.
 
     first, second: their folders.
+    Measurements that drew other examples are matched by object, each with the mean of its pairs.
     The interval is that of a paired bootstrap. None where the metric has no values of single objects, the labels
     differ, or no object is in both.
     """
@@ -83,6 +84,8 @@ def change(first: Path, second: Path, metric: str, mean: str) -> Figure | None:
     if rows[0] is None or rows[1] is None:
         return None
     _, _, mine, theirs = match(rows[0], rows[1])
+    if not mine.keys:  # as of 1-shot and 5-shot
+        _, _, mine, theirs = match(*(one.merged(with_examples=False) for one in rows))
     if not mine.keys:
         return None
     means = [_mean(one) for one in (mine, theirs)]
