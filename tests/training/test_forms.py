@@ -207,6 +207,17 @@ def test_words_about_a_place_cannot_be_guided_to_it(model, objects):
         sequence(model, objects[0], config)
 
 
+def test_a_run_must_be_longer_than_its_guidance_alone(tmp_path, objects):
+    model = tiny.capellm(tmp_path / "base", "lora")
+    config = replace(CONFIG, sampling="balanced", steps=2, accumulate=1, guide=GuideConfig(layers=(1,), alone=2))
+    with pytest.raises(InputError, match=r"guide\.alone must be less than the 2 steps of the run, .* but got 2; lower"):
+        train(model, objects, config, tmp_path / "run")
+    answered = []
+    config = replace(config, guide=replace(config.guide, alone=1))
+    train(model, objects, config, tmp_path / "longer", on_step=lambda _, figures: answered.append("answers" in figures))
+    assert answered == [False, True]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from ...data.synthetic import SyntheticObject
+from ...errors import InputError
 from ...forms.dataset import LabelledObject
 from ...models.generative.capellm import CapeLLM
 from ...models.generative.capellm_config import CapeLLMConfig
 from .. import loop
+from ..trainer import StepPlan
 from .answer_losses import training_losses
 from .capellm_config import CapeLLMTrainConfig
 from .generative_trainer import GenerativeTrainer, check_shared
@@ -85,6 +88,16 @@ class CapeLLMTrainer(GenerativeTrainer):
 
     model: CapeLLM
     config: CapeLLMTrainConfig
+
+    def prepare(self, accelerator: Accelerator, out: Path) -> StepPlan:
+        plan = super().prepare(accelerator, out)
+        alone = self.config.guide.alone
+        if 0 < plan.steps <= alone:
+            raise InputError(
+                f"guide.alone must be less than the {plan.steps} steps of the run, as no answer is learnt before, but "
+                f"got {alone}; lower it or train longer."
+            )
+        return plan
 
     def loss_names(self, step: int) -> tuple[str, ...]:
         answered = self._answered(step)
