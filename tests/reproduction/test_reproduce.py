@@ -15,7 +15,7 @@ from anykeypoint.reproduction.configured import Length
 from anykeypoint.reproduction.figures import Figure
 from anykeypoint.reproduction.places import Places
 from anykeypoint.reproduction.table_page import markdown
-from anykeypoint.reproduction.table_run import MEASURED, ReproductionConfig, RowResult, TableResult, reproduce
+from anykeypoint.reproduction.table_run import COMPARED, MEASURED, ReproductionConfig, RowResult, TableResult, reproduce
 from anykeypoint.reproduction.trainings import training_of
 from anykeypoint.training.progress import TrainingLog
 
@@ -115,6 +115,24 @@ def test_the_page_names_the_columns_without_an_interval_and_what_the_others_are_
     known = said(AP=(50.0, 40.0, 60.0))
     assert "No interval" not in known and "bootstrap interval over pictures." in known
     assert "| 0.354 |" in said(attention_distance=(0.3541, 0.34, 0.37)), "a share of the box's side has three digits"
+
+
+def test_a_page_has_the_papers_figures_as_they_are_printed_and_fractions_of_a_box_with_three_digits(folder, tmp_path):
+    columns = ("learning_rate", "total_epochs", "params_m", "mpck", "attention_distance")
+    table = replace(tables.all_papers()[0].tables["table-1"], metrics=columns, splits=("1",))
+    paper = {"learning_rate": 1e-5, "total_epochs": 200, "params_m": 58.742, "mpck": 90, "attention_distance": 0.2}
+
+    def shown(status, **figures):
+        row = RowResult(replace(table.rows[0], paper=paper), status, figures=figures)
+        page = markdown(TableResult(table, ReproductionConfig(Places(tmp_path), tmp_path, "paper"), (row,)))
+        cells = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("|")]
+        return {line[2]: line[3:5] for line in cells if line[2] in columns}
+
+    compared = shown(COMPARED)
+    assert [compared[name][0] for name in columns[:3]] == ["1e-05", "200", "58.742"]
+    ours = shown(MEASURED, mpck=Figure(28.26), attention_distance=Figure(0.1234))
+    assert ours["mpck"] == ["90.00", "28.3"] and ours["attention_distance"] == ["0.20", "0.123"]
+    assert ours["params_m"][0] == "58.742"
 
 
 def test_a_row_that_fails_leaves_the_others_their_figures(folder, tmp_path, capsys, monkeypatch):

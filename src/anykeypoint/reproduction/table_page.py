@@ -248,14 +248,14 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
         theirs, ours, changed = result.paper(one.row, column), one.figures.get(column), one.changes.get(column)
         if theirs is None and ours is None and lines:
             continue
-        is_share = "/" in column and column.partition("/")[0] in (*METHODS, SAMPLED)
-        digits = 3 if is_share or column in ("nme", "attention_distance") else 1
+        fraction = column.rpartition("/")[2] in ("nme", "attention_distance")  # of the box's side
+        digits = 3 if fraction or ("/" in column and column.partition("/")[0] in (*METHODS, SAMPLED)) else 1
         name = f"{one.row.name}{said.get(one.status, '')}" if not lines else ""
         known = ours is not None and ours.value is not None and isinstance(theirs, int | float)
         moved = None if first is None or one is first else _paper_change(result, first, one, column)
         lines.append(
             (
-                *(name, column, str(theirs) if isinstance(theirs, str) else number(theirs, 2)),
+                *(name, column, _printed(theirs, one.status)),
                 number(ours.value if ours else None, digits),
                 number(ours.value - theirs, digits, True) if known else "-",
                 _ends(ours, digits),
@@ -265,6 +265,14 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
             )
         )
     return lines
+
+
+def _printed(theirs: float | str | None, status: str) -> str:
+    """A figure of the paper with two digits after the point, or as the paper has it where it has more, is a setting
+    (200 epochs) or words."""
+    if isinstance(theirs, int | float) and (status == COMPARED or abs(theirs - round(theirs, 2)) > 0):
+        return f"{theirs:g}"
+    return theirs if isinstance(theirs, str) else number(theirs, 2)
 
 
 def _ends(figure: Figure | None, digits: int, sign: bool = False) -> str:
