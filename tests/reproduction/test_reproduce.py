@@ -114,7 +114,6 @@ def test_the_page_names_the_columns_without_an_interval_and_what_the_others_are_
     assert "interval over objects, that of AP and AR over pictures." in whole and "40.0 to 60.0" in whole
     known = said(AP=(50.0, 40.0, 60.0))
     assert "No interval" not in known and "bootstrap interval over pictures." in known
-    assert "| 0.354 |" in said(attention_distance=(0.3541, 0.34, 0.37)), "a share of the box's side has three digits"
 
 
 def test_a_page_has_the_papers_figures_as_they_are_printed_and_fractions_of_a_box_with_three_digits(folder, tmp_path):
