@@ -50,11 +50,12 @@ def test_published_figures_are_of_known_data_protocols_and_metrics_and_say_their
         assert row.mean in ("", "object_mean", "category_mean", "point_mean")
         assert all(0 < figure <= 100 for figure in row.figures.values())
     assert {"ProtoPose", "CapeNext", "MARCO", "GKDT-L"} <= {row.method for row in rows}
+    assert ("ProtoPose", "mpck") not in {(row.method, row.metric) for row in rows}  # of four thresholds, ours of five
 
 
 def test_published_means_are_those_of_their_splits():
     means = [row for row in published_figures() if "mean" in row.figures]
-    assert len(means) == 5
+    assert len(means) == 3
     for row in means:
         splits = [figure for part, figure in row.figures.items() if part != "mean"]
         assert row.figures["mean"] == pytest.approx(sum(splits) / 5, abs=0.006)
