@@ -127,7 +127,7 @@ def test_it_can_be_asked_where_gradients_are_off(model):
 def test_examples_that_do_not_fit_are_refused(model):
     with pytest.raises(InputError, match="2 points, but 'cat' has 3"):
         model.predict(noise(0), CATEGORY, box=BOX, example=Example(noise(0), POINTS[:2], BOX))
-    with pytest.raises(InputError, match="one or more examples"):
+    with pytest.raises(InputError, match="list of examples is empty"):
         model.predict(noise(0), CATEGORY, box=BOX, example=[])
 
 

@@ -202,7 +202,7 @@ class FewShotModel(PredictsMany, CachingModule):
 
     def _fitted(self, examples: Example | Sequence[Example] | None, category: Category) -> Adapted:
         """What is learnt from examples whose points must be those of the category, in its order."""
-        return self.fit(check_examples(examples or None, category), len(category))
+        return self.fit(check_examples(examples, category), len(category))
 
     def fit(self, examples: Example | Sequence[Example] | None, count: int) -> Adapted:
         """What the method learns from examples of `count` keypoints each, from the cache where it is there.
