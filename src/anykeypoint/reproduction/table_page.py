@@ -270,7 +270,7 @@ def _row_cells(result: TableResult, one: RowResult, first: RowResult | None) -> 
 def _printed(theirs: float | str | None, status: str) -> str:
     """A figure of the paper with two digits after the point, or as the paper has it where it has more, is a setting
     (200 epochs) or words."""
-    if isinstance(theirs, int | float) and (status == COMPARED or abs(theirs - round(theirs, 2)) > 0):
+    if isinstance(theirs, int | float) and (status == COMPARED or theirs != round(theirs, 2)):
         return f"{theirs:g}"
     return theirs if isinstance(theirs, str) else number(theirs, 2)
 

@@ -127,7 +127,7 @@ def test_it_can_be_asked_where_gradients_are_off(model):
 def test_examples_that_do_not_fit_are_refused(model):
     with pytest.raises(InputError, match="2 points, but 'cat' has 3"):
         model.predict(noise(0), CATEGORY, box=BOX, example=Example(noise(0), POINTS[:2], BOX))
-    with pytest.raises(InputError, match="list of examples is empty"):
+    with pytest.raises(InputError, match="one or more examples"):
         model.predict(noise(0), CATEGORY, box=BOX, example=[])
 
 
@@ -184,7 +184,7 @@ def test_only_so_many_examples_are_kept():
     count = fewshot.FewShotModel.cache_size
 
     def fit(seed):
-        return model.fit(Example(noise(seed), POINTS, BOX), 3)
+        return model.fit(Example(noise(seed), POINTS, BOX), CATEGORY)
 
     first = [fit(seed) for seed in range(count + 2)]
     assert len(model.cache) == count

@@ -144,7 +144,7 @@ class FewShotModel(PredictsMany, CachingModule):
         check_options("A few-shot baseline", others, ("example", "words", "density", "presence"))
         known, density = as_category(category), check_density(density)
         check_words(words)
-        adapted = self._fitted(example, known)
+        adapted = self.fit(example, known)
         return for_each(
             image, box, lambda one, at: self._located(adapted, self._cut(one, at), known, density, presence)
         )
@@ -166,7 +166,7 @@ class FewShotModel(PredictsMany, CachingModule):
         words: bool | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The points [K, 2] in image pixels, and their confidences [T, K] at each of T temperatures, as `predict`'s."""
-        adapted, cut = self._fitted(example, as_category(category)), self._cut(image, box)
+        adapted, cut = self.fit(example, as_category(category)), self._cut(image, box)
         features = self._features(cut.pixels[None])
         located = [adapted.locate(features, temperature) for temperature in temperatures]
         points = cut.to_image(located[0].points[0].cpu().double().numpy())
@@ -181,7 +181,7 @@ class FewShotModel(PredictsMany, CachingModule):
         words: bool | None = None,
     ) -> np.ndarray:
         """The cues [K, 2] of presence, see `density.presence`; NaN for keypoints that no example shows."""
-        adapted = self._fitted(example, as_category(category))
+        adapted = self.fit(example, as_category(category))
         return _cues(adapted.locate(self._features(self._cut(image, box).pixels[None])))
 
     def _located(
@@ -200,29 +200,23 @@ class FewShotModel(PredictsMany, CachingModule):
         densities = {k: density_of(crop.crop, grids[k], density) for k in present}
         return crop.pose(category, points, confidence, densities, presence, least)
 
-    def _fitted(self, examples: Example | Sequence[Example] | None, category: Category) -> Adapted:
-        """What is learnt from examples whose points must be those of the category, in its order."""
-        return self.fit(check_examples(examples, category), len(category))
+    def fit(self, examples: Example | Sequence[Example] | None, category: Category) -> Adapted:
+        """What the method learns from examples of a category, from the cache where it is there.
 
-    def fit(self, examples: Example | Sequence[Example] | None, count: int) -> Adapted:
-        """What the method learns from examples of `count` keypoints each, from the cache where it is there.
-
-        Raises InputError unless each has so many keypoints, none of them outside its picture, and one or more of them
-        lie in an example's crop.
+        Raises InputError unless each has the category's points, none of them outside its picture, and one or more of
+        them lie in an example's crop.
         """
-        examples = [] if examples is None else as_examples(examples)
-        if not examples:
+        given = [] if examples is None else as_examples(examples)
+        if not given:
             raise InputError("A few-shot model needs one or more examples, but got none.")
         cuts = []
-        for one in examples:
-            if len(one) != count:
-                raise InputError(f"The example has {len(one)} points, but {count} are asked for; give one for each.")
+        for one in check_examples(given, category):
             crop = self._cut(one.image, one.box)
             check_inside(one, crop.image_size)
             cuts.append((crop.pixels, crop.crop.normalise(one.points)))
         cuts.sort(key=_key)  # their order changes rounding, which many gradient steps amplify
         pixels, points = map(list, zip(*cuts, strict=True))
-        visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), count)
+        visible = visible_in(np.stack(points).reshape(-1, 2)).reshape(len(points), len(category))
         if not visible.any():
             raise InputError("An example must show one point or more near its box, but all lie outside of its crop.")
         return self.cache.get(b"".join(map(_key, cuts)), lambda: self._fit(pixels, points, visible))

@@ -142,9 +142,8 @@ class ToolAdapter:
             return _newest(every)
         with self._looking:
             vector = look(picture, box, key)
-            looked = ((one, self._vectors.get(one)) for one in every if vector is not None)
-            each = ((one, self._looked_at(one, look) if seen is None else seen) for one, seen in looked)
-            self._vectors = known = {one: seen for one, seen in each if seen is not None}
+            seen = {one: self._vectors[one] if one in self._vectors else self._looked_at(one, look) for one in every}
+            self._vectors = known = {one: each for one, each in seen.items() if each is not None}
         shown = list(known)
         if vector is None or not shown:
             return _newest(every)
